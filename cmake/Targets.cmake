@@ -1,0 +1,36 @@
+# What every target of the project is compiled with.
+add_library(dicom_sender_options INTERFACE)
+target_compile_options(dicom_sender_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wconversion -Wno-sign-conversion -Werror)
+if(DICOM_SENDER_SANITIZE)
+  target_compile_options(dicom_sender_options INTERFACE
+    -fsanitize=${DICOM_SENDER_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(dicom_sender_options INTERFACE -fsanitize=${DICOM_SENDER_SANITIZE})
+endif()
+if(DICOM_SENDER_FUZZ)
+  target_compile_options(dicom_sender_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
+# dicom_sender_library(NAME DIR folder SOURCES ... LINKS ... PRIVATE_LINKS ...)
+#
+# Headers are included by their path from the top ("coordinator/core/scheduler.h"), but a target sees only the
+# folders of the libraries it links: each library exports an include root of its own that holds nothing but a link
+# to its folder. An include that points the wrong way therefore does not compile.
+function(dicom_sender_library NAME)
+  cmake_parse_arguments(ARG "" "DIR" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
+  set(include_root ${CMAKE_BINARY_DIR}/include/${NAME})
+  get_filename_component(parent ${include_root}/${ARG_DIR} DIRECTORY)
+  file(MAKE_DIRECTORY ${parent})
+  file(CREATE_LINK ${CMAKE_SOURCE_DIR}/${ARG_DIR} ${include_root}/${ARG_DIR} SYMBOLIC)
+  add_library(${NAME} STATIC ${ARG_SOURCES})
+  target_include_directories(${NAME} PUBLIC ${include_root})
+  target_link_libraries(${NAME} PUBLIC ${ARG_LINKS} PRIVATE ${ARG_PRIVATE_LINKS} dicom_sender_options)
+endfunction()
+
+# dicom_sender_test(NAME SOURCES ... LINKS ...): a GoogleTest program, one ctest entry for each of its tests.
+function(dicom_sender_test NAME)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS;LABELS" ${ARGN})
+  add_executable(${NAME} ${ARG_SOURCES})
+  target_link_libraries(${NAME} PRIVATE ${ARG_LINKS} GTest::gmock GTest::gtest_main dicom_sender_options)
+  gtest_discover_tests(${NAME} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 120 LABELS "${ARG_LABELS}")
+endfunction()
