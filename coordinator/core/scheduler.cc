@@ -1,0 +1,594 @@
+#include "coordinator/core/scheduler.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "dicom/dimse_status.h"
+
+namespace dicom_sender {
+namespace {
+
+InstanceState StateOf(StatusVerdict verdict, bool last_attempt) {
+  switch (verdict) {
+    case StatusVerdict::kStored:
+      return InstanceState::kStored;
+    case StatusVerdict::kStoredWithWarning:
+      return InstanceState::kStoredWithWarning;
+    case StatusVerdict::kRetry:
+    case StatusVerdict::kRetrySlower:
+      return last_attempt ? InstanceState::kFailed : InstanceState::kDelayed;
+    case StatusVerdict::kFailed:
+    case StatusVerdict::kRefused:
+      break;
+  }
+  return InstanceState::kFailed;
+}
+
+bool IsStored(InstanceState state) {
+  return state == InstanceState::kStored || state == InstanceState::kStoredWithWarning;
+}
+
+bool EndsBadly(wire::SessionState state) {
+  return state == wire::SESSION_UNREACHABLE || state == wire::SESSION_REFUSED;
+}
+
+}  // namespace
+
+Scheduler::Scheduler(SchedulerOptions options, LeaseId last_lease)
+    : options_(options), last_lease_(last_lease), random_(options.seed) {}
+
+Output Scheduler::Step(const Event& event, TimePoint now) {
+  Output out;
+  std::visit([&](const auto& e) { On(e, now, out); }, event);
+  ExpireLeases(now, out);
+  ForgetSilentWorkers(now);
+  EndBackoffs(now);
+  AdvanceDestinations(now);
+  EndSessions(now, out);
+  Grant(now, out);
+  ResendGrants(now, out);
+  out.wake_at = NextDeadline();
+  return out;
+}
+
+// --- sessions and their feed
+
+void Scheduler::On(const SessionOpened& event, TimePoint, Output&) {
+  if (sessions_.contains(event.session)) return;
+  destinations_.try_emplace(event.destination);
+  sessions_[event.session] = Session{.destination = event.destination,
+                                     .dispatch_as_found = event.dispatch_as_found,
+                                     .scan_complete = event.scan_complete,
+                                     .attempts_max = std::max(event.attempts_max, 1U),
+                                     .retry_for = event.retry_for,
+                                     .studies = {},
+                                     .ending = {}};
+}
+
+void Scheduler::On(const StudyFed& event, TimePoint now, Output&) {
+  auto session = sessions_.find(event.session);
+  if (session == sessions_.end() || event.pending == 0) return;
+  auto [it, is_new] = studies_.try_emplace(event.study);
+  Study& study = it->second;
+  if (is_new) {
+    study.session = event.session;
+    study.since = now;
+    session->second.studies.insert(event.study);
+  }
+  const bool was_ready = study.place == Place::kReady;
+  if (was_ready) Unqueue(event.study);  // its place in the queue goes by its bytes
+  study.unsettled += event.pending;
+  study.bytes += event.pending_bytes;
+  const bool may_go = session->second.scan_complete || session->second.dispatch_as_found;
+  if (was_ready || (study.place == Place::kWaiting && may_go)) MakeReady(event.study, now);
+}
+
+void Scheduler::On(const ScanCompleted& event, TimePoint now, Output& out) {
+  auto it = sessions_.find(event.session);
+  if (it == sessions_.end() || it->second.scan_complete) return;
+  it->second.scan_complete = true;
+  out.changes.push_back(SessionChanged{.session = event.session, .state = wire::SESSION_SENDING, .reason = {}});
+  for (StudyKey key : it->second.studies) {
+    if (studies_.at(key).place == Place::kWaiting) MakeReady(key, now);
+  }
+}
+
+void Scheduler::On(const SuspendRequested& event, TimePoint, Output& out) {
+  StartEnding(event.session, wire::SESSION_SUSPENDED, {}, out);
+}
+
+void Scheduler::StartEnding(SessionKey key, wire::SessionState state, std::string reason, Output& out) {
+  auto it = sessions_.find(key);
+  if (it == sessions_.end() || it->second.ending) return;
+  it->second.ending = Ending{state, std::move(reason)};
+  for (StudyKey study : it->second.studies) Unqueue(study);
+  if (!EndsBadly(state)) return;  // a suspended session's leases may come to their end
+  std::map<std::string, StatusReply> revocations;
+  for (auto& [id, lease] : leases_) {
+    if (studies_.at(lease.study).session != key) continue;
+    lease.revoked = true;
+    revocations[lease.worker].revoked.push_back(id);
+  }
+  for (auto& [worker, reply] : revocations) {
+    reply.worker = worker;
+    out.replies.push_back(std::move(reply));
+  }
+}
+
+void Scheduler::EndSessions(TimePoint now, Output& out) {
+  for (auto& [key, session] : sessions_) {
+    const Destination& destination = destinations_.at(session.destination);
+    if (session.ending || !destination.unreachable_since || destination.live_leases > 0) continue;
+    if (now < *destination.unreachable_since + session.retry_for) continue;
+    StartEnding(key, wire::SESSION_UNREACHABLE, destination.detail, out);
+  }
+  for (auto it = sessions_.begin(); it != sessions_.end();) {
+    Session& session = it->second;
+    if (!session.ending && session.scan_complete && session.studies.empty()) {
+      session.ending = Ending{wire::SESSION_COMPLETE, {}};
+    }
+    if (!session.ending || LiveLeases(it->first) > 0) {
+      ++it;
+      continue;
+    }
+    // A session that had everything settled when it was told to stop is complete all the same.
+    const bool complete = session.scan_complete && session.studies.empty();
+    out.changes.push_back(SessionChanged{.session = it->first,
+                                         .state = complete ? wire::SESSION_COMPLETE : session.ending->state,
+                                         .reason = complete ? std::string() : session.ending->reason});
+    for (StudyKey study : session.studies) {
+      Unqueue(study);
+      studies_.erase(study);
+    }
+    it = sessions_.erase(it);
+  }
+}
+
+// --- workers and leases
+
+void Scheduler::On(const WorkerSeen& event, TimePoint now, Output& out) {
+  Worker& worker = workers_[event.worker];
+  StatusReply reply{.worker = event.worker, .renewed = {}, .revoked = {}};
+  std::set<LeaseId> held;
+  for (const auto& [id, progressed] : event.held) {
+    auto it = leases_.find(id);
+    const bool theirs = it != leases_.end() && it->second.worker == event.worker && !it->second.revoked &&
+                        worker.incarnation == event.incarnation;
+    held.insert(id);
+    if (!theirs) {
+      reply.revoked.push_back(id);
+      continue;
+    }
+    Lease& lease = it->second;
+    if (progressed || !lease.held) {
+      lease.expires_at = now + options_.lease_ttl;
+      reply.renewed.push_back(id);
+    }
+    lease.held = true;
+  }
+  // What an earlier incarnation held died with it. A revoked lease is over when the worker has let go of it.
+  std::vector<LeaseId> gone;
+  for (const auto& [id, lease] : leases_) {
+    if (lease.worker != event.worker) continue;
+    if (worker.incarnation != event.incarnation || (lease.revoked && !held.contains(id))) gone.push_back(id);
+  }
+  for (LeaseId id : gone) {
+    const Lease lease = leases_.at(id);
+    EndLease(id, false, out);
+    PlaceAfterLease(lease.study, lease, false, now);
+  }
+  worker.incarnation = event.incarnation;
+  worker.capacity = event.capacity;
+  worker.draining = event.draining;
+  worker.last_seen = now;
+  out.replies.push_back(std::move(reply));
+}
+
+void Scheduler::ForgetSilentWorkers(TimePoint now) {
+  std::erase_if(workers_, [&](const auto& entry) {
+    return entry.second.leases == 0 && now >= entry.second.last_seen + options_.lease_ttl;
+  });
+}
+
+void Scheduler::EndLease(LeaseId id, bool clean, Output& out) {
+  auto it = leases_.find(id);
+  const Study& study = studies_.at(it->second.study);
+  Destination& destination = destinations_.at(sessions_.at(study.session).destination);
+  --destination.live_leases;
+  // A probe that ended without an answer leaves the breaker open; the next study may probe at once.
+  if (it->second.probe && destination.breaker == Breaker::kProbing) destination.breaker = Breaker::kOpen;
+  if (auto worker = workers_.find(it->second.worker); worker != workers_.end()) --worker->second.leases;
+  out.changes.push_back(LeaseEnded{.study = it->second.study, .clean = clean});
+  leases_.erase(it);
+}
+
+void Scheduler::ExpireLeases(TimePoint now, Output& out) {
+  std::vector<LeaseId> expired;
+  for (const auto& [id, lease] : leases_) {
+    if (now >= lease.expires_at) expired.push_back(id);
+  }
+  for (LeaseId id : expired) {
+    const Lease lease = leases_.at(id);
+    ++leases_expired_;
+    EndLease(id, false, out);
+    PlaceAfterLease(lease.study, lease, false, now);
+  }
+}
+
+Scheduler::Worker* Scheduler::FreestWorker(std::string* id) {
+  Worker* best = nullptr;
+  for (auto& [name, worker] : workers_) {
+    if (worker.draining || worker.leases >= worker.capacity) continue;
+    if (best && worker.capacity - worker.leases <= best->capacity - best->leases) continue;
+    best = &worker;
+    *id = name;
+  }
+  return best;
+}
+
+void Scheduler::Grant(TimePoint now, Output& out) {
+  for (auto& [name, destination] : destinations_) {
+    while (!destination.ready.empty() && MayGrant(destination)) {
+      std::string worker_id;
+      Worker* worker = FreestWorker(&worker_id);
+      if (!worker) return;
+      const StudyKey key = destination.ready.begin()->study;
+      destination.ready.erase(destination.ready.begin());
+      Study& study = studies_.at(key);
+      out.queue_waits.push_back(now - study.since);
+      study.place = Place::kLeased;
+      study.since = now;
+      const LeaseId id = ++last_lease_;
+      leases_[id] = Lease{.study = key,
+                          .worker = worker_id,
+                          .expires_at = now + options_.lease_ttl,
+                          .grant_sent = now,
+                          .probe = destination.breaker == Breaker::kOpen};
+      ++worker->leases;
+      ++destination.live_leases;
+      if (destination.breaker == Breaker::kOpen) destination.breaker = Breaker::kProbing;
+      out.changes.push_back(LeaseGranted{.study = key, .lease = id, .worker = worker_id});
+      out.replies.push_back(GrantReply{.worker = worker_id, .lease = id, .study = key, .session = study.session});
+    }
+  }
+}
+
+void Scheduler::ResendGrants(TimePoint now, Output& out) {
+  for (auto& [id, lease] : leases_) {
+    if (lease.held || lease.revoked || now < lease.grant_sent + options_.grant_resend) continue;
+    lease.grant_sent = now;
+    out.replies.push_back(GrantReply{
+        .worker = lease.worker, .lease = id, .study = lease.study, .session = studies_.at(lease.study).session});
+  }
+}
+
+// --- outcomes
+
+void Scheduler::On(const Reported& event, TimePoint now, Output& out) {
+  const bool live = leases_.contains(event.lease);
+  if (!live) late_outcomes_ += event.outcomes.size();
+  for (const auto& reported : event.outcomes) RecordOutcome(event, reported, now, out);
+  if (!live) {
+    FinishStudyIfSettled(event.study);
+    return;
+  }
+  leases_.at(event.lease).held = true;
+  if (event.give_back) TakeBack(event.lease, *event.give_back, now, out);
+}
+
+InstanceChange Scheduler::Judge(const Reported& event, const OutcomeReported& reported,
+                                std::uint32_t attempts_max) const {
+  const auto& [outcome, facts] = reported;
+  InstanceChange change{.study = event.study,
+                        .index = facts.index,
+                        .state = InstanceState::kFailed,
+                        .attempts = facts.attempts,
+                        .status = {},
+                        .reason = outcome.reason(),
+                        .duration_us = outcome.duration_us(),
+                        // Told late by the lost lease itself, it is the first sending.
+                        .resend = outcome.kind() != wire::Outcome::NOT_SENDABLE && facts.index < event.suspect_end &&
+                                  leases_.contains(event.lease),
+                        .transcoded = outcome.transcoded()};
+  if (outcome.kind() == wire::Outcome::NOT_SENDABLE) return change;
+  ++change.attempts;
+  const bool last = change.attempts >= attempts_max;
+  if (outcome.kind() == wire::Outcome::ASSOCIATION_LOST) {
+    change.state = StateOf(StatusVerdict::kRetry, last);
+    return change;
+  }
+  const auto status = static_cast<std::uint16_t>(outcome.status());
+  change.status = status;
+  change.state = StateOf(JudgeStoreStatus(status), last);
+  if (change.state == InstanceState::kStored) return change;
+  change.reason = DescribeStatus(status);
+  if (!outcome.reason().empty()) change.reason += ": " + outcome.reason();
+  return change;
+}
+
+void Scheduler::RecordOutcome(const Reported& event, const OutcomeReported& reported, TimePoint now, Output& out) {
+  auto lease = leases_.find(event.lease);
+  auto study = studies_.find(event.study);
+  const bool in_memory = study != studies_.end();
+  Session* session = in_memory ? &sessions_.at(study->second.session) : nullptr;
+  Destination* destination = session ? &destinations_.at(session->destination) : nullptr;
+  const bool responded = reported.outcome.kind() == wire::Outcome::RESPONDED;
+  if (destination && responded) {
+    if (lease != leases_.end()) {
+      lease->second.responded = true;
+      DestinationAnswered(*destination);
+    }
+    const auto verdict = JudgeStoreStatus(static_cast<std::uint16_t>(reported.outcome.status()));
+    if (verdict == StatusVerdict::kRetrySlower) SlowDown(*destination, now);
+  }
+  const InstanceChange change = Judge(event, reported, session ? session->attempts_max : 1);
+  // What is settled stays so, with one exception: that the destination has stored it is a fact whenever it is told.
+  const bool was_settled = IsSettled(reported.facts.state);
+  const bool fact = IsStored(change.state) && !IsStored(reported.facts.state);
+  if (was_settled && !fact) return;
+  if (!was_settled && change.state == InstanceState::kDelayed && lease == leases_.end())
+    return;  // tried again anyway
+  out.changes.push_back(change);
+  if (!in_memory || was_settled) return;
+  if (IsSettled(change.state)) --study->second.unsettled;
+  if (lease == leases_.end()) return;
+  lease->second.settled_some |= IsSettled(change.state);
+  if (change.state == InstanceState::kDelayed) {
+    lease->second.worst_attempts = std::max(lease->second.worst_attempts, change.attempts);
+  }
+}
+
+void Scheduler::TakeBack(LeaseId id, const wire::GiveBack& give_back, TimePoint now, Output& out) {
+  const Lease lease = leases_.at(id);
+  const SessionKey session_key = studies_.at(lease.study).session;
+  Destination& destination = destinations_.at(sessions_.at(session_key).destination);
+  EndLease(id, true, out);
+  switch (give_back.reason()) {
+    case wire::GiveBack::DONE:
+      // It had an association, or nothing to send at all.
+      if (lease.worst_attempts == 0 || lease.responded) DestinationAnswered(destination);
+      break;
+    case wire::GiveBack::DESTINATION_TRANSIENT:
+      DestinationFailed(destination, give_back.detail(), now);
+      break;
+    case wire::GiveBack::DESTINATION_REFUSED:
+      destination.detail = give_back.detail();
+      for (auto& [key, session] : sessions_) {
+        if (&destinations_.at(session.destination) != &destination) continue;
+        StartEnding(key, wire::SESSION_REFUSED, give_back.detail(), out);
+      }
+      break;
+    default:
+      break;
+  }
+  // Given back as done although something is left: without any result, the same would only happen again at once.
+  const bool fruitless = give_back.reason() == wire::GiveBack::DONE && !lease.settled_some;
+  PlaceAfterLease(lease.study, lease, fruitless, now);
+}
+
+void Scheduler::PlaceAfterLease(StudyKey key, const Lease& lease, bool backs_off, TimePoint now) {
+  Study& study = studies_.at(key);
+  study.place = Place::kWaiting;
+  if (study.unsettled == 0) {
+    FinishStudyIfSettled(key);
+  } else if (lease.worst_attempts > 0 || backs_off) {
+    BackOff(key, std::max(lease.worst_attempts, 1U), now);
+  } else {
+    MakeReady(key, now);
+  }
+}
+
+void Scheduler::FinishStudyIfSettled(StudyKey key) {
+  auto it = studies_.find(key);
+  if (it == studies_.end() || it->second.unsettled > 0 || it->second.place == Place::kLeased) return;
+  Unqueue(key);
+  sessions_.at(it->second.session).studies.erase(key);
+  studies_.erase(it);
+  ++studies_done_;
+}
+
+// --- where studies wait
+
+void Scheduler::MakeReady(StudyKey key, TimePoint now) {
+  Study& study = studies_.at(key);
+  const Session& session = sessions_.at(study.session);
+  study.since = now;
+  study.place = Place::kWaiting;
+  if (session.ending) return;
+  study.place = Place::kReady;
+  destinations_.at(session.destination).ready.insert({study.bytes, key});
+}
+
+void Scheduler::BackOff(StudyKey key, std::uint32_t attempts, TimePoint now) {
+  Study& study = studies_.at(key);
+  if (sessions_.at(study.session).ending) return;
+  study.place = Place::kBackingOff;
+  study.since = now + Jittered(options_.retry_backoff_min, options_.retry_backoff_max, attempts - 1);
+  backing_off_.insert({study.since, key});
+}
+
+void Scheduler::Unqueue(StudyKey key) {
+  Study& study = studies_.at(key);
+  if (study.place == Place::kBackingOff) backing_off_.erase({study.since, key});
+  if (study.place == Place::kReady) {
+    destinations_.at(sessions_.at(study.session).destination).ready.erase({study.bytes, key});
+  }
+  if (study.place != Place::kLeased) study.place = Place::kWaiting;
+}
+
+void Scheduler::EndBackoffs(TimePoint now) {
+  while (!backing_off_.empty() && backing_off_.begin()->first <= now) {
+    const StudyKey key = backing_off_.begin()->second;
+    backing_off_.erase(backing_off_.begin());
+    MakeReady(key, now);
+  }
+}
+
+Duration Scheduler::Jittered(Duration min, Duration max, std::uint32_t doublings) {
+  const Duration cap = std::min(max, min * (std::int64_t{1} << std::min(doublings, 20U)));
+  return Duration(std::uniform_int_distribution<Duration::rep>(0, cap.count())(random_));
+}
+
+// --- destinations
+
+void Scheduler::DestinationAnswered(Destination& destination) {
+  destination.breaker = Breaker::kClosed;
+  destination.failures = 0;
+  destination.unreachable_since.reset();
+}
+
+void Scheduler::DestinationFailed(Destination& destination, const std::string& detail, TimePoint now) {
+  destination.detail = detail;
+  const bool others_are_served = std::any_of(leases_.begin(), leases_.end(), [&](const auto& entry) {
+    const Session& session = sessions_.at(studies_.at(entry.second.study).session);
+    return entry.second.responded && &destinations_.at(session.destination) == &destination;
+  });
+  if (others_are_served) {  // it takes no more associations than these; that is not an outage
+    destination.limit = std::max(1U, destination.live_leases);
+    destination.limit_changed = now;
+    return;
+  }
+  // Associations that were tried together fail together: only the first of them counts.
+  if (destination.breaker == Breaker::kOpen && destination.retry_at > now) return;
+  if (!destination.unreachable_since) destination.unreachable_since = now;
+  destination.breaker = Breaker::kOpen;
+  destination.limit.reset();
+  // Half of the span is certain: a probe at once would only repeat what was just seen.
+  const Duration jittered =
+      Jittered(options_.breaker_backoff_min, options_.breaker_backoff_max, destination.failures);
+  destination.retry_at = now + options_.breaker_backoff_min / 2 + jittered;
+  ++destination.failures;
+}
+
+void Scheduler::SlowDown(Destination& destination, TimePoint now) {
+  if (destination.limit && now < destination.limit_changed + options_.slow_down_min) return;
+  destination.limit = std::max(1U, std::min(destination.limit.value_or(UINT32_MAX), destination.live_leases) / 2);
+  destination.limit_changed = now;
+}
+
+void Scheduler::AdvanceDestinations(TimePoint now) {
+  std::uint32_t capacity = 0;
+  for (const auto& [name, worker] : workers_) capacity += worker.capacity;
+  for (auto& [name, destination] : destinations_) {
+    if (!destination.limit || now < destination.limit_changed + options_.speed_up) continue;
+    ++*destination.limit;
+    destination.limit_changed = now;
+    if (*destination.limit >= capacity) destination.limit.reset();
+  }
+  // MayGrant has no clock: an open breaker whose time has come is one that may be probed.
+  for (auto& [name, destination] : destinations_) {
+    if (destination.breaker == Breaker::kOpen && now >= destination.retry_at) destination.retry_at = TimePoint::min();
+  }
+}
+
+bool Scheduler::MayGrant(const Destination& destination) const {
+  switch (destination.breaker) {
+    case Breaker::kClosed:
+      return !destination.limit || destination.live_leases < *destination.limit;
+    case Breaker::kOpen:
+      return destination.retry_at == TimePoint::min();
+    case Breaker::kProbing:
+      return false;
+  }
+  return false;
+}
+
+// --- what others may know
+
+std::optional<StudyKey> Scheduler::StudyOf(LeaseId id) const {
+  auto it = leases_.find(id);
+  return it == leases_.end() || it->second.revoked ? std::nullopt : std::optional(it->second.study);
+}
+
+std::size_t Scheduler::LiveLeases(SessionKey session) const {
+  return static_cast<std::size_t>(std::count_if(leases_.begin(), leases_.end(), [&](const auto& entry) {
+    return studies_.at(entry.second.study).session == session;
+  }));
+}
+
+std::string Scheduler::Trouble(SessionKey session, TimePoint now) const {
+  auto it = sessions_.find(session);
+  if (it == sessions_.end()) return {};
+  const Destination& destination = destinations_.at(it->second.destination);
+  if (destination.breaker == Breaker::kProbing) return destination.detail + "; trying again";
+  if (destination.breaker == Breaker::kOpen) {
+    const auto wait = destination.retry_at > now ? destination.retry_at - now : Duration(0);
+    return fmt::format("{}; trying again in {} s", destination.detail,
+                       std::chrono::ceil<std::chrono::seconds>(wait).count());
+  }
+  if (destination.limit) return fmt::format("the destination is busy: at most {} associations", *destination.limit);
+  return {};
+}
+
+SchedulerStats Scheduler::Stats() const {
+  SchedulerStats stats{.studies_done = studies_done_,
+                       .leases_expired = leases_expired_,
+                       .late_outcomes = late_outcomes_,
+                       .workers_connected = workers_.size()};
+  stats.studies_leased = leases_.size();
+  stats.studies_delayed = backing_off_.size();
+  stats.studies_pending = studies_.size() - stats.studies_leased - stats.studies_delayed;
+  for (const auto& [name, destination] : destinations_)
+    stats.breakers_open += destination.breaker != Breaker::kClosed;
+  return stats;
+}
+
+std::optional<TimePoint> Scheduler::NextDeadline() const {
+  std::optional<TimePoint> next;
+  auto at = [&next](TimePoint time) { next = next ? std::min(*next, time) : time; };
+  for (const auto& [id, lease] : leases_) {
+    at(lease.expires_at);
+    if (!lease.held && !lease.revoked) at(lease.grant_sent + options_.grant_resend);
+  }
+  if (!backing_off_.empty()) at(backing_off_.begin()->first);
+  for (const auto& [name, destination] : destinations_) {
+    if (destination.limit) at(destination.limit_changed + options_.speed_up);
+    if (destination.breaker == Breaker::kOpen && destination.retry_at != TimePoint::min()) at(destination.retry_at);
+  }
+  for (const auto& [key, session] : sessions_) {
+    const Destination& destination = destinations_.at(session.destination);
+    if (!session.ending && destination.unreachable_since && destination.live_leases == 0) {
+      at(*destination.unreachable_since + session.retry_for);
+    }
+  }
+  for (const auto& [id, worker] : workers_) {
+    if (worker.leases == 0) at(worker.last_seen + options_.lease_ttl);
+  }
+  return next;
+}
+
+void Scheduler::CheckInvariants() const {
+  auto check = [](bool holds, const char* what) {
+    if (!holds) throw std::logic_error(what);
+  };
+  std::map<StudyKey, int> leases_of_study;
+  std::map<std::string, std::uint32_t> leases_of_worker, leases_of_destination;
+  for (const auto& [id, lease] : leases_) {
+    check(id <= last_lease_, "a lease id above the last one");
+    check(++leases_of_study[lease.study] == 1, "two live leases of one study");
+    check(studies_.at(lease.study).place == Place::kLeased, "a lease of a study that is not leased");
+    ++leases_of_worker[lease.worker];
+    ++leases_of_destination[sessions_.at(studies_.at(lease.study).session).destination];
+  }
+  for (const auto& [key, study] : studies_) {
+    const Session& session = sessions_.at(study.session);
+    const Destination& destination = destinations_.at(session.destination);
+    check(session.studies.contains(key), "a study that its session does not know");
+    check((study.place == Place::kLeased) == leases_of_study.contains(key), "a leased study without a lease");
+    check((study.place == Place::kReady) == destination.ready.contains({study.bytes, key}), "ready, not queued");
+    check((study.place == Place::kBackingOff) == backing_off_.contains({study.since, key}),
+          "backing off, no deadline");
+    check(study.place == Place::kLeased || study.unsettled > 0, "a settled study that is still live");
+    check(study.place != Place::kWaiting || session.ending || !session.scan_complete,
+          "a study that nobody will lease");
+  }
+  for (const auto& [name, worker] : workers_) check(worker.leases == leases_of_worker[name], "leases of a worker");
+  for (const auto& [name, destination] : destinations_) {
+    check(destination.live_leases == leases_of_destination[name], "leases of a destination");
+    check(destination.breaker != Breaker::kProbing || destination.live_leases > 0, "probing without a lease");
+  }
+}
+
+}  // namespace dicom_sender

@@ -1,0 +1,263 @@
+// Decides who sends which study when: dispatch, leases, retries, and what a destination can bear.
+//
+// Pure: no clock, socket, thread, store or logger. Step() takes what happened and the time, and says what must be
+// written to the ledger and then told to the workers. The caller commits the changes before it sends the replies; if
+// it cannot, this object is ahead of the ledger and must not be used any more.
+//
+// Holds live studies only, by key; instances are known to the ledger. Not thread-safe.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <random>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "common/time.h"
+#include "coordinator/ledger/ledger.h"
+
+namespace dicom_sender {
+
+struct SchedulerOptions {
+  // Must be longer than any silent wait of a healthy sender (the DIMSE time-out), because a lease without progress is
+  // not renewed.
+  Duration lease_ttl = std::chrono::seconds(150);
+  Duration grant_resend = std::chrono::seconds(2);
+  Duration retry_backoff_min = std::chrono::seconds(1);  // before a second attempt; doubles, with full jitter
+  Duration retry_backoff_max = std::chrono::minutes(5);
+  Duration breaker_backoff_min = std::chrono::milliseconds(500);  // before the first probe; doubles, with jitter
+  Duration breaker_backoff_max = std::chrono::seconds(30);
+  Duration slow_down_min = std::chrono::seconds(1);  // between two halvings of a destination's associations
+  Duration speed_up = std::chrono::seconds(10);      // between two single steps up again
+  std::uint64_t seed = 0;                            // of the jitter
+};
+
+// --- what happened
+
+struct SessionOpened {
+  SessionKey session = 0;
+  std::string destination;  // sessions with an equal one share its breaker and its limit
+  bool dispatch_as_found = false;
+  bool scan_complete = false;
+  std::uint32_t attempts_max = 1;
+  Duration retry_for{};
+};
+struct StudyFed {
+  SessionKey session = 0;
+  StudyKey study = 0;
+  std::uint32_t pending = 0;  // further instances to send
+  std::uint64_t pending_bytes = 0;
+};
+struct ScanCompleted {
+  SessionKey session = 0;
+};
+struct SuspendRequested {
+  SessionKey session = 0;
+};
+struct WorkerSeen {  // a WorkerStatus
+  std::string worker;
+  std::uint64_t incarnation = 0;
+  std::uint32_t capacity = 0;
+  bool draining = false;
+  struct Held {
+    LeaseId lease = 0;
+    bool progressed = false;
+  };
+  std::vector<Held> held;
+};
+struct OutcomeReported {
+  wire::Outcome outcome;
+  InstanceFacts facts;  // as the ledger has them
+};
+struct Reported {  // a Report
+  LeaseId lease = 0;
+  StudyKey study = 0;
+  std::uint32_t suspect_end = 0;  // of the study
+  std::vector<OutcomeReported> outcomes;
+  std::optional<wire::GiveBack> give_back;
+};
+struct Tick {};
+
+using Event = std::variant<SessionOpened, StudyFed, ScanCompleted, SuspendRequested, WorkerSeen, Reported, Tick>;
+
+// --- what must be written
+
+struct LeaseGranted {
+  StudyKey study = 0;
+  LeaseId lease = 0;
+  std::string worker;
+};
+struct LeaseEnded {
+  StudyKey study = 0;
+  bool clean = false;
+};
+struct SessionChanged {
+  SessionKey session = 0;
+  wire::SessionState state = wire::SESSION_SCANNING;
+  std::string reason;  // what is unsettled is abandoned with it, if the state is UNREACHABLE or REFUSED
+};
+using LedgerChange = std::variant<InstanceChange, LeaseGranted, LeaseEnded, SessionChanged>;
+
+// --- what must be told afterwards
+
+struct GrantReply {
+  std::string worker;
+  LeaseId lease = 0;
+  StudyKey study = 0;
+  SessionKey session = 0;
+};
+struct StatusReply {
+  std::string worker;
+  std::vector<LeaseId> renewed;
+  std::vector<LeaseId> revoked;
+};
+using Reply = std::variant<GrantReply, StatusReply>;
+
+struct Output {
+  std::vector<LedgerChange> changes;
+  std::vector<Reply> replies;
+  std::optional<TimePoint> wake_at;   // when Step must be called again at the latest
+  std::vector<Duration> queue_waits;  // of the studies that were leased
+};
+
+struct SchedulerStats {
+  std::uint64_t studies_pending = 0, studies_delayed = 0, studies_leased = 0, studies_done = 0;
+  std::uint64_t leases_expired = 0;
+  std::uint64_t late_outcomes = 0;  // of leases no longer in force
+  std::uint64_t workers_connected = 0;
+  std::uint64_t breakers_open = 0;
+};
+
+class Scheduler {
+ public:
+  Scheduler(SchedulerOptions options, LeaseId last_lease);
+
+  Output Step(const Event& event, TimePoint now);
+
+  // Of a lease in force: pages of others are not handed out.
+  std::optional<StudyKey> StudyOf(LeaseId lease) const;
+  std::size_t LiveLeases(SessionKey session) const;
+  // What keeps the session's destination waiting, for a person; empty if nothing does.
+  std::string Trouble(SessionKey session, TimePoint now) const;
+  SchedulerStats Stats() const;
+  Duration lease_ttl() const { return options_.lease_ttl; }
+
+  // Throws std::logic_error with what does not hold. For tests.
+  void CheckInvariants() const;
+
+ private:
+  // A study is in one place: waiting for its scan, in its destination's ready queue, backing off, or leased.
+  enum class Place { kWaiting, kReady, kBackingOff, kLeased };
+  struct Study {
+    SessionKey session = 0;
+    std::uint64_t bytes = 0;      // to send, for the order
+    std::uint32_t unsettled = 0;  // instances
+    Place place = Place::kWaiting;
+    TimePoint since;  // in this place; of kBackingOff: until when
+  };
+  struct Ending {
+    wire::SessionState state = wire::SESSION_SUSPENDED;
+    std::string reason;
+  };
+  struct Session {
+    std::string destination;
+    bool dispatch_as_found = false;
+    bool scan_complete = false;
+    std::uint32_t attempts_max = 1;
+    Duration retry_for{};
+    std::set<StudyKey> studies;    // live ones
+    std::optional<Ending> ending;  // no more grants; it ends when its leases have
+  };
+  struct ReadyStudy {  // largest first: the longest job must not start last
+    std::uint64_t bytes = 0;
+    StudyKey study = 0;
+    friend bool operator<(const ReadyStudy& a, const ReadyStudy& b) {
+      return a.bytes != b.bytes ? a.bytes > b.bytes : a.study < b.study;
+    }
+  };
+  enum class Breaker { kClosed, kOpen, kProbing };
+  struct Destination {
+    std::set<ReadyStudy> ready;
+    std::uint32_t live_leases = 0;
+    std::optional<std::uint32_t> limit;  // of associations, below what the workers offer; nullopt: none
+    TimePoint limit_changed;
+    Breaker breaker = Breaker::kClosed;
+    std::uint32_t failures = 0;  // in a row
+    TimePoint retry_at;          // of kOpen
+    std::optional<TimePoint> unreachable_since;
+    std::string detail;  // of the last failure
+  };
+  struct Lease {
+    StudyKey study = 0;
+    std::string worker;
+    TimePoint expires_at;
+    TimePoint grant_sent;
+    bool probe = false;      // of an open breaker
+    bool held = false;       // the worker has said that it holds it
+    bool responded = false;  // the destination answered under it
+    bool settled_some = false;
+    bool revoked = false;
+    std::uint32_t worst_attempts = 0;  // of the instances that were delayed under it
+  };
+  struct Worker {
+    std::uint64_t incarnation = 0;
+    std::uint32_t capacity = 0;
+    bool draining = false;
+    TimePoint last_seen;
+    std::uint32_t leases = 0;
+  };
+
+  void On(const SessionOpened& event, TimePoint now, Output& out);
+  void On(const StudyFed& event, TimePoint now, Output& out);
+  void On(const ScanCompleted& event, TimePoint now, Output& out);
+  void On(const SuspendRequested& event, TimePoint now, Output& out);
+  void On(const WorkerSeen& event, TimePoint now, Output& out);
+  void On(const Reported& event, TimePoint now, Output& out);
+  void On(const Tick&, TimePoint, Output&) {}
+
+  InstanceChange Judge(const Reported& event, const OutcomeReported& reported, std::uint32_t attempts_max) const;
+  void RecordOutcome(const Reported& event, const OutcomeReported& reported, TimePoint now, Output& out);
+  void TakeBack(LeaseId lease, const wire::GiveBack& give_back, TimePoint now, Output& out);
+  void PlaceAfterLease(StudyKey key, const Lease& lease, bool backs_off, TimePoint now);
+
+  void EndLease(LeaseId lease, bool clean, Output& out);
+  void ExpireLeases(TimePoint now, Output& out);
+  void ForgetSilentWorkers(TimePoint now);
+  void MakeReady(StudyKey key, TimePoint now);
+  void BackOff(StudyKey key, std::uint32_t attempts, TimePoint now);
+  void Unqueue(StudyKey key);
+  void EndBackoffs(TimePoint now);
+  void FinishStudyIfSettled(StudyKey key);
+
+  void DestinationAnswered(Destination& destination);
+  void DestinationFailed(Destination& destination, const std::string& detail, TimePoint now);
+  void SlowDown(Destination& destination, TimePoint now);
+  void AdvanceDestinations(TimePoint now);
+  bool MayGrant(const Destination& destination) const;
+
+  void StartEnding(SessionKey key, wire::SessionState state, std::string reason, Output& out);
+  void EndSessions(TimePoint now, Output& out);
+  void Grant(TimePoint now, Output& out);
+  void ResendGrants(TimePoint now, Output& out);
+  Worker* FreestWorker(std::string* id);
+  Duration Jittered(Duration min, Duration max, std::uint32_t doublings);
+  std::optional<TimePoint> NextDeadline() const;
+
+  SchedulerOptions options_;
+  LeaseId last_lease_;
+  std::mt19937_64 random_;
+  std::map<SessionKey, Session> sessions_;
+  std::unordered_map<StudyKey, Study> studies_;
+  std::set<std::pair<TimePoint, StudyKey>> backing_off_;
+  std::map<std::string, Destination> destinations_;
+  std::map<LeaseId, Lease> leases_;
+  std::map<std::string, Worker> workers_;
+  std::uint64_t studies_done_ = 0;
+  std::uint64_t leases_expired_ = 0;
+  std::uint64_t late_outcomes_ = 0;
+};
+
+}  // namespace dicom_sender

@@ -1,0 +1,198 @@
+// The ledger: what was found, what was promised, what became of it. The only durable state of the coordinator.
+//
+// Every change is made between Begin() and Commit(); reads see the changes of the open transaction. A reply that
+// promises something is sent only after Commit() has returned. All functions throw LedgerError where the store
+// fails (disk full, damaged file): memory is then ahead of the disk, and the coordinator must stop.
+//
+// Keys only grow and are never used twice. One thread. Memory per call is bounded by the arguments and limits.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "client.pb.h"
+#include "common/time.h"
+#include "worker.pb.h"
+
+namespace dicom_sender {
+
+using SessionKey = std::int64_t;
+using StudyKey = std::int64_t;
+using LeaseId = std::uint64_t;
+
+class LedgerError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// design: pending -> stored | stored_with_warning | failed | skipped, and delayed between attempts. That an instance
+// is leased is known from its study. The numbers are stored.
+enum class InstanceState : std::uint8_t {
+  kPending = 0,
+  kDelayed = 1,
+  kStored = 2,
+  kStoredWithWarning = 3,
+  kFailed = 4,
+  kSkipped = 5,
+  kAbandoned = 6,  // failed because its session ended before it was its turn; pending again on resume
+};
+constexpr bool IsSettled(InstanceState state) { return state >= InstanceState::kStored; }
+
+// Counts of instances; kept for each study and each session, and changed with the instances in one transaction.
+struct Counts {
+  std::uint64_t total = 0;
+  std::uint64_t stored = 0;  // without a warning
+  std::uint64_t warned = 0;  // stored with a warning
+  std::uint64_t failed = 0;  // abandoned ones, too
+  std::uint64_t skipped = 0;
+  std::uint64_t conflicts = 0;  // skipped as duplicates though their size differs
+  std::uint64_t retries = 0;    // attempts after the first
+  std::uint64_t resends = 0;    // sent though a lost lease may have sent it, see EndLease
+  std::uint64_t total_bytes = 0;
+  std::uint64_t stored_bytes = 0;   // of stored and warned
+  std::uint64_t settled_bytes = 0;  // of stored, warned, failed and skipped
+  std::uint64_t store_us = 0;       // sum of the durations of the successful C-STOREs
+  std::uint64_t associations = 0;
+
+  std::uint64_t unsettled() const { return total - stored - warned - failed - skipped; }
+};
+
+struct SessionRecord {
+  SessionKey key = 0;
+  wire::OpenSession settings;  // as it was opened
+  wire::SessionState state = wire::SESSION_SCANNING;
+  std::string end_reason;
+  bool scan_complete = false;
+  WallTime start_time;
+  std::optional<WallTime> end_time;              // of the last end or suspension
+  std::map<std::string, std::uint64_t> ignored;  // files that are no DICOM instance, by reason
+  std::uint64_t studies = 0;
+  Counts counts;
+};
+
+struct StudyRecord {
+  StudyKey key = 0;
+  SessionKey session = 0;
+  std::string uid;  // Study Instance UID; empty: the group of the files that have none
+  Counts counts;
+  std::uint64_t unsettled_bytes = 0;
+  LeaseId lease = 0;  // 0: none in force
+  std::string lease_worker;
+  std::uint32_t page_end = 0;     // instances below it were handed out under the lease
+  std::uint32_t suspect_end = 0;  // instances below it, if unsettled, may have been sent under a lost lease
+  std::optional<WallTime> first_lease_time;  // these two: the study's duration
+  std::optional<WallTime> last_outcome_time;
+};
+
+// What AddStudies did to one study.
+struct StudyFeed {
+  StudyKey study = 0;
+  std::uint32_t pending = 0;  // instances that became pending
+  std::uint64_t pending_bytes = 0;
+};
+
+struct InstanceFacts {
+  std::uint32_t index = 0;
+  InstanceState state = InstanceState::kPending;
+  std::uint32_t attempts = 0;
+};
+
+struct InstanceChange {
+  StudyKey study = 0;
+  std::uint32_t index = 0;
+  InstanceState state = InstanceState::kPending;
+  std::uint32_t attempts = 0;           // in all
+  std::optional<std::uint16_t> status;  // DIMSE status, if the destination answered
+  std::string reason;
+  std::uint32_t duration_us = 0;
+  bool resend = false;
+  bool transcoded = false;
+};
+
+// For the reports.
+struct ReportedInstance {
+  StudyKey study = 0;
+  std::uint32_t index = 0;
+  std::string path;  // root and relative path joined
+  std::string study_instance_uid;
+  std::string sop_instance_uid;
+  std::optional<std::uint16_t> status;
+  std::string reason;
+  std::uint32_t attempts = 0;
+};
+struct InstanceCursor {  // the place of the last one seen
+  StudyKey study = 0;
+  std::optional<std::uint32_t> index;
+};
+
+class Ledger {
+ public:
+  virtual ~Ledger() = default;
+
+  virtual void Begin() = 0;
+  virtual void Commit() = 0;  // durable when it returns
+
+  // --- sessions
+  virtual SessionRecord CreateSession(const wire::OpenSession& settings, WallTime now) = 0;
+  virtual std::optional<SessionRecord> FindSession(std::string_view uuid) = 0;
+  virtual SessionRecord LoadSession(SessionKey session) = 0;
+  virtual std::vector<SessionKey> Sessions() = 0;
+  virtual void SetScanComplete(SessionKey session, const std::map<std::string, std::uint64_t>& ignored) = 0;
+  // `now` becomes the end time for every state but SCANNING and SENDING, which clear it and the end reason.
+  virtual void SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
+                               WallTime now) = 0;
+  // Every unsettled instance of the session becomes abandoned with this reason.
+  virtual void AbandonUnsettled(SessionKey session, std::string_view reason) = 0;
+  // Abandoned instances are pending again with no attempts used; so are failed ones if asked for, except those whose
+  // defect is known from the scan.
+  virtual void Requeue(SessionKey session, bool failed_too) = 0;
+
+  // --- the feed
+  // Files known by (session, root path, path) are left as they are. An instance whose SOP Instance UID is known in
+  // the session is skipped as a duplicate, and is a conflict if its size differs from the first one's. One that has
+  // a defect fails with it. Indices continue those of the study. One StudyFeed for each study of the batch.
+  virtual std::vector<StudyFeed> AddStudies(SessionKey session, const wire::PublishBatch& batch) = 0;
+
+  // --- studies and leases
+  virtual StudyRecord LoadStudy(StudyKey study) = 0;
+  // By ascending key, after `after`; `unsettled_only` leaves out those that have nothing to send.
+  virtual std::vector<StudyRecord> Studies(SessionKey session, StudyKey after, std::size_t limit,
+                                           bool unsettled_only) = 0;
+  virtual LeaseId LastLeaseId() = 0;  // the highest ever granted
+  // Of any lease that was ever granted, in force or not: late outcomes are facts, too.
+  virtual std::optional<StudyKey> StudyOfLease(LeaseId lease) = 0;
+  // page_end becomes 0.
+  virtual void GrantLease(StudyKey study, LeaseId lease, std::string_view worker, WallTime now) = 0;
+  // `clean`: the worker has reported everything that it sent. Otherwise suspect_end becomes at least page_end.
+  virtual void EndLease(StudyKey study, bool clean) = 0;
+  // All studies with a lease in force, after a restart.
+  virtual std::vector<StudyRecord> LeasedStudies() = 0;
+  // `opened` is the count under this lease so far: the study's grows by what is new, so a repetition changes nothing.
+  virtual void CountAssociations(LeaseId lease, std::uint32_t opened) = 0;
+  // Distinct (SOP class, transfer syntax) pairs of the study's instances that can be sent, at most `limit`.
+  virtual std::vector<wire::ContextPair> ContextPairs(StudyKey study, std::size_t limit) = 0;
+
+  // --- instances
+  // The unsettled ones with an index >= from_index, ascending, with their roots; next_index as worker.proto says.
+  // lease_id and from_index of the page are filled in.
+  virtual wire::Page LoadPage(StudyKey study, LeaseId lease, std::uint32_t from_index, std::size_t limit) = 0;
+  // Raises page_end.
+  virtual void SetPageEnd(StudyKey study, std::uint32_t page_end) = 0;
+  // For those of the indices that exist, in their order.
+  virtual std::vector<InstanceFacts> LoadInstances(StudyKey study, std::span<const std::uint32_t> indices) = 0;
+  // The instances must exist. Counts of study and session follow.
+  virtual void ChangeInstances(std::span<const InstanceChange> changes, WallTime now) = 0;
+  // Those in one of the states, by ascending (study, index), after the cursor.
+  virtual std::vector<ReportedInstance> Report(SessionKey session, std::span<const InstanceState> states,
+                                               const InstanceCursor& after, std::size_t limit) = 0;
+  // Distinct workers that held a lease of the session.
+  virtual std::uint64_t Workers(SessionKey session) = 0;
+};
+
+}  // namespace dicom_sender

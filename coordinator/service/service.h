@@ -1,0 +1,90 @@
+// The coordinator's step: messages in, one ledger transaction, messages out.
+//
+// Knows no socket and no thread; the loop (coordinator_loop.h) feeds it, and so can a simulation. Persist, then
+// speak: whatever Step() returns may be sent, because it returns after the commit. A LedgerError that leaves Step()
+// means that memory may be ahead of the ledger: the object must not be used any more.
+#pragma once
+
+#include <map>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/metrics.h"
+#include "coordinator/core/scheduler.h"
+#include "coordinator/ledger/ledger.h"
+
+namespace dicom_sender {
+
+enum class Side { kClient, kWorker };
+
+struct Incoming {
+  Side side = Side::kClient;
+  std::string peer;   // the channel's name for the connection
+  std::string bytes;  // as received: not trusted
+};
+
+struct Outgoing {
+  std::string peer;
+  std::variant<wire::ClientReply, wire::CoordinatorMessage> message;
+};
+
+struct StepResult {
+  std::vector<Outgoing> messages;
+  std::optional<TimePoint> wake_at;  // Step again by then, with or without messages
+};
+
+class Service {
+ public:
+  // Voids the leases that the ledger has in force: whoever held them is gone with the last coordinator.
+  Service(Ledger& ledger, SchedulerOptions options, CoordinatorMetrics& metrics);
+
+  StepResult Step(const std::vector<Incoming>& messages, TimePoint now, WallTime wall);
+
+ private:
+  struct Moment {
+    TimePoint now;
+    WallTime wall;
+  };
+
+  void HandleClient(const Incoming& incoming, const Moment& moment);
+  void HandleWorker(const Incoming& incoming, const Moment& moment);
+
+  wire::ClientReply Answer(const wire::ClientRequest& request, const Moment& moment);
+  wire::ClientReply Answer(const wire::OpenSession& request, const Moment& moment);
+  wire::ClientReply Answer(const wire::PublishBatch& request, const Moment& moment);
+  wire::ClientReply Answer(const wire::ScanComplete& request, const Moment& moment);
+  wire::ClientReply Answer(const wire::GetSession& request, const Moment& moment);
+  wire::ClientReply Answer(const wire::ListStudies& request, const Moment& moment);
+  wire::ClientReply Answer(const wire::SuspendSession& request, const Moment& moment);
+
+  void Handle(const std::string& peer, const wire::WorkerStatus& status, const Moment& moment);
+  void Handle(const std::string& peer, const wire::PageRequest& request);
+  void Handle(const std::string& peer, const wire::Report& report, const Moment& moment);
+
+  void Resume(SessionRecord record, bool retry_failed, const Moment& moment);
+  void OpenInScheduler(const SessionRecord& record, const Moment& moment);
+  void FeedFromLedger(SessionKey session, const Moment& moment);
+  bool IsOpen(SessionKey session) const { return sessions_.contains(session); }
+
+  std::optional<TimePoint> Apply(const Event& event, const Moment& moment);
+  void Write(const std::vector<LedgerChange>& changes, const Moment& moment);
+  void Write(const SessionChanged& change, const Moment& moment);
+  void Count(const std::vector<InstanceChange>& changes, WallTime wall);
+  void Tell(const GrantReply& reply);
+  void Tell(const StatusReply& reply);
+  wire::Page PageOf(LeaseId lease, StudyKey study, std::uint32_t from_index);
+  wire::ClientReply Status(SessionKey key, TimePoint now);
+  std::uint32_t TtlMs() const;
+  void UpdateMetrics();
+
+  Ledger& ledger_;
+  Scheduler scheduler_;
+  CoordinatorMetrics& metrics_;
+  std::map<SessionKey, wire::OpenSession> sessions_;  // those that the scheduler knows
+  std::map<std::string, std::string> worker_peers_;   // where each worker was heard of last
+  std::uint64_t status_seq_ = 0;                      // of the WorkerStatus that is being answered; 0: none
+  std::vector<Outgoing> outgoing_;
+};
+
+}  // namespace dicom_sender

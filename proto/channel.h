@@ -1,0 +1,59 @@
+// Carries envelopes over ZeroMQ: a ROUTER at the coordinator, a DEALER at everybody else, one frame a message.
+//
+// Nothing here blocks and every queue has a bound; a message that does not fit is dropped, and so is one that is
+// longer than kMessageBytesMax. The protocol repeats what was not answered, so a drop costs time, never an instance.
+// Each channel belongs to one thread. Throws zmq::error_t where an endpoint cannot be bound or connected.
+#pragma once
+
+#include <google/protobuf/message_lite.h>
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <zmq.hpp>
+
+namespace dicom_sender {
+
+inline constexpr unsigned kProtocolVersion = 1;
+inline constexpr std::size_t kMessageBytesMax = 4 << 20;
+inline constexpr int kChannelMessagesMax = 1000;  // in each queue of a channel, for each peer
+
+// Limits of single messages; the reader refuses more, the writer never sends more.
+inline constexpr int kBatchInstancesMax = 5000;      // of a PublishBatch; also kMessageBytesMax / 2 bytes
+inline constexpr int kPageInstancesMax = 256;        // of a Page
+inline constexpr int kReportOutcomesMax = 256;       // of a Report
+inline constexpr int kContextPairsMax = 4096;        // of a LeaseGrant
+inline constexpr int kHeldLeasesMax = 1024;          // of a WorkerStatus
+inline constexpr std::size_t kPathBytesMax = 4096;   // of a root or a path
+inline constexpr std::size_t kReasonBytesMax = 512;  // of a reason; longer ones are cut
+
+struct PeerMessage {
+  std::string peer;  // the ROUTER's name for the connection
+  std::string bytes;
+};
+
+class RouterChannel {
+ public:
+  RouterChannel(zmq::context_t& context, const std::string& endpoint);
+  std::optional<PeerMessage> Receive();
+  // False if the peer is gone or its queue is full.
+  bool Send(const std::string& peer, const google::protobuf::MessageLite& message);
+  zmq::socket_ref socket() { return socket_; }  // to poll for input
+
+ private:
+  zmq::socket_t socket_;
+};
+
+class DealerChannel {
+ public:
+  DealerChannel(zmq::context_t& context, const std::string& endpoint);
+  std::optional<std::string> Receive();
+  bool Send(const google::protobuf::MessageLite& message);
+  zmq::socket_ref socket() { return socket_; }
+
+ private:
+  zmq::socket_t socket_;
+};
+
+}  // namespace dicom_sender

@@ -1,0 +1,189 @@
+#include "proto/validate.h"
+
+#include <fmt/format.h>
+
+#include "proto/channel.h"
+
+namespace dicom_sender {
+namespace {
+
+constexpr std::size_t kUidBytesMax = 64;      // PS3.5 9.1
+constexpr std::size_t kAeTitleBytesMax = 16;  // PS3.5 6.2
+constexpr std::size_t kHostBytesMax = 255;
+constexpr int kInputsMax = 10000;
+constexpr std::uint32_t kPortMax = 65535;
+
+using Problem = std::string;  // empty: none
+
+Problem TooLong(std::string_view what, std::size_t size, std::size_t max) {
+  return size <= max ? Problem() : fmt::format("{} of {} bytes is longer than {}", what, size, max);
+}
+
+Problem TooMany(std::string_view what, int count, int max) {
+  return count <= max ? Problem() : fmt::format("{} {} are more than {}", count, what, max);
+}
+
+// The first problem of several checks.
+template <class... Checks>
+Problem FirstOf(Problem problem, Checks... checks) {
+  ((problem.empty() ? void(problem = checks()) : void()), ...);
+  return problem;
+}
+
+template <class Range, class Check>
+Problem ForEach(const Range& range, Check check) {
+  for (const auto& element : range) {
+    if (Problem problem = check(element); !problem.empty()) return problem;
+  }
+  return {};
+}
+
+Problem Check(const wire::Instance& instance) {
+  return FirstOf(
+      TooLong("path", instance.path().size(), kPathBytesMax),
+      [&] { return TooLong("SOP Class UID", instance.sop_class_uid().size(), kUidBytesMax); },
+      [&] { return TooLong("SOP Instance UID", instance.sop_instance_uid().size(), kUidBytesMax); },
+      [&] { return TooLong("transfer syntax UID", instance.transfer_syntax_uid().size(), kUidBytesMax); },
+      [&] { return TooLong("defect", instance.defect().size(), kReasonBytesMax); },
+      [&] { return instance.path().empty() ? Problem("an instance without a path") : Problem(); });
+}
+
+Problem Check(const wire::Root& root) { return TooLong("root path", root.path().size(), kPathBytesMax); }
+
+Problem Check(const wire::Destination& destination) {
+  return FirstOf(
+      TooLong("AE title", destination.called_ae().size(), kAeTitleBytesMax),
+      [&] { return TooLong("AE title", destination.calling_ae().size(), kAeTitleBytesMax); },
+      [&] { return TooLong("host", destination.host().size(), kHostBytesMax); },
+      [&] { return destination.port() > kPortMax ? Problem("a port above 65535") : Problem(); });
+}
+
+Problem Check(const wire::PublishBatch& batch) {
+  int instances = 0;
+  Problem problem = ForEach(batch.studies(), [&](const wire::StudyItems& study) {
+    instances += study.instances_size();
+    return FirstOf(TooLong("Study Instance UID", study.study_instance_uid().size(), kUidBytesMax), [&] {
+      return ForEach(study.instances(), [](const wire::Instance& instance) { return Check(instance); });
+    });
+  });
+  return FirstOf(
+      problem, [&] { return TooMany("instances", instances, kBatchInstancesMax); },
+      [&] { return ForEach(batch.roots(), [](const wire::Root& root) { return Check(root); }); });
+}
+
+Problem Check(const wire::OpenSession& open) {
+  return FirstOf(
+      Check(open.destination()), [&] { return TooMany("inputs", open.inputs_size(), kInputsMax); },
+      [&] {
+        return ForEach(open.inputs(),
+                       [](const std::string& input) { return TooLong("input", input.size(), kPathBytesMax); });
+      });
+}
+
+Problem Check(const wire::ClientRequest& request) {
+  switch (request.request_case()) {
+    case wire::ClientRequest::kOpenSession:
+      return Check(request.open_session());
+    case wire::ClientRequest::kPublishBatch:
+      return Check(request.publish_batch());
+    case wire::ClientRequest::REQUEST_NOT_SET:
+      return "no request that is known here";
+    default:
+      return {};
+  }
+}
+
+Problem Check(const wire::ClientReply& reply) {
+  return reply.reply_case() == wire::ClientReply::REPLY_NOT_SET ? "no reply that is known here" : Problem();
+}
+
+Problem Check(const wire::Report& report) {
+  return FirstOf(TooMany("outcomes", report.outcomes_size(), kReportOutcomesMax), [&] {
+    return ForEach(report.outcomes(), [](const wire::Outcome& outcome) {
+      return FirstOf(TooLong("reason", outcome.reason().size(), kReasonBytesMax), [&] {
+        return outcome.status() > UINT16_MAX ? Problem("a DIMSE status above FFFF") : Problem();
+      });
+    });
+  });
+}
+
+Problem Check(const wire::WorkerMessage& message) {
+  switch (message.message_case()) {
+    case wire::WorkerMessage::kStatus:
+      return FirstOf(TooMany("held leases", message.status().held_size(), kHeldLeasesMax),
+                     [&] { return TooLong("worker id", message.status().worker_id().size(), kReasonBytesMax); });
+    case wire::WorkerMessage::kReport:
+      return Check(message.report());
+    case wire::WorkerMessage::MESSAGE_NOT_SET:
+      return "no message that is known here";
+    default:
+      return {};
+  }
+}
+
+Problem Check(const wire::Page& page) {
+  return FirstOf(
+      TooMany("instances", page.instances_size(), kPageInstancesMax),
+      [&] { return ForEach(page.instances(), [](const wire::Instance& instance) { return Check(instance); }); },
+      [&] { return ForEach(page.roots(), [](const wire::Root& root) { return Check(root); }); });
+}
+
+Problem Check(const wire::CoordinatorMessage& message) {
+  switch (message.message_case()) {
+    case wire::CoordinatorMessage::kGrant:
+      return FirstOf(
+          TooMany("context pairs", message.grant().pairs_size(), kContextPairsMax),
+          [&] { return Check(message.grant().destination()); }, [&] { return Check(message.grant().first_page()); });
+    case wire::CoordinatorMessage::kPage:
+      return Check(message.page());
+    case wire::CoordinatorMessage::MESSAGE_NOT_SET:
+      return "no message that is known here";
+    default:
+      return {};
+  }
+}
+
+template <class Message>
+Problem CheckVersion(const Message& message) {
+  if (message.protocol_version() == kProtocolVersion) return {};
+  return fmt::format("protocol version {} instead of {}: the programs are of different releases",
+                     message.protocol_version(), kProtocolVersion);
+}
+
+template <class Message>
+tl::expected<Message, std::string> Parse(std::string_view bytes) {
+  Message message;
+  if (bytes.size() > kMessageBytesMax) return tl::unexpected(TooLong("message", bytes.size(), kMessageBytesMax));
+  if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return tl::unexpected(std::string("not a message of this protocol"));
+  }
+  if constexpr (requires { message.protocol_version(); }) {
+    if (Problem problem = CheckVersion(message); !problem.empty()) return tl::unexpected(problem);
+  }
+  if (Problem problem = Check(message); !problem.empty()) return tl::unexpected(problem);
+  return message;
+}
+
+}  // namespace
+
+tl::expected<wire::ClientRequest, std::string> ParseClientRequest(std::string_view bytes) {
+  return Parse<wire::ClientRequest>(bytes);
+}
+tl::expected<wire::ClientReply, std::string> ParseClientReply(std::string_view bytes) {
+  return Parse<wire::ClientReply>(bytes);
+}
+tl::expected<wire::WorkerMessage, std::string> ParseWorkerMessage(std::string_view bytes) {
+  return Parse<wire::WorkerMessage>(bytes);
+}
+tl::expected<wire::CoordinatorMessage, std::string> ParseCoordinatorMessage(std::string_view bytes) {
+  return Parse<wire::CoordinatorMessage>(bytes);
+}
+
+std::string LimitedReason(std::string_view reason) {
+  if (reason.size() <= kReasonBytesMax) return std::string(reason);
+  std::size_t end = kReasonBytesMax;
+  while (end > 0 && (static_cast<unsigned char>(reason[end]) & 0xC0) == 0x80) --end;
+  return std::string(reason.substr(0, end));
+}
+
+}  // namespace dicom_sender

@@ -1,0 +1,229 @@
+// Runs the scenarios of tests/golden/scheduler/ through the Scheduler. A scenario is read from top to bottom: a line
+// is an event, the lines that start with ">" after it are what the scheduler answers, in order.
+//
+//   0.5 open S dest=PACS attempts=3 retry_for=60 [as_found] [scanned]
+//   0.5 feed S study=1 instances=2 bytes=100
+//   0.5 scanned S                       the scan of the session is complete
+//   0.5 suspend S
+//   0.5 worker W capacity=2 [incarnation=1] [draining] [holds=1,2] [stuck=3]   (stuck: held without progress)
+//   0.5 report lease=1 0:0000 1:A700 2:lost 3:unsendable [back=done|draining|transient|refused]
+//   0.5 tick
+//
+// Time is in seconds. Sessions are single letters. GOLDEN_UPDATE=1 in the environment writes the answers into the
+// files.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "coordinator/core/scheduler.h"
+
+namespace dicom_sender {
+namespace {
+
+using Words = std::map<std::string, std::string>;
+
+std::string StateName(InstanceState state) {
+  constexpr const char* kNames[] = {"pending", "delayed", "stored", "warning", "failed", "skipped", "abandoned"};
+  return kNames[static_cast<int>(state)];
+}
+
+std::vector<std::string> Split(const std::string& text, char separator) {
+  std::vector<std::string> parts;
+  std::istringstream stream(text);
+  for (std::string part; std::getline(stream, part, separator);) {
+    if (!part.empty()) parts.push_back(part);
+  }
+  return parts;
+}
+
+// What the ledger would know: enough of it to give each event its facts.
+class ScenarioRunner {
+ public:
+  ScenarioRunner() : scheduler_(SchedulerOptions{}, 0) {}
+
+  std::vector<std::string> Run(const std::string& line) {
+    const auto words = Split(line, ' ');
+    const TimePoint now =
+        TimePoint() + std::chrono::duration_cast<Duration>(std::chrono::duration<double>(std::stod(words.at(0))));
+    const Output output = scheduler_.Step(ToEvent(words), now);
+    scheduler_.CheckInvariants();
+    std::vector<std::string> lines;
+    for (const auto& change : output.changes) {
+      lines.push_back(std::visit([this](const auto& c) { return Apply(c); }, change));
+    }
+    for (const auto& reply : output.replies) {
+      lines.push_back(std::visit([](const auto& r) { return Show(r); }, reply));
+    }
+    EXPECT_GT(output.wake_at.value_or(TimePoint::max()), now) << line << ": asks to be woken in the past";
+    return lines;
+  }
+
+ private:
+  struct StudyFacts {
+    std::map<std::uint32_t, InstanceFacts> instances;
+    std::uint32_t suspect_end = 0;
+  };
+
+  static Words Named(const std::vector<std::string>& words) {
+    Words named;
+    for (const auto& word : words) {
+      const auto equals = word.find('=');
+      named[word.substr(0, equals)] = equals == std::string::npos ? "" : word.substr(equals + 1);
+    }
+    return named;
+  }
+
+  Event ToEvent(const std::vector<std::string>& words) {
+    const Words named = Named(words);
+    auto number = [&named](const std::string& name, std::uint64_t otherwise) {
+      return named.contains(name) ? std::stoull(named.at(name)) : otherwise;
+    };
+    const std::string& what = words.at(1);
+    if (what == "tick") return Tick{};
+    if (what == "report") return ToReport(words, named);
+    if (what == "worker") return ToWorker(words.at(2), named);
+    const SessionKey session = words.at(2).at(0);
+    if (what == "scanned") return ScanCompleted{session};
+    if (what == "suspend") return SuspendRequested{session};
+    if (what == "open") {
+      return SessionOpened{.session = session,
+                           .destination = named.at("dest"),
+                           .dispatch_as_found = named.contains("as_found"),
+                           .scan_complete = named.contains("scanned"),
+                           .attempts_max = static_cast<std::uint32_t>(number("attempts", 5)),
+                           .retry_for = std::chrono::seconds(number("retry_for", 60))};
+    }
+    if (what != "feed") throw std::runtime_error("unknown event: " + what);
+    const auto study = static_cast<StudyKey>(number("study", 0));
+    const auto count = static_cast<std::uint32_t>(number("instances", 1));
+    for (std::uint32_t i = 0; i < count; ++i) {
+      const auto index = static_cast<std::uint32_t>(studies_[study].instances.size());
+      studies_[study].instances[index] = InstanceFacts{.index = index};
+    }
+    return StudyFed{.session = session, .study = study, .pending = count, .pending_bytes = number("bytes", 100)};
+  }
+
+  static Event ToWorker(const std::string& name, const Words& named) {
+    WorkerSeen seen{.worker = name,
+                    .incarnation = named.contains("incarnation") ? std::stoull(named.at("incarnation")) : 1,
+                    .capacity = static_cast<std::uint32_t>(std::stoul(named.at("capacity"))),
+                    .draining = named.contains("draining"),
+                    .held = {}};
+    for (bool progressed : {true, false}) {
+      const std::string key = progressed ? "holds" : "stuck";
+      if (!named.contains(key)) continue;
+      for (const auto& lease : Split(named.at(key), ',')) seen.held.push_back({std::stoull(lease), progressed});
+    }
+    return seen;
+  }
+
+  Event ToReport(const std::vector<std::string>& words, const Words& named) {
+    const LeaseId lease = std::stoull(named.at("lease"));
+    Reported report{
+        .lease = lease, .study = study_of_lease_.at(lease), .suspect_end = 0, .outcomes = {}, .give_back = {}};
+    StudyFacts& study = studies_.at(report.study);
+    report.suspect_end = study.suspect_end;
+    for (const auto& word : words) {
+      const auto colon = word.find(':');
+      if (colon == std::string::npos) continue;
+      OutcomeReported reported;
+      reported.outcome.set_index(static_cast<std::uint32_t>(std::stoul(word)));
+      const std::string result = word.substr(colon + 1);
+      if (result == "lost") {
+        reported.outcome.set_kind(wire::Outcome::ASSOCIATION_LOST);
+        reported.outcome.set_reason("association lost");
+      } else if (result == "unsendable") {
+        reported.outcome.set_kind(wire::Outcome::NOT_SENDABLE);
+        reported.outcome.set_reason("vanished");
+      } else {
+        reported.outcome.set_status(static_cast<std::uint32_t>(std::stoul(result, nullptr, 16)));
+      }
+      reported.facts = study.instances.at(reported.outcome.index());
+      report.outcomes.push_back(reported);
+    }
+    if (named.contains("back")) report.give_back = ToGiveBack(named.at("back"));
+    return report;
+  }
+
+  static wire::GiveBack ToGiveBack(const std::string& reason) {
+    wire::GiveBack back;
+    back.set_reason(reason == "transient"  ? wire::GiveBack::DESTINATION_TRANSIENT
+                    : reason == "refused"  ? wire::GiveBack::DESTINATION_REFUSED
+                    : reason == "draining" ? wire::GiveBack::DRAINING
+                                           : wire::GiveBack::DONE);
+    back.set_detail(reason == "refused" ? "unknown AE title" : "connection refused");
+    return back;
+  }
+
+  std::string Apply(const InstanceChange& change) {
+    auto& facts = studies_.at(change.study).instances.at(change.index);
+    facts.state = change.state;
+    facts.attempts = change.attempts;
+    return fmt::format("instance {}/{} {} attempts={}{}{}", change.study, change.index, StateName(change.state),
+                       change.attempts, change.resend ? " resend" : "",
+                       change.reason.empty() ? "" : " (" + change.reason + ")");
+  }
+  std::string Apply(const LeaseGranted& change) {
+    study_of_lease_[change.lease] = change.study;
+    return fmt::format("lease {} of study {} to {}", change.lease, change.study, change.worker);
+  }
+  std::string Apply(const LeaseEnded& change) {
+    StudyFacts& study = studies_.at(change.study);
+    if (!change.clean) study.suspect_end = static_cast<std::uint32_t>(study.instances.size());
+    return fmt::format("lease of study {} ended{}", change.study, change.clean ? "" : " uncleanly");
+  }
+  std::string Apply(const SessionChanged& change) {
+    return fmt::format("session {} {}{}", static_cast<char>(change.session), wire::SessionState_Name(change.state),
+                       change.reason.empty() ? "" : " (" + change.reason + ")");
+  }
+  static std::string Show(const GrantReply& reply) {
+    return fmt::format("tell {} grant lease={} study={}", reply.worker, reply.lease, reply.study);
+  }
+  static std::string Show(const StatusReply& reply) {
+    return fmt::format("tell {} renewed=[{}] revoked=[{}]", reply.worker, fmt::join(reply.renewed, ","),
+                       fmt::join(reply.revoked, ","));
+  }
+
+  Scheduler scheduler_;
+  std::map<StudyKey, StudyFacts> studies_;
+  std::map<LeaseId, StudyKey> study_of_lease_;
+};
+
+std::filesystem::path ScenarioFolder() { return std::filesystem::path(GOLDEN_FOLDER) / "scheduler"; }
+
+std::vector<std::string> Scenarios() {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(ScenarioFolder())) {
+    names.push_back(entry.path().stem().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+class SchedulerGolden : public testing::TestWithParam<std::string> {};
+
+TEST_P(SchedulerGolden, AnswersAsWritten) {
+  const auto file = ScenarioFolder() / (GetParam() + ".txt");
+  std::ifstream input(file);
+  ScenarioRunner runner;
+  std::string expected, actual;
+  for (std::string line; std::getline(input, line);) {
+    expected += line + "\n";
+    if (line.starts_with("> ")) continue;
+    actual += line + "\n";
+    if (line.empty() || line.starts_with("#")) continue;
+    for (const auto& answer : runner.Run(line)) actual += "> " + answer + "\n";
+  }
+  if (std::getenv("GOLDEN_UPDATE")) std::ofstream(file) << actual;
+  EXPECT_EQ(expected, actual);
+}
+
+INSTANTIATE_TEST_SUITE_P(Scenarios, SchedulerGolden, testing::ValuesIn(Scenarios()),
+                         [](const auto& scenario) { return scenario.param; });
+
+}  // namespace
+}  // namespace dicom_sender
