@@ -1,0 +1,39 @@
+// An event that poll() can wait for, raised from any thread. Level-triggered: it stays raised until cleared.
+#pragma once
+
+#include <sys/eventfd.h>
+
+#include <atomic>
+#include <cstdint>
+#include <system_error>
+
+#include "common/unique_fd.h"
+
+namespace dicom_sender {
+
+class WakeEvent {
+ public:
+  WakeEvent() : fd_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+    if (!fd_.valid()) throw std::system_error(errno, std::generic_category(), "eventfd");
+  }
+
+  void Raise() {
+    raised_ = true;
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const auto written = write(fd_.get(), &one, sizeof one);  // full: it is raised already
+  }
+  // Clear before looking at what the event tells of, or a Raise() in between is lost.
+  void Clear() {
+    raised_ = false;
+    std::uint64_t count = 0;
+    [[maybe_unused]] const auto got = read(fd_.get(), &count, sizeof count);
+  }
+  bool raised() const { return raised_; }
+  int fd() const { return fd_.get(); }
+
+ private:
+  UniqueFd fd_;
+  std::atomic<bool> raised_ = false;
+};
+
+}  // namespace dicom_sender
