@@ -1,0 +1,33 @@
+// Bytes from outside as each of the four envelopes: refused with a reason, or within the limits.
+#include <cstdlib>
+
+#include "proto/channel.h"
+#include "proto/validate.h"
+
+using namespace dicom_sender;
+
+namespace {
+
+void Require(bool holds) {
+  if (!holds) std::abort();
+}
+
+template <class Message>
+void Check(const tl::expected<Message, std::string>& parsed) {
+  Require(parsed.has_value() || !parsed.error().empty());
+  if (parsed) Require(parsed->ByteSizeLong() <= 2 * kMessageBytesMax);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view bytes(reinterpret_cast<const char*>(data), size);
+  Check(ParseClientRequest(bytes));
+  Check(ParseClientReply(bytes));
+  Check(ParseCoordinatorMessage(bytes));
+  const auto worker = ParseWorkerMessage(bytes);
+  Check(worker);
+  if (worker && worker->has_report()) Require(worker->report().outcomes_size() <= kReportOutcomesMax);
+  Require(LimitedReason(bytes).size() <= kReasonBytesMax);
+  return 0;
+}
