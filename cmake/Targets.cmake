@@ -1,6 +1,8 @@
 # What every target of the project is compiled with.
 add_library(dicom_sender_options INTERFACE)
 target_compile_options(dicom_sender_options INTERFACE
+  # False alarms of GCC 12 about inlined std::string and std::vector (GCC bug 105651 and its like).
+  "$<$<CXX_COMPILER_ID:GNU>:-Wno-restrict;-Wno-array-bounds;-Wno-stringop-overread;-Wno-stringop-overflow>"
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wconversion -Wno-sign-conversion -Werror)
 if(DICOM_SENDER_SANITIZE)
   target_compile_options(dicom_sender_options INTERFACE

@@ -55,7 +55,7 @@ Output Scheduler::Step(const Event& event, TimePoint now) {
 
 // --- sessions and their feed
 
-void Scheduler::On(const SessionOpened& event, TimePoint, Output&) {
+void Scheduler::On(const SessionOpened& event, TimePoint now, Output&) {
   if (sessions_.contains(event.session)) return;
   destinations_.try_emplace(event.destination);
   sessions_[event.session] = Session{.destination = event.destination,
@@ -63,6 +63,7 @@ void Scheduler::On(const SessionOpened& event, TimePoint, Output&) {
                                      .scan_complete = event.scan_complete,
                                      .attempts_max = std::max(event.attempts_max, 1U),
                                      .retry_for = event.retry_for,
+                                     .opened = now,
                                      .studies = {},
                                      .ending = {}};
 }
@@ -120,8 +121,8 @@ void Scheduler::StartEnding(SessionKey key, wire::SessionState state, std::strin
 void Scheduler::EndSessions(TimePoint now, Output& out) {
   for (auto& [key, session] : sessions_) {
     const Destination& destination = destinations_.at(session.destination);
-    if (session.ending || !destination.unreachable_since || destination.live_leases > 0) continue;
-    if (now < *destination.unreachable_since + session.retry_for) continue;
+    if (session.ending || destination.live_leases > 0) continue;
+    if (const auto patience_ends = PatienceEnds(session); !patience_ends || now < *patience_ends) continue;
     StartEnding(key, wire::SESSION_UNREACHABLE, destination.detail, out);
   }
   for (auto it = sessions_.begin(); it != sessions_.end();) {
@@ -144,6 +145,17 @@ void Scheduler::EndSessions(TimePoint now, Output& out) {
     }
     it = sessions_.erase(it);
   }
+  // Whoever comes next to a destination that nobody uses finds out for himself how it is.
+  std::erase_if(destinations_, [this](const auto& entry) {
+    return std::none_of(sessions_.begin(), sessions_.end(),
+                        [&](const auto& session) { return session.second.destination == entry.first; });
+  });
+}
+
+std::optional<TimePoint> Scheduler::PatienceEnds(const Session& session) const {
+  const auto& since = destinations_.at(session.destination).unreachable_since;
+  if (!since) return std::nullopt;
+  return std::max(*since, session.opened) + session.retry_for;
 }
 
 // --- workers and leases
@@ -549,9 +561,8 @@ std::optional<TimePoint> Scheduler::NextDeadline() const {
   }
   for (const auto& [key, session] : sessions_) {
     const Destination& destination = destinations_.at(session.destination);
-    if (!session.ending && destination.unreachable_since && destination.live_leases == 0) {
-      at(*destination.unreachable_since + session.retry_for);
-    }
+    if (session.ending || destination.live_leases > 0) continue;
+    if (const auto patience_ends = PatienceEnds(session)) at(*patience_ends);
   }
   for (const auto& [id, worker] : workers_) {
     if (worker.leases == 0) at(worker.last_seen + options_.lease_ttl);

@@ -168,6 +168,7 @@ class Scheduler {
     bool scan_complete = false;
     std::uint32_t attempts_max = 1;
     Duration retry_for{};
+    TimePoint opened;
     std::set<StudyKey> studies;    // live ones
     std::optional<Ending> ending;  // no more grants; it ends when its leases have
   };
@@ -240,6 +241,7 @@ class Scheduler {
 
   void StartEnding(SessionKey key, wire::SessionState state, std::string reason, Output& out);
   void EndSessions(TimePoint now, Output& out);
+  std::optional<TimePoint> PatienceEnds(const Session& session) const;  // nullopt: the destination is there
   void Grant(TimePoint now, Output& out);
   void ResendGrants(TimePoint now, Output& out);
   Worker* FreestWorker(std::string* id);

@@ -28,6 +28,21 @@ wire::ClientReply UnknownSession(const std::string& uuid) {
   return Failed(fmt::format("there is no session {} in this ledger", uuid));
 }
 
+const char* OutcomeName(InstanceState state) {
+  switch (state) {
+    case InstanceState::kDelayed:
+      return "delayed";
+    case InstanceState::kStored:
+      return "stored";
+    case InstanceState::kStoredWithWarning:
+      return "stored_with_warning";
+    case InstanceState::kSkipped:
+      return "skipped";
+    default:
+      return "failed";
+  }
+}
+
 std::string DestinationKey(const wire::Destination& destination) {
   return fmt::format("{}:{}@{}", destination.called_ae(), destination.port(), destination.host());
 }
@@ -336,7 +351,7 @@ void Service::Write(const SessionChanged& change, const Moment& moment) {
 
 void Service::Count(const std::vector<InstanceChange>& changes, WallTime wall) {
   for (const InstanceChange& change : changes) {
-    metrics_.Instance(change.state).Increment();
+    metrics_.instances_total[OutcomeName(change.state)].Increment();
     if (change.resend) metrics_.resends_total.Increment();
     if (change.state == InstanceState::kStored || change.state == InstanceState::kStoredWithWarning) {
       metrics_.last_success_timestamp_seconds.Set(std::chrono::duration<double>(wall.time_since_epoch()).count());
@@ -378,7 +393,15 @@ std::uint32_t Service::TtlMs() const {
 
 void Service::UpdateMetrics() {
   const SchedulerStats stats = scheduler_.Stats();
-  metrics_.Set(stats);
+  metrics_.studies_pending.Set(static_cast<double>(stats.studies_pending));
+  metrics_.studies_delayed.Set(static_cast<double>(stats.studies_delayed));
+  metrics_.studies_leased.Set(static_cast<double>(stats.studies_leased));
+  metrics_.studies_done.Set(static_cast<double>(stats.studies_done));
+  metrics_.workers_connected.Set(static_cast<double>(stats.workers_connected));
+  metrics_.breaker_open.Set(static_cast<double>(stats.breakers_open));
+  metrics_.leases_expired_total.Increment(static_cast<double>(stats.leases_expired - counted_.leases_expired));
+  metrics_.late_outcomes_total.Increment(static_cast<double>(stats.late_outcomes - counted_.late_outcomes));
+  counted_ = stats;
 }
 
 }  // namespace dicom_sender

@@ -84,6 +84,7 @@ class Service {
   std::map<SessionKey, wire::OpenSession> sessions_;  // those that the scheduler knows
   std::map<std::string, std::string> worker_peers_;   // where each worker was heard of last
   std::uint64_t status_seq_ = 0;                      // of the WorkerStatus that is being answered; 0: none
+  SchedulerStats counted_;                            // what the counters have
   std::vector<Outgoing> outgoing_;
 };
 

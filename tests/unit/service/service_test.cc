@@ -22,7 +22,7 @@ class ServiceTest : public testing::Test {
   void Restart() {
     service_.reset();
     ledger_.reset();
-    auto ledger = OpenSqliteLedger(folder_.path() + "/ledger.db");
+    auto ledger = OpenSqliteLedger((folder_ / "ledger.db").string());
     ASSERT_TRUE(ledger) << ledger.error();
     ledger_ = *std::move(ledger);
     service_ = std::make_unique<Service>(*ledger_, SchedulerOptions{}, metrics_);

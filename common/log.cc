@@ -1,0 +1,106 @@
+#include "common/log.h"
+
+#include <fmt/format.h>
+#include <rapidjson/stringbuffer.h>
+#include <rapidjson/writer.h>
+#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/null_sink.h>
+#include <spdlog/spdlog.h>
+
+#include "common/text.h"
+#include "common/time.h"
+
+namespace dicom_sender {
+namespace {
+
+std::string_view LevelName(spdlog::level::level_enum level) {
+  switch (level) {
+    case spdlog::level::trace:
+    case spdlog::level::debug:
+      return "DEBUG";
+    case spdlog::level::info:
+      return "INFO";
+    case spdlog::level::warn:
+      return "WARN";
+    default:
+      return "ERROR";
+  }
+}
+
+// JSON allows DEL and U+0080 to U+009F as they are, a terminal may obey them.
+void AppendEscaped(std::string_view json, spdlog::memory_buf_t& out) {
+  for (std::size_t i = 0; i < json.size(); ++i) {
+    const auto c = static_cast<unsigned char>(json[i]);
+    const auto next = i + 1 < json.size() ? static_cast<unsigned char>(json[i + 1]) : 0U;
+    if (c == 0x7F) {
+      fmt::format_to(std::back_inserter(out), "\\u007f");
+    } else if (c == 0xC2 && next < 0xA0) {
+      fmt::format_to(std::back_inserter(out), "\\u{:04x}", next);
+      ++i;
+    } else {
+      out.push_back(json[i]);
+    }
+  }
+}
+
+// spdlog's patterns know neither these level names nor how to escape.
+class LineFormatter : public spdlog::formatter {
+ public:
+  explicit LineFormatter(LogFormat format) : format_(format) {}
+
+  void format(const spdlog::details::log_msg& message, spdlog::memory_buf_t& out) override {
+    const std::string time = FormatRfc3339(std::chrono::time_point_cast<std::chrono::milliseconds>(message.time));
+    const std::string_view text(message.payload.data(), message.payload.size());
+    if (format_ == LogFormat::kText) {
+      fmt::format_to(std::back_inserter(out), "{} {:<5} {}\n", time, LevelName(message.level), ToPrintable(text));
+      return;
+    }
+    rapidjson::StringBuffer buffer;
+    rapidjson::Writer<rapidjson::StringBuffer> json(buffer);
+    const auto put = [&json](const char* key, std::string_view value) {
+      json.Key(key);
+      json.String(value.data(), static_cast<rapidjson::SizeType>(value.size()));
+    };
+    json.StartObject();
+    put("time", time);
+    put("level", LevelName(message.level));
+    put("message", ToValidUtf8(text));
+    json.EndObject();
+    AppendEscaped({buffer.GetString(), buffer.GetSize()}, out);
+    out.push_back('\n');
+  }
+
+  std::unique_ptr<spdlog::formatter> clone() const override { return std::make_unique<LineFormatter>(format_); }
+
+ private:
+  LogFormat format_;
+};
+
+}  // namespace
+
+tl::expected<void, std::string> OpenLog(const std::string& file, LogFormat format, bool verbose) {
+  try {
+    auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file);
+    auto logger = std::make_shared<spdlog::logger>("file", std::move(sink));
+    logger->set_formatter(std::make_unique<LineFormatter>(format));
+    logger->set_level(verbose ? spdlog::level::debug : spdlog::level::info);
+    logger->flush_on(spdlog::level::warn);
+    // A disk that is full must not fill the terminal, too: the ledger will say it once, and stop.
+    logger->set_error_handler([](const std::string&) {});
+    spdlog::set_default_logger(std::move(logger));
+    spdlog::flush_every(std::chrono::seconds(1));
+  } catch (const spdlog::spdlog_ex& error) {
+    return tl::unexpected(fmt::format("the log file cannot be opened: {}", error.what()));
+  }
+  return {};
+}
+
+void CloseLog() {
+  spdlog::default_logger()->flush();
+  // Not spdlog::shutdown(): it leaves no default logger, and a late message would crash.
+  spdlog::set_default_logger(
+      std::make_shared<spdlog::logger>("none", std::make_shared<spdlog::sinks::null_sink_mt>()));
+  spdlog::flush_every(std::chrono::seconds(0));  // ends the flushing thread
+}
+
+}  // namespace dicom_sender

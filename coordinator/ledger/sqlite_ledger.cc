@@ -1,0 +1,844 @@
+#include "coordinator/ledger/sqlite_ledger.h"
+
+#include <SQLiteCpp/SQLiteCpp.h>
+#include <fmt/format.h>
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <unordered_map>
+
+namespace dicom_sender {
+namespace {
+
+constexpr int kApplicationId = 0x44534C47;  // "DSLG"
+constexpr int kSchemaVersion = 1;
+
+// The columns of Counts, in study and in session, and where each is in the struct.
+struct CountColumn {
+  const char* name;
+  std::uint64_t Counts::*member;
+};
+constexpr std::array<CountColumn, 13> kCountColumns = {{{"total", &Counts::total},
+                                                        {"stored", &Counts::stored},
+                                                        {"warned", &Counts::warned},
+                                                        {"failed", &Counts::failed},
+                                                        {"skipped", &Counts::skipped},
+                                                        {"conflicts", &Counts::conflicts},
+                                                        {"retries", &Counts::retries},
+                                                        {"resends", &Counts::resends},
+                                                        {"total_bytes", &Counts::total_bytes},
+                                                        {"stored_bytes", &Counts::stored_bytes},
+                                                        {"settled_bytes", &Counts::settled_bytes},
+                                                        {"store_us", &Counts::store_us},
+                                                        {"associations", &Counts::associations}}};
+
+// "total{suffix}, stored{suffix}, ..."; "{}" in the format stands for the name.
+template <class Format>
+std::string ForEachCount(Format format) {
+  std::string out;
+  for (const auto& column : kCountColumns) out += (out.empty() ? "" : ", ") + format(column.name);
+  return out;
+}
+std::string CountNames() {
+  return ForEachCount([](std::string name) { return name; });
+}
+std::string CountDefinitions() {
+  return ForEachCount([](const std::string& name) { return name + " INTEGER NOT NULL DEFAULT 0"; });
+}
+std::string CountAdditions() {
+  return ForEachCount([](const std::string& name) { return name + " = " + name + " + ?"; });
+}
+
+std::string Schema() {
+  const std::string counts = CountDefinitions();
+  return "CREATE TABLE session (key INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE, settings BLOB NOT "
+         "NULL,"
+         " state INTEGER NOT NULL, end_reason TEXT NOT NULL DEFAULT '', scan_complete INTEGER NOT NULL DEFAULT 0,"
+         " start_ms INTEGER NOT NULL, end_ms INTEGER, studies INTEGER NOT NULL DEFAULT 0, " +
+         counts +
+         ");"
+         "CREATE TABLE ignored (session INTEGER NOT NULL, reason TEXT NOT NULL, files INTEGER NOT NULL,"
+         " PRIMARY KEY (session, reason)) WITHOUT ROWID;"
+         "CREATE TABLE root (id INTEGER PRIMARY KEY, session INTEGER NOT NULL, path BLOB NOT NULL, UNIQUE (session, "
+         "path));"
+         "CREATE TABLE pair (id INTEGER PRIMARY KEY, sop_class TEXT NOT NULL, transfer_syntax TEXT NOT NULL,"
+         " UNIQUE (sop_class, transfer_syntax));"
+         "CREATE TABLE study (key INTEGER PRIMARY KEY AUTOINCREMENT, session INTEGER NOT NULL, uid TEXT NOT NULL,"
+         " lease INTEGER NOT NULL DEFAULT 0, page_end INTEGER NOT NULL DEFAULT 0, suspect_end INTEGER NOT NULL "
+         "DEFAULT 0,"
+         " first_lease_ms INTEGER, last_outcome_ms INTEGER, " +
+         counts +
+         ", UNIQUE (session, uid));"
+         "CREATE INDEX study_leased ON study (lease) WHERE lease > 0;"
+         "CREATE TABLE study_pair (study INTEGER NOT NULL, pair INTEGER NOT NULL, PRIMARY KEY (study, pair)) WITHOUT "
+         "ROWID;"
+         "CREATE TABLE lease (id INTEGER PRIMARY KEY, study INTEGER NOT NULL, worker TEXT NOT NULL,"
+         " associations INTEGER NOT NULL DEFAULT 0);"
+         "CREATE TABLE instance (study INTEGER NOT NULL, idx INTEGER NOT NULL, root INTEGER NOT NULL, path BLOB NOT "
+         "NULL,"
+         " pair INTEGER NOT NULL, sop_instance TEXT NOT NULL, size INTEGER NOT NULL, mtime INTEGER NOT NULL,"
+         " data_offset INTEGER NOT NULL, state INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, status INTEGER,"
+         " reason TEXT, duration_us INTEGER NOT NULL DEFAULT 0, defect INTEGER NOT NULL DEFAULT 0,"
+         " PRIMARY KEY (study, idx)) WITHOUT ROWID;"
+         "CREATE TABLE known (session INTEGER NOT NULL, hash INTEGER NOT NULL, study INTEGER NOT NULL, idx INTEGER "
+         "NOT NULL,"
+         " PRIMARY KEY (session, hash, study, idx)) WITHOUT ROWID;";
+}
+
+// FNV-1a, because the values are stored.
+std::uint32_t Hash(std::string_view bytes, std::uint64_t hash = 0xCBF29CE484222325U) {
+  for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3U;
+  return static_cast<std::uint32_t>(hash ^ hash >> 32);
+}
+
+// Where an instance is looked for in `known`: by its SOP Instance UID, or by its path if it has none. UIDs of one
+// series share their beginning; with its hash in front, they stay near each other in the index.
+std::int64_t KnownHash(const wire::Instance& instance, std::string_view root) {
+  const std::string& uid = instance.sop_instance_uid();
+  std::uint64_t high = Hash(root);
+  std::uint64_t low = Hash(instance.path());
+  if (!uid.empty()) {
+    const std::size_t dot = std::min(uid.rfind('.'), uid.size());
+    high = Hash(std::string_view(uid).substr(0, dot));
+    low = Hash(std::string_view(uid).substr(dot));
+  }
+  return static_cast<std::int64_t>(high << 32 | low);
+}
+
+std::int64_t Milliseconds(WallTime time) { return time.time_since_epoch().count(); }
+WallTime FromMilliseconds(std::int64_t milliseconds) { return WallTime(std::chrono::milliseconds(milliseconds)); }
+
+struct Blob {
+  const std::string& bytes;
+};
+
+bool IsStored(InstanceState state) {
+  return state == InstanceState::kStored || state == InstanceState::kStoredWithWarning;
+}
+
+// What one instance is in the counts.
+void Contribute(Counts& counts, InstanceState state, std::uint64_t size, std::uint64_t duration_us, bool removes) {
+  const auto add = [removes](std::uint64_t& count, std::uint64_t value) { count += removes ? 0 - value : value; };
+  if (!IsSettled(state)) return;
+  add(counts.settled_bytes, size);
+  if (state == InstanceState::kSkipped) add(counts.skipped, 1);
+  if (state == InstanceState::kFailed || state == InstanceState::kAbandoned) add(counts.failed, 1);
+  if (!IsStored(state)) return;
+  add(state == InstanceState::kStored ? counts.stored : counts.warned, 1);
+  add(counts.stored_bytes, size);
+  add(counts.store_us, duration_us);
+}
+
+class SqliteLedger : public Ledger {
+ public:
+  explicit SqliteLedger(const std::string& file)
+      : file_(file), db_(file, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE) {}
+
+  // Throws SQLite::Exception; the error is one that has a sentence of its own.
+  tl::expected<void, std::string> Prepare();
+
+  void Begin() override;
+  void Commit() override;
+
+  SessionRecord CreateSession(const wire::OpenSession& settings, WallTime now) override;
+  std::optional<SessionRecord> FindSession(std::string_view uuid) override;
+  SessionRecord LoadSession(SessionKey session) override;
+  std::vector<SessionKey> Sessions() override;
+  void SetScanComplete(SessionKey session, const std::map<std::string, std::uint64_t>& ignored) override;
+  void SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
+                       WallTime now) override;
+  void AbandonUnsettled(SessionKey session, std::string_view reason) override;
+  void Requeue(SessionKey session, bool failed_too) override;
+
+  std::vector<StudyFeed> AddStudies(SessionKey session, const wire::PublishBatch& batch) override;
+
+  StudyRecord LoadStudy(StudyKey study) override;
+  std::vector<StudyRecord> Studies(SessionKey session, StudyKey after, std::size_t limit,
+                                   bool unsettled_only) override;
+  LeaseId LastLeaseId() override;
+  std::optional<StudyKey> StudyOfLease(LeaseId lease) override;
+  void GrantLease(StudyKey study, LeaseId lease, std::string_view worker, WallTime now) override;
+  void EndLease(StudyKey study, bool clean) override;
+  std::vector<StudyRecord> LeasedStudies() override;
+  void CountAssociations(LeaseId lease, std::uint32_t opened) override;
+  std::vector<wire::ContextPair> ContextPairs(StudyKey study, std::size_t limit) override;
+
+  wire::Page LoadPage(StudyKey study, LeaseId lease, std::uint32_t from_index, std::size_t limit) override;
+  void SetPageEnd(StudyKey study, std::uint32_t page_end) override;
+  std::vector<InstanceFacts> LoadInstances(StudyKey study, std::span<const std::uint32_t> indices) override;
+  void ChangeInstances(std::span<const InstanceChange> changes, WallTime now) override;
+  std::vector<ReportedInstance> Report(SessionKey session, std::span<const InstanceState> states,
+                                       const InstanceCursor& after, std::size_t limit) override;
+  std::uint64_t Workers(SessionKey session) override;
+
+ private:
+  struct Known {
+    bool same_file = false;
+    std::optional<std::string> original;  // path of the first file with this SOP Instance UID
+    std::uint64_t original_size = 0;
+  };
+
+  template <class... Args>
+  SQLite::Statement& Query(const std::string& sql, const Args&... args);
+  template <class... Args>
+  void Execute(const std::string& sql, const Args&... args);
+  void BindAt(SQLite::Statement& statement, int at, const Blob& blob) {
+    statement.bind(at, blob.bytes.data(), static_cast<int>(blob.bytes.size()));
+  }
+  void BindAt(SQLite::Statement& statement, int at, std::string_view text) { statement.bind(at, std::string(text)); }
+  void BindAt(SQLite::Statement& statement, int at, std::int64_t value) { statement.bind(at, value); }
+
+  // Turns every failure of the store into a LedgerError, after which nothing works any more.
+  template <class Work>
+  auto Guarded(Work work) -> decltype(work());
+
+  SessionRecord ReadSession(SQLite::Statement& row);
+  StudyRecord ReadStudy(SQLite::Statement& row);
+  std::vector<StudyRecord> ReadStudies(SQLite::Statement& rows);
+  Counts ReadCounts(SQLite::Statement& row, int from_column);
+  void AddCounts(const char* table, std::int64_t key, const Counts& delta);
+  void ChangeStates(SessionKey session, const std::string& condition, InstanceState state, std::string_view reason);
+
+  std::int64_t RootId(SessionKey session, const std::string& path);
+  std::int64_t PairId(const wire::Instance& instance);
+  StudyKey FindOrCreateStudy(SessionKey session, const std::string& uid);
+  Known Look(SessionKey session, std::int64_t hash, std::int64_t root, const wire::Instance& instance);
+  void AddInstance(StudyKey study, std::uint64_t index, std::int64_t root, const wire::Instance& instance,
+                   const Known& known, Counts& delta, StudyFeed& feed);
+
+  std::string file_;
+  SQLite::Database db_;
+  std::unordered_map<std::string, SQLite::Statement> statements_;
+  std::unordered_map<std::string, std::int64_t> pair_ids_;  // few: SOP classes times syntaxes
+  bool broken_ = false;
+};
+
+template <class... Args>
+SQLite::Statement& SqliteLedger::Query(const std::string& sql, const Args&... args) {
+  auto it = statements_.find(sql);
+  if (it == statements_.end()) it = statements_.try_emplace(sql, db_, sql).first;
+  SQLite::Statement& statement = it->second;
+  statement.reset();
+  int at = 0;
+  (BindAt(statement, ++at, args), ...);
+  return statement;
+}
+
+template <class... Args>
+void SqliteLedger::Execute(const std::string& sql, const Args&... args) {
+  SQLite::Statement& statement = Query(sql, args...);
+  statement.exec();
+  statement.reset();
+}
+
+template <class Work>
+auto SqliteLedger::Guarded(Work work) -> decltype(work()) {
+  if (broken_) throw LedgerError(fmt::format("ledger {} failed before and is not used any more", file_));
+  try {
+    return work();
+  } catch (const SQLite::Exception& error) {
+    broken_ = true;
+    const bool full = error.getErrorCode() == SQLITE_FULL;
+    throw LedgerError(fmt::format("ledger {}: {}; {}", file_, full ? "the disk is full" : error.what(),
+                                  full ? "free some space and resume the session" : "resume the session to go on"));
+  }
+}
+
+tl::expected<void, std::string> SqliteLedger::Prepare() {
+  db_.exec("PRAGMA locking_mode = EXCLUSIVE");
+  const int application_id = db_.execAndGet("PRAGMA application_id").getInt();
+  const int version = db_.execAndGet("PRAGMA user_version").getInt();
+  const bool empty = db_.execAndGet("SELECT count(*) FROM sqlite_master").getInt() == 0;
+  if (!empty && application_id != kApplicationId)
+    return tl::unexpected(std::string("it is no ledger of dicom-sender"));
+  if (!empty && version > kSchemaVersion) return tl::unexpected(std::string("it is of a newer release"));
+  db_.execAndGet("PRAGMA journal_mode = WAL");
+  db_.exec("PRAGMA synchronous = FULL");
+  db_.exec("BEGIN EXCLUSIVE");  // takes the lock, which is then kept
+  if (empty) {
+    db_.exec(Schema());
+    db_.exec(fmt::format("PRAGMA application_id = {}", kApplicationId));
+    db_.exec(fmt::format("PRAGMA user_version = {}", kSchemaVersion));
+  }
+  db_.exec("COMMIT");
+  return {};
+}
+
+void SqliteLedger::Begin() {
+  Guarded([&] { Execute("BEGIN"); });
+}
+void SqliteLedger::Commit() {
+  Guarded([&] {
+    for (auto& [sql, statement] : statements_) statement.tryReset();  // an open read would hold the transaction
+    Execute("COMMIT");
+  });
+}
+
+// --- sessions
+
+std::string SessionColumns() {
+  return "key, settings, state, end_reason, scan_complete, start_ms, end_ms, studies, " + CountNames();
+}
+
+Counts SqliteLedger::ReadCounts(SQLite::Statement& row, int from_column) {
+  Counts counts;
+  for (const auto& column : kCountColumns) {
+    counts.*column.member = static_cast<std::uint64_t>(row.getColumn(from_column++).getInt64());
+  }
+  return counts;
+}
+
+SessionRecord SqliteLedger::ReadSession(SQLite::Statement& row) {
+  SessionRecord record;
+  record.key = row.getColumn(0).getInt64();
+  const auto settings = row.getColumn(1);
+  record.settings.ParseFromArray(settings.getBlob(), settings.getBytes());
+  record.state = static_cast<wire::SessionState>(row.getColumn(2).getInt());
+  record.end_reason = row.getColumn(3).getString();
+  record.scan_complete = row.getColumn(4).getInt() != 0;
+  record.start_time = FromMilliseconds(row.getColumn(5).getInt64());
+  if (!row.getColumn(6).isNull()) record.end_time = FromMilliseconds(row.getColumn(6).getInt64());
+  record.studies = static_cast<std::uint64_t>(row.getColumn(7).getInt64());
+  record.counts = ReadCounts(row, 8);
+  row.reset();
+  auto& ignored = Query("SELECT reason, files FROM ignored WHERE session = ?", record.key);
+  while (ignored.executeStep()) {
+    record.ignored[ignored.getColumn(0).getString()] = static_cast<std::uint64_t>(ignored.getColumn(1).getInt64());
+  }
+  return record;
+}
+
+SessionRecord SqliteLedger::CreateSession(const wire::OpenSession& settings, WallTime now) {
+  return Guarded([&] {
+    const std::string bytes = settings.SerializeAsString();
+    Execute("INSERT INTO session (uuid, settings, state, start_ms) VALUES (?, ?, ?, ?)", settings.session(),
+            Blob{bytes}, std::int64_t{wire::SESSION_SCANNING}, Milliseconds(now));
+    return LoadSession(db_.getLastInsertRowid());
+  });
+}
+
+std::optional<SessionRecord> SqliteLedger::FindSession(std::string_view uuid) {
+  return Guarded([&]() -> std::optional<SessionRecord> {
+    auto& row = Query("SELECT " + SessionColumns() + " FROM session WHERE uuid = ?", uuid);
+    if (!row.executeStep()) return std::nullopt;
+    return ReadSession(row);
+  });
+}
+
+SessionRecord SqliteLedger::LoadSession(SessionKey session) {
+  return Guarded([&] {
+    auto& row = Query("SELECT " + SessionColumns() + " FROM session WHERE key = ?", session);
+    if (!row.executeStep()) throw LedgerError(fmt::format("ledger {} has no session {}", file_, session));
+    return ReadSession(row);
+  });
+}
+
+std::vector<SessionKey> SqliteLedger::Sessions() {
+  return Guarded([&] {
+    std::vector<SessionKey> keys;
+    auto& rows = Query("SELECT key FROM session ORDER BY key");
+    while (rows.executeStep()) keys.push_back(rows.getColumn(0).getInt64());
+    return keys;
+  });
+}
+
+void SqliteLedger::SetScanComplete(SessionKey session, const std::map<std::string, std::uint64_t>& ignored) {
+  Guarded([&] {
+    Execute("UPDATE session SET scan_complete = 1 WHERE key = ?", session);
+    Execute("DELETE FROM ignored WHERE session = ?", session);
+    for (const auto& [reason, files] : ignored) {
+      Execute("INSERT INTO ignored VALUES (?, ?, ?)", session, reason, static_cast<std::int64_t>(files));
+    }
+  });
+}
+
+void SqliteLedger::SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
+                                   WallTime now) {
+  Guarded([&] {
+    if (state == wire::SESSION_SCANNING || state == wire::SESSION_SENDING) {
+      Execute("UPDATE session SET state = ?, end_reason = '', end_ms = NULL WHERE key = ?", std::int64_t{state},
+              session);
+    } else {
+      Execute("UPDATE session SET state = ?, end_reason = ?, end_ms = ? WHERE key = ?", std::int64_t{state},
+              end_reason, Milliseconds(now), session);
+    }
+  });
+}
+
+void SqliteLedger::AddCounts(const char* table, std::int64_t key, const Counts& delta) {
+  auto& statement = Query(fmt::format("UPDATE {} SET {} WHERE key = ?", table, CountAdditions()));
+  int at = 0;
+  for (const auto& column : kCountColumns) statement.bind(++at, static_cast<std::int64_t>(delta.*column.member));
+  statement.bind(++at, static_cast<std::int64_t>(key));
+  statement.exec();
+  statement.reset();
+}
+
+// All instances of the session for which the condition holds, study by study, so that the counts follow.
+void SqliteLedger::ChangeStates(SessionKey session, const std::string& condition, InstanceState state,
+                                std::string_view reason) {
+  struct Change {
+    std::int64_t count, bytes, failed;
+  };
+  std::map<StudyKey, Change> studies;
+  const std::string where = "study IN (SELECT key FROM study WHERE session = ?) AND " + condition;
+  auto& rows = Query(
+      fmt::format("SELECT study, count(*), sum(size), sum(state IN ({}, {})) FROM instance WHERE {} GROUP BY study",
+                  static_cast<int>(InstanceState::kFailed), static_cast<int>(InstanceState::kAbandoned), where),
+      session);
+  while (rows.executeStep()) {
+    studies[rows.getColumn(0).getInt64()] = {rows.getColumn(1).getInt64(), rows.getColumn(2).getInt64(),
+                                             rows.getColumn(3).getInt64()};
+  }
+  rows.reset();
+  Execute(
+      "UPDATE instance SET state = ?, attempts = CASE WHEN ?1 = 0 THEN 0 ELSE attempts END, status = NULL, reason = "
+      "? WHERE " +
+          where,
+      static_cast<std::int64_t>(state), reason, session);
+  Counts in_all;
+  for (const auto& [study, change] : studies) {
+    Counts delta;
+    const auto sign = IsSettled(state) ? 1 : -1;
+    delta.failed = static_cast<std::uint64_t>(sign * change.count);
+    delta.settled_bytes = static_cast<std::uint64_t>(sign * change.bytes);
+    in_all.failed += delta.failed;
+    in_all.settled_bytes += delta.settled_bytes;
+    AddCounts("study", study, delta);
+  }
+  AddCounts("session", session, in_all);
+}
+
+void SqliteLedger::AbandonUnsettled(SessionKey session, std::string_view reason) {
+  Guarded([&] { ChangeStates(session, "state IN (0, 1)", InstanceState::kAbandoned, reason); });
+}
+
+void SqliteLedger::Requeue(SessionKey session, bool failed_too) {
+  Guarded([&] {
+    ChangeStates(session, failed_too ? "(state = 6 OR (state = 4 AND defect = 0))" : "state = 6",
+                 InstanceState::kPending, "");
+  });
+}
+
+// --- the feed
+
+std::int64_t SqliteLedger::RootId(SessionKey session, const std::string& path) {
+  Execute("INSERT OR IGNORE INTO root (session, path) VALUES (?, ?)", session, Blob{path});
+  auto& row = Query("SELECT id FROM root WHERE session = ? AND path = ?", session, Blob{path});
+  row.executeStep();
+  const std::int64_t id = row.getColumn(0).getInt64();
+  row.reset();
+  return id;
+}
+
+std::int64_t SqliteLedger::PairId(const wire::Instance& instance) {
+  const std::string name = instance.sop_class_uid() + " " + instance.transfer_syntax_uid();
+  if (const auto it = pair_ids_.find(name); it != pair_ids_.end()) return it->second;
+  Execute("INSERT OR IGNORE INTO pair (sop_class, transfer_syntax) VALUES (?, ?)", instance.sop_class_uid(),
+          instance.transfer_syntax_uid());
+  auto& row = Query("SELECT id FROM pair WHERE sop_class = ? AND transfer_syntax = ?", instance.sop_class_uid(),
+                    instance.transfer_syntax_uid());
+  row.executeStep();
+  const std::int64_t id = row.getColumn(0).getInt64();
+  row.reset();
+  return pair_ids_[name] = id;
+}
+
+StudyKey SqliteLedger::FindOrCreateStudy(SessionKey session, const std::string& uid) {
+  auto& row = Query("SELECT key FROM study WHERE session = ? AND uid = ?", session, uid);
+  if (row.executeStep()) {
+    const StudyKey key = row.getColumn(0).getInt64();
+    row.reset();
+    return key;
+  }
+  row.reset();
+  Execute("INSERT INTO study (session, uid) VALUES (?, ?)", session, uid);
+  const StudyKey key = db_.getLastInsertRowid();
+  Execute("UPDATE session SET studies = studies + 1 WHERE key = ?", session);
+  return key;
+}
+
+SqliteLedger::Known SqliteLedger::Look(SessionKey session, std::int64_t hash, std::int64_t root,
+                                       const wire::Instance& instance) {
+  Known known;
+  auto& rows = Query(
+      "SELECT i.root, i.path, i.sop_instance, i.size, i.state, r.path FROM known k"
+      " JOIN instance i ON i.study = k.study AND i.idx = k.idx JOIN root r ON r.id = i.root"
+      " WHERE k.session = ? AND k.hash = ? ORDER BY k.study, k.idx",
+      session, hash);
+  while (rows.executeStep()) {
+    const std::string path = rows.getColumn(1).getString();
+    if (rows.getColumn(0).getInt64() == root && path == instance.path()) known.same_file = true;
+    const bool same_uid =
+        !instance.sop_instance_uid().empty() && rows.getColumn(2).getString() == instance.sop_instance_uid();
+    const auto state = static_cast<InstanceState>(rows.getColumn(4).getInt());
+    // A copy of what could not be sent is not skipped: it may be the good one.
+    const bool is_original = state != InstanceState::kSkipped && state != InstanceState::kFailed;
+    if (!same_uid || !is_original || known.original) continue;
+    known.original = rows.getColumn(5).getString() + "/" + path;
+    known.original_size = static_cast<std::uint64_t>(rows.getColumn(3).getInt64());
+  }
+  rows.reset();
+  return known;
+}
+
+void SqliteLedger::AddInstance(StudyKey study, std::uint64_t index, std::int64_t root, const wire::Instance& instance,
+                               const Known& known, Counts& delta, StudyFeed& feed) {
+  InstanceState state = InstanceState::kPending;
+  std::string reason;
+  if (!instance.defect().empty()) {
+    state = InstanceState::kFailed;
+    reason = instance.defect();
+  } else if (known.original) {
+    const bool conflict = known.original_size != instance.size_bytes();
+    state = InstanceState::kSkipped;
+    reason = fmt::format("{} of {}", conflict ? "same SOP Instance UID but another size: conflict" : "duplicate",
+                         *known.original);
+    delta.conflicts += conflict;
+  } else {
+    ++feed.pending;
+    feed.pending_bytes += instance.size_bytes();
+  }
+  const std::int64_t pair = PairId(instance);
+  Execute(
+      "INSERT INTO instance (study, idx, root, path, pair, sop_instance, size, mtime, data_offset, state, reason, "
+      "defect)"
+      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), ?)",
+      study, static_cast<std::int64_t>(index), root, Blob{instance.path()}, pair, instance.sop_instance_uid(),
+      static_cast<std::int64_t>(instance.size_bytes()), instance.mtime_ns(),
+      static_cast<std::int64_t>(instance.dataset_offset()), static_cast<std::int64_t>(state), reason,
+      std::int64_t{state == InstanceState::kFailed});
+  if (state == InstanceState::kPending) {
+    Execute("INSERT OR IGNORE INTO study_pair VALUES (?, ?)", study, pair);
+  }
+  ++delta.total;
+  delta.total_bytes += instance.size_bytes();
+  Contribute(delta, state, instance.size_bytes(), 0, false);
+}
+
+std::vector<StudyFeed> SqliteLedger::AddStudies(SessionKey session, const wire::PublishBatch& batch) {
+  return Guarded([&] {
+    std::map<std::uint32_t, std::pair<std::int64_t, const std::string*>> roots;
+    for (const auto& root : batch.roots()) roots[root.id()] = {RootId(session, root.path()), &root.path()};
+    const std::string none;
+    std::vector<StudyFeed> feeds;
+    Counts in_all;
+    for (const auto& items : batch.studies()) {
+      StudyFeed feed{
+          .study = FindOrCreateStudy(session, items.study_instance_uid()), .pending = 0, .pending_bytes = 0};
+      std::uint64_t index = LoadStudy(feed.study).counts.total;
+      Counts delta;
+      for (const auto& instance : items.instances()) {
+        if (!roots.contains(instance.root())) roots[instance.root()] = {RootId(session, none), &none};
+        const auto& [root, root_path] = roots.at(instance.root());
+        const std::int64_t hash = KnownHash(instance, *root_path);
+        const Known known = Look(session, hash, root, instance);
+        if (known.same_file) continue;
+        AddInstance(feed.study, index, root, instance, known, delta, feed);
+        Execute("INSERT INTO known VALUES (?, ?, ?, ?)", session, hash, feed.study, static_cast<std::int64_t>(index));
+        ++index;
+      }
+      AddCounts("study", feed.study, delta);
+      for (const auto& column : kCountColumns) in_all.*column.member += delta.*column.member;
+      feeds.push_back(feed);
+    }
+    AddCounts("session", session, in_all);
+    return feeds;
+  });
+}
+
+// --- studies and leases
+
+std::string StudySelect() {
+  const std::string counts = ForEachCount([](const std::string& name) { return "s." + name; });
+  return "SELECT s.key, s.session, s.uid, s.lease, coalesce(l.worker, ''), s.page_end, s.suspect_end, "
+         "s.first_lease_ms,"
+         " s.last_outcome_ms, " +
+         counts + " FROM study s LEFT JOIN lease l ON l.id = s.lease ";
+}
+
+StudyRecord SqliteLedger::ReadStudy(SQLite::Statement& row) {
+  StudyRecord record;
+  record.key = row.getColumn(0).getInt64();
+  record.session = row.getColumn(1).getInt64();
+  record.uid = row.getColumn(2).getString();
+  record.lease = static_cast<LeaseId>(row.getColumn(3).getInt64());
+  record.lease_worker = row.getColumn(4).getString();
+  record.page_end = row.getColumn(5).getUInt();
+  record.suspect_end = row.getColumn(6).getUInt();
+  if (!row.getColumn(7).isNull()) record.first_lease_time = FromMilliseconds(row.getColumn(7).getInt64());
+  if (!row.getColumn(8).isNull()) record.last_outcome_time = FromMilliseconds(row.getColumn(8).getInt64());
+  record.counts = ReadCounts(row, 9);
+  record.unsettled_bytes = record.counts.total_bytes - record.counts.settled_bytes;
+  return record;
+}
+
+std::vector<StudyRecord> SqliteLedger::ReadStudies(SQLite::Statement& rows) {
+  std::vector<StudyRecord> records;
+  while (rows.executeStep()) records.push_back(ReadStudy(rows));
+  return records;
+}
+
+StudyRecord SqliteLedger::LoadStudy(StudyKey study) {
+  return Guarded([&] {
+    auto& row = Query(StudySelect() + "WHERE s.key = ?", study);
+    if (!row.executeStep()) throw LedgerError(fmt::format("ledger {} has no study {}", file_, study));
+    StudyRecord record = ReadStudy(row);
+    row.reset();
+    return record;
+  });
+}
+
+std::vector<StudyRecord> SqliteLedger::Studies(SessionKey session, StudyKey after, std::size_t limit,
+                                               bool unsettled_only) {
+  return Guarded([&] {
+    const std::string unsettled = unsettled_only ? "AND s.total > s.stored + s.warned + s.failed + s.skipped " : "";
+    return ReadStudies(
+        Query(StudySelect() + "WHERE s.session = ? AND s.key > ? " + unsettled + "ORDER BY s.key LIMIT ?", session,
+              after, static_cast<std::int64_t>(limit)));
+  });
+}
+
+LeaseId SqliteLedger::LastLeaseId() {
+  return Guarded(
+      [&] { return static_cast<LeaseId>(db_.execAndGet("SELECT coalesce(max(id), 0) FROM lease").getInt64()); });
+}
+
+std::optional<StudyKey> SqliteLedger::StudyOfLease(LeaseId lease) {
+  return Guarded([&]() -> std::optional<StudyKey> {
+    auto& row = Query("SELECT study FROM lease WHERE id = ?", static_cast<std::int64_t>(lease));
+    if (!row.executeStep()) return std::nullopt;
+    const StudyKey study = row.getColumn(0).getInt64();
+    row.reset();
+    return study;
+  });
+}
+
+void SqliteLedger::GrantLease(StudyKey study, LeaseId lease, std::string_view worker, WallTime now) {
+  Guarded([&] {
+    const auto id = static_cast<std::int64_t>(lease);
+    Execute("INSERT INTO lease (id, study, worker) VALUES (?, ?, ?)", id, study, worker);
+    Execute("UPDATE study SET lease = ?, page_end = 0, first_lease_ms = coalesce(first_lease_ms, ?) WHERE key = ?",
+            id, Milliseconds(now), study);
+  });
+}
+
+void SqliteLedger::EndLease(StudyKey study, bool clean) {
+  Guarded([&] {
+    Execute(
+        "UPDATE study SET lease = 0, suspect_end = CASE WHEN ? THEN suspect_end ELSE max(suspect_end, page_end) END"
+        " WHERE key = ?",
+        std::int64_t{clean}, study);
+  });
+}
+
+std::vector<StudyRecord> SqliteLedger::LeasedStudies() {
+  return Guarded([&] { return ReadStudies(Query(StudySelect() + "WHERE s.lease > 0 ORDER BY s.key")); });
+}
+
+void SqliteLedger::CountAssociations(LeaseId lease, std::uint32_t opened) {
+  Guarded([&] {
+    const auto id = static_cast<std::int64_t>(lease);
+    auto& row = Query(
+        "SELECT l.study, l.associations, s.session FROM lease l JOIN study s ON s.key = l.study WHERE l.id = ?", id);
+    if (!row.executeStep()) return;
+    const StudyKey study = row.getColumn(0).getInt64();
+    const std::int64_t known = row.getColumn(1).getInt64();
+    const SessionKey session = row.getColumn(2).getInt64();
+    row.reset();
+    if (opened <= known) return;
+    const std::int64_t more = opened - known;
+    Execute("UPDATE lease SET associations = ? WHERE id = ?", std::int64_t{opened}, id);
+    Execute("UPDATE study SET associations = associations + ? WHERE key = ?", more, study);
+    Execute("UPDATE session SET associations = associations + ? WHERE key = ?", more, session);
+  });
+}
+
+std::vector<wire::ContextPair> SqliteLedger::ContextPairs(StudyKey study, std::size_t limit) {
+  return Guarded([&] {
+    std::vector<wire::ContextPair> pairs;
+    auto& rows = Query(
+        "SELECT p.sop_class, p.transfer_syntax FROM study_pair sp JOIN pair p ON p.id = sp.pair WHERE sp.study = ?"
+        " ORDER BY sp.pair LIMIT ?",
+        study, static_cast<std::int64_t>(limit));
+    while (rows.executeStep()) {
+      auto& pair = pairs.emplace_back();
+      pair.set_sop_class_uid(rows.getColumn(0).getString());
+      pair.set_transfer_syntax_uid(rows.getColumn(1).getString());
+    }
+    return pairs;
+  });
+}
+
+// --- instances
+
+wire::Page SqliteLedger::LoadPage(StudyKey study, LeaseId lease, std::uint32_t from_index, std::size_t limit) {
+  return Guarded([&] {
+    wire::Page page;
+    page.set_lease_id(lease);
+    page.set_from_index(from_index);
+    std::map<std::int64_t, std::string> roots;
+    // One more than asked for tells whether there is a next page.
+    auto& rows = Query(
+        "SELECT i.idx, i.root, i.path, p.sop_class, i.sop_instance, p.transfer_syntax, i.data_offset, i.size, "
+        "i.mtime, r.path"
+        " FROM instance i JOIN pair p ON p.id = i.pair JOIN root r ON r.id = i.root"
+        " WHERE i.study = ? AND i.idx >= ? AND i.state IN (0, 1) ORDER BY i.idx LIMIT ?",
+        study, std::int64_t{from_index}, static_cast<std::int64_t>(limit + 1));
+    while (rows.executeStep()) {
+      const auto index = rows.getColumn(0).getUInt();
+      if (static_cast<std::size_t>(page.instances_size()) == limit) {
+        page.set_next_index(index);
+        break;
+      }
+      auto* instance = page.add_instances();
+      const std::int64_t root = rows.getColumn(1).getInt64();
+      if (!roots.contains(root)) roots[root] = rows.getColumn(9).getString();
+      instance->set_index(index);
+      instance->set_root(static_cast<std::uint32_t>(root));
+      instance->set_path(rows.getColumn(2).getString());
+      instance->set_sop_class_uid(rows.getColumn(3).getString());
+      instance->set_sop_instance_uid(rows.getColumn(4).getString());
+      instance->set_transfer_syntax_uid(rows.getColumn(5).getString());
+      instance->set_dataset_offset(static_cast<std::uint64_t>(rows.getColumn(6).getInt64()));
+      instance->set_size_bytes(static_cast<std::uint64_t>(rows.getColumn(7).getInt64()));
+      instance->set_mtime_ns(rows.getColumn(8).getInt64());
+    }
+    rows.reset();
+    for (auto& [id, path] : roots) {
+      auto* root = page.add_roots();
+      root->set_id(static_cast<std::uint32_t>(id));
+      root->set_path(std::move(path));
+    }
+    return page;
+  });
+}
+
+void SqliteLedger::SetPageEnd(StudyKey study, std::uint32_t page_end) {
+  Guarded(
+      [&] { Execute("UPDATE study SET page_end = max(page_end, ?) WHERE key = ?", std::int64_t{page_end}, study); });
+}
+
+std::vector<InstanceFacts> SqliteLedger::LoadInstances(StudyKey study, std::span<const std::uint32_t> indices) {
+  return Guarded([&] {
+    std::vector<InstanceFacts> facts;
+    for (const std::uint32_t index : indices) {
+      auto& row =
+          Query("SELECT state, attempts FROM instance WHERE study = ? AND idx = ?", study, std::int64_t{index});
+      if (row.executeStep()) {
+        facts.push_back({index, static_cast<InstanceState>(row.getColumn(0).getInt()), row.getColumn(1).getUInt()});
+      }
+      row.reset();
+    }
+    return facts;
+  });
+}
+
+void SqliteLedger::ChangeInstances(std::span<const InstanceChange> changes, WallTime now) {
+  Guarded([&] {
+    std::map<StudyKey, Counts> deltas;
+    for (const InstanceChange& change : changes) {
+      auto& row = Query("SELECT state, attempts, size, duration_us FROM instance WHERE study = ? AND idx = ?",
+                        change.study, std::int64_t{change.index});
+      if (!row.executeStep())
+        throw LedgerError(fmt::format("ledger {}: no instance {}/{}", file_, change.study, change.index));
+      const auto old_state = static_cast<InstanceState>(row.getColumn(0).getInt());
+      const std::uint32_t old_attempts = row.getColumn(1).getUInt();
+      const auto size = static_cast<std::uint64_t>(row.getColumn(2).getInt64());
+      const std::uint32_t old_duration = row.getColumn(3).getUInt();
+      row.reset();
+      Counts& delta = deltas[change.study];
+      Contribute(delta, old_state, size, old_duration, true);
+      Contribute(delta, change.state, size, change.duration_us, false);
+      delta.retries += std::max(change.attempts, 1U) - std::max(old_attempts, 1U);
+      delta.resends += change.resend;
+      const std::string sql =
+          "UPDATE instance SET state = ?, attempts = ?, status = {}, reason = nullif(?, ''), duration_us = ?"
+          " WHERE study = ? AND idx = ?";
+      static const std::string with_status = fmt::format(fmt::runtime(sql), "?");
+      static const std::string without_status = fmt::format(fmt::runtime(sql), "NULL");
+      const auto state = static_cast<std::int64_t>(change.state);
+      const auto attempts = std::int64_t{change.attempts};
+      if (change.status) {
+        Execute(with_status, state, attempts, std::int64_t{*change.status}, change.reason,
+                std::int64_t{change.duration_us}, change.study, std::int64_t{change.index});
+      } else {
+        Execute(without_status, state, attempts, change.reason, std::int64_t{change.duration_us}, change.study,
+                std::int64_t{change.index});
+      }
+    }
+    for (const auto& [study, delta] : deltas) {
+      AddCounts("study", study, delta);
+      AddCounts("session", LoadStudy(study).session, delta);
+      Execute("UPDATE study SET last_outcome_ms = ? WHERE key = ?", Milliseconds(now), study);
+    }
+  });
+}
+
+std::vector<ReportedInstance> SqliteLedger::Report(SessionKey session, std::span<const InstanceState> states,
+                                                   const InstanceCursor& after, std::size_t limit) {
+  return Guarded([&] {
+    std::string list;
+    for (const InstanceState state : states)
+      list += (list.empty() ? "" : ", ") + std::to_string(static_cast<int>(state));
+    auto& rows = Query(
+        "SELECT i.study, i.idx, r.path, i.path, s.uid, i.sop_instance, i.status, coalesce(i.reason, ''), i.attempts"
+        " FROM instance i JOIN study s ON s.key = i.study JOIN root r ON r.id = i.root"
+        " WHERE (i.study, i.idx) > (?, ?) AND s.session = ? AND i.state IN (" +
+            list + ") ORDER BY i.study, i.idx LIMIT ?",
+        after.study, after.index ? std::int64_t{*after.index} : std::int64_t{-1}, session,
+        static_cast<std::int64_t>(limit));
+    std::vector<ReportedInstance> reported;
+    while (rows.executeStep()) {
+      auto& instance = reported.emplace_back();
+      instance.study = rows.getColumn(0).getInt64();
+      instance.index = rows.getColumn(1).getUInt();
+      instance.path = rows.getColumn(2).getString() + "/" + rows.getColumn(3).getString();
+      instance.study_instance_uid = rows.getColumn(4).getString();
+      instance.sop_instance_uid = rows.getColumn(5).getString();
+      if (!rows.getColumn(6).isNull()) instance.status = static_cast<std::uint16_t>(rows.getColumn(6).getInt());
+      instance.reason = rows.getColumn(7).getString();
+      instance.attempts = rows.getColumn(8).getUInt();
+    }
+    return reported;
+  });
+}
+
+std::uint64_t SqliteLedger::Workers(SessionKey session) {
+  return Guarded([&] {
+    auto& row = Query(
+        "SELECT count(DISTINCT l.worker) FROM lease l JOIN study s ON s.key = l.study WHERE s.session = ?", session);
+    row.executeStep();
+    const auto workers = static_cast<std::uint64_t>(row.getColumn(0).getInt64());
+    row.reset();
+    return workers;
+  });
+}
+
+}  // namespace
+
+tl::expected<std::unique_ptr<Ledger>, std::string> OpenSqliteLedger(const std::string& file) {
+  const auto failed = [&file](std::string_view why) {
+    return tl::unexpected(fmt::format("ledger {} cannot be used: {}", file, why));
+  };
+  try {
+    auto ledger = std::make_unique<SqliteLedger>(file);
+    if (auto prepared = ledger->Prepare(); !prepared) return failed(prepared.error());
+    return ledger;
+  } catch (const SQLite::Exception& error) {
+    switch (error.getErrorCode()) {
+      case SQLITE_BUSY:
+      case SQLITE_LOCKED:
+        return failed("another process has it open");
+      case SQLITE_NOTADB:
+      case SQLITE_CORRUPT:
+        return failed("it is damaged or no ledger of dicom-sender");
+      default:
+        return failed(error.what());
+    }
+  }
+}
+
+}  // namespace dicom_sender

@@ -1,0 +1,16 @@
+// The ledger in one SQLite file. WAL with synchronous=FULL: what was committed survives a power cut. The file is
+// locked for one process.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <tl/expected.hpp>
+
+#include "coordinator/ledger/ledger.h"
+
+namespace dicom_sender {
+
+// Creates the file or opens it. The error is one sentence: in use, damaged, not a ledger, of a newer release.
+tl::expected<std::unique_ptr<Ledger>, std::string> OpenSqliteLedger(const std::string& file);
+
+}  // namespace dicom_sender

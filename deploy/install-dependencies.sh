@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# Installs what dicom-sender needs from the packages of Debian 12. Does nothing, and asks no server, when all is there.
+#
+#   deploy/install-dependencies.sh [run|build|tests|ci]      (default: build; each level includes those before it)
+#
+# run    what a built dicom-sender loads
+# build  compilers, libraries, and DCMTK's programs (the example destination of quickstart.sh)
+# tests  what the tests need: GoogleTest, Orthanc, small tools
+# ci     sanitizers with clang, formatter, linters
+set -euo pipefail
+
+run=(libdcmtk17 libfmt9 libopenjp2-7 libprometheus-cpp-core1.0 libprometheus-cpp-pull1.0 libprotobuf32 libspdlog1.10
+     libsqlite3-0 libuuid1 libzmq5 zlib1g)
+build=(build-essential ccache cmake cppzmq-dev dcmtk libcli11-dev libdcmtk-dev libexpected-dev libfmt-dev
+       libopenjp2-7-dev libprotobuf-dev libspdlog-dev libsqlite3-dev libsqlitecpp-dev libzmq3-dev ninja-build pkg-config
+       prometheus-cpp-dev protobuf-compiler rapidjson-dev uuid-dev zlib1g-dev)
+tests=(curl jq libbenchmark-dev libgmock-dev libgtest-dev orthanc procps)
+ci=(clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev shellcheck)
+
+fail() {
+  echo "install-dependencies: $*" >&2
+  exit 2
+}
+
+[ $# -le 1 ] || fail "one level at a time: run, build, tests or ci"
+level=${1:-build}
+case $level in
+  run) wanted=("${run[@]}") ;;
+  build) wanted=("${run[@]}" "${build[@]}") ;;
+  tests) wanted=("${run[@]}" "${build[@]}" "${tests[@]}") ;;
+  ci) wanted=("${run[@]}" "${build[@]}" "${tests[@]}" "${ci[@]}") ;;
+  *) fail "unknown level '$level': use run, build, tests or ci" ;;
+esac
+
+if ! command -v dpkg-query > /dev/null || ! command -v apt-get > /dev/null; then
+  fail "this is no Debian system; install what this script names by the means of yours"
+fi
+
+is_installed() {
+  [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2> /dev/null)" = installed ]
+}
+
+missing=()
+for package in "${wanted[@]}"; do
+  is_installed "$package" || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+sudo=()
+if [ "$(id -u)" -ne 0 ]; then
+  command -v sudo > /dev/null || fail "missing: ${missing[*]}; run this as root, or install sudo"
+  sudo=(sudo)
+  if [ ! -t 0 ]; then
+    sudo=(sudo -n) # nobody is there to type a password
+    sudo -n true 2> /dev/null || fail "missing: ${missing[*]}; sudo asks for a password: run this on a terminal, or as root"
+  fi
+fi
+as_root() {
+  "${sudo[@]}" "$@"
+}
+
+log=$(mktemp)
+policy= # the file that keeps services from starting, while we have put it there
+clean_up() {
+  [ -z "$policy" ] || as_root rm -f "$policy"
+  rm -f "$log"
+}
+trap clean_up EXIT
+
+# Debian starts and enables a service when its package is installed. Nobody asked for a server: the tests start
+# their own Orthanc, on ports of their own. A service that was here before is left as it is.
+keep_services_off() {
+  [ ! -e /usr/sbin/policy-rc.d ] || return 0  # the administrator (or the container's image) has decided already
+  policy=/usr/sbin/policy-rc.d
+  # shellcheck disable=SC2016  # $1 is for the written script
+  printf '%s\n' '#!/bin/sh' 'case "$1" in orthanc*|dcmtk*) exit 101 ;; esac' 'exit 0' |
+    as_root sh -c "cat > $policy && chmod 755 $policy"
+}
+disable_orthanc() {
+  if command -v deb-systemd-helper > /dev/null; then
+    as_root deb-systemd-helper disable orthanc.service > /dev/null 2>&1 || true
+  fi
+  if command -v update-rc.d > /dev/null; then
+    as_root update-rc.d orthanc disable > /dev/null 2>&1 || true
+  fi
+}
+
+apt() {
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" \
+    < /dev/null > "$log" 2>&1
+}
+stop_with_log() {
+  tail -n 20 "$log" >&2
+  fail "$*"
+}
+
+orthanc_is_new=no
+[[ " ${missing[*]} " != *" orthanc "* ]] || orthanc_is_new=yes
+
+echo "Installing ${#missing[@]} packages (level '$level')" >&2
+# A foreign source that does not answer must not stop us while Debian's own do; what counts is the installation.
+apt update || { tail -n 3 "$log" >&2; echo "install-dependencies: the package lists are not all up to date" >&2; }
+keep_services_off
+apt install -y --no-install-recommends "${missing[@]}" || stop_with_log "cannot install: ${missing[*]}"
+[ "$orthanc_is_new" = no ] || disable_orthanc
+
+for package in "${missing[@]}"; do
+  is_installed "$package" || fail "$package is still missing; is this Debian 12?"
+done

@@ -1,0 +1,195 @@
+#include "sender/cli/option_values.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <filesystem>
+#include <optional>
+#include <system_error>
+
+#include "common/text.h"
+#include "common/unique_fd.h"
+#include "common/uuid.h"
+
+namespace dicom_sender {
+namespace {
+
+constexpr std::uint32_t kTimeoutMaxSeconds = 3600;
+constexpr std::uint32_t kSpanMaxSeconds = 30 * 24 * 3600;
+constexpr std::size_t kAeTitleMax = 16;
+constexpr std::size_t kHostMax = 253;  // RFC 1035
+
+template <typename... Args>
+tl::unexpected<std::string> Wrong(fmt::format_string<Args...> text, Args&&... args) {
+  return tl::unexpected(fmt::format(text, std::forward<Args>(args)...));
+}
+
+// Digits only: no sign, no space, nothing behind.
+std::optional<std::uint32_t> Digits(std::string_view text) {
+  std::uint32_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+bool IsHostCharacter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+         std::string_view(".-_:%").find(c) != std::string_view::npos;
+}
+
+std::string ErrorText(int error) { return std::generic_category().message(error); }
+
+}  // namespace
+
+ValueOr<std::uint32_t> ParseNumber(std::string_view text, std::uint32_t least, std::uint32_t most) {
+  const auto number = Digits(text);
+  if (!number || *number < least || *number > most) {
+    return Wrong("'{}' does not fit: give a whole number from {} to {}", ToPrintable(text), least, most);
+  }
+  return *number;
+}
+
+ValueOr<bool> ParseSwitch(std::string_view text) {
+  std::string lower(text);
+  std::transform(lower.begin(), lower.end(), lower.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; });
+  const auto is_one_of = [&lower](const std::array<const char*, 4>& words) {
+    return std::find(words.begin(), words.end(), lower) != words.end();
+  };
+  if (is_one_of({"true", "yes", "on", "1"})) return true;
+  if (is_one_of({"false", "no", "off", "0"})) return false;
+  return Wrong("'{}' does not fit: give true or false", ToPrintable(text));
+}
+
+ValueOr<std::chrono::seconds> ParseTimeout(std::string_view text) {
+  const auto number = Digits(text);
+  if (!number || *number < 1 || *number > kTimeoutMaxSeconds) {
+    return Wrong("'{}' does not fit: give whole seconds from 1 to {}", ToPrintable(text), kTimeoutMaxSeconds);
+  }
+  return std::chrono::seconds(*number);
+}
+
+ValueOr<std::chrono::seconds> ParseSpan(std::string_view text) {
+  std::uint64_t unit = 1;
+  std::string_view digits = text;
+  if (!text.empty()) {
+    switch (text.back()) {
+      case 's':
+        break;
+      case 'm':
+        unit = 60;
+        break;
+      case 'h':
+        unit = 3600;
+        break;
+      case 'd':
+        unit = 24 * 3600;
+        break;
+      default:
+        unit = 0;
+    }
+    if (unit > 0) digits.remove_suffix(1);
+  }
+  const auto number = Digits(digits);
+  const std::uint64_t seconds = number ? *number * std::max<std::uint64_t>(unit, 1) : 0;
+  if (!number || seconds > kSpanMaxSeconds) {
+    return Wrong("'{}' does not fit: give seconds, or a number with m, h or d such as 10m or 6h, at most 30d",
+                 ToPrintable(text));
+  }
+  return std::chrono::seconds(seconds);
+}
+
+ValueOr<std::string> ParseAeTitle(std::string_view text) {
+  const auto first = text.find_first_not_of(' ');
+  if (first == std::string_view::npos) return Wrong("is empty: give an AE title of 1 to 16 characters");
+  const std::string_view title = text.substr(first, text.find_last_not_of(' ') - first + 1);
+  if (title.size() > kAeTitleMax) {
+    return Wrong("'{}' is {} characters long: an AE title has at most {}", ToPrintable(title), title.size(),
+                 kAeTitleMax);
+  }
+  for (const char c : title) {
+    if (c < 0x20 || c > 0x7E || c == '\\') {
+      return Wrong("'{}' is no AE title: use printable ASCII characters other than the backslash",
+                   ToPrintable(title));
+    }
+  }
+  return std::string(title);
+}
+
+ValueOr<std::string> ParseHost(std::string_view text) {
+  if (text.empty()) return Wrong("is empty: give a host name or an address");
+  if (text.size() > kHostMax || !std::all_of(text.begin(), text.end(), IsHostCharacter)) {
+    return Wrong(
+        "'{}' is no host: give a name such as pacs.example.org or an address such as 192.0.2.7 or 2001:db8::7",
+        ToPrintable(text));
+  }
+  if (std::count(text.begin(), text.end(), ':') == 1) {
+    return Wrong("'{}' is no host: give the host alone, and the port by --port", ToPrintable(text));
+  }
+  return std::string(text);
+}
+
+ValueOr<std::string> ParseAddress(std::string_view text) {
+  const auto wrong = [&] {
+    return Wrong("'{}' does not fit: give HOST:PORT such as 127.0.0.1:9464", ToPrintable(text));
+  };
+  const auto colon = text.rfind(':');
+  if (colon == std::string_view::npos || !ParseNumber(text.substr(colon + 1), 1, 65535)) return wrong();
+  std::string_view host = text.substr(0, colon);
+  const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  if (bracketed) host = host.substr(1, host.size() - 2);
+  if (bracketed != (host.find(':') != std::string_view::npos) || !ParseHost(host)) return wrong();
+  return std::string(text);
+}
+
+ValueOr<std::string> ParseUuid(std::string_view text) {
+  if (!IsUuid(text)) {
+    return Wrong("'{}' is no session: give its id, such as 5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3a", ToPrintable(text));
+  }
+  std::string uuid(text);
+  std::transform(uuid.begin(), uuid.end(), uuid.begin(), [](char c) { return c >= 'A' && c <= 'F' ? c + 32 : c; });
+  return uuid;
+}
+
+tl::expected<void, std::string> CheckInput(const std::string& path) {
+  if (path.empty()) return Wrong("is empty: give a file or a folder");
+  struct stat status {};
+  if (stat(path.c_str(), &status) != 0) {
+    if (errno == ENOENT) return Wrong("'{}' does not exist: check the path", ToPrintable(path));
+    return Wrong("'{}' can not be read ({}): check the path and its permissions", ToPrintable(path),
+                 ErrorText(errno));
+  }
+  if (!S_ISDIR(status.st_mode) && !S_ISREG(status.st_mode)) {
+    return Wrong("'{}' is neither a file nor a folder: give one of these", ToPrintable(path));
+  }
+  if (access(path.c_str(), S_ISDIR(status.st_mode) ? R_OK | X_OK : R_OK) != 0) {
+    return Wrong("'{}' can not be read ({}): check its permissions", ToPrintable(path), ErrorText(errno));
+  }
+  return {};
+}
+
+tl::expected<void, std::string> PrepareOutputFolder(const std::string& path, bool create) {
+  if (path.empty()) return Wrong("is empty: give a folder");
+  std::error_code not_created, not_there;
+  if (create) std::filesystem::create_directories(path, not_created);
+  if (!std::filesystem::is_directory(path, not_there)) {
+    const std::error_code& error = not_created ? not_created : not_there;
+    const std::string reason = error ? error.message() : "it is no folder";
+    return Wrong("'{}' can not be used ({}): give a folder that can be written", ToPrintable(path), reason);
+  }
+  std::string probe = path + "/dicom_sender_XXXXXX";
+  const UniqueFd fd(mkostemp(probe.data(), O_CLOEXEC));
+  if (!fd.valid()) {
+    return Wrong("no file can be created in '{}' ({}): give a folder that can be written", ToPrintable(path),
+                 ErrorText(errno));
+  }
+  unlink(probe.c_str());
+  return {};
+}
+
+}  // namespace dicom_sender

@@ -1,0 +1,32 @@
+// Single values of options: pure functions from text to value. The error says what is wrong and what to do, without
+// the option's name: "'99999' is not a port: give a number from 1 to 65535".
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <tl/expected.hpp>
+
+namespace dicom_sender {
+
+template <typename T>
+using ValueOr = tl::expected<T, std::string>;
+
+ValueOr<std::uint32_t> ParseNumber(std::string_view text, std::uint32_t least, std::uint32_t most);
+ValueOr<bool> ParseSwitch(std::string_view text);                   // true false yes no on off 1 0
+ValueOr<std::chrono::seconds> ParseTimeout(std::string_view text);  // whole seconds, 1 to 3600
+ValueOr<std::chrono::seconds> ParseSpan(std::string_view text);     // "90", "90s", "10m", "6h", "2d"; at most 30 days
+// PS3.5 6.2, AE: 1 to 16 characters of the default repertoire without backslash and control characters, not only
+// spaces; spaces around it mean nothing and are taken away.
+ValueOr<std::string> ParseAeTitle(std::string_view text);
+ValueOr<std::string> ParseHost(std::string_view text);     // a name or an address
+ValueOr<std::string> ParseAddress(std::string_view text);  // HOST:PORT, IPv6 addresses in brackets
+ValueOr<std::string> ParseUuid(std::string_view text);     // in lower case
+
+// The error if it is not there, neither file nor folder, or may not be read.
+tl::expected<void, std::string> CheckInput(const std::string& path);
+// Makes sure that files can be created in it; leaves none. `create`: where it is missing, with its parents.
+tl::expected<void, std::string> PrepareOutputFolder(const std::string& path, bool create);
+
+}  // namespace dicom_sender

@@ -1,0 +1,370 @@
+#include "sender/cli/render.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "common/text.h"
+
+namespace dicom_sender {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr Duration kRateWindow = seconds(15);
+constexpr Duration kRateSpacing = std::chrono::milliseconds(250);
+constexpr Duration kRateAtLeast = std::chrono::milliseconds(500);
+constexpr std::size_t kBarMin = 10, kBarMax = 40;
+
+constexpr const char* kRed = "31";
+constexpr const char* kGreen = "32";
+constexpr const char* kYellow = "33";
+
+double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+std::string Coloured(std::string text, const char* code, const TerminalStyle& style) {
+  return style.colour ? fmt::format("\x1b[{}m{}\x1b[0m", code, text) : text;
+}
+
+std::string Counted(std::uint64_t count, const char* one, const char* many) {
+  return fmt::format("{} {}", count, count == 1 ? one : many);
+}
+std::string Files(std::uint64_t count) { return Counted(count, "file", "files"); }
+std::string Studies(std::uint64_t count) { return Counted(count, "study", "studies"); }
+std::string Instances(std::uint64_t count) { return Counted(count, "instance", "instances"); }
+
+// "0:05", "12:34", "1:02:03"
+std::string Clock(Duration duration) {
+  const auto whole = std::chrono::duration_cast<seconds>(duration).count();
+  if (whole < 3600) return fmt::format("{}:{:02}", whole / 60, whole % 60);
+  return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
+}
+
+std::string Figure(double value) { return fmt::format("{:.{}f}", value, value < 99.95 ? 1 : 0); }
+
+std::string Milliseconds(Duration duration) {
+  const double ms = Seconds(duration) * 1000;
+  if (ms < 9.95) return fmt::format("{:.1f} ms", ms);
+  return ms < 999.5 ? fmt::format("{:.0f} ms", ms) : FormatDuration(duration);
+}
+
+std::uint64_t Percent(const ProgressView& view) {
+  return view.total == 0 ? 0 : std::min<std::uint64_t>(100, view.done * 100 / view.total);
+}
+
+std::string RateText(const std::optional<Rate>& rate) {
+  if (!rate) return "- files/s";
+  return fmt::format("{} files/s, {} MiB/s", Figure(rate->instances_per_second),
+                     Figure(rate->bytes_per_second / 1048576));
+}
+
+std::string IgnoredText(const std::map<std::string, std::uint64_t>& ignored) {
+  std::uint64_t total = 0;
+  std::vector<std::string> parts;
+  for (const auto& [reason, files] : ignored) {
+    if (files == 0) continue;
+    total += files;
+    std::string words = reason == "not_dicom" ? "not DICOM" : reason == "dicomdir" ? "DICOMDIR" : ToPrintable(reason);
+    parts.push_back(fmt::format("{} {}", files, words));
+  }
+  return total == 0 ? "" : fmt::format("Ignored {}: {}\n", Files(total), fmt::join(parts, ", "));
+}
+
+std::string StudyName(const std::string& uid) { return uid.empty() ? "(no Study Instance UID)" : ToPrintable(uid); }
+
+// Where a bar does not fit, there is none.
+std::string Bar(const ProgressView& view, std::size_t room, const TerminalStyle& style) {
+  if (room < kBarMin + 3) return "";
+  const std::size_t width = std::min(room - 3, kBarMax);
+  const auto full = view.total == 0 ? 0 : std::min<std::uint64_t>(width, view.done * width / view.total);
+  std::string bar = "[";
+  for (std::size_t i = 0; i < width; ++i) bar += i < full ? (style.utf8 ? "█" : "#") : (style.utf8 ? "░" : ".");
+  return bar + "] ";
+}
+
+// The length in bytes and the width in columns of the character at the front. The text is valid UTF-8.
+std::pair<std::size_t, std::size_t> FirstCharacter(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i])); };
+  if (byte(0) < 0x80) return {1, 1};
+  if (byte(0) < 0xE0) return {2, 1};
+  const bool is_three = byte(0) < 0xF0;
+  const std::uint32_t c = is_three ? (byte(0) & 0xF) << 12 | (byte(1) & 0x3F) << 6 | (byte(2) & 0x3F)
+                                   : (byte(0) & 7) << 18 | (byte(1) & 0x3F) << 12 | (byte(2) & 0x3F) << 6;
+  // The blocks of Unicode's East Asian wide characters, roughly: one too many only shortens the line.
+  constexpr std::array<std::pair<std::uint32_t, std::uint32_t>, 7> kWide = {{{0x1100, 0x115F},
+                                                                             {0x2E80, 0xA4CF},
+                                                                             {0xAC00, 0xD7A3},
+                                                                             {0xF900, 0xFAFF},
+                                                                             {0xFE30, 0xFE6F},
+                                                                             {0xFF00, 0xFFE6},
+                                                                             {0x1F000, 0x3FFFF}}};
+  const bool is_wide = std::any_of(kWide.begin(), kWide.end(),
+                                   [c](const auto& block) { return c >= block.first && c <= block.second; });
+  return {is_three ? 3 : 4, is_wide ? 2 : 1};
+}
+
+std::size_t Columns(std::string_view text) {
+  std::size_t columns = 0;
+  while (!text.empty()) {
+    const auto [bytes, width] = FirstCharacter(text);
+    columns += width;
+    text.remove_prefix(bytes);
+  }
+  return columns;
+}
+
+// For bash and its like; plain where nothing needs quotes. What could obey a terminal is in $'\x1b'.
+std::string ShellQuoted(const std::string& text) {
+  const auto is_plain = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           std::string_view("/._-+=:,@%").find(c) != std::string_view::npos;
+  };
+  if (!text.empty() && std::all_of(text.begin(), text.end(), is_plain)) return text;
+  const bool printable = ToPrintable(text) == text;
+  std::string out = printable ? "'" : "$'";
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (printable) {
+      out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    } else if (c == '\'' || c == '\\') {
+      out += std::string("\\") + c;
+    } else {
+      out += byte < 0x20 || byte > 0x7E ? fmt::format("\\x{:02x}", byte) : std::string(1, c);
+    }
+  }
+  return out + "'";
+}
+
+std::string Headline(const SummaryView& view, const TerminalStyle& style) {
+  const auto line = [&](const char* emoji, const std::string& text, const char* colour) {
+    return (style.emoji() ? std::string(emoji) + " " : "") + Coloured(text, colour, style) + "\n";
+  };
+  switch (view.end) {
+    case SessionEnd::kInterrupted:
+      return line("🛑", fmt::format("Interrupted: {} of {} not sent yet", view.pending, Instances(view.total)),
+                  kYellow);
+    case SessionEnd::kUnreachable:
+      return line("❌", fmt::format("Given up: {}", ToPrintable(view.end_reason)), kRed);
+    case SessionEnd::kRefused:
+      return line("❌", fmt::format("Refused: {}", ToPrintable(view.end_reason)), kRed);
+    case SessionEnd::kComplete:
+      break;
+  }
+  if (view.failed > 0) return line("❌", fmt::format("{} of {} failed", view.failed, Instances(view.total)), kRed);
+  if (view.total == 0) return line("❗", "No DICOM files were found", kYellow);
+  return line("✅", fmt::format("Complete: {} stored", Instances(view.successful)), kGreen);
+}
+
+std::string FailureTable(const SummaryView& view) {
+  if (view.failure_reasons.empty()) return "";
+  std::string out = "Failures by reason\n";
+  const std::size_t shown = std::min(view.failure_reasons.size(), kFailureReasonsMax);
+  for (std::size_t i = 0; i < shown; ++i) {
+    out +=
+        fmt::format("{:>10}  {}\n", view.failure_reasons[i].instances, ToPrintable(view.failure_reasons[i].reason));
+  }
+  const std::uint64_t more = view.other_failure_reasons + view.failure_reasons.size() - shown;
+  if (more > 0) out += fmt::format("            and {}\n", Counted(more, "more reason", "more reasons"));
+  return out;
+}
+
+}  // namespace
+
+void RateMeter::Add(TimePoint now, std::uint64_t instances, std::uint64_t bytes) {
+  last_ = {now, instances, bytes};
+  if (samples_.empty() || now - samples_.back().time >= kRateSpacing) samples_.push_back(last_);
+  while (samples_.size() > 2 && now - samples_[1].time >= kRateWindow) samples_.pop_front();
+}
+
+std::optional<Rate> RateMeter::Get() const {
+  if (samples_.empty() || last_.time - samples_.front().time < kRateAtLeast) return std::nullopt;
+  const Sample& first = samples_.front();
+  const double span = Seconds(last_.time - first.time);
+  return Rate{static_cast<double>(last_.instances - first.instances) / span,
+              static_cast<double>(last_.bytes - first.bytes) / span};
+}
+
+// Small files cost round trips, large ones bytes: the slower of the two counts.
+std::optional<Duration> TimeLeft(const ProgressView& view, const std::optional<Rate>& rate) {
+  if (!view.total_known || !rate) return std::nullopt;
+  if (view.done >= view.total) return Duration(0);
+  const double instances = static_cast<double>(view.total - view.done);
+  const double bytes =
+      view.bytes_total > view.bytes_done ? static_cast<double>(view.bytes_total - view.bytes_done) : 0;
+  if (rate->instances_per_second <= 0) return std::nullopt;
+  double left = instances / rate->instances_per_second;
+  if (rate->bytes_per_second > 0) left = std::max(left, bytes / rate->bytes_per_second);
+  constexpr double kTooLong = 1000 * 24 * 3600.0;
+  if (left > kTooLong) return std::nullopt;
+  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(left));
+}
+
+std::string RenderSession(const SessionView& view) {
+  std::string out = fmt::format("Session      {}{}\n", ToPrintable(view.session), view.resumed ? " (resumed)" : "");
+  if (!view.destination.empty()) {
+    out += fmt::format("Destination  {} (we are {})\n", ToPrintable(view.destination), ToPrintable(view.calling_ae));
+  }
+  if (!view.log_file.empty()) out += fmt::format("Log          {}\n", ToPrintable(view.log_file));
+  return out;
+}
+
+std::string RenderIndexing(const IndexingView& view) {
+  return fmt::format("Indexing ... {}, {} of them DICOM, {}", Files(view.files), view.found, Clock(view.elapsed));
+}
+
+std::string RenderFound(const FoundView& view) {
+  std::string out = fmt::format("Found {}, grouped into {} ({})\n", Files(view.files), Studies(view.studies),
+                                FormatBytes(view.bytes));
+  const std::size_t shown = std::min(view.first_studies.size(), kStudyLinesMax);
+  for (std::size_t i = 0; i < shown; ++i) {
+    const StudyLine& study = view.first_studies[i];
+    out += fmt::format("  {}: {}\n", StudyName(study.study_instance_uid), Files(study.files));
+  }
+  if (view.studies > shown) out += fmt::format("  and {} more\n", view.studies - shown);
+  return out + IgnoredText(view.ignored);
+}
+
+std::string RenderPlan(const PlanView& view) {
+  std::string out = RenderFound(view.found);
+  out += "\nPlan\n";
+  const auto row = [&out](const char* label, const std::string& value) {
+    out += fmt::format("  {:<11}{}\n", label, value);
+  };
+  row("Send", fmt::format("{}, {}", Instances(view.to_send), FormatBytes(view.bytes_to_send)));
+  if (!view.destination.empty()) row("To", ToPrintable(view.destination));
+  if (view.broken > 0) row("Fail", fmt::format("{}: broken or incomplete", Files(view.broken)));
+  if (view.duplicates > 0) {
+    const std::string conflicts =
+        view.conflicts > 0 ? fmt::format(", {} of them in another size", view.conflicts) : "";
+    row("Skip", fmt::format("{}: the same SOP Instance UID as another file{}", Files(view.duplicates), conflicts));
+  }
+  return out + "Dry run: nothing was sent.\n";
+}
+
+std::string RenderProgressBar(const ProgressView& view, const std::optional<Rate>& rate, const TerminalStyle& style) {
+  const std::size_t columns = style.columns > 1 ? style.columns - 1 : 1;
+  std::string tail = view.total_known ? fmt::format("{:>3}%  {}/{}", Percent(view), view.done, view.total)
+                                      : fmt::format("{} of {} found so far", view.done, view.total);
+  if (!view.note.empty()) {
+    tail += fmt::format("  {}", ToPrintable(view.note));
+  } else {
+    tail += fmt::format("  {}", RateText(rate));
+    const auto left = TimeLeft(view, rate);
+    if (view.total_known) tail += fmt::format("  ETA {}", left ? Clock(*left) : "-");
+  }
+  const std::string head = Clock(view.elapsed) + " ";
+  const std::string failed = view.failed > 0 ? fmt::format("  {} failed", view.failed) : "";
+  const std::size_t used = Columns(head) + Columns(tail) + Columns(failed);
+  const std::string bar = used < columns && view.total_known ? Bar(view, columns - used, style) : "";
+  const std::string whole = head + bar + tail;
+  if (Columns(whole) + Columns(failed) > columns) return ClipToColumns(whole + failed, columns);
+  return failed.empty() ? whole : whole + Coloured(failed, kRed, style);
+}
+
+std::string RenderProgressLine(const ProgressView& view, const std::optional<Rate>& rate) {
+  std::string out = Clock(view.elapsed) + "  ";
+  out += view.total_known ? fmt::format("{}/{} ({}%)", view.done, view.total, Percent(view))
+                          : fmt::format("{} of {} found so far", view.done, view.total);
+  out += fmt::format(", {}", RateText(rate));
+  if (const auto left = TimeLeft(view, rate)) out += fmt::format(", ETA {}", Clock(*left));
+  if (view.failed > 0) out += fmt::format(", {} failed", view.failed);
+  out += fmt::format(", {}", Counted(view.associations, "association", "associations"));
+  if (!view.note.empty()) out += fmt::format("; {}", ToPrintable(view.note));
+  return out + "\n";
+}
+
+std::string RenderInstance(const InstanceView& view, const TerminalStyle& style) {
+  const auto [word, colour] = [&]() -> std::pair<const char*, const char*> {
+    switch (view.result) {
+      case InstanceResult::kStored:
+        return {"stored", kGreen};
+      case InstanceResult::kStoredWithWarning:
+        return {"warning", kYellow};
+      case InstanceResult::kDelayed:
+        return {"delayed", kYellow};
+      default:
+        return {"failed", kRed};
+    }
+  }();
+  const std::string detail = view.detail.empty() ? "" : fmt::format(": {}", ToPrintable(view.detail));
+  return fmt::format("[{}] {} {}{} ({})\n", view.thread, Coloured(fmt::format("{:<7}", word), colour, style),
+                     ToPrintable(view.path), detail, Milliseconds(view.duration));
+}
+
+std::string RenderWarning(std::string_view sentence, const TerminalStyle& style) {
+  return fmt::format("{} {}\n", Coloured("Warning:", kYellow, style), ToPrintable(sentence));
+}
+
+std::string RenderSummary(const SummaryView& view, const TerminalStyle& style) {
+  std::string out = fmt::format("\n{}", Headline(view, style));
+  const auto row = [&out](const char* label, const std::string& value) {
+    out += fmt::format("  {:<12}{}\n", label, value);
+  };
+  const auto count = [&](std::uint64_t value, const char* colour) {
+    return value > 0 ? Coloured(std::to_string(value), colour, style) : "0";
+  };
+  row("Session", ToPrintable(view.session));
+  row("Destination", fmt::format("{} (we are {})", ToPrintable(view.destination), ToPrintable(view.calling_ae)));
+  row("Total", Files(view.total));
+  row("Successful", count(view.successful, kGreen));
+  row("Failed", count(view.failed, kRed));
+  row("Skipped", std::to_string(view.skipped));
+  if (view.pending > 0) row("Not sent yet", count(view.pending, kYellow));
+  row("Warnings", count(view.warnings, kYellow));
+  if (view.ignored > 0) row("Ignored", Files(view.ignored));
+  row("Size", FormatBytes(view.bytes));
+  row("Time", FormatDuration(view.elapsed));
+  if (view.successful > 0) row("Average", Milliseconds(view.average) + " an instance");
+  row("Throughput", Figure(view.mib_per_second) + " MiB/s");
+  row("Threads", std::to_string(view.threads));
+  row("Studies", fmt::format("{}, over {}", view.studies, Counted(view.associations, "association", "associations")));
+  if (view.retries > 0) row("Retries", std::to_string(view.retries));
+  if (!view.log_file.empty()) row("Log", ToPrintable(view.log_file));
+  if (!view.summary_file.empty()) row("JSON", ToPrintable(view.summary_file));
+  if (!view.failures_file.empty()) row("Failures", ToPrintable(view.failures_file));
+  return out + FailureTable(view);
+}
+
+std::string RenderEcho(const EchoView& view, const TerminalStyle& style) {
+  const std::string result =
+      view.failure.empty() ? Coloured("success", kGreen, style) : Coloured("failed", kRed, style);
+  return fmt::format("C-ECHO to {} as {}: {}{} ({})\n", ToPrintable(view.destination), ToPrintable(view.calling_ae),
+                     result, view.failure.empty() ? "" : fmt::format(": {}", ToPrintable(view.failure)),
+                     Milliseconds(view.duration));
+}
+
+std::string ResumeCommand(const std::string& session, const std::string& output_dir) {
+  std::string command = fmt::format("dicom-sender --resume {}", ShellQuoted(session));
+  if (output_dir != ".") command += fmt::format(" --output-dir {}", ShellQuoted(output_dir));
+  return command;
+}
+
+std::string RenderResume(const std::string& session, const std::string& output_dir) {
+  return fmt::format("To go on:\n  {}\n", ResumeCommand(session, output_dir));
+}
+
+std::string ClipToColumns(std::string_view text, std::size_t columns) {
+  std::string out;
+  while (!text.empty()) {
+    const auto [bytes, width] = FirstCharacter(text);
+    if (width > columns) break;
+    columns -= width;
+    out += text.substr(0, bytes);
+    text.remove_prefix(bytes);
+  }
+  return out;
+}
+
+std::string ToAscii(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x80) out += c;
+    if (byte >= 0xC0) out += '?';  // once for the bytes of one character
+  }
+  return out;
+}
+
+}  // namespace dicom_sender

@@ -1,0 +1,170 @@
+// What a person sees of a run, as text drawn from plain structs. Pure: no clock, terminal or file. Whatever comes
+// from outside (paths, reasons) is made printable here. Every text but the progress bar ends with a newline.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/time.h"
+
+namespace dicom_sender {
+
+// What the output can show. The default is a file or a pipe.
+struct TerminalStyle {
+  bool terminal = false;  // lines can be drawn over
+  bool utf8 = false;      // of the terminal; files and pipes get UTF-8
+  bool colour = false;    // only on a terminal
+  std::size_t columns = 80;
+
+  bool emoji() const { return terminal && utf8; }
+};
+
+struct SessionView {
+  std::string session;
+  std::string log_file;
+  std::string destination;  // "AE:port@host"; empty: a dry run without one
+  std::string calling_ae;
+  bool resumed = false;
+};
+
+struct IndexingView {
+  Duration elapsed{};
+  std::uint64_t files = 0;  // looked at
+  std::uint64_t found = 0;  // of these, DICOM
+};
+
+struct StudyLine {
+  std::string study_instance_uid;  // empty: the group of the files that have none
+  std::uint64_t files = 0;
+};
+inline constexpr std::size_t kStudyLinesMax = 20;
+
+struct FoundView {
+  std::uint64_t files = 0;  // recognised as DICOM
+  std::uint64_t bytes = 0;  // of these
+  std::uint64_t studies = 0;
+  std::vector<StudyLine> first_studies;          // more than kStudyLinesMax are not shown
+  std::map<std::string, std::uint64_t> ignored;  // by reason: not_dicom, empty, unreadable, dicomdir
+};
+
+// What a dry run found out.
+struct PlanView {
+  FoundView found;
+  std::uint64_t to_send = 0;
+  std::uint64_t bytes_to_send = 0;
+  std::uint64_t broken = 0;      // would fail
+  std::uint64_t duplicates = 0;  // would be skipped
+  std::uint64_t conflicts = 0;   // of the duplicates, those whose size differs
+  std::string destination;       // "AE:port@host"; empty: none was given
+};
+
+struct ProgressView {
+  Duration elapsed{};
+  bool total_known = true;  // false while files are still being found
+  std::uint64_t done = 0;   // instances that have their outcome
+  std::uint64_t total = 0;
+  std::uint64_t failed = 0;  // of those done
+  std::uint64_t bytes_done = 0;
+  std::uint64_t bytes_total = 0;
+  unsigned associations = 0;  // open now
+  std::string note;           // what it waits for: "destination unreachable: connection refused, retrying in 4 s"
+};
+
+enum class InstanceResult { kStored, kStoredWithWarning, kFailed, kDelayed };
+struct InstanceView {
+  unsigned thread = 0;
+  std::string path;
+  InstanceResult result = InstanceResult::kStored;
+  std::string detail;  // status or reason; empty for a plain success
+  Duration duration{};
+};
+
+enum class SessionEnd { kComplete, kInterrupted, kUnreachable, kRefused };
+struct FailureReason {
+  std::string reason;
+  std::uint64_t instances = 0;
+};
+struct SummaryView {
+  SessionEnd end = SessionEnd::kComplete;
+  std::string end_reason;  // of kUnreachable and kRefused: one sentence
+  std::string session;
+  std::string destination;
+  std::string calling_ae;
+  std::uint64_t total = 0;
+  std::uint64_t successful = 0;  // with or without a warning
+  std::uint64_t failed = 0;
+  std::uint64_t skipped = 0;
+  std::uint64_t pending = 0;  // without an outcome yet
+  std::uint64_t warnings = 0;
+  std::uint64_t ignored = 0;
+  std::uint64_t retries = 0;
+  std::uint64_t bytes = 0;  // of the successful ones
+  Duration elapsed{};
+  Duration average{};         // of the successful C-STOREs
+  double mib_per_second = 0;  // over the session
+  unsigned threads = 1;
+  std::uint64_t studies = 0;
+  std::uint64_t associations = 0;
+  std::string log_file, summary_file, failures_file;  // empty: there is none
+  std::vector<FailureReason> failure_reasons;         // the most frequent ones, at most kFailureReasonsMax are shown
+  std::uint64_t other_failure_reasons = 0;            // how many reasons are not among them
+};
+inline constexpr std::size_t kFailureReasonsMax = 5;
+
+struct EchoView {
+  std::string destination;
+  std::string calling_ae;
+  std::string failure;  // one sentence; empty: it answered with success
+  Duration duration{};
+};
+
+// How fast it goes now: over the last seconds, so that a pause or a change of pace shows.
+struct Rate {
+  double instances_per_second = 0;
+  double bytes_per_second = 0;
+};
+class RateMeter {
+ public:
+  // Times and counts must not go down.
+  void Add(TimePoint now, std::uint64_t instances, std::uint64_t bytes);
+  std::optional<Rate> Get() const;  // nullopt: too early to tell
+
+ private:
+  struct Sample {
+    TimePoint time;
+    std::uint64_t instances = 0;
+    std::uint64_t bytes = 0;
+  };
+  std::deque<Sample> samples_;  // a bounded number of the last seconds, and `last_`
+  Sample last_;
+};
+
+// Nullopt: it cannot be told.
+std::optional<Duration> TimeLeft(const ProgressView& view, const std::optional<Rate>& rate);
+
+std::string RenderSession(const SessionView& view);
+std::string RenderIndexing(const IndexingView& view);  // without a newline: it is drawn over on a terminal
+std::string RenderFound(const FoundView& view);
+std::string RenderPlan(const PlanView& view);
+// One line of at most columns - 1 characters, without a newline.
+std::string RenderProgressBar(const ProgressView& view, const std::optional<Rate>& rate, const TerminalStyle& style);
+std::string RenderProgressLine(const ProgressView& view, const std::optional<Rate>& rate);
+std::string RenderInstance(const InstanceView& view, const TerminalStyle& style);
+std::string RenderWarning(std::string_view sentence, const TerminalStyle& style);
+std::string RenderSummary(const SummaryView& view, const TerminalStyle& style);
+std::string RenderEcho(const EchoView& view, const TerminalStyle& style);
+// The command that goes on with a session, to be pasted into a shell.
+std::string ResumeCommand(const std::string& session, const std::string& output_dir);
+std::string RenderResume(const std::string& session, const std::string& output_dir);
+
+// The front of printable UTF-8 text that fits into so many columns; East Asian wide characters take two.
+std::string ClipToColumns(std::string_view text, std::size_t columns);
+// Every character that is not ASCII becomes '?': for terminals that would take its bytes for something else.
+std::string ToAscii(std::string_view text);
+
+}  // namespace dicom_sender

@@ -1,0 +1,105 @@
+// Runs the real dicom-sender as a user would, in a folder of its own, and reads what it leaves.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <rapidjson/document.h>
+
+#include <string>
+#include <vector>
+
+#include "tests/support/example_studies.h"
+#include "tests/support/process.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/support/test_destination/test_destination.h"
+
+namespace dicom_sender {
+
+inline constexpr std::chrono::seconds kRunTimeout(90);  // of one dicom-sender, sanitizers included
+
+class SenderTest : public testing::Test {
+ protected:
+  std::filesystem::path data() const { return folder_ / "data"; }
+  std::filesystem::path out() const { return folder_ / "out"; }
+
+  void StartDestination(DestinationBehaviour behaviour = {}) {
+    destination_.SetBehaviour(std::move(behaviour));
+    const auto started = destination_.Start();
+    ASSERT_TRUE(started) << started.error();
+    port_ = destination_.port();
+  }
+
+  std::vector<std::string> Command(const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> command = {DICOM_SENDER_PROGRAM, "-i", data(), "-r", "-a", "TEST_SCP", "-H", "127.0.0.1",
+                                        "-p", std::to_string(port_), "--output-dir", out()};
+    command.insert(command.end(), more.begin(), more.end());
+    return command;
+  }
+
+  // Runs it to its end; the exit status is returned, everything else is kept.
+  int Run(const std::vector<std::string>& more = {}) { return RunCommand(Command(more)); }
+  int RunCommand(const std::vector<std::string>& command) {
+    result_ = RunProcess(command, kRunTimeout);
+    if (!result_.end) {
+      ADD_FAILURE() << "did not end in time\n" << result_.output << result_.errors;
+      return -1;
+    }
+    EXPECT_EQ(result_.end->signal, 0) << result_.errors;
+    return result_.end->exit_status;
+  }
+
+  std::vector<std::filesystem::path> Files(const std::string& suffix) const {
+    std::vector<std::filesystem::path> files;
+    if (!std::filesystem::exists(out())) return files;
+    for (const auto& entry : std::filesystem::directory_iterator(out())) {
+      if (entry.path().string().ends_with(suffix)) files.push_back(entry.path());
+    }
+    return files;
+  }
+
+  // Of the one session in out().
+  std::string Session() const {
+    const auto logs = Files(".log");
+    EXPECT_EQ(logs.size(), 1U);
+    if (logs.empty()) return {};
+    const std::string name = logs[0].stem();
+    return name.substr(std::string("dicom_sender_").size());
+  }
+  rapidjson::Document Summary() const {
+    rapidjson::Document document;
+    const auto file = out() / ("dicom_sender_summary_" + Session() + ".json");
+    document.Parse(ReadFile(file).c_str());
+    EXPECT_FALSE(document.HasParseError()) << file << "\n" << result_.output << result_.errors;
+    if (document.HasParseError()) document.SetObject();
+    return document;
+  }
+  static std::uint64_t Number(const rapidjson::Value& object, const char* name) {
+    if (object.HasMember(name) && object[name].IsUint64()) return object[name].GetUint64();
+    ADD_FAILURE() << "no number " << name;
+    return 0;
+  }
+  // The promise of every summary.
+  static void ExpectCountsAddUp(const rapidjson::Value& summary, std::uint64_t pending = 0) {
+    EXPECT_EQ(Number(summary, "total_files"), Number(summary, "successful_transfers") +
+                                                  Number(summary, "failed_transfers") + Number(summary, "skipped") +
+                                                  pending);
+  }
+  // The reason of the failure of that instance; empty if it is not among the failures.
+  static std::string FailureOf(const rapidjson::Value& summary, const std::string& sop_instance_uid) {
+    for (const auto& failure : summary["failures"].GetArray()) {
+      if (failure["sop_instance_uid"].GetString() == sop_instance_uid) return failure["reason"].GetString();
+    }
+    return {};
+  }
+  std::uint64_t Stored(const DestinationLog& log) const {
+    std::uint64_t stored = 0;
+    for (const auto& instance : log.instances) stored += instance.status == 0x0000;
+    return stored;
+  }
+
+  TemporaryFolder folder_;
+  TestDestination destination_{{.port = 0, .log_file = "", .store_folder = "", .hash_datasets = true}};
+  std::uint16_t port_ = 0;
+  ProcessResult result_;
+};
+
+}  // namespace dicom_sender

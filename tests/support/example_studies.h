@@ -1,0 +1,31 @@
+// Small DICOM files for end-to-end tests and benchmarks: Part 10, explicit VR little endian, nobody's data.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace dicom_sender {
+
+struct ExampleInstance {
+  std::string study_uid = "1.2.826.0.1.3680043.10.1400.1";
+  std::string sop_instance_uid = "1.2.826.0.1.3680043.10.1400.1.1";
+  std::string sop_class_uid = "1.2.840.10008.5.1.4.1.1.7";    // Secondary Capture
+  std::string transfer_syntax_uid = "1.2.840.10008.1.2.1";    // written as it is; the dataset is explicit VR LE
+  std::uint32_t pixel_bytes = 64;                             // even
+};
+
+// The file's bytes.
+std::string ExampleFile(const ExampleInstance& instance);
+// The same without preamble and meta header: what must arrive at a destination.
+std::string ExampleDataset(const ExampleInstance& instance);
+
+void WriteFile(const std::filesystem::path& file, const std::string& bytes);
+std::string ReadFile(const std::filesystem::path& file);
+
+// `studies` folders with `instances` files each, named study_S/image_I.dcm; UIDs count from 1.
+std::vector<ExampleInstance> WriteExampleStudies(const std::filesystem::path& folder, int studies, int instances,
+                                                 std::uint32_t pixel_bytes = 64);
+
+}  // namespace dicom_sender

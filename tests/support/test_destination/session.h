@@ -1,0 +1,102 @@
+// One connection of the test destination, from its A-ASSOCIATE-RQ to its end.
+#pragma once
+
+#include <chrono>
+#include <fstream>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/support/test_destination/shared_state.h"
+#include "worker/dicom/dimse.h"
+#include "worker/dicom/pdu.h"
+
+namespace dicom_sender {
+
+// Reads whole PDUs off a socket, many at one system call where they are small.
+class PduReader {
+ public:
+  explicit PduReader(int socket) : socket_(socket), buffer_(512 * 1024) {}
+
+  struct Pdu {
+    PduType type = PduType::kAbort;
+    ByteView body;  // valid until the next call
+  };
+  // The error is what is wrong with the bytes; empty: the connection ended.
+  tl::expected<Pdu, std::string> Next();
+  // P-DATA-TF above are an error; 0: only what the codec allows.
+  void SetDataLimit(std::uint32_t bytes_max) { data_bytes_max_ = bytes_max; }
+  bool HasBuffered() const { return begin_ < end_; }
+
+ private:
+  bool Fill(std::size_t bytes);
+
+  int socket_;
+  Bytes buffer_;
+  std::size_t begin_ = 0, end_ = 0;  // what is read and not yet given out
+  std::uint32_t data_bytes_max_ = 0;
+};
+
+class Session {
+ public:
+  // Does not own the socket.
+  Session(int socket, SharedState& state) : socket_(socket), state_(state), reader_(socket) {}
+  // Until the association is over. Then the socket is to be closed.
+  void Run();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  using Over = std::optional<AssociationEnd>;  // nullopt: go on
+  struct Instance {
+    InstanceRecord record;
+    InstanceRule rule;
+    std::uint8_t context_id = 0;
+    std::uint16_t message_id = 0;
+    std::string part_file;  // empty: not stored
+    std::ofstream part;
+  };
+  struct PendingAnswer {
+    Clock::time_point due;
+    Bytes bytes;
+  };
+
+  bool Negotiate();
+  AssociateAccept Accept(const AssociateRequest& request);
+  ContextAnswer AnswerContext(const ProposedContext& proposed);
+  void NegotiateWindow(const UserInformation& peer, UserInformation& ours);
+  void Reject(const Rejection& rejection);
+
+  AssociationEnd Converse();
+  Over HandlePdu(const PduReader::Pdu& pdu);
+  Over HandleData(ByteView body);
+  Over HandleCommandFragment(const Pdv& pdv);
+  Over HandleCommand(const Command& command, std::uint8_t context_id);
+  Over BeginInstance(const Command& command, std::uint8_t context_id);
+  Over HandleDataset(const Pdv& pdv);
+  Over EndInstance();
+  void SettleInstance();
+  Over Problem(std::string what);
+
+  void AddAnswer(Bytes bytes, std::chrono::milliseconds delay);
+  void SendDueAnswers();
+  bool WaitForPeerOrAnswer();
+  void Send(ByteView bytes);
+  void WaitForHangUp();
+  void SendAbort();
+  void Reset();
+  void FinishSending();
+
+  int socket_;
+  SharedState& state_;
+  PduReader reader_;
+  AssociationRecord record_;
+  DestinationBehaviour behaviour_;
+  std::map<std::uint8_t, std::string> accepted_;  // transfer syntax of each context
+  Bytes command_;                                 // its fragments so far
+  std::optional<Instance> instance_;              // the dataset of which is coming
+  std::vector<PendingAnswer> pending_;
+  std::uint64_t stalled_ = 0;  // operations that are never answered
+};
+
+}  // namespace dicom_sender

@@ -1,0 +1,71 @@
+// What the associations of one test destination share: the behaviour, its counts, the log.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdio>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "tests/support/test_destination/test_destination.h"
+#include "worker/dicom/pdu.h"
+
+namespace dicom_sender {
+
+class SharedState {
+ public:
+  SharedState(DestinationOptions options, DestinationBehaviour behaviour);
+
+  const DestinationOptions& options() const { return options_; }
+  // Set while Stop is at work: what ends then was ended by us.
+  void SetStopping(bool stopping) { stopping_ = stopping; }
+  bool stopping() const { return stopping_; }
+  void SetBehaviour(DestinationBehaviour behaviour);
+  DestinationBehaviour Behaviour() const;
+  DestinationLog Log() const;
+  bool WaitFor(const std::function<bool(const DestinationLog&)>& condition, std::chrono::milliseconds timeout) const;
+
+  struct Admission {
+    AssociationRecord record;
+    std::optional<Rejection> rejection;
+    DestinationBehaviour behaviour;  // as of now, without the rules
+  };
+  // Counts the association as open unless it is rejected.
+  Admission Admit(const AssociateRequest& request);
+  // To be called as soon as what Admit returned is negotiated, and once more, through End, when all is over.
+  void Update(const AssociationRecord& record);
+  void End(AssociationRecord record, AssociationEnd end);
+
+  // The rule for the next C-STORE; the default one if none matches.
+  InstanceRule RuleFor(const std::string& sop_instance_uid, std::uint64_t nth_of_association);
+  void Settle(InstanceRecord record);
+
+ private:
+  struct RuleCounts {
+    std::uint64_t matches = 0;
+    std::unordered_map<std::string, std::uint64_t> of_instance;
+  };
+  struct CloseFile {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+
+  std::optional<Rejection> JudgeLocked(const AssociateRequest& request);
+  bool MatchesLocked(const InstanceRule& rule, RuleCounts& counts, const std::string& uid, std::uint64_t nth);
+  void WriteLocked(const std::string& line);
+
+  const DestinationOptions options_;
+  std::atomic<bool> stopping_ = false;
+  mutable std::mutex mutex_;
+  mutable std::condition_variable changed_;
+  DestinationBehaviour behaviour_;
+  std::uint64_t rejected_ = 0;  // by `reject`, since SetBehaviour
+  std::vector<RuleCounts> rule_counts_;
+  std::uint64_t stores_ = 0;
+  DestinationLog log_;
+  std::unique_ptr<std::FILE, CloseFile> file_;
+};
+
+}  // namespace dicom_sender

@@ -1,0 +1,299 @@
+#include "worker/dicom/tcp_association.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "common/unique_fd.h"
+#include "common/wake_event.h"
+#include "tests/support/process.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/support/test_destination/test_destination.h"
+
+namespace dicom_sender {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using ::testing::HasSubstr;
+
+constexpr const char* kCtImage = "1.2.840.10008.5.1.4.1.1.2";
+constexpr const char* kExplicitLittle = "1.2.840.10008.1.2.1";
+constexpr const char* kImplicitLittle = "1.2.840.10008.1.2";
+
+DestinationOptions HashDatasets() {
+  DestinationOptions options;
+  options.hash_datasets = true;
+  return options;
+}
+
+AssociationRequest RequestTo(std::uint16_t port) {
+  AssociationRequest request;
+  request.host = "127.0.0.1";
+  request.port = port;
+  request.called_ae = "ARCHIVE";
+  request.calling_ae = "RUST_SCU";
+  request.contexts = {{1, kCtImage, {kExplicitLittle, kImplicitLittle}},
+                      {3, std::string("1.2.840.10008.1.1"), {kImplicitLittle}}};
+  request.timeouts = {seconds(5), seconds(5), seconds(5), seconds(5)};
+  return request;
+}
+
+class TcpAssociationTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() { std::signal(SIGPIPE, SIG_IGN); }  // as main does
+
+  void Start(DestinationBehaviour behaviour = {}) {
+    destination_.SetBehaviour(std::move(behaviour));
+    const auto started = destination_.Start();
+    ASSERT_TRUE(started) << started.error();
+    request_ = RequestTo(destination_.port());
+  }
+  void StartWithRule(InstanceAction action, int receive_buffer_bytes = 0) {
+    DestinationBehaviour behaviour;
+    behaviour.rules.push_back({});
+    behaviour.rules[0].action = action;
+    behaviour.receive_buffer_bytes = receive_buffer_bytes;
+    Start(behaviour);
+  }
+
+  auto Request() { return RequestAssociation(request_, &bytes_sent_, &cancel_); }
+  std::unique_ptr<Association> Associate() {
+    auto association = Request();
+    EXPECT_TRUE(association) << association.error().reason;
+    return association ? std::move(*association) : nullptr;
+  }
+
+  // A file with `size` bytes of dataset after an offset that must not be sent.
+  StoreRequest MakeInstance(std::uint64_t size, std::uint64_t offset = 300) {
+    const std::string path = (folder_ / "instance").string();
+    content_.resize(offset + size);
+    for (std::size_t i = 0; i < content_.size(); ++i) content_[i] = static_cast<char>(i * 31 + i / 256);
+    std::ofstream(path, std::ios::binary) << content_;
+    file_ = UniqueFd(open(path.c_str(), O_RDWR | O_CLOEXEC));
+    return {1, kCtImage, "1.2.3.4", {file_.get(), offset, size}};
+  }
+  std::string Dataset(std::uint64_t offset = 300) const { return content_.substr(offset); }
+
+  TemporaryFolder folder_;
+  TestDestination destination_{HashDatasets()};
+  WakeEvent cancel_;
+  std::atomic<std::uint64_t> bytes_sent_ = 0;
+  AssociationRequest request_;
+  std::string content_;
+  UniqueFd file_;
+};
+
+TEST_F(TcpAssociationTest, StoresByteForByteWhateverTheSizes) {
+  for (const std::uint32_t max_pdu : {64U, 4096U, 16384U, 131072U, 1048576U, 0U}) {
+    DestinationBehaviour behaviour;
+    behaviour.max_pdu_bytes = max_pdu;
+    destination_.Stop();
+    Start(behaviour);
+    auto association = Associate();
+    ASSERT_TRUE(association);
+    EXPECT_EQ(association->peer_max_pdu_bytes(), max_pdu);
+    for (const std::uint64_t size : {1U, 2U, 57U, 58U, 59U, 8191U, 131065U, 131066U, 131067U, 1'000'001U}) {
+      const StoreRequest instance = MakeInstance(size);
+      bytes_sent_ = 0;
+      const auto stored = association->Store(instance);
+      ASSERT_TRUE(stored) << stored.error().reason;
+      EXPECT_EQ(stored->status, 0);
+      EXPECT_EQ(bytes_sent_, size);
+      const InstanceRecord record = destination_.Log().instances.back();
+      EXPECT_EQ(record.bytes, size);
+      EXPECT_EQ(record.fnv1a_hash, Fnv1a(Dataset())) << max_pdu << " " << size;
+      EXPECT_EQ(record.sop_instance, "1.2.3.4");
+    }
+    association->Release();
+  }
+  EXPECT_TRUE(destination_.WaitFor([](const auto& log) { return log.open_associations == 0; }, seconds(5)));
+  for (const auto& association : destination_.Log().associations) {
+    EXPECT_EQ(association.end, AssociationEnd::kReleased) << association.problem;
+  }
+}
+
+TEST_F(TcpAssociationTest, ReturnsStatusAndCommentAsAnswered) {
+  DestinationBehaviour behaviour;
+  behaviour.rules.push_back({});
+  behaviour.rules[0].status = 0xA700;
+  behaviour.rules[0].error_comment = "disk full";
+  behaviour.rules[0].times = 1;
+  Start(behaviour);
+  auto association = Associate();
+  ASSERT_TRUE(association);
+  const auto refused = association->Store(MakeInstance(100));
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->status, 0xA700);
+  EXPECT_EQ(refused->error_comment, "disk full");
+  EXPECT_EQ(association->Store(MakeInstance(100))->status, 0);
+}
+
+TEST_F(TcpAssociationTest, EchoesAndTellsEveryContext) {
+  DestinationBehaviour behaviour;
+  behaviour.transfer_syntaxes = {kImplicitLittle};
+  Start(behaviour);
+  request_.contexts.push_back({5, kCtImage, {kExplicitLittle}});
+  auto association = Associate();
+  ASSERT_TRUE(association);
+  ASSERT_EQ(association->contexts().size(), 3U);
+  EXPECT_EQ(association->contexts()[0].transfer_syntax, kImplicitLittle);
+  EXPECT_NE(association->contexts()[2].result, ContextResult::kAccepted);
+  EXPECT_EQ(association->Echo(3), 0);
+  StoreRequest instance = MakeInstance(10);
+  instance.context_id = 5;
+  const auto stored = association->Store(instance);
+  ASSERT_FALSE(stored);
+  EXPECT_EQ(stored.error().kind, StoreFailureKind::kInvalidRequest);
+  EXPECT_TRUE(stored.error().association_usable);
+}
+
+TEST_F(TcpAssociationTest, TellsRejectionsApart) {
+  DestinationBehaviour behaviour;
+  behaviour.reject = Rejection{1, 1, 7};
+  Start(behaviour);
+  auto rejected = Request();
+  ASSERT_FALSE(rejected);
+  EXPECT_EQ(rejected.error().kind, AssociationFailureKind::kRejectedPermanent);
+  EXPECT_TRUE(rejected.error().permanent);
+  EXPECT_EQ(rejected.error().reason, "rejected: called AE title not recognized (permanent, by the service user)");
+  behaviour.reject = Rejection{2, 3, 2};
+  destination_.SetBehaviour(behaviour);
+  rejected = Request();
+  ASSERT_FALSE(rejected);
+  EXPECT_EQ(rejected.error().kind, AssociationFailureKind::kRejectedTransient);
+  EXPECT_FALSE(rejected.error().permanent);
+}
+
+TEST_F(TcpAssociationTest, FailsToConnectWithTheReason) {
+  request_ = RequestTo(FindFreePort());
+  EXPECT_EQ(Request().error().kind, AssociationFailureKind::kRefused);
+  request_.host = "no-such-host.invalid";
+  EXPECT_EQ(Request().error().kind, AssociationFailureKind::kResolve);
+  request_.called_ae = "SEVENTEEN_LETTERS";
+  EXPECT_EQ(Request().error().kind, AssociationFailureKind::kInvalidRequest);
+}
+
+TEST_F(TcpAssociationTest, GivesUpWhenNobodyAnswersTheRequest) {
+  DestinationBehaviour behaviour;
+  behaviour.stall_association = true;
+  Start(behaviour);
+  request_.timeouts.acse = milliseconds(50);
+  EXPECT_EQ(Request().error().kind, AssociationFailureKind::kTimedOut);
+}
+
+struct Ending {
+  InstanceAction action;
+  StoreFailureKind kind;
+  bool response_unknown;
+  const char* reason;
+};
+
+class EndingTest : public TcpAssociationTest, public ::testing::WithParamInterface<Ending> {};
+
+// 32 MB do not fit into the buffers of both sides: the writer is blocked when the destination turns bad.
+TEST_P(EndingTest, EndsTheAssociationAndSaysWhy) {
+  const Ending& expected = GetParam();
+  StartWithRule(expected.action, 65536);
+  request_.timeouts.dimse = request_.timeouts.idle = milliseconds(300);
+  auto association = Associate();
+  ASSERT_TRUE(association);
+  const auto stored = association->Store(MakeInstance(32'000'000));
+  ASSERT_FALSE(stored);
+  EXPECT_EQ(stored.error().kind, expected.kind) << stored.error().reason;
+  EXPECT_EQ(stored.error().response_unknown, expected.response_unknown);
+  EXPECT_THAT(stored.error().reason, HasSubstr(expected.reason));
+  EXPECT_FALSE(stored.error().association_usable);
+  EXPECT_TRUE(stored.error().instance_touched);
+  const auto again = association->Store(MakeInstance(10));
+  ASSERT_FALSE(again);
+  EXPECT_FALSE(again.error().instance_touched);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, EndingTest,
+    ::testing::Values(
+        Ending{InstanceAction::kStall, StoreFailureKind::kTimedOut, true, "waiting for the destination's answer"},
+        Ending{InstanceAction::kStallReceiving, StoreFailureKind::kTimedOut, false, "takes no more data"},
+        Ending{InstanceAction::kAbortInDataset, StoreFailureKind::kAborted, false, "aborted by the destination"},
+        Ending{InstanceAction::kAbortAfterDataset, StoreFailureKind::kAborted, true, "aborted by the destination"},
+        Ending{InstanceAction::kDropInDataset, StoreFailureKind::kConnectionLost, false, "connection"},
+        Ending{InstanceAction::kDropAfterDataset, StoreFailureKind::kConnectionLost, true, "connection"},
+        Ending{InstanceAction::kAnswerGarbage, StoreFailureKind::kProtocolError, true, "protocol error"},
+        Ending{InstanceAction::kAnswerWrongMessageId, StoreFailureKind::kProtocolError, true, "message"}));
+
+TEST_F(TcpAssociationTest, AFileTooShortSparesTheAssociation) {
+  Start();
+  auto association = Associate();
+  ASSERT_TRUE(association);
+  StoreRequest instance = MakeInstance(1000);
+  instance.dataset.size_bytes = 1001;
+  const auto stored = association->Store(instance);
+  ASSERT_FALSE(stored);
+  EXPECT_EQ(stored.error().kind, StoreFailureKind::kFileChanged);
+  EXPECT_TRUE(stored.error().association_usable);
+  EXPECT_FALSE(stored.error().instance_touched);
+  EXPECT_TRUE(association->Store(MakeInstance(1000)));
+}
+
+// The destination has stopped reading: the writer waits for room until another thread raises the event.
+TEST_F(TcpAssociationTest, CancelEndsABlockedStoreAndNothingIsCompleted) {
+  StartWithRule(InstanceAction::kStallReceiving, 65536);
+  auto association = Associate();
+  ASSERT_TRUE(association);
+  const StoreRequest instance = MakeInstance(32'000'000);
+  std::thread canceller([&] {
+    while (bytes_sent_ == 0) std::this_thread::yield();
+    cancel_.Raise();
+  });
+  const auto stored = association->Store(instance);
+  canceller.join();
+  ASSERT_FALSE(stored);
+  EXPECT_EQ(stored.error().kind, StoreFailureKind::kCancelled);
+  EXPECT_FALSE(stored.error().response_unknown);
+  EXPECT_EQ(Request().error().kind, AssociationFailureKind::kCancelled);
+  for (const auto& record : destination_.Log().instances) EXPECT_FALSE(record.complete);
+}
+
+// DCMTK's storescp, a program nobody here wrote.
+TEST_F(TcpAssociationTest, StorescpStoresTheBytes) {
+  const std::uint16_t port = FindFreePort();
+  // +B writes the bytes as they come: the dataset is compared as it is.
+  ChildProcess storescp({"storescp", "+B", "-od", folder_.path().string(), std::to_string(port)}, {"TCP_NODELAY=1"});
+  ASSERT_TRUE(WaitForPort(port, seconds(10)));
+  request_ = RequestTo(port);
+  auto association = Associate();
+  ASSERT_TRUE(association);
+  EXPECT_EQ(association->Echo(3), 0);
+  // One element, explicit VR little endian: (0008,0016) and (0008,0018), then 70000 bytes of (7FE0,0010) OW.
+  std::string dataset("\x08\0\x16\0UI\x1a\0", 8);
+  dataset += kCtImage + std::string(1, '\0');
+  dataset += std::string("\x08\0\x18\0UI\x08\0", 8) + std::string("1.2.3.4\0", 8);
+  dataset += std::string("\xe0\x7f\x10\0OW\0\0\x70\x11\x01\0", 12) + std::string(70000, 'p');
+  const std::string path = (folder_ / "own").string();
+  std::ofstream(path, std::ios::binary) << dataset;
+  file_ = UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const auto stored = association->Store({1, kCtImage, "1.2.3.4", {file_.get(), 0, dataset.size()}});
+  ASSERT_TRUE(stored) << stored.error().reason;
+  EXPECT_EQ(stored->status, 0);
+  association->Release();
+  int found = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_.path())) {
+    if (entry.path() == path) continue;
+    std::ifstream in(entry.path(), std::ios::binary);
+    const std::string received(std::istreambuf_iterator<char>(in), {});
+    ASSERT_GT(received.size(), dataset.size());
+    EXPECT_EQ(received.substr(received.size() - dataset.size()), dataset);
+    ++found;
+  }
+  EXPECT_EQ(found, 1);
+}
+
+}  // namespace
+}  // namespace dicom_sender

@@ -1,0 +1,113 @@
+// The port through which a worker speaks to a destination: one association, C-STORE and C-ECHO on it.
+// tcp_association.h has the real one; tests script their own.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <tl/expected.hpp>
+#include <vector>
+
+#include "worker/dicom/pdu.h"
+
+namespace dicom_sender {
+
+// All positive; nothing here ever waits without a limit.
+struct AssociationTimeouts {
+  std::chrono::milliseconds connect = std::chrono::seconds(10);  // TCP, over all addresses of the host together
+  std::chrono::milliseconds acse = std::chrono::seconds(30);     // answer to A-ASSOCIATE-RQ and to A-RELEASE-RQ
+  std::chrono::milliseconds dimse = std::chrono::seconds(120);   // response to a complete request
+  std::chrono::milliseconds idle = std::chrono::seconds(60);     // no progress while sending
+};
+
+struct AssociationRequest {
+  std::string host;
+  std::uint16_t port = 104;
+  std::string called_ae;                  // 1..16 characters
+  std::string calling_ae;                 // 1..16 characters
+  std::vector<ProposedContext> contexts;  // 1..128, ids 1, 3, 5, ...
+  std::uint32_t max_pdu_bytes = 131072;   // announced; sent where the destination has no limit; 4096..131072
+  AssociationTimeouts timeouts;
+};
+
+enum class AssociationFailureKind {
+  kInvalidRequest,     // the request breaks its limits
+  kResolve,            // the host has no address
+  kRefused,            // TCP: nobody listens
+  kUnreachable,        // TCP: any other failure to connect
+  kTimedOut,           // TCP or A-ASSOCIATE
+  kRejectedPermanent,  // A-ASSOCIATE-RJ
+  kRejectedTransient,  // A-ASSOCIATE-RJ
+  kAborted,            // A-ABORT instead of an answer
+  kConnectionLost,     // closed or reset instead of an answer
+  kProtocolError,      // the answer is no DICOM, or breaks its rules
+  kCancelled,          // the WakeEvent was raised
+};
+
+struct AssociationFailure {
+  AssociationFailureKind kind = AssociationFailureKind::kConnectionLost;
+  bool permanent = false;  // asking again will not help: kInvalidRequest, kRejectedPermanent
+  std::string reason;      // one sentence, with no host in it
+};
+
+// The dataset of one instance: `size_bytes` from `offset_bytes` of an open regular file, sent byte for byte.
+struct DatasetBytes {
+  int fd = -1;  // borrowed; its file position is neither used nor moved
+  std::uint64_t offset_bytes = 0;
+  std::uint64_t size_bytes = 0;  // at least 1
+};
+
+struct StoreRequest {
+  std::uint8_t context_id = 0;  // an accepted one
+  std::string_view sop_class_uid;
+  std::string_view sop_instance_uid;
+  DatasetBytes dataset;
+};
+
+struct StoreResponse {
+  std::uint16_t status = 0;   // as answered; dicom/dimse_status.h judges it
+  std::string error_comment;  // printable ASCII, may be empty
+};
+
+enum class StoreFailureKind {
+  kInvalidRequest,  // context not accepted, UID too long, no dataset
+  kFileChanged,     // shorter than asked for
+  kFileUnreadable,
+  kAborted,  // by the destination
+  kConnectionLost,
+  kTimedOut,
+  kProtocolError,
+  kCancelled,  // the WakeEvent was raised
+};
+
+struct StoreFailure {
+  StoreFailureKind kind = StoreFailureKind::kConnectionLost;
+  bool association_usable = false;  // false: the association is over, the connection closed
+  bool instance_touched = false;    // something of this instance was sent: it has used an attempt
+  bool response_unknown = false;    // all of it was sent and no answer came: the destination may have stored it
+  std::string reason;
+};
+
+// Used by one thread at a time. Another thread ends its waits by raising the WakeEvent it was requested with.
+class Association {
+ public:
+  Association() = default;
+  Association(const Association&) = delete;
+  Association& operator=(const Association&) = delete;
+  virtual ~Association() = default;  // aborts if still usable
+
+  // The destination's answers, those that refuse too, in the order of the request; the unanswered are refused.
+  virtual const std::vector<ContextAnswer>& contexts() const = 0;
+  virtual std::uint32_t peer_max_pdu_bytes() const = 0;  // as announced; 0: no limit
+
+  // Sends one instance and waits for its response.
+  virtual tl::expected<StoreResponse, StoreFailure> Store(const StoreRequest& request) = 0;
+  // The status of a C-ECHO; needs an accepted context of the Verification SOP class.
+  virtual tl::expected<std::uint16_t, StoreFailure> Echo(std::uint8_t context_id) = 0;
+  // Both end the association, if it still lives, and the connection. Release waits for the answer.
+  virtual void Release() = 0;
+  virtual void Abort() = 0;
+};
+
+}  // namespace dicom_sender

@@ -1,0 +1,85 @@
+// A TCP connection whose every wait has a deadline and can be cancelled, and that sees what the peer says while it
+// sends.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <tl/expected.hpp>
+#include <utility>
+
+#include "common/time.h"
+#include "common/unique_fd.h"
+#include "common/wake_event.h"
+#include "worker/dicom/association.h"
+
+namespace dicom_sender {
+
+enum class ConnectionProblem {
+  kTimedOut,
+  kCancelled,
+  kAborted,
+  kLost,
+  kProtocolError,
+  kFileChanged,
+  kFileUnreadable
+};
+
+struct ConnectionFailure {
+  ConnectionProblem problem = ConnectionProblem::kLost;
+  std::string reason;
+};
+
+// A whole PDU; `body` is valid until the next call to the connection.
+struct ReceivedPdu {
+  PduType type = PduType::kAbort;
+  ByteView body;
+};
+
+template <typename T>
+using ConnectionResult = tl::expected<T, ConnectionFailure>;
+
+// One thread at a time.
+class Connection {
+ public:
+  // All addresses of the host are tried within `timeout`.
+  static tl::expected<Connection, AssociationFailure> Connect(const std::string& host, std::uint16_t port,
+                                                              Duration timeout, const WakeEvent* cancel);
+
+  // Send everything; `idle` is how long it may wait for progress. `more`: hold back, something follows at once. An
+  // A-ABORT that comes meanwhile is a failure; a P-DATA-TF stays for Receive.
+  ConnectionResult<void> Send(ByteView bytes, bool more, Duration idle);
+  // Returns how much was sent, at least 1 byte and at most `size`.
+  ConnectionResult<std::size_t> SendFile(int fd, std::uint64_t offset, std::size_t size, Duration idle);
+
+  // The next PDU. An A-ABORT is a failure. The wait ends at `timeout` from now however many bytes trickle in.
+  ConnectionResult<ReceivedPdu> Receive(Duration timeout);
+  // What has come while nothing was expected: an A-ABORT, the end of the connection, or a PDU nobody asked for.
+  ConnectionResult<void> CheckQuiet();
+
+  bool is_open() const { return fd_.valid(); }
+  // Largest variable part of a P-DATA-TF that is received.
+  void set_receive_max(std::uint32_t bytes) { receive_max_bytes_ = bytes; }
+  void Close() { fd_.reset(); }
+  void Reset();                           // the peer sees a reset and never takes what was sent for complete
+  void TrySend(ByteView bytes) noexcept;  // without waiting, for an A-ABORT on the way out
+
+ private:
+  Connection(UniqueFd fd, const WakeEvent* cancel) : fd_(std::move(fd)), cancel_(cancel) {}
+
+  ConnectionResult<void> WaitToSend(TimePoint deadline);
+  ConnectionResult<bool> ReadAvailable();  // false: nothing new, true: something
+  ConnectionResult<void> ExamineEarly();
+  ConnectionFailure SendFailure(int error);
+  ConnectionResult<std::optional<ReceivedPdu>> TakePdu();
+  ByteView Unread() const { return ByteView(received_).first(received_end_).subspan(received_begin_); }
+
+  UniqueFd fd_;
+  const WakeEvent* cancel_ = nullptr;
+  std::uint32_t receive_max_bytes_ = kDataPduBytesMax;
+  Bytes received_;  // [begin, end) has been received and not yet taken
+  std::size_t received_begin_ = 0;
+  std::size_t received_end_ = 0;
+};
+
+}  // namespace dicom_sender

@@ -1,0 +1,405 @@
+#include "worker/dicom/tcp_association.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "worker/dicom/connection.h"
+#include "worker/dicom/dimse.h"
+
+namespace dicom_sender {
+namespace {
+
+// PS3.7 D.3.3.2: names this implementation; derived from a UUID (PS3.5 B.2).
+constexpr std::string_view kImplementationClassUid = "2.25.140829010783122556701714895298659211911";
+constexpr std::string_view kImplementationVersion = "DICOM_SENDER";
+// Fragments longer than this save nothing, and few destinations are tried with them.
+constexpr std::uint32_t kSendPduBytesMax = 1U << 20;
+constexpr std::uint32_t kPeerPduBytesMin = kPdvHeaderBytes + 2;  // or no fragment fits
+
+AssociationFailureKind ToAssociationKind(ConnectionProblem problem) {
+  switch (problem) {
+    case ConnectionProblem::kTimedOut:
+      return AssociationFailureKind::kTimedOut;
+    case ConnectionProblem::kCancelled:
+      return AssociationFailureKind::kCancelled;
+    case ConnectionProblem::kAborted:
+      return AssociationFailureKind::kAborted;
+    case ConnectionProblem::kProtocolError:
+      return AssociationFailureKind::kProtocolError;
+    default:
+      return AssociationFailureKind::kConnectionLost;
+  }
+}
+
+StoreFailureKind ToStoreKind(ConnectionProblem problem) {
+  switch (problem) {
+    case ConnectionProblem::kTimedOut:
+      return StoreFailureKind::kTimedOut;
+    case ConnectionProblem::kCancelled:
+      return StoreFailureKind::kCancelled;
+    case ConnectionProblem::kAborted:
+      return StoreFailureKind::kAborted;
+    case ConnectionProblem::kProtocolError:
+      return StoreFailureKind::kProtocolError;
+    case ConnectionProblem::kFileChanged:
+      return StoreFailureKind::kFileChanged;
+    case ConnectionProblem::kFileUnreadable:
+      return StoreFailureKind::kFileUnreadable;
+    case ConnectionProblem::kLost:
+      break;
+  }
+  return StoreFailureKind::kConnectionLost;
+}
+
+tl::unexpected<AssociationFailure> Refuse(AssociationFailureKind kind, std::string reason) {
+  const bool permanent =
+      kind == AssociationFailureKind::kInvalidRequest || kind == AssociationFailureKind::kRejectedPermanent;
+  return tl::unexpected(AssociationFailure{kind, permanent, std::move(reason)});
+}
+
+tl::unexpected<ConnectionFailure> ProtocolError(const std::string& reason) {
+  return tl::unexpected(ConnectionFailure{ConnectionProblem::kProtocolError, "protocol error: " + reason});
+}
+
+// The first rule that the request breaks; empty if none.
+std::string WrongIn(const AssociationRequest& request) {
+  for (const std::string& title : {request.called_ae, request.calling_ae}) {
+    if (title.empty() || title.size() > kAeTitleBytesMax) return "an AE title has 1 to 16 characters";
+  }
+  if (request.contexts.empty() || request.contexts.size() > kContextsMax) {
+    return fmt::format("{} presentation contexts, not 1 to {}", request.contexts.size(), kContextsMax);
+  }
+  for (std::size_t i = 0; i < request.contexts.size(); ++i) {
+    const ProposedContext& context = request.contexts[i];
+    if (context.id != 2 * i + 1) return "presentation context ids are not 1, 3, 5, ...";
+    if (context.transfer_syntaxes.empty() || context.transfer_syntaxes.size() > kSyntaxesMax) {
+      return fmt::format("context {} has {} transfer syntaxes", context.id, context.transfer_syntaxes.size());
+    }
+    const auto wrong_uid = [](const std::string& uid) { return uid.empty() || uid.size() > kUidBytesMax; };
+    if (wrong_uid(context.abstract_syntax) || std::ranges::any_of(context.transfer_syntaxes, wrong_uid)) {
+      return fmt::format("context {} has a UID that is empty or too long", context.id);
+    }
+  }
+  if (request.max_pdu_bytes < 4096 || request.max_pdu_bytes > 131072) return "max PDU is not 4096 to 131072";
+  return {};
+}
+
+// Every proposed context has its answer, in the order of the request; what was never proposed is an error.
+tl::expected<std::vector<ContextAnswer>, std::string> MatchAnswers(const std::vector<ProposedContext>& proposed,
+                                                                   const std::vector<ContextAnswer>& answers) {
+  std::vector<ContextAnswer> matched(proposed.size());
+  for (std::size_t i = 0; i < proposed.size(); ++i) matched[i].id = proposed[i].id;
+  for (const ContextAnswer& answer : answers) {
+    const std::size_t index = answer.id / 2;  // ids are 1, 3, 5, ...
+    if (index >= proposed.size()) {
+      return tl::unexpected(fmt::format("context {} is answered but was not proposed", answer.id));
+    }
+    const auto& syntaxes = proposed[index].transfer_syntaxes;
+    if (answer.result == ContextResult::kAccepted &&
+        std::ranges::find(syntaxes, answer.transfer_syntax) == syntaxes.end()) {
+      return tl::unexpected(fmt::format("context {} is accepted with {}, which was not proposed", answer.id,
+                                        PrintableText(answer.transfer_syntax)));
+    }
+    matched[index] = answer;
+  }
+  return matched;
+}
+
+class TcpAssociation final : public Association {
+ public:
+  TcpAssociation(Connection connection, const AssociationRequest& request, std::atomic<std::uint64_t>* bytes_sent)
+      : connection_(std::move(connection)),
+        timeouts_(request.timeouts),
+        own_max_pdu_bytes_(request.max_pdu_bytes),
+        bytes_sent_(bytes_sent) {
+    connection_.set_receive_max(request.max_pdu_bytes);
+  }
+  ~TcpAssociation() override { Abort(); }
+
+  // A-ASSOCIATE. The association is usable if this succeeds.
+  tl::expected<void, AssociationFailure> Negotiate(const AssociationRequest& request);
+
+  const std::vector<ContextAnswer>& contexts() const override { return contexts_; }
+  std::uint32_t peer_max_pdu_bytes() const override { return peer_max_pdu_bytes_; }
+  tl::expected<StoreResponse, StoreFailure> Store(const StoreRequest& request) override;
+  tl::expected<std::uint16_t, StoreFailure> Echo(std::uint8_t context_id) override;
+  void Release() override;
+  void Abort() override;
+
+ private:
+  tl::expected<void, AssociationFailure> Accept(ByteView body, const std::vector<ProposedContext>& proposed);
+  tl::expected<void, StoreFailure> CheckContext(std::uint8_t context_id);
+  tl::expected<void, StoreFailure> CheckFile(const DatasetBytes& dataset);
+  void StartMessage(std::uint8_t context_id, Command& command);
+  ConnectionResult<void> SendDataset(std::uint8_t context_id, const DatasetBytes& dataset);
+  ConnectionResult<void> SendFragment(const DatasetBytes& dataset, std::uint64_t from, std::uint32_t size);
+  ConnectionResult<Command> ReceiveResponse(std::uint8_t context_id, const Command& request);
+  ConnectionResult<void> CollectCommand(ByteView body, std::uint8_t context_id, bool& is_complete);
+  StoreFailure End(const ConnectionFailure& failure);
+
+  Connection connection_;
+  const AssociationTimeouts timeouts_;
+  const std::uint32_t own_max_pdu_bytes_;
+  std::atomic<std::uint64_t>* const bytes_sent_;
+  std::vector<ContextAnswer> contexts_;
+  std::uint32_t peer_max_pdu_bytes_ = 0;
+  std::uint32_t fragment_bytes_max_ = 0;
+  std::uint16_t message_id_ = 0;
+  bool inside_pdu_ = false;  // a PDU is sent in part: no other may begin
+  // Kept for their memory only: no instance allocates.
+  Bytes command_;
+  Bytes head_;
+  Bytes response_;
+};
+
+tl::expected<void, AssociationFailure> TcpAssociation::Negotiate(const AssociationRequest& request) {
+  AssociateRequest pdu{request.called_ae, request.calling_ae, request.contexts, {}};
+  pdu.user.max_pdu_bytes = request.max_pdu_bytes;
+  pdu.user.implementation_class_uid = kImplementationClassUid;
+  pdu.user.implementation_version = kImplementationVersion;
+  const auto sent = connection_.Send(EncodeAssociateRequest(pdu), false, timeouts_.acse);
+  if (!sent) return Refuse(ToAssociationKind(sent.error().problem), sent.error().reason);
+  const auto answer = connection_.Receive(timeouts_.acse);
+  if (!answer) return Refuse(ToAssociationKind(answer.error().problem), answer.error().reason);
+  if (answer->type == PduType::kAssociateAccept) return Accept(answer->body, request.contexts);
+  if (answer->type != PduType::kAssociateReject) {
+    return Refuse(AssociationFailureKind::kProtocolError,
+                  fmt::format("protocol error: PDU of type {:02X}H instead of an answer to A-ASSOCIATE-RQ",
+                              static_cast<unsigned>(answer->type)));
+  }
+  connection_.Close();
+  const auto reject = DecodeAssociateReject(answer->body);
+  if (!reject) return Refuse(AssociationFailureKind::kProtocolError, "protocol error: " + reject.error());
+  const bool transient = reject->result == kRejectResultTransient;
+  return Refuse(transient ? AssociationFailureKind::kRejectedTransient : AssociationFailureKind::kRejectedPermanent,
+                DescribeReject(*reject));
+}
+
+tl::expected<void, AssociationFailure> TcpAssociation::Accept(ByteView body,
+                                                              const std::vector<ProposedContext>& proposed) {
+  const auto accept = DecodeAssociateAccept(body);
+  if (!accept) return Refuse(AssociationFailureKind::kProtocolError, "protocol error: " + accept.error());
+  auto matched = MatchAnswers(proposed, accept->contexts);
+  if (!matched) return Refuse(AssociationFailureKind::kProtocolError, "protocol error: " + matched.error());
+  contexts_ = std::move(*matched);
+  peer_max_pdu_bytes_ = accept->user.max_pdu_bytes;
+  const std::uint32_t allowed = peer_max_pdu_bytes_ == 0 ? own_max_pdu_bytes_ : peer_max_pdu_bytes_;
+  if (allowed < kPeerPduBytesMin) {
+    return Refuse(AssociationFailureKind::kProtocolError,
+                  fmt::format("protocol error: the destination takes PDUs of {} bytes only", allowed));
+  }
+  // Even, so that no value is cut inside a 16 bit word.
+  fragment_bytes_max_ = (std::min(allowed, kSendPduBytesMax) - std::uint32_t{kPdvHeaderBytes}) & ~1U;
+  return {};
+}
+
+tl::expected<void, StoreFailure> TcpAssociation::CheckContext(std::uint8_t context_id) {
+  if (!connection_.is_open()) {
+    return tl::unexpected(
+        StoreFailure{StoreFailureKind::kConnectionLost, false, false, false, "association is over"});
+  }
+  const std::size_t index = context_id / 2;
+  if (context_id % 2 == 1 && index < contexts_.size() && contexts_[index].result == ContextResult::kAccepted)
+    return {};
+  return tl::unexpected(StoreFailure{StoreFailureKind::kInvalidRequest, true, false, false,
+                                     fmt::format("presentation context {} is not accepted", context_id)});
+}
+
+// Before a byte is sent the association can still be spared.
+tl::expected<void, StoreFailure> TcpAssociation::CheckFile(const DatasetBytes& dataset) {
+  const auto fail = [](StoreFailureKind kind, std::string reason) {
+    return tl::unexpected(StoreFailure{kind, true, false, false, std::move(reason)});
+  };
+  if (dataset.size_bytes == 0) return fail(StoreFailureKind::kInvalidRequest, "the dataset is empty");
+  struct stat status {};
+  if (fstat(dataset.fd, &status) != 0) {
+    return fail(StoreFailureKind::kFileUnreadable, fmt::format("cannot read the file: {}", std::strerror(errno)));
+  }
+  const auto size = static_cast<std::uint64_t>(status.st_size);
+  if (size < dataset.offset_bytes || size - dataset.offset_bytes < dataset.size_bytes) {
+    return fail(StoreFailureKind::kFileChanged, "the file is shorter than it was");
+  }
+  return {};
+}
+
+// Gives the command its message id and lays its PDUs into head_, from where they are sent together with what follows.
+void TcpAssociation::StartMessage(std::uint8_t context_id, Command& command) {
+  command.message_id = ++message_id_;
+  command_.clear();
+  EncodeCommand(command, command_);
+  head_.clear();
+  for (ByteView rest = command_; !rest.empty();) {
+    const auto size = static_cast<std::uint32_t>(std::min<std::size_t>(rest.size(), fragment_bytes_max_));
+    const DataHeader header = EncodeDataHeader(context_id, true, size == rest.size(), size);
+    head_.insert(head_.end(), header.begin(), header.end());
+    head_.insert(head_.end(), rest.begin(), rest.begin() + size);
+    rest = rest.subspan(size);
+  }
+}
+
+ConnectionResult<void> TcpAssociation::SendDataset(std::uint8_t context_id, const DatasetBytes& dataset) {
+  for (std::uint64_t done = 0; done < dataset.size_bytes;) {
+    const std::uint64_t left = dataset.size_bytes - done;
+    const auto size = static_cast<std::uint32_t>(std::min<std::uint64_t>(left, fragment_bytes_max_));
+    const DataHeader header = EncodeDataHeader(context_id, false, size == left, size);
+    head_.insert(head_.end(), header.begin(), header.end());
+    inside_pdu_ = true;
+    // The kernel joins the headers with the bytes of the file: one segment for a small instance.
+    if (auto sent = connection_.Send(head_, true, timeouts_.idle); !sent) return sent;
+    head_.clear();
+    if (auto sent = SendFragment(dataset, dataset.offset_bytes + done, size); !sent) return sent;
+    inside_pdu_ = false;
+    done += size;
+  }
+  return {};
+}
+
+ConnectionResult<void> TcpAssociation::SendFragment(const DatasetBytes& dataset, std::uint64_t from,
+                                                    std::uint32_t size) {
+  for (std::uint32_t done = 0; done < size;) {
+    const auto sent = connection_.SendFile(dataset.fd, from + done, size - done, timeouts_.idle);
+    if (!sent) return tl::unexpected(sent.error());
+    done += static_cast<std::uint32_t>(*sent);
+    if (bytes_sent_ != nullptr) bytes_sent_->fetch_add(*sent, std::memory_order_relaxed);
+  }
+  return {};
+}
+
+// Appends the PDVs of one P-DATA-TF to response_.
+ConnectionResult<void> TcpAssociation::CollectCommand(ByteView body, std::uint8_t context_id, bool& is_complete) {
+  while (!body.empty()) {
+    const auto pdv = TakePdv(body);
+    if (!pdv) return ProtocolError(pdv.error());
+    if (is_complete) return ProtocolError("data after the response");
+    if (pdv->context_id != context_id) return ProtocolError(fmt::format("response on context {}", pdv->context_id));
+    if (!pdv->is_command) return ProtocolError("a dataset instead of a response");
+    if (response_.size() + pdv->data.size() > kCommandBytesMax) return ProtocolError("response is too long");
+    response_.insert(response_.end(), pdv->data.begin(), pdv->data.end());
+    is_complete = pdv->is_last;
+  }
+  return {};
+}
+
+ConnectionResult<Command> TcpAssociation::ReceiveResponse(std::uint8_t context_id, const Command& request) {
+  response_.clear();
+  const TimePoint deadline = MonotonicNow() + timeouts_.dimse;
+  for (bool is_complete = false; !is_complete;) {
+    const auto pdu = connection_.Receive(deadline - MonotonicNow());
+    if (!pdu) return tl::unexpected(pdu.error());
+    if (pdu->type != PduType::kData) {
+      return ProtocolError(
+          fmt::format("PDU of type {:02X}H instead of a response", static_cast<unsigned>(pdu->type)));
+    }
+    if (auto collected = CollectCommand(pdu->body, context_id, is_complete); !collected) {
+      return tl::unexpected(collected.error());
+    }
+  }
+  auto response = DecodeCommand(response_);
+  if (!response) return ProtocolError(response.error());
+  const auto expected = static_cast<std::uint16_t>(static_cast<unsigned>(request.field) | 0x8000U);
+  if (static_cast<std::uint16_t>(response->field) != expected) {
+    return ProtocolError(
+        fmt::format("command {:04X}H instead of {:04X}H", static_cast<std::uint16_t>(response->field), expected));
+  }
+  if (response->message_id != request.message_id) {
+    return ProtocolError(
+        fmt::format("response to message {} instead of {}", response->message_id, request.message_id));
+  }
+  if (response->has_dataset) return ProtocolError("response announces a dataset");
+  return *std::move(response);
+}
+
+// After any failure on the wire nothing more can be said on this association.
+StoreFailure TcpAssociation::End(const ConnectionFailure& failure) {
+  Abort();
+  return {ToStoreKind(failure.problem), false, true, false, failure.reason};
+}
+
+tl::expected<StoreResponse, StoreFailure> TcpAssociation::Store(const StoreRequest& request) {
+  if (auto checked = CheckContext(request.context_id); !checked) return tl::unexpected(checked.error());
+  if (auto checked = CheckFile(request.dataset); !checked) return tl::unexpected(checked.error());
+  for (const std::string_view uid : {request.sop_class_uid, request.sop_instance_uid}) {
+    if (uid.empty() || uid.size() > kUidBytesMax) {
+      return tl::unexpected(StoreFailure{StoreFailureKind::kInvalidRequest, true, false, false,
+                                         "a SOP class or instance UID is empty or too long"});
+    }
+  }
+  if (auto quiet = connection_.CheckQuiet(); !quiet) {
+    StoreFailure failure = End(quiet.error());
+    failure.instance_touched = false;
+    return tl::unexpected(failure);
+  }
+  Command command;
+  command.field = CommandField::kStoreRequest;
+  command.has_dataset = true;
+  command.sop_class_uid = request.sop_class_uid;
+  command.sop_instance_uid = request.sop_instance_uid;
+  StartMessage(request.context_id, command);
+  if (auto sent = SendDataset(request.context_id, request.dataset); !sent) return tl::unexpected(End(sent.error()));
+  const auto response = ReceiveResponse(request.context_id, command);
+  if (!response) {
+    StoreFailure failure = End(response.error());
+    failure.response_unknown = true;
+    return tl::unexpected(failure);
+  }
+  return StoreResponse{response->status, PrintableText(response->error_comment)};
+}
+
+tl::expected<std::uint16_t, StoreFailure> TcpAssociation::Echo(std::uint8_t context_id) {
+  if (auto checked = CheckContext(context_id); !checked) return tl::unexpected(checked.error());
+  Command command;
+  command.field = CommandField::kEchoRequest;
+  command.sop_class_uid = kVerificationSopClass;
+  StartMessage(context_id, command);
+  inside_pdu_ = true;
+  if (auto sent = connection_.Send(head_, false, timeouts_.idle); !sent) return tl::unexpected(End(sent.error()));
+  inside_pdu_ = false;
+  const auto response = ReceiveResponse(context_id, command);
+  if (!response) return tl::unexpected(End(response.error()));
+  return response->status;
+}
+
+void TcpAssociation::Release() {
+  if (!connection_.is_open()) return;
+  if (!connection_.Send(EncodeReleaseRequest(), false, timeouts_.acse)) return Abort();
+  const TimePoint deadline = MonotonicNow() + timeouts_.acse;
+  while (true) {
+    const auto pdu = connection_.Receive(deadline - MonotonicNow());
+    if (!pdu) return Abort();
+    if (pdu->type == PduType::kReleaseResponse) break;
+    // Both asked at once: the requestor answers, then waits for its own answer (PS3.8 9.2.3, Sta9).
+    if (pdu->type != PduType::kReleaseRequest) return Abort();
+    if (!connection_.Send(EncodeReleaseResponse(), false, timeouts_.acse)) return Abort();
+  }
+  connection_.Close();
+}
+
+void TcpAssociation::Abort() {
+  if (!connection_.is_open()) return;
+  // Inside a PDU an A-ABORT would be taken for bytes of the dataset, and could even complete it.
+  if (inside_pdu_) return connection_.Reset();
+  connection_.TrySend(EncodeAbort({0, 0}));
+  connection_.Close();
+}
+
+}  // namespace
+
+tl::expected<std::unique_ptr<Association>, AssociationFailure> RequestAssociation(
+    const AssociationRequest& request, std::atomic<std::uint64_t>* bytes_sent, const WakeEvent* cancel) {
+  if (std::string wrong = WrongIn(request); !wrong.empty()) {
+    return Refuse(AssociationFailureKind::kInvalidRequest, std::move(wrong));
+  }
+  auto connection = Connection::Connect(request.host, request.port, request.timeouts.connect, cancel);
+  if (!connection) return tl::unexpected(connection.error());
+  auto association = std::make_unique<TcpAssociation>(std::move(*connection), request, bytes_sent);
+  if (auto negotiated = association->Negotiate(request); !negotiated) return tl::unexpected(negotiated.error());
+  return association;
+}
+
+}  // namespace dicom_sender

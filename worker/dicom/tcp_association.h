@@ -1,0 +1,24 @@
+// Association over TCP (PS3.8 section 9.1).
+//
+// Dataset bytes go from the page cache to the socket by sendfile(2), which has no MSG_NOSIGNAL: a program that uses
+// this ignores SIGPIPE in main, or the first destination that hangs up ends it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <tl/expected.hpp>
+
+#include "common/wake_event.h"
+#include "worker/dicom/association.h"
+
+namespace dicom_sender {
+
+// Connects, negotiates, and returns an association even where no context was accepted: see contexts(). Blocks up to
+// the connect time-out, then the ACSE time-out; the look-up of the host's name alone has the resolver's limits and
+// cannot be cancelled. `bytes_sent` (may be null) counts dataset bytes as they are handed to the kernel; `cancel` may
+// be null; both must outlive the association.
+tl::expected<std::unique_ptr<Association>, AssociationFailure> RequestAssociation(
+    const AssociationRequest& request, std::atomic<std::uint64_t>* bytes_sent, const WakeEvent* cancel);
+
+}  // namespace dicom_sender
