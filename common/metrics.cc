@@ -40,7 +40,7 @@ prometheus::Counter& LabelledCounters::operator[](std::string_view value) {
 
 IndexerMetrics::IndexerMetrics(Registry& registry)
     : indexed_files_total(registry, "indexed_files_total", "Files that the scan looked at", "result",
-                          {"indexed", "broken", "not_dicom", "empty", "unreadable", "dicomdir"}) {}
+                          {"indexed", "broken", "not_dicom", "empty", "unreadable", "unreadable_folder", "dicomdir"}) {}
 
 WorkerMetrics::WorkerMetrics(Registry& registry)
     : bytes_sent_total(MakeCounter(registry, "bytes_sent_total", "Bytes handed to the network")),

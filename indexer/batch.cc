@@ -1,0 +1,55 @@
+#include "indexer/batch.h"
+
+#include <set>
+#include <utility>
+
+#include "proto/channel.h"
+
+namespace dicom_sender {
+namespace {
+
+constexpr std::size_t kBatchBytesMax = kMessageBytesMax / 2;
+// What an instance costs beside its own bytes: its frame in the message, and its study's entry if it is the first.
+constexpr std::size_t kOverheadBytes = 96;
+
+}  // namespace
+
+BatchBuilder::BatchBuilder(std::string session, std::vector<std::string> roots)
+    : session_(std::move(session)), roots_(std::move(roots)) {
+  Clear();
+}
+
+void BatchBuilder::Clear() {
+  batch_.Clear();
+  batch_.set_session(session_);
+  studies_.clear();
+  instances_ = 0;
+  bytes_ = 0;
+}
+
+void BatchBuilder::Add(const std::string& study_instance_uid, wire::Instance instance) {
+  const auto [study, is_new] = studies_.try_emplace(study_instance_uid, batch_.studies_size());
+  if (is_new) batch_.add_studies()->set_study_instance_uid(study_instance_uid);
+  bytes_ += instance.ByteSizeLong() + kOverheadBytes;
+  ++instances_;
+  *batch_.mutable_studies(study->second)->add_instances() = std::move(instance);
+}
+
+bool BatchBuilder::full() const { return instances_ >= kBatchInstancesMax || bytes_ >= kBatchBytesMax; }
+
+wire::PublishBatch BatchBuilder::Take() {
+  std::set<std::uint32_t> used;
+  for (const auto& study : batch_.studies()) {
+    for (const auto& instance : study.instances()) used.insert(instance.root());
+  }
+  for (const std::uint32_t id : used) {
+    auto* root = batch_.add_roots();
+    root->set_id(id);
+    root->set_path(roots_[id]);
+  }
+  wire::PublishBatch taken = std::move(batch_);
+  Clear();
+  return taken;
+}
+
+}  // namespace dicom_sender

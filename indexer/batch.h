@@ -1,0 +1,35 @@
+// Collects instances into PublishBatch messages that keep the protocol's limits. Pure; one thread.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "client.pb.h"
+
+namespace dicom_sender {
+
+class BatchBuilder {
+ public:
+  // `roots`: their ids are their indices.
+  BatchBuilder(std::string session, std::vector<std::string> roots);
+
+  // Not while full(). `study_instance_uid` may be empty.
+  void Add(const std::string& study_instance_uid, wire::Instance instance);
+  bool full() const;
+  bool empty() const { return instances_ == 0; }
+  wire::PublishBatch Take();  // empty afterwards
+
+ private:
+  void Clear();
+
+  const std::string session_;
+  const std::vector<std::string> roots_;
+  wire::PublishBatch batch_;
+  std::map<std::string, int> studies_;  // index in batch_
+  int instances_ = 0;
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace dicom_sender

@@ -1,0 +1,166 @@
+#include "indexer/indexer.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "indexer/batch.h"
+#include "indexer/scan.h"
+#include "proto/validate.h"
+
+namespace dicom_sender {
+namespace {
+
+// The reason of an ignored file, in ScanComplete, metrics and the log.
+const char* IgnoredReason(HeaderProblem problem) {
+  switch (problem) {
+    case HeaderProblem::kUnreadable:
+      return "unreadable";
+    case HeaderProblem::kEmpty:
+      return "empty";
+    case HeaderProblem::kDicomDir:
+      return "dicomdir";
+    default:
+      return "not_dicom";
+  }
+}
+
+std::vector<std::string> Folders(const std::vector<ScanRoot>& roots) {
+  std::vector<std::string> folders;
+  for (const ScanRoot& root : roots) folders.push_back(root.folder);
+  return folders;
+}
+
+wire::Instance ToInstance(const WalkEntry& entry, const FileHeader& header, std::string defect) {
+  wire::Instance instance;
+  instance.set_root(entry.root);
+  instance.set_path(entry.path);
+  instance.set_sop_class_uid(header.sop_class_uid);
+  instance.set_sop_instance_uid(header.sop_instance_uid);
+  instance.set_transfer_syntax_uid(header.transfer_syntax_uid);
+  instance.set_dataset_offset(header.dataset_offset);
+  instance.set_size_bytes(header.identity.size_bytes);
+  instance.set_mtime_ns(header.identity.mtime_ns);
+  instance.set_defect(std::move(defect));
+  return instance;
+}
+
+// Why an instance with such a header cannot be sent; empty: it can.
+std::string MissingUid(const FileHeader& header) {
+  if (header.sop_class_uid.empty()) return "no SOP Class UID";
+  return header.sop_instance_uid.empty() ? "no SOP Instance UID" : "";
+}
+
+class Publisher : public ScanConsumer {
+ public:
+  Publisher(const IndexerOptions& options, std::vector<ScanRoot> roots, CoordinatorClient& coordinator,
+            IndexerMetrics& metrics, IndexerProgress& progress, std::stop_source& scan, std::stop_token stop)
+      : options_(options),
+        roots_(std::move(roots)),
+        coordinator_(coordinator),
+        metrics_(metrics),
+        progress_(progress),
+        scan_(scan),
+        stop_(std::move(stop)),
+        batch_(options.session, Folders(roots_)) {}
+
+  void OnFile(const WalkEntry& entry, const HeaderResult& header) override {
+    ++progress_.files;
+    if (header) {
+      OnInstance(entry, *header, MissingUid(*header));
+    } else if (IsBrokenDicom(header.error().problem)) {
+      OnInstance(entry, header.error().known, LimitedReason(header.error().reason));
+    } else {
+      Ignore(entry, IgnoredReason(header.error().problem), header.error().reason);
+    }
+  }
+  void OnFolderProblem(const WalkEntry& entry) override {
+    // Counted as one, because nobody knows how many files are in it.
+    Ignore(entry, "unreadable_folder", "the folder cannot be read: " + entry.reason);
+  }
+  void OnFolderEnd() override {
+    if (options_.publish_folders) Publish();
+  }
+
+  tl::expected<void, std::string> Finish() {
+    Publish();
+    if (problem_) return tl::unexpected(*problem_);
+    wire::ClientRequest request;
+    request.mutable_scan_complete()->set_session(options_.session);
+    for (const auto& [reason, files] : ignored_) {
+      auto* entry = request.mutable_scan_complete()->add_ignored();
+      entry->set_reason(reason);
+      entry->set_files(files);
+    }
+    Call(std::move(request));
+    if (problem_) return tl::unexpected(*problem_);
+    return {};
+  }
+
+ private:
+  std::string FullPath(const WalkEntry& entry) const {
+    return entry.path.empty() ? roots_[entry.root].folder : roots_[entry.root].folder + "/" + entry.path;
+  }
+
+  void OnInstance(const WalkEntry& entry, const FileHeader& header, std::string defect) {
+    ++progress_.found;
+    metrics_.indexed_files_total[defect.empty() ? "indexed" : "broken"].Increment();
+    if (!defect.empty()) {
+      spdlog::warn("{} cannot be sent: {}", FullPath(entry), defect);
+    } else if (header.study_instance_uid.empty()) {
+      spdlog::warn("{} has no Study Instance UID", FullPath(entry));
+    }
+    batch_.Add(header.study_instance_uid, ToInstance(entry, header, std::move(defect)));
+    if (batch_.full()) Publish();
+  }
+  void Ignore(const WalkEntry& entry, const char* reason, const std::string& detail) {
+    ++ignored_[reason];
+    metrics_.indexed_files_total[reason].Increment();
+    const bool may_be_dicom = std::string_view(reason).starts_with("unreadable");
+    spdlog::log(may_be_dicom ? spdlog::level::warn : spdlog::level::info, "{} is ignored: {}", FullPath(entry),
+                detail);
+  }
+
+  void Publish() {
+    if (batch_.empty()) return;
+    wire::ClientRequest request;
+    *request.mutable_publish_batch() = batch_.Take();
+    Call(std::move(request));
+  }
+  void Call(wire::ClientRequest request) {
+    if (problem_) return;
+    const auto reply = coordinator_.Call(std::move(request), stop_);
+    if (reply) return;
+    problem_ = reply.error();
+    scan_.request_stop();
+  }
+
+  const IndexerOptions& options_;
+  const std::vector<ScanRoot> roots_;
+  CoordinatorClient& coordinator_;
+  IndexerMetrics& metrics_;
+  IndexerProgress& progress_;
+  std::stop_source& scan_;
+  std::stop_token stop_;
+  BatchBuilder batch_;
+  std::map<std::string, std::uint64_t> ignored_;
+  std::optional<std::string> problem_;
+};
+
+}  // namespace
+
+tl::expected<void, std::string> RunIndexer(const IndexerOptions& options, CoordinatorClient& coordinator,
+                                           IndexerMetrics& metrics, IndexerProgress& progress, std::stop_token stop) {
+  const std::vector<ScanRoot> roots = ScanRoots(options.inputs);
+  std::stop_source scan;  // ends with the caller's stop, and when the coordinator takes nothing any more
+  const std::stop_callback pass_on(stop, [&scan] { scan.request_stop(); });
+  Publisher publisher(options, roots, coordinator, metrics, progress, scan, stop);
+  Scan(roots, options.recursive, options.threads, publisher, scan.get_token());
+  if (stop.stop_requested()) return tl::unexpected(std::string("stopped before the scan was complete"));
+  return publisher.Finish();
+}
+
+}  // namespace dicom_sender

@@ -1,0 +1,132 @@
+#include "indexer/scan.h"
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+
+namespace dicom_sender {
+namespace {
+
+// Readers take several files at a time, or taking would cost more than reading.
+constexpr std::size_t kFilesPerTurn = 8;
+
+// What the walk has found and the consumer has not been told yet, in the order of the walk. Three parties share it:
+// the walk adds at the end, readers read whatever comes next, the consumer takes from the front what has been read.
+class Window {
+ public:
+  struct Slot {
+    WalkEntry entry;
+    HeaderResult header = tl::unexpected(HeaderError{});
+    bool done = false;
+  };
+
+  // False: the scan is over.
+  bool Add(WalkEntry entry, const std::stop_token& stop) {
+    std::unique_lock lock(mutex_);
+    if (!changed_.wait(lock, stop, [this] { return slots_.size() < kScanWindowFiles; })) return false;
+    const bool done = entry.kind != WalkEntry::Kind::kFile;
+    slots_.push_back({std::move(entry), tl::unexpected(HeaderError{}), done});
+    // Readers wait only when everything has been taken; the consumer only for what is at the front.
+    if (unread_ + 1 == slots_.size() || slots_.size() == 1) changed_.notify_all();
+    return true;
+  }
+  void End() {
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+    changed_.notify_all();
+  }
+
+  // Files to read; empty: the scan is over. Slots stay where they are until they are done.
+  std::vector<Slot*> TakeUnread(const std::stop_token& stop) {
+    std::vector<Slot*> taken;
+    std::unique_lock lock(mutex_);
+    while (taken.empty()) {
+      changed_.wait(lock, stop, [this] { return unread_ < slots_.size() || ended_; });
+      if (stop.stop_requested() || unread_ == slots_.size()) break;
+      for (; unread_ < slots_.size() && taken.size() < kFilesPerTurn; ++unread_) {
+        if (!slots_[unread_].done) taken.push_back(&slots_[unread_]);
+      }
+    }
+    return taken;
+  }
+  void SetDone(const std::vector<Slot*>& slots) {
+    const std::lock_guard lock(mutex_);
+    for (Slot* slot : slots) slot->done = true;
+    if (!slots_.empty() && slots_.front().done) changed_.notify_all();
+  }
+
+  // What is ready at the front; empty: the scan is over.
+  std::vector<Slot> TakeDone(const std::stop_token& stop) {
+    std::vector<Slot> taken;
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, stop, [this] { return slots_.empty() ? ended_ : slots_.front().done; });
+    if (stop.stop_requested()) return taken;
+    while (!slots_.empty() && slots_.front().done) {
+      taken.push_back(std::move(slots_.front()));
+      slots_.pop_front();
+      unread_ -= unread_ > 0 ? 1 : 0;  // a folder's end may be taken before a reader has passed it
+    }
+    changed_.notify_all();
+    return taken;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::deque<Slot> slots_;  // references stay valid while both ends change
+  std::size_t unread_ = 0;  // index of the first slot that no reader has passed
+  bool ended_ = false;      // the walk has added everything
+};
+
+void Tell(const Window::Slot& slot, ScanConsumer& consumer) {
+  switch (slot.entry.kind) {
+    case WalkEntry::Kind::kFile:
+      return consumer.OnFile(slot.entry, slot.header);
+    case WalkEntry::Kind::kFolderEnd:
+      return consumer.OnFolderEnd();
+    case WalkEntry::Kind::kFolderProblem:
+      return consumer.OnFolderProblem(slot.entry);
+  }
+}
+
+void Walk(FolderWalk& walk, Window& window, const std::stop_token& stop) {
+  while (auto entry = walk.Next()) {
+    if (!window.Add(std::move(*entry), stop)) return;
+  }
+  window.End();
+}
+
+void ReadHeaders(const std::vector<ScanRoot>& roots, Window& window, const std::stop_token& stop) {
+  for (auto slots = window.TakeUnread(stop); !slots.empty(); slots = window.TakeUnread(stop)) {
+    for (Window::Slot* slot : slots) {
+      slot->header = ReadFileHeader(roots[slot->entry.root].folder + "/" + slot->entry.path);
+    }
+    window.SetDone(slots);
+  }
+}
+
+}  // namespace
+
+void Scan(const std::vector<ScanRoot>& roots, bool recursive, unsigned threads, ScanConsumer& consumer,
+          std::stop_token stop) {
+  Window window;
+  std::stop_source end;  // of the threads, when the caller wants to stop or the consumer throws
+  const std::stop_callback pass_on(stop, [&end] { end.request_stop(); });
+  struct EndOnExit {
+    std::stop_source& end;
+    ~EndOnExit() { end.request_stop(); }
+  };
+  std::vector<std::jthread> helpers;  // joined last: after EndOnExit has told them
+  const EndOnExit end_on_exit{end};
+  FolderWalk walk(roots, recursive);
+  helpers.emplace_back([&] { Walk(walk, window, end.get_token()); });
+  for (unsigned i = 0; i < threads; ++i) {
+    helpers.emplace_back([&] { ReadHeaders(roots, window, end.get_token()); });
+  }
+  for (auto slots = window.TakeDone(end.get_token()); !slots.empty(); slots = window.TakeDone(end.get_token())) {
+    for (const Window::Slot& slot : slots) Tell(slot, consumer);
+  }
+}
+
+}  // namespace dicom_sender

@@ -1,0 +1,34 @@
+// Reads the header of every file below the inputs, with several threads, and tells the results in the order of the
+// walk (folder_walk.h). Memory is bounded: at most kScanWindowFiles files are ahead of what has been told.
+#pragma once
+
+#include <cstdint>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "dicom/file_header.h"
+#include "indexer/folder_walk.h"
+
+namespace dicom_sender {
+
+inline constexpr std::size_t kScanWindowFiles = 4096;
+
+using HeaderResult = tl::expected<FileHeader, HeaderError>;
+
+// Called in the thread of Scan(), one after the other.
+class ScanConsumer {
+ public:
+  virtual ~ScanConsumer() = default;
+  // `entry` is of kind kFile.
+  virtual void OnFile(const WalkEntry& entry, const HeaderResult& header) = 0;
+  virtual void OnFolderProblem(const WalkEntry& entry) = 0;
+  virtual void OnFolderEnd() = 0;  // every file of one folder has been told
+};
+
+// Returns when everything has been told, or soon after a stop was requested. An exception of the consumer ends the
+// scan and is passed on.
+void Scan(const std::vector<ScanRoot>& roots, bool recursive, unsigned threads, ScanConsumer& consumer,
+          std::stop_token stop);
+
+}  // namespace dicom_sender

@@ -1,0 +1,155 @@
+// The indexer against a coordinator that only takes notes.
+#include "indexer/indexer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <prometheus/registry.h>
+
+#include <thread>
+
+#include "proto/validate.h"
+#include "tests/support/example_studies.h"
+#include "tests/support/temporary_folder.h"
+
+namespace dicom_sender {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Pair;
+
+constexpr const char* kEndpoint = "inproc://clients";
+
+class NotingCoordinator {
+ public:
+  explicit NotingCoordinator(zmq::context_t& context) : channel_(context, kEndpoint) {
+    thread_ = std::jthread([this](std::stop_token stop) { Run(stop); });
+  }
+  std::string refuse_with;  // set before the first request
+  std::vector<wire::PublishBatch> batches;
+  std::vector<wire::ScanComplete> completions;
+  void Join() {
+    thread_.request_stop();
+    thread_.join();
+  }
+
+ private:
+  void Run(const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      zmq::pollitem_t item{channel_.socket().handle(), 0, ZMQ_POLLIN, 0};
+      zmq::poll(&item, 1, std::chrono::milliseconds(20));
+      while (const auto message = channel_.Receive()) Answer(*message);
+    }
+  }
+  void Answer(const PeerMessage& message) {
+    const auto request = ParseClientRequest(message.bytes);
+    ASSERT_TRUE(request) << request.error();
+    wire::ClientReply reply;
+    reply.set_request_id(request->request_id());
+    if (!refuse_with.empty()) {
+      reply.mutable_failure()->set_reason(refuse_with);
+    } else if (request->has_publish_batch()) {
+      batches.push_back(request->publish_batch());
+      reply.mutable_publish_ack();
+    } else {
+      completions.push_back(request->scan_complete());
+      reply.mutable_session();
+    }
+    channel_.Send(message.peer, reply);
+  }
+
+  RouterChannel channel_;
+  std::jthread thread_;
+};
+
+class IndexerTest : public testing::Test {
+ protected:
+  tl::expected<void, std::string> Run(bool publish_folders = false) {
+    CoordinatorClient client(context_, kEndpoint);
+    const IndexerOptions options{.session = "S",
+                                 .inputs = {folder_.path()},
+                                 .recursive = true,
+                                 .threads = 2,
+                                 .publish_folders = publish_folders};
+    auto result = RunIndexer(options, client, metrics_, progress_, stop_.get_token());
+    coordinator_.Join();
+    return result;
+  }
+
+  TemporaryFolder folder_;
+  zmq::context_t context_{0};
+  NotingCoordinator coordinator_{context_};
+  prometheus::Registry registry_;
+  IndexerMetrics metrics_{registry_};
+  IndexerProgress progress_;
+  std::stop_source stop_;
+};
+
+TEST_F(IndexerTest, PublishesWhatItFoundByStudy) {
+  WriteExampleStudies(folder_.path(), 2, 3);
+  ASSERT_TRUE(Run());
+  ASSERT_EQ(coordinator_.batches.size(), 1U);
+  const auto& batch = coordinator_.batches[0];
+  ASSERT_EQ(batch.studies_size(), 2);
+  EXPECT_EQ(batch.studies(0).instances_size(), 3);
+  const auto& instance = batch.studies(0).instances(0);
+  EXPECT_EQ(instance.path(), "study_1/image_1.dcm");
+  EXPECT_EQ(instance.defect(), "");
+  EXPECT_EQ(instance.transfer_syntax_uid(), "1.2.840.10008.1.2.1");
+  EXPECT_EQ(instance.size_bytes(), std::filesystem::file_size(folder_ / "study_1/image_1.dcm"));
+  ASSERT_EQ(coordinator_.completions.size(), 1U);
+  EXPECT_EQ(progress_.found, 6U);
+}
+
+TEST_F(IndexerTest, PublishesFolderByFolderWhereThatIsAskedFor) {
+  WriteExampleStudies(folder_.path(), 3, 2);
+  ASSERT_TRUE(Run(true));
+  EXPECT_EQ(coordinator_.batches.size(), 3U);
+}
+
+TEST_F(IndexerTest, CountsWhatIsNoInstanceAndReportsWhatIsBroken) {
+  ExampleInstance nameless;
+  nameless.sop_instance_uid = "";
+  WriteFile(folder_ / "nameless", ExampleFile(nameless));
+  const std::string whole = ExampleFile({});
+  WriteFile(folder_ / "truncated", whole.substr(0, whole.size() - 4));
+  WriteFile(folder_ / "empty", "");
+  WriteFile(folder_ / "text", std::string(500, 'x'));
+  std::filesystem::create_symlink(folder_ / "nowhere", folder_ / "vanished");
+  ASSERT_TRUE(Run());
+  ASSERT_EQ(coordinator_.batches.size(), 1U);
+  std::map<std::string, wire::Instance> by_path;
+  for (const auto& study : coordinator_.batches[0].studies()) {
+    for (const auto& instance : study.instances()) by_path[instance.path()] = instance;
+  }
+  ASSERT_EQ(by_path.size(), 2U);
+  EXPECT_EQ(by_path["nameless"].defect(), "no SOP Instance UID");
+  EXPECT_NE(by_path["truncated"].defect(), "");
+  EXPECT_EQ(by_path["truncated"].sop_instance_uid(), ExampleInstance{}.sop_instance_uid) << "as far as it was read";
+  std::map<std::string, std::uint64_t> ignored;
+  for (const auto& entry : coordinator_.completions.at(0).ignored()) ignored[entry.reason()] = entry.files();
+  EXPECT_THAT(ignored, ElementsAre(Pair("empty", 1), Pair("not_dicom", 1), Pair("unreadable", 1)));
+  EXPECT_EQ(metrics_.indexed_files_total["broken"].Value(), 2);
+  EXPECT_EQ(progress_.files, 5U);
+}
+
+TEST_F(IndexerTest, ARefusalEndsItWithTheCoordinatorsSentence) {
+  WriteExampleStudies(folder_.path(), 1, 1);
+  coordinator_.refuse_with = "session S has ended";
+  const auto result = Run();
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error(), "session S has ended");
+  EXPECT_TRUE(coordinator_.completions.empty());
+}
+
+TEST_F(IndexerTest, AStopLeavesTheScanIncomplete) {
+  WriteExampleStudies(folder_.path(), 1, 1);
+  stop_.request_stop();
+  const auto result = Run();
+  ASSERT_FALSE(result);
+  EXPECT_THAT(result.error(), HasSubstr("stopped"));
+  EXPECT_TRUE(coordinator_.completions.empty());
+}
+
+}  // namespace
+}  // namespace dicom_sender
