@@ -2,10 +2,12 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/sockios.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -75,6 +77,21 @@ void SetOptions(int fd) {
   // Nagle's algorithm and the receiver's delayed acknowledgement together cost 40 ms an instance.
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+}
+
+// A destination that writes a PDU in two parts and has Nagle's algorithm on (DCMTK's default) sends the second when we
+// have acknowledged the first: 40 ms later, if our kernel waits for something to say along with it. Linux forgets this
+// option by and by, so it is set before each wait.
+void AcknowledgeAtOnce(int fd) {
+  const int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+}
+
+// What the kernel still holds of what was sent.
+int UnacknowledgedBytes(int fd) {
+  int bytes = 0;
+  ioctl(fd, SIOCOUTQ, &bytes);
+  return bytes;
 }
 
 // The result of a connect(2) that was begun: 0 or an error number.
@@ -157,7 +174,7 @@ ConnectionResult<void> Connection::Send(ByteView bytes, bool more, Duration idle
     }
     if (errno == EINTR) continue;
     if (errno != EAGAIN) return tl::unexpected(SendFailure(errno));
-    if (auto ready = WaitToSend(MonotonicNow() + idle); !ready) return ready;
+    if (auto ready = WaitToSend(idle); !ready) return ready;
   }
   return {};
 }
@@ -175,17 +192,23 @@ ConnectionResult<std::size_t> Connection::SendFile(int fd, std::uint64_t offset,
     if (error != EAGAIN) {
       return Fail(ConnectionProblem::kFileUnreadable, fmt::format("cannot read the file: {}", std::strerror(error)));
     }
-    if (auto ready = WaitToSend(MonotonicNow() + idle); !ready) return tl::unexpected(ready.error());
+    if (auto ready = WaitToSend(idle); !ready) return tl::unexpected(ready.error());
   }
 }
 
 // The socket takes no more. Meanwhile the destination may say why: an abort, or a response before its time. Listening
 // also keeps two sides that both only write from waiting for each other.
-ConnectionResult<void> Connection::WaitToSend(TimePoint deadline) {
+ConnectionResult<void> Connection::WaitToSend(Duration idle) {
+  int unsent = UnacknowledgedBytes(fd_.get());
   while (true) {
     short revents = 0;
-    switch (WaitForSocket(fd_.get(), POLLIN | POLLOUT, deadline, cancel_, &revents)) {
+    switch (WaitForSocket(fd_.get(), POLLIN | POLLOUT, MonotonicNow() + idle, cancel_, &revents)) {
       case Woken::kTimedOut:
+        // The socket becomes writable when a third of its buffer is free. A slow destination needs long for that.
+        if (const int left = UnacknowledgedBytes(fd_.get()); left < unsent) {
+          unsent = left;
+          continue;
+        }
         return Fail(ConnectionProblem::kTimedOut, "timed out: the destination takes no more data");
       case Woken::kCancelled:
         return Fail(ConnectionProblem::kCancelled, "cancelled");
@@ -274,6 +297,7 @@ ConnectionResult<ReceivedPdu> Connection::Receive(Duration timeout) {
     auto pdu = TakePdu();
     if (!pdu) return tl::unexpected(pdu.error());
     if (*pdu) return **pdu;
+    AcknowledgeAtOnce(fd_.get());
     if (WaitForSocket(fd_.get(), POLLIN, deadline, cancel_, nullptr) == Woken::kSocket) {
       if (auto read = ReadAvailable(); !read) return tl::unexpected(read.error());
       continue;

@@ -67,7 +67,7 @@ class Connection {
  private:
   Connection(UniqueFd fd, const WakeEvent* cancel) : fd_(std::move(fd)), cancel_(cancel) {}
 
-  ConnectionResult<void> WaitToSend(TimePoint deadline);
+  ConnectionResult<void> WaitToSend(Duration idle);
   ConnectionResult<bool> ReadAvailable();  // false: nothing new, true: something
   ConnectionResult<void> ExamineEarly();
   ConnectionFailure SendFailure(int error);

@@ -1,0 +1,327 @@
+// The sender of a study with scripted associations: what it reports and when it gives up.
+#include "worker/sending/study_sender.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <prometheus/registry.h>
+
+#include <deque>
+
+#include "dicom/file_header.h"
+#include "tests/support/example_studies.h"
+#include "tests/support/temporary_folder.h"
+
+namespace dicom_sender {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+using StoreAnswer = tl::expected<StoreResponse, StoreFailure>;
+
+StoreAnswer Status(std::uint16_t status) { return StoreResponse{status, ""}; }
+StoreAnswer Lost(bool touched = true) {
+  return tl::unexpected(StoreFailure{StoreFailureKind::kConnectionLost, false, touched, false, "connection lost"});
+}
+StoreAnswer Failed(StoreFailureKind kind, bool usable) {
+  return tl::unexpected(StoreFailure{kind, usable, !usable, false, "scripted"});
+}
+
+// What the destination does, and what it saw.
+struct Script {
+  std::deque<StoreAnswer> answers;                      // then success
+  std::deque<AssociationFailure> association_failures;  // before any association comes about
+  std::size_t contexts_refused = 0;                     // the first so many of each association
+  std::vector<std::string> stored;                      // SOP Instance UIDs
+  unsigned associations = 0, released = 0, open = 0;
+};
+
+class ScriptedAssociation : public Association {
+ public:
+  ScriptedAssociation(Script& script, const AssociationRequest& request) : script_(script) {
+    ++script_.associations;
+    ++script_.open;
+    for (const ProposedContext& context : request.contexts) {
+      const bool refused = contexts_.size() < script.contexts_refused;
+      contexts_.push_back({context.id,
+                           refused ? ContextResult::kTransferSyntaxesNotSupported : ContextResult::kAccepted,
+                           refused ? "" : context.transfer_syntaxes[0]});
+    }
+  }
+  ~ScriptedAssociation() override { --script_.open; }
+  const std::vector<ContextAnswer>& contexts() const override { return contexts_; }
+  std::uint32_t peer_max_pdu_bytes() const override { return 0; }
+  StoreAnswer Store(const StoreRequest& request) override {
+    script_.stored.emplace_back(request.sop_instance_uid);
+    if (script_.answers.empty()) return Status(0);
+    StoreAnswer answer = std::move(script_.answers.front());
+    script_.answers.pop_front();
+    return answer;
+  }
+  tl::expected<std::uint16_t, StoreFailure> Echo(std::uint8_t) override { return 0; }
+  void Release() override { ++script_.released; }
+  void Abort() override {}
+
+ private:
+  Script& script_;
+  std::vector<ContextAnswer> contexts_;
+};
+
+class ScriptedPort : public StudyPort {
+ public:
+  std::optional<wire::Page> FetchPage(std::uint32_t from_index) override {
+    fetched.push_back(from_index);
+    if (pages.empty()) return std::nullopt;
+    wire::Page page = std::move(pages.front());
+    pages.pop_front();
+    return page;
+  }
+  void Report(wire::Outcome outcome) override { outcomes.push_back(std::move(outcome)); }
+  void AssociationOpened() override { ++associations; }
+  bool StopRequested() const override { return outcomes.size() >= stop_after; }
+
+  std::deque<wire::Page> pages;
+  std::size_t stop_after = SIZE_MAX;
+  std::vector<std::uint32_t> fetched;
+  std::vector<wire::Outcome> outcomes;
+  unsigned associations = 0;
+};
+
+class Nobody : public SendingObserver {
+  void OnOutcome(unsigned, const std::string&, const wire::Outcome&) override {}
+};
+
+class StudySenderTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    grant_.set_study_instance_uid("1.2");
+    grant_.mutable_destination()->set_called_ae("PACS");
+    grant_.mutable_destination()->set_calling_ae("US");
+    grant_.mutable_destination()->set_host("pacs.example");
+    grant_.mutable_destination()->set_port(104);
+    grant_.mutable_first_page()->add_roots()->set_path(folder_.path());
+  }
+
+  wire::Instance MakeInstance(std::uint32_t index, const std::string& sop_class = "1.2.840.10008.5.1.4.1.1.7") {
+    ExampleInstance example;
+    example.sop_instance_uid = "1.2.3." + std::to_string(index);
+    example.sop_class_uid = sop_class;
+    const std::string name = std::to_string(index) + ".dcm";
+    WriteFile(folder_ / name, ExampleFile(example));
+    const auto header = ReadFileHeader(folder_ / name);
+    wire::Instance instance;
+    instance.set_index(index);
+    instance.set_path(name);
+    instance.set_sop_class_uid(sop_class);
+    instance.set_sop_instance_uid(example.sop_instance_uid);
+    instance.set_transfer_syntax_uid(header->transfer_syntax_uid);
+    instance.set_dataset_offset(header->dataset_offset);
+    instance.set_size_bytes(header->identity.size_bytes);
+    instance.set_mtime_ns(header->identity.mtime_ns);
+    return instance;
+  }
+  void Need(const wire::Instance& instance) {
+    auto* pair = grant_.add_pairs();
+    pair->set_sop_class_uid(instance.sop_class_uid());
+    pair->set_transfer_syntax_uid(instance.transfer_syntax_uid());
+  }
+  void AddInstances(std::uint32_t count) {
+    for (std::uint32_t i = 0; i < count; ++i) {
+      const wire::Instance instance = MakeInstance(i);
+      if (i == 0) Need(instance);
+      *grant_.mutable_first_page()->add_instances() = instance;
+    }
+  }
+
+  wire::GiveBack Send() {
+    const SendingContext context{.thread = 0,
+                                 .associate = [this](const AssociationRequest& request)
+                                     -> tl::expected<std::unique_ptr<Association>, AssociationFailure> {
+                                   if (!script_.association_failures.empty()) {
+                                     AssociationFailure failure = std::move(script_.association_failures.front());
+                                     script_.association_failures.pop_front();
+                                     return tl::unexpected(std::move(failure));
+                                   }
+                                   return std::make_unique<ScriptedAssociation>(script_, request);
+                                 },
+                                 .bytes_sent = bytes_sent_,
+                                 .metrics = metrics_,
+                                 .observer = nobody_};
+    wire::GiveBack give_back = SendStudy(grant_, port_, context);
+    EXPECT_EQ(script_.open, 0U) << "every association is over";
+    EXPECT_EQ(metrics_.associations_active.Value(), 0);
+    return give_back;
+  }
+  std::vector<wire::Outcome::Kind> Kinds() const {
+    std::vector<wire::Outcome::Kind> kinds;
+    for (const auto& outcome : port_.outcomes) kinds.push_back(outcome.kind());
+    return kinds;
+  }
+
+  TemporaryFolder folder_;
+  wire::LeaseGrant grant_;
+  ScriptedPort port_;
+  Script script_;
+  Nobody nobody_;
+  std::atomic<std::uint64_t> bytes_sent_ = 0;
+  prometheus::Registry registry_;
+  WorkerMetrics metrics_{registry_};
+};
+
+constexpr auto kResponded = wire::Outcome::RESPONDED;
+constexpr auto kAssociationLost = wire::Outcome::ASSOCIATION_LOST;
+constexpr auto kNotSendable = wire::Outcome::NOT_SENDABLE;
+
+TEST_F(StudySenderTest, SendsEverythingOverOneAssociation) {
+  AddInstances(3);
+  script_.answers = {Status(0), Status(0xB000), Status(0xC001)};
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  EXPECT_THAT(Kinds(), ElementsAre(kResponded, kResponded, kResponded));
+  EXPECT_EQ(port_.outcomes[1].status(), 0xB000U);
+  EXPECT_EQ(port_.outcomes[2].status(), 0xC001U);
+  EXPECT_EQ(script_.associations, 1U);
+  EXPECT_EQ(script_.released, 1U);
+  EXPECT_EQ(port_.associations, 1U);
+}
+
+TEST_F(StudySenderTest, FetchesFurtherPages) {
+  AddInstances(2);
+  grant_.mutable_first_page()->set_next_index(2);
+  wire::Page page;
+  page.add_roots()->set_path(folder_.path());
+  *page.add_instances() = MakeInstance(2);
+  port_.pages = {page};
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  EXPECT_THAT(port_.fetched, ElementsAre(2U));
+  EXPECT_EQ(script_.stored.size(), 3U);
+}
+
+TEST_F(StudySenderTest, StopsAtAnInstanceBoundary) {
+  AddInstances(3);
+  port_.stop_after = 1;
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DRAINING);
+  EXPECT_EQ(script_.stored.size(), 1U);
+  EXPECT_EQ(script_.released, 1U) << "in peace";
+}
+
+TEST_F(StudySenderTest, WithoutThePageItStops) {
+  AddInstances(1);
+  grant_.mutable_first_page()->set_next_index(1);
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DRAINING);
+}
+
+TEST_F(StudySenderTest, ALostAssociationCostsTheInstanceInFlightOnly) {
+  AddInstances(3);
+  script_.answers = {Status(0), Lost(), Status(0)};
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  EXPECT_THAT(Kinds(), ElementsAre(kResponded, kAssociationLost, kResponded));
+  EXPECT_THAT(script_.stored, ElementsAre("1.2.3.0", "1.2.3.1", "1.2.3.2")) << "not tried again under this lease";
+  EXPECT_EQ(port_.associations, 2U);
+}
+
+TEST_F(StudySenderTest, AnInstanceThatWasNotTouchedIsSentOnTheNextAssociation) {
+  AddInstances(2);
+  script_.answers = {Status(0), Lost(/*touched=*/false), Status(0)};
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  EXPECT_THAT(Kinds(), ElementsAre(kResponded, kResponded));
+}
+
+TEST_F(StudySenderTest, ThreeLossesInARowAreTheDestinationsTrouble) {
+  AddInstances(6);
+  script_.answers = {Lost(), Lost(), Status(0), Lost(), Lost(), Lost()};
+  const wire::GiveBack give_back = Send();
+  EXPECT_EQ(give_back.reason(), wire::GiveBack::DESTINATION_TRANSIENT);
+  EXPECT_THAT(give_back.detail(), HasSubstr("PACS:104@pacs.example"));
+  EXPECT_EQ(port_.outcomes.size(), 6U);
+}
+
+TEST_F(StudySenderTest, ADestinationThatCannotBeReachedGetsTheStudyBack) {
+  AddInstances(2);
+  script_.association_failures = {{AssociationFailureKind::kRefused, false, "cannot connect: Connection refused"}};
+  const wire::GiveBack give_back = Send();
+  EXPECT_EQ(give_back.reason(), wire::GiveBack::DESTINATION_TRANSIENT);
+  EXPECT_EQ(give_back.failure(), "refused");
+  for (const char* word : {"PACS", "104", "pacs.example", "US", "Connection refused"}) {
+    EXPECT_THAT(give_back.detail(), HasSubstr(word));
+  }
+  EXPECT_TRUE(port_.outcomes.empty()) << "no instance has used an attempt";
+}
+
+TEST_F(StudySenderTest, ARejectionForGoodRefuses) {
+  AddInstances(1);
+  script_.association_failures = {{AssociationFailureKind::kRejectedPermanent, true, "rejected"}};
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DESTINATION_REFUSED);
+}
+
+TEST_F(StudySenderTest, NotAuthorizedRefuses) {
+  AddInstances(2);
+  script_.answers = {Status(0x0124)};
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DESTINATION_REFUSED);
+  EXPECT_THAT(Kinds(), ElementsAre(kResponded));
+}
+
+TEST_F(StudySenderTest, AFileThatCannotBeReadFailsAloneAndOpensNothing) {
+  AddInstances(1);
+  std::filesystem::remove(folder_ / "0.dcm");
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  EXPECT_THAT(Kinds(), ElementsAre(kNotSendable));
+  EXPECT_EQ(script_.associations, 0U);
+}
+
+TEST_F(StudySenderTest, AFileThatChangesWhileItIsSentFailsAlone) {
+  AddInstances(2);
+  script_.answers = {Failed(StoreFailureKind::kFileChanged, /*usable=*/false)};
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  EXPECT_THAT(Kinds(), ElementsAre(kNotSendable, kResponded));
+  EXPECT_EQ(port_.associations, 2U) << "the broken one is never used again";
+}
+
+TEST_F(StudySenderTest, ACancelledWaitIsNoOutcome) {
+  AddInstances(2);
+  script_.answers = {Failed(StoreFailureKind::kCancelled, /*usable=*/false)};
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DRAINING);
+  EXPECT_TRUE(port_.outcomes.empty());
+}
+
+TEST_F(StudySenderTest, ARefusedSyntaxIsDecoded) {
+  AddInstances(1);
+  script_.contexts_refused = 1;
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  ASSERT_THAT(Kinds(), ElementsAre(kResponded));
+  EXPECT_TRUE(port_.outcomes[0].transcoded());
+}
+
+TEST_F(StudySenderTest, WhereNothingIsAcceptedEachInstanceFailsWithTheReason) {
+  AddInstances(2);
+  script_.contexts_refused = 128;
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  EXPECT_THAT(Kinds(), ElementsAre(kNotSendable, kNotSendable));
+  EXPECT_THAT(port_.outcomes[0].reason(), HasSubstr("transfer syntaxes not supported"));
+}
+
+TEST_F(StudySenderTest, RequestsPerAssociationAreLimited) {
+  AddInstances(5);
+  grant_.mutable_send_options()->set_requests_per_association_max(2);
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  EXPECT_EQ(port_.associations, 3U);
+  EXPECT_EQ(script_.released, 3U);
+}
+
+TEST_F(StudySenderTest, ManyContextsTakeConsecutiveAssociationsAndNothingIsSentTwice) {
+  wire::Page again;  // the second part pages from the beginning and finds what was not settled
+  again.add_roots()->set_path(folder_.path());
+  for (std::uint32_t i = 0; i < 70; ++i) {
+    const wire::Instance instance = MakeInstance(i, "1.2.3.4." + std::to_string(i));
+    Need(instance);
+    *grant_.mutable_first_page()->add_instances() = instance;
+    *again.add_instances() = instance;
+  }
+  port_.pages = {again};
+  script_.answers = {Status(0xA700)};  // is not settled
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  EXPECT_EQ(port_.associations, 2U);
+  EXPECT_EQ(script_.stored.size(), 70U);
+}
+
+}  // namespace
+}  // namespace dicom_sender

@@ -1,0 +1,240 @@
+#include "worker/loop/worker_loop.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <array>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "common/wake_event.h"
+#include "proto/channel.h"
+#include "proto/validate.h"
+#include "worker/core/agent.h"
+#include "worker/dicom/tcp_association.h"
+#include "worker/loop/study_link.h"
+
+namespace dicom_sender {
+namespace {
+
+constexpr std::chrono::milliseconds kPollMax(1000);
+
+std::uint64_t NewIncarnation() {
+  std::random_device device;
+  return std::uint64_t{device()} << 32 | device();
+}
+
+// The threads that send, each with one study at a time.
+class SendingThreads {
+ public:
+  SendingThreads(unsigned count, WorkerMetrics& metrics, SendingObserver& observer)
+      : metrics_(metrics), observer_(observer), senders_(count) {
+    for (unsigned i = 0; i < count; ++i) threads_.emplace_back([this, i] { Run(i); });
+  }
+  ~SendingThreads() {
+    {
+      const std::lock_guard lock(mutex_);
+      ended_ = true;
+      changed_.notify_all();
+    }
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+  void Start(std::shared_ptr<StudyLink> study) {
+    const std::lock_guard lock(mutex_);
+    waiting_.push_back(std::move(study));
+    changed_.notify_one();
+  }
+  // Ends every wait for the network, now and later.
+  void Cancel() {
+    for (Sender& sender : senders_) sender.cancel.Raise();
+  }
+  // What moves forward under the lease: bytes and responses. Nothing: it is not being sent.
+  std::uint64_t Progress(std::uint64_t lease) const {
+    for (const Sender& sender : senders_) {
+      if (sender.lease == lease) return sender.bytes_sent + sender.outcomes;
+    }
+    return 0;
+  }
+
+ private:
+  struct Sender {
+    WakeEvent cancel;
+    std::atomic<std::uint64_t> lease = 0;
+    std::atomic<std::uint64_t> bytes_sent = 0;
+    std::atomic<std::uint64_t> outcomes = 0;
+  };
+  // Counts outcomes on their way to whoever watches.
+  class Counting : public SendingObserver {
+   public:
+    Counting(SendingObserver& next, Sender& sender) : next_(next), sender_(sender) {}
+    void OnOutcome(unsigned thread, const std::string& path, const wire::Outcome& outcome) override {
+      ++sender_.outcomes;
+      next_.OnOutcome(thread, path, outcome);
+    }
+
+   private:
+    SendingObserver& next_;
+    Sender& sender_;
+  };
+
+  void Run(unsigned number) {
+    Sender& sender = senders_[number];
+    Counting counting(observer_, sender);
+    const SendingContext context{.thread = number,
+                                 .associate =
+                                     [&sender](const AssociationRequest& request) {
+                                       return RequestAssociation(request, &sender.bytes_sent, &sender.cancel);
+                                     },
+                                 .bytes_sent = sender.bytes_sent,
+                                 .metrics = metrics_,
+                                 .observer = counting};
+    while (auto study = Next()) {
+      sender.lease = study->grant().lease_id();
+      study->Finished(SendStudy(study->grant(), *study, context));
+      sender.lease = 0;
+    }
+  }
+  std::shared_ptr<StudyLink> Next() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return !waiting_.empty() || ended_; });
+    if (ended_) return nullptr;
+    auto study = std::move(waiting_.front());
+    waiting_.pop_front();
+    return study;
+  }
+
+  WorkerMetrics& metrics_;
+  SendingObserver& observer_;
+  std::vector<Sender> senders_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::shared_ptr<StudyLink>> waiting_;  // at most as many as there are threads, see Agent
+  bool ended_ = false;
+  std::vector<std::thread> threads_;
+};
+
+class WorkerLoop {
+ public:
+  WorkerLoop(zmq::context_t& context, const WorkerOptions& options, WorkerMetrics& metrics, SendingObserver& observer)
+      : channel_(context, options.endpoint),
+        agent_({.worker_id = options.worker_id, .incarnation = NewIncarnation(), .capacity = options.threads}),
+        senders_(options.threads, metrics, observer) {}
+
+  void Run(const std::stop_token& drain, const std::stop_token& abort) {
+    const std::stop_callback on_drain(drain, [this] { wake_.Raise(); });
+    const std::stop_callback on_abort(abort, [this] { wake_.Raise(); });
+    std::optional<TimePoint> wake_at = MonotonicNow();
+    while (!abort.stop_requested()) {
+      Wait(wake_at);
+      if (drain.stop_requested() && !draining_) Drain();
+      while (auto bytes = channel_.Receive()) Receive(*bytes);
+      TakeEvents();
+      for (const auto& [lease, study] : studies_) agent_.Progress(lease, senders_.Progress(lease));
+      wake_at = Step();
+      if (draining_ && agent_.leases() == 0) return;
+    }
+    senders_.Cancel();
+    for (const auto& [lease, study] : studies_) study->Stop();
+  }
+
+ private:
+  void Wait(std::optional<TimePoint> until) {
+    std::chrono::milliseconds timeout = kPollMax;
+    if (until) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(*until - MonotonicNow());
+      timeout = std::clamp(left, std::chrono::milliseconds(0), kPollMax);
+    }
+    std::array<zmq::pollitem_t, 2> items{
+        {{channel_.socket().handle(), 0, ZMQ_POLLIN, 0}, {nullptr, wake_.fd(), ZMQ_POLLIN, 0}}};
+    zmq::poll(items, timeout);
+    wake_.Clear();
+  }
+
+  void Drain() {
+    draining_ = true;
+    agent_.Drain();
+    for (const auto& [lease, study] : studies_) study->Stop();
+  }
+
+  void Receive(const std::string& bytes) {
+    const auto message = ParseCoordinatorMessage(bytes);
+    if (message) return agent_.Receive(*message, MonotonicNow());
+    spdlog::warn("A message of the coordinator was refused: {}", message.error());
+  }
+
+  // Called by the sending threads.
+  void Post(SendingEvent event) {
+    const std::lock_guard lock(mutex_);
+    events_.push_back(std::move(event));
+    wake_.Raise();
+  }
+
+  void TakeEvents() {
+    std::vector<SendingEvent> events;
+    {
+      const std::lock_guard lock(mutex_);
+      events.swap(events_);
+    }
+    for (SendingEvent& event : events) {
+      std::visit([&](auto& what) { On(event.lease, what); }, event.what);
+    }
+  }
+  void On(std::uint64_t lease, const PageWanted& wanted) { agent_.WantPage(lease, wanted.from_index); }
+  void On(std::uint64_t lease, const AssociationCounted&) { agent_.CountAssociation(lease); }
+  void On(std::uint64_t lease, wire::Outcome& outcome) {
+    agent_.Record(lease, std::move(outcome));
+    studies_.at(lease)->CountRecorded();
+  }
+  void On(std::uint64_t lease, StudyFinished& finished) {
+    agent_.Finish(lease, std::move(finished.give_back));
+    studies_.erase(lease);
+  }
+
+  std::optional<TimePoint> Step() {
+    AgentOutput out = agent_.Step(MonotonicNow());
+    for (const auto& message : out.messages) channel_.Send(message);  // what is dropped is sent again
+    for (wire::LeaseGrant& grant : out.starts) Start(std::move(grant));
+    for (wire::Page& page : out.pages) {
+      if (const auto study = studies_.find(page.lease_id()); study != studies_.end()) {
+        study->second->Deliver(std::move(page));
+      }
+    }
+    for (const std::uint64_t lease : out.lost) {
+      spdlog::warn("Lease {} is lost: its study stops at the next instance", lease);
+      if (const auto study = studies_.find(lease); study != studies_.end()) study->second->Stop();
+    }
+    for (const auto& [lease, study] : studies_) study->SetBacklog(agent_.Backlog(lease));
+    return out.wake_at;
+  }
+  void Start(wire::LeaseGrant grant) {
+    const std::uint64_t lease = grant.lease_id();
+    auto study =
+        std::make_shared<StudyLink>(std::move(grant), [this](SendingEvent event) { Post(std::move(event)); });
+    studies_[lease] = study;
+    senders_.Start(std::move(study));
+  }
+
+  DealerChannel channel_;
+  Agent agent_;
+  bool draining_ = false;
+  std::map<std::uint64_t, std::shared_ptr<StudyLink>> studies_;  // that are being sent
+  WakeEvent wake_;
+  std::mutex mutex_;
+  std::vector<SendingEvent> events_;  // bounded by StudyLink::kBacklogMax for each study
+  SendingThreads senders_;            // last: its threads end before what they use
+};
+
+}  // namespace
+
+void RunWorker(zmq::context_t& context, const WorkerOptions& options, WorkerMetrics& metrics,
+               SendingObserver& observer, std::stop_token drain, std::stop_token abort) {
+  WorkerLoop(context, options, metrics, observer).Run(drain, abort);
+}
+
+}  // namespace dicom_sender

@@ -1,0 +1,49 @@
+#include "worker/sending/source_file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "dicom/file_header.h"
+
+namespace dicom_sender {
+namespace {
+
+FileIdentity IdentityOf(const struct stat& status) {
+  return {static_cast<std::uint64_t>(status.st_size),
+          std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec};
+}
+
+}  // namespace
+
+tl::expected<SourceFile, std::string> OpenSourceFile(const std::string& path, const wire::Instance& instance) {
+  const auto cannot_read = [] {
+    return tl::unexpected(fmt::format("cannot read the file: {}", std::strerror(errno)));
+  };
+  // Not to wait for the other end of what has become a pipe.
+  SourceFile source{.fd = UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)),
+                    .transfer_syntax_uid = instance.transfer_syntax_uid(),
+                    .dataset_offset = instance.dataset_offset()};
+  struct stat status {};
+  if (!source.fd.valid() || fstat(source.fd.get(), &status) != 0) return cannot_read();
+  const FileIdentity identity = IdentityOf(status);
+  if (identity != FileIdentity{instance.size_bytes(), instance.mtime_ns()}) {
+    const auto header = ReadFileHeader(path);
+    if (!header) return tl::unexpected("the file has changed since the scan: " + header.error().reason);
+    if (header->identity != identity) return tl::unexpected(std::string("the file is being changed"));
+    if (header->sop_instance_uid != instance.sop_instance_uid() ||
+        header->sop_class_uid != instance.sop_class_uid()) {
+      return tl::unexpected(std::string("the file has changed since the scan: it holds another instance now"));
+    }
+    source.transfer_syntax_uid = header->transfer_syntax_uid;
+    source.dataset_offset = header->dataset_offset;
+  }
+  if (identity.size_bytes <= source.dataset_offset) return tl::unexpected(std::string("the file has no dataset"));
+  source.dataset_bytes = identity.size_bytes - source.dataset_offset;
+  return source;
+}
+
+}  // namespace dicom_sender

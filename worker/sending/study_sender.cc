@@ -1,0 +1,345 @@
+#include "worker/sending/study_sender.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "common/time.h"
+#include "dicom/dimse_status.h"
+#include "proto/validate.h"
+#include "worker/core/context_plan.h"
+#include "worker/sending/source_file.h"
+#include "worker/transcoder/transcoder.h"
+
+namespace dicom_sender {
+namespace {
+
+constexpr unsigned kLossesMax = 3;  // in a row, without a response between them
+
+const char* FailureName(AssociationFailureKind kind) {
+  switch (kind) {
+    case AssociationFailureKind::kResolve:
+      return "resolve";
+    case AssociationFailureKind::kRefused:
+      return "refused";
+    case AssociationFailureKind::kUnreachable:
+      return "unreachable";
+    case AssociationFailureKind::kTimedOut:
+      return "timeout";
+    case AssociationFailureKind::kRejectedPermanent:
+      return "rejected_permanent";
+    case AssociationFailureKind::kRejectedTransient:
+      return "rejected_transient";
+    case AssociationFailureKind::kAborted:
+      return "aborted";
+    case AssociationFailureKind::kConnectionLost:
+      return "connection_lost";
+    case AssociationFailureKind::kProtocolError:
+      return "protocol_error";
+    case AssociationFailureKind::kInvalidRequest:
+    case AssociationFailureKind::kCancelled:
+      break;
+  }
+  return "other";
+}
+
+const char* FailureName(StoreFailureKind kind) {
+  switch (kind) {
+    case StoreFailureKind::kAborted:
+      return "aborted";
+    case StoreFailureKind::kConnectionLost:
+      return "connection_lost";
+    case StoreFailureKind::kTimedOut:
+      return "timeout";
+    case StoreFailureKind::kProtocolError:
+      return "protocol_error";
+    default:
+      return "other";
+  }
+}
+
+AssociationRequest RequestFor(const wire::LeaseGrant& grant, std::vector<ProposedContext> contexts) {
+  using std::chrono::milliseconds;
+  const wire::SendOptions& options = grant.send_options();
+  return {.host = grant.destination().host(),
+          .port = static_cast<std::uint16_t>(grant.destination().port()),
+          .called_ae = grant.destination().called_ae(),
+          .calling_ae = grant.destination().calling_ae(),
+          .contexts = std::move(contexts),
+          .max_pdu_bytes = options.max_pdu_bytes(),
+          .timeouts = {.connect = milliseconds(options.connect_timeout_ms()),
+                       .acse = milliseconds(options.acse_timeout_ms()),
+                       .dimse = milliseconds(options.dimse_timeout_ms()),
+                       .idle = milliseconds(options.idle_timeout_ms())}};
+}
+
+std::vector<ContextNeed> NeedsOf(const wire::LeaseGrant& grant) {
+  std::vector<ContextNeed> needs;
+  for (const auto& pair : grant.pairs()) needs.push_back({pair.sop_class_uid(), pair.transfer_syntax_uid()});
+  return needs;
+}
+
+// What goes out for one instance: the file's own bytes, or its dataset decoded into a file without a name.
+struct Payload {
+  ContextChoice choice;
+  UniqueFd decoded;
+  DatasetBytes bytes;
+};
+
+class StudySender {
+ public:
+  StudySender(const wire::LeaseGrant& grant, StudyPort& port, const SendingContext& context)
+      : grant_(grant), port_(port), context_(context), plan_(NeedsOf(grant)) {}
+  ~StudySender() { CloseAssociation(); }
+
+  wire::GiveBack Run() {
+    for (part_ = 0; part_ < plan_.associations().size(); ++part_) {
+      if (!SendPart()) break;
+      CloseAssociation();
+    }
+    return std::move(give_back_);
+  }
+
+ private:
+  // All of these return false when the study is not to go on; give_back_ says why.
+  bool SendPart();
+  bool SendPage(const wire::Page& page);
+  bool SendInstance(const std::string& path, const wire::Instance& instance);
+  bool OpenAssociation();
+  bool OnResponse(const std::string& path, const wire::Instance& instance, const StoreResponse& response,
+                  std::chrono::microseconds duration, bool decoded);
+  bool OnLoss(const StoreFailure& failure);
+
+  tl::expected<Payload, std::string> Prepare(const std::string& path, const wire::Instance& instance,
+                                             const SourceFile& source);
+  tl::expected<StoreResponse, StoreFailure> Store(const wire::Instance& instance, const Payload& payload);
+  void CloseAssociation();
+  void DropAssociation();
+  void Tell(const std::string& path, wire::Outcome outcome);
+  void TellNotSendable(const std::string& path, const wire::Instance& instance, std::string_view reason);
+  bool GiveBack(wire::GiveBack::Reason reason, std::string detail = {}, const char* failure = "");
+  std::string Named(const std::string& what) const;
+
+  const wire::LeaseGrant& grant_;
+  StudyPort& port_;
+  const SendingContext& context_;
+  const ContextPlan plan_;
+  std::size_t part_ = 0;
+  std::vector<bool> tried_;  // by index: a page of a further part lists again what is not settled
+  std::unique_ptr<Association> association_;
+  std::uint32_t requests_ = 0;  // on this association
+  unsigned losses_ = 0;         // in a row
+  wire::GiveBack give_back_;    // DONE unless something happens
+};
+
+bool StudySender::SendPart() {
+  wire::Page page = grant_.first_page();
+  bool have_page = part_ == 0;
+  for (std::uint32_t from = 0;; from = page.next_index()) {
+    if (!have_page) {
+      auto fetched = port_.FetchPage(from);
+      if (!fetched) return GiveBack(wire::GiveBack::DRAINING);
+      page = *std::move(fetched);
+    }
+    have_page = false;
+    if (!SendPage(page)) return false;
+    if (page.next_index() <= from) return true;
+  }
+}
+
+bool StudySender::SendPage(const wire::Page& page) {
+  std::map<std::uint32_t, std::string> roots;
+  for (const auto& root : page.roots()) roots[root.id()] = root.path();
+  for (const auto& instance : page.instances()) {
+    const auto place = plan_.AssociationOf(instance.sop_class_uid(), instance.transfer_syntax_uid());
+    // What nobody planned for belongs to the first part, where it gets its reason.
+    if (place.value_or(0) != part_) continue;
+    if (instance.index() >= tried_.size()) tried_.resize(instance.index() + std::size_t{1});
+    if (tried_[instance.index()]) continue;
+    tried_[instance.index()] = true;
+    if (port_.StopRequested()) return GiveBack(wire::GiveBack::DRAINING);
+    if (!SendInstance(roots[instance.root()] + "/" + instance.path(), instance)) return false;
+  }
+  return true;
+}
+
+bool StudySender::SendInstance(const std::string& path, const wire::Instance& instance) {
+  const auto source = OpenSourceFile(path, instance);
+  if (!source) {
+    TellNotSendable(path, instance, source.error());
+    return true;
+  }
+  // Again only while no byte of this instance has been sent.
+  for (;;) {
+    if (!OpenAssociation()) return false;
+    const auto payload = Prepare(path, instance, *source);
+    if (!payload) {
+      TellNotSendable(path, instance, payload.error());
+      return true;
+    }
+    const TimePoint begin = MonotonicNow();
+    const auto response = Store(instance, *payload);
+    const auto duration = std::chrono::duration_cast<std::chrono::microseconds>(MonotonicNow() - begin);
+    if (response) return OnResponse(path, instance, *response, duration, payload->choice.decode);
+    const StoreFailure& failure = response.error();
+    if (!failure.association_usable) DropAssociation();
+    switch (failure.kind) {
+      case StoreFailureKind::kCancelled:
+        return GiveBack(wire::GiveBack::DRAINING);
+      case StoreFailureKind::kInvalidRequest:
+      case StoreFailureKind::kFileChanged:
+      case StoreFailureKind::kFileUnreadable:
+        TellNotSendable(path, instance, failure.reason);
+        return true;
+      default:
+        break;
+    }
+    if (failure.instance_touched) {
+      wire::Outcome outcome;
+      outcome.set_index(instance.index());
+      outcome.set_kind(wire::Outcome::ASSOCIATION_LOST);
+      outcome.set_reason(LimitedReason(failure.reason));
+      outcome.set_duration_us(static_cast<std::uint32_t>(duration.count()));
+      Tell(path, std::move(outcome));
+    }
+    if (!OnLoss(failure)) return false;
+    if (failure.instance_touched) return true;
+  }
+}
+
+bool StudySender::OnResponse(const std::string& path, const wire::Instance& instance, const StoreResponse& response,
+                             std::chrono::microseconds duration, bool decoded) {
+  losses_ = 0;
+  context_.metrics.cstore_duration_seconds.Observe(std::chrono::duration<double>(duration).count());
+  wire::Outcome outcome;
+  outcome.set_index(instance.index());
+  outcome.set_kind(wire::Outcome::RESPONDED);
+  outcome.set_status(response.status);
+  outcome.set_reason(LimitedReason(response.error_comment));
+  outcome.set_duration_us(static_cast<std::uint32_t>(duration.count()));
+  outcome.set_transcoded(decoded);
+  Tell(path, std::move(outcome));
+  if (JudgeStoreStatus(response.status) != StatusVerdict::kRefused) return true;
+  return GiveBack(wire::GiveBack::DESTINATION_REFUSED, Named("answered " + DescribeStatus(response.status)),
+                  "not_authorized");
+}
+
+bool StudySender::OnLoss(const StoreFailure& failure) {
+  spdlog::warn("Thread {}: {}", context_.thread, Named("association lost: " + failure.reason));
+  context_.metrics.association_failures_total[FailureName(failure.kind)].Increment();
+  if (++losses_ < kLossesMax) return true;
+  return GiveBack(wire::GiveBack::DESTINATION_TRANSIENT,
+                  Named(fmt::format("association lost {} times in a row: {}", losses_, failure.reason)),
+                  FailureName(failure.kind));
+}
+
+bool StudySender::OpenAssociation() {
+  const std::uint32_t requests_max = grant_.send_options().requests_per_association_max();
+  if (association_ && requests_max > 0 && requests_ >= requests_max) CloseAssociation();
+  if (association_) return true;
+  auto opened = context_.associate(RequestFor(grant_, plan_.associations()[part_]));
+  if (opened) {
+    association_ = *std::move(opened);
+    requests_ = 0;
+    port_.AssociationOpened();
+    context_.metrics.associations_active.Increment();
+    return true;
+  }
+  const AssociationFailure& failure = opened.error();
+  if (failure.kind == AssociationFailureKind::kCancelled) return GiveBack(wire::GiveBack::DRAINING);
+  context_.metrics.association_failures_total[FailureName(failure.kind)].Increment();
+  const auto reason = failure.permanent ? wire::GiveBack::DESTINATION_REFUSED : wire::GiveBack::DESTINATION_TRANSIENT;
+  return GiveBack(reason, Named(failure.reason), FailureName(failure.kind));
+}
+
+tl::expected<Payload, std::string> StudySender::Prepare(const std::string& path, const wire::Instance& instance,
+                                                        const SourceFile& source) {
+  const auto& proposed = plan_.associations()[part_];
+  auto choice = ChooseContext(proposed, association_->contexts(), instance.sop_class_uid(),
+                              source.transfer_syntax_uid, CanDecode);
+  if (!choice) return tl::unexpected(std::move(choice.error()));
+  Payload payload{.choice = *std::move(choice),
+                  .decoded = {},
+                  .bytes = {source.fd.get(), source.dataset_offset, source.dataset_bytes}};
+  if (!payload.choice.decode) return payload;
+  auto decoded = Transcode(path, payload.choice.transfer_syntax);
+  if (!decoded) {
+    return tl::unexpected(
+        fmt::format("the destination does not take transfer syntax {}, and it cannot be decoded: {}",
+                    source.transfer_syntax_uid, decoded.error()));
+  }
+  payload.decoded = std::move(decoded->fd);
+  payload.bytes = {payload.decoded.get(), 0, decoded->size_bytes};
+  return payload;
+}
+
+tl::expected<StoreResponse, StoreFailure> StudySender::Store(const wire::Instance& instance, const Payload& payload) {
+  const std::uint64_t before = context_.bytes_sent.load(std::memory_order_relaxed);
+  ++requests_;
+  auto response = association_->Store({.context_id = payload.choice.context_id,
+                                       .sop_class_uid = instance.sop_class_uid(),
+                                       .sop_instance_uid = instance.sop_instance_uid(),
+                                       .dataset = payload.bytes});
+  const std::uint64_t sent = context_.bytes_sent.load(std::memory_order_relaxed) - before;
+  context_.metrics.bytes_sent_total.Increment(static_cast<double>(sent));
+  return response;
+}
+
+void StudySender::CloseAssociation() {
+  if (association_) association_->Release();
+  DropAssociation();
+}
+
+void StudySender::DropAssociation() {
+  if (!association_) return;
+  association_.reset();
+  context_.metrics.associations_active.Decrement();
+}
+
+void StudySender::Tell(const std::string& path, wire::Outcome outcome) {
+  context_.observer.OnOutcome(context_.thread, path, outcome);
+  port_.Report(std::move(outcome));
+}
+
+void StudySender::TellNotSendable(const std::string& path, const wire::Instance& instance, std::string_view reason) {
+  wire::Outcome outcome;
+  outcome.set_index(instance.index());
+  outcome.set_kind(wire::Outcome::NOT_SENDABLE);
+  outcome.set_reason(LimitedReason(reason));
+  Tell(path, std::move(outcome));
+}
+
+bool StudySender::GiveBack(wire::GiveBack::Reason reason, std::string detail, const char* failure) {
+  give_back_.set_reason(reason);
+  give_back_.set_detail(LimitedReason(detail));
+  give_back_.set_failure(failure);
+  return false;
+}
+
+std::string StudySender::Named(const std::string& what) const {
+  const wire::Destination& destination = grant_.destination();
+  return fmt::format("{}:{}@{} (calling AE title {}): {}", destination.called_ae(), destination.port(),
+                     destination.host(), destination.calling_ae(), what);
+}
+
+}  // namespace
+
+wire::GiveBack SendStudy(const wire::LeaseGrant& grant, StudyPort& port, const SendingContext& context) {
+  const TimePoint begin = MonotonicNow();
+  spdlog::info("Thread {} starting with study {}", context.thread, grant.study_instance_uid());
+  wire::GiveBack give_back = StudySender(grant, port, context).Run();
+  context.metrics.study_duration_seconds.Observe(std::chrono::duration<double>(MonotonicNow() - begin).count());
+  if (give_back.reason() == wire::GiveBack::DONE) {
+    spdlog::info("Thread {} finished with study {}", context.thread, grant.study_instance_uid());
+  } else {
+    spdlog::warn("Thread {} gives study {} back: {}", context.thread, grant.study_instance_uid(),
+                 give_back.detail().empty() ? "it has to stop" : give_back.detail());
+  }
+  return give_back;
+}
+
+}  // namespace dicom_sender

@@ -1,0 +1,36 @@
+// Sends one study: plans its presentation contexts, opens its association, stores instance after instance, reports
+// what became of each. Decides nothing about retries: it says what it saw, the coordinator judges it.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "common/metrics.h"
+#include "worker/dicom/association.h"
+#include "worker/sending/study_port.h"
+
+namespace dicom_sender {
+
+// Told of what happens, for whoever watches. Called in the thread that sends; must be quick.
+class SendingObserver {
+ public:
+  virtual ~SendingObserver() = default;
+  virtual void OnOutcome(unsigned thread, const std::string& path, const wire::Outcome& outcome) = 0;
+};
+
+struct SendingContext {
+  unsigned thread = 0;  // for the log
+  std::function<tl::expected<std::unique_ptr<Association>, AssociationFailure>(const AssociationRequest&)> associate;
+  std::atomic<std::uint64_t>& bytes_sent;  // grows as associate()'s associations send
+  WorkerMetrics& metrics;
+  SendingObserver& observer;
+};
+
+// Returns when the study is done, has to be given back, or a stop was requested; all associations are over then.
+// Without an association for an instance it goes on to the next one on a new association; three losses in a row
+// without a response between them are taken for the destination's trouble, and the study is given back.
+wire::GiveBack SendStudy(const wire::LeaseGrant& grant, StudyPort& port, const SendingContext& context);
+
+}  // namespace dicom_sender
