@@ -1,8 +1,9 @@
 // The ledger: what was found, what was promised, what became of it. The only durable state of the coordinator.
 //
-// Every change is made between Begin() and Commit(); reads see the changes of the open transaction. A reply that
-// promises something is sent only after Commit() has returned. All functions throw LedgerError where the store
-// fails (disk full, damaged file): memory is then ahead of the disk, and the coordinator must stop.
+// Every change is made between Begin() and Commit(); reads see the changes of the open transaction, and may stand
+// outside of one. A reply that promises something is sent only after Commit() has returned. All functions throw
+// LedgerError where the store fails (disk full, damaged file): memory is then ahead of the disk, and the coordinator
+// must stop.
 //
 // Keys only grow and are never used twice. One thread. Memory per call is bounded by the arguments and limits.
 #pragma once
@@ -47,12 +48,13 @@ constexpr bool IsSettled(InstanceState state) { return state >= InstanceState::k
 // Counts of instances; kept for each study and each session, and changed with the instances in one transaction.
 struct Counts {
   std::uint64_t total = 0;
-  std::uint64_t stored = 0;  // without a warning
-  std::uint64_t warned = 0;  // stored with a warning
-  std::uint64_t failed = 0;  // abandoned ones, too
+  std::uint64_t stored = 0;     // without a warning
+  std::uint64_t warned = 0;     // stored with a warning
+  std::uint64_t failed = 0;     // abandoned ones, too
+  std::uint64_t abandoned = 0;  // of the failed ones
   std::uint64_t skipped = 0;
   std::uint64_t conflicts = 0;  // skipped as duplicates though their size differs
-  std::uint64_t retries = 0;    // attempts after the first
+  std::uint64_t retries = 0;    // attempts after the first since it was last queued
   std::uint64_t resends = 0;    // sent though a lost lease may have sent it, see EndLease
   std::uint64_t total_bytes = 0;
   std::uint64_t stored_bytes = 0;   // of stored and warned
@@ -60,6 +62,7 @@ struct Counts {
   std::uint64_t store_us = 0;       // sum of the durations of the successful C-STOREs
   std::uint64_t associations = 0;
 
+  std::uint64_t successful() const { return stored + warned; }
   std::uint64_t unsettled() const { return total - stored - warned - failed - skipped; }
 };
 
@@ -88,6 +91,15 @@ struct StudyRecord {
   std::uint32_t suspect_end = 0;  // instances below it, if unsettled, may have been sent under a lost lease
   std::optional<WallTime> first_lease_time;  // these two: the study's duration
   std::optional<WallTime> last_outcome_time;
+};
+
+// Of any lease that was ever granted, in force or not: late outcomes are facts, too.
+struct LeaseRecord {
+  LeaseId id = 0;
+  StudyKey study = 0;
+  std::uint32_t suspect_end = 0;      // of the study
+  std::uint64_t last_report_seq = 0;  // 0: nothing was reported
+  std::uint32_t associations = 0;     // opened under it
 };
 
 // What AddStudies did to one study.
@@ -126,9 +138,21 @@ struct ReportedInstance {
   std::string reason;
   std::uint32_t attempts = 0;
 };
+struct PairCount {
+  wire::ContextPair pair;
+  std::uint64_t instances = 0;  // unsettled ones
+};
 struct InstanceCursor {  // the place of the last one seen
   StudyKey study = 0;
   std::optional<std::uint32_t> index;
+};
+struct ReasonCount {
+  std::string reason;
+  std::uint64_t instances = 0;
+};
+struct FailureReasons {
+  std::vector<ReasonCount> most_frequent;  // first
+  std::uint64_t distinct = 0;              // reasons in all
 };
 
 class Ledger {
@@ -143,6 +167,8 @@ class Ledger {
   virtual std::optional<SessionRecord> FindSession(std::string_view uuid) = 0;
   virtual SessionRecord LoadSession(SessionKey session) = 0;
   virtual std::vector<SessionKey> Sessions() = 0;
+  // Replaces the settings; the UUID stays.
+  virtual void SetSettings(SessionKey session, const wire::OpenSession& settings) = 0;
   virtual void SetScanComplete(SessionKey session, const std::map<std::string, std::uint64_t>& ignored) = 0;
   // `now` becomes the end time for every state but SCANNING and SENDING, which clear it and the end reason.
   virtual void SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
@@ -154,9 +180,10 @@ class Ledger {
   virtual void Requeue(SessionKey session, bool failed_too) = 0;
 
   // --- the feed
-  // Files known by (session, root path, path) are left as they are. An instance whose SOP Instance UID is known in
-  // the session is skipped as a duplicate, and is a conflict if its size differs from the first one's. One that has
-  // a defect fails with it. Indices continue those of the study. One StudyFeed for each study of the batch.
+  // Files known by (session, root path, path) are left as they are, unless their SOP Instance UID has changed: then
+  // they are other files. An instance whose SOP Instance UID is known in the session is skipped as a duplicate, and
+  // is a conflict if its size differs from the first one's; a copy of one that has failed is not skipped. One that
+  // has a defect fails with it. Indices continue those of the study. One StudyFeed for each study of the batch.
   virtual std::vector<StudyFeed> AddStudies(SessionKey session, const wire::PublishBatch& batch) = 0;
 
   // --- studies and leases
@@ -165,16 +192,16 @@ class Ledger {
   virtual std::vector<StudyRecord> Studies(SessionKey session, StudyKey after, std::size_t limit,
                                            bool unsettled_only) = 0;
   virtual LeaseId LastLeaseId() = 0;  // the highest ever granted
-  // Of any lease that was ever granted, in force or not: late outcomes are facts, too.
-  virtual std::optional<StudyKey> StudyOfLease(LeaseId lease) = 0;
+  virtual std::optional<LeaseRecord> FindLease(LeaseId lease) = 0;
   // page_end becomes 0.
   virtual void GrantLease(StudyKey study, LeaseId lease, std::string_view worker, WallTime now) = 0;
   // `clean`: the worker has reported everything that it sent. Otherwise suspect_end becomes at least page_end.
   virtual void EndLease(StudyKey study, bool clean) = 0;
   // All studies with a lease in force, after a restart.
   virtual std::vector<StudyRecord> LeasedStudies() = 0;
-  // `opened` is the count under this lease so far: the study's grows by what is new, so a repetition changes nothing.
-  virtual void CountAssociations(LeaseId lease, std::uint32_t opened) = 0;
+  // A report was applied: `seq` is the last one. `associations` is the count under this lease so far: study and
+  // session grow by what is new. `lease` is as FindLease returned it in the same transaction.
+  virtual void RecordReport(const LeaseRecord& lease, std::uint64_t seq, std::uint32_t associations) = 0;
   // Distinct (SOP class, transfer syntax) pairs of the study's instances that can be sent, at most `limit`.
   virtual std::vector<wire::ContextPair> ContextPairs(StudyKey study, std::size_t limit) = 0;
 
@@ -191,8 +218,12 @@ class Ledger {
   // Those in one of the states, by ascending (study, index), after the cursor.
   virtual std::vector<ReportedInstance> Report(SessionKey session, std::span<const InstanceState> states,
                                                const InstanceCursor& after, std::size_t limit) = 0;
+  // Of the failed instances, abandoned ones too; at most `limit` reasons, equally frequent ones by name.
+  virtual FailureReasons CountFailureReasons(SessionKey session, std::size_t limit) = 0;
   // Distinct workers that held a lease of the session.
   virtual std::uint64_t Workers(SessionKey session) = 0;
+  // What is to be sent, by SOP class and transfer syntax, in the order in which they were found.
+  virtual std::vector<PairCount> PairCounts(SessionKey session) = 0;
 };
 
 }  // namespace dicom_sender

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <map>
 #include <unordered_map>
 
@@ -14,16 +15,20 @@ namespace {
 
 constexpr int kApplicationId = 0x44534C47;  // "DSLG"
 constexpr int kSchemaVersion = 1;
+constexpr std::int64_t kStudiesPerRead = 1000;
+constexpr std::size_t kCachedPairsMax = 10'000;
+constexpr const char* kUnsettledStudies = "total > stored + warned + failed + skipped";
 
 // The columns of Counts, in study and in session, and where each is in the struct.
 struct CountColumn {
   const char* name;
   std::uint64_t Counts::*member;
 };
-constexpr std::array<CountColumn, 13> kCountColumns = {{{"total", &Counts::total},
+constexpr std::array<CountColumn, 14> kCountColumns = {{{"total", &Counts::total},
                                                         {"stored", &Counts::stored},
                                                         {"warned", &Counts::warned},
                                                         {"failed", &Counts::failed},
+                                                        {"abandoned", &Counts::abandoned},
                                                         {"skipped", &Counts::skipped},
                                                         {"conflicts", &Counts::conflicts},
                                                         {"retries", &Counts::retries},
@@ -34,7 +39,7 @@ constexpr std::array<CountColumn, 13> kCountColumns = {{{"total", &Counts::total
                                                         {"store_us", &Counts::store_us},
                                                         {"associations", &Counts::associations}}};
 
-// "total{suffix}, stored{suffix}, ..."; "{}" in the format stands for the name.
+// The columns, separated by commas, each as `format` makes it from the name.
 template <class Format>
 std::string ForEachCount(Format format) {
   std::string out;
@@ -72,10 +77,11 @@ std::string Schema() {
          counts +
          ", UNIQUE (session, uid));"
          "CREATE INDEX study_leased ON study (lease) WHERE lease > 0;"
+         "CREATE INDEX study_by_session ON study (session, key);"
          "CREATE TABLE study_pair (study INTEGER NOT NULL, pair INTEGER NOT NULL, PRIMARY KEY (study, pair)) WITHOUT "
          "ROWID;"
          "CREATE TABLE lease (id INTEGER PRIMARY KEY, study INTEGER NOT NULL, worker TEXT NOT NULL,"
-         " associations INTEGER NOT NULL DEFAULT 0);"
+         " last_report_seq INTEGER NOT NULL DEFAULT 0, associations INTEGER NOT NULL DEFAULT 0);"
          "CREATE TABLE instance (study INTEGER NOT NULL, idx INTEGER NOT NULL, root INTEGER NOT NULL, path BLOB NOT "
          "NULL,"
          " pair INTEGER NOT NULL, sop_instance TEXT NOT NULL, size INTEGER NOT NULL, mtime INTEGER NOT NULL,"
@@ -93,18 +99,20 @@ std::uint32_t Hash(std::string_view bytes, std::uint64_t hash = 0xCBF29CE4842223
   return static_cast<std::uint32_t>(hash ^ hash >> 32);
 }
 
-// Where an instance is looked for in `known`: by its SOP Instance UID, or by its path if it has none. UIDs of one
-// series share their beginning; with its hash in front, they stay near each other in the index.
-std::int64_t KnownHash(const wire::Instance& instance, std::string_view root) {
-  const std::string& uid = instance.sop_instance_uid();
-  std::uint64_t high = Hash(root);
-  std::uint64_t low = Hash(instance.path());
-  if (!uid.empty()) {
-    const std::size_t dot = std::min(uid.rfind('.'), uid.size());
-    high = Hash(std::string_view(uid).substr(0, dot));
-    low = Hash(std::string_view(uid).substr(dot));
-  }
-  return static_cast<std::int64_t>(high << 32 | low);
+std::int64_t Join(std::uint32_t high, std::uint32_t low) {
+  return static_cast<std::int64_t>(std::uint64_t{high} << 32 | low);
+}
+
+std::int64_t PathHash(std::string_view root, std::string_view path) { return Join(Hash(root), Hash(path)); }
+
+// UIDs of one series share their beginning; with its hash in front, they stay near each other in the index.
+std::int64_t UidHash(std::string_view uid) {
+  const std::size_t dot = std::min(uid.rfind('.'), uid.size());
+  return Join(Hash(uid.substr(0, dot)), Hash(uid.substr(dot)));
+}
+
+std::string JoinPath(const std::string& root, const std::string& path) {
+  return root.empty() || root.ends_with('/') ? root + path : root + "/" + path;
 }
 
 std::int64_t Milliseconds(WallTime time) { return time.time_since_epoch().count(); }
@@ -125,16 +133,34 @@ void Contribute(Counts& counts, InstanceState state, std::uint64_t size, std::ui
   add(counts.settled_bytes, size);
   if (state == InstanceState::kSkipped) add(counts.skipped, 1);
   if (state == InstanceState::kFailed || state == InstanceState::kAbandoned) add(counts.failed, 1);
+  if (state == InstanceState::kAbandoned) add(counts.abandoned, 1);
   if (!IsStored(state)) return;
   add(state == InstanceState::kStored ? counts.stored : counts.warned, 1);
   add(counts.stored_bytes, size);
   add(counts.store_us, duration_us);
 }
 
+void Add(Counts& counts, const Counts& delta) {
+  for (const auto& column : kCountColumns) counts.*column.member += delta.*column.member;
+}
+
+// What the operating system said when SQLite says no more than "disk I/O error"; 0: nothing. sqlite3_system_errno
+// does not know it after a failed statement.
+int LastOsError(sqlite3* db) {
+  int error = 0;
+  sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, &error);
+  sqlite3_file* log = nullptr;
+  sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+  if (error == 0 && log != nullptr && log->pMethods != nullptr) {
+    log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &error);
+  }
+  return error;
+}
+
 class SqliteLedger : public Ledger {
  public:
   explicit SqliteLedger(const std::string& file)
-      : file_(file), db_(file, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE) {}
+      : file_(file), db_(file, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLite::OPEN_NOMUTEX) {}
 
   // Throws SQLite::Exception; the error is one that has a sentence of its own.
   tl::expected<void, std::string> Prepare();
@@ -146,6 +172,7 @@ class SqliteLedger : public Ledger {
   std::optional<SessionRecord> FindSession(std::string_view uuid) override;
   SessionRecord LoadSession(SessionKey session) override;
   std::vector<SessionKey> Sessions() override;
+  void SetSettings(SessionKey session, const wire::OpenSession& settings) override;
   void SetScanComplete(SessionKey session, const std::map<std::string, std::uint64_t>& ignored) override;
   void SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
                        WallTime now) override;
@@ -158,11 +185,11 @@ class SqliteLedger : public Ledger {
   std::vector<StudyRecord> Studies(SessionKey session, StudyKey after, std::size_t limit,
                                    bool unsettled_only) override;
   LeaseId LastLeaseId() override;
-  std::optional<StudyKey> StudyOfLease(LeaseId lease) override;
+  std::optional<LeaseRecord> FindLease(LeaseId lease) override;
   void GrantLease(StudyKey study, LeaseId lease, std::string_view worker, WallTime now) override;
   void EndLease(StudyKey study, bool clean) override;
   std::vector<StudyRecord> LeasedStudies() override;
-  void CountAssociations(LeaseId lease, std::uint32_t opened) override;
+  void RecordReport(const LeaseRecord& lease, std::uint64_t seq, std::uint32_t associations) override;
   std::vector<wire::ContextPair> ContextPairs(StudyKey study, std::size_t limit) override;
 
   wire::Page LoadPage(StudyKey study, LeaseId lease, std::uint32_t from_index, std::size_t limit) override;
@@ -171,13 +198,27 @@ class SqliteLedger : public Ledger {
   void ChangeInstances(std::span<const InstanceChange> changes, WallTime now) override;
   std::vector<ReportedInstance> Report(SessionKey session, std::span<const InstanceState> states,
                                        const InstanceCursor& after, std::size_t limit) override;
+  FailureReasons CountFailureReasons(SessionKey session, std::size_t limit) override;
   std::uint64_t Workers(SessionKey session) override;
+  std::vector<PairCount> PairCounts(SessionKey session) override;
 
  private:
+  struct Root {
+    std::int64_t id = 0;
+    std::string path;
+  };
   struct Known {
     bool same_file = false;
+    bool same_uid = false;
     std::optional<std::string> original;  // path of the first file with this SOP Instance UID
     std::uint64_t original_size = 0;
+  };
+  // One study of a batch while it is taken in.
+  struct Intake {
+    StudyFeed feed;
+    std::uint64_t next_index = 0;
+    std::int64_t last_pair = 0;
+    Counts delta;
   };
 
   template <class... Args>
@@ -198,15 +239,22 @@ class SqliteLedger : public Ledger {
   StudyRecord ReadStudy(SQLite::Statement& row);
   std::vector<StudyRecord> ReadStudies(SQLite::Statement& rows);
   Counts ReadCounts(SQLite::Statement& row, int from_column);
-  void AddCounts(const char* table, std::int64_t key, const Counts& delta);
-  void ChangeStates(SessionKey session, const std::string& condition, InstanceState state, std::string_view reason);
+  enum class Owner { kStudy, kSession };
+  void AddCounts(Owner owner, std::int64_t key, const Counts& delta);
+  Counts ChangeStudyStates(StudyKey study, const std::string& condition, InstanceState state,
+                           std::string_view reason);
+  void ChangeStates(SessionKey session, const std::string& studies, const std::string& condition, InstanceState state,
+                    std::string_view reason);
 
-  std::int64_t RootId(SessionKey session, const std::string& path);
+  void ChangeInstance(const InstanceChange& change, Counts& delta);
+
+  Root LoadRoot(SessionKey session, const std::string& path);
   std::int64_t PairId(const wire::Instance& instance);
   StudyKey FindOrCreateStudy(SessionKey session, const std::string& uid);
-  Known Look(SessionKey session, std::int64_t hash, std::int64_t root, const wire::Instance& instance);
-  void AddInstance(StudyKey study, std::uint64_t index, std::int64_t root, const wire::Instance& instance,
-                   const Known& known, Counts& delta, StudyFeed& feed);
+  SessionKey SessionOf(StudyKey study);
+  void Look(SessionKey session, std::int64_t hash, const Root& root, const wire::Instance& instance, Known& known);
+  void AddIfNew(SessionKey session, const Root& root, const wire::Instance& instance, Intake& study);
+  InstanceState AddInstance(const Root& root, const wire::Instance& instance, const Known& known, Intake& study);
 
   std::string file_;
   SQLite::Database db_;
@@ -240,13 +288,17 @@ auto SqliteLedger::Guarded(Work work) -> decltype(work()) {
     return work();
   } catch (const SQLite::Exception& error) {
     broken_ = true;
-    const bool full = error.getErrorCode() == SQLITE_FULL;
-    throw LedgerError(fmt::format("ledger {}: {}; {}", file_, full ? "the disk is full" : error.what(),
-                                  full ? "free some space and resume the session" : "resume the session to go on"));
+    if (error.getErrorCode() == SQLITE_FULL) {
+      throw LedgerError(fmt::format("ledger {}: the disk is full; free some space and resume the session", file_));
+    }
+    const int os_error = error.getErrorCode() == SQLITE_IOERR ? LastOsError(db_.getHandle()) : 0;
+    const std::string detail = os_error != 0 ? fmt::format(" ({})", std::strerror(os_error)) : std::string();
+    throw LedgerError(fmt::format("ledger {}: {}{}; resume the session to go on", file_, error.what(), detail));
   }
 }
 
 tl::expected<void, std::string> SqliteLedger::Prepare() {
+  if (sqlite3_db_readonly(db_.getHandle(), "main") != 0) return tl::unexpected(std::string("it may not be written"));
   db_.exec("PRAGMA locking_mode = EXCLUSIVE");
   const int application_id = db_.execAndGet("PRAGMA application_id").getInt();
   const int version = db_.execAndGet("PRAGMA user_version").getInt();
@@ -367,70 +419,84 @@ void SqliteLedger::SetSessionState(SessionKey session, wire::SessionState state,
   });
 }
 
-void SqliteLedger::AddCounts(const char* table, std::int64_t key, const Counts& delta) {
-  auto& statement = Query(fmt::format("UPDATE {} SET {} WHERE key = ?", table, CountAdditions()));
+void SqliteLedger::SetSettings(SessionKey session, const wire::OpenSession& settings) {
+  Guarded([&] {
+    const std::string bytes = settings.SerializeAsString();
+    Execute("UPDATE session SET settings = ? WHERE key = ?", Blob{bytes}, session);
+  });
+}
+
+void SqliteLedger::AddCounts(Owner owner, std::int64_t key, const Counts& delta) {
+  static const std::string of_study = "UPDATE study SET " + CountAdditions() + " WHERE key = ?";
+  static const std::string of_session = "UPDATE session SET " + CountAdditions() + " WHERE key = ?";
+  auto& statement = Query(owner == Owner::kStudy ? of_study : of_session);
   int at = 0;
   for (const auto& column : kCountColumns) statement.bind(++at, static_cast<std::int64_t>(delta.*column.member));
-  statement.bind(++at, static_cast<std::int64_t>(key));
+  statement.bind(++at, key);
   statement.exec();
   statement.reset();
 }
 
-// All instances of the session for which the condition holds, study by study, so that the counts follow.
-void SqliteLedger::ChangeStates(SessionKey session, const std::string& condition, InstanceState state,
-                                std::string_view reason) {
-  struct Change {
-    std::int64_t count, bytes, failed;
-  };
-  std::map<StudyKey, Change> studies;
-  const std::string where = "study IN (SELECT key FROM study WHERE session = ?) AND " + condition;
-  auto& rows = Query(
-      fmt::format("SELECT study, count(*), sum(size), sum(state IN ({}, {})) FROM instance WHERE {} GROUP BY study",
-                  static_cast<int>(InstanceState::kFailed), static_cast<int>(InstanceState::kAbandoned), where),
-      session);
+// All instances of the study for which the condition holds. They may be in several states.
+Counts SqliteLedger::ChangeStudyStates(StudyKey study, const std::string& condition, InstanceState state,
+                                       std::string_view reason) {
+  Counts delta;
+  auto& rows = Query("SELECT state, size, duration_us FROM instance WHERE study = ? AND " + condition, study);
   while (rows.executeStep()) {
-    studies[rows.getColumn(0).getInt64()] = {rows.getColumn(1).getInt64(), rows.getColumn(2).getInt64(),
-                                             rows.getColumn(3).getInt64()};
+    const auto old_state = static_cast<InstanceState>(rows.getColumn(0).getInt());
+    const auto size = static_cast<std::uint64_t>(rows.getColumn(1).getInt64());
+    Contribute(delta, old_state, size, rows.getColumn(2).getUInt(), true);
+    Contribute(delta, state, size, 0, false);
   }
   rows.reset();
-  Execute(
-      "UPDATE instance SET state = ?, attempts = CASE WHEN ?1 = 0 THEN 0 ELSE attempts END, status = NULL, reason = "
-      "? WHERE " +
-          where,
-      static_cast<std::int64_t>(state), reason, session);
+  const std::string attempts = state == InstanceState::kPending ? "0" : "attempts";
+  Execute("UPDATE instance SET state = ?, reason = nullif(?, ''), status = NULL, duration_us = 0, attempts = " +
+              attempts + " WHERE study = ? AND " + condition,
+          static_cast<std::int64_t>(state), reason, study);
+  return delta;
+}
+
+// The same for a session; `studies` is the condition for the studies that have such instances.
+void SqliteLedger::ChangeStates(SessionKey session, const std::string& studies, const std::string& condition,
+                                InstanceState state, std::string_view reason) {
   Counts in_all;
-  for (const auto& [study, change] : studies) {
-    Counts delta;
-    const auto sign = IsSettled(state) ? 1 : -1;
-    delta.failed = static_cast<std::uint64_t>(sign * change.count);
-    delta.settled_bytes = static_cast<std::uint64_t>(sign * change.bytes);
-    in_all.failed += delta.failed;
-    in_all.settled_bytes += delta.settled_bytes;
-    AddCounts("study", study, delta);
+  for (StudyKey last = 0;;) {
+    std::vector<StudyKey> keys;
+    auto& rows = Query("SELECT key FROM study INDEXED BY study_by_session WHERE session = ? AND key > ? AND " +
+                           studies + " ORDER BY key LIMIT ?",
+                       session, last, kStudiesPerRead);
+    while (rows.executeStep()) keys.push_back(rows.getColumn(0).getInt64());
+    if (keys.empty()) break;
+    for (const StudyKey key : keys) {
+      const Counts delta = ChangeStudyStates(key, condition, state, reason);
+      AddCounts(Owner::kStudy, key, delta);
+      Add(in_all, delta);
+    }
+    last = keys.back();
   }
-  AddCounts("session", session, in_all);
+  AddCounts(Owner::kSession, session, in_all);
 }
 
 void SqliteLedger::AbandonUnsettled(SessionKey session, std::string_view reason) {
-  Guarded([&] { ChangeStates(session, "state IN (0, 1)", InstanceState::kAbandoned, reason); });
+  Guarded([&] { ChangeStates(session, kUnsettledStudies, "state IN (0, 1)", InstanceState::kAbandoned, reason); });
 }
 
 void SqliteLedger::Requeue(SessionKey session, bool failed_too) {
   Guarded([&] {
-    ChangeStates(session, failed_too ? "(state = 6 OR (state = 4 AND defect = 0))" : "state = 6",
-                 InstanceState::kPending, "");
+    ChangeStates(session, failed_too ? "failed > 0" : "abandoned > 0",
+                 failed_too ? "(state = 6 OR (state = 4 AND defect = 0))" : "state = 6", InstanceState::kPending, "");
   });
 }
 
 // --- the feed
 
-std::int64_t SqliteLedger::RootId(SessionKey session, const std::string& path) {
+SqliteLedger::Root SqliteLedger::LoadRoot(SessionKey session, const std::string& path) {
   Execute("INSERT OR IGNORE INTO root (session, path) VALUES (?, ?)", session, Blob{path});
   auto& row = Query("SELECT id FROM root WHERE session = ? AND path = ?", session, Blob{path});
   row.executeStep();
   const std::int64_t id = row.getColumn(0).getInt64();
   row.reset();
-  return id;
+  return {id, path};
 }
 
 std::int64_t SqliteLedger::PairId(const wire::Instance& instance) {
@@ -443,6 +509,7 @@ std::int64_t SqliteLedger::PairId(const wire::Instance& instance) {
   row.executeStep();
   const std::int64_t id = row.getColumn(0).getInt64();
   row.reset();
+  if (pair_ids_.size() >= kCachedPairsMax) pair_ids_.clear();
   return pair_ids_[name] = id;
 }
 
@@ -460,9 +527,16 @@ StudyKey SqliteLedger::FindOrCreateStudy(SessionKey session, const std::string& 
   return key;
 }
 
-SqliteLedger::Known SqliteLedger::Look(SessionKey session, std::int64_t hash, std::int64_t root,
-                                       const wire::Instance& instance) {
-  Known known;
+SessionKey SqliteLedger::SessionOf(StudyKey study) {
+  auto& row = Query("SELECT session FROM study WHERE key = ?", study);
+  if (!row.executeStep()) throw LedgerError(fmt::format("ledger {} has no study {}", file_, study));
+  const SessionKey session = row.getColumn(0).getInt64();
+  row.reset();
+  return session;
+}
+
+void SqliteLedger::Look(SessionKey session, std::int64_t hash, const Root& root, const wire::Instance& instance,
+                        Known& known) {
   auto& rows = Query(
       "SELECT i.root, i.path, i.sop_instance, i.size, i.state, r.path FROM known k"
       " JOIN instance i ON i.study = k.study AND i.idx = k.idx JOIN root r ON r.id = i.root"
@@ -470,22 +544,22 @@ SqliteLedger::Known SqliteLedger::Look(SessionKey session, std::int64_t hash, st
       session, hash);
   while (rows.executeStep()) {
     const std::string path = rows.getColumn(1).getString();
-    if (rows.getColumn(0).getInt64() == root && path == instance.path()) known.same_file = true;
-    const bool same_uid =
-        !instance.sop_instance_uid().empty() && rows.getColumn(2).getString() == instance.sop_instance_uid();
+    const bool same_uid = rows.getColumn(2).getString() == instance.sop_instance_uid();
+    if (rows.getColumn(0).getInt64() == root.id && path == instance.path() && same_uid) known.same_file = true;
+    if (!same_uid || instance.sop_instance_uid().empty()) continue;
+    known.same_uid = true;
     const auto state = static_cast<InstanceState>(rows.getColumn(4).getInt());
     // A copy of what could not be sent is not skipped: it may be the good one.
     const bool is_original = state != InstanceState::kSkipped && state != InstanceState::kFailed;
-    if (!same_uid || !is_original || known.original) continue;
-    known.original = rows.getColumn(5).getString() + "/" + path;
+    if (!is_original || known.original) continue;
+    known.original = JoinPath(rows.getColumn(5).getString(), path);
     known.original_size = static_cast<std::uint64_t>(rows.getColumn(3).getInt64());
   }
   rows.reset();
-  return known;
 }
 
-void SqliteLedger::AddInstance(StudyKey study, std::uint64_t index, std::int64_t root, const wire::Instance& instance,
-                               const Known& known, Counts& delta, StudyFeed& feed) {
+InstanceState SqliteLedger::AddInstance(const Root& root, const wire::Instance& instance, const Known& known,
+                                        Intake& study) {
   InstanceState state = InstanceState::kPending;
   std::string reason;
   if (!instance.defect().empty()) {
@@ -496,67 +570,78 @@ void SqliteLedger::AddInstance(StudyKey study, std::uint64_t index, std::int64_t
     state = InstanceState::kSkipped;
     reason = fmt::format("{} of {}", conflict ? "same SOP Instance UID but another size: conflict" : "duplicate",
                          *known.original);
-    delta.conflicts += conflict;
-  } else {
-    ++feed.pending;
-    feed.pending_bytes += instance.size_bytes();
+    study.delta.conflicts += conflict;
   }
   const std::int64_t pair = PairId(instance);
   Execute(
       "INSERT INTO instance (study, idx, root, path, pair, sop_instance, size, mtime, data_offset, state, reason, "
       "defect)"
       " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), ?)",
-      study, static_cast<std::int64_t>(index), root, Blob{instance.path()}, pair, instance.sop_instance_uid(),
-      static_cast<std::int64_t>(instance.size_bytes()), instance.mtime_ns(),
+      study.feed.study, static_cast<std::int64_t>(study.next_index), root.id, Blob{instance.path()}, pair,
+      instance.sop_instance_uid(), static_cast<std::int64_t>(instance.size_bytes()), instance.mtime_ns(),
       static_cast<std::int64_t>(instance.dataset_offset()), static_cast<std::int64_t>(state), reason,
       std::int64_t{state == InstanceState::kFailed});
   if (state == InstanceState::kPending) {
-    Execute("INSERT OR IGNORE INTO study_pair VALUES (?, ?)", study, pair);
+    ++study.feed.pending;
+    study.feed.pending_bytes += instance.size_bytes();
+    if (pair != study.last_pair) Execute("INSERT OR IGNORE INTO study_pair VALUES (?, ?)", study.feed.study, pair);
+    study.last_pair = pair;
   }
-  ++delta.total;
-  delta.total_bytes += instance.size_bytes();
-  Contribute(delta, state, instance.size_bytes(), 0, false);
+  ++study.delta.total;
+  study.delta.total_bytes += instance.size_bytes();
+  Contribute(study.delta, state, instance.size_bytes(), 0, false);
+  return state;
+}
+
+// `known` has every file: by its SOP Instance UID, or by its path if it has none. Copies that are not sent are there
+// by their path, too: of a UID that thousands of files share only a few have to be looked at for each further one.
+void SqliteLedger::AddIfNew(SessionKey session, const Root& root, const wire::Instance& instance, Intake& study) {
+  const std::string& uid = instance.sop_instance_uid();
+  const std::int64_t path_hash = PathHash(root.path, instance.path());
+  std::int64_t hash = uid.empty() ? path_hash : UidHash(uid);
+  Known known;
+  Look(session, hash, root, instance, known);
+  if (known.same_uid && !known.same_file) Look(session, path_hash, root, instance, known);
+  if (known.same_file) return;
+  const InstanceState state = AddInstance(root, instance, known, study);
+  if (known.same_uid && state != InstanceState::kPending) hash = path_hash;
+  Execute("INSERT INTO known VALUES (?, ?, ?, ?)", session, hash, study.feed.study,
+          static_cast<std::int64_t>(study.next_index));
+  ++study.next_index;
 }
 
 std::vector<StudyFeed> SqliteLedger::AddStudies(SessionKey session, const wire::PublishBatch& batch) {
   return Guarded([&] {
-    std::map<std::uint32_t, std::pair<std::int64_t, const std::string*>> roots;
-    for (const auto& root : batch.roots()) roots[root.id()] = {RootId(session, root.path()), &root.path()};
-    const std::string none;
+    std::unordered_map<std::uint32_t, Root> roots;
+    for (const auto& root : batch.roots()) roots[root.id()] = LoadRoot(session, root.path());
     std::vector<StudyFeed> feeds;
     Counts in_all;
     for (const auto& items : batch.studies()) {
-      StudyFeed feed{
-          .study = FindOrCreateStudy(session, items.study_instance_uid()), .pending = 0, .pending_bytes = 0};
-      std::uint64_t index = LoadStudy(feed.study).counts.total;
-      Counts delta;
+      Intake study;
+      study.feed.study = FindOrCreateStudy(session, items.study_instance_uid());
+      study.next_index = LoadStudy(study.feed.study).counts.total;
       for (const auto& instance : items.instances()) {
-        if (!roots.contains(instance.root())) roots[instance.root()] = {RootId(session, none), &none};
-        const auto& [root, root_path] = roots.at(instance.root());
-        const std::int64_t hash = KnownHash(instance, *root_path);
-        const Known known = Look(session, hash, root, instance);
-        if (known.same_file) continue;
-        AddInstance(feed.study, index, root, instance, known, delta, feed);
-        Execute("INSERT INTO known VALUES (?, ?, ?, ?)", session, hash, feed.study, static_cast<std::int64_t>(index));
-        ++index;
+        auto root = roots.find(instance.root());
+        if (root == roots.end()) root = roots.emplace(instance.root(), LoadRoot(session, {})).first;
+        AddIfNew(session, root->second, instance, study);
       }
-      AddCounts("study", feed.study, delta);
-      for (const auto& column : kCountColumns) in_all.*column.member += delta.*column.member;
-      feeds.push_back(feed);
+      AddCounts(Owner::kStudy, study.feed.study, study.delta);
+      Add(in_all, study.delta);
+      feeds.push_back(study.feed);
     }
-    AddCounts("session", session, in_all);
+    AddCounts(Owner::kSession, session, in_all);
     return feeds;
   });
 }
 
 // --- studies and leases
 
-std::string StudySelect() {
+std::string StudySelect(const char* index) {
   const std::string counts = ForEachCount([](const std::string& name) { return "s." + name; });
   return "SELECT s.key, s.session, s.uid, s.lease, coalesce(l.worker, ''), s.page_end, s.suspect_end, "
          "s.first_lease_ms,"
          " s.last_outcome_ms, " +
-         counts + " FROM study s LEFT JOIN lease l ON l.id = s.lease ";
+         counts + " FROM study s " + index + " LEFT JOIN lease l ON l.id = s.lease ";
 }
 
 StudyRecord SqliteLedger::ReadStudy(SQLite::Statement& row) {
@@ -583,7 +668,8 @@ std::vector<StudyRecord> SqliteLedger::ReadStudies(SQLite::Statement& rows) {
 
 StudyRecord SqliteLedger::LoadStudy(StudyKey study) {
   return Guarded([&] {
-    auto& row = Query(StudySelect() + "WHERE s.key = ?", study);
+    static const std::string sql = StudySelect("") + "WHERE s.key = ?";
+    auto& row = Query(sql, study);
     if (!row.executeStep()) throw LedgerError(fmt::format("ledger {} has no study {}", file_, study));
     StudyRecord record = ReadStudy(row);
     row.reset();
@@ -594,10 +680,10 @@ StudyRecord SqliteLedger::LoadStudy(StudyKey study) {
 std::vector<StudyRecord> SqliteLedger::Studies(SessionKey session, StudyKey after, std::size_t limit,
                                                bool unsettled_only) {
   return Guarded([&] {
-    const std::string unsettled = unsettled_only ? "AND s.total > s.stored + s.warned + s.failed + s.skipped " : "";
-    return ReadStudies(
-        Query(StudySelect() + "WHERE s.session = ? AND s.key > ? " + unsettled + "ORDER BY s.key LIMIT ?", session,
-              after, static_cast<std::int64_t>(limit)));
+    const std::string unsettled = unsettled_only ? fmt::format("AND {} ", kUnsettledStudies) : std::string();
+    return ReadStudies(Query(StudySelect("INDEXED BY study_by_session") + "WHERE s.session = ? AND s.key > ? " +
+                                 unsettled + "ORDER BY s.key LIMIT ?",
+                             session, after, static_cast<std::int64_t>(limit)));
   });
 }
 
@@ -606,13 +692,21 @@ LeaseId SqliteLedger::LastLeaseId() {
       [&] { return static_cast<LeaseId>(db_.execAndGet("SELECT coalesce(max(id), 0) FROM lease").getInt64()); });
 }
 
-std::optional<StudyKey> SqliteLedger::StudyOfLease(LeaseId lease) {
-  return Guarded([&]() -> std::optional<StudyKey> {
-    auto& row = Query("SELECT study FROM lease WHERE id = ?", static_cast<std::int64_t>(lease));
+std::optional<LeaseRecord> SqliteLedger::FindLease(LeaseId lease) {
+  return Guarded([&]() -> std::optional<LeaseRecord> {
+    auto& row = Query(
+        "SELECT l.study, s.suspect_end, l.last_report_seq, l.associations FROM lease l JOIN study s ON s.key = "
+        "l.study"
+        " WHERE l.id = ?",
+        static_cast<std::int64_t>(lease));
     if (!row.executeStep()) return std::nullopt;
-    const StudyKey study = row.getColumn(0).getInt64();
+    LeaseRecord record{.id = lease,
+                       .study = row.getColumn(0).getInt64(),
+                       .suspect_end = row.getColumn(1).getUInt(),
+                       .last_report_seq = static_cast<std::uint64_t>(row.getColumn(2).getInt64()),
+                       .associations = row.getColumn(3).getUInt()};
     row.reset();
-    return study;
+    return record;
   });
 }
 
@@ -635,24 +729,21 @@ void SqliteLedger::EndLease(StudyKey study, bool clean) {
 }
 
 std::vector<StudyRecord> SqliteLedger::LeasedStudies() {
-  return Guarded([&] { return ReadStudies(Query(StudySelect() + "WHERE s.lease > 0 ORDER BY s.key")); });
+  return Guarded([&] {
+    return ReadStudies(Query(StudySelect("INDEXED BY study_leased") + "WHERE s.lease > 0 ORDER BY s.key"));
+  });
 }
 
-void SqliteLedger::CountAssociations(LeaseId lease, std::uint32_t opened) {
+void SqliteLedger::RecordReport(const LeaseRecord& lease, std::uint64_t seq, std::uint32_t associations) {
   Guarded([&] {
-    const auto id = static_cast<std::int64_t>(lease);
-    auto& row = Query(
-        "SELECT l.study, l.associations, s.session FROM lease l JOIN study s ON s.key = l.study WHERE l.id = ?", id);
-    if (!row.executeStep()) return;
-    const StudyKey study = row.getColumn(0).getInt64();
-    const std::int64_t known = row.getColumn(1).getInt64();
-    const SessionKey session = row.getColumn(2).getInt64();
-    row.reset();
-    if (opened <= known) return;
-    const std::int64_t more = opened - known;
-    Execute("UPDATE lease SET associations = ? WHERE id = ?", std::int64_t{opened}, id);
-    Execute("UPDATE study SET associations = associations + ? WHERE key = ?", more, study);
-    Execute("UPDATE session SET associations = associations + ? WHERE key = ?", more, session);
+    const std::uint32_t opened = std::max(lease.associations, associations);
+    Execute("UPDATE lease SET last_report_seq = ?, associations = ? WHERE id = ?", static_cast<std::int64_t>(seq),
+            std::int64_t{opened}, static_cast<std::int64_t>(lease.id));
+    if (opened == lease.associations) return;
+    Counts delta;
+    delta.associations = opened - lease.associations;
+    AddCounts(Owner::kStudy, lease.study, delta);
+    AddCounts(Owner::kSession, SessionOf(lease.study), delta);
   });
 }
 
@@ -736,45 +827,55 @@ std::vector<InstanceFacts> SqliteLedger::LoadInstances(StudyKey study, std::span
   });
 }
 
+void SqliteLedger::ChangeInstance(const InstanceChange& change, Counts& delta) {
+  auto& row = Query("SELECT state, attempts, size, duration_us FROM instance WHERE study = ? AND idx = ?",
+                    change.study, std::int64_t{change.index});
+  if (!row.executeStep()) {
+    throw LedgerError(fmt::format("ledger {}: no instance {}/{}", file_, change.study, change.index));
+  }
+  const auto old_state = static_cast<InstanceState>(row.getColumn(0).getInt());
+  const std::uint64_t old_attempts = row.getColumn(1).getUInt();
+  const auto size = static_cast<std::uint64_t>(row.getColumn(2).getInt64());
+  Contribute(delta, old_state, size, row.getColumn(3).getUInt(), true);
+  row.reset();
+  Contribute(delta, change.state, size, change.duration_us, false);
+  delta.retries += std::max<std::uint64_t>(change.attempts, 1) - std::max<std::uint64_t>(old_attempts, 1);
+  delta.resends += change.resend;
+  Execute(
+      "UPDATE instance SET state = ?, attempts = ?, status = nullif(?, -1), reason = nullif(?, ''), duration_us = ?"
+      " WHERE study = ? AND idx = ?",
+      static_cast<std::int64_t>(change.state), std::int64_t{change.attempts},
+      change.status ? std::int64_t{*change.status} : std::int64_t{-1}, change.reason,
+      std::int64_t{change.duration_us}, change.study, std::int64_t{change.index});
+}
+
 void SqliteLedger::ChangeInstances(std::span<const InstanceChange> changes, WallTime now) {
   Guarded([&] {
     std::map<StudyKey, Counts> deltas;
-    for (const InstanceChange& change : changes) {
-      auto& row = Query("SELECT state, attempts, size, duration_us FROM instance WHERE study = ? AND idx = ?",
-                        change.study, std::int64_t{change.index});
-      if (!row.executeStep())
-        throw LedgerError(fmt::format("ledger {}: no instance {}/{}", file_, change.study, change.index));
-      const auto old_state = static_cast<InstanceState>(row.getColumn(0).getInt());
-      const std::uint32_t old_attempts = row.getColumn(1).getUInt();
-      const auto size = static_cast<std::uint64_t>(row.getColumn(2).getInt64());
-      const std::uint32_t old_duration = row.getColumn(3).getUInt();
-      row.reset();
-      Counts& delta = deltas[change.study];
-      Contribute(delta, old_state, size, old_duration, true);
-      Contribute(delta, change.state, size, change.duration_us, false);
-      delta.retries += std::max(change.attempts, 1U) - std::max(old_attempts, 1U);
-      delta.resends += change.resend;
-      const std::string sql =
-          "UPDATE instance SET state = ?, attempts = ?, status = {}, reason = nullif(?, ''), duration_us = ?"
-          " WHERE study = ? AND idx = ?";
-      static const std::string with_status = fmt::format(fmt::runtime(sql), "?");
-      static const std::string without_status = fmt::format(fmt::runtime(sql), "NULL");
-      const auto state = static_cast<std::int64_t>(change.state);
-      const auto attempts = std::int64_t{change.attempts};
-      if (change.status) {
-        Execute(with_status, state, attempts, std::int64_t{*change.status}, change.reason,
-                std::int64_t{change.duration_us}, change.study, std::int64_t{change.index});
-      } else {
-        Execute(without_status, state, attempts, change.reason, std::int64_t{change.duration_us}, change.study,
-                std::int64_t{change.index});
-      }
-    }
+    for (const InstanceChange& change : changes) ChangeInstance(change, deltas[change.study]);
     for (const auto& [study, delta] : deltas) {
-      AddCounts("study", study, delta);
-      AddCounts("session", LoadStudy(study).session, delta);
+      AddCounts(Owner::kStudy, study, delta);
+      AddCounts(Owner::kSession, SessionOf(study), delta);
       Execute("UPDATE study SET last_outcome_ms = ? WHERE key = ?", Milliseconds(now), study);
     }
   });
+}
+
+// --- reports
+
+// The studies that may have an instance in one of the states: the others' instances need not be read.
+std::string StudiesWith(std::span<const InstanceState> states) {
+  std::string condition;
+  for (const InstanceState state : states) {
+    const char* part = kUnsettledStudies;
+    if (state == InstanceState::kStored) part = "stored > 0";
+    if (state == InstanceState::kStoredWithWarning) part = "warned > 0";
+    if (state == InstanceState::kFailed) part = "failed > abandoned";
+    if (state == InstanceState::kSkipped) part = "skipped > 0";
+    if (state == InstanceState::kAbandoned) part = "abandoned > 0";
+    condition += (condition.empty() ? "" : " OR ") + std::string(part);
+  }
+  return "(" + condition + ")";
 }
 
 std::vector<ReportedInstance> SqliteLedger::Report(SessionKey session, std::span<const InstanceState> states,
@@ -783,19 +884,22 @@ std::vector<ReportedInstance> SqliteLedger::Report(SessionKey session, std::span
     std::string list;
     for (const InstanceState state : states)
       list += (list.empty() ? "" : ", ") + std::to_string(static_cast<int>(state));
+    // The order of the joins is fixed, so that a page starts at the cursor and nothing is sorted.
     auto& rows = Query(
         "SELECT i.study, i.idx, r.path, i.path, s.uid, i.sop_instance, i.status, coalesce(i.reason, ''), i.attempts"
-        " FROM instance i JOIN study s ON s.key = i.study JOIN root r ON r.id = i.root"
-        " WHERE (i.study, i.idx) > (?, ?) AND s.session = ? AND i.state IN (" +
-            list + ") ORDER BY i.study, i.idx LIMIT ?",
-        after.study, after.index ? std::int64_t{*after.index} : std::int64_t{-1}, session,
+        " FROM study s INDEXED BY study_by_session CROSS JOIN instance i ON i.study = s.key"
+        " CROSS JOIN root r ON r.id = i.root"
+        " WHERE s.session = ?1 AND s.key >= ?2 AND " +
+            StudiesWith(states) + " AND i.idx > CASE WHEN s.key = ?2 THEN ?3 ELSE -1 END AND i.state IN (" + list +
+            ") ORDER BY s.key, i.idx LIMIT ?4",
+        session, after.study, after.index ? std::int64_t{*after.index} : std::int64_t{-1},
         static_cast<std::int64_t>(limit));
     std::vector<ReportedInstance> reported;
     while (rows.executeStep()) {
       auto& instance = reported.emplace_back();
       instance.study = rows.getColumn(0).getInt64();
       instance.index = rows.getColumn(1).getUInt();
-      instance.path = rows.getColumn(2).getString() + "/" + rows.getColumn(3).getString();
+      instance.path = JoinPath(rows.getColumn(2).getString(), rows.getColumn(3).getString());
       instance.study_instance_uid = rows.getColumn(4).getString();
       instance.sop_instance_uid = rows.getColumn(5).getString();
       if (!rows.getColumn(6).isNull()) instance.status = static_cast<std::uint16_t>(rows.getColumn(6).getInt());
@@ -803,6 +907,23 @@ std::vector<ReportedInstance> SqliteLedger::Report(SessionKey session, std::span
       instance.attempts = rows.getColumn(8).getUInt();
     }
     return reported;
+  });
+}
+
+FailureReasons SqliteLedger::CountFailureReasons(SessionKey session, std::size_t limit) {
+  return Guarded([&] {
+    FailureReasons reasons;
+    auto& rows = Query(
+        "SELECT coalesce(i.reason, ''), count(*), count(*) OVER () FROM study s INDEXED BY study_by_session"
+        " CROSS JOIN instance i ON i.study = s.key"
+        " WHERE s.session = ? AND s.failed > 0 AND i.state IN (4, 6) GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?",
+        session, static_cast<std::int64_t>(limit));
+    while (rows.executeStep()) {
+      reasons.most_frequent.push_back(
+          {rows.getColumn(0).getString(), static_cast<std::uint64_t>(rows.getColumn(1).getInt64())});
+      reasons.distinct = static_cast<std::uint64_t>(rows.getColumn(2).getInt64());
+    }
+    return reasons;
   });
 }
 
@@ -814,6 +935,24 @@ std::uint64_t SqliteLedger::Workers(SessionKey session) {
     const auto workers = static_cast<std::uint64_t>(row.getColumn(0).getInt64());
     row.reset();
     return workers;
+  });
+}
+
+std::vector<PairCount> SqliteLedger::PairCounts(SessionKey session) {
+  return Guarded([&] {
+    auto& rows = Query(
+        "SELECT p.sop_class, p.transfer_syntax, count(*) FROM instance i JOIN pair p ON p.id = i.pair"
+        " WHERE i.study IN (SELECT key FROM study WHERE session = ?) AND i.state IN (0, 1)"
+        " GROUP BY p.id ORDER BY p.id",
+        session);
+    std::vector<PairCount> counts;
+    while (rows.executeStep()) {
+      PairCount& count = counts.emplace_back();
+      count.pair.set_sop_class_uid(rows.getColumn(0).getString());
+      count.pair.set_transfer_syntax_uid(rows.getColumn(1).getString());
+      count.instances = static_cast<std::uint64_t>(rows.getColumn(2).getInt64());
+    }
+    return counts;
   });
 }
 

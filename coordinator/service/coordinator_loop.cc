@@ -5,17 +5,19 @@
 #include <algorithm>
 #include <array>
 
+#include "common/wake_event.h"
+
 namespace dicom_sender {
 namespace {
 
 // All messages of one step share one commit. More of them do not make it cheaper, but make everybody wait longer.
 constexpr std::size_t kMessagesPerStepMax = 64;
-constexpr std::chrono::milliseconds kStopCheck(200);
+constexpr std::chrono::milliseconds kPollMax(1000);
 
 std::chrono::milliseconds PollTimeout(std::optional<TimePoint> wake_at) {
-  if (!wake_at) return kStopCheck;
+  if (!wake_at) return kPollMax;
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(*wake_at - MonotonicNow());
-  return std::clamp(left, std::chrono::milliseconds(0), kStopCheck);
+  return std::clamp(left, std::chrono::milliseconds(0), kPollMax);
 }
 
 }  // namespace
@@ -24,10 +26,13 @@ CoordinatorLoop::CoordinatorLoop(zmq::context_t& context, const CoordinatorEndpo
     : clients_(context, endpoints.clients), workers_(context, endpoints.workers), service_(service) {}
 
 void CoordinatorLoop::Run(std::stop_token stop) {
+  WakeEvent stopped;
+  const std::stop_callback on_stop(stop, [&stopped] { stopped.Raise(); });
   std::optional<TimePoint> wake_at;
   while (!stop.stop_requested()) {
-    std::array<zmq::pollitem_t, 2> items{
-        {{clients_.socket().handle(), 0, ZMQ_POLLIN, 0}, {workers_.socket().handle(), 0, ZMQ_POLLIN, 0}}};
+    std::array<zmq::pollitem_t, 3> items{{{clients_.socket().handle(), 0, ZMQ_POLLIN, 0},
+                                          {workers_.socket().handle(), 0, ZMQ_POLLIN, 0},
+                                          {nullptr, stopped.fd(), ZMQ_POLLIN, 0}}};
     zmq::poll(items, PollTimeout(wake_at));
     std::vector<Incoming> messages;
     Collect(workers_, Side::kWorker, messages);

@@ -21,7 +21,7 @@ class CoordinatorLoop {
   // Binds; throws zmq::error_t if it cannot.
   CoordinatorLoop(zmq::context_t& context, const CoordinatorEndpoints& endpoints, Service& service);
 
-  // Returns when a stop was requested, which it notices within a fraction of a second. Throws LedgerError.
+  // Returns soon after a stop was requested. Throws LedgerError.
   void Run(std::stop_token stop);
 
  private:

@@ -108,13 +108,18 @@ wire::ClientReply Service::Answer(const wire::OpenSession& request, const Moment
     record = ledger_.CreateSession(request, moment.wall);
     OpenInScheduler(*record, moment);
   } else if (request.resume() && !IsOpen(record->key)) {
-    Resume(*record, request.retry_failed(), moment);
+    Resume(*record, request, moment);
   }
   return Status(record->key, moment.now);
 }
 
-void Service::Resume(SessionRecord record, bool retry_failed, const Moment& moment) {
-  ledger_.Requeue(record.key, retry_failed);
+void Service::Resume(SessionRecord record, const wire::OpenSession& request, const Moment& moment) {
+  wire::OpenSession& settings = record.settings;
+  if (request.has_send_options()) *settings.mutable_send_options() = request.send_options();
+  if (request.attempts_max() > 0) settings.set_attempts_max(request.attempts_max());
+  if (request.retry_for_ms() > 0) settings.set_retry_for_ms(request.retry_for_ms());
+  ledger_.SetSettings(record.key, settings);
+  ledger_.Requeue(record.key, request.retry_failed());
   const auto state = record.scan_complete ? wire::SESSION_SENDING : wire::SESSION_SCANNING;
   ledger_.SetSessionState(record.key, state, {}, moment.wall);
   OpenInScheduler(record, moment);
@@ -227,6 +232,11 @@ wire::ClientReply Service::Status(SessionKey key, TimePoint now) {
   status->set_settled_bytes(record.counts.settled_bytes);
   status->set_leases(scheduler_.LiveLeases(key));
   status->set_trouble(scheduler_.Trouble(key, now));
+  for (const auto& [reason, files] : record.ignored) {
+    auto* ignored = status->add_ignored();
+    ignored->set_reason(reason);
+    ignored->set_files(files);
+  }
   return reply;
 }
 
@@ -283,31 +293,36 @@ wire::Page Service::PageOf(LeaseId lease, StudyKey study, std::uint32_t from_ind
 
 void Service::Handle(const std::string& peer, const wire::Report& report, const Moment& moment) {
   // A lease that was never granted is not acknowledged: it is of another ledger, and what it reports is not ours.
-  const auto study = ledger_.StudyOfLease(report.lease_id());
-  if (!study) {
+  const auto lease = ledger_.FindLease(report.lease_id());
+  if (!lease) {
     spdlog::warn("A report for lease {}, which is not in this ledger, was ignored", report.lease_id());
     return;
   }
-  Reported event{.lease = report.lease_id(),
-                 .study = *study,
-                 .suspect_end = ledger_.LoadStudy(*study).suspect_end,
-                 .outcomes = {},
-                 .give_back = {}};
-  std::map<std::uint32_t, const wire::Outcome*> by_index;
-  for (const auto& outcome : report.outcomes()) by_index.emplace(outcome.index(), &outcome);
-  std::vector<std::uint32_t> indices;
-  for (const auto& [index, outcome] : by_index) indices.push_back(index);
-  for (const InstanceFacts& facts : ledger_.LoadInstances(*study, indices)) {
-    event.outcomes.push_back({*by_index.at(facts.index), facts});
-  }
-  if (report.has_give_back()) event.give_back = report.give_back();
-  if (report.associations() > 0) ledger_.CountAssociations(report.lease_id(), report.associations());
-  Apply(event, moment);
+  // The one before was lost on its way. Both will come again; applied out of order, the earlier one would be taken
+  // for a repetition.
+  if (report.seq() > lease->last_report_seq + 1) return;
+  if (report.seq() == lease->last_report_seq + 1) ApplyReport(report, *lease, moment);
 
   wire::CoordinatorMessage message;
   message.mutable_report_ack()->set_lease_id(report.lease_id());
   message.mutable_report_ack()->set_seq(report.seq());
   outgoing_.push_back({peer, std::move(message)});
+}
+
+void Service::ApplyReport(const wire::Report& report, const LeaseRecord& lease, const Moment& moment) {
+  Reported event{
+      .lease = lease.id, .study = lease.study, .suspect_end = lease.suspect_end, .outcomes = {}, .give_back = {}};
+  std::map<std::uint32_t, const wire::Outcome*> by_index;
+  for (const auto& outcome : report.outcomes()) by_index.emplace(outcome.index(), &outcome);
+  std::vector<std::uint32_t> indices;
+  indices.reserve(by_index.size());
+  for (const auto& [index, outcome] : by_index) indices.push_back(index);
+  for (const InstanceFacts& facts : ledger_.LoadInstances(lease.study, indices)) {
+    event.outcomes.push_back({*by_index.at(facts.index), facts});
+  }
+  if (report.has_give_back()) event.give_back = report.give_back();
+  ledger_.RecordReport(lease, report.seq(), report.associations());
+  Apply(event, moment);
 }
 
 // --- the scheduler's output

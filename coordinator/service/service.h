@@ -61,8 +61,9 @@ class Service {
   void Handle(const std::string& peer, const wire::WorkerStatus& status, const Moment& moment);
   void Handle(const std::string& peer, const wire::PageRequest& request);
   void Handle(const std::string& peer, const wire::Report& report, const Moment& moment);
+  void ApplyReport(const wire::Report& report, const LeaseRecord& lease, const Moment& moment);
 
-  void Resume(SessionRecord record, bool retry_failed, const Moment& moment);
+  void Resume(SessionRecord record, const wire::OpenSession& request, const Moment& moment);
   void OpenInScheduler(const SessionRecord& record, const Moment& moment);
   void FeedFromLedger(SessionKey session, const Moment& moment);
   bool IsOpen(SessionKey session) const { return sessions_.contains(session); }

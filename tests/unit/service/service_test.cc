@@ -1,9 +1,10 @@
 // The coordinator's step with a real ledger in a temporary file: messages as bytes in, messages out.
+#include "coordinator/service/service.h"
+
 #include <gtest/gtest.h>
 #include <prometheus/registry.h>
 
 #include "coordinator/ledger/sqlite_ledger.h"
-#include "coordinator/service/service.h"
 #include "proto/channel.h"
 #include "tests/support/temporary_folder.h"
 
@@ -29,7 +30,8 @@ class ServiceTest : public testing::Test {
   }
 
   std::vector<Outgoing> Step(Side side, const std::string& peer, const std::string& bytes) {
-    return service_->Step({Incoming{side, peer, bytes}}, now_, WallTime(std::chrono::milliseconds(1'000'000))).messages;
+    return service_->Step({Incoming{side, peer, bytes}}, now_, WallTime(std::chrono::milliseconds(1'000'000)))
+        .messages;
   }
   std::vector<Outgoing> Wait(Duration duration) {
     now_ += duration;
@@ -127,11 +129,12 @@ class ServiceTest : public testing::Test {
     return Worker(message);
   }
 
-  static wire::WorkerMessage Report(LeaseId lease, const std::map<std::uint32_t, std::uint32_t>& statuses, bool done) {
+  // The next one of the lease.
+  wire::WorkerMessage Report(LeaseId lease, const std::map<std::uint32_t, std::uint32_t>& statuses, bool done) {
     wire::WorkerMessage message;
     auto* report = message.mutable_report();
     report->set_lease_id(lease);
-    report->set_seq(1);
+    report->set_seq(++report_seq_[lease]);
     report->set_associations(1);
     for (const auto& [index, status] : statuses) {
       auto* outcome = report->add_outcomes();
@@ -149,6 +152,7 @@ class ServiceTest : public testing::Test {
   std::unique_ptr<Ledger> ledger_;
   std::unique_ptr<Service> service_;
   TimePoint now_{std::chrono::seconds(1)};
+  std::map<LeaseId, std::uint64_t> report_seq_;
 };
 
 TEST_F(ServiceTest, ASessionGoesFromOpenToComplete) {
@@ -192,14 +196,64 @@ TEST_F(ServiceTest, RepeatedMessagesChangeNothing) {
   Announce();
   const auto lease = ScanComplete().at(0).grant().lease_id();
   EXPECT_TRUE(ScanComplete().empty());
-  Worker(Report(lease, {{0, 0}}, false));
-  Worker(Report(lease, {{0, 0}}, false));
-  Worker(Report(lease, {{1, 0}}, true));
-  EXPECT_EQ(Worker(Report(lease, {{1, 0}}, true)).at(0).report_ack().seq(), 1U) << "acknowledged all the same";
+  const auto first = Report(lease, {{0, 0}}, false);
+  Worker(first);
+  EXPECT_EQ(Worker(first).at(0).report_ack().seq(), 1U) << "acknowledged all the same";
+  const auto last = Report(lease, {{1, 0}}, true);
+  Worker(last);
+  EXPECT_EQ(Worker(last).at(0).report_ack().seq(), 2U);
   const SessionRecord record = ledger_->FindSession(kSession).value();
   EXPECT_EQ(record.counts.total, 2U);
   EXPECT_EQ(record.counts.stored, 2U);
   EXPECT_EQ(record.counts.associations, 1U);
+}
+
+TEST_F(ServiceTest, ARepeatedReportUsesUpNoAttempt) {
+  Open();
+  Ask(Batch(2));
+  Announce();
+  const auto lease = ScanComplete().at(0).grant().lease_id();
+  auto report = Report(lease, {{0, 0xA700}}, false);
+  auto* lost = report.mutable_report()->add_outcomes();
+  lost->set_index(1);
+  lost->set_kind(wire::Outcome::ASSOCIATION_LOST);
+  Worker(report);
+  EXPECT_EQ(Worker(report).at(0).report_ack().seq(), 1U);
+  EXPECT_EQ(Status().failed(), 0U) << "each has used one attempt of two";
+  Restart();
+  Open(true);
+  EXPECT_EQ(Worker(report).at(0).report_ack().seq(), 1U) << "the ledger knows it after a restart, too";
+  EXPECT_EQ(Status().failed(), 0U);
+  const SessionRecord record = ledger_->FindSession(kSession).value();
+  EXPECT_EQ(record.counts.retries, 0U);
+  EXPECT_EQ(record.counts.associations, 1U);
+}
+
+TEST_F(ServiceTest, ARepeatedGiveBackDoesNotEndTheNextLease) {
+  Open();
+  Ask(Batch(2));
+  Announce();
+  const auto lease = ScanComplete().at(0).grant().lease_id();
+  auto report = Report(lease, {{0, 0}}, false);
+  report.mutable_report()->mutable_give_back()->set_reason(wire::GiveBack::DRAINING);
+  EXPECT_EQ(Worker(report).size(), 2U) << "acknowledged, and granted again";
+  EXPECT_EQ(Worker(report).size(), 1U);
+  EXPECT_EQ(Status().leases(), 1U);
+}
+
+TEST_F(ServiceTest, AReportIsNotAppliedBeforeItsPredecessor) {
+  Open();
+  Ask(Batch(2));
+  Announce();
+  const auto lease = ScanComplete().at(0).grant().lease_id();
+  const auto first = Report(lease, {{0, 0}}, false);
+  const auto second = Report(lease, {{1, 0}}, true);
+  EXPECT_TRUE(Worker(second).empty()) << "it will come again";
+  EXPECT_EQ(Status().stored(), 0U);
+  EXPECT_EQ(Worker(first).size(), 1U);
+  EXPECT_EQ(Worker(second).size(), 1U);
+  EXPECT_EQ(Status().state(), wire::SESSION_COMPLETE);
+  EXPECT_EQ(Status().stored(), 2U);
 }
 
 TEST_F(ServiceTest, PagesOfALeaseThatIsNotInForceAreEmpty) {
@@ -280,7 +334,7 @@ TEST_F(ServiceTest, AnUnreachableDestinationEndsTheSessionAndResumeGoesOn) {
     for (const Outgoing& outgoing : Wait(std::chrono::seconds(1))) {
       const auto* message = std::get_if<wire::CoordinatorMessage>(&outgoing.message);
       if (!message || !message->has_grant()) continue;
-      back.mutable_report()->set_lease_id(message->grant().lease_id());
+      back.mutable_report()->set_lease_id(message->grant().lease_id());  // the first report of each
       Worker(back);
     }
   }
@@ -304,6 +358,46 @@ TEST_F(ServiceTest, RetryFailedSendsWhatHadFailedForGood) {
   EXPECT_EQ(Status().failed(), 1U);
   EXPECT_EQ(Open(true, true).state(), wire::SESSION_SENDING);
   EXPECT_EQ(Status().failed(), 0U);
+}
+
+TEST_F(ServiceTest, ResumeMayChangeHowIsSentButNotWhatAndWhereto) {
+  Open();
+  Ask(Batch(1));
+  Announce();
+  Worker(Report(ScanComplete().at(0).grant().lease_id(), {{0, 0xC000}}, true));
+  const wire::OpenSession before = ledger_->FindSession(kSession)->settings;
+
+  wire::ClientRequest request;
+  auto* open = request.mutable_open_session();
+  open->set_session(kSession);
+  open->set_resume(true);
+  open->set_retry_failed(true);
+  EXPECT_EQ(Ask(request).session().state(), wire::SESSION_SENDING);
+  EXPECT_EQ(ledger_->FindSession(kSession)->settings.SerializeAsString(), before.SerializeAsString())
+      << "what is not set stays";
+
+  open->mutable_destination()->set_called_ae("OTHER");
+  open->mutable_send_options()->set_max_pdu_bytes(8192);
+  open->set_attempts_max(9);
+  EXPECT_EQ(Ask(request).session().state(), wire::SESSION_SENDING);
+  EXPECT_EQ(ledger_->FindSession(kSession)->settings.attempts_max(), 2U) << "it is open: nothing to resume";
+
+  Restart();
+  Ask(request);
+  const wire::OpenSession after = ledger_->FindSession(kSession)->settings;
+  EXPECT_EQ(after.attempts_max(), 9U);
+  EXPECT_EQ(after.retry_for_ms(), 60'000U);
+  EXPECT_EQ(after.destination().called_ae(), "PACS");
+  const auto answers = Announce(2);
+  ASSERT_EQ(answers.size(), 2U);
+  const auto& grant = answers[1].grant();
+  EXPECT_EQ(grant.send_options().max_pdu_bytes(), 8192U);
+  for (int attempt = 1; attempt < 9; ++attempt) {
+    ASSERT_EQ(Status().failed(), 0U) << attempt;
+    Worker(Report(grant.lease_id(), {{0, 0xA700}}, false));
+  }
+  Worker(Report(grant.lease_id(), {{0, 0xA700}}, false));
+  EXPECT_EQ(Status().failed(), 1U) << "after nine attempts";
 }
 
 TEST_F(ServiceTest, SuspendedSessionsKeepWhatIsLeft) {

@@ -1,0 +1,264 @@
+#include "coordinator/summary/summary.h"
+
+#include <fmt/format.h>
+#include <rapidjson/prettywriter.h>
+#include <rapidjson/writer.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "common/text.h"
+#include "coordinator/summary/atomic_file.h"
+
+namespace dicom_sender {
+namespace {
+
+constexpr std::size_t kPage = 1000;  // studies or instances read at once
+constexpr int kDecimals = 6;
+constexpr std::array kFailedStates = {InstanceState::kFailed, InstanceState::kAbandoned};
+constexpr std::array kWarnedStates = {InstanceState::kStoredWithWarning};
+constexpr std::array kSkippedStates = {InstanceState::kSkipped};
+
+double Milliseconds(Duration duration) { return std::chrono::duration<double, std::milli>(duration).count(); }
+std::uint64_t WholeMilliseconds(Duration duration) {
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
+}
+
+// The clock may have been set back in between.
+Duration Between(WallTime from, WallTime to) { return std::max(Duration(to - from), Duration(0)); }
+
+template <class Writer>
+class Json {
+ public:
+  explicit Json(Writer& writer) : writer_(writer) {}
+
+  template <class Value>
+  void Field(const char* name, const Value& value) {
+    writer_.Key(name);
+    Write(value);
+  }
+  void Write(std::uint64_t value) { writer_.Uint64(value); }
+  void Write(double value) { writer_.Double(value); }
+  void Write(bool value) { writer_.Bool(value); }
+  void Write(const char* text) { Write(std::string_view(text)); }
+  void Write(std::string_view text) {
+    const std::string valid = ToValidUtf8(text);
+    writer_.String(valid.data(), static_cast<rapidjson::SizeType>(valid.size()));
+  }
+  void Write(WallTime time) { Write(FormatRfc3339(time)); }
+  void Write(const ReportedInstance& instance) {
+    writer_.StartObject();
+    Field("path", instance.path);
+    Field("study_instance_uid", instance.study_instance_uid);
+    Field("sop_instance_uid", instance.sop_instance_uid);
+    writer_.Key("status");
+    instance.status ? Write(fmt::format("{:04X}", *instance.status)) : void(writer_.Null());
+    Field("reason", instance.reason);
+    Field("attempts", std::uint64_t{instance.attempts});
+    writer_.EndObject();
+  }
+
+ private:
+  Writer& writer_;
+};
+
+// Calls `use` for each study of the session in their order.
+template <class Use>
+void ForEachStudy(Ledger& ledger, SessionKey session, Use use) {
+  for (StudyKey last = 0;;) {
+    const auto studies = ledger.Studies(session, last, kPage, /*unsettled_only=*/false);
+    if (studies.empty()) return;
+    for (const StudyRecord& study : studies) use(study);
+    last = studies.back().key;
+  }
+}
+
+bool IsProcessed(const StudyRecord& study) {
+  const Counts& counts = study.counts;
+  return !study.uid.empty() && counts.successful() + counts.failed - counts.abandoned + counts.skipped > 0;
+}
+
+std::string EndReason(const SessionRecord& session) {
+  if (!session.end_reason.empty()) return session.end_reason;
+  switch (session.state) {
+    case wire::SESSION_COMPLETE:
+      return {};
+    case wire::SESSION_SUSPENDED:
+      return "stopped by request";
+    default:
+      return "stopped before its end";
+  }
+}
+
+class SummaryDocument {
+ public:
+  SummaryDocument(AtomicFile& file, Ledger& ledger, const SessionSummary& summary, unsigned threads_used)
+      : writer_(file), json_(writer_), ledger_(ledger), summary_(summary), threads_used_(threads_used) {
+    writer_.SetIndent(' ', 2);
+    writer_.SetMaxDecimalPlaces(kDecimals);
+  }
+
+  void Write() {
+    writer_.StartObject();
+    WriteSession();
+    WriteStudiesProcessed();
+    WriteDetails();
+    WriteStudies();
+    WriteInstances("failures", kFailedStates);
+    WriteInstances("warned", kWarnedStates);
+    WriteInstances("skipped_files", kSkippedStates);
+    writer_.EndObject();
+  }
+
+ private:
+  // Scripts read these, which come first and in this order.
+  void WriteSession() {
+    const SessionRecord& session = summary_.session;
+    const wire::Destination& destination = session.settings.destination();
+    json_.Field("session_id", session.settings.session());
+    json_.Field("start_time", session.start_time);
+    json_.Field("end_time", summary_.end_time);
+    json_.Field("total_files", session.counts.total);
+    json_.Field("successful_transfers", session.counts.successful());
+    json_.Field("failed_transfers", session.counts.failed);
+    json_.Field("total_bytes", session.counts.stored_bytes);
+    json_.Field("total_time_ms", WholeMilliseconds(summary_.elapsed));
+    json_.Field("average_transfer_time_ms", Milliseconds(summary_.average_transfer));
+    json_.Field("throughput_mbps", summary_.mib_per_second);
+    json_.Field("threads_used", std::uint64_t{threads_used_});
+    json_.Field("destination",
+                fmt::format("{}:{}@{}", destination.called_ae(), destination.port(), destination.host()));
+    json_.Field("calling_ae", destination.calling_ae());
+    json_.Field("called_ae", destination.called_ae());
+  }
+
+  void WriteStudiesProcessed() {
+    writer_.Key("studies_processed");
+    writer_.StartArray();
+    ForEachStudy(ledger_, summary_.session.key, [this](const StudyRecord& study) {
+      if (IsProcessed(study)) json_.Write(study.uid);
+    });
+    writer_.EndArray();
+  }
+
+  void WriteDetails() {
+    const Counts& counts = summary_.session.counts;
+    json_.Field("schema_version", std::uint64_t{kSummarySchemaVersion});
+    json_.Field("warnings", counts.warned);
+    json_.Field("skipped", counts.skipped);
+    json_.Field("duplicates", counts.skipped);  // nothing is skipped for another reason
+    json_.Field("conflicts", counts.conflicts);
+    json_.Field("retries", counts.retries);
+    json_.Field("resends", counts.resends);
+    json_.Field("associations", counts.associations);
+    json_.Field("workers", summary_.workers);
+    json_.Field("interrupted", summary_.interrupted());
+    json_.Field("end_reason", EndReason(summary_.session));
+    json_.Field("pending", summary_.pending());
+    json_.Field("ignored_files", summary_.ignored);
+    writer_.Key("ignored_by_reason");
+    writer_.StartObject();
+    for (const auto& [reason, files] : summary_.session.ignored) json_.Field(ToValidUtf8(reason).c_str(), files);
+    writer_.EndObject();
+  }
+
+  void WriteStudies() {
+    writer_.Key("studies");
+    writer_.StartArray();
+    ForEachStudy(ledger_, summary_.session.key, [this](const StudyRecord& study) { WriteStudy(study); });
+    writer_.EndArray();
+  }
+
+  void WriteStudy(const StudyRecord& study) {
+    const bool was_sent = study.first_lease_time && study.last_outcome_time;
+    const Duration duration = was_sent ? Between(*study.first_lease_time, *study.last_outcome_time) : Duration(0);
+    writer_.StartObject();
+    json_.Field("study_instance_uid", study.uid);
+    json_.Field("total_files", study.counts.total);
+    json_.Field("successful_transfers", study.counts.successful());
+    json_.Field("failed_transfers", study.counts.failed);
+    json_.Field("warnings", study.counts.warned);
+    json_.Field("skipped", study.counts.skipped);
+    json_.Field("pending", study.counts.unsettled());
+    json_.Field("total_bytes", study.counts.stored_bytes);
+    json_.Field("associations", study.counts.associations);
+    json_.Field("duration_ms", WholeMilliseconds(duration));
+    writer_.EndObject();
+  }
+
+  void WriteInstances(const char* name, std::span<const InstanceState> states) {
+    writer_.Key(name);
+    writer_.StartArray();
+    for (const auto& instance : ledger_.Report(summary_.session.key, states, {}, kReportedInstancesMax)) {
+      json_.Write(instance);
+    }
+    writer_.EndArray();
+  }
+
+  rapidjson::PrettyWriter<AtomicFile> writer_;
+  Json<rapidjson::PrettyWriter<AtomicFile>> json_;
+  Ledger& ledger_;
+  const SessionSummary& summary_;
+  unsigned threads_used_;
+};
+
+tl::expected<void, std::string> WriteFailures(Ledger& ledger, SessionKey session, const std::string& path) {
+  AtomicFile file(path);
+  rapidjson::Writer<AtomicFile> writer;
+  for (InstanceCursor last;;) {
+    const auto failures = ledger.Report(session, kFailedStates, last, kPage);
+    if (failures.empty()) return file.Commit();
+    for (const ReportedInstance& failure : failures) {
+      writer.Reset(file);
+      Json(writer).Write(failure);
+      file.Put('\n');
+    }
+    last = {failures.back().study, failures.back().index};
+  }
+}
+
+// An earlier end of the session may have left some.
+tl::expected<void, std::string> RemoveFailures(const std::string& path) {
+  if (unlink(path.c_str()) == 0 || errno == ENOENT) return {};
+  return tl::unexpected(fmt::format("{} cannot be removed: {}", path, std::strerror(errno)));
+}
+
+}  // namespace
+
+SessionSummary Summarise(Ledger& ledger, SessionKey session, WallTime now) {
+  SessionSummary summary;
+  summary.session = ledger.LoadSession(session);
+  const Counts& counts = summary.session.counts;
+  summary.end_time = summary.session.end_time.value_or(now);
+  summary.elapsed = Between(summary.session.start_time, summary.end_time);
+  if (counts.successful() > 0) {
+    summary.average_transfer = Duration(std::chrono::microseconds(counts.store_us)) / counts.successful();
+  }
+  const double seconds = std::chrono::duration<double>(summary.elapsed).count();
+  if (seconds > 0) summary.mib_per_second = static_cast<double>(counts.stored_bytes) / 1048576 / seconds;
+  summary.workers = ledger.Workers(session);
+  for (const auto& [reason, files] : summary.session.ignored) summary.ignored += files;
+  summary.failure_reasons = ledger.CountFailureReasons(session, kSummaryReasonsMax);
+  return summary;
+}
+
+tl::expected<SummaryFiles, std::string> WriteSummary(Ledger& ledger, const SessionSummary& summary,
+                                                     const std::string& output_dir, unsigned threads_used) {
+  const SessionRecord& session = summary.session;
+  const std::string name = fmt::format("{}/dicom_sender_summary_{}", output_dir, session.settings.session());
+  const std::string failures = name + "_failures.ndjson";
+  SummaryFiles files{.summary = name + ".json", .failures = session.counts.failed > 0 ? failures : std::string()};
+  const auto written =
+      session.counts.failed > 0 ? WriteFailures(ledger, session.key, failures) : RemoveFailures(failures);
+  if (!written) return tl::unexpected(written.error());
+  AtomicFile file(files.summary);
+  SummaryDocument(file, ledger, summary, threads_used).Write();
+  file.Put('\n');
+  if (const auto committed = file.Commit(); !committed) return tl::unexpected(committed.error());
+  return files;
+}
+
+}  // namespace dicom_sender

@@ -1,0 +1,58 @@
+// What became of a session, read from the ledger alone: as numbers for the console, and as the report files.
+//
+// `dicom_sender_summary_<session>.json`: the fields are in README.md, "Summary". Further:
+// - studies_processed has the studies of which at least one instance has an outcome, abandoned ones not counted. The
+//   group of the files without a Study Instance UID is in `studies`, with an empty UID, but not in studies_processed.
+// - total_time_ms is from the first opening to the last end, so it includes the pause before a resume.
+// - `status` is the DIMSE status as four hexadecimal digits, or null if the destination did not answer.
+// - Whatever is no UTF-8 (file names are bytes) is replaced by U+FFFD.
+// `dicom_sender_summary_<session>_failures.ndjson`: each failure as in `failures`, one JSON object a line; only if
+// there are any.
+//
+// Memory does not grow with studies or failures. For a session that is not being changed: the coordinator's loop has
+// ended, or has not begun. Both functions throw LedgerError.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <tl/expected.hpp>
+
+#include "common/time.h"
+#include "coordinator/ledger/ledger.h"
+
+namespace dicom_sender {
+
+inline constexpr int kSummarySchemaVersion = 1;
+inline constexpr std::size_t kReportedInstancesMax = 1000;  // in each list of the summary file
+inline constexpr std::size_t kSummaryReasonsMax = 20;
+
+struct SessionSummary {
+  SessionRecord session;
+  WallTime end_time;               // of the session, or `now` if it has not ended
+  Duration elapsed{};              // from start_time to end_time
+  Duration average_transfer{};     // of the successful C-STOREs; 0 if there are none
+  double mib_per_second = 0;       // of the successfully sent files, over `elapsed`; 0 if that is 0
+  std::uint64_t workers = 0;       // that held a lease
+  std::uint64_t ignored = 0;       // files that are no DICOM instance
+  FailureReasons failure_reasons;  // the most frequent ones, at most kSummaryReasonsMax
+
+  // Total = successful + failed + skipped + pending.
+  std::uint64_t pending() const { return session.counts.unsettled(); }
+  // It ended before every instance had its outcome, or has not ended.
+  bool interrupted() const { return session.state != wire::SESSION_COMPLETE; }
+};
+
+SessionSummary Summarise(Ledger& ledger, SessionKey session, WallTime now);
+
+struct SummaryFiles {
+  std::string summary;
+  std::string failures;  // empty: there are none
+};
+
+// Writes the files into `output_dir`, replacing those of an earlier end of the session. Each is there as a whole or
+// not at all, and the summary only after the failures. The error is one sentence with the path: disk full, not
+// writable.
+tl::expected<SummaryFiles, std::string> WriteSummary(Ledger& ledger, const SessionSummary& summary,
+                                                     const std::string& output_dir, unsigned threads_used);
+
+}  // namespace dicom_sender
