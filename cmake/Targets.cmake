@@ -6,7 +6,8 @@ target_compile_options(dicom_sender_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wconversion -Wno-sign-conversion -Werror)
 if(DICOM_SENDER_SANITIZE)
   target_compile_options(dicom_sender_options INTERFACE
-    -fsanitize=${DICOM_SENDER_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    -fsanitize=${DICOM_SENDER_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all
+    -Wno-maybe-uninitialized) # false alarms of GCC 12 about instrumented code
   target_link_options(dicom_sender_options INTERFACE -fsanitize=${DICOM_SENDER_SANITIZE})
 endif()
 if(DICOM_SENDER_FUZZ)

@@ -111,6 +111,7 @@ void ReadHeaders(const std::vector<ScanRoot>& roots, Window& window, const std::
 void Scan(const std::vector<ScanRoot>& roots, bool recursive, unsigned threads, ScanConsumer& consumer,
           std::stop_token stop) {
   Window window;
+  FolderWalk walk(roots, recursive);
   std::stop_source end;  // of the threads, when the caller wants to stop or the consumer throws
   const std::stop_callback pass_on(stop, [&end] { end.request_stop(); });
   struct EndOnExit {
@@ -119,7 +120,6 @@ void Scan(const std::vector<ScanRoot>& roots, bool recursive, unsigned threads, 
   };
   std::vector<std::jthread> helpers;  // joined last: after EndOnExit has told them
   const EndOnExit end_on_exit{end};
-  FolderWalk walk(roots, recursive);
   helpers.emplace_back([&] { Walk(walk, window, end.get_token()); });
   for (unsigned i = 0; i < threads; ++i) {
     helpers.emplace_back([&] { ReadHeaders(roots, window, end.get_token()); });

@@ -60,19 +60,41 @@ std::string RateText(const std::optional<Rate>& rate) {
                      Figure(rate->bytes_per_second / 1048576));
 }
 
+std::string IgnoredWords(const std::string& reason) {
+  if (reason == "not_dicom") return "not DICOM";
+  if (reason == "dicomdir") return "DICOMDIR";
+  if (reason == "unreadable_folder") return "unreadable folders";
+  return ToPrintable(reason);
+}
+
 std::string IgnoredText(const std::map<std::string, std::uint64_t>& ignored) {
   std::uint64_t total = 0;
   std::vector<std::string> parts;
   for (const auto& [reason, files] : ignored) {
     if (files == 0) continue;
     total += files;
-    std::string words = reason == "not_dicom" ? "not DICOM" : reason == "dicomdir" ? "DICOMDIR" : ToPrintable(reason);
-    parts.push_back(fmt::format("{} {}", files, words));
+    parts.push_back(fmt::format("{} {}", files, IgnoredWords(reason)));
   }
   return total == 0 ? "" : fmt::format("Ignored {}: {}\n", Files(total), fmt::join(parts, ", "));
 }
 
 std::string StudyName(const std::string& uid) { return uid.empty() ? "(no Study Instance UID)" : ToPrintable(uid); }
+
+std::vector<std::string> CountLines(const std::vector<PlanCount>& counts) {
+  std::vector<std::string> lines;
+  for (const PlanCount& count : counts) lines.push_back(fmt::format("{}: {}", count.name, Files(count.files)));
+  return lines;
+}
+
+std::string PlanList(const char* title, const std::vector<std::string>& lines) {
+  if (lines.empty()) return "";
+  std::string out = fmt::format("  {}\n", title);
+  for (std::size_t i = 0; i < std::min(lines.size(), kPlanLinesMax); ++i) {
+    out += fmt::format("    {}\n", ToPrintable(lines[i]));
+  }
+  if (lines.size() > kPlanLinesMax) out += fmt::format("    and {} more\n", lines.size() - kPlanLinesMax);
+  return out;
+}
 
 // Where a bar does not fit, there is none.
 std::string Bar(const ProgressView& view, std::size_t room, const TerminalStyle& style) {
@@ -240,6 +262,14 @@ std::string RenderPlan(const PlanView& view) {
         view.conflicts > 0 ? fmt::format(", {} of them in another size", view.conflicts) : "";
     row("Skip", fmt::format("{}: the same SOP Instance UID as another file{}", Files(view.duplicates), conflicts));
   }
+  if (view.associations > 0) row("Over", Counted(view.associations, "association", "associations"));
+  out += PlanList("SOP classes", CountLines(view.sop_classes));
+  out += PlanList("Transfer syntaxes", CountLines(view.transfer_syntaxes));
+  std::vector<std::string> contexts;
+  for (const PlanContext& context : view.contexts) {
+    contexts.push_back(fmt::format("{}: {}", context.sop_class, fmt::join(context.transfer_syntaxes, ", ")));
+  }
+  out += PlanList("Presentation contexts, proposed for each study as far as it needs them", contexts);
   return out + "Dry run: nothing was sent.\n";
 }
 
@@ -335,14 +365,16 @@ std::string RenderEcho(const EchoView& view, const TerminalStyle& style) {
                      Milliseconds(view.duration));
 }
 
-std::string ResumeCommand(const std::string& session, const std::string& output_dir) {
+std::string ResumeCommand(const std::string& session, const std::string& output_dir, bool retry_failed) {
   std::string command = fmt::format("dicom-sender --resume {}", ShellQuoted(session));
+  if (retry_failed) command += " --retry-failed";
   if (output_dir != ".") command += fmt::format(" --output-dir {}", ShellQuoted(output_dir));
   return command;
 }
 
-std::string RenderResume(const std::string& session, const std::string& output_dir) {
-  return fmt::format("To go on:\n  {}\n", ResumeCommand(session, output_dir));
+std::string RenderResume(const std::string& session, const std::string& output_dir, bool retry_failed) {
+  return fmt::format("{}:\n  {}\n", retry_failed ? "To try again what failed" : "To go on",
+                     ResumeCommand(session, output_dir, retry_failed));
 }
 
 std::string ClipToColumns(std::string_view text, std::size_t columns) {

@@ -52,9 +52,21 @@ struct FoundView {
   std::map<std::string, std::uint64_t> ignored;  // by reason: not_dicom, empty, unreadable, dicomdir
 };
 
-// What a dry run found out.
+// What a dry run found out. Names are those a person knows, or UIDs where there are none.
+struct PlanCount {
+  std::string name;
+  std::uint64_t files = 0;
+};
+struct PlanContext {
+  std::string sop_class;
+  std::vector<std::string> transfer_syntaxes;
+};
+inline constexpr std::size_t kPlanLinesMax = 130;  // of each list
 struct PlanView {
   FoundView found;
+  std::uint64_t associations = 0;
+  std::vector<PlanCount> sop_classes, transfer_syntaxes;  // of what would be sent
+  std::vector<PlanContext> contexts;                      // of all studies together
   std::uint64_t to_send = 0;
   std::uint64_t bytes_to_send = 0;
   std::uint64_t broken = 0;      // would fail
@@ -158,9 +170,9 @@ std::string RenderInstance(const InstanceView& view, const TerminalStyle& style)
 std::string RenderWarning(std::string_view sentence, const TerminalStyle& style);
 std::string RenderSummary(const SummaryView& view, const TerminalStyle& style);
 std::string RenderEcho(const EchoView& view, const TerminalStyle& style);
-// The command that goes on with a session, to be pasted into a shell.
-std::string ResumeCommand(const std::string& session, const std::string& output_dir);
-std::string RenderResume(const std::string& session, const std::string& output_dir);
+// The command that goes on with a session, or tries again what failed in it, to be pasted into a shell.
+std::string ResumeCommand(const std::string& session, const std::string& output_dir, bool retry_failed);
+std::string RenderResume(const std::string& session, const std::string& output_dir, bool retry_failed);
 
 // The front of printable UTF-8 text that fits into so many columns; East Asian wide characters take two.
 std::string ClipToColumns(std::string_view text, std::size_t columns);

@@ -30,7 +30,7 @@ TEST_F(FailureTable, Success) {
   EXPECT_EQ(Number(summary, "successful_transfers"), 12U);
   EXPECT_EQ(Number(summary, "associations"), 3U) << "one for each study";
   EXPECT_EQ(Number(summary, "threads_used"), 2U);
-  const auto log = destination_.Log();
+  const auto log = EndedLog();
   EXPECT_EQ(log.associations.size(), 3U);
   EXPECT_LE(log.most_open_associations, 2U);
   for (const auto& association : log.associations) EXPECT_EQ(association.end, AssociationEnd::kReleased);
@@ -86,8 +86,8 @@ TEST_F(FailureTable, FinalStatusesFailAtOnceAndTheStudyGoesOn) {
 }
 
 TEST_F(FailureTable, NotAuthorisedEndsTheSession) {
-  const auto instances = WriteExampleStudies(data(), 1, 3);
-  StartDestination({.rules = {Rule(instances[1], 0x0124)}});
+  WriteExampleStudies(data(), 1, 3);
+  StartDestination({.rules = {InstanceRule{.nth = 2, .status = 0x0124}}});
   EXPECT_EQ(Run(), 3) << result_.output << result_.errors;
   const auto summary = Summary();
   ExpectCountsAddUp(summary);
@@ -148,9 +148,9 @@ TEST_F(FailureTable, ADestinationThatComesBackIsFound) {
 }
 
 TEST_F(FailureTable, AnAssociationLostInMidInstanceCostsThatInstanceAnAttempt) {
-  for (const auto action : {InstanceAction::kAbortInDataset, InstanceAction::kAbortAfterDataset,
-                            InstanceAction::kDropInDataset, InstanceAction::kDropAfterDataset,
-                            InstanceAction::kAnswerGarbage, InstanceAction::kAnswerWrongMessageId}) {
+  for (const auto action :
+       {InstanceAction::kAbortInDataset, InstanceAction::kAbortAfterDataset, InstanceAction::kDropInDataset,
+        InstanceAction::kDropAfterDataset, InstanceAction::kAnswerGarbage, InstanceAction::kAnswerWrongMessageId}) {
     SCOPED_TRACE(static_cast<int>(action));
     std::filesystem::remove_all(out());
     const auto instances = WriteExampleStudies(data(), 1, 4, 400'000);
@@ -185,7 +185,7 @@ TEST_F(FailureTable, ADestinationThatNeverAnswersTimesOut) {
 
 TEST_F(FailureTable, ADestinationThatStopsReadingTimesOut) {
   const auto instances = WriteExampleStudies(data(), 1, 2, 30'000'000);
-  StartDestination({.receive_buffer_bytes = 4096, .rules = {Rule(instances[0], InstanceAction::kStallReceiving)}});
+  StartDestination({.receive_buffer_bytes = 262144, .rules = {Rule(instances[0], InstanceAction::kStallReceiving)}});
   EXPECT_EQ(Run({"--idle-timeout", "1", "--max-attempts", "1"}), 1) << result_.output << result_.errors;
   EXPECT_EQ(Number(Summary(), "successful_transfers"), 1U);
 }

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <rapidjson/document.h>
 
+#include <algorithm>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -28,17 +30,31 @@ class SenderTest : public testing::Test {
     port_ = destination_.port();
   }
 
+  // Sends data() to the destination.
   std::vector<std::string> Command(const std::vector<std::string>& more = {}) const {
-    std::vector<std::string> command = {DICOM_SENDER_PROGRAM, "-i", data(), "-r", "-a", "TEST_SCP", "-H", "127.0.0.1",
-                                        "-p", std::to_string(port_), "--output-dir", out()};
+    return CommandFor({"-i", data(), "-r"}, more);
+  }
+  std::vector<std::string> CommandFor(const std::vector<std::string>& inputs,
+                                      const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> command = {DICOM_SENDER_PROGRAM};
+    command.insert(command.end(), inputs.begin(), inputs.end());
+    command.insert(command.end(), {"-a", "TEST_SCP", "-H", "127.0.0.1", "-p", std::to_string(port_)});
+    command.insert(command.end(), {"--output-dir", out()});
+    command.insert(command.end(), more.begin(), more.end());
+    return command;
+  }
+  std::vector<std::string> ResumeCommand(const std::string& session,
+                                         const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> command = {DICOM_SENDER_PROGRAM, "--resume", session, "--output-dir", out()};
     command.insert(command.end(), more.begin(), more.end());
     return command;
   }
 
   // Runs it to its end; the exit status is returned, everything else is kept.
   int Run(const std::vector<std::string>& more = {}) { return RunCommand(Command(more)); }
-  int RunCommand(const std::vector<std::string>& command) {
-    result_ = RunProcess(command, kRunTimeout);
+  int Resume(const std::vector<std::string>& more = {}) { return RunCommand(ResumeCommand(Session(), more)); }
+  int RunCommand(const std::vector<std::string>& command, const std::vector<std::string>& environment = {}) {
+    result_ = RunProcess(command, kRunTimeout, environment);
     if (!result_.end) {
       ADD_FAILURE() << "did not end in time\n" << result_.output << result_.errors;
       return -1;
@@ -90,10 +106,31 @@ class SenderTest : public testing::Test {
     }
     return {};
   }
-  std::uint64_t Stored(const DestinationLog& log) const {
+  // Once no association is open any more: the program may end a moment before the destination has noted it.
+  DestinationLog EndedLog() const {
+    EXPECT_TRUE(destination_.WaitFor([](const auto& log) { return log.open_associations == 0; }, kRunTimeout));
+    return destination_.Log();
+  }
+  static std::uint64_t Stored(const DestinationLog& log) {
     std::uint64_t stored = 0;
     for (const auto& instance : log.instances) stored += instance.status == 0x0000;
     return stored;
+  }
+  // How many times each SOP Instance was answered with success.
+  static std::map<std::string, std::uint64_t> StoredTimes(const DestinationLog& log) {
+    std::map<std::string, std::uint64_t> times;
+    for (const auto& instance : log.instances) {
+      if (instance.status == 0x0000) ++times[instance.sop_instance];
+    }
+    return times;
+  }
+
+  // The last run's output and errors, and the bytes of everything in out().
+  std::string AllOutputs() const {
+    std::string all = result_.output + result_.errors;
+    if (!std::filesystem::exists(out())) return all;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(out())) all += ReadFile(entry.path());
+    return all;
   }
 
   TemporaryFolder folder_;

@@ -11,15 +11,20 @@ namespace dicom_sender {
 struct ExampleInstance {
   std::string study_uid = "1.2.826.0.1.3680043.10.1400.1";
   std::string sop_instance_uid = "1.2.826.0.1.3680043.10.1400.1.1";
-  std::string sop_class_uid = "1.2.840.10008.5.1.4.1.1.7";    // Secondary Capture
-  std::string transfer_syntax_uid = "1.2.840.10008.1.2.1";    // written as it is; the dataset is explicit VR LE
-  std::uint32_t pixel_bytes = 64;                             // even
+  std::string sop_class_uid = "1.2.840.10008.5.1.4.1.1.7";  // Secondary Capture
+  std::string transfer_syntax_uid = "1.2.840.10008.1.2.1";  // written as it is; the dataset is explicit VR LE
+  std::uint32_t pixel_bytes = 64;                           // even
+  std::string patient_name = "Nobody";
+  std::string patient_id = "0";
 };
 
 // The file's bytes.
 std::string ExampleFile(const ExampleInstance& instance);
 // The same without preamble and meta header: what must arrive at a destination.
 std::string ExampleDataset(const ExampleInstance& instance);
+
+// Writes the ExampleFile whose pixels make it `file_bytes` long (even, 2048 at least). Needs little memory.
+void WriteExampleFile(const std::filesystem::path& file, ExampleInstance instance, std::uint32_t file_bytes);
 
 void WriteFile(const std::filesystem::path& file, const std::string& bytes);
 std::string ReadFile(const std::filesystem::path& file);

@@ -106,7 +106,7 @@ ChildProcess::~ChildProcess() {
 std::optional<ProcessEnd> ChildProcess::Wait(milliseconds timeout) {
   WaitUntil(timeout, [this] {
     int status = 0;
-    if (!end_ && ::waitpid(id_, &status, WNOHANG) == id_) {
+    if (!end_ && ::wait4(id_, &status, WNOHANG, &usage_) == id_) {
       end_ = WIFEXITED(status) ? ProcessEnd{WEXITSTATUS(status), 0} : ProcessEnd{-1, WTERMSIG(status)};
     }
     return end_.has_value();

@@ -1,6 +1,7 @@
 // Child processes and loopback ports for tests. Nothing here is for the product.
 #pragma once
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include <chrono>
@@ -33,6 +34,8 @@ class ChildProcess {
   pid_t id() const { return id_; }
   // How it ended, once it has; nullopt if it still runs after `timeout`.
   std::optional<ProcessEnd> Wait(std::chrono::milliseconds timeout);
+  // What it (and those of its children that it waited for) used; zeros until Wait has seen the end.
+  const rusage& Usage() const { return usage_; }
   // Does nothing once Wait has seen the end: the id may be somebody else's by then.
   void Signal(int signal_number);
 
@@ -46,6 +49,7 @@ class ChildProcess {
   int output_ = -1;  // memory files that the child writes
   int errors_ = -1;
   std::optional<ProcessEnd> end_;
+  rusage usage_{};
 };
 
 struct ProcessResult {

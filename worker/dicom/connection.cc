@@ -79,9 +79,9 @@ void SetOptions(int fd) {
   setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
 }
 
-// A destination that writes a PDU in two parts and has Nagle's algorithm on (DCMTK's default) sends the second when we
-// have acknowledged the first: 40 ms later, if our kernel waits for something to say along with it. Linux forgets this
-// option by and by, so it is set before each wait.
+// A destination that writes a PDU in two parts and has Nagle's algorithm on (DCMTK's default) sends the second when
+// we have acknowledged the first: 40 ms later, if our kernel waits for something to say along with it. Linux forgets
+// this option by and by, so it is set before each wait.
 void AcknowledgeAtOnce(int fd) {
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);

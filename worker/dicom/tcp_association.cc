@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <cerrno>
 #include <cstring>
@@ -110,6 +111,8 @@ tl::expected<std::vector<ContextAnswer>, std::string> MatchAnswers(const std::ve
   }
   return matched;
 }
+
+constexpr std::array<std::uint8_t, 1> kZeroByte = {0};
 
 class TcpAssociation final : public Association {
  public:
@@ -247,13 +250,17 @@ ConnectionResult<void> TcpAssociation::SendDataset(std::uint8_t context_id, cons
   for (std::uint64_t done = 0; done < dataset.size_bytes;) {
     const std::uint64_t left = dataset.size_bytes - done;
     const auto size = static_cast<std::uint32_t>(std::min<std::uint64_t>(left, fragment_bytes_max_));
-    const DataHeader header = EncodeDataHeader(context_id, false, size == left, size);
+    const std::uint32_t padding = dataset.pad_to_even ? size % 2 : 0;  // fragments are even but for the last
+    const DataHeader header = EncodeDataHeader(context_id, false, size == left, size + padding);
     head_.insert(head_.end(), header.begin(), header.end());
     inside_pdu_ = true;
     // The kernel joins the headers with the bytes of the file: one segment for a small instance.
     if (auto sent = connection_.Send(head_, true, timeouts_.idle); !sent) return sent;
     head_.clear();
     if (auto sent = SendFragment(dataset, dataset.offset_bytes + done, size); !sent) return sent;
+    if (padding > 0) {
+      if (auto sent = connection_.Send(kZeroByte, false, timeouts_.idle); !sent) return sent;
+    }
     inside_pdu_ = false;
     done += size;
   }

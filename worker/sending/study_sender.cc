@@ -18,6 +18,7 @@
 namespace dicom_sender {
 namespace {
 
+constexpr std::string_view kDeflatedExplicitVrLittleEndian = "1.2.840.10008.1.2.1.99";
 constexpr unsigned kLossesMax = 3;  // in a row, without a response between them
 
 const char* FailureName(AssociationFailureKind kind) {
@@ -264,7 +265,10 @@ tl::expected<Payload, std::string> StudySender::Prepare(const std::string& path,
   if (!choice) return tl::unexpected(std::move(choice.error()));
   Payload payload{.choice = *std::move(choice),
                   .decoded = {},
-                  .bytes = {source.fd.get(), source.dataset_offset, source.dataset_bytes}};
+                  .bytes = {.fd = source.fd.get(),
+                            .offset_bytes = source.dataset_offset,
+                            .size_bytes = source.dataset_bytes,
+                            .pad_to_even = source.transfer_syntax_uid == kDeflatedExplicitVrLittleEndian}};
   if (!payload.choice.decode) return payload;
   auto decoded = Transcode(path, payload.choice.transfer_syntax);
   if (!decoded) {
@@ -273,7 +277,7 @@ tl::expected<Payload, std::string> StudySender::Prepare(const std::string& path,
                     source.transfer_syntax_uid, decoded.error()));
   }
   payload.decoded = std::move(decoded->fd);
-  payload.bytes = {payload.decoded.get(), 0, decoded->size_bytes};
+  payload.bytes = {.fd = payload.decoded.get(), .offset_bytes = 0, .size_bytes = decoded->size_bytes};
   return payload;
 }
 

@@ -1,8 +1,9 @@
 // test-destination: the Storage SCP of the tests and benchmarks as a program. SIGHUP reads the script again, SIGTERM
-// and SIGINT end it.
+// and SIGINT end it. Its last line says how much it received.
 #include <signal.h>
 
 #include <CLI/CLI.hpp>
+#include <cinttypes>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -68,6 +69,8 @@ int Run(const Arguments& arguments) {
   std::fflush(stdout);
   ServeSignals(signals, arguments, destination);
   destination.Stop();
+  const dicom_sender::DestinationLog log = destination.Log();
+  std::printf("received %" PRIu64 " instances, %" PRIu64 " bytes\n", log.complete_instances, log.complete_bytes);
   return 0;
 }
 

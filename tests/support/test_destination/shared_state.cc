@@ -190,6 +190,10 @@ InstanceRule SharedState::RuleFor(const std::string& sop_instance_uid, std::uint
 void SharedState::Settle(InstanceRecord record) {
   const std::lock_guard lock(mutex_);
   if (file_) WriteLocked(ToJson(record));
+  if (record.complete) {
+    ++log_.complete_instances;
+    log_.complete_bytes += record.bytes;
+  }
   if (!options_.keep_instances) return;
   log_.instances.push_back(std::move(record));
   changed_.notify_all();

@@ -30,7 +30,7 @@ enum class InstanceAction {
 
 // What to do with which instances. Selectors that are empty or zero select all; the others must all match.
 struct InstanceRule {
-  std::string sop_instance_uid;
+  std::string sop_instance_uid{};
   std::uint64_t nth = 0;                 // the nth C-STORE since the construction, from 1
   std::uint64_t nth_of_association = 0;  // the nth C-STORE of its association, from 1
   std::uint64_t times = 0;               // the rule is for its first so many matches only
@@ -38,7 +38,7 @@ struct InstanceRule {
 
   InstanceAction action = InstanceAction::kAnswer;
   std::uint16_t status = 0x0000;
-  std::string error_comment;
+  std::string error_comment{};
   std::chrono::milliseconds delay{0};  // from the end of the dataset to the answer
 };
 
@@ -53,14 +53,14 @@ constexpr std::uint32_t kMaxPduBytesLeast = 64, kMaxPduBytesMost = 1048576;
 
 struct DestinationBehaviour {
   // Read at each A-ASSOCIATE-RQ.
-  std::optional<Rejection> reject;
+  std::optional<Rejection> reject{};
   std::uint64_t reject_times = 0;  // only the next so many associations; 0: all
-  std::string called_ae;           // rejects every other (permanent, called AE title not recognized); empty: any
+  std::string called_ae{};         // rejects every other (permanent, called AE title not recognized); empty: any
   bool stall_association = false;  // never answers A-ASSOCIATE-RQ
-  std::vector<std::string> abstract_syntaxes;  // accepted ones; empty: any
-  std::vector<std::string> transfer_syntaxes;  // accepted ones, our favourite first; empty: the proposed first
-  std::uint32_t max_pdu_bytes = 131072;        // what we announce: 0 (no limit) or 64 ... 1048576
-  unsigned associations_max = 0;               // above: rejected, transient, local limit exceeded; 0: no limit
+  std::vector<std::string> abstract_syntaxes{};  // accepted ones; empty: any
+  std::vector<std::string> transfer_syntaxes{};  // accepted ones, our favourite first; empty: the proposed first
+  std::uint32_t max_pdu_bytes = 131072;          // what we announce: 0 (no limit) or 64 ... 1048576
+  unsigned associations_max = 0;                 // above: rejected, transient, local limit exceeded; 0: no limit
   // The largest asynchronous operations window we grant (PS3.7 D.3.3.3); 1: as if we had never heard of it.
   std::uint16_t async_window = 1;
   // Answers wait until the window is full or the peer sends nothing for 50 ms, and go out last first.
@@ -68,7 +68,7 @@ struct DestinationBehaviour {
   int receive_buffer_bytes = 0;  // SO_RCVBUF of new connections; 0: the system's choice
 
   // Read at each C-STORE-RQ: the first rule that matches. None: success at once.
-  std::vector<InstanceRule> rules;
+  std::vector<InstanceRule> rules{};
 };
 
 // One line each:  `reject result=2 source=3 reason=2 times=3`, `called-ae ARCHIVE`, `stall-association`,
@@ -125,6 +125,8 @@ struct InstanceRecord {
 struct DestinationLog {
   std::vector<AssociationRecord> associations;  // by number
   std::vector<InstanceRecord> instances;        // in the order in which they were settled
+  std::uint64_t complete_instances = 0;         // those whose whole dataset came; counted in any case
+  std::uint64_t complete_bytes = 0;             // of their datasets
   unsigned open_associations = 0;
   unsigned most_open_associations = 0;  // at any one time
 };

@@ -70,6 +70,10 @@ TEST(Render, Plan) {
   view.duplicates = 3;
   view.conflicts = 1;
   view.destination = "ARCHIVE:104@h";
+  view.associations = 1;
+  view.sop_classes = {{"CT Image Storage", 5}, {"1.2.3", 1}};
+  view.transfer_syntaxes = {{"RLE Lossless", 6}};
+  view.contexts = {{"CT Image Storage", {"RLE Lossless"}}, {"CT Image Storage", {"Explicit", "Implicit"}}};
   EXPECT_EQ(RenderPlan(view),
             "Found 10 files, grouped into 1 study (1.0 KiB)\n"
             "  1.2: 10 files\n"
@@ -79,6 +83,15 @@ TEST(Render, Plan) {
             "  To         ARCHIVE:104@h\n"
             "  Fail       1 file: broken or incomplete\n"
             "  Skip       3 files: the same SOP Instance UID as another file, 1 of them in another size\n"
+            "  Over       1 association\n"
+            "  SOP classes\n"
+            "    CT Image Storage: 5 files\n"
+            "    1.2.3: 1 file\n"
+            "  Transfer syntaxes\n"
+            "    RLE Lossless: 6 files\n"
+            "  Presentation contexts, proposed for each study as far as it needs them\n"
+            "    CT Image Storage: RLE Lossless\n"
+            "    CT Image Storage: Explicit, Implicit\n"
             "Dry run: nothing was sent.\n");
   EXPECT_EQ(RenderPlan({}),
             "Found 0 files, grouped into 0 studies (0 B)\n"
@@ -291,15 +304,20 @@ TEST(Render, Echo) {
 }
 
 TEST(Render, ResumeCommand) {
-  EXPECT_EQ(ResumeCommand(kSession, "."), "dicom-sender --resume 5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3a");
-  EXPECT_EQ(RenderResume("1", "/data/report"), "To go on:\n  dicom-sender --resume 1 --output-dir /data/report\n");
+  EXPECT_EQ(ResumeCommand(kSession, ".", false), "dicom-sender --resume 5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3a");
+  EXPECT_EQ(RenderResume("1", "/data/report", false),
+            "To go on:\n  dicom-sender --resume 1 --output-dir /data/report\n");
 }
 
 // A shell must give the very bytes back, and a terminal must not be obeyed.
+TEST(Render, ResumeCommandForWhatFailed) {
+  EXPECT_EQ(RenderResume("1", ".", true), "To try again what failed:\n  dicom-sender --resume 1 --retry-failed\n");
+}
+
 TEST(Render, ResumeCommandSurvivesAShell) {
   for (const std::string dir :
        {"a b", "it's", "$(touch x)", "a;b", "\xC3\xA4", "a\nb\x1B[2J'\\", "\xFF", "-x", "*", "~", "!"}) {
-    const std::string command = ResumeCommand("1", dir);
+    const std::string command = ResumeCommand("1", dir, false);
     EXPECT_EQ(command.find_first_of("\n\x1B\xFF"), std::string::npos) << command;
     const std::string arguments = command.substr(command.find("--output-dir"));
     const ProcessResult result = RunProcess({"bash", "-c", "printf '%s|' " + arguments}, 20s);

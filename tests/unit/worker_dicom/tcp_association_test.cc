@@ -77,7 +77,7 @@ class TcpAssociationTest : public ::testing::Test {
     for (std::size_t i = 0; i < content_.size(); ++i) content_[i] = static_cast<char>(i * 31 + i / 256);
     std::ofstream(path, std::ios::binary) << content_;
     file_ = UniqueFd(open(path.c_str(), O_RDWR | O_CLOEXEC));
-    return {1, kCtImage, "1.2.3.4", {file_.get(), offset, size}};
+    return {1, kCtImage, "1.2.3.4", {.fd = file_.get(), .offset_bytes = offset, .size_bytes = size}};
   }
   std::string Dataset(std::uint64_t offset = 300) const { return content_.substr(offset); }
 
@@ -116,6 +116,19 @@ TEST_F(TcpAssociationTest, StoresByteForByteWhateverTheSizes) {
   EXPECT_TRUE(destination_.WaitFor([](const auto& log) { return log.open_associations == 0; }, seconds(5)));
   for (const auto& association : destination_.Log().associations) {
     EXPECT_EQ(association.end, AssociationEnd::kReleased) << association.problem;
+  }
+}
+
+TEST_F(TcpAssociationTest, PadsAnOddDatasetWhereThatIsAskedFor) {
+  Start();
+  auto association = Associate();
+  for (const std::uint64_t size : {1U, 4303U, 262'145U, 1000U}) {
+    StoreRequest instance = MakeInstance(size);
+    instance.dataset.pad_to_even = true;
+    ASSERT_TRUE(association->Store(instance));
+    const auto log = destination_.Log();
+    EXPECT_EQ(log.instances.back().bytes, size + size % 2);
+    EXPECT_EQ(log.instances.back().fnv1a_hash, Fnv1a(Dataset() + std::string(size % 2, '\0')));
   }
 }
 
@@ -279,7 +292,8 @@ TEST_F(TcpAssociationTest, StorescpStoresTheBytes) {
   const std::string path = (folder_ / "own").string();
   std::ofstream(path, std::ios::binary) << dataset;
   file_ = UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  const auto stored = association->Store({1, kCtImage, "1.2.3.4", {file_.get(), 0, dataset.size()}});
+  const auto stored = association->Store(
+      {1, kCtImage, "1.2.3.4", {.fd = file_.get(), .offset_bytes = 0, .size_bytes = dataset.size()}});
   ASSERT_TRUE(stored) << stored.error().reason;
   EXPECT_EQ(stored->status, 0);
   association->Release();

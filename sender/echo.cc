@@ -1,0 +1,69 @@
+#include "sender/echo.h"
+
+#include <fmt/format.h>
+
+#include "common/wake_event.h"
+#include "dicom/dimse_status.h"
+#include "sender/session.h"
+#include "sender/session_settings.h"
+#include "worker/core/context_plan.h"
+#include "worker/dicom/dimse.h"
+#include "worker/dicom/tcp_association.h"
+
+namespace dicom_sender {
+namespace {
+
+AssociationRequest EchoRequest(const SenderOptions& options) {
+  return {.host = options.host.value(),
+          .port = options.port.value(),
+          .called_ae = options.called_ae.value(),
+          .calling_ae = options.calling_ae.value(),
+          .contexts = {{1,
+                        std::string(kVerificationSopClass),
+                        {std::string(kExplicitVrLittleEndian), std::string(kImplicitVrLittleEndian)}}},
+          .max_pdu_bytes = options.max_pdu_bytes,
+          .timeouts = {.connect = options.connect_timeout,
+                       .acse = options.acse_timeout,
+                       .dimse = options.dimse_timeout,
+                       .idle = options.idle_timeout}};
+}
+
+// One sentence; empty: success.
+std::string Echo(const SenderOptions& options, const WakeEvent& cancel) {
+  auto association = RequestAssociation(EchoRequest(options), nullptr, &cancel);
+  if (!association) return association.error().reason;
+  const ContextAnswer& answer = (*association)->contexts().at(0);
+  if (answer.result != ContextResult::kAccepted) {
+    (*association)->Release();
+    return "it accepts the association but not the Verification SOP class";
+  }
+  const auto status = (*association)->Echo(answer.id);
+  if (!status) return status.error().reason;
+  (*association)->Release();
+  return *status == 0 ? "" : fmt::format("it answered {}", DescribeStatus(*status));
+}
+
+}  // namespace
+
+int RunEcho(const SenderOptions& options, Console& console, std::stop_token stop) {
+  WakeEvent cancel;
+  const std::stop_callback on_stop(stop, [&cancel] { cancel.Raise(); });
+  const TimePoint begin = MonotonicNow();
+  const std::string failure = Echo(options, cancel);
+  if (stop.stop_requested()) return kExitInterrupted;
+  const wire::OpenSession settings = NewSessionSettings(options, "");
+  const EchoView view{.destination = DestinationText(settings.destination()),
+                      .calling_ae = settings.destination().calling_ae(),
+                      .failure = failure,
+                      .duration = MonotonicNow() - begin};
+  if (failure.empty()) {
+    console.Print(RenderEcho(view, console.style()));
+    return kExitAllStored;
+  }
+  std::string line = RenderEcho(view, TerminalStyle{});
+  line.pop_back();
+  console.Error(line);
+  return kExitDestination;
+}
+
+}  // namespace dicom_sender

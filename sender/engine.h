@@ -1,0 +1,73 @@
+// Indexer, coordinator and worker in one process: the same libraries as in processes of their own, wired over inproc.
+#pragma once
+
+#include <prometheus/registry.h>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <zmq.hpp>
+
+#include "common/metrics.h"
+#include "coordinator/ledger/ledger.h"
+#include "coordinator/service/coordinator_loop.h"
+#include "indexer/indexer.h"
+#include "proto/coordinator_client.h"
+#include "worker/loop/worker_loop.h"
+
+namespace dicom_sender {
+
+// Used by one thread. The parts run in threads of their own from Start... until Stop.
+class Engine {
+ public:
+  // Starts the coordinator. The ledger is the coordinator's until Stop() has returned.
+  Engine(Ledger& ledger, const SchedulerOptions& options, prometheus::Registry& registry);
+  ~Engine() { Stop(); }
+
+  // Asks the coordinator. The error is one sentence: its own, or why there will be no answer any more.
+  tl::expected<wire::ClientReply, std::string> Ask(wire::ClientRequest request);
+
+  void StartIndexer(IndexerOptions options);
+  void StopIndexer() { indexer_.request_stop(); }
+  const IndexerProgress& index_progress() const { return index_progress_; }
+  bool indexer_ended() const { return indexer_ended_; }
+  // Why it ended before the scan was complete, one sentence; nullopt: it did not, or was told to.
+  std::optional<std::string> indexer_failure() const;
+
+  void StartWorker(unsigned threads, SendingObserver& observer);
+  void DrainWorker() { worker_.request_stop(); }  // no further instance is begun
+  void AbortWorker() { abort_.request_stop(); }   // waits for nothing on the network any more
+
+  // Why coordinator or worker ended before their time, one sentence; nullopt: they did not.
+  std::optional<std::string> failure() const;
+
+  // Ends every part and waits for it: the indexer at the next file, the worker when its instances in flight are done
+  // and reported, the coordinator last.
+  void Stop();
+
+ private:
+  void RunGuarded(const std::function<void()>& part);
+  void Fail(const std::string& reason);
+
+  zmq::context_t context_;
+  IndexerMetrics indexer_metrics_;
+  WorkerMetrics worker_metrics_;
+  CoordinatorMetrics coordinator_metrics_;
+  Service service_;
+  CoordinatorLoop coordinator_loop_;
+  CoordinatorClient client_;
+  IndexerProgress index_progress_;
+  std::atomic<bool> indexer_ended_ = false;
+  std::stop_source abort_;   // of the worker
+  std::stop_source failed_;  // a part has failed: nobody should wait for it
+  mutable std::mutex mutex_;
+  std::optional<std::string> failure_, indexer_failure_;
+  std::jthread coordinator_, indexer_, worker_;
+};
+
+}  // namespace dicom_sender

@@ -1,0 +1,268 @@
+#include "sender/send.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <spdlog/spdlog.h>
+
+#include <filesystem>
+#include <optional>
+
+#include "coordinator/summary/summary.h"
+#include "sender/observer.h"
+#include "sender/session.h"
+#include "sender/session_settings.h"
+
+namespace dicom_sender {
+namespace {
+
+constexpr std::chrono::milliseconds kLookEvery(50);
+
+bool HasEnded(const wire::SessionStatus& status) {
+  return status.state() != wire::SESSION_SCANNING && status.state() != wire::SESSION_SENDING;
+}
+
+SessionEnd ToEnd(wire::SessionState state) {
+  switch (state) {
+    case wire::SESSION_COMPLETE:
+      return SessionEnd::kComplete;
+    case wire::SESSION_UNREACHABLE:
+      return SessionEnd::kUnreachable;
+    case wire::SESSION_REFUSED:
+      return SessionEnd::kRefused;
+    default:
+      return SessionEnd::kInterrupted;
+  }
+}
+
+class SendRun {
+ public:
+  SendRun(const SenderOptions& options, StopSignals& signals, Console& console, Session& session)
+      : options_(options),
+        signals_(signals),
+        console_(console),
+        session_(session),
+        observer_(console, options.verbose) {}
+
+  // Until the session has ended or a second signal came. The error ends the program.
+  tl::expected<void, Failure> Send();
+  // After Send(). Returns the exit status.
+  int Report();
+
+ private:
+  tl::expected<void, Failure> OnScanned();
+  void OnSignal();
+  void Show(const wire::SessionStatus& status);
+  void WarnOfUnreadable(const wire::SessionStatus& status);
+  void StartWorker();
+
+  const SenderOptions& options_;
+  StopSignals& signals_;
+  Console& console_;
+  Session& session_;
+  OutcomeObserver observer_;
+  const TimePoint begin_ = MonotonicNow();
+  bool scanning_ = false;
+  bool worker_started_ = false;
+  bool stopping_ = false;
+  bool in_trouble_ = false;
+};
+
+// After a second signal the session is left as it was.
+void SuspendIfOpen(Ledger& ledger, SessionKey key) {
+  const wire::SessionState state = ledger.LoadSession(key).state;
+  if (state != wire::SESSION_SCANNING && state != wire::SESSION_SENDING) return;
+  ledger.Begin();
+  ledger.SetSessionState(key, wire::SESSION_SUSPENDED, {}, WallNow());
+  ledger.Commit();
+}
+
+int ExitStatus(const SummaryView& view) {
+  switch (view.end) {
+    case SessionEnd::kComplete:
+      return view.failed == 0 ? kExitAllStored : kExitSomeFailed;
+    case SessionEnd::kInterrupted:
+      return kExitInterrupted;
+    case SessionEnd::kUnreachable:
+    case SessionEnd::kRefused:
+      break;
+  }
+  return kExitDestination;
+}
+
+tl::expected<void, Failure> SendRun::Send() {
+  auto status = session_.Status();
+  if (!status) return tl::unexpected(std::move(status.error()));
+  scanning_ = !status->scan_complete();
+  if (scanning_) session_.StartIndexer();
+  if (!scanning_ || session_.settings().dispatch() == wire::DISPATCH_AS_FOUND) StartWorker();
+  while (!HasEnded(*status) && signals_.count() < 2) {
+    if (signals_.count() > 0 && !stopping_) OnSignal();
+    if (scanning_ && session_.engine().indexer_ended() && !stopping_) {
+      if (auto scanned = OnScanned(); !scanned) return scanned;
+    }
+    // Looked at before the status: of a session that has ended, the indexer's batches are refused.
+    const auto indexer_failure = session_.engine().indexer_failure();
+    pollfd wait{signals_.fd(), POLLIN, 0};
+    poll(&wait, 1, static_cast<int>(kLookEvery.count()));
+    signals_.Clear();
+    status = session_.Status();
+    if (!status) return tl::unexpected(std::move(status.error()));
+    if (indexer_failure && !HasEnded(*status)) return tl::unexpected(Failure{kExitInternal, *indexer_failure});
+    Show(*status);
+  }
+  // The end of a session with little to send may come before the end of its scan was noticed.
+  if (scanning_ && status->scan_complete()) return OnScanned();
+  return {};
+}
+
+tl::expected<void, Failure> SendRun::OnScanned() {
+  scanning_ = false;
+  const auto status = session_.Status();
+  if (!status) return tl::unexpected(status.error());
+  const auto found = session_.Found(*status);
+  if (!found) return tl::unexpected(found.error());
+  console_.EndProgress();
+  if (status->total() == 0) return tl::unexpected(NothingFound(*status));
+  console_.Print(RenderFound(*found));
+  WarnOfUnreadable(*status);
+  spdlog::info("Found {} files, grouped into {} studies", status->total(), status->studies());
+  if (!worker_started_) StartWorker();
+  return {};
+}
+
+void SendRun::WarnOfUnreadable(const wire::SessionStatus& status) {
+  for (const auto& ignored : status.ignored()) {
+    if (!ignored.reason().starts_with("unreadable")) continue;
+    const bool folders = ignored.reason() == "unreadable_folder";
+    console_.Warn(fmt::format(
+        "{} {} could not be read and {} not sent: see the log, {}", ignored.files(),
+        folders ? (ignored.files() == 1 ? "folder" : "folders") : (ignored.files() == 1 ? "file" : "files"),
+        ignored.files() == 1 ? "is" : "are", session_.files().log));
+  }
+}
+
+void SendRun::StartWorker() {
+  worker_started_ = true;
+  session_.engine().StartWorker(options_.threads, observer_);
+}
+
+void SendRun::OnSignal() {
+  stopping_ = true;
+  console_.Warn("Stopping: waiting for the instances in flight; again to stop at once");
+  spdlog::warn("Interrupted: waiting for the instances in flight");
+  session_.engine().StopIndexer();
+  session_.engine().DrainWorker();
+  wire::ClientRequest request;
+  request.mutable_suspend_session()->set_session(session_.id());
+  // If it fails, the engine has failed, and the loop sees that next.
+  if (const auto suspended = session_.Ask(std::move(request)); !suspended) return;
+}
+
+void SendRun::Show(const wire::SessionStatus& status) {
+  const TimePoint now = MonotonicNow();
+  const IndexerProgress& index = session_.engine().index_progress();
+  if (scanning_ && !worker_started_) {
+    console_.Indexing({.elapsed = now - begin_, .files = index.files, .found = index.found}, now);
+    return;
+  }
+  const bool in_trouble = !status.trouble().empty();
+  if (in_trouble && !in_trouble_) spdlog::warn("{}", status.trouble());  // it counts the seconds: once is enough
+  in_trouble_ = in_trouble;
+  console_.Progress({.elapsed = now - begin_,
+                     .total_known = status.scan_complete(),
+                     .done = status.stored() + status.failed() + status.skipped(),
+                     .total = status.total(),
+                     .failed = status.failed(),
+                     .bytes_done = status.settled_bytes(),
+                     .bytes_total = status.total_bytes(),
+                     .associations = static_cast<unsigned>(status.leases()),
+                     .note = status.trouble()},
+                    now);
+}
+
+SummaryView ToView(const SessionSummary& summary, const SenderOptions& options, const SessionFiles& files) {
+  const SessionRecord& session = summary.session;
+  const Counts& counts = session.counts;
+  SummaryView view;
+  view.end = ToEnd(session.state);
+  view.end_reason = session.end_reason;
+  view.session = session.settings.session();
+  view.destination = DestinationText(session.settings.destination());
+  view.calling_ae = session.settings.destination().calling_ae();
+  view.total = counts.total;
+  view.successful = counts.successful();
+  view.failed = counts.failed;
+  view.skipped = counts.skipped;
+  view.pending = summary.pending();
+  view.warnings = counts.warned;
+  view.ignored = summary.ignored;
+  view.retries = counts.retries;
+  view.bytes = counts.stored_bytes;
+  view.elapsed = summary.elapsed;
+  view.average = summary.average_transfer;
+  view.mib_per_second = summary.mib_per_second;
+  view.threads = options.threads;
+  view.studies = session.studies;
+  view.associations = counts.associations;
+  view.log_file = files.log;
+  const auto& reasons = summary.failure_reasons.most_frequent;
+  for (std::size_t i = 0; i < std::min(reasons.size(), kFailureReasonsMax); ++i) {
+    view.failure_reasons.push_back({reasons[i].reason, reasons[i].instances});
+  }
+  view.other_failure_reasons = summary.failure_reasons.distinct - view.failure_reasons.size();
+  return view;
+}
+
+int SendRun::Report() {
+  if (signals_.count() >= 2) session_.engine().AbortWorker();
+  Ledger& ledger = session_.Stop();
+  const SessionKey key = session_.key();
+  SuspendIfOpen(ledger, key);
+  console_.EndProgress();
+  const SessionSummary summary = Summarise(ledger, key, WallNow());
+  SummaryView view = ToView(summary, options_, session_.files());
+  const auto files = WriteSummary(ledger, summary, options_.output_dir, options_.threads);
+  if (files) {
+    view.summary_file = files->summary;
+    view.failures_file = files->failures;
+  } else {
+    console_.Error(files.error());
+  }
+  console_.Print(RenderSummary(view, console_.style()));
+  spdlog::info("Session {} ended: {} files, {} stored, {} failed, {} skipped, {} not sent yet", view.session,
+               view.total, view.successful, view.failed, view.skipped, view.pending);
+  const int exit_status = ExitStatus(view);
+  if (!view.end_reason.empty()) console_.Error(view.end_reason);
+  const bool all_stored = view.end == SessionEnd::kComplete && view.failed == 0;
+  if (!all_stored) {
+    console_.Print(
+        RenderResume(view.session, options_.output_dir, /*retry_failed=*/view.end == SessionEnd::kComplete));
+  }
+  if (!files) return kExitInternal;
+  if (all_stored && !options_.keep_ledger) session_.RemoveFiles(/*all=*/false);
+  return exit_status;
+}
+
+}  // namespace
+
+int RunSend(const SenderOptions& options, StopSignals& signals, Console& console) {
+  auto session = Session::Open(options, console);
+  if (!session) {
+    console.Error(session.error().sentence);
+    return session.error().exit_status;
+  }
+  SendRun run(options, signals, console, **session);
+  const auto sent = run.Send();
+  if (sent) return run.Report();
+  console.EndProgress();
+  console.Error(sent.error().sentence);
+  (*session)->Stop();
+  if (sent.error().exit_status == kExitUsage) {
+    (*session)->RemoveFiles(/*all=*/true);
+  } else {
+    console.Print(RenderResume((*session)->id(), options.output_dir, /*retry_failed=*/false));
+  }
+  return sent.error().exit_status;
+}
+
+}  // namespace dicom_sender

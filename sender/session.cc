@@ -1,0 +1,159 @@
+#include "sender/session.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <filesystem>
+
+#include "common/log.h"
+#include "common/uuid.h"
+#include "coordinator/ledger/sqlite_ledger.h"
+#include "sender/session_settings.h"
+
+namespace dicom_sender {
+namespace {
+
+tl::unexpected<Failure> Fail(int exit_status, std::string sentence) {
+  return tl::unexpected(Failure{exit_status, std::move(sentence)});
+}
+
+}  // namespace
+
+Failure NothingFound(const wire::SessionStatus& status) {
+  std::uint64_t ignored = 0;
+  for (const auto& files : status.ignored()) ignored += files.files();
+  return {kExitUsage,
+          fmt::format("no DICOM instance in {}: of {} files, none is one{}", fmt::join(status.inputs(), ", "),
+                      ignored, status.recursive() ? "" : " (sub-folders are entered with -r only)")};
+}
+
+tl::expected<std::unique_ptr<Session>, Failure> Session::Open(const SenderOptions& options, Console& console) {
+  std::unique_ptr<Session> session(new Session(options, console));
+  auto started = session->Start();
+  if (started) return session;
+  session->Stop();
+  session->RemoveFiles(/*all=*/true);
+  return tl::unexpected(std::move(started.error()));
+}
+
+Session::~Session() {
+  Stop();
+  CloseLog();
+}
+
+tl::expected<void, Failure> Session::Start() {
+  const std::string id = options_.resume ? *options_.resume : NewUuid();
+  settings_.set_session(id);
+  files_ = FilesOf(options_.output_dir, id);
+  files_are_new_ = !options_.resume;
+  if (options_.resume && !std::filesystem::exists(files_.ledger)) {
+    return Fail(kExitUsage,
+                fmt::format("there is no ledger {}: was the session complete, or is it in another --output-dir?",
+                            files_.ledger));
+  }
+  auto ledger = OpenSqliteLedger(files_.ledger);
+  if (!ledger) return Fail(kExitUsage, std::move(ledger.error()));
+  ledger_ = *std::move(ledger);
+  if (options_.resume) {
+    if (auto resumed = Resume(); !resumed) return resumed;
+  } else {
+    settings_ = NewSessionSettings(options_, id);
+  }
+  if (auto log = OpenLog(files_.log, options_.log_format, options_.verbose); !log) {
+    return Fail(kExitUsage, std::move(log.error()));
+  }
+  if (options_.metrics) {
+    auto metrics = MetricsServer::Start(*options_.metrics, std::string(ProgramVersion()), registry_);
+    if (!metrics) return Fail(kExitUsage, std::move(metrics.error()));
+    metrics_ = *std::move(metrics);
+  }
+  SchedulerOptions scheduler;
+  scheduler.lease_ttl = LeaseTime(settings_.send_options());
+  scheduler.seed = static_cast<std::uint64_t>(MonotonicNow().time_since_epoch().count());
+  engine_ = std::make_unique<Engine>(*ledger_, scheduler, *registry_);
+  spdlog::info("Session {} {}: {} to {} as {}", id, options_.resume ? "goes on" : "begins",
+               fmt::join(settings_.inputs(), ", "), DestinationText(settings_.destination()),
+               settings_.destination().calling_ae());
+  wire::ClientRequest request;
+  *request.mutable_open_session() = settings_;
+  if (auto opened = Ask(std::move(request)); !opened) return tl::unexpected(std::move(opened.error()));
+  // Only now, because from here on the session can be resumed.
+  console_.Print(RenderSession({.session = id,
+                                .log_file = files_.log,
+                                .destination = DestinationText(settings_.destination()),
+                                .calling_ae = settings_.destination().calling_ae(),
+                                .resumed = options_.resume.has_value()}));
+  return {};
+}
+
+tl::expected<void, Failure> Session::Resume() {
+  ledger_->Begin();
+  const auto record = ledger_->FindSession(*options_.resume);
+  ledger_->Commit();
+  if (!record) {
+    return Fail(kExitUsage,
+                fmt::format("ledger {} has no session {}: is it of another one?", files_.ledger, *options_.resume));
+  }
+  auto settings = ResumedSessionSettings(options_, record->settings);
+  if (!settings) return Fail(kExitUsage, std::move(settings.error()));
+  settings_ = *std::move(settings);
+  return {};
+}
+
+tl::expected<wire::SessionStatus, Failure> Session::Ask(wire::ClientRequest request) {
+  const auto reply = engine_->Ask(std::move(request));
+  if (!reply) return Fail(kExitInternal, reply.error());
+  return reply->session();
+}
+
+tl::expected<wire::SessionStatus, Failure> Session::Status() {
+  wire::ClientRequest request;
+  request.mutable_get_session()->set_session(id());
+  return Ask(std::move(request));
+}
+
+void Session::StartIndexer() {
+  engine_->StartIndexer({.session = id(),
+                         .inputs = {settings_.inputs().begin(), settings_.inputs().end()},
+                         .recursive = settings_.recursive(),
+                         .threads = options_.scan_threads,
+                         .publish_folders = settings_.dispatch() == wire::DISPATCH_AS_FOUND});
+}
+
+tl::expected<FoundView, Failure> Session::Found(const wire::SessionStatus& status) {
+  FoundView view{.files = status.total(),
+                 .bytes = status.total_bytes(),
+                 .studies = status.studies(),
+                 .first_studies = {},
+                 .ignored = {}};
+  for (const auto& ignored : status.ignored()) view.ignored[ignored.reason()] = ignored.files();
+  wire::ClientRequest request;
+  request.mutable_list_studies()->set_session(id());
+  request.mutable_list_studies()->set_limit(kStudyLinesMax);
+  const auto reply = engine_->Ask(std::move(request));
+  if (!reply) return Fail(kExitInternal, reply.error());
+  for (const auto& study : reply->studies().studies()) {
+    view.first_studies.push_back({study.study_instance_uid(), study.instances()});
+  }
+  return view;
+}
+
+Ledger& Session::Stop() {
+  if (engine_) engine_->Stop();
+  return *ledger_;
+}
+
+SessionKey Session::key() { return ledger_->FindSession(id()).value().key; }
+
+void Session::RemoveFiles(bool all) {
+  engine_.reset();
+  ledger_.reset();
+  if (!files_are_new_ && all) return;  // of a session that could not go on: they were here before
+  RemoveLedger(files_);
+  if (!all) return;
+  CloseLog();
+  std::error_code ignored;
+  std::filesystem::remove(files_.log, ignored);
+}
+
+}  // namespace dicom_sender

@@ -1,0 +1,74 @@
+// One session of dicom-sender from its opening to the end of its scan: what sending and the dry run have in common.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <tl/expected.hpp>
+
+#include "common/stop_signal.h"
+#include "sender/cli/console.h"
+#include "sender/cli/options.h"
+#include "sender/engine.h"
+#include "sender/session_files.h"
+
+namespace dicom_sender {
+
+// Exit statuses of the program, as documented.
+inline constexpr int kExitAllStored = 0;
+inline constexpr int kExitSomeFailed = 1;
+inline constexpr int kExitUsage = 2;
+inline constexpr int kExitDestination = 3;
+inline constexpr int kExitInterrupted = 4;
+inline constexpr int kExitInternal = 70;
+
+// Why a run ends early: what to say and the exit status.
+struct Failure {
+  int exit_status = kExitInternal;
+  std::string sentence;
+};
+
+// Of a session whose scan is complete and found nothing.
+Failure NothingFound(const wire::SessionStatus& status);
+
+class Session {
+ public:
+  // Opens log, ledger, metrics and coordinator. Leaves no file behind if it fails.
+  static tl::expected<std::unique_ptr<Session>, Failure> Open(const SenderOptions& options, Console& console);
+  ~Session();
+
+  const std::string& id() const { return settings_.session(); }
+  const wire::OpenSession& settings() const { return settings_; }
+  const SessionFiles& files() const { return files_; }
+  Engine& engine() { return *engine_; }
+
+  tl::expected<wire::SessionStatus, Failure> Status();
+  tl::expected<wire::SessionStatus, Failure> Ask(wire::ClientRequest request);  // one that is answered by a status
+
+  void StartIndexer();
+  // What the scan has found, for the console.
+  tl::expected<FoundView, Failure> Found(const wire::SessionStatus& status);
+
+  // Ends all parts; the ledger may then be read. The key is that of the session in it.
+  Ledger& Stop();
+  SessionKey key();
+  // Removes the ledger; with `all` the log as well. After Stop().
+  void RemoveFiles(bool all);
+
+ private:
+  Session(const SenderOptions& options, Console& console) : options_(options), console_(console) {}
+  tl::expected<void, Failure> Start();
+  tl::expected<void, Failure> Resume();
+
+  const SenderOptions& options_;
+  Console& console_;
+  wire::OpenSession settings_;
+  SessionFiles files_;
+  bool files_are_new_ = false;
+  std::shared_ptr<prometheus::Registry> registry_ = std::make_shared<prometheus::Registry>();
+  std::unique_ptr<Ledger> ledger_;
+  std::unique_ptr<MetricsServer> metrics_;
+  std::unique_ptr<Engine> engine_;
+};
+
+}  // namespace dicom_sender

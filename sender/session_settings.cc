@@ -1,0 +1,112 @@
+#include "sender/session_settings.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <vector>
+
+namespace dicom_sender {
+namespace {
+
+constexpr std::chrono::seconds kLeaseMargin(30);
+
+std::uint32_t Milliseconds(std::chrono::seconds duration) {
+  return static_cast<std::uint32_t>(std::chrono::milliseconds(duration).count());
+}
+
+// As the resumed scan must find it, whatever the working directory is then.
+std::string Absolute(const std::string& input) { return std::filesystem::absolute(input).lexically_normal(); }
+
+void PutSendOptions(const SenderOptions& options, const std::function<bool(const char*)>& wanted,
+                    wire::SendOptions& out) {
+  if (wanted("max-pdu")) out.set_max_pdu_bytes(options.max_pdu_bytes);
+  if (wanted("connect-timeout")) out.set_connect_timeout_ms(Milliseconds(options.connect_timeout));
+  if (wanted("acse-timeout")) out.set_acse_timeout_ms(Milliseconds(options.acse_timeout));
+  if (wanted("dimse-timeout")) out.set_dimse_timeout_ms(Milliseconds(options.dimse_timeout));
+  if (wanted("idle-timeout")) out.set_idle_timeout_ms(Milliseconds(options.idle_timeout));
+  if (wanted("max-requests-per-association")) {
+    out.set_requests_per_association_max(options.requests_per_association_max);
+  }
+}
+
+wire::Dispatch ToDispatch(DispatchMode mode) {
+  return mode == DispatchMode::kAsFound ? wire::DISPATCH_AS_FOUND : wire::DISPATCH_AFTER_SCAN;
+}
+
+struct Contradiction {
+  const char* option;
+  std::string given, known;
+};
+
+// The first option that asks for something else than the known session is about.
+std::optional<Contradiction> FindContradiction(const SenderOptions& options, const wire::OpenSession& known) {
+  const wire::Destination& destination = known.destination();
+  std::vector<std::string> inputs;
+  for (const std::string& input : options.inputs) inputs.push_back(Absolute(input));
+  const auto dispatch = [](wire::Dispatch mode) {
+    return mode == wire::DISPATCH_AS_FOUND ? "as-found" : "after-scan";
+  };
+  const Contradiction all[] = {
+      {"ae-title", options.called_ae.value_or(""), destination.called_ae()},
+      {"calling-ae", options.calling_ae.value_or(""), destination.calling_ae()},
+      {"host", options.host.value_or(""), destination.host()},
+      {"port", std::to_string(options.port.value_or(0)), std::to_string(destination.port())},
+      {"recursive", options.recursive ? "true" : "false", known.recursive() ? "true" : "false"},
+      {"dispatch", dispatch(ToDispatch(options.dispatch)), dispatch(known.dispatch())},
+      {"input", fmt::format("{}", fmt::join(inputs, ", ")), fmt::format("{}", fmt::join(known.inputs(), ", "))}};
+  for (const Contradiction& one : all) {
+    if (options.given.contains(one.option) && one.given != one.known) return one;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+wire::OpenSession NewSessionSettings(const SenderOptions& options, const std::string& session) {
+  wire::OpenSession settings;
+  settings.set_session(session);
+  auto& destination = *settings.mutable_destination();
+  destination.set_called_ae(options.called_ae.value_or(""));
+  destination.set_calling_ae(options.calling_ae.value_or(""));
+  destination.set_host(options.host.value_or(""));
+  destination.set_port(options.port.value_or(0));
+  PutSendOptions(
+      options, [](const char*) { return true; }, *settings.mutable_send_options());
+  settings.set_dispatch(ToDispatch(options.dispatch));
+  settings.set_attempts_max(options.attempts_max);
+  settings.set_retry_for_ms(Milliseconds(options.retry_for));
+  for (const std::string& input : options.inputs) settings.add_inputs(Absolute(input));
+  settings.set_recursive(options.recursive);
+  return settings;
+}
+
+tl::expected<wire::OpenSession, std::string> ResumedSessionSettings(const SenderOptions& options,
+                                                                    const wire::OpenSession& known) {
+  if (const auto wrong = FindContradiction(options, known)) {
+    return tl::unexpected(fmt::format("{}: '{}' is not what session {} was begun with, '{}': leave it out to go on",
+                                      options.given.at(wrong->option), wrong->given, known.session(), wrong->known));
+  }
+  const auto given = [&](const char* name) { return options.given.contains(name); };
+  wire::OpenSession settings = known;
+  PutSendOptions(options, given, *settings.mutable_send_options());
+  if (given("max-attempts")) settings.set_attempts_max(options.attempts_max);
+  if (given("retry-for")) settings.set_retry_for_ms(Milliseconds(options.retry_for));
+  settings.set_resume(true);
+  settings.set_retry_failed(options.retry_failed);
+  return settings;
+}
+
+Duration LeaseTime(const wire::SendOptions& options) {
+  return std::chrono::milliseconds(std::uint64_t{options.connect_timeout_ms()} + options.acse_timeout_ms() +
+                                   options.dimse_timeout_ms() + options.idle_timeout_ms()) +
+         kLeaseMargin;
+}
+
+std::string DestinationText(const wire::Destination& destination) {
+  if (destination.host().empty()) return {};
+  return fmt::format("{}:{}@{}", destination.called_ae(), destination.port(), destination.host());
+}
+
+}  // namespace dicom_sender

@@ -1,0 +1,166 @@
+// Against DCMTK's storescp and dcmqrscp: what is there equals what the summary says.
+#include "tests/e2e/archives.h"
+#include "tests/e2e/sender_fixture.h"
+
+namespace dicom_sender {
+namespace {
+
+class IntegrationTest : public SenderTest {
+ protected:
+  void SetUp() override {
+    for (const char* program : {"storescp", "dcmqrscp", "findscu", "dcmcrle", "dcmcjpeg"}) {
+      if (FindProgram(program).empty()) GTEST_SKIP() << program << " is not installed";
+    }
+  }
+
+  void Storescp(const std::vector<std::string>& options) {
+    archive_ = StartStorescp(folder_ / "stored", options);
+    port_ = archive_->port();
+  }
+  void Dcmqrscp() {
+    archive_ = StartDcmqrscp(folder_ / "archive");
+    port_ = archive_->port();
+  }
+
+  void ExpectAllStored(std::uint64_t instances) {
+    const auto summary = Summary();
+    ExpectCountsAddUp(summary);
+    EXPECT_EQ(Number(summary, "successful_transfers"), instances);
+    EXPECT_EQ(FilesBelow(archive_->folder()).size(), instances);
+  }
+
+  // storescp's file of that instance, with +B: a meta header of its own, and the dataset as it came.
+  void ExpectStoredBytes(const std::string& sop_instance_uid, const std::string& dataset) const {
+    const auto suffix = "." + sop_instance_uid;
+    for (const auto& file : FilesBelow(archive_->folder())) {
+      if (!file.string().ends_with(suffix)) continue;
+      EXPECT_TRUE(ReadFile(file).ends_with(dataset)) << file;
+      return;
+    }
+    ADD_FAILURE() << "not stored: " << sop_instance_uid;
+  }
+
+  // Of the matches that DCMTK's findscu gets at this level.
+  std::uint64_t Find(const std::string& level, const std::vector<std::string>& keys) const {
+    std::vector<std::string> command = {"findscu", "-S", "-aec", "TEST_SCP", "-k", "QueryRetrieveLevel=" + level};
+    for (const std::string& key : keys) command.insert(command.end(), {"-k", key});
+    command.insert(command.end(), {"127.0.0.1", std::to_string(port_)});
+    const ProcessResult result = RunProcess(command, kRunTimeout, {"TCP_NODELAY=1"});
+    EXPECT_EQ(result.end, (ProcessEnd{0, 0})) << result.errors;
+    const std::string text = result.output + result.errors;
+    std::uint64_t matches = 0;
+    for (auto at = text.find("Find Response:"); at != std::string::npos; at = text.find("Find Response:", at + 1)) {
+      ++matches;
+    }
+    return matches;
+  }
+
+  std::unique_ptr<Archive> archive_;
+};
+
+TEST_F(IntegrationTest, StorescpTakesOneAssociation) {
+  const auto instances = WriteExampleStudies(data(), 3, 10);
+  Storescp({"+B"});
+  EXPECT_EQ(Run(), 0) << result_.output << result_.errors;
+  ExpectAllStored(30);
+  for (const auto& instance : instances) ExpectStoredBytes(instance.sop_instance_uid, ExampleDataset(instance));
+}
+
+// Only one is served at a time: the others wait for their turn.
+TEST_F(IntegrationTest, StorescpWithoutForkTakesFour) {
+  WriteExampleStudies(data(), 8, 10);
+  Storescp({"+xa"});
+  EXPECT_EQ(Run({"-t", "4"}), 0) << result_.output << result_.errors;
+  ExpectAllStored(80);
+  EXPECT_EQ(Number(Summary(), "associations"), 8U);
+}
+
+TEST_F(IntegrationTest, StorescpWithForkTakesFour) {
+  WriteExampleStudies(data(), 8, 10, 200'000);
+  Storescp({"--fork", "+xa"});
+  EXPECT_EQ(Run({"-t", "4"}), 0) << result_.output << result_.errors;
+  ExpectAllStored(80);
+}
+
+class CompressedFiles : public IntegrationTest {
+ protected:
+  // By DCMTK's own encoders; lossless, so that the SOP Instance UID stays.
+  std::string Compress(const std::string& encoder, int image) {
+    ExampleInstance instance;
+    instance.sop_instance_uid += "." + std::to_string(image);
+    instance.pixel_bytes = 4096;
+    const auto plain = folder_ / "plain.dcm";
+    const auto compressed = data() / (encoder + ".dcm");
+    WriteFile(plain, ExampleFile(instance));
+    std::filesystem::create_directories(data());
+    const ProcessResult result = RunProcess({encoder, plain, compressed}, kRunTimeout);
+    EXPECT_EQ(result.end, (ProcessEnd{0, 0})) << result.errors;
+    uids_[compressed] = instance.sop_instance_uid;
+    return compressed;
+  }
+  void SetUp() override {
+    IntegrationTest::SetUp();
+    if (IsSkipped()) return;
+    Compress("dcmcrle", 1);
+    Compress("dcmcjpeg", 2);
+  }
+  // Behind preamble, prefix and meta header: its length is that of group 0002 (PS3.10 7.1).
+  static std::string DatasetOf(const std::string& file) {
+    const auto byte = [&file](std::size_t i) { return static_cast<unsigned char>(file.at(i)); };
+    const std::size_t length =
+        byte(140) | byte(141) << 8 | byte(142) << 16 | static_cast<std::size_t>(byte(143)) << 24;
+    return file.substr(144 + length);
+  }
+
+  std::map<std::string, std::string> uids_;  // by file
+};
+
+TEST_F(CompressedFiles, GoUnchangedWhereTheyAreAccepted) {
+  Storescp({"+xa", "+B"});
+  EXPECT_EQ(Run(), 0) << result_.output << result_.errors;
+  ExpectAllStored(2);
+  for (const auto& [file, uid] : uids_) ExpectStoredBytes(uid, DatasetOf(ReadFile(file)));
+}
+
+TEST_F(CompressedFiles, AreDecodedWhereTheyAreNot) {
+  Storescp({"+xe", "+B"});
+  EXPECT_EQ(Run(), 0) << result_.output << result_.errors;
+  ExpectAllStored(2);
+  // Uncompressed pixel data are the last element of these datasets.
+  for (const auto& [file, uid] : uids_) ExpectStoredBytes(uid, std::string(4096, '\x2A'));
+}
+
+// Over one association at a time: dcmqrscp loses images that come over several at once, whoever sends them.
+TEST_F(IntegrationTest, DcmqrscpFindsWhatWasSent) {
+  WriteExampleStudies(data(), 5, 8);
+  Dcmqrscp();
+  EXPECT_EQ(Run(), 0) << result_.output << result_.errors;
+  EXPECT_EQ(Number(Summary(), "successful_transfers"), 40U);
+  EXPECT_EQ(Find("STUDY", {"StudyInstanceUID"}), Summary()["studies_processed"].Size());
+  std::uint64_t images = 0;
+  for (int study = 1; study <= 5; ++study) {
+    const std::string uid = "1.2.826.0.1.3680043.10.1400." + std::to_string(study);
+    images += Find("IMAGE", {"StudyInstanceUID=" + uid, "SeriesInstanceUID=" + uid + ".9", "SOPInstanceUID"});
+  }
+  EXPECT_EQ(images, 40U);
+}
+
+TEST_F(IntegrationTest, EchoIsAnswered) {
+  Dcmqrscp();
+  EXPECT_EQ(
+      RunCommand({DICOM_SENDER_PROGRAM, "--echo", "-a", "TEST_SCP", "-H", "127.0.0.1", "-p", std::to_string(port_)}),
+      0)
+      << result_.output << result_.errors;
+}
+
+TEST_F(IntegrationTest, AnAeTitleThatDcmqrscpDoesNotKnowIsRefused) {
+  WriteExampleStudies(data(), 1, 2);
+  Dcmqrscp();
+  auto command = Command();
+  *(std::find(command.begin(), command.end(), "-a") + 1) = "NOBODY";
+  EXPECT_EQ(RunCommand(command), 3) << result_.output << result_.errors;
+  EXPECT_NE(result_.errors.find("NOBODY"), std::string::npos) << result_.errors;
+}
+
+}  // namespace
+}  // namespace dicom_sender

@@ -1,0 +1,246 @@
+// The program is killed at many moments, or ends before all is stored, and goes on with --resume: everything arrives,
+// nothing is claimed that did not, and what is sent twice is counted.
+#include <csignal>
+#include <functional>
+#include <set>
+
+#include "tests/e2e/ledger_reader.h"
+#include "tests/e2e/sender_fixture.h"
+
+namespace dicom_sender {
+namespace {
+
+using Moment = std::function<bool(const DestinationLog&)>;
+
+class ResumeTest : public SenderTest {
+ protected:
+  // Starts the program, the first time with data() and then with --resume, and kills it at the moment.
+  void RunAndKill(const Moment& moment, const std::vector<std::string>& options = {}) {
+    ChildProcess sender(NextCommand(options));
+    ASSERT_TRUE(destination_.WaitFor(moment, kRunTimeout)) << sender.Output() << sender.Errors();
+    Kill(sender);
+  }
+  void RunAndKillAtText(const std::string& text, const std::vector<std::string>& options = {}) {
+    ChildProcess sender(NextCommand(options));
+    ASSERT_TRUE(sender.WaitForText(text, kRunTimeout)) << sender.Output() << sender.Errors();
+    Kill(sender);
+  }
+  // So many further instances were answered with success.
+  Moment StoredFurther(std::uint64_t count) const {
+    return [expected = Stored(destination_.Log()) + count](const auto& log) { return Stored(log) >= expected; };
+  }
+
+  // Goes on until the end, and compares everything with everything.
+  void FinishAndCheck(const std::vector<ExampleInstance>& instances, int kills) {
+    EXPECT_EQ(kills_, kills);
+    EXPECT_EQ(RunCommand(NextCommand({})), 0) << result_.output << result_.errors;
+    ExpectNothingAcknowledgedWasSentAgain();
+    const auto times = StoredTimes(destination_.Log());
+    std::uint64_t sent_again = 0;
+    for (const ExampleInstance& instance : instances) {
+      ASSERT_TRUE(times.contains(instance.sop_instance_uid)) << instance.sop_instance_uid << " never arrived";
+      sent_again += times.at(instance.sop_instance_uid) > 1;
+    }
+    EXPECT_EQ(times.size(), instances.size());
+    const auto summary = Summary();
+    ExpectCountsAddUp(summary);
+    EXPECT_EQ(Number(summary, "total_files"), instances.size());
+    EXPECT_EQ(Number(summary, "successful_transfers"), instances.size());
+    EXPECT_EQ(Number(summary, "pending"), 0U);
+    EXPECT_GE(Number(summary, "resends"), sent_again);
+    EXPECT_TRUE(Files(".db").empty());
+  }
+
+ private:
+  std::vector<std::string> NextCommand(const std::vector<std::string>& options) const {
+    return kills_ == 0 ? Command(options) : ResumeCommand(Session(), options);
+  }
+
+  void Kill(ChildProcess& sender) {
+    sender.Signal(SIGKILL);
+    ASSERT_EQ(sender.Wait(kRunTimeout), (ProcessEnd{-1, SIGKILL})) << sender.Output() << sender.Errors();
+    ++kills_;
+    destination_.Stop();  // also ends what the kernel has not yet delivered
+    ExpectNothingAcknowledgedWasSentAgain();
+    const auto stored_times = StoredTimes(destination_.Log());
+    const auto ledger = out() / ("dicom_sender_" + Session() + ".db");
+    const auto acknowledged = StoredInLedger(ledger, Session(), folder_ / "ledger");
+    ASSERT_TRUE(acknowledged) << "the session is lost";
+    acknowledged_ = *acknowledged;
+    for (const std::string& uid : acknowledged_) {
+      EXPECT_TRUE(stored_times.contains(uid)) << uid << " is called stored, and the destination never said so";
+    }
+    received_ = destination_.Log().instances.size();
+    ASSERT_TRUE(destination_.Start());
+  }
+
+  void ExpectNothingAcknowledgedWasSentAgain() const {
+    const auto log = destination_.Log();
+    for (std::size_t i = received_; i < log.instances.size(); ++i) {
+      EXPECT_FALSE(acknowledged_.contains(log.instances[i].sop_instance)) << log.instances[i].sop_instance;
+    }
+  }
+
+  int kills_ = 0;
+  std::size_t received_ = 0;            // instances that had come when the running program was started
+  std::set<std::string> acknowledged_;  // those that the ledger called stored at that time
+};
+
+// Aims at the time between an answer and its way into the ledger, again and again.
+TEST_F(ResumeTest, KilledAfterEveryFewInstances) {
+  const auto instances = WriteExampleStudies(data(), 2, 20);
+  StartDestination({.rules = {InstanceRule{.delay = std::chrono::milliseconds(2)}}});
+  int kills = 0;
+  while (StoredTimes(destination_.Log()).size() + 8 < instances.size()) {
+    ASSERT_LT(kills, 30) << "it does not get on";
+    ASSERT_NO_FATAL_FAILURE(RunAndKill(StoredFurther(4)));
+    ++kills;
+  }
+  EXPECT_GE(kills, 4);
+  FinishAndCheck(instances, kills);
+}
+
+TEST_F(ResumeTest, KilledWithSeveralAssociationsOpen) {
+  const auto instances = WriteExampleStudies(data(), 6, 12);
+  StartDestination({.rules = {InstanceRule{.delay = std::chrono::milliseconds(15)}}});
+  for (int i = 0; i < 5; ++i) ASSERT_NO_FATAL_FAILURE(RunAndKill(StoredFurther(8), {"-t", "4"}));
+  FinishAndCheck(instances, 5);
+}
+
+TEST_F(ResumeTest, KilledWhileTheAnswerIsAwaited) {
+  const auto instances = WriteExampleStudies(data(), 1, 12);
+  StartDestination({.rules = {InstanceRule{.nth_of_association = 3, .action = InstanceAction::kStall}}});
+  const auto stalled = [this] {
+    const auto unanswered = [](const DestinationLog& log) { return log.instances.size() - Stored(log); };
+    return
+        [unanswered, before = unanswered(destination_.Log())](const auto& log) { return unanswered(log) > before; };
+  };
+  for (int i = 0; i < 4; ++i) ASSERT_NO_FATAL_FAILURE(RunAndKill(stalled()));
+  destination_.SetBehaviour({});
+  FinishAndCheck(instances, 4);
+}
+
+// More than the kernel takes, so that the program is in the middle of its writing.
+TEST_F(ResumeTest, KilledInMidDataset) {
+  const auto instances = WriteExampleStudies(data(), 1, 8, 8'000'000);
+  StartDestination({.receive_buffer_bytes = 65536,
+                    .rules = {InstanceRule{.nth_of_association = 2, .action = InstanceAction::kStallReceiving}}});
+  const Moment stalled = [](const DestinationLog& log) {
+    return std::any_of(log.associations.begin(), log.associations.end(), [](const AssociationRecord& association) {
+      return association.end == AssociationEnd::kOpen && association.instances == 2;
+    });
+  };
+  for (int i = 0; i < 3; ++i) ASSERT_NO_FATAL_FAILURE(RunAndKill(stalled));
+  destination_.SetBehaviour({});
+  FinishAndCheck(instances, 3);
+}
+
+TEST_F(ResumeTest, KilledDuringTheScan) {
+  const auto instances = WriteExampleStudies(data(), 50, 100);
+  StartDestination();
+  ASSERT_NO_FATAL_FAILURE(RunAndKillAtText("Indexing", {"--scan-threads", "1"}));
+  for (int i = 0; i < 3; ++i) ASSERT_NO_FATAL_FAILURE(RunAndKillAtText("(resumed)", {"--scan-threads", "1"}));
+  FinishAndCheck(instances, 4);
+}
+
+TEST_F(ResumeTest, KilledWhileFindingAndSendingAtTheSameTime) {
+  const auto instances = WriteExampleStudies(data(), 20, 50);
+  StartDestination({.rules = {InstanceRule{.delay = std::chrono::milliseconds(1)}}});
+  ASSERT_NO_FATAL_FAILURE(RunAndKill(StoredFurther(1), {"--dispatch", "as-found", "--scan-threads", "1"}));
+  ASSERT_NO_FATAL_FAILURE(RunAndKill(StoredFurther(100)));
+  ASSERT_NO_FATAL_FAILURE(RunAndKill(StoredFurther(100)));
+  FinishAndCheck(instances, 3);
+}
+
+TEST_F(ResumeTest, KilledWhileTheAssociationIsNegotiated) {
+  const auto instances = WriteExampleStudies(data(), 2, 5);
+  StartDestination({.stall_association = true});
+  for (std::size_t i = 1; i <= 2; ++i) {
+    ASSERT_NO_FATAL_FAILURE(RunAndKill([i](const auto& log) { return log.associations.size() >= i; }));
+  }
+  destination_.SetBehaviour({});
+  FinishAndCheck(instances, 2);
+}
+
+TEST_F(ResumeTest, AfterTheDestinationWasDown) {
+  WriteExampleStudies(data(), 2, 3);
+  StartDestination();
+  destination_.Stop();
+  ASSERT_EQ(Run({"--retry-for", "1"}), 3) << result_.output << result_.errors;
+  EXPECT_EQ(Number(Summary(), "failed_transfers"), 6U);
+  ASSERT_TRUE(destination_.Start());
+  EXPECT_EQ(Resume(), 0) << result_.output << result_.errors;
+  const auto summary = Summary();
+  ExpectCountsAddUp(summary);
+  EXPECT_EQ(Number(summary, "successful_transfers"), 6U);
+  EXPECT_EQ(Number(summary, "failed_transfers"), 0U);
+  EXPECT_EQ(Number(summary, "resends"), 0U);
+  EXPECT_EQ(Stored(destination_.Log()), 6U);
+}
+
+TEST_F(ResumeTest, WhatFailedIsTriedAgainOnlyWhenAskedFor) {
+  const auto instances = WriteExampleStudies(data(), 1, 4);
+  ExampleInstance broken;
+  broken.sop_instance_uid += ".99";
+  const std::string whole = ExampleFile(broken);
+  WriteFile(data() / "broken.dcm", whole.substr(0, whole.size() - 10));
+  InstanceRule rule;
+  rule.sop_instance_uid = instances[1].sop_instance_uid;
+  rule.status = 0xA900;
+  StartDestination({.rules = {rule}});
+  ASSERT_EQ(Run(), 1) << result_.output << result_.errors;
+  destination_.SetBehaviour({});
+  EXPECT_EQ(Resume(), 1) << result_.output << result_.errors;
+  EXPECT_EQ(destination_.Log().instances.size(), 4U) << "nothing was sent again";
+  EXPECT_EQ(Number(Summary(), "failed_transfers"), 2U);
+  EXPECT_EQ(Resume({"--retry-failed"}), 1) << "a broken file stays broken";
+  EXPECT_EQ(destination_.Log().instances.size(), 5U) << "only what failed at the destination";
+  EXPECT_EQ(destination_.Log().instances.back().sop_instance, instances[1].sop_instance_uid);
+  const auto summary = Summary();
+  ExpectCountsAddUp(summary);
+  EXPECT_EQ(Number(summary, "successful_transfers"), 4U);
+  EXPECT_EQ(Number(summary, "failed_transfers"), 1U);
+}
+
+TEST_F(ResumeTest, ACompleteSessionHasNothingToGoOnWith) {
+  WriteExampleStudies(data(), 1, 2);
+  StartDestination();
+  ASSERT_EQ(Run(), 0) << result_.output << result_.errors;
+  const std::string session = Session();
+  EXPECT_EQ(Resume(), 2);
+  EXPECT_EQ(std::count(result_.errors.begin(), result_.errors.end(), '\n'), 1) << result_.errors;
+  EXPECT_NE(result_.errors.find(session), std::string::npos) << result_.errors;
+  EXPECT_EQ(destination_.Log().associations.size(), 1U);
+  EXPECT_EQ(Number(Summary(), "successful_transfers"), 2U) << "its summary stays";
+}
+
+TEST_F(ResumeTest, ACompleteSessionWhoseLedgerWasKeptSendsNothing) {
+  WriteExampleStudies(data(), 1, 2);
+  StartDestination();
+  ASSERT_EQ(Run({"--keep-ledger"}), 0) << result_.output << result_.errors;
+  ASSERT_EQ(Files(".db").size(), 1U);
+  EXPECT_EQ(Resume({"--keep-ledger"}), 0) << result_.output << result_.errors;
+  EXPECT_EQ(destination_.Log().instances.size(), 2U);
+  EXPECT_EQ(Number(Summary(), "successful_transfers"), 2U);
+}
+
+TEST_F(ResumeTest, ASessionThatRunsIsNotResumedBesides) {
+  WriteExampleStudies(data(), 1, 3);
+  StartDestination({.rules = {InstanceRule{.nth = 2, .action = InstanceAction::kStall}}});
+  ChildProcess first(Command());
+  ASSERT_TRUE(destination_.WaitFor([](const auto& log) { return log.instances.size() == 2; }, kRunTimeout));
+  EXPECT_EQ(Resume(), 2) << result_.output;
+  EXPECT_EQ(std::count(result_.errors.begin(), result_.errors.end(), '\n'), 1) << result_.errors;
+  EXPECT_NE(result_.errors.find(Session()), std::string::npos) << result_.errors;
+  EXPECT_EQ(destination_.Log().associations.size(), 1U);
+
+  destination_.Stop();  // the first one goes on over another association
+  ASSERT_TRUE(destination_.Start());
+  const auto end = first.Wait(kRunTimeout);
+  ASSERT_TRUE(end);
+  EXPECT_EQ(end->exit_status, 0) << first.Output() << first.Errors();
+  EXPECT_EQ(Number(Summary(), "successful_transfers"), 3U);
+}
+
+}  // namespace
+}  // namespace dicom_sender

@@ -1,0 +1,98 @@
+#include "sender/session_settings.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+namespace dicom_sender {
+namespace {
+
+using testing::HasSubstr;
+
+SenderOptions Options() {
+  SenderOptions options;
+  options.inputs = {"data"};
+  options.recursive = true;
+  options.called_ae = "PACS";
+  options.calling_ae = "US";
+  options.host = "pacs.example";
+  options.port = 104;
+  options.retry_for = std::chrono::minutes(10);
+  return options;
+}
+
+TEST(NewSessionSettings, CarriesEveryOption) {
+  const auto settings = NewSessionSettings(Options(), "S");
+  EXPECT_EQ(settings.session(), "S");
+  EXPECT_EQ(DestinationText(settings.destination()), "PACS:104@pacs.example");
+  EXPECT_EQ(settings.destination().calling_ae(), "US");
+  EXPECT_EQ(settings.inputs(0), (std::filesystem::current_path() / "data").string()) << "for a resume from elsewhere";
+  EXPECT_TRUE(settings.recursive());
+  EXPECT_EQ(settings.retry_for_ms(), 600'000U);
+  EXPECT_EQ(settings.attempts_max(), 5U);
+  EXPECT_EQ(settings.dispatch(), wire::DISPATCH_AFTER_SCAN);
+  const auto& send = settings.send_options();
+  EXPECT_EQ(send.max_pdu_bytes(), 131072U);
+  EXPECT_EQ(send.connect_timeout_ms(), 10'000U);
+  EXPECT_EQ(send.acse_timeout_ms(), 30'000U);
+  EXPECT_EQ(send.dimse_timeout_ms(), 120'000U);
+  EXPECT_EQ(send.idle_timeout_ms(), 60'000U);
+}
+
+TEST(ResumedSessionSettings, WithoutOptionsNothingChanges) {
+  const auto known = NewSessionSettings(Options(), "S");
+  const auto resumed = ResumedSessionSettings(SenderOptions{}, known);
+  ASSERT_TRUE(resumed);
+  EXPECT_TRUE(resumed->resume());
+  auto expected = known;
+  expected.set_resume(true);
+  EXPECT_EQ(resumed->SerializeAsString(), expected.SerializeAsString());
+}
+
+TEST(ResumedSessionSettings, HowItIsSentMayBeGivenAnew) {
+  SenderOptions options;
+  options.dimse_timeout = std::chrono::seconds(7);
+  options.retry_for = std::chrono::hours(6);
+  options.attempts_max = 9;
+  options.retry_failed = true;
+  options.given = {{"dimse-timeout", "--dimse-timeout"}, {"retry-for", "--retry-for"}, {"max-attempts", "x"}};
+  const auto resumed = ResumedSessionSettings(options, NewSessionSettings(Options(), "S"));
+  ASSERT_TRUE(resumed);
+  EXPECT_EQ(resumed->send_options().dimse_timeout_ms(), 7000U);
+  EXPECT_EQ(resumed->send_options().acse_timeout_ms(), 30'000U) << "was not given";
+  EXPECT_EQ(resumed->retry_for_ms(), 6U * 3'600'000U);
+  EXPECT_EQ(resumed->attempts_max(), 9U);
+  EXPECT_TRUE(resumed->retry_failed());
+}
+
+TEST(ResumedSessionSettings, WhatItIsAboutStays) {
+  const auto known = NewSessionSettings(Options(), "S");
+  const auto refused = [&](const char* name, auto change) {
+    SenderOptions options = Options();
+    change(options);
+    options.given = {{name, std::string("--") + name}};
+    const auto resumed = ResumedSessionSettings(options, known);
+    ASSERT_FALSE(resumed) << name;
+    EXPECT_THAT(resumed.error(), HasSubstr(std::string("--") + name));
+  };
+  refused("ae-title", [](SenderOptions& o) { o.called_ae = "OTHER"; });
+  refused("calling-ae", [](SenderOptions& o) { o.calling_ae = "OTHER"; });
+  refused("host", [](SenderOptions& o) { o.host = "other"; });
+  refused("port", [](SenderOptions& o) { o.port = 11112; });
+  refused("input", [](SenderOptions& o) { o.inputs = {"data", "more"}; });
+  refused("recursive", [](SenderOptions& o) { o.recursive = false; });
+  refused("dispatch", [](SenderOptions& o) { o.dispatch = DispatchMode::kAsFound; });
+
+  SenderOptions same = Options();
+  for (const char* name : {"ae-title", "calling-ae", "host", "port", "input", "recursive"}) same.given[name] = name;
+  EXPECT_TRUE(ResumedSessionSettings(same, known)) << "the same command with --resume behind it";
+}
+
+TEST(LeaseTime, IsLongerThanAHealthySenderCanBeSilent) {
+  const auto settings = NewSessionSettings(Options(), "S");
+  EXPECT_GT(LeaseTime(settings.send_options()), std::chrono::seconds(10 + 30 + 120 + 60));
+}
+
+}  // namespace
+}  // namespace dicom_sender
