@@ -99,13 +99,13 @@ int RunDry(const SenderOptions& options, StopSignals& signals, Console& console)
   }
   auto found = Index(**session, signals, console);
   console.EndProgress();
-  Ledger& ledger = (*session)->Stop();
+  (*session)->Stop();
   if (!found) {
     console.Error(found.error().sentence);
     (*session)->RemoveFiles(/*all=*/true);
     return found.error().exit_status;
   }
-  console.Print(RenderPlan(PlanOf(ledger, (*session)->key(), *std::move(found))));
+  console.Print(RenderPlan(PlanOf((*session)->ledger(), (*session)->key(), *std::move(found))));
   (*session)->RemoveFiles(/*all=*/false);
   return kExitAllStored;
 }

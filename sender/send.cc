@@ -215,7 +215,8 @@ SummaryView ToView(const SessionSummary& summary, const SenderOptions& options, 
 
 int SendRun::Report() {
   if (signals_.count() >= 2) session_.engine().AbortWorker();
-  Ledger& ledger = session_.Stop();
+  session_.Stop();
+  Ledger& ledger = session_.ledger();
   const SessionKey key = session_.key();
   SuspendIfOpen(ledger, key);
   console_.EndProgress();

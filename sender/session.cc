@@ -138,9 +138,8 @@ tl::expected<FoundView, Failure> Session::Found(const wire::SessionStatus& statu
   return view;
 }
 
-Ledger& Session::Stop() {
+void Session::Stop() {
   if (engine_) engine_->Stop();
-  return *ledger_;
 }
 
 SessionKey Session::key() { return ledger_->FindSession(id()).value().key; }

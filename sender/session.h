@@ -49,8 +49,9 @@ class Session {
   // What the scan has found, for the console.
   tl::expected<FoundView, Failure> Found(const wire::SessionStatus& status);
 
-  // Ends all parts; the ledger may then be read. The key is that of the session in it.
-  Ledger& Stop();
+  void Stop();  // ends all parts
+  // After Stop(). The key is that of the session in it.
+  Ledger& ledger() { return *ledger_; }
   SessionKey key();
   // Removes the ledger; with `all` the log as well. After Stop().
   void RemoveFiles(bool all);

@@ -54,7 +54,7 @@ TEST(Process, IsKilledWhereItTakesTooLong) {
 }
 
 TEST(Process, WaitsForText) {
-  ChildProcess child({"sh", "-c", "echo ready; sleep 1000"});
+  ChildProcess child({"sh", "-c", "echo ready; exec sleep 1000"});
   EXPECT_TRUE(child.WaitForText("ready", kLong));
   EXPECT_FALSE(child.WaitForText("never", milliseconds(20)));
   ChildProcess brief({"echo", "gone"});
