@@ -56,6 +56,18 @@ Service::Service(Ledger& ledger, SchedulerOptions options, CoordinatorMetrics& m
   ledger_.Commit();
 }
 
+StepResult Service::ResumeSessions(TimePoint now, WallTime wall) {
+  const Moment moment{now, wall};
+  ledger_.Begin();
+  for (const SessionKey key : ledger_.Sessions()) {
+    const SessionRecord record = ledger_.LoadSession(key);
+    const bool ended = record.state != wire::SESSION_SCANNING && record.state != wire::SESSION_SENDING;
+    if (!ended && !IsOpen(key)) OpenInScheduler(record, moment);
+  }
+  ledger_.Commit();
+  return Step({}, now, wall);
+}
+
 StepResult Service::Step(const std::vector<Incoming>& messages, TimePoint now, WallTime wall) {
   const Moment moment{now, wall};
   outgoing_.clear();

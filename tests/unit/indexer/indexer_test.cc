@@ -22,10 +22,11 @@ constexpr const char* kEndpoint = "inproc://clients";
 
 class NotingCoordinator {
  public:
-  explicit NotingCoordinator(zmq::context_t& context) : channel_(context, kEndpoint) {
+  // `refuse_with`: the answer to everything; empty: it takes what comes.
+  NotingCoordinator(zmq::context_t& context, std::string refuse_with)
+      : refuse_with_(std::move(refuse_with)), channel_(context, kEndpoint) {
     thread_ = std::jthread([this](std::stop_token stop) { Run(stop); });
   }
-  std::string refuse_with;  // set before the first request
   std::vector<wire::PublishBatch> batches;
   std::vector<wire::ScanComplete> completions;
   void Join() {
@@ -46,8 +47,8 @@ class NotingCoordinator {
     ASSERT_TRUE(request) << request.error();
     wire::ClientReply reply;
     reply.set_request_id(request->request_id());
-    if (!refuse_with.empty()) {
-      reply.mutable_failure()->set_reason(refuse_with);
+    if (!refuse_with_.empty()) {
+      reply.mutable_failure()->set_reason(refuse_with_);
     } else if (request->has_publish_batch()) {
       batches.push_back(request->publish_batch());
       reply.mutable_publish_ack();
@@ -58,13 +59,15 @@ class NotingCoordinator {
     channel_.Send(message.peer, reply);
   }
 
+  const std::string refuse_with_;
   RouterChannel channel_;
   std::jthread thread_;
 };
 
 class IndexerTest : public testing::Test {
  protected:
-  tl::expected<void, std::string> Run(bool publish_folders = false) {
+  tl::expected<void, std::string> Run(bool publish_folders = false, const std::string& refuse_with = "") {
+    NotingCoordinator coordinator(context_, refuse_with);
     CoordinatorClient client(context_, kEndpoint);
     const IndexerOptions options{.session = "S",
                                  .inputs = {folder_.path()},
@@ -72,13 +75,16 @@ class IndexerTest : public testing::Test {
                                  .threads = 2,
                                  .publish_folders = publish_folders};
     auto result = RunIndexer(options, client, metrics_, progress_, stop_.get_token());
-    coordinator_.Join();
+    coordinator.Join();
+    batches_ = std::move(coordinator.batches);
+    completions_ = std::move(coordinator.completions);
     return result;
   }
 
   TemporaryFolder folder_;
   zmq::context_t context_{0};
-  NotingCoordinator coordinator_{context_};
+  std::vector<wire::PublishBatch> batches_;
+  std::vector<wire::ScanComplete> completions_;
   prometheus::Registry registry_;
   IndexerMetrics metrics_{registry_};
   IndexerProgress progress_;
@@ -88,8 +94,8 @@ class IndexerTest : public testing::Test {
 TEST_F(IndexerTest, PublishesWhatItFoundByStudy) {
   WriteExampleStudies(folder_.path(), 2, 3);
   ASSERT_TRUE(Run());
-  ASSERT_EQ(coordinator_.batches.size(), 1U);
-  const auto& batch = coordinator_.batches[0];
+  ASSERT_EQ(batches_.size(), 1U);
+  const auto& batch = batches_[0];
   ASSERT_EQ(batch.studies_size(), 2);
   EXPECT_EQ(batch.studies(0).instances_size(), 3);
   const auto& instance = batch.studies(0).instances(0);
@@ -97,14 +103,14 @@ TEST_F(IndexerTest, PublishesWhatItFoundByStudy) {
   EXPECT_EQ(instance.defect(), "");
   EXPECT_EQ(instance.transfer_syntax_uid(), "1.2.840.10008.1.2.1");
   EXPECT_EQ(instance.size_bytes(), std::filesystem::file_size(folder_ / "study_1/image_1.dcm"));
-  ASSERT_EQ(coordinator_.completions.size(), 1U);
+  ASSERT_EQ(completions_.size(), 1U);
   EXPECT_EQ(progress_.found, 6U);
 }
 
 TEST_F(IndexerTest, PublishesFolderByFolderWhereThatIsAskedFor) {
   WriteExampleStudies(folder_.path(), 3, 2);
   ASSERT_TRUE(Run(true));
-  EXPECT_EQ(coordinator_.batches.size(), 3U);
+  EXPECT_EQ(batches_.size(), 3U);
 }
 
 TEST_F(IndexerTest, CountsWhatIsNoInstanceAndReportsWhatIsBroken) {
@@ -117,9 +123,9 @@ TEST_F(IndexerTest, CountsWhatIsNoInstanceAndReportsWhatIsBroken) {
   WriteFile(folder_ / "text", std::string(500, 'x'));
   std::filesystem::create_symlink(folder_ / "nowhere", folder_ / "vanished");
   ASSERT_TRUE(Run());
-  ASSERT_EQ(coordinator_.batches.size(), 1U);
+  ASSERT_EQ(batches_.size(), 1U);
   std::map<std::string, wire::Instance> by_path;
-  for (const auto& study : coordinator_.batches[0].studies()) {
+  for (const auto& study : batches_[0].studies()) {
     for (const auto& instance : study.instances()) by_path[instance.path()] = instance;
   }
   ASSERT_EQ(by_path.size(), 2U);
@@ -127,7 +133,7 @@ TEST_F(IndexerTest, CountsWhatIsNoInstanceAndReportsWhatIsBroken) {
   EXPECT_NE(by_path["truncated"].defect(), "");
   EXPECT_EQ(by_path["truncated"].sop_instance_uid(), ExampleInstance{}.sop_instance_uid) << "as far as it was read";
   std::map<std::string, std::uint64_t> ignored;
-  for (const auto& entry : coordinator_.completions.at(0).ignored()) ignored[entry.reason()] = entry.files();
+  for (const auto& entry : completions_.at(0).ignored()) ignored[entry.reason()] = entry.files();
   EXPECT_THAT(ignored, ElementsAre(Pair("empty", 1), Pair("not_dicom", 1), Pair("unreadable", 1)));
   EXPECT_EQ(metrics_.indexed_files_total["broken"].Value(), 2);
   EXPECT_EQ(progress_.files, 5U);
@@ -135,11 +141,10 @@ TEST_F(IndexerTest, CountsWhatIsNoInstanceAndReportsWhatIsBroken) {
 
 TEST_F(IndexerTest, ARefusalEndsItWithTheCoordinatorsSentence) {
   WriteExampleStudies(folder_.path(), 1, 1);
-  coordinator_.refuse_with = "session S has ended";
-  const auto result = Run();
+  const auto result = Run(false, "session S has ended");
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error(), "session S has ended");
-  EXPECT_TRUE(coordinator_.completions.empty());
+  EXPECT_TRUE(completions_.empty());
 }
 
 TEST_F(IndexerTest, AStopLeavesTheScanIncomplete) {
@@ -148,7 +153,7 @@ TEST_F(IndexerTest, AStopLeavesTheScanIncomplete) {
   const auto result = Run();
   ASSERT_FALSE(result);
   EXPECT_THAT(result.error(), HasSubstr("stopped"));
-  EXPECT_TRUE(coordinator_.completions.empty());
+  EXPECT_TRUE(completions_.empty());
 }
 
 }  // namespace
