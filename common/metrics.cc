@@ -39,8 +39,9 @@ prometheus::Counter& LabelledCounters::operator[](std::string_view value) {
 }
 
 IndexerMetrics::IndexerMetrics(Registry& registry)
-    : indexed_files_total(registry, "indexed_files_total", "Files that the scan looked at", "result",
-                          {"indexed", "broken", "not_dicom", "empty", "unreadable", "unreadable_folder", "dicomdir"}) {}
+    : indexed_files_total(
+          registry, "indexed_files_total", "Files that the scan looked at", "result",
+          {"indexed", "broken", "not_dicom", "empty", "unreadable", "unreadable_folder", "dicomdir"}) {}
 
 WorkerMetrics::WorkerMetrics(Registry& registry)
     : bytes_sent_total(MakeCounter(registry, "bytes_sent_total", "Bytes handed to the network")),
@@ -77,9 +78,8 @@ CoordinatorMetrics::CoordinatorMetrics(Registry& registry)
 MetricsServer::MetricsServer(std::unique_ptr<prometheus::Exposer> exposer) : exposer_(std::move(exposer)) {}
 MetricsServer::~MetricsServer() = default;
 
-tl::expected<std::unique_ptr<MetricsServer>, std::string> MetricsServer::Start(const std::string& address,
-                                                                               const std::string& version,
-                                                                               std::shared_ptr<Registry> registry) {
+tl::expected<std::unique_ptr<MetricsServer>, std::string> MetricsServer::Start(
+    const std::string& address, const std::string& version, const std::shared_ptr<Registry>& registry) {
   try {
     auto exposer = std::make_unique<prometheus::Exposer>(address, 1);
     prometheus::BuildGauge()
@@ -88,7 +88,7 @@ tl::expected<std::unique_ptr<MetricsServer>, std::string> MetricsServer::Start(c
         .Register(*registry)
         .Add({{"version", version}})
         .Set(1);
-    exposer->RegisterCollectable(std::move(registry));
+    exposer->RegisterCollectable(registry);  // which keeps a weak reference
     return std::unique_ptr<MetricsServer>(new MetricsServer(std::move(exposer)));
   } catch (const std::exception&) {  // its text speaks of null contexts
     return tl::unexpected(fmt::format(

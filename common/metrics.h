@@ -70,7 +70,7 @@ class MetricsServer {
  public:
   // `address` is HOST:PORT. The error is one sentence.
   static tl::expected<std::unique_ptr<MetricsServer>, std::string> Start(
-      const std::string& address, const std::string& version, std::shared_ptr<prometheus::Registry> registry);
+      const std::string& address, const std::string& version, const std::shared_ptr<prometheus::Registry>& registry);
   ~MetricsServer();
 
  private:

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 namespace dicom_sender {
 namespace {
@@ -91,7 +92,7 @@ std::string FormatBytes(std::uint64_t bytes) {
 
 std::string FormatDuration(Duration duration) {
   const double seconds = std::chrono::duration<double>(duration).count();
-  const auto whole = static_cast<std::int64_t>(seconds + 0.5);
+  const auto whole = std::llround(seconds);
   if (seconds < 9.95) return fmt::format("{:.1f} s", seconds);
   if (whole < 60) return fmt::format("{} s", whole);
   if (whole < 3600) return fmt::format("{} min {:02} s", whole / 60, whole % 60);

@@ -264,7 +264,7 @@ tl::expected<FileIdentity, HeaderError> Identify(int fd) {
   struct stat status {};
   if (fstat(fd, &status) != 0) return Problem(HeaderProblem::kUnreadable, SystemReason("fstat"));
   if (!S_ISREG(status.st_mode)) {
-    return Problem(HeaderProblem::kUnreadable, fmt::format("it is {}, not a file", KindOf(status.st_mode)));
+    return Problem(HeaderProblem::kNotDicom, fmt::format("it is {}, not a file", KindOf(status.st_mode)));
   }
   return IdentityOf(status);
 }
@@ -277,7 +277,11 @@ bool IsBrokenDicom(HeaderProblem problem) {
 
 tl::expected<FileHeader, HeaderError> ReadFileHeader(const std::string& path) {
   const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  if (!fd.valid()) return Problem(HeaderProblem::kUnreadable, SystemReason("opening"));
+  if (!fd.valid()) {
+    // A socket cannot be opened at all, and a loop of links leads to nothing; whatever else fails may hide an instance.
+    const bool is_no_file = errno == ENXIO || errno == ELOOP;
+    return Problem(is_no_file ? HeaderProblem::kNotDicom : HeaderProblem::kUnreadable, SystemReason("opening"));
+  }
   const auto identity = Identify(fd.get());
   if (!identity) return tl::unexpected(identity.error());
   FileHeader header;

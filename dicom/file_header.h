@@ -59,7 +59,7 @@ struct HeaderError {
 bool IsBrokenDicom(HeaderProblem problem);
 
 // Reads one regular file. Opens it once; reads at most twice in the common case. Never blocks on pipes or devices:
-// what is no regular file is kUnreadable. Thread-safe; memory is bounded whatever the file says of itself (16 KiB,
+// what is no regular file is kNotDicom. Thread-safe; memory is bounded whatever the file says of itself (16 KiB,
 // for deflated datasets some 120 KiB). Limits: sequences nested 128 deep, 10 million elements, 4 GiB inflated.
 //
 // Where the meta header names one of the uncompressed transfer syntaxes and the first element is evidently encoded in

@@ -25,9 +25,9 @@ WalkEntry Problem(std::uint32_t root, std::string path, int error) {
 std::vector<ScanRoot> ScanRoots(const std::vector<std::string>& inputs) {
   std::vector<ScanRoot> roots;
   for (const std::string& input : inputs) {
-    // "a/" names the folder "a": without the slash its last part would be an empty name.
-    auto path = std::filesystem::absolute(input).lexically_normal();
-    if (!path.has_filename()) path = path.parent_path();
+    // Not made shorter: "link/.." is not the folder that the link is in. "a/" names the folder "a".
+    auto path = std::filesystem::absolute(input);
+    if (!path.has_filename() && path.has_relative_path()) path = path.parent_path();
     std::error_code ignored;
     if (std::filesystem::is_directory(path, ignored)) {
       roots.push_back({path, ""});

@@ -23,7 +23,7 @@ inline constexpr std::size_t kNamesPerTurn = 8192;
 
 // Where paths start. For an input that is a folder, the folder; for a file, the folder that it is in.
 struct ScanRoot {
-  std::string folder;  // absolute, without "." and ".." and a slash at its end
+  std::string folder;  // absolute, without a slash at its end
   std::string file;    // the only one that is meant; empty: all
 };
 // Of inputs that exist. In their order.

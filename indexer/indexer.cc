@@ -30,6 +30,7 @@ const char* IgnoredReason(HeaderProblem problem) {
 
 std::vector<std::string> Folders(const std::vector<ScanRoot>& roots) {
   std::vector<std::string> folders;
+  folders.reserve(roots.size());
   for (const ScanRoot& root : roots) folders.push_back(root.folder);
   return folders;
 }

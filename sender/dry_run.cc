@@ -34,6 +34,7 @@ std::uint64_t CountAssociations(Ledger& ledger, SessionKey session) {
 
 std::vector<PlanCount> ToCounts(const std::map<std::string, std::uint64_t>& files) {
   std::vector<PlanCount> counts;
+  counts.reserve(files.size());
   for (const auto& [name, number] : files) counts.push_back({name, number});
   return counts;
 }

@@ -43,6 +43,11 @@ class SendRun {
         session_(session),
         observer_(console, options.verbose) {}
 
+  // The worker's threads use the observer.
+  ~SendRun() { session_.Stop(); }
+  SendRun(const SendRun&) = delete;
+  SendRun& operator=(const SendRun&) = delete;
+
   // Until the session has ended or a second signal came. The error ends the program.
   tl::expected<void, Failure> Send();
   // After Send(). Returns the exit status.
@@ -74,6 +79,13 @@ void SuspendIfOpen(Ledger& ledger, SessionKey key) {
   ledger.Begin();
   ledger.SetSessionState(key, wire::SESSION_SUSPENDED, {}, WallNow());
   ledger.Commit();
+}
+
+// Nobody knows what is in them, so nobody may say that all is stored.
+std::uint64_t UnreadableIn(const std::map<std::string, std::uint64_t>& ignored) {
+  std::uint64_t unreadable = 0;
+  for (const auto& [reason, files] : ignored) unreadable += reason.starts_with("unreadable") ? files : 0;
+  return unreadable;
 }
 
 int ExitStatus(const SummaryView& view) {
@@ -193,6 +205,7 @@ SummaryView ToView(const SessionSummary& summary, const SenderOptions& options, 
   view.successful = counts.successful();
   view.failed = counts.failed;
   view.skipped = counts.skipped;
+  view.conflicts = counts.conflicts;
   view.pending = summary.pending();
   view.warnings = counts.warned;
   view.ignored = summary.ignored;
@@ -221,6 +234,7 @@ int SendRun::Report() {
   SuspendIfOpen(ledger, key);
   console_.EndProgress();
   const SessionSummary summary = Summarise(ledger, key, WallNow());
+  const bool all_read = UnreadableIn(summary.session.ignored) == 0;
   SummaryView view = ToView(summary, options_, session_.files());
   const auto files = WriteSummary(ledger, summary, options_.output_dir, options_.threads);
   if (files) {
@@ -232,9 +246,13 @@ int SendRun::Report() {
   console_.Print(RenderSummary(view, console_.style()));
   spdlog::info("Session {} ended: {} files, {} stored, {} failed, {} skipped, {} not sent yet", view.session,
                view.total, view.successful, view.failed, view.skipped, view.pending);
-  const int exit_status = ExitStatus(view);
+  int exit_status = ExitStatus(view);
+  if (exit_status == kExitAllStored && !all_read) exit_status = kExitSomeFailed;
   if (!view.end_reason.empty()) console_.Error(view.end_reason);
   const bool all_stored = view.end == SessionEnd::kComplete && view.failed == 0;
+  if (all_stored && !all_read) {
+    console_.Error(fmt::format("some files or folders could not be read: {} names them", session_.files().log));
+  }
   if (!all_stored) {
     console_.Print(
         RenderResume(view.session, options_.output_dir, /*retry_failed=*/view.end == SessionEnd::kComplete));

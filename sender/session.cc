@@ -22,9 +22,9 @@ tl::unexpected<Failure> Fail(int exit_status, std::string sentence) {
 Failure NothingFound(const wire::SessionStatus& status) {
   std::uint64_t ignored = 0;
   for (const auto& files : status.ignored()) ignored += files.files();
-  return {kExitUsage,
-          fmt::format("no DICOM instance in {}: of {} files, none is one{}", fmt::join(status.inputs(), ", "),
-                      ignored, status.recursive() ? "" : " (sub-folders are entered with -r only)")};
+  return {kExitUsage, fmt::format("no DICOM instance in {}: looked at {} {}{}", fmt::join(status.inputs(), ", "),
+                                  ignored, ignored == 1 ? "file" : "files",
+                                  status.recursive() ? "" : " (sub-folders are entered with -r only)")};
 }
 
 tl::expected<std::unique_ptr<Session>, Failure> Session::Open(const SenderOptions& options, Console& console) {

@@ -17,7 +17,7 @@ std::uint32_t Milliseconds(std::chrono::seconds duration) {
 }
 
 // As the resumed scan must find it, whatever the working directory is then.
-std::string Absolute(const std::string& input) { return std::filesystem::absolute(input).lexically_normal(); }
+std::string Absolute(const std::string& input) { return std::filesystem::absolute(input); }
 
 void PutSendOptions(const SenderOptions& options, const std::function<bool(const char*)>& wanted,
                     wire::SendOptions& out) {

@@ -19,8 +19,9 @@ InstanceState StateOf(StatusVerdict verdict, bool last_attempt) {
     case StatusVerdict::kRetry:
     case StatusVerdict::kRetrySlower:
       return last_attempt ? InstanceState::kFailed : InstanceState::kDelayed;
-    case StatusVerdict::kFailed:
     case StatusVerdict::kRefused:
+      return InstanceState::kAbandoned;  // it is not the instance that was refused: its session ends
+    case StatusVerdict::kFailed:
       break;
   }
   return InstanceState::kFailed;
@@ -301,9 +302,9 @@ InstanceChange Scheduler::Judge(const Reported& event, const OutcomeReported& re
                         .reason = outcome.reason(),
                         .duration_us = outcome.duration_us(),
                         // Told late by the lost lease itself, it is the first sending.
-                        .resend = outcome.kind() != wire::Outcome::NOT_SENDABLE && facts.index < event.suspect_end &&
-                                  leases_.contains(event.lease),
-                        .transcoded = outcome.transcoded()};
+                        .resend = outcome.kind() != wire::Outcome::NOT_SENDABLE && leases_.contains(event.lease) &&
+                                  (facts.index < event.suspect_end || facts.may_be_stored),
+                        .may_be_stored = facts.may_be_stored || outcome.may_be_stored()};
   if (outcome.kind() == wire::Outcome::NOT_SENDABLE) return change;
   ++change.attempts;
   const bool last = change.attempts >= attempts_max;
@@ -363,6 +364,7 @@ void Scheduler::TakeBack(LeaseId id, const wire::GiveBack& give_back, TimePoint 
       if (lease.worst_attempts == 0 || lease.responded) DestinationAnswered(destination);
       break;
     case wire::GiveBack::DESTINATION_TRANSIENT:
+      ++studies_.at(lease.study).setbacks;
       DestinationFailed(destination, give_back.detail(), now);
       break;
     case wire::GiveBack::DESTINATION_REFUSED:
@@ -410,7 +412,7 @@ void Scheduler::MakeReady(StudyKey key, TimePoint now) {
   study.place = Place::kWaiting;
   if (session.ending) return;
   study.place = Place::kReady;
-  destinations_.at(session.destination).ready.insert({study.bytes, key});
+  destinations_.at(session.destination).ready.insert({study.setbacks, study.bytes, key});
 }
 
 void Scheduler::BackOff(StudyKey key, std::uint32_t attempts, TimePoint now) {
@@ -425,7 +427,7 @@ void Scheduler::Unqueue(StudyKey key) {
   Study& study = studies_.at(key);
   if (study.place == Place::kBackingOff) backing_off_.erase({study.since, key});
   if (study.place == Place::kReady) {
-    destinations_.at(sessions_.at(study.session).destination).ready.erase({study.bytes, key});
+    destinations_.at(sessions_.at(study.session).destination).ready.erase({study.setbacks, study.bytes, key});
   }
   if (study.place != Place::kLeased) study.place = Place::kWaiting;
 }
@@ -588,7 +590,8 @@ void Scheduler::CheckInvariants() const {
     const Destination& destination = destinations_.at(session.destination);
     check(session.studies.contains(key), "a study that its session does not know");
     check((study.place == Place::kLeased) == leases_of_study.contains(key), "a leased study without a lease");
-    check((study.place == Place::kReady) == destination.ready.contains({study.bytes, key}), "ready, not queued");
+    check((study.place == Place::kReady) == destination.ready.contains({study.setbacks, study.bytes, key}),
+          "ready, not queued");
     check((study.place == Place::kBackingOff) == backing_off_.contains({study.since, key}),
           "backing off, no deadline");
     check(study.place == Place::kLeased || study.unsettled > 0, "a settled study that is still live");

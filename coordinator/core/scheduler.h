@@ -155,6 +155,7 @@ class Scheduler {
     SessionKey session = 0;
     std::uint64_t bytes = 0;      // to send, for the order
     std::uint32_t unsettled = 0;  // instances
+    std::uint32_t setbacks = 0;   // how often it was given back because of the destination
     Place place = Place::kWaiting;
     TimePoint since;  // in this place; of kBackingOff: until when
   };
@@ -172,10 +173,14 @@ class Scheduler {
     std::set<StudyKey> studies;    // live ones
     std::optional<Ending> ending;  // no more grants; it ends when its leases have
   };
-  struct ReadyStudy {  // largest first: the longest job must not start last
+  // Largest first: the longest job must not start last. But a study whose association the destination does not take
+  // comes behind those that it may take, so that one study cannot use up the patience that is there for all.
+  struct ReadyStudy {
+    std::uint32_t setbacks = 0;
     std::uint64_t bytes = 0;
     StudyKey study = 0;
     friend bool operator<(const ReadyStudy& a, const ReadyStudy& b) {
+      if (a.setbacks != b.setbacks) return a.setbacks < b.setbacks;
       return a.bytes != b.bytes ? a.bytes > b.bytes : a.study < b.study;
     }
   };

@@ -113,6 +113,7 @@ struct InstanceFacts {
   std::uint32_t index = 0;
   InstanceState state = InstanceState::kPending;
   std::uint32_t attempts = 0;
+  bool may_be_stored = false;  // an attempt was sent whole and not answered: the next sending is a resend
 };
 
 struct InstanceChange {
@@ -124,7 +125,7 @@ struct InstanceChange {
   std::string reason;
   std::uint32_t duration_us = 0;
   bool resend = false;
-  bool transcoded = false;
+  bool may_be_stored = false;  // as in InstanceFacts
 };
 
 // For the reports.

@@ -86,7 +86,8 @@ std::string Schema() {
          "NULL,"
          " pair INTEGER NOT NULL, sop_instance TEXT NOT NULL, size INTEGER NOT NULL, mtime INTEGER NOT NULL,"
          " data_offset INTEGER NOT NULL, state INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, status INTEGER,"
-         " reason TEXT, duration_us INTEGER NOT NULL DEFAULT 0, defect INTEGER NOT NULL DEFAULT 0,"
+         " reason TEXT, duration_us INTEGER NOT NULL DEFAULT 0, may_be_stored INTEGER NOT NULL DEFAULT 0, defect "
+         "INTEGER NOT NULL DEFAULT 0,"
          " PRIMARY KEY (study, idx)) WITHOUT ROWID;"
          "CREATE TABLE known (session INTEGER NOT NULL, hash INTEGER NOT NULL, study INTEGER NOT NULL, idx INTEGER "
          "NOT NULL,"
@@ -816,10 +817,13 @@ std::vector<InstanceFacts> SqliteLedger::LoadInstances(StudyKey study, std::span
   return Guarded([&] {
     std::vector<InstanceFacts> facts;
     for (const std::uint32_t index : indices) {
-      auto& row =
-          Query("SELECT state, attempts FROM instance WHERE study = ? AND idx = ?", study, std::int64_t{index});
+      auto& row = Query("SELECT state, attempts, may_be_stored FROM instance WHERE study = ? AND idx = ?", study,
+                        std::int64_t{index});
       if (row.executeStep()) {
-        facts.push_back({index, static_cast<InstanceState>(row.getColumn(0).getInt()), row.getColumn(1).getUInt()});
+        facts.push_back({.index = index,
+                         .state = static_cast<InstanceState>(row.getColumn(0).getInt()),
+                         .attempts = row.getColumn(1).getUInt(),
+                         .may_be_stored = row.getColumn(2).getInt() != 0});
       }
       row.reset();
     }
@@ -842,11 +846,11 @@ void SqliteLedger::ChangeInstance(const InstanceChange& change, Counts& delta) {
   delta.retries += std::max<std::uint64_t>(change.attempts, 1) - std::max<std::uint64_t>(old_attempts, 1);
   delta.resends += change.resend;
   Execute(
-      "UPDATE instance SET state = ?, attempts = ?, status = nullif(?, -1), reason = nullif(?, ''), duration_us = ?"
-      " WHERE study = ? AND idx = ?",
+      "UPDATE instance SET state = ?, attempts = ?, status = nullif(?, -1), reason = nullif(?, ''), duration_us = ?,"
+      " may_be_stored = ? WHERE study = ? AND idx = ?",
       static_cast<std::int64_t>(change.state), std::int64_t{change.attempts},
       change.status ? std::int64_t{*change.status} : std::int64_t{-1}, change.reason,
-      std::int64_t{change.duration_us}, change.study, std::int64_t{change.index});
+      std::int64_t{change.duration_us}, std::int64_t{change.may_be_stored}, change.study, std::int64_t{change.index});
 }
 
 void SqliteLedger::ChangeInstances(std::span<const InstanceChange> changes, WallTime now) {

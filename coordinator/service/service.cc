@@ -129,7 +129,7 @@ void Service::Resume(SessionRecord record, const wire::OpenSession& request, con
   wire::OpenSession& settings = record.settings;
   if (request.has_send_options()) *settings.mutable_send_options() = request.send_options();
   if (request.attempts_max() > 0) settings.set_attempts_max(request.attempts_max());
-  if (request.retry_for_ms() > 0) settings.set_retry_for_ms(request.retry_for_ms());
+  if (request.has_retry_for_ms()) settings.set_retry_for_ms(request.retry_for_ms());
   ledger_.SetSettings(record.key, settings);
   ledger_.Requeue(record.key, request.retry_failed());
   const auto state = record.scan_complete ? wire::SESSION_SENDING : wire::SESSION_SCANNING;

@@ -39,8 +39,8 @@ class Service {
   // Voids the leases that the ledger has in force: whoever held them is gone with the last coordinator.
   Service(Ledger& ledger, SchedulerOptions options, CoordinatorMetrics& metrics);
 
-  // Goes on with every session that had not ended when the last coordinator did, as nobody else may know that there was
-  // another one. Before the first Step(), if at all.
+  // Goes on with every session that had not ended when the last coordinator did, as nobody else may know that there
+  // was another one. Before the first Step(), if at all.
   StepResult ResumeSessions(TimePoint now, WallTime wall);
   StepResult Step(const std::vector<Incoming>& messages, TimePoint now, WallTime wall);
 

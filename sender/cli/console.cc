@@ -16,6 +16,9 @@ namespace {
 
 constexpr Duration kBarEvery = std::chrono::milliseconds(100);
 constexpr Duration kLineEvery = std::chrono::seconds(5);
+constexpr int kReaderPatienceMs = 2000;
+constexpr std::size_t kWriteBytes =
+    4096;  // of a pipe that is ready to be written this much does not block (PIPE_BUF)
 
 bool NamesUtf8(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; });
@@ -128,13 +131,16 @@ void Console::Write(int& fd, std::string_view text) {
   const std::string ascii = style_.terminal && !style_.utf8 ? ToAscii(text) : std::string();
   if (!ascii.empty()) text = ascii;
   while (fd >= 0 && !text.empty()) {
-    const ssize_t written = write(fd, text.data(), text.size());
+    pollfd ready = {fd, POLLOUT, 0};
+    if (poll(&ready, 1, stalled_ ? 0 : kReaderPatienceMs) == 0) {
+      stalled_ = true;
+      return;
+    }
+    stalled_ = false;
+    const ssize_t written = write(fd, text.data(), std::min(text.size(), kWriteBytes));
     if (written > 0) {
       text.remove_prefix(static_cast<std::size_t>(written));
-    } else if (written < 0 && errno == EAGAIN) {  // somebody else made the terminal non-blocking
-      pollfd ready = {fd, POLLOUT, 0};
-      poll(&ready, 1, -1);
-    } else if (written == 0 || errno != EINTR) {
+    } else if (written == 0 || (errno != EINTR && errno != EAGAIN)) {
       fd = -1;
     }
   }

@@ -3,7 +3,8 @@
 //
 // On a terminal the bar is drawn over in place, at most ten times a second; elsewhere there is a line every few
 // seconds. Thread-safe. An output that cannot be written any more (a closed pipe) is given up silently: the run goes
-// on.
+// on. So it does where nobody reads (a pager that waits for a key): what is not taken within two seconds is left out,
+// until the reader is back.
 #pragma once
 
 #include <functional>
@@ -51,11 +52,12 @@ class Console {
   int out_, err_;       // -1: given up
   bool columns_asked_;  // the terminal's width is asked for before each bar
   RateMeter meter_;
-  std::string bar_;     // the newest one; empty: no progress is shown
-  std::string line_;    // the same for other outputs than terminals
-  bool drawn_ = false;  // the bar stands in the last line of the terminal
-  bool shown_ = false;  // what bar_ or line_ says has been written
-  bool noted_ = false;  // the last progress had a note
+  std::string bar_;       // the newest one; empty: no progress is shown
+  std::string line_;      // the same for other outputs than terminals
+  bool drawn_ = false;    // the bar stands in the last line of the terminal
+  bool shown_ = false;    // what bar_ or line_ says has been written
+  bool noted_ = false;    // the last progress had a note
+  bool stalled_ = false;  // the reader has not taken what was written last
   std::optional<TimePoint> shown_time_;
 };
 

@@ -88,7 +88,7 @@ ValueOr<std::chrono::seconds> ParseSpan(std::string_view text) {
         unit = 3600;
         break;
       case 'd':
-        unit = 24 * 3600;
+        unit = 86400;
         break;
       default:
         unit = 0;

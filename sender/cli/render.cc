@@ -82,6 +82,7 @@ std::string StudyName(const std::string& uid) { return uid.empty() ? "(no Study 
 
 std::vector<std::string> CountLines(const std::vector<PlanCount>& counts) {
   std::vector<std::string> lines;
+  lines.reserve(counts.size());
   for (const PlanCount& count : counts) lines.push_back(fmt::format("{}: {}", count.name, Files(count.files)));
   return lines;
 }
@@ -340,7 +341,10 @@ std::string RenderSummary(const SummaryView& view, const TerminalStyle& style) {
   row("Total", Files(view.total));
   row("Successful", count(view.successful, kGreen));
   row("Failed", count(view.failed, kRed));
-  row("Skipped", std::to_string(view.skipped));
+  row("Skipped", std::to_string(view.skipped) +
+                     (view.conflicts > 0 ? fmt::format(", {} of them in another size than the one that was sent",
+                                                       count(view.conflicts, kYellow))
+                                         : ""));
   if (view.pending > 0) row("Not sent yet", count(view.pending, kYellow));
   row("Warnings", count(view.warnings, kYellow));
   if (view.ignored > 0) row("Ignored", Files(view.ignored));

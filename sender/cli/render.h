@@ -111,7 +111,8 @@ struct SummaryView {
   std::uint64_t successful = 0;  // with or without a warning
   std::uint64_t failed = 0;
   std::uint64_t skipped = 0;
-  std::uint64_t pending = 0;  // without an outcome yet
+  std::uint64_t conflicts = 0;  // of the skipped ones, those whose size differs from the one that was sent
+  std::uint64_t pending = 0;    // without an outcome yet
   std::uint64_t warnings = 0;
   std::uint64_t ignored = 0;
   std::uint64_t retries = 0;

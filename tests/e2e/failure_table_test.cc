@@ -95,6 +95,17 @@ TEST_F(FailureTable, NotAuthorisedEndsTheSession) {
   EXPECT_NE(result_.errors.find("0124"), std::string::npos) << result_.errors;
 }
 
+TEST_F(FailureTable, OnceAuthorisedTheResumedSessionStoresAll) {
+  WriteExampleStudies(data(), 1, 3);
+  InstanceRule rule;
+  rule.nth = 2;
+  rule.status = 0x0124;
+  StartDestination({.rules = {rule}});
+  EXPECT_EQ(Run(), 3) << result_.output << result_.errors;
+  EXPECT_EQ(Resume(), 0) << result_.output << result_.errors;
+  EXPECT_EQ(Number(Summary(), "successful_transfers"), 3U);
+}
+
 TEST_F(FailureTable, RejectedForGoodEndsTheSession) {
   WriteExampleStudies(data(), 2, 2);
   StartDestination({.called_ae = "SOMEBODY_ELSE"});
@@ -172,6 +183,23 @@ TEST_F(FailureTable, APoisonousInstanceFailsAndTheOthersArrive) {
   ExpectCountsAddUp(summary);
   EXPECT_EQ(Number(summary, "successful_transfers"), 3U);
   EXPECT_NE(FailureOf(summary, instances[2].sop_instance_uid), "");
+}
+
+TEST_F(FailureTable, WhatWasSentWholeAndNotAnsweredCountsAsAResend) {
+  WriteExampleStudies(data(), 1, 4);
+  InstanceRule rule;
+  rule.action = InstanceAction::kDropAfterDataset;
+  rule.times_each = 1;
+  rule.nth_of_association = 2;
+  StartDestination({.rules = {rule}});
+  EXPECT_EQ(Run(), 0) << result_.output << result_.errors;
+  const auto summary = Summary();
+  ExpectCountsAddUp(summary);
+  std::map<std::string, std::uint64_t> complete;
+  std::uint64_t again = 0;
+  for (const auto& instance : destination_.Log().instances) again += complete[instance.sop_instance]++ > 0;
+  EXPECT_GT(again, 0U);
+  EXPECT_EQ(Number(summary, "resends"), again);
 }
 
 TEST_F(FailureTable, ADestinationThatNeverAnswersTimesOut) {

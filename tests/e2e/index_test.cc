@@ -84,9 +84,17 @@ TEST_F(IndexTest, LoopsOfLinksEnd) {
   fs::create_directory_symlink(data(), data() / "study_1" / "up");
   fs::create_directory_symlink(".", data() / "here");
   fs::create_symlink("itself", data() / "itself");
-  fs::create_symlink("nowhere", data() / "dangling");
   EXPECT_EQ(Run(), 0) << result_.output << result_.errors;
   ExpectOnlyStored(2);
+}
+
+TEST_F(IndexTest, ALinkToNothingIsNoCompleteSuccess) {
+  WriteExampleStudies(data(), 1, 2);
+  fs::create_symlink("nowhere", data() / "dangling");
+  EXPECT_EQ(Run(), 1) << result_.output << result_.errors;
+  ExpectStored(2);
+  EXPECT_EQ(Ignored("unreadable"), 1U);
+  EXPECT_THAT(result_.errors, HasSubstr("could not be read"));
 }
 
 TEST_F(IndexTest, LinksLeadToFilesAndFoldersElsewhere) {
@@ -127,7 +135,7 @@ TEST_F(IndexTest, WhatMayNotBeReadDoesNotStopTheScan) {
   WriteFile(data() / "locked.dcm", ExampleFile(Instance(9)));
   fs::permissions(data() / "locked.dcm", fs::perms::none);
   fs::permissions(data() / "study_2", fs::perms::none);
-  EXPECT_EQ(Run(), 0) << result_.output << result_.errors;
+  EXPECT_EQ(Run(), 1) << result_.output << result_.errors;
   fs::permissions(data() / "study_2", fs::perms::owner_all);
   ExpectOnlyStored(2);
   EXPECT_EQ(Ignored("unreadable"), 1U);

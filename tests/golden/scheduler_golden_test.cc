@@ -133,8 +133,9 @@ class ScenarioRunner {
       OutcomeReported reported;
       reported.outcome.set_index(static_cast<std::uint32_t>(std::stoul(word)));
       const std::string result = word.substr(colon + 1);
-      if (result == "lost") {
+      if (result == "lost" || result == "unanswered") {
         reported.outcome.set_kind(wire::Outcome::ASSOCIATION_LOST);
+        reported.outcome.set_may_be_stored(result == "unanswered");
         reported.outcome.set_reason("association lost");
       } else if (result == "unsendable") {
         reported.outcome.set_kind(wire::Outcome::NOT_SENDABLE);
@@ -163,6 +164,7 @@ class ScenarioRunner {
     auto& facts = studies_.at(change.study).instances.at(change.index);
     facts.state = change.state;
     facts.attempts = change.attempts;
+    facts.may_be_stored = change.may_be_stored;
     return fmt::format("instance {}/{} {} attempts={}{}{}", change.study, change.index, StateName(change.state),
                        change.attempts, change.resend ? " resend" : "",
                        change.reason.empty() ? "" : " (" + change.reason + ")");

@@ -56,8 +56,8 @@ struct DatasetBytes {
   int fd = -1;  // borrowed; its file position is neither used nor moved
   std::uint64_t offset_bytes = 0;
   std::uint64_t size_bytes = 0;  // at least 1
-  // Send a zero byte behind an odd number of bytes. PDVs have an even length (PS3.8 annex E); a deflated stream has it
-  // by such a byte (PS3.5 A.5), which writers forget.
+  // Send a zero byte behind an odd number of bytes. PDVs have an even length (PS3.8 annex E); a deflated stream has
+  // it by such a byte (PS3.5 A.5), which writers forget.
   bool pad_to_even = false;
 };
 

@@ -87,6 +87,11 @@ void AcknowledgeAtOnce(int fd) {
   setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
 }
 
+// Of the errors of sendfile(2), those that speak of the file and not of the connection.
+bool IsOfTheFile(int error) {
+  return error == EIO || error == ESTALE || error == EINVAL || error == EOVERFLOW || error == EISDIR;
+}
+
 // What the kernel still holds of what was sent.
 int UnacknowledgedBytes(int fd) {
   int bytes = 0;
@@ -188,10 +193,10 @@ ConnectionResult<std::size_t> Connection::SendFile(int fd, std::uint64_t offset,
     if (sent == 0) return Fail(ConnectionProblem::kFileChanged, "the file became shorter while it was sent");
     const int error = errno;
     if (error == EINTR) continue;
-    if (error == EPIPE || error == ECONNRESET || error == ETIMEDOUT) return tl::unexpected(SendFailure(error));
-    if (error != EAGAIN) {
+    if (IsOfTheFile(error)) {
       return Fail(ConnectionProblem::kFileUnreadable, fmt::format("cannot read the file: {}", std::strerror(error)));
     }
+    if (error != EAGAIN) return tl::unexpected(SendFailure(error));
     if (auto ready = WaitToSend(idle); !ready) return tl::unexpected(ready.error());
   }
 }

@@ -34,15 +34,9 @@ class SendingThreads {
  public:
   SendingThreads(unsigned count, WorkerMetrics& metrics, SendingObserver& observer)
       : metrics_(metrics), observer_(observer), senders_(count) {
-    for (unsigned i = 0; i < count; ++i) threads_.emplace_back([this, i] { Run(i); });
-  }
-  ~SendingThreads() {
-    {
-      const std::lock_guard lock(mutex_);
-      ended_ = true;
-      changed_.notify_all();
+    for (unsigned i = 0; i < count; ++i) {
+      threads_.emplace_back([this, i](std::stop_token stop) { Run(i, stop); });
     }
-    for (std::thread& thread : threads_) thread.join();
   }
 
   void Start(std::shared_ptr<StudyLink> study) {
@@ -83,7 +77,7 @@ class SendingThreads {
     Sender& sender_;
   };
 
-  void Run(unsigned number) {
+  void Run(unsigned number, const std::stop_token& stop) {
     Sender& sender = senders_[number];
     Counting counting(observer_, sender);
     const SendingContext context{.thread = number,
@@ -94,16 +88,16 @@ class SendingThreads {
                                  .bytes_sent = sender.bytes_sent,
                                  .metrics = metrics_,
                                  .observer = counting};
-    while (auto study = Next()) {
+    while (auto study = Next(stop)) {
       sender.lease = study->grant().lease_id();
       study->Finished(SendStudy(study->grant(), *study, context));
       sender.lease = 0;
     }
   }
-  std::shared_ptr<StudyLink> Next() {
+  std::shared_ptr<StudyLink> Next(const std::stop_token& stop) {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return !waiting_.empty() || ended_; });
-    if (ended_) return nullptr;
+    changed_.wait(lock, stop, [this] { return !waiting_.empty(); });
+    if (stop.stop_requested()) return nullptr;
     auto study = std::move(waiting_.front());
     waiting_.pop_front();
     return study;
@@ -113,10 +107,9 @@ class SendingThreads {
   SendingObserver& observer_;
   std::vector<Sender> senders_;
   std::mutex mutex_;
-  std::condition_variable changed_;
+  std::condition_variable_any changed_;
   std::deque<std::shared_ptr<StudyLink>> waiting_;  // at most as many as there are threads, see Agent
-  bool ended_ = false;
-  std::vector<std::thread> threads_;
+  std::vector<std::jthread> threads_;               // last: they end before what they use
 };
 
 class WorkerLoop {
@@ -125,6 +118,11 @@ class WorkerLoop {
       : channel_(context, options.endpoint),
         agent_({.worker_id = options.worker_id, .incarnation = NewIncarnation(), .capacity = options.threads}),
         senders_(options.threads, metrics, observer) {}
+  // A sending thread may wait for the network or for this loop, and would wait for ever once it is gone.
+  ~WorkerLoop() {
+    senders_.Cancel();
+    for (const auto& [lease, study] : studies_) study->Stop();
+  }
 
   void Run(const std::stop_token& drain, const std::stop_token& abort) {
     const std::stop_callback on_drain(drain, [this] { wake_.Raise(); });
@@ -139,8 +137,6 @@ class WorkerLoop {
       wake_at = Step();
       if (draining_ && agent_.leases() == 0) return;
     }
-    senders_.Cancel();
-    for (const auto& [lease, study] : studies_) study->Stop();
   }
 
  private:

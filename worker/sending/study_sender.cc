@@ -122,7 +122,7 @@ class StudySender {
   void DropAssociation();
   void Tell(const std::string& path, wire::Outcome outcome);
   void TellNotSendable(const std::string& path, const wire::Instance& instance, std::string_view reason);
-  bool GiveBack(wire::GiveBack::Reason reason, std::string detail = {}, const char* failure = "");
+  bool GiveBack(wire::GiveBack::Reason reason, const std::string& detail = {}, const char* failure = "");
   std::string Named(const std::string& what) const;
 
   const wire::LeaseGrant& grant_;
@@ -182,6 +182,8 @@ bool StudySender::SendInstance(const std::string& path, const wire::Instance& in
       TellNotSendable(path, instance, payload.error());
       return true;
     }
+    // Decoding may have taken long, and counts as no progress of the lease.
+    if (payload->choice.decode && port_.StopRequested()) return GiveBack(wire::GiveBack::DRAINING);
     const TimePoint begin = MonotonicNow();
     const auto response = Store(instance, *payload);
     const auto duration = std::chrono::duration_cast<std::chrono::microseconds>(MonotonicNow() - begin);
@@ -205,6 +207,7 @@ bool StudySender::SendInstance(const std::string& path, const wire::Instance& in
       outcome.set_kind(wire::Outcome::ASSOCIATION_LOST);
       outcome.set_reason(LimitedReason(failure.reason));
       outcome.set_duration_us(static_cast<std::uint32_t>(duration.count()));
+      outcome.set_may_be_stored(failure.response_unknown);
       Tell(path, std::move(outcome));
     }
     if (!OnLoss(failure)) return false;
@@ -317,7 +320,7 @@ void StudySender::TellNotSendable(const std::string& path, const wire::Instance&
   Tell(path, std::move(outcome));
 }
 
-bool StudySender::GiveBack(wire::GiveBack::Reason reason, std::string detail, const char* failure) {
+bool StudySender::GiveBack(wire::GiveBack::Reason reason, const std::string& detail, const char* failure) {
   give_back_.set_reason(reason);
   give_back_.set_detail(LimitedReason(detail));
   give_back_.set_failure(failure);

@@ -202,6 +202,17 @@ TEST_F(ConsoleTest, AFullPipeIsWaitedFor) {
   EXPECT_EQ(bytes, 10'000 * line.size());
 }
 
+TEST_F(ConsoleTest, APipeThatNobodyReadsIsWaitedForOnlyOnce) {
+  Console console(out_.fd(), err_.fd(), kNoTerminal);
+  const std::string line = std::string(99, 'x') + "\n";
+  const auto begin = std::chrono::steady_clock::now();
+  for (int i = 0; i < 10'000; ++i) console.Print(line);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 20s) << "not two seconds for each line";
+  EXPECT_THAT(out_.Read(), testing::StartsWith(line));
+  console.Print("back again\n");
+  EXPECT_EQ(out_.Read(), "back again\n");
+}
+
 TEST_F(ConsoleTest, LinesOfManyThreadsAreWhole) {
   std::string output;
   {

@@ -244,12 +244,18 @@ class FileTest : public testing::Test {
   const TemporaryFolder folder_;
 };
 
-TEST_F(FileTest, WhatIsNoFileIsUnreadableAndNeverBlocks) {
+TEST_F(FileTest, WhatIsNoFileIsNotDicomAndNeverBlocks) {
   const std::string pipe = folder_ / "pipe";
   ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
-  EXPECT_THAT(Reason(pipe), HasSubstr("pipe"));  // without O_NONBLOCK this would wait for a writer
-  EXPECT_THAT(Reason(folder_.path()), HasSubstr("folder"));
-  EXPECT_THAT(Reason("/dev/null"), HasSubstr("device"));
+  constexpr auto kNo = HeaderProblem::kNotDicom;
+  EXPECT_THAT(Reason(pipe, kNo), HasSubstr("pipe"));  // without O_NONBLOCK this would wait for a writer
+  EXPECT_THAT(Reason(folder_.path(), kNo), HasSubstr("folder"));
+  EXPECT_THAT(Reason("/dev/null", kNo), HasSubstr("device"));
+  std::filesystem::create_symlink("loop", folder_ / "loop");
+  EXPECT_THAT(Reason(folder_ / "loop", kNo), HasSubstr("symbolic links"));
+}
+
+TEST_F(FileTest, WhatCannotBeOpenedMayHideAnInstance) {
   EXPECT_THAT(Reason(folder_ / "missing"), HasSubstr("No such file"));
 }
 

@@ -47,10 +47,18 @@ TEST_F(FolderWalkTest, AnInputCanBeAFile) {
   Touch("sub/a");
   Touch("sub/b");
   EXPECT_THAT(Walk({(folder_ / "sub/a").string()}), ElementsAre("f:a"));
-  const auto roots = ScanRoots({(folder_ / "sub/../sub/").string(), (folder_ / "sub/b").string()});
+  const auto roots = ScanRoots({(folder_ / "sub/").string(), (folder_ / "sub/b").string()});
   EXPECT_EQ(roots[0].folder, (folder_ / "sub").string());
   EXPECT_EQ(roots[1].folder, (folder_ / "sub").string());
   EXPECT_EQ(roots[1].file, "b");
+}
+
+TEST_F(FolderWalkTest, AParentIsTheOneThatTheSystemSees) {
+  Touch("a/x");
+  Touch("real/y");
+  Touch("real/sub/z");
+  std::filesystem::create_directory_symlink(folder_ / "real/sub", folder_ / "link");
+  EXPECT_THAT(Walk({(folder_ / "link/..").string()}, false), ElementsAre("f:y", "e:")) << "not folder_";
 }
 
 TEST_F(FolderWalkTest, EachFolderIsEnteredOnceHoweverItIsReached) {
