@@ -23,6 +23,10 @@ namespace dicom_sender {
 namespace {
 
 constexpr std::chrono::milliseconds kPollMax(1000);
+// Outcomes wake the loop together, or each would cost a round to the coordinator and a commit of the ledger.
+constexpr std::chrono::milliseconds kReportEvery(10);
+constexpr std::size_t kReportAtOnce = 64;
+static_assert(kReportAtOnce < StudyLink::kBacklogMax, "or a sender would wait for a loop that waits for it");
 
 std::uint64_t NewIncarnation() {
   std::random_device device;
@@ -146,6 +150,7 @@ class WorkerLoop {
       const auto left = std::chrono::ceil<std::chrono::milliseconds>(*until - MonotonicNow());
       timeout = std::clamp(left, std::chrono::milliseconds(0), kPollMax);
     }
+    if (!studies_.empty()) timeout = std::min(timeout, kReportEvery);
     std::array<zmq::pollitem_t, 2> items{
         {{channel_.socket().handle(), 0, ZMQ_POLLIN, 0}, {nullptr, wake_.fd(), ZMQ_POLLIN, 0}}};
     zmq::poll(items, timeout);
@@ -167,8 +172,10 @@ class WorkerLoop {
   // Called by the sending threads.
   void Post(SendingEvent event) {
     const std::lock_guard lock(mutex_);
+    const bool can_wait =
+        std::holds_alternative<wire::Outcome>(event.what) || std::holds_alternative<AssociationCounted>(event.what);
     events_.push_back(std::move(event));
-    wake_.Raise();
+    if (!can_wait || events_.size() % kReportAtOnce == 0) wake_.Raise();
   }
 
   void TakeEvents() {
