@@ -8,7 +8,6 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <random>
 #include <thread>
 #include <vector>
 
@@ -23,14 +22,16 @@ namespace dicom_sender {
 namespace {
 
 constexpr std::chrono::milliseconds kPollMax(1000);
-// Outcomes wake the loop together, or each would cost a round to the coordinator and a commit of the ledger.
+// Outcomes that follow each other fast wake the loop together, or each would cost a round to the coordinator and a
+// commit of the ledger.
 constexpr std::chrono::milliseconds kReportEvery(10);
 constexpr std::size_t kReportAtOnce = 64;
 static_assert(kReportAtOnce < StudyLink::kBacklogMax, "or a sender would wait for a loop that waits for it");
 
+// Greater with each start, so that what an earlier life has said late can be told from what this one says. If the
+// wall clock was set back in between, this life is not heard until the leases of the earlier one have run out.
 std::uint64_t NewIncarnation() {
-  std::random_device device;
-  return std::uint64_t{device()} << 32 | device();
+  return static_cast<std::uint64_t>(Duration(std::chrono::system_clock::now().time_since_epoch()).count());
 }
 
 // The threads that send, each with one study at a time.
@@ -172,10 +173,14 @@ class WorkerLoop {
   // Called by the sending threads.
   void Post(SendingEvent event) {
     const std::lock_guard lock(mutex_);
-    const bool can_wait =
-        std::holds_alternative<wire::Outcome>(event.what) || std::holds_alternative<AssociationCounted>(event.what);
+    const bool is_outcome = std::holds_alternative<wire::Outcome>(event.what);
+    const bool is_count = std::holds_alternative<AssociationCounted>(event.what);
     events_.push_back(std::move(event));
-    if (!can_wait || events_.size() % kReportAtOnce == 0) wake_.Raise();
+    if (is_count) return;  // it goes with the outcome that follows
+    const TimePoint now = MonotonicNow();
+    if (is_outcome && events_.size() % kReportAtOnce != 0 && now < raised_at_ + kReportEvery) return;
+    raised_at_ = now;
+    wake_.Raise();
   }
 
   void TakeEvents() {
@@ -229,6 +234,7 @@ class WorkerLoop {
   std::map<std::uint64_t, std::shared_ptr<StudyLink>> studies_;  // that are being sent
   WakeEvent wake_;
   std::mutex mutex_;
+  TimePoint raised_at_;
   std::vector<SendingEvent> events_;  // bounded by StudyLink::kBacklogMax for each study
   SendingThreads senders_;            // last: its threads end before what they use
 };
