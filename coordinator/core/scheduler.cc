@@ -19,12 +19,17 @@ InstanceState StateOf(StatusVerdict verdict, bool last_attempt) {
     case StatusVerdict::kRetry:
     case StatusVerdict::kRetrySlower:
       return last_attempt ? InstanceState::kFailed : InstanceState::kDelayed;
-    case StatusVerdict::kRefused:
-      return InstanceState::kAbandoned;  // it is not the instance that was refused: its session ends
     case StatusVerdict::kFailed:
+    case StatusVerdict::kRefused:
       break;
   }
   return InstanceState::kFailed;
+}
+
+// nullopt: the destination did not answer.
+std::optional<StatusVerdict> VerdictOf(const wire::Outcome& outcome) {
+  if (outcome.kind() != wire::Outcome::RESPONDED) return std::nullopt;
+  return JudgeStoreStatus(static_cast<std::uint16_t>(outcome.status()));
 }
 
 bool IsStored(InstanceState state) {
@@ -85,6 +90,32 @@ void Scheduler::On(const StudyFed& event, TimePoint now, Output&) {
   study.bytes += event.pending_bytes;
   const bool may_go = session->second.scan_complete || session->second.dispatch_as_found;
   if (was_ready || (study.place == Place::kWaiting && may_go)) MakeReady(event.study, now);
+}
+
+void Scheduler::On(const LeaseRestored& event, TimePoint now, Output& out) {
+  const auto session = sessions_.find(event.session);
+  if (session == sessions_.end() || leases_.contains(event.lease)) return;
+  // A worker that has been heard of since and did not list it does not hold it.
+  const auto [worker, is_new] = workers_.try_emplace(event.worker);
+  if (is_new) worker->second.last_seen = now;
+  if (worker->second.incarnation && !worker->second.listed.contains(event.lease)) {
+    out.changes.push_back(LeaseEnded{.study = event.study, .clean = false});
+    return;
+  }
+  Study& study = studies_[event.study];
+  study.session = event.session;
+  session->second.studies.insert(event.study);
+  study.place = Place::kLeased;
+  study.since = now;
+  last_lease_ = std::max(last_lease_, event.lease);
+  leases_[event.lease] = Lease{.study = event.study,
+                               .worker = event.worker,
+                               .expires_at = now + options_.lease_ttl,
+                               .grant_sent = now,
+                               .held = true,
+                               .restored = true};
+  ++worker->second.leases;
+  ++destinations_.at(session->second.destination).live_leases;
 }
 
 void Scheduler::On(const ScanCompleted& event, TimePoint now, Output& out) {
@@ -163,12 +194,14 @@ std::optional<TimePoint> Scheduler::PatienceEnds(const Session& session) const {
 
 void Scheduler::On(const WorkerSeen& event, TimePoint now, Output& out) {
   Worker& worker = workers_[event.worker];
+  if (IsOutOfDate(worker, event)) return;
+  const bool same_life = !worker.incarnation || *worker.incarnation == event.incarnation;
   StatusReply reply{.worker = event.worker, .renewed = {}, .revoked = {}};
   std::set<LeaseId> held;
   for (const auto& [id, progressed] : event.held) {
     auto it = leases_.find(id);
     const bool theirs = it != leases_.end() && it->second.worker == event.worker && !it->second.revoked &&
-                        worker.incarnation == event.incarnation;
+                        same_life;
     held.insert(id);
     if (!theirs) {
       reply.revoked.push_back(id);
@@ -180,12 +213,15 @@ void Scheduler::On(const WorkerSeen& event, TimePoint now, Output& out) {
       reply.renewed.push_back(id);
     }
     lease.held = true;
+    lease.restored = false;
   }
-  // What an earlier incarnation held died with it. A revoked lease is over when the worker has let go of it.
+  // What an earlier incarnation held died with it. A revoked lease is over when the worker has let go of it, and so is
+  // one of the last coordinator's time that the worker does not know of.
   std::vector<LeaseId> gone;
   for (const auto& [id, lease] : leases_) {
     if (lease.worker != event.worker) continue;
-    if (worker.incarnation != event.incarnation || (lease.revoked && !held.contains(id))) gone.push_back(id);
+    const bool let_go = (lease.revoked || lease.restored) && !held.contains(id);
+    if (!same_life || let_go) gone.push_back(id);
   }
   for (LeaseId id : gone) {
     const Lease lease = leases_.at(id);
@@ -193,10 +229,18 @@ void Scheduler::On(const WorkerSeen& event, TimePoint now, Output& out) {
     PlaceAfterLease(lease.study, lease, false, now);
   }
   worker.incarnation = event.incarnation;
+  worker.seq = event.seq;
+  worker.listed = std::move(held);
   worker.capacity = event.capacity;
   worker.draining = event.draining;
   worker.last_seen = now;
   out.replies.push_back(std::move(reply));
+}
+
+// Overtaken by a later one, or from a life of the worker that is over: what it says was true once.
+bool Scheduler::IsOutOfDate(const Worker& worker, const WorkerSeen& event) {
+  if (!worker.incarnation) return false;
+  return std::pair(event.incarnation, event.seq) < std::pair(*worker.incarnation, worker.seq);
 }
 
 void Scheduler::ForgetSilentWorkers(TimePoint now) {
@@ -301,8 +345,9 @@ InstanceChange Scheduler::Judge(const Reported& event, const OutcomeReported& re
                         .status = {},
                         .reason = outcome.reason(),
                         .duration_us = outcome.duration_us(),
-                        // Told late by the lost lease itself, it is the first sending.
-                        .resend = outcome.kind() != wire::Outcome::NOT_SENDABLE && leases_.contains(event.lease) &&
+                        // Told late by the lost lease itself it may be the first sending; but whoever had the study
+                        // before or has it now may have sent it, too.
+                        .resend = outcome.kind() != wire::Outcome::NOT_SENDABLE &&
                                   (facts.index < event.suspect_end || facts.may_be_stored),
                         .may_be_stored = facts.may_be_stored || outcome.may_be_stored()};
   if (outcome.kind() == wire::Outcome::NOT_SENDABLE) return change;
@@ -333,10 +378,12 @@ void Scheduler::RecordOutcome(const Reported& event, const OutcomeReported& repo
       lease->second.responded = true;
       DestinationAnswered(*destination);
     }
-    const auto verdict = JudgeStoreStatus(static_cast<std::uint16_t>(reported.outcome.status()));
-    if (verdict == StatusVerdict::kRetrySlower) SlowDown(*destination, now);
+    if (VerdictOf(reported.outcome) == StatusVerdict::kRetrySlower) SlowDown(*destination, now);
   }
-  const InstanceChange change = Judge(event, reported, session ? session->attempts_max : 1);
+  // It is not the instance that was refused: it stays as it is, and its session ends with the give-back.
+  if (VerdictOf(reported.outcome) == StatusVerdict::kRefused) return;
+  // Of a session that is not open, nothing is tried for the last time: it may go on.
+  const InstanceChange change = Judge(event, reported, session ? session->attempts_max : UINT32_MAX);
   // What is settled stays so, with one exception: that the destination has stored it is a fact whenever it is told.
   const bool was_settled = IsSettled(reported.facts.state);
   const bool fact = IsStored(change.state) && !IsStored(reported.facts.state);

@@ -51,6 +51,13 @@ struct StudyFed {
   std::uint32_t pending = 0;  // further instances to send
   std::uint64_t pending_bytes = 0;
 };
+// In force when the last coordinator ended. Comes between SessionOpened and the feed of its session.
+struct LeaseRestored {
+  SessionKey session = 0;
+  StudyKey study = 0;
+  LeaseId lease = 0;
+  std::string worker;
+};
 struct ScanCompleted {
   SessionKey session = 0;
 };
@@ -60,6 +67,7 @@ struct SuspendRequested {
 struct WorkerSeen {  // a WorkerStatus
   std::string worker;
   std::uint64_t incarnation = 0;
+  std::uint64_t seq = 0;
   std::uint32_t capacity = 0;
   bool draining = false;
   struct Held {
@@ -81,7 +89,8 @@ struct Reported {  // a Report
 };
 struct Tick {};
 
-using Event = std::variant<SessionOpened, StudyFed, ScanCompleted, SuspendRequested, WorkerSeen, Reported, Tick>;
+using Event =
+    std::variant<SessionOpened, StudyFed, LeaseRestored, ScanCompleted, SuspendRequested, WorkerSeen, Reported, Tick>;
 
 // --- what must be written
 
@@ -206,10 +215,13 @@ class Scheduler {
     bool responded = false;  // the destination answered under it
     bool settled_some = false;
     bool revoked = false;
+    bool restored = false;  // and not yet listed by its worker
     std::uint32_t worst_attempts = 0;  // of the instances that were delayed under it
   };
   struct Worker {
-    std::uint64_t incarnation = 0;
+    std::optional<std::uint64_t> incarnation;  // nullopt: known by name only, from a restored lease
+    std::uint64_t seq = 0;                     // of its last status
+    std::set<LeaseId> listed;                  // in its last status
     std::uint32_t capacity = 0;
     bool draining = false;
     TimePoint last_seen;
@@ -218,6 +230,7 @@ class Scheduler {
 
   void On(const SessionOpened& event, TimePoint now, Output& out);
   void On(const StudyFed& event, TimePoint now, Output& out);
+  void On(const LeaseRestored& event, TimePoint now, Output& out);
   void On(const ScanCompleted& event, TimePoint now, Output& out);
   void On(const SuspendRequested& event, TimePoint now, Output& out);
   void On(const WorkerSeen& event, TimePoint now, Output& out);
@@ -231,6 +244,7 @@ class Scheduler {
 
   void EndLease(LeaseId lease, bool clean, Output& out);
   void ExpireLeases(TimePoint now, Output& out);
+  static bool IsOutOfDate(const Worker& worker, const WorkerSeen& event);
   void ForgetSilentWorkers(TimePoint now);
   void MakeReady(StudyKey key, TimePoint now);
   void BackOff(StudyKey key, std::uint32_t attempts, TimePoint now);

@@ -50,11 +50,7 @@ std::string DestinationKey(const wire::Destination& destination) {
 }  // namespace
 
 Service::Service(Ledger& ledger, SchedulerOptions options, CoordinatorMetrics& metrics)
-    : ledger_(ledger), scheduler_(options, ledger.LastLeaseId()), metrics_(metrics) {
-  ledger_.Begin();
-  for (const StudyRecord& study : ledger_.LeasedStudies()) ledger_.EndLease(study.key, /*clean=*/false);
-  ledger_.Commit();
-}
+    : ledger_(ledger), scheduler_(options, ledger.LastLeaseId()), metrics_(metrics) {}
 
 StepResult Service::ResumeSessions(TimePoint now, WallTime wall) {
   const Moment moment{now, wall};
@@ -148,8 +144,18 @@ void Service::OpenInScheduler(const SessionRecord& record, const Moment& moment)
                       .attempts_max = settings.attempts_max(),
                       .retry_for = std::chrono::milliseconds(settings.retry_for_ms())},
         moment);
+  RestoreLeases(record.key, moment);
   FeedFromLedger(record.key, moment);
   if (record.scan_complete) Apply(ScanCompleted{record.key}, moment);
+}
+
+// Those that an earlier coordinator has granted: their workers may be sending all the time.
+void Service::RestoreLeases(SessionKey session, const Moment& moment) {
+  for (const StudyRecord& study : ledger_.LeasedStudies()) {
+    if (study.session != session) continue;
+    Apply(LeaseRestored{.session = session, .study = study.key, .lease = study.lease, .worker = study.lease_worker},
+          moment);
+  }
 }
 
 void Service::FeedFromLedger(SessionKey session, const Moment& moment) {
@@ -276,6 +282,7 @@ void Service::Handle(const std::string& peer, const wire::WorkerStatus& status, 
   worker_peers_[status.worker_id()] = peer;
   WorkerSeen seen{.worker = status.worker_id(),
                   .incarnation = status.incarnation(),
+                  .seq = status.seq(),
                   .capacity = status.capacity(),
                   .draining = status.draining(),
                   .held = {}};

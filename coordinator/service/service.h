@@ -36,7 +36,6 @@ struct StepResult {
 
 class Service {
  public:
-  // Voids the leases that the ledger has in force: whoever held them is gone with the last coordinator.
   Service(Ledger& ledger, SchedulerOptions options, CoordinatorMetrics& metrics);
 
   // Goes on with every session that had not ended when the last coordinator did, as nobody else may know that there
@@ -71,6 +70,7 @@ class Service {
 
   void Resume(SessionRecord record, const wire::OpenSession& request, const Moment& moment);
   void OpenInScheduler(const SessionRecord& record, const Moment& moment);
+  void RestoreLeases(SessionKey session, const Moment& moment);
   void FeedFromLedger(SessionKey session, const Moment& moment);
   bool IsOpen(SessionKey session) const { return sessions_.contains(session); }
 

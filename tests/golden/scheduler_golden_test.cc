@@ -5,7 +5,8 @@
 //   0.5 feed S study=1 instances=2 bytes=100
 //   0.5 scanned S                       the scan of the session is complete
 //   0.5 suspend S
-//   0.5 worker W capacity=2 [incarnation=1] [draining] [holds=1,2] [stuck=3]   (stuck: held without progress)
+//   0.5 restored S study=1 lease=7 worker=W   (was in force when the last coordinator ended)
+//   0.5 worker W capacity=2 [incarnation=1] [seq=1] [draining] [holds=1,2] [stuck=3]   (stuck: held without progress)
 //   0.5 report lease=1 0:0000 1:A700 2:lost 3:unsendable [back=done|draining|transient|refused]
 //   0.5 tick
 //
@@ -89,6 +90,13 @@ class ScenarioRunner {
     const SessionKey session = words.at(2).at(0);
     if (what == "scanned") return ScanCompleted{session};
     if (what == "suspend") return SuspendRequested{session};
+    if (what == "restored") {
+      study_of_lease_[number("lease", 0)] = static_cast<StudyKey>(number("study", 0));
+      return LeaseRestored{.session = session,
+                           .study = static_cast<StudyKey>(number("study", 0)),
+                           .lease = number("lease", 0),
+                           .worker = named.at("worker")};
+    }
     if (what == "open") {
       return SessionOpened{.session = session,
                            .destination = named.at("dest"),
@@ -110,6 +118,7 @@ class ScenarioRunner {
   static Event ToWorker(const std::string& name, const Words& named) {
     WorkerSeen seen{.worker = name,
                     .incarnation = named.contains("incarnation") ? std::stoull(named.at("incarnation")) : 1,
+                    .seq = named.contains("seq") ? std::stoull(named.at("seq")) : 0,
                     .capacity = static_cast<std::uint32_t>(std::stoul(named.at("capacity"))),
                     .draining = named.contains("draining"),
                     .held = {}};

@@ -8,6 +8,8 @@ namespace dicom_sender {
 namespace {
 
 constexpr std::size_t kSentStatusesMax = 16;
+// Of the lease time: what two sound clocks differ by is far less.
+constexpr int kClockMarginDivisor = 100;
 
 wire::WorkerMessage Envelope() {
   wire::WorkerMessage message;
@@ -36,7 +38,8 @@ void Agent::Receive(const wire::CoordinatorMessage& message, TimePoint now) {
 
 void Agent::On(const wire::LeaseGrant& grant) {
   status_due_ = true;  // a repeated grant means that the coordinator does not know yet that we have it
-  if (leases_.contains(grant.lease_id()) || leases_.size() >= kAgentLeasesMax) return;
+  if (leases_.contains(grant.lease_id()) || over_.contains(grant.lease_id())) return;
+  if (leases_.size() >= kAgentLeasesMax) return;
   leases_[grant.lease_id()].grant = grant;
 }
 
@@ -49,7 +52,7 @@ void Agent::On(const wire::StatusAck& ack, TimePoint now) {
       const auto lease = leases_.find(id);
       const auto progress = sent->progress.find(id);
       if (lease == leases_.end() || lease->second.lost || progress == sent->progress.end()) continue;
-      const TimePoint expires_at = sent->sent_at + ttl_;
+      const TimePoint expires_at = sent->sent_at + ttl_ - ttl_ / kClockMarginDivisor;
       if (expires_at <= now) continue;
       const bool first = !lease->second.confirmed;
       lease->second.confirmed = true;
@@ -206,12 +209,14 @@ void Agent::SendReports(TimePoint now, AgentOutput& out) {
 
 void Agent::ForgetSettled() {
   std::erase_if(leases_, [this](const auto& entry) {
-    const Lease& lease = entry.second;
+    const auto& [id, lease] = entry;
     if (lease.stage != Stage::kFinished || lease.report || HasNews(lease)) return false;
     // The coordinator waits for us to let go of a lease that it has revoked; a given-back one is over by its report.
     status_due_ |= lease.lost;
+    over_.insert(id);
     return true;
   });
+  while (over_.size() > kAgentLeasesMax) over_.erase(over_.begin());
 }
 
 void Agent::SendStatus(TimePoint now, AgentOutput& out) {
@@ -256,8 +261,8 @@ TimePoint Agent::NextStatus() const {
 std::optional<TimePoint> Agent::NextDeadline() const {
   TimePoint next = NextStatus();
   for (const auto& [id, lease] : leases_) {
-    if (lease.stage != Stage::kFinished) next = std::min(next, lease.expires_at);
-    if (lease.page_asked_at) next = std::min(next, *lease.page_asked_at + options_.resend_after);
+    if (lease.stage != Stage::kFinished && !lease.lost) next = std::min(next, lease.expires_at);
+    if (lease.wanted_page && lease.page_asked_at) next = std::min(next, *lease.page_asked_at + options_.resend_after);
     if (lease.report) next = std::min(next, lease.report_sent_at + options_.resend_after);
   }
   return next;

@@ -4,7 +4,9 @@
 // done. Rules, each with its reason:
 // - A granted lease starts only when a StatusAck has confirmed it. A grant may be late, or a repetition: that the
 //   lease is still ours is known only after we have asked.
-// - A lease counts from when the status that renewed it was *sent*, so it is over here before it is over there.
+// - A lease counts from when the status that renewed it was *sent*, and a hundredth of its time less, because clocks
+//   are not equally fast: so it is over here before it is over there.
+// - A lease that is over does not start again, whatever repetition of its grant is still under way.
 // - Progress counts until it was acknowledged: a lost status must not cost a healthy sender its lease.
 // - A lease has at most one report under way; it is repeated under the same number until it is acknowledged. What was
 //   not reported is kept and reported even when the lease is lost: outcomes are facts.
@@ -18,6 +20,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -30,7 +33,7 @@ inline constexpr std::size_t kAgentLeasesMax = 1024;
 
 struct AgentOptions {
   std::string worker_id;
-  std::uint64_t incarnation = 0;                         // another one for each start of the worker
+  std::uint64_t incarnation = 0;                         // greater with each start of the worker
   std::uint32_t capacity = 1;                            // associations at once
   Duration resend_after = std::chrono::seconds(5);       // what was not answered
   Duration status_every_max = std::chrono::seconds(30);  // a third of the lease time, but at most this
@@ -114,6 +117,7 @@ class Agent {
 
   AgentOptions options_;
   std::map<std::uint64_t, Lease> leases_;
+  std::set<std::uint64_t> over_;  // the youngest kAgentLeasesMax of the leases that are forgotten
   bool draining_ = false;
   bool status_due_ = true;
   std::uint64_t status_seq_ = 0;

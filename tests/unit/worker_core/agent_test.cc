@@ -14,6 +14,8 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 
 constexpr std::uint32_t kTtlMs = 90'000;
+// This clock may be slower than the coordinator's.
+constexpr milliseconds kBelieved(kTtlMs - kTtlMs / 100);
 
 class AgentTest : public testing::Test {
  protected:
@@ -119,6 +121,21 @@ TEST_F(AgentTest, ALateGrantThatIsNotInForceIsDropped) {
   EXPECT_EQ(agent_.leases(), 0U);
 }
 
+TEST_F(AgentTest, ALeaseThatIsOverDoesNotStartAgain) {
+  StartLease(1);
+  agent_.Record(1, Outcome(0));
+  agent_.Finish(1, Done());
+  Step();
+  AcknowledgeReport(1, 1);
+  Step();
+  ASSERT_EQ(agent_.leases(), 0U);
+  agent_.Receive(Grant(1), now_);  // a repetition that was under way for long
+  EXPECT_EQ(agent_.leases(), 0U) << "its reports would be numbered from 1 again, and taken for repetitions";
+  const auto statuses = Statuses(Step());
+  ASSERT_EQ(statuses.size(), 1U) << "the coordinator does not know yet that it is over";
+  EXPECT_EQ(statuses[0].held_size(), 0);
+}
+
 TEST_F(AgentTest, ALostConfirmationIsAskedForAgain) {
   agent_.Receive(Grant(7), now_);
   Step();
@@ -143,7 +160,7 @@ TEST_F(AgentTest, ALeaseCountsFromWhenTheRenewedStatusWasSent) {
   now_ += seconds(3);  // the answer takes its time
   Acknowledge(seq, {1});
   Step();
-  EXPECT_THAT(Step(milliseconds(kTtlMs) - seconds(3) - milliseconds(1)).lost, IsEmpty());
+  EXPECT_THAT(Step(kBelieved - seconds(3) - milliseconds(1)).lost, IsEmpty());
   EXPECT_THAT(Step(milliseconds(1)).lost, ElementsAre(1U));
 }
 
@@ -287,6 +304,15 @@ TEST_F(AgentTest, WakesForItsNextDeadline) {
   agent_.Record(1, Outcome(0));
   out = Step();
   EXPECT_EQ(*out.wake_at, now_ + seconds(5)) << "the repetition of the report";
+}
+
+TEST_F(AgentTest, ALostLeaseThatIsStillBeingSentDoesNotKeepItAwake) {
+  StartLease(1);
+  agent_.WantPage(1, 128);
+  Step();
+  const auto out = Step(milliseconds(kTtlMs));
+  ASSERT_THAT(out.lost, ElementsAre(1U));
+  EXPECT_GT(*out.wake_at, now_) << "its sender may need a while for the instance in flight";
 }
 
 }  // namespace

@@ -1,0 +1,42 @@
+// What the benchmark prints: Markdown.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/bench/destination.h"
+#include "tests/bench/file_set.h"
+
+namespace dicom_sender {
+
+// One run of one sender. Times of a run with a part of the files are those that all of them would have taken.
+struct Measurement {
+  double wall_seconds = 0;
+  double cpu_seconds = 0;  // user and system, of the sender alone
+  double peak_rss_mebibytes = 0;
+  std::optional<double> destination_cpu_seconds;
+  double busy_seconds = 0;  // of all processors, all processes
+};
+
+// How long the processors have been busy since the machine was started, summed over all of them.
+double BusySeconds();
+
+struct SenderResult {
+  std::string name;
+  std::vector<Measurement> rounds;
+};
+
+// The part of the machine, 0 to 1, that processes used which had no part in the run; nullopt where the
+// destination's is unknown. Coarse: the kernel counts in ticks of 10 ms.
+std::optional<double> OthersShare(const Measurement& run);
+
+// Machine, versions, date, command.
+std::string RenderHeader(const std::string& command, const std::vector<std::string>& versions);
+
+// A table of medians. `reference` is the index of the sender that the others are compared with: each round's wall
+// time is divided by the reference's of the same round.
+std::string RenderTable(const FileSet& set, DestinationKind destination, const std::vector<SenderResult>& results,
+                        std::size_t reference);
+
+}  // namespace dicom_sender

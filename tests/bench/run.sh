@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Installs what the benchmark needs, builds release, and measures dicom-sender beside dcmsend. Tables come on standard
+# output, progress on standard error. Takes some minutes and 1 GB of disk; leave the machine alone meanwhile.
+#
+#   tests/bench/run.sh [OPTION...]      e.g. --scale 0.1, --rounds 5, --set ct, --against storescp; see --help
+set -euo pipefail
+[ -t 0 ] || exec < /dev/null # also where it was closed
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+build=$top/build/release
+log=$top/build/benchmark.log
+
+step() {
+  echo "==> $* ($((SECONDS / 60)):$(printf '%02d' $((SECONDS % 60))))" >&2
+}
+quietly() {
+  if ! "$@" > "$log" 2>&1; then
+    tail -n 60 "$log" >&2
+    echo "tests/bench/run.sh: failed: $* (whole output: $log)" >&2
+    exit 1
+  fi
+}
+
+mkdir -p "$top/build"
+step "Checking the packages"
+"$top/deploy/install-dependencies.sh" tests
+step "Building"
+quietly cmake -S "$top" --preset release -DDICOM_SENDER_TESTS=ON
+quietly cmake --build "$build" --parallel "$(nproc)" --target send-benchmark
+step "Measuring"
+status=0
+"$build/bin/send-benchmark" "$@" || status=$?
+step "Done, exit status $status"
+exit "$status"

@@ -1,0 +1,301 @@
+// send-benchmark: dicom-sender beside DCMTK's dcmsend, taking turns, on the same files to the same destination.
+// Prints Markdown. Exit status 1, and no table, as soon as one sender fails or one instance does not arrive.
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <system_error>
+#include <thread>
+
+#include "tests/bench/destination.h"
+#include "tests/bench/file_set.h"
+#include "tests/bench/report.h"
+
+namespace dicom_sender {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr std::chrono::minutes kRunTimeout(30);
+// Two processes on one processor wake each other faster than on two: load from others changes more than the speed.
+constexpr double kNoisyShare = 0.15;
+constexpr std::chrono::milliseconds kQuietTime(500);
+constexpr std::chrono::minutes kQuietTimeout(10);
+
+struct Arguments {
+  std::filesystem::path folder = BENCHMARK_FOLDER;
+  int rounds = 3;
+  double scale = 1;
+  int plain_files = 500;
+  bool without_plain = false;
+  bool quiet_only = false;
+  std::vector<std::string> sets{"small", "ct", "big"};
+  std::vector<std::string> against{"sink"};
+  std::string command;
+};
+
+struct Sender {
+  std::string name;
+  int threads = 0;  // 0: dcmsend
+  bool no_delay = false;
+};
+
+// Nagle's algorithm on either side makes dcmsend wait 40 ms for every file: it gets a part of them.
+bool GetsSome(const Sender& sender, DestinationKind destination) {
+  return sender.threads == 0 && (!sender.no_delay || destination == DestinationKind::kStorescp);
+}
+
+std::vector<Sender> Senders(const Arguments& arguments) {
+  std::vector<Sender> senders;
+  if (!arguments.without_plain) senders.push_back({"dcmsend as installed"});
+  senders.push_back({"dcmsend, TCP_NODELAY=1", 0, true});
+  for (const int threads : {1, 2, 4}) senders.push_back({fmt::format("dicom-sender -t {}", threads), threads});
+  return senders;
+}
+
+std::vector<std::string> Command(const Sender& sender, const std::filesystem::path& files,
+                                 const std::filesystem::path& output, std::uint16_t port) {
+  const std::string port_text = std::to_string(port);
+  if (sender.threads == 0) return {"dcmsend", "--no-halt", "+sd", "+r", "127.0.0.1", port_text, files};
+  return {DICOM_SENDER_PROGRAM,
+          "-r",
+          "-i",
+          files,
+          "-t",
+          std::to_string(sender.threads),
+          "-a",
+          "ANY-SCP",
+          "-H",
+          "127.0.0.1",
+          "-p",
+          port_text,
+          "--output-dir",
+          output};
+}
+
+// ChildProcess::Wait looks every few milliseconds, too seldom for a clock.
+void WaitForEnd(const ChildProcess& process) {
+  const int fd = static_cast<int>(::syscall(SYS_pidfd_open, process.id(), 0));  // glibc 2.36 has no header for C++
+  if (fd < 0) throw std::system_error(errno, std::generic_category(), "pidfd_open");
+  pollfd ended{fd, POLLIN, 0};
+  ::poll(&ended, 1, static_cast<int>(std::chrono::milliseconds(kRunTimeout).count()));
+  ::close(fd);
+}
+
+class Benchmark {
+ public:
+  // Makes a folder of its own in that of the arguments.
+  explicit Benchmark(const Arguments& arguments) : arguments_(arguments) {
+    std::filesystem::create_directories(arguments.folder);
+    std::string name = std::filesystem::absolute(arguments.folder / "send_benchmark_XXXXXX").string();
+    if (::mkdtemp(name.data()) == nullptr) throw std::system_error(errno, std::generic_category(), "mkdtemp " + name);
+    folder_ = name;
+  }
+  ~Benchmark() {
+    std::error_code ignored;
+    std::filesystem::remove_all(folder_, ignored);
+  }
+  Benchmark(const Benchmark&) = delete;
+  Benchmark& operator=(const Benchmark&) = delete;
+
+  // Prints one table for each destination.
+  void Run(const FileSet& set);
+
+ private:
+  void PrintGetsSome(DestinationKind destination) const;
+  std::vector<SenderResult> RunAll(const FileSet& set, DestinationKind destination);
+  Measurement RunQuietly(const Sender& sender, DestinationKind destination);
+  Measurement RunOnce(const Sender& sender, DestinationKind destination);
+
+  const Arguments& arguments_;
+  std::filesystem::path folder_;
+  FileSet all_, some_;  // some: see GetsSome
+};
+
+std::vector<DestinationKind> Destinations(const std::vector<std::string>& names) {
+  std::vector<DestinationKind> kinds;
+  for (const std::string& name : names) {
+    if (name == "sink") {
+      kinds.push_back(DestinationKind::kSink);
+    } else {
+      kinds.insert(kinds.end(), {DestinationKind::kStorescp, DestinationKind::kStorescpNoDelay});
+    }
+  }
+  return kinds;
+}
+
+void Benchmark::Run(const FileSet& set) {
+  fmt::print(stderr, "Making {}: {}\n", set.name, Describe(set));
+  all_ = set;
+  MakeFiles(all_, folder_ / "all");
+  some_ = LinkSome(all_, folder_ / "all", arguments_.plain_files, folder_ / "some");
+  WarmPageCache(folder_ / "all");
+  const std::size_t reference = arguments_.without_plain ? 0 : 1;
+  for (const DestinationKind destination : Destinations(arguments_.against)) {
+    fmt::print("{}", RenderTable(all_, destination, RunAll(set, destination), reference));
+    PrintGetsSome(destination);
+    std::fflush(stdout);
+  }
+  std::filesystem::remove_all(folder_ / "all");
+  std::filesystem::remove_all(folder_ / "some");
+}
+
+void Benchmark::PrintGetsSome(DestinationKind destination) const {
+  for (const Sender& sender : Senders(arguments_)) {
+    if (!GetsSome(sender, destination) || some_.files == all_.files) continue;
+    fmt::print(
+        "\n\"{}\" was given {} of the files, evenly from all studies; its times here are multiplied by {:.3g}.\n",
+        sender.name, some_.files, double{1} * all_.files / some_.files);
+  }
+}
+
+std::vector<SenderResult> Benchmark::RunAll(const FileSet& set, DestinationKind destination) {
+  const std::vector<Sender> senders = Senders(arguments_);
+  std::vector<SenderResult> results;
+  for (const Sender& sender : senders) results.push_back({sender.name, {}});
+  for (int round = 1; round <= arguments_.rounds; ++round) {
+    for (std::size_t i = 0; i < senders.size(); ++i) {
+      const Measurement measured = RunQuietly(senders[i], destination);
+      fmt::print(stderr, "{}, round {} of {}, {}: {:.3f} s\n", set.name, round, arguments_.rounds, senders[i].name,
+                 measured.wall_seconds);
+      results[i].rounds.push_back(measured);
+    }
+  }
+  return results;
+}
+
+// Returns once all processes together use little of the machine.
+void WaitForQuiet(steady_clock::time_point until) {
+  const double limit =
+      kNoisyShare * std::thread::hardware_concurrency() * std::chrono::duration<double>(kQuietTime).count();
+  for (double busy = limit + 1; busy > limit;) {
+    if (steady_clock::now() > until) throw std::runtime_error("other processes use the machine");
+    const double before = BusySeconds();
+    std::this_thread::sleep_for(kQuietTime);
+    busy = BusySeconds() - before;
+  }
+}
+
+// If only quiet runs count, those that were disturbed are thrown away, whatever they say. Who mostly waits is not so
+// easily disturbed.
+Measurement Benchmark::RunQuietly(const Sender& sender, DestinationKind destination) {
+  if (!arguments_.quiet_only || GetsSome(sender, destination)) return RunOnce(sender, destination);
+  const auto until = steady_clock::now() + kQuietTimeout;
+  while (true) {
+    WaitForQuiet(until);
+    const Measurement measured = RunOnce(sender, destination);
+    if (OthersShare(measured).value_or(0) <= kNoisyShare) return measured;
+    fmt::print(stderr, "Disturbed by other processes ({:.3f} s): once more\n", measured.wall_seconds);
+  }
+}
+
+// How it ended and what it wrote; empty: with exit status 0.
+std::string HowItFailed(ChildProcess& process) {
+  const auto end = process.Wait(std::chrono::seconds(1));
+  if (end == ProcessEnd{0, 0}) return {};
+  const std::string how =
+      end ? fmt::format("ended with status {}, signal {}", end->exit_status, end->signal) : "does not end";
+  return fmt::format("{}\n{}{}", how, process.Output(), process.Errors());
+}
+
+Measurement Benchmark::RunOnce(const Sender& sender, DestinationKind kind) {
+  const bool gets_some = GetsSome(sender, kind);
+  const FileSet& set = gets_some ? some_ : all_;
+  const auto expected = static_cast<std::uint64_t>(set.files);
+  const auto output = folder_ / "output", received_folder = folder_ / "received";
+  for (const auto& folder : {output, received_folder}) std::filesystem::create_directory(folder);
+  Destination destination(kind, received_folder);
+  const auto command = Command(sender, folder_ / (gets_some ? "some" : "all"), output, destination.port());
+  std::vector<std::string> environment;
+  if (sender.no_delay) environment.push_back("TCP_NODELAY=1");
+
+  const double busy_before = BusySeconds();
+  const auto begin = steady_clock::now();
+  ChildProcess process(command, environment);
+  WaitForEnd(process);
+  const double wall = std::chrono::duration<double>(steady_clock::now() - begin).count();
+  const double busy = BusySeconds() - busy_before;
+
+  if (const std::string failure = HowItFailed(process); !failure.empty()) {
+    throw std::runtime_error(fmt::format("{} {}", sender.name, failure));
+  }
+  const Received received = destination.Stop(expected);
+  if (received.instances != expected) {
+    throw std::runtime_error(
+        fmt::format("{} sent {} files, {} instances arrived", sender.name, expected, received.instances));
+  }
+  for (const auto& folder : {output, received_folder}) std::filesystem::remove_all(folder);
+  const double share = double{1} * all_.files / set.files;
+  std::optional<double> destination_cpu = received.cpu_seconds;
+  if (destination_cpu) *destination_cpu *= share;
+  return {.wall_seconds = wall * share,
+          .cpu_seconds = CpuSeconds(process.Usage()) * share,
+          .peak_rss_mebibytes = static_cast<double>(process.Usage().ru_maxrss) / 1024,
+          .destination_cpu_seconds = destination_cpu,
+          .busy_seconds = busy * share};
+}
+
+std::string FirstLine(const std::vector<std::string>& command) {
+  const std::string output = RunProcess(command, std::chrono::seconds(10)).output;
+  return output.substr(0, output.find('\n'));
+}
+
+// "$dcmtk: dcmsend v3.6.7 2022-04-22 $"
+std::string DcmsendVersion() {
+  const std::string line = FirstLine({"dcmsend", "--version"});
+  const auto begin = line.find("dcmsend");
+  return begin == std::string::npos ? line : line.substr(begin, line.rfind(' ') - begin);
+}
+
+void Run(const Arguments& arguments) {
+  ::unsetenv("TCP_NODELAY");  // "as installed" means without
+  Benchmark benchmark(arguments);
+  fmt::print("{}",
+             RenderHeader(arguments.command, {FirstLine({DICOM_SENDER_PROGRAM, "--version"}), DcmsendVersion()}));
+  for (const FileSet& set : FileSets(arguments.scale)) {
+    if (std::find(arguments.sets.begin(), arguments.sets.end(), set.name) != arguments.sets.end()) benchmark.Run(set);
+  }
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("Sends sets of files with dicom-sender and with DCMTK's dcmsend, in turn, and prints the ratios");
+  app.option_defaults()->always_capture_default();
+  Arguments arguments;
+  app.add_option("--folder", arguments.folder, "Files are made in a new folder there, and removed; up to 800 MiB");
+  app.add_option("--rounds", arguments.rounds, "Runs of each sender")->check(CLI::Range(1, 1000));
+  app.add_option("--scale", arguments.scale, "Makes the sets smaller, for a quick look")
+      ->check(CLI::Range(0.0001, 1.0));
+  app.add_option("--set", arguments.sets, "small, ct or big; repeatable")
+      ->check(CLI::IsMember({"small", "ct", "big"}))
+      ->allow_extra_args(false);
+  app.add_option("--against", arguments.against, "sink or storescp; repeatable")
+      ->check(CLI::IsMember({"sink", "storescp"}))
+      ->allow_extra_args(false);
+  app.add_option("--plain-files", arguments.plain_files, "How many files dcmsend is given where each takes 40 ms")
+      ->check(CLI::Range(1, 100'000));
+  app.add_flag("--without-plain-dcmsend", arguments.without_plain, "Leave out dcmsend without TCP_NODELAY=1");
+  app.add_flag(
+      "--quiet-only", arguments.quiet_only,
+      "Wait until the machine is idle, and repeat runs during which other processes used more than 15 % of it");
+  CLI11_PARSE(app, argc, argv);
+  arguments.command = "tests/bench/run.sh";
+  for (int i = 1; i < argc; ++i) arguments.command += fmt::format(" {}", argv[i]);
+  try {
+    Run(arguments);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "send-benchmark: FAILED: {}\n", error.what());
+    return 1;
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace dicom_sender
+
+int main(int argc, char** argv) { return dicom_sender::Main(argc, argv); }

@@ -1,0 +1,212 @@
+#include "tests/sim/checker.h"
+
+#include "dicom/dimse_status.h"
+
+namespace dicom_sender {
+namespace {
+
+constexpr InstanceState kAllStates[] = {InstanceState::kPending,          InstanceState::kDelayed,
+                                        InstanceState::kStored,           InstanceState::kStoredWithWarning,
+                                        InstanceState::kFailed,           InstanceState::kSkipped,
+                                        InstanceState::kAbandoned};
+
+bool IsStored(InstanceState state) {
+  return state == InstanceState::kStored || state == InstanceState::kStoredWithWarning;
+}
+
+template <class... Args>
+void Check(bool holds, fmt::format_string<Args...> format, Args&&... args) {
+  if (!holds) throw Violation(fmt::format(format, std::forward<Args>(args)...));
+}
+
+void Count(Counts& counts, InstanceState state, std::uint64_t size) {
+  ++counts.total;
+  counts.total_bytes += size;
+  counts.stored += state == InstanceState::kStored;
+  counts.warned += state == InstanceState::kStoredWithWarning;
+  counts.failed += state == InstanceState::kFailed || state == InstanceState::kAbandoned;
+  counts.abandoned += state == InstanceState::kAbandoned;
+  counts.skipped += state == InstanceState::kSkipped;
+  counts.stored_bytes += IsStored(state) ? size : 0;
+  counts.settled_bytes += IsSettled(state) ? size : 0;
+}
+
+void CheckCounts(const char* of, const Counts& kept, const Counts& counted) {
+  Check(kept.total == counted.total && kept.stored == counted.stored && kept.warned == counted.warned &&
+            kept.failed == counted.failed && kept.abandoned == counted.abandoned &&
+            kept.skipped == counted.skipped && kept.total_bytes == counted.total_bytes &&
+            kept.stored_bytes == counted.stored_bytes && kept.settled_bytes == counted.settled_bytes,
+        "the counts of a {} are not those of its instances: {} of {} settled, counted {} of {}", of,
+        kept.total - kept.unsettled(), kept.total, counted.total - counted.unsettled(), counted.total);
+}
+
+}  // namespace
+
+void Checker::Published(const std::string& peer, std::uint64_t request_id, const wire::PublishBatch& batch) {
+  auto& paths = published_[{peer, request_id}];
+  paths.clear();
+  for (const auto& study : batch.studies()) {
+    for (const auto& instance : study.instances()) paths.push_back(kSimRoot + instance.path());
+  }
+}
+
+void Checker::Reported(const wire::Report& report) {
+  auto& stored = reported_stored_[{report.lease_id(), report.seq()}];
+  stored.clear();
+  for (const auto& outcome : report.outcomes()) {
+    if (outcome.kind() != wire::Outcome::RESPONDED) continue;
+    const auto verdict = JudgeStoreStatus(static_cast<std::uint16_t>(outcome.status()));
+    if (verdict == StatusVerdict::kStored || verdict == StatusVerdict::kStoredWithWarning) {
+      stored.push_back(outcome.index());
+    }
+  }
+}
+
+// --- the ledger
+
+void Checker::Restarted(Ledger& ledger) {
+  // Read again by name, so that what was promised is looked for where it is, not where it was.
+  known_.clear();
+  for (auto& [key, rows] : studies_) {
+    for (Row& row : rows) row.file = nullptr;
+  }
+  for (const SessionKey key : ledger.Sessions()) CheckSession(ledger, ledger.LoadSession(key));
+  CheckPromises(ledger);
+}
+
+void Checker::Committed(Ledger& ledger, const Service& service) {
+  service.CheckInvariants();
+  for (const SessionKey key : ledger.Sessions()) CheckSession(ledger, ledger.LoadSession(key));
+}
+
+void Checker::CheckSession(Ledger& ledger, const SessionRecord& session) {
+  SessionRecord& before = sessions_[session.key];
+  Check(session.scan_complete || !before.scan_complete, "a complete scan is incomplete again");
+  Check(session.counts.total >= before.counts.total, "instances have disappeared from the ledger");
+  Check(session.counts.resends >= before.counts.resends, "resends have been forgotten");
+  Counts counted;
+  for (const StudyRecord& study : ledger.Studies(session.key, 0, SIZE_MAX >> 1, false)) {
+    CheckStudy(ledger, study, counted);
+  }
+  CheckCounts("session", session.counts, counted);
+  before = session;
+}
+
+void Checker::CheckStudy(Ledger& ledger, const StudyRecord& study, Counts& session) {
+  std::vector<Row>& rows = studies_[study.key];
+  Check(study.counts.total >= rows.size(), "instances have disappeared from study {}", study.uid);
+  LearnRows(ledger, study, rows);
+  std::vector<std::uint32_t> indices(rows.size());
+  for (std::uint32_t i = 0; i < indices.size(); ++i) indices[i] = i;
+  const auto facts = ledger.LoadInstances(study.key, indices);
+  Check(facts.size() == rows.size(), "instances have disappeared from study {}", study.uid);
+  Counts counted;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    Row& row = rows[i];
+    if (facts[i].state != row.state || facts[i].attempts != row.attempts) CheckRow(row, facts[i]);
+    row.state = facts[i].state;
+    row.attempts = facts[i].attempts;
+    Count(counted, row.state, row.file->size_bytes);
+    Count(session, row.state, row.file->size_bytes);
+  }
+  CheckCounts("study", study.counts, counted);
+}
+
+void Checker::LearnRows(Ledger& ledger, const StudyRecord& study, std::vector<Row>& rows) {
+  if (rows.size() == study.counts.total && (rows.empty() || rows.back().file)) return;
+  rows.resize(study.counts.total);
+  for (const auto& instance : ledger.Report(study.session, kAllStates, {study.key, {}}, rows.size())) {
+    if (instance.study != study.key) break;
+    const auto file = world_.files.find(instance.path);
+    Check(file != world_.files.end(), "{} was never found by an indexer", instance.path);
+    Check(file->second.study == study.uid, "{} is in another study", instance.path);
+    const bool is_new = rows.at(instance.index).file == nullptr;
+    rows.at(instance.index).file = &file->second;
+    Check(!is_new || known_.insert(instance.path).second, "{} is in the ledger twice", instance.path);
+  }
+}
+
+void Checker::CheckRow(const Row& row, const InstanceFacts& now) {
+  const SimFile& file = *row.file;
+  if (IsStored(row.state)) Check(IsStored(now.state), "{} was stored and is not any more", file.path);
+  if (row.state == InstanceState::kSkipped) Check(now.state == row.state, "{} is not skipped any more", file.path);
+  if (now.state == InstanceState::kFailed && row.state != InstanceState::kFailed) CheckFailed({&file, now.state});
+  if (row.state == InstanceState::kFailed && now.state != InstanceState::kFailed) {
+    Check(IsStored(now.state) || retries_failed_, "{} had failed and is unsettled again", file.path);
+  }
+  if (!IsStored(now.state) || IsStored(row.state)) return;
+  const Sent& sent = world_.sent[file.sop_instance_uid];
+  Check(now.state == InstanceState::kStored ? sent.answered_success : sent.answered_warning,
+        "{} is called stored, which the destination never answered", file.path);
+}
+
+// A failure needs a reason: the file, the destination's word, or all attempts used up.
+void Checker::CheckFailed(const Row& row) {
+  const SimFile& file = *row.file;
+  const Sent& sent = world_.sent[file.sop_instance_uid];
+  Check(file.defect || file.unsendable || sent.failed_for_good || sent.failed_tries >= world_.plan.attempts_max,
+        "{} has failed after {} tries of {}", file.path, sent.failed_tries, world_.plan.attempts_max);
+}
+
+// --- promises
+
+void Checker::CheckPromises(Ledger& ledger) {
+  for (const std::string& path : promised_paths_) {
+    Check(known_.contains(path), "{} was acknowledged and is not in the ledger", path);
+  }
+  for (const std::string& uuid : promised_sessions_) {
+    Check(ledger.FindSession(uuid).has_value(), "session {} was acknowledged and is not in the ledger", uuid);
+  }
+}
+
+void Checker::Spoken(Ledger& ledger, const Outgoing& outgoing) {
+  if (const auto* reply = std::get_if<wire::ClientReply>(&outgoing.message)) {
+    if (reply->has_session()) promised_sessions_.insert(reply->session().session());
+    if (!reply->has_publish_ack()) return;
+    for (const std::string& path : published_[{outgoing.peer, reply->request_id()}]) {
+      Check(known_.contains(path), "{} is acknowledged and not in the ledger", path);
+      promised_paths_.insert(path);
+    }
+    return;
+  }
+  const auto& message = std::get<wire::CoordinatorMessage>(outgoing.message);
+  if (!message.has_report_ack()) return;
+  const auto lease = ledger.FindLease(message.report_ack().lease_id());
+  Check(lease.has_value(), "a report of a lease that the ledger does not know is acknowledged");
+  for (const std::uint32_t index : reported_stored_[{lease->id, message.report_ack().seq()}]) {
+    const Row& row = studies_[lease->study].at(index);
+    Check(IsStored(row.state), "that {} is stored was acknowledged and is not in the ledger", row.file->path);
+  }
+}
+
+// --- the end
+
+void Checker::Settled(Ledger& ledger) {
+  for (const SessionKey key : ledger.Sessions()) {
+    const SessionRecord session = ledger.LoadSession(key);
+    Check(session.state == wire::SESSION_COMPLETE, "a session has ended as {}",
+          wire::SessionState_Name(session.state));
+    Check(session.counts.unsettled() == 0, "{} instances are unsettled", session.counts.unsettled());
+    Check(session.counts.abandoned == 0, "{} instances are abandoned", session.counts.abandoned);
+    CheckResends(session);
+  }
+  for (const auto& [path, file] : world_.files) Check(known_.contains(path), "{} was forgotten", path);
+}
+
+// Instances that are at the destination more than once. (Two files with one SOP Instance UID may both be sent where the
+// first has failed: that is no resend.)
+void Checker::CheckResends(const SessionRecord& session) {
+  std::map<std::string, int> files_sent;
+  for (const auto& [key, rows] : studies_) {
+    for (const Row& row : rows) {
+      const bool ours = fmt::format("session-{}", row.file->session) == session.settings.session();
+      if (ours && row.state != InstanceState::kSkipped) ++files_sent[row.file->sop_instance_uid];
+    }
+  }
+  std::uint64_t twice = 0;
+  for (const auto& [uid, files] : files_sent) twice += files == 1 && world_.sent[uid].stored > 1;
+  Check(twice <= session.counts.resends, "{} instances were stored twice, but {} resends were counted", twice,
+        session.counts.resends);
+}
+
+}  // namespace dicom_sender

@@ -1,0 +1,55 @@
+// What must hold after each step. Throws Violation where it does not.
+#pragma once
+
+#include <map>
+#include <set>
+#include <unordered_map>
+#include <vector>
+
+#include "coordinator/service/service.h"
+#include "tests/sim/world.h"
+
+namespace dicom_sender {
+
+class Checker {
+ public:
+  explicit Checker(World& world) : world_(world) {}
+
+  // --- what was asked, to know what an acknowledgement promises
+  void Published(const std::string& peer, std::uint64_t request_id, const wire::PublishBatch& batch);
+  void Reported(const wire::Report& report);
+  void RetriesFailed() { retries_failed_ = true; }
+
+  // --- what happened
+  void Restarted(Ledger& ledger);
+  void Committed(Ledger& ledger, const Service& service);
+  void Spoken(Ledger& ledger, const Outgoing& outgoing);
+  // Every session has ended, and nothing will happen any more.
+  void Settled(Ledger& ledger);
+
+ private:
+  struct Row {
+    const SimFile* file = nullptr;
+    InstanceState state = InstanceState::kPending;
+    std::uint32_t attempts = 0;
+  };
+
+  void CheckSession(Ledger& ledger, const SessionRecord& session);
+  void CheckStudy(Ledger& ledger, const StudyRecord& study, Counts& session);
+  void LearnRows(Ledger& ledger, const StudyRecord& study, std::vector<Row>& rows);
+  void CheckRow(const Row& row, const InstanceFacts& now);
+  void CheckPromises(Ledger& ledger);
+  void CheckResends(const SessionRecord& session);
+  void CheckFailed(const Row& row);
+
+  World& world_;
+  std::map<StudyKey, std::vector<Row>> studies_;  // as committed last
+  std::map<SessionKey, SessionRecord> sessions_;
+  std::set<std::string> known_;  // paths in the ledger
+  std::map<std::pair<std::string, std::uint64_t>, std::vector<std::string>> published_;
+  std::set<std::string> promised_paths_, promised_sessions_;
+  std::map<std::pair<LeaseId, std::uint64_t>, std::vector<std::uint32_t>> reported_stored_;  // by lease and number
+  bool retries_failed_ = false;
+};
+
+}  // namespace dicom_sender

@@ -1,0 +1,237 @@
+#include "tests/sim/client.h"
+
+#include "proto/channel.h"
+
+namespace dicom_sender {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+std::uint32_t Milliseconds(Duration duration) {
+  return static_cast<std::uint32_t>(std::chrono::duration_cast<milliseconds>(duration).count());
+}
+
+}  // namespace
+
+SimClient::SimClient(World& world, Checker& checker, SimCoordinator& coordinator, unsigned number,
+                     const std::string& destination)
+    : world_(world),
+      checker_(checker),
+      coordinator_(coordinator),
+      name_(fmt::format("c{}", number)),
+      session_(fmt::format("session-{}", number)),
+      destination_(destination),
+      dispatch_(world.random.OneIn(2) ? wire::DISPATCH_AFTER_SCAN : wire::DISPATCH_AS_FOUND) {
+  MakeFiles(number);
+}
+
+// --- what there is to send
+
+void SimClient::MakeFiles(unsigned number) {
+  const std::uint32_t studies = world_.random.From(1, world_.plan.studies_max);
+  for (std::uint32_t study = 0; study < studies; ++study) MakeStudy(number, study);
+}
+
+void SimClient::MakeStudy(unsigned number, unsigned study) {
+  wire::StudyItems items;
+  items.set_study_instance_uid(fmt::format("1.{}.{}", number, study));
+  const std::uint32_t instances = world_.random.From(1, world_.plan.instances_max);
+  for (std::uint32_t i = 0; i < instances; ++i) {
+    SimFile file{.session = number,
+                 .study = items.study_instance_uid(),
+                 .path = fmt::format("{}/{}/{}", number, study, i),
+                 .sop_instance_uid = fmt::format("{}.{}", items.study_instance_uid(), i),
+                 .size_bytes = 100 + world_.random.Below(900),
+                 .defect = world_.random.OneIn(30),
+                 .unsendable = world_.random.OneIn(30)};
+    AddFile(file, items);
+    if (world_.random.OneIn(20)) {
+      file.path += "-copy";
+      AddFile(std::move(file), items);
+    }
+    // Studies are fed in several batches, and those of others come between.
+    if (world_.random.OneIn(5)) {
+      AddBatch(items);
+      items.clear_instances();
+    }
+  }
+  AddBatch(items);
+}
+
+void SimClient::AddFile(SimFile file, wire::StudyItems& study) {
+  auto* instance = study.add_instances();
+  instance->set_root(1);
+  instance->set_path(file.path);
+  instance->set_sop_class_uid("1.2.840.10008.5.1.4.1.1.2");
+  instance->set_sop_instance_uid(file.sop_instance_uid);
+  instance->set_transfer_syntax_uid("1.2.840.10008.1.2.1");
+  instance->set_size_bytes(file.size_bytes);
+  if (file.defect) instance->set_defect("truncated");
+  const std::string path = kSimRoot + file.path;
+  file.path = path;
+  world_.files[path] = std::move(file);
+}
+
+void SimClient::AddBatch(const wire::StudyItems& study) {
+  if (study.instances_size() == 0) return;
+  const bool joins = !batches_.empty() && world_.random.OneIn(3);
+  wire::PublishBatch& batch = joins ? batches_[world_.random.Below(batches_.size())] : batches_.emplace_back();
+  if (!joins) {
+    batch.set_session(session_);
+    auto* root = batch.add_roots();
+    root->set_id(1);
+    root->set_path(kSimRoot);
+  }
+  *batch.add_studies() = study;
+}
+
+// --- the process
+
+void SimClient::Start() {
+  if (process_) return;
+  ++lives_;
+  world_.Trace("{} starts, life {}", name_, lives_);
+  process_ = std::make_shared<Process>();
+  process_->mailbox = std::make_shared<Mailbox>();
+  process_->mailbox->node = name_;
+  process_->mailbox->receive = [this](const std::string& bytes) { Receive(bytes); };
+  coordinator_.Register(fmt::format("{}.{}", name_, lives_), process_->mailbox);
+  Ask();
+}
+
+void SimClient::Later(Duration delay, std::function<void()> what) {
+  world_.events.After(delay, [life = std::weak_ptr(process_), what = std::move(what)] {
+    if (const auto process = life.lock()) what();
+  });
+}
+
+void SimClient::Go(Stage stage) {
+  process_->stage = stage;
+  if (stage != Stage::kDone) Ask();
+}
+
+// One request at a time; the one before is not waited for any more.
+void SimClient::Ask() {
+  wire::ClientRequest request = Request();
+  request.set_protocol_version(kProtocolVersion);
+  request.set_request_id(++process_->request_id);
+  if (request.has_publish_batch()) {
+    checker_.Published(fmt::format("{}.{}", name_, lives_), request.request_id(), request.publish_batch());
+  }
+  if (request.has_open_session() && request.open_session().retry_failed()) checker_.RetriesFailed();
+  if (world_.tracing()) world_.Trace("{} to coordinator: {}", name_, request.ShortDebugString());
+  process_->request = request.SerializeAsString();
+  process_->waits = true;
+  Send();
+}
+
+void SimClient::Send() {
+  coordinator_.Send(Side::kClient, fmt::format("{}.{}", name_, lives_), process_->mailbox, process_->request);
+  Later(world_.random.Between(seconds(1), seconds(5)), [this, attempt = ++process_->attempt] {
+    if (attempt == process_->attempt) Send();
+  });
+}
+
+wire::ClientRequest SimClient::Request() {
+  wire::ClientRequest request;
+  switch (process_->stage) {
+    case Stage::kOpen:
+      return Open(false);
+    case Stage::kResume:
+      return Open(true);
+    case Stage::kPublish:
+      *request.mutable_publish_batch() = batches_[process_->batch];
+      break;
+    case Stage::kScanComplete:
+      request.mutable_scan_complete()->set_session(session_);
+      break;
+    case Stage::kWatch:
+    case Stage::kDone:
+      request.mutable_get_session()->set_session(session_);
+  }
+  return request;
+}
+
+wire::ClientRequest SimClient::Open(bool resume) {
+  wire::ClientRequest request;
+  auto* open = request.mutable_open_session();
+  open->set_session(session_);
+  open->mutable_destination()->set_called_ae(destination_);
+  open->mutable_destination()->set_host("pacs");
+  open->mutable_destination()->set_port(104);
+  open->set_dispatch(dispatch_);
+  open->set_attempts_max(world_.plan.attempts_max);
+  open->set_retry_for_ms(Milliseconds(world_.plan.retry_for));
+  open->set_resume(resume);
+  open->set_retry_failed(resume && world_.random.OneIn(4));
+  return request;
+}
+
+void SimClient::Receive(const std::string& bytes) {
+  wire::ClientReply reply;
+  reply.ParseFromString(bytes);
+  // A late or repeated one answers a question that is not asked any more.
+  if (reply.request_id() != process_->request_id || !process_->waits) return;
+  process_->waits = false;
+  ++process_->attempt;
+  OnReply(reply);
+}
+
+void SimClient::OnReply(const wire::ClientReply& reply) {
+  if (reply.has_failure()) {
+    // The session has ended while there was more to publish.
+    if (process_->stage != Stage::kPublish) throw Violation("a client is refused: " + reply.failure().reason());
+    process_->resumed_from = Stage::kPublish;
+    return Go(Stage::kResume);
+  }
+  switch (process_->stage) {
+    case Stage::kOpen:
+      return Go(Stage::kPublish);
+    case Stage::kPublish:
+      if (++process_->batch == batches_.size()) return Go(Stage::kScanComplete);
+      return Later(world_.random.Between({}, seconds(2)), [this, attempt = process_->attempt] {
+        if (attempt == process_->attempt) Ask();
+      });
+    case Stage::kScanComplete:
+      return Go(Stage::kWatch);
+    case Stage::kResume:
+      // What was complete stays complete: an earlier life of this client has published everything.
+      return Go(reply.session().state() == wire::SESSION_COMPLETE ? Stage::kWatch : process_->resumed_from);
+    case Stage::kWatch:
+      return OnStatus(reply.session());
+    case Stage::kDone:
+      return;
+  }
+}
+
+void SimClient::OnStatus(const wire::SessionStatus& status) {
+  switch (status.state()) {
+    case wire::SESSION_COMPLETE:
+      return Go(Stage::kDone);
+    case wire::SESSION_UNREACHABLE:
+    case wire::SESSION_REFUSED:
+    case wire::SESSION_SUSPENDED:
+      process_->resumed_from = Stage::kWatch;
+      return Later(world_.random.Between({}, world_.plan.retry_for), [this, attempt = process_->attempt] {
+        if (attempt == process_->attempt) Go(Stage::kResume);
+      });
+    default:
+      return Later(world_.random.Between(seconds(2), seconds(10)), [this, attempt = process_->attempt] {
+        if (attempt == process_->attempt) Ask();
+      });
+  }
+}
+
+// Somebody else's command, once: it may be lost.
+void SimClient::Suspend() {
+  if (!process_) return;
+  world_.Trace("{} suspends", name_);
+  wire::ClientRequest request;
+  request.set_protocol_version(kProtocolVersion);
+  request.mutable_suspend_session()->set_session(session_);
+  coordinator_.Send(Side::kClient, fmt::format("{}.{}", name_, lives_), process_->mailbox,
+                    request.SerializeAsString());
+}
+
+}  // namespace dicom_sender

@@ -1,0 +1,66 @@
+// Whoever feeds and watches one session: indexer and operator in one process. It asks until it is answered, starts from
+// the beginning after a crash, and resumes the session when it finds it ended before everything was settled.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "tests/sim/coordinator.h"
+#include "tests/sim/world.h"
+
+namespace dicom_sender {
+
+class SimClient {
+ public:
+  // Makes up the session's files.
+  SimClient(World& world, Checker& checker, SimCoordinator& coordinator, unsigned number,
+            const std::string& destination);
+
+  const std::string& name() const { return name_; }
+  void Start();
+  void Kill() { process_.reset(); }
+  void Suspend();
+  // Has fed everything and seen the session complete.
+  bool done() const { return process_ && process_->stage == Stage::kDone; }
+
+ private:
+  enum class Stage { kOpen, kPublish, kScanComplete, kWatch, kResume, kDone };
+  struct Process {
+    std::shared_ptr<Mailbox> mailbox;
+    Stage stage = Stage::kOpen;
+    Stage resumed_from = Stage::kWatch;
+    std::size_t batch = 0;
+    std::uint64_t request_id = 0;
+    std::string request;  // under way
+    bool waits = false;   // for its reply
+    std::uint64_t attempt = 0;
+  };
+
+  void MakeFiles(unsigned number);
+  void MakeStudy(unsigned number, unsigned study);
+  void AddFile(SimFile file, wire::StudyItems& study);
+  void AddBatch(const wire::StudyItems& study);
+
+  void Later(Duration delay, std::function<void()> what);
+  void Ask();
+  wire::ClientRequest Request();
+  wire::ClientRequest Open(bool resume);
+  void Send();
+  void Receive(const std::string& bytes);
+  void OnReply(const wire::ClientReply& reply);
+  void OnStatus(const wire::SessionStatus& status);
+  void Go(Stage stage);
+
+  World& world_;
+  Checker& checker_;
+  SimCoordinator& coordinator_;
+  const std::string name_;
+  const std::string session_;
+  const std::string destination_;
+  const wire::Dispatch dispatch_;
+  std::vector<wire::PublishBatch> batches_;
+  std::uint64_t lives_ = 0;
+  std::shared_ptr<Process> process_;
+};
+
+}  // namespace dicom_sender

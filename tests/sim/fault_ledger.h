@@ -1,0 +1,108 @@
+// Passes everything on to another ledger, and fails where it is told to, as a full disk would.
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include "coordinator/ledger/ledger.h"
+
+namespace dicom_sender {
+
+enum class LedgerFault {
+  kNone,
+  kBegin,
+  kOutcomes,    // the first write of outcomes in the transaction
+  kCommitLost,  // Commit() fails, and nothing was written
+  kCommitKept,  // Commit() fails although everything was written: the flush did, and then the answer was lost
+};
+
+class FaultLedger : public Ledger {
+ public:
+  explicit FaultLedger(std::unique_ptr<Ledger> ledger) : ledger_(std::move(ledger)) {}
+
+  void FailNext(LedgerFault fault) { fault_ = fault; }
+
+  void Begin() override {
+    Fail(LedgerFault::kBegin);
+    ledger_->Begin();
+  }
+  void Commit() override {
+    Fail(LedgerFault::kCommitLost);
+    ledger_->Commit();
+    Fail(LedgerFault::kCommitKept);
+  }
+
+  SessionRecord CreateSession(const wire::OpenSession& settings, WallTime now) override {
+    return ledger_->CreateSession(settings, now);
+  }
+  std::optional<SessionRecord> FindSession(std::string_view uuid) override { return ledger_->FindSession(uuid); }
+  SessionRecord LoadSession(SessionKey session) override { return ledger_->LoadSession(session); }
+  std::vector<SessionKey> Sessions() override { return ledger_->Sessions(); }
+  void SetSettings(SessionKey session, const wire::OpenSession& settings) override {
+    ledger_->SetSettings(session, settings);
+  }
+  void SetScanComplete(SessionKey session, const std::map<std::string, std::uint64_t>& ignored) override {
+    ledger_->SetScanComplete(session, ignored);
+  }
+  void SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
+                       WallTime now) override {
+    ledger_->SetSessionState(session, state, end_reason, now);
+  }
+  void AbandonUnsettled(SessionKey session, std::string_view reason) override {
+    ledger_->AbandonUnsettled(session, reason);
+  }
+  void Requeue(SessionKey session, bool failed_too) override { ledger_->Requeue(session, failed_too); }
+  std::vector<StudyFeed> AddStudies(SessionKey session, const wire::PublishBatch& batch) override {
+    return ledger_->AddStudies(session, batch);
+  }
+  StudyRecord LoadStudy(StudyKey study) override { return ledger_->LoadStudy(study); }
+  std::vector<StudyRecord> Studies(SessionKey session, StudyKey after, std::size_t limit,
+                                   bool unsettled_only) override {
+    return ledger_->Studies(session, after, limit, unsettled_only);
+  }
+  LeaseId LastLeaseId() override { return ledger_->LastLeaseId(); }
+  std::optional<LeaseRecord> FindLease(LeaseId lease) override { return ledger_->FindLease(lease); }
+  void GrantLease(StudyKey study, LeaseId lease, std::string_view worker, WallTime now) override {
+    ledger_->GrantLease(study, lease, worker, now);
+  }
+  void EndLease(StudyKey study, bool clean) override { ledger_->EndLease(study, clean); }
+  std::vector<StudyRecord> LeasedStudies() override { return ledger_->LeasedStudies(); }
+  void RecordReport(const LeaseRecord& lease, std::uint64_t seq, std::uint32_t associations) override {
+    ledger_->RecordReport(lease, seq, associations);
+  }
+  std::vector<wire::ContextPair> ContextPairs(StudyKey study, std::size_t limit) override {
+    return ledger_->ContextPairs(study, limit);
+  }
+  wire::Page LoadPage(StudyKey study, LeaseId lease, std::uint32_t from_index, std::size_t limit) override {
+    return ledger_->LoadPage(study, lease, from_index, limit);
+  }
+  void SetPageEnd(StudyKey study, std::uint32_t page_end) override { ledger_->SetPageEnd(study, page_end); }
+  std::vector<InstanceFacts> LoadInstances(StudyKey study, std::span<const std::uint32_t> indices) override {
+    return ledger_->LoadInstances(study, indices);
+  }
+  void ChangeInstances(std::span<const InstanceChange> changes, WallTime now) override {
+    Fail(LedgerFault::kOutcomes);
+    ledger_->ChangeInstances(changes, now);
+  }
+  std::vector<ReportedInstance> Report(SessionKey session, std::span<const InstanceState> states,
+                                       const InstanceCursor& after, std::size_t limit) override {
+    return ledger_->Report(session, states, after, limit);
+  }
+  FailureReasons CountFailureReasons(SessionKey session, std::size_t limit) override {
+    return ledger_->CountFailureReasons(session, limit);
+  }
+  std::uint64_t Workers(SessionKey session) override { return ledger_->Workers(session); }
+  std::vector<PairCount> PairCounts(SessionKey session) override { return ledger_->PairCounts(session); }
+
+ private:
+  void Fail(LedgerFault here) {
+    if (fault_ != here) return;
+    fault_ = LedgerFault::kNone;
+    throw LedgerError("the disk is full");
+  }
+
+  std::unique_ptr<Ledger> ledger_;
+  LedgerFault fault_ = LedgerFault::kNone;
+};
+
+}  // namespace dicom_sender

@@ -1,0 +1,505 @@
+#include "tests/sim/memory_ledger.h"
+
+#include <algorithm>
+#include <set>
+
+namespace dicom_sender {
+namespace {
+
+using State = MemoryLedgerState;
+
+bool IsStored(InstanceState state) {
+  return state == InstanceState::kStored || state == InstanceState::kStoredWithWarning;
+}
+bool IsUnsettled(const State::Row& row) { return !IsSettled(row.state); }
+
+std::string Joined(const std::string& root, const std::string& path) {
+  return root.empty() || root.ends_with('/') ? root + path : root + "/" + path;
+}
+
+// `sign` is 1 or -1: the counts are unsigned and wrap.
+void Contribute(Counts& counts, const State::Row& row, std::uint64_t sign) {
+  if (!IsSettled(row.state)) return;
+  counts.settled_bytes += sign * row.file->size_bytes();
+  if (row.state == InstanceState::kSkipped) counts.skipped += sign;
+  if (row.state == InstanceState::kAbandoned) counts.abandoned += sign;
+  if (row.state == InstanceState::kFailed || row.state == InstanceState::kAbandoned) counts.failed += sign;
+  if (!IsStored(row.state)) return;
+  (row.state == InstanceState::kStored ? counts.stored : counts.warned) += sign;
+  counts.stored_bytes += sign * row.file->size_bytes();
+  counts.store_us += sign * row.duration_us;
+}
+
+class MemoryLedger : public Ledger {
+ public:
+  explicit MemoryLedger(std::shared_ptr<State> committed) : committed_(std::move(committed)), state_(*committed_) {
+    for (const auto& [key, study] : state_.studies) {
+      for (std::uint32_t index = 0; index < study.rows.size(); ++index) Learn(study, index);
+    }
+  }
+
+  void Begin() override { changed_ = false; }
+  void Commit() override {
+    if (changed_) *committed_ = state_;
+  }
+
+  SessionRecord CreateSession(const wire::OpenSession& settings, WallTime now) override;
+  std::optional<SessionRecord> FindSession(std::string_view uuid) override;
+  SessionRecord LoadSession(SessionKey session) override { return Of(session).record; }
+  std::vector<SessionKey> Sessions() override;
+  void SetSettings(SessionKey session, const wire::OpenSession& settings) override {
+    Change(session).record.settings = settings;
+  }
+  void SetScanComplete(SessionKey session, const std::map<std::string, std::uint64_t>& ignored) override;
+  void SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
+                       WallTime now) override;
+  void AbandonUnsettled(SessionKey session, std::string_view reason) override;
+  void Requeue(SessionKey session, bool failed_too) override;
+
+  std::vector<StudyFeed> AddStudies(SessionKey session, const wire::PublishBatch& batch) override;
+
+  StudyRecord LoadStudy(StudyKey study) override;
+  std::vector<StudyRecord> Studies(SessionKey session, StudyKey after, std::size_t limit,
+                                   bool unsettled_only) override;
+  LeaseId LastLeaseId() override { return state_.leases.empty() ? 0 : state_.leases.rbegin()->first; }
+  std::optional<LeaseRecord> FindLease(LeaseId lease) override;
+  void GrantLease(StudyKey study, LeaseId lease, std::string_view worker, WallTime now) override;
+  void EndLease(StudyKey study, bool clean) override;
+  std::vector<StudyRecord> LeasedStudies() override;
+  void RecordReport(const LeaseRecord& lease, std::uint64_t seq, std::uint32_t associations) override;
+  std::vector<wire::ContextPair> ContextPairs(StudyKey study, std::size_t limit) override;
+
+  wire::Page LoadPage(StudyKey study, LeaseId lease, std::uint32_t from_index, std::size_t limit) override;
+  void SetPageEnd(StudyKey study, std::uint32_t page_end) override;
+  std::vector<InstanceFacts> LoadInstances(StudyKey study, std::span<const std::uint32_t> indices) override;
+  void ChangeInstances(std::span<const InstanceChange> changes, WallTime now) override;
+  std::vector<ReportedInstance> Report(SessionKey session, std::span<const InstanceState> states,
+                                       const InstanceCursor& after, std::size_t limit) override;
+  FailureReasons CountFailureReasons(SessionKey session, std::size_t limit) override;
+  std::uint64_t Workers(SessionKey session) override;
+  std::vector<PairCount> PairCounts(SessionKey session) override;
+
+ private:
+  using Place = std::pair<StudyKey, std::uint32_t>;
+
+  State::Session& Of(SessionKey session) { return Find(state_.sessions, session); }
+  State::Study& OfStudy(StudyKey study) { return Find(state_.studies, study); }
+  State::Session& Change(SessionKey session) {
+    changed_ = true;
+    return Of(session);
+  }
+  State::Study& ChangeStudy(StudyKey study) {
+    changed_ = true;
+    return OfStudy(study);
+  }
+  template <class Map>
+  static typename Map::mapped_type& Find(Map& map, typename Map::key_type key) {
+    const auto it = map.find(key);
+    if (it == map.end()) throw LedgerError("no session or study " + std::to_string(key));
+    return it->second;
+  }
+  // One row becomes another; counts of study and session follow.
+  void Replace(State::Study& study, std::uint32_t index, State::Row row);
+  template <class Condition>
+  void ChangeStates(SessionKey session, InstanceState state, std::string_view reason, Condition condition);
+  State::Study& FindOrCreateStudy(SessionKey session, const std::string& uid);
+  static std::uint32_t RootOf(State::Session& session, const std::string& path);
+  void Add(State::Session& session, State::Study& study, const wire::Instance& instance, const std::string& root,
+           StudyFeed& feed);
+  void Learn(const State::Study& study, std::uint32_t index);
+  std::string PathOf(SessionKey session, const State::Row& row) {
+    return Joined(Of(session).roots.at(row.file->root()), row.file->path());
+  }
+  static std::string Key(SessionKey session, std::string_view a, std::string_view b) {
+    return std::to_string(session) + '\0' + std::string(a) + '\0' + std::string(b);
+  }
+
+  std::shared_ptr<State> committed_;
+  State state_;
+  bool changed_ = false;
+  std::unordered_map<std::string, std::vector<Place>> by_file_;  // by session, root and path
+  std::unordered_map<std::string, std::vector<Place>> by_uid_;   // by session and SOP Instance UID
+};
+
+// --- sessions
+
+SessionRecord MemoryLedger::CreateSession(const wire::OpenSession& settings, WallTime now) {
+  changed_ = true;
+  const SessionKey key = state_.sessions.empty() ? 1 : state_.sessions.rbegin()->first + 1;
+  State::Session& session = state_.sessions[key];
+  session.record.key = key;
+  session.record.settings = settings;
+  session.record.start_time = now;
+  return session.record;
+}
+
+std::optional<SessionRecord> MemoryLedger::FindSession(std::string_view uuid) {
+  for (const auto& [key, session] : state_.sessions) {
+    if (session.record.settings.session() == uuid) return session.record;
+  }
+  return std::nullopt;
+}
+
+std::vector<SessionKey> MemoryLedger::Sessions() {
+  std::vector<SessionKey> keys;
+  for (const auto& [key, session] : state_.sessions) keys.push_back(key);
+  return keys;
+}
+
+void MemoryLedger::SetScanComplete(SessionKey session, const std::map<std::string, std::uint64_t>& ignored) {
+  SessionRecord& record = Change(session).record;
+  record.scan_complete = true;
+  record.ignored = ignored;
+}
+
+void MemoryLedger::SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
+                                   WallTime now) {
+  SessionRecord& record = Change(session).record;
+  const bool goes_on = state == wire::SESSION_SCANNING || state == wire::SESSION_SENDING;
+  record.state = state;
+  record.end_reason = goes_on ? std::string_view() : end_reason;
+  record.end_time = goes_on ? std::nullopt : std::optional(now);
+}
+
+template <class Condition>
+void MemoryLedger::ChangeStates(SessionKey session, InstanceState state, std::string_view reason,
+                                Condition condition) {
+  changed_ = true;
+  for (auto& [key, study] : state_.studies) {
+    if (study.record.session != session) continue;
+    for (std::uint32_t index = 0; index < study.rows.size(); ++index) {
+      State::Row row = *study.rows[index];
+      if (!condition(row)) continue;
+      row.state = state;
+      row.reason = reason;
+      row.status.reset();
+      row.duration_us = 0;
+      if (state == InstanceState::kPending) row.attempts = 0;
+      Replace(study, index, std::move(row));
+    }
+  }
+}
+
+void MemoryLedger::AbandonUnsettled(SessionKey session, std::string_view reason) {
+  ChangeStates(session, InstanceState::kAbandoned, reason, IsUnsettled);
+}
+
+void MemoryLedger::Requeue(SessionKey session, bool failed_too) {
+  ChangeStates(session, InstanceState::kPending, {}, [failed_too](const State::Row& row) {
+    return row.state == InstanceState::kAbandoned ||
+           (failed_too && row.state == InstanceState::kFailed && !row.defect);
+  });
+}
+
+// --- the feed
+
+State::Study& MemoryLedger::FindOrCreateStudy(SessionKey session, const std::string& uid) {
+  for (auto& [key, study] : state_.studies) {
+    if (study.record.session == session && study.record.uid == uid) return study;
+  }
+  const StudyKey key = state_.studies.empty() ? 1 : state_.studies.rbegin()->first + 1;
+  State::Study& study = state_.studies[key];
+  study.record.key = key;
+  study.record.session = session;
+  study.record.uid = uid;
+  ++Of(session).record.studies;
+  return study;
+}
+
+std::uint32_t MemoryLedger::RootOf(State::Session& session, const std::string& path) {
+  const auto it = std::find(session.roots.begin(), session.roots.end(), path);
+  const auto index = static_cast<std::uint32_t>(it - session.roots.begin());
+  if (it == session.roots.end()) session.roots.push_back(path);
+  return index;
+}
+
+void MemoryLedger::Learn(const State::Study& study, std::uint32_t index) {
+  const SessionKey session = study.record.session;
+  const wire::Instance& file = *study.rows[index]->file;
+  const Place place(study.record.key, index);
+  by_file_[Key(session, Of(session).roots.at(file.root()), file.path())].push_back(place);
+  if (!file.sop_instance_uid().empty()) by_uid_[Key(session, file.sop_instance_uid(), {})].push_back(place);
+}
+
+void MemoryLedger::Add(State::Session& session, State::Study& study, const wire::Instance& instance,
+                       const std::string& root, StudyFeed& feed) {
+  const SessionKey key = session.record.key;
+  const auto row_at = [this](const Place& place) -> const State::Row& {
+    return *state_.studies.at(place.first).rows.at(place.second);
+  };
+  for (const Place& place : by_file_[Key(key, root, instance.path())]) {
+    if (row_at(place).file->sop_instance_uid() == instance.sop_instance_uid()) return;
+  }
+  auto file = std::make_shared<wire::Instance>(instance);
+  file->set_root(RootOf(session, root));
+  State::Row row{.file = file, .state = {}, .defect = !instance.defect().empty(), .status = {}, .reason = {}};
+  bool conflict = false;
+  if (row.defect) {
+    row.state = InstanceState::kFailed;
+    row.reason = instance.defect();
+  } else if (!instance.sop_instance_uid().empty()) {
+    for (const Place& place : by_uid_[Key(key, instance.sop_instance_uid(), {})]) {
+      const State::Row& other = row_at(place);
+      if (other.state == InstanceState::kSkipped || other.state == InstanceState::kFailed) continue;
+      conflict = other.file->size_bytes() != instance.size_bytes();
+      row.state = InstanceState::kSkipped;
+      row.reason = (conflict ? "same SOP Instance UID but another size: conflict of " : "duplicate of ") +
+                   PathOf(key, other);
+      break;
+    }
+  }
+  if (row.state == InstanceState::kPending) {
+    ++feed.pending;
+    feed.pending_bytes += instance.size_bytes();
+    auto pair = std::make_shared<wire::ContextPair>();
+    pair->set_sop_class_uid(instance.sop_class_uid());
+    pair->set_transfer_syntax_uid(instance.transfer_syntax_uid());
+    if (std::none_of(study.pairs.begin(), study.pairs.end(), [&](const auto& known) {
+          return known->sop_class_uid() == pair->sop_class_uid() &&
+                 known->transfer_syntax_uid() == pair->transfer_syntax_uid();
+        })) {
+      study.pairs.push_back(std::move(pair));
+    }
+  }
+  for (Counts* counts : {&study.record.counts, &session.record.counts}) {
+    ++counts->total;
+    counts->total_bytes += instance.size_bytes();
+    counts->conflicts += conflict;
+    Contribute(*counts, row, 1);
+  }
+  study.rows.push_back(std::make_shared<const State::Row>(std::move(row)));
+  Learn(study, static_cast<std::uint32_t>(study.rows.size() - 1));
+}
+
+std::vector<StudyFeed> MemoryLedger::AddStudies(SessionKey key, const wire::PublishBatch& batch) {
+  State::Session& session = Change(key);
+  std::map<std::uint32_t, std::string> roots;
+  for (const auto& root : batch.roots()) roots[root.id()] = root.path();
+  std::vector<StudyFeed> feeds;
+  for (const auto& items : batch.studies()) {
+    State::Study& study = FindOrCreateStudy(key, items.study_instance_uid());
+    StudyFeed& feed = feeds.emplace_back(StudyFeed{.study = study.record.key});
+    for (const auto& instance : items.instances()) Add(session, study, instance, roots[instance.root()], feed);
+  }
+  return feeds;
+}
+
+// --- studies and leases
+
+StudyRecord MemoryLedger::LoadStudy(StudyKey key) {
+  StudyRecord record = OfStudy(key).record;
+  record.unsettled_bytes = record.counts.total_bytes - record.counts.settled_bytes;
+  return record;
+}
+
+std::vector<StudyRecord> MemoryLedger::Studies(SessionKey session, StudyKey after, std::size_t limit,
+                                               bool unsettled_only) {
+  std::vector<StudyRecord> records;
+  for (auto it = state_.studies.upper_bound(after); it != state_.studies.end() && records.size() < limit; ++it) {
+    const StudyRecord& record = it->second.record;
+    if (record.session != session || (unsettled_only && record.counts.unsettled() == 0)) continue;
+    records.push_back(LoadStudy(it->first));
+  }
+  return records;
+}
+
+std::optional<LeaseRecord> MemoryLedger::FindLease(LeaseId lease) {
+  const auto it = state_.leases.find(lease);
+  if (it == state_.leases.end()) return std::nullopt;
+  LeaseRecord record = it->second.record;
+  record.suspect_end = OfStudy(record.study).record.suspect_end;
+  return record;
+}
+
+void MemoryLedger::GrantLease(StudyKey key, LeaseId lease, std::string_view worker, WallTime now) {
+  StudyRecord& study = ChangeStudy(key).record;
+  const bool is_new =
+      state_.leases.try_emplace(lease, State::Lease{LeaseRecord{.id = lease, .study = key}, std::string(worker)})
+          .second;
+  if (!is_new) throw LedgerError("lease " + std::to_string(lease) + " was granted before");
+  study.lease = lease;
+  study.lease_worker = worker;
+  study.page_end = 0;
+  if (!study.first_lease_time) study.first_lease_time = now;
+}
+
+void MemoryLedger::EndLease(StudyKey key, bool clean) {
+  StudyRecord& study = ChangeStudy(key).record;
+  study.lease = 0;
+  study.lease_worker.clear();
+  if (!clean) study.suspect_end = std::max(study.suspect_end, study.page_end);
+}
+
+std::vector<StudyRecord> MemoryLedger::LeasedStudies() {
+  std::vector<StudyRecord> records;
+  for (const auto& [key, study] : state_.studies) {
+    if (study.record.lease > 0) records.push_back(LoadStudy(key));
+  }
+  return records;
+}
+
+void MemoryLedger::RecordReport(const LeaseRecord& lease, std::uint64_t seq, std::uint32_t associations) {
+  StudyRecord& study = ChangeStudy(lease.study).record;
+  LeaseRecord& record = Find(state_.leases, lease.id).record;
+  record.last_report_seq = seq;
+  if (associations <= record.associations) return;
+  const std::uint32_t further = associations - record.associations;
+  record.associations = associations;
+  study.counts.associations += further;
+  Of(study.session).record.counts.associations += further;
+}
+
+std::vector<wire::ContextPair> MemoryLedger::ContextPairs(StudyKey study, std::size_t limit) {
+  std::vector<wire::ContextPair> pairs;
+  for (const auto& pair : OfStudy(study).pairs) {
+    if (pairs.size() < limit) pairs.push_back(*pair);
+  }
+  return pairs;
+}
+
+// --- instances
+
+wire::Page MemoryLedger::LoadPage(StudyKey key, LeaseId lease, std::uint32_t from_index, std::size_t limit) {
+  const State::Study& study = OfStudy(key);
+  wire::Page page;
+  page.set_lease_id(lease);
+  page.set_from_index(from_index);
+  std::set<std::uint32_t> roots;
+  for (std::uint32_t index = from_index; index < study.rows.size(); ++index) {
+    const State::Row& row = *study.rows[index];
+    if (!IsUnsettled(row)) continue;
+    if (static_cast<std::size_t>(page.instances_size()) == limit) {
+      page.set_next_index(index);
+      break;
+    }
+    auto* instance = page.add_instances();
+    *instance = *row.file;
+    instance->set_index(index);
+    roots.insert(row.file->root());
+  }
+  for (const std::uint32_t id : roots) {
+    auto* root = page.add_roots();
+    root->set_id(id);
+    root->set_path(Of(study.record.session).roots.at(id));
+  }
+  return page;
+}
+
+void MemoryLedger::SetPageEnd(StudyKey key, std::uint32_t page_end) {
+  StudyRecord& study = ChangeStudy(key).record;
+  study.page_end = std::max(study.page_end, page_end);
+}
+
+std::vector<InstanceFacts> MemoryLedger::LoadInstances(StudyKey key, std::span<const std::uint32_t> indices) {
+  const State::Study& study = OfStudy(key);
+  std::vector<InstanceFacts> facts;
+  for (const std::uint32_t index : indices) {
+    if (index >= study.rows.size()) continue;
+    const State::Row& row = *study.rows[index];
+    facts.push_back({index, row.state, row.attempts, row.may_be_stored});
+  }
+  return facts;
+}
+
+void MemoryLedger::Replace(State::Study& study, std::uint32_t index, State::Row row) {
+  for (Counts* counts : {&study.record.counts, &Of(study.record.session).record.counts}) {
+    Contribute(*counts, *study.rows[index], ~std::uint64_t{0});
+    Contribute(*counts, row, 1);
+  }
+  study.rows[index] = std::make_shared<const State::Row>(std::move(row));
+}
+
+void MemoryLedger::ChangeInstances(std::span<const InstanceChange> changes, WallTime now) {
+  for (const InstanceChange& change : changes) {
+    State::Study& study = ChangeStudy(change.study);
+    if (change.index >= study.rows.size()) throw LedgerError("no such instance");
+    State::Row row = *study.rows[change.index];
+    const std::uint64_t retries = std::max(change.attempts, 1U) - std::uint64_t{std::max(row.attempts, 1U)};
+    row.state = change.state;
+    row.attempts = change.attempts;
+    row.status = change.status;
+    row.reason = change.reason;
+    row.duration_us = change.duration_us;
+    row.may_be_stored = change.may_be_stored;
+    Replace(study, change.index, std::move(row));
+    for (Counts* counts : {&study.record.counts, &Of(study.record.session).record.counts}) {
+      counts->retries += retries;
+      counts->resends += change.resend;
+    }
+    study.record.last_outcome_time = now;
+  }
+}
+
+// --- reports
+
+std::vector<ReportedInstance> MemoryLedger::Report(SessionKey session, std::span<const InstanceState> states,
+                                                   const InstanceCursor& after, std::size_t limit) {
+  std::vector<ReportedInstance> reported;
+  for (auto it = state_.studies.lower_bound(after.study); it != state_.studies.end(); ++it) {
+    const State::Study& study = it->second;
+    if (study.record.session != session) continue;
+    const bool goes_on = it->first == after.study && after.index;
+    for (std::uint32_t index = goes_on ? *after.index + 1 : 0; index < study.rows.size(); ++index) {
+      const State::Row& row = *study.rows[index];
+      if (std::find(states.begin(), states.end(), row.state) == states.end()) continue;
+      if (reported.size() == limit) return reported;
+      reported.push_back({.study = it->first,
+                          .index = index,
+                          .path = PathOf(session, row),
+                          .study_instance_uid = study.record.uid,
+                          .sop_instance_uid = row.file->sop_instance_uid(),
+                          .status = row.status,
+                          .reason = row.reason,
+                          .attempts = row.attempts});
+    }
+  }
+  return reported;
+}
+
+FailureReasons MemoryLedger::CountFailureReasons(SessionKey session, std::size_t limit) {
+  std::map<std::string, std::uint64_t> counted;
+  const InstanceState failed[] = {InstanceState::kFailed, InstanceState::kAbandoned};
+  for (const auto& instance : Report(session, failed, {}, SIZE_MAX)) ++counted[instance.reason];
+  FailureReasons reasons;
+  for (const auto& [reason, instances] : counted) reasons.most_frequent.push_back({reason, instances});
+  std::stable_sort(reasons.most_frequent.begin(), reasons.most_frequent.end(),
+                   [](const ReasonCount& a, const ReasonCount& b) { return a.instances > b.instances; });
+  reasons.distinct = counted.size();
+  if (reasons.most_frequent.size() > limit) reasons.most_frequent.resize(limit);
+  return reasons;
+}
+
+std::uint64_t MemoryLedger::Workers(SessionKey session) {
+  std::set<std::string> workers;
+  for (const auto& [id, lease] : state_.leases) {
+    if (OfStudy(lease.record.study).record.session == session) workers.insert(lease.worker);
+  }
+  return workers.size();
+}
+
+std::vector<PairCount> MemoryLedger::PairCounts(SessionKey session) {
+  std::vector<PairCount> counts;
+  for (const auto& [key, study] : state_.studies) {
+    if (study.record.session != session) continue;
+    for (const auto& row : study.rows) {
+      if (!IsUnsettled(*row)) continue;
+      auto it = std::find_if(counts.begin(), counts.end(), [&](const PairCount& count) {
+        return count.pair.sop_class_uid() == row->file->sop_class_uid() &&
+               count.pair.transfer_syntax_uid() == row->file->transfer_syntax_uid();
+      });
+      if (it == counts.end()) {
+        it = counts.emplace(counts.end());
+        it->pair.set_sop_class_uid(row->file->sop_class_uid());
+        it->pair.set_transfer_syntax_uid(row->file->transfer_syntax_uid());
+      }
+      ++it->instances;
+    }
+  }
+  return counts;
+}
+
+}  // namespace
+
+std::unique_ptr<Ledger> MemoryLedgerStore::Open() { return std::make_unique<MemoryLedger>(committed_); }
+
+}  // namespace dicom_sender

@@ -1,0 +1,52 @@
+// The ledger in memory, for simulations: thousands of them want to run while SQLite opens a few files. It keeps the
+// ledger's contract (tests/unit/ledger/) and forgets, as a crash would, what was not committed. Not for large sessions:
+// a commit copies a pointer for each instance.
+#pragma once
+
+#include <memory>
+#include <unordered_map>
+
+#include "coordinator/ledger/ledger.h"
+
+namespace dicom_sender {
+
+struct MemoryLedgerState {
+  struct Row {
+    std::shared_ptr<const wire::Instance> file;  // as it was fed; its root is an index of `roots`
+    InstanceState state = InstanceState::kPending;
+    bool defect = false;
+    std::uint32_t attempts = 0;
+    std::optional<std::uint16_t> status;
+    std::string reason;
+    std::uint32_t duration_us = 0;
+    bool may_be_stored = false;
+  };
+  struct Study {
+    StudyRecord record;
+    std::vector<std::shared_ptr<const Row>> rows;                // by index; shared with earlier states
+    std::vector<std::shared_ptr<const wire::ContextPair>> pairs;  // of what can be sent
+  };
+  struct Session {
+    SessionRecord record;
+    std::vector<std::string> roots;
+  };
+  struct Lease {
+    LeaseRecord record;
+    std::string worker;
+  };
+  std::map<SessionKey, Session> sessions;
+  std::map<StudyKey, Study> studies;
+  std::map<LeaseId, Lease> leases;
+};
+
+// What survives a crash.
+class MemoryLedgerStore {
+ public:
+  // One ledger at a time.
+  std::unique_ptr<Ledger> Open();
+
+ private:
+  std::shared_ptr<MemoryLedgerState> committed_ = std::make_shared<MemoryLedgerState>();
+};
+
+}  // namespace dicom_sender

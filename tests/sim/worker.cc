@@ -1,0 +1,282 @@
+#include "tests/sim/worker.h"
+
+#include "dicom/dimse_status.h"
+
+namespace dicom_sender {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr unsigned kLossesMax = 3;  // as in study_sender.cc
+constexpr std::int64_t kMillion = 1'000'000;
+
+std::int64_t DrawSkew(World& world) {
+  const std::int64_t max = world.plan.clock_skew_ppm_max;
+  return static_cast<std::int64_t>(world.random.Below(static_cast<std::uint64_t>(2 * max + 1))) - max;
+}
+
+}  // namespace
+
+SimWorker::SimWorker(World& world, Checker& checker, SimCoordinator& coordinator,
+                     std::vector<SimDestination>& destinations, unsigned number)
+    : world_(world),
+      checker_(checker),
+      coordinator_(coordinator),
+      destinations_(destinations),
+      name_(fmt::format("w{}", number)),
+      capacity_(world.random.From(1, world.plan.capacity_max)),
+      skew_ppm_(DrawSkew(world)) {}
+
+// --- the process
+
+void SimWorker::Start() {
+  if (process_) return;
+  ++lives_;
+  process_ = std::make_shared<Process>(
+      AgentOptions{.worker_id = name_, .incarnation = lives_, .capacity = capacity_});
+  stalled_until_ = {};
+  process_->mailbox = std::make_shared<Mailbox>();
+  process_->mailbox->node = name_;
+  process_->mailbox->receive = [this, life = std::weak_ptr(process_)](const std::string& bytes) {
+    Do(life, [this, bytes] {
+      wire::CoordinatorMessage message;
+      message.ParseFromString(bytes);
+      process_->agent.Receive(message, LocalNow());
+    });
+  };
+  coordinator_.Register(fmt::format("{}.{}", name_, lives_), process_->mailbox);
+  world_.Trace("{} starts, life {}", name_, lives_);
+  Step();
+}
+
+void SimWorker::Kill() {
+  if (process_) world_.Trace("{} dies", name_);
+  process_.reset();
+}
+
+void SimWorker::Stall(Duration duration) {
+  if (!process_ || stalled_until_ > world_.now()) return;
+  world_.Trace("{} stalls for {} s", name_, std::chrono::duration<double>(duration).count());
+  stalled_until_ = world_.now() + duration;
+  Later(duration, [this] { world_.Trace("{} goes on", name_); });
+}
+
+void SimWorker::Drain() {
+  if (!process_ || process_->draining) return;
+  Later({}, [this] {
+    world_.Trace("{} drains", name_);
+    process_->draining = true;
+    process_->agent.Drain();
+    for (auto& [lease, sender] : process_->senders) sender.stop = true;
+  });
+}
+
+void SimWorker::EndIfDrained() {
+  if (!process_->draining || process_->agent.leases() > 0) return;
+  Kill();
+  world_.events.After(world_.random.Between({}, world_.plan.scheduler.lease_ttl), [this] { Start(); });
+}
+
+TimePoint SimWorker::LocalNow() const {
+  const auto elapsed = world_.now().time_since_epoch().count();
+  return TimePoint(Duration(elapsed + elapsed / kMillion * skew_ppm_));
+}
+
+// The first moment at which this clock shows `local` or more.
+TimePoint SimWorker::Global(TimePoint local) const {
+  const Duration left = local - LocalNow();
+  if (left <= Duration(0)) return world_.now();
+  return world_.now() + left - Duration(left.count() / kMillion * skew_ppm_) + left / 10'000 + Duration(1);
+}
+
+void SimWorker::Do(std::weak_ptr<Process> life, std::function<void()> what) {
+  const auto process = life.lock();
+  if (!process || process != process_) return;
+  if (stalled_until_ > world_.now()) {
+    return world_.events.At(stalled_until_, [this, life, what = std::move(what)] { Do(life, what); });
+  }
+  what();
+  if (process == process_) Step();
+}
+
+void SimWorker::Later(Duration delay, std::function<void()> what) {
+  world_.events.After(delay, [this, life = std::weak_ptr(process_), what = std::move(what)] { Do(life, what); });
+}
+
+void SimWorker::Step() {
+  for (const auto& [lease, sender] : process_->senders) process_->agent.Progress(lease, sender.progress);
+  AgentOutput out = process_->agent.Step(LocalNow());
+  Take(out);
+  WakeSenders();
+  if (out.wake_at) {
+    // A busy machine looks at its clock a little late.
+    const TimePoint wake_at = Global(*out.wake_at);
+    world_.events.At(wake_at, [this, life = std::weak_ptr(process_), wake = ++process_->wake] {
+      const auto process = life.lock();
+      if (process && process->wake == wake) Do(life, [] {});
+    });
+  }
+  EndIfDrained();
+}
+
+void SimWorker::Take(AgentOutput& out) {
+  for (const auto& message : out.messages) {
+    if (message.has_report()) checker_.Reported(message.report());
+    if (world_.tracing()) world_.Trace("{} to coordinator: {}", name_, message.ShortDebugString());
+    coordinator_.Send(Side::kWorker, fmt::format("{}.{}", name_, lives_), process_->mailbox,
+                      message.SerializeAsString());
+  }
+  for (wire::LeaseGrant& grant : out.starts) {
+    const std::uint64_t lease = grant.lease_id();
+    world_.Trace("{} starts lease {}, study {}", name_, lease, grant.study_instance_uid());
+    Sender& sender = process_->senders[lease];
+    sender.page = grant.first_page();
+    sender.grant = std::move(grant);
+    Later(milliseconds(1), [this, lease] { Continue(lease); });
+  }
+  for (wire::Page& page : out.pages) {
+    const auto sender = process_->senders.find(page.lease_id());
+    if (sender == process_->senders.end() || sender->second.waiting != Waiting::kPage) continue;
+    sender->second.page = std::move(page);
+    sender->second.position = 0;
+    sender->second.waiting = Waiting::kNo;
+    Later({}, [this, lease = sender->first] { Continue(lease); });
+  }
+  for (const std::uint64_t lease : out.lost) {
+    world_.Trace("{} has lost lease {}", name_, lease);
+    const auto sender = process_->senders.find(lease);
+    if (sender != process_->senders.end()) sender->second.stop = sender->second.lost = true;
+  }
+}
+
+void SimWorker::WakeSenders() {
+  for (auto& [lease, sender] : process_->senders) {
+    const bool has_room = sender.waiting == Waiting::kBacklog &&
+                          process_->agent.Backlog(lease) < world_.plan.backlog_max;
+    if (sender.waiting == Waiting::kNo || (!has_room && !sender.stop)) continue;
+    sender.waiting = Waiting::kNo;
+    Later({}, [this, id = lease] { Continue(id); });
+  }
+}
+
+void SimWorker::AddBelieved(std::vector<std::string_view>& studies) const {
+  if (!process_ || stalled_until_ > world_.now()) return;  // stalled, it does nothing
+  for (const auto& [lease, sender] : process_->senders) {
+    if (!sender.lost) studies.push_back(sender.grant.study_instance_uid());
+  }
+}
+
+// --- a sender
+
+template <class Result>
+std::function<void(Result)> SimWorker::InSender(std::uint64_t lease, void (SimWorker::*then)(std::uint64_t, Result)) {
+  return [this, life = std::weak_ptr(process_), lease, then](Result result) {
+    Do(life, [=, this] { (this->*then)(lease, result); });
+  };
+}
+
+SimDestination& SimWorker::DestinationOf(const Sender& sender) {
+  for (SimDestination& destination : destinations_) {
+    if (destination.name() == sender.grant.destination().called_ae()) return destination;
+  }
+  throw Violation("a grant for a destination that nobody asked for");
+}
+
+void SimWorker::Continue(std::uint64_t lease) {
+  const auto it = process_->senders.find(lease);
+  if (it == process_->senders.end() || it->second.busy || it->second.waiting != Waiting::kNo) return;
+  Sender& sender = it->second;
+  for (;;) {
+    if (sender.position == sender.page.instances_size()) {
+      if (sender.page.next_index() <= sender.page.from_index()) return Finish(lease, wire::GiveBack::DONE);
+      if (sender.stop) return Finish(lease, wire::GiveBack::DRAINING);
+      process_->agent.WantPage(lease, sender.page.next_index());
+      sender.waiting = Waiting::kPage;
+      return;
+    }
+    sender.in_flight = sender.page.instances(sender.position++);
+    if (!sender.tried.insert(sender.in_flight.index()).second) continue;
+    if (sender.stop) return Finish(lease, wire::GiveBack::DRAINING);
+    const std::string path = kSimRoot + sender.in_flight.path();
+    if (!world_.files.at(path).unsendable) break;
+    Tell(lease, wire::Outcome::NOT_SENDABLE, {});
+    if (sender.waiting != Waiting::kNo) return;
+  }
+  sender.busy = true;
+  sender.association ? Store(lease) : Associate(lease);
+}
+
+void SimWorker::Associate(std::uint64_t lease) {
+  DestinationOf(process_->senders.at(lease)).Connect(name_, InSender(lease, &SimWorker::OnConnected));
+}
+
+void SimWorker::OnConnected(std::uint64_t lease, SimDestination::Connected connected) {
+  Sender& sender = process_->senders.at(lease);
+  switch (connected) {
+    case SimDestination::Connected::kYes:
+      process_->agent.CountAssociation(lease);
+      sender.association = DestinationOf(sender).generation();
+      return Store(lease);
+    case SimDestination::Connected::kTransient:
+      return Finish(lease, wire::GiveBack::DESTINATION_TRANSIENT);
+    case SimDestination::Connected::kPermanent:
+      return Finish(lease, wire::GiveBack::DESTINATION_REFUSED);
+  }
+}
+
+void SimWorker::Store(std::uint64_t lease) {
+  Sender& sender = process_->senders.at(lease);
+  ++sender.progress;  // bytes
+  DestinationOf(sender).Store(name_, *sender.association, sender.in_flight.sop_instance_uid(),
+                              InSender(lease, &SimWorker::OnStored));
+}
+
+void SimWorker::OnStored(std::uint64_t lease, SimDestination::Stored stored) {
+  using End = SimDestination::Stored::End;
+  if (stored.end != End::kAnswered) return OnLoss(lease, stored);
+  Sender& sender = process_->senders.at(lease);
+  sender.busy = false;
+  sender.losses = 0;
+  Tell(lease, wire::Outcome::RESPONDED, stored);
+  if (JudgeStoreStatus(stored.status) == StatusVerdict::kRefused) {
+    return Finish(lease, wire::GiveBack::DESTINATION_REFUSED);
+  }
+  Continue(lease);
+}
+
+void SimWorker::OnLoss(std::uint64_t lease, SimDestination::Stored lost) {
+  const bool touched = lost.end == SimDestination::Stored::End::kLost;
+  Sender& sender = process_->senders.at(lease);
+  sender.association.reset();
+  if (touched) Tell(lease, wire::Outcome::ASSOCIATION_LOST, lost);
+  if (++sender.losses >= kLossesMax) return Finish(lease, wire::GiveBack::DESTINATION_TRANSIENT);
+  if (!touched) return Associate(lease);
+  sender.busy = false;
+  Continue(lease);
+}
+
+void SimWorker::Tell(std::uint64_t lease, wire::Outcome::Kind kind, SimDestination::Stored stored) {
+  Sender& sender = process_->senders.at(lease);
+  wire::Outcome outcome;
+  outcome.set_index(sender.in_flight.index());
+  outcome.set_kind(kind);
+  outcome.set_status(stored.status);
+  outcome.set_may_be_stored(stored.may_be_stored);
+  outcome.set_duration_us(1000);
+  ++sender.progress;
+  process_->agent.Record(lease, std::move(outcome));
+  const bool full = process_->agent.Backlog(lease) >= world_.plan.backlog_max;
+  if (full && !sender.stop) sender.waiting = Waiting::kBacklog;
+}
+
+void SimWorker::Finish(std::uint64_t lease, wire::GiveBack::Reason reason) {
+  world_.Trace("{} ends lease {}: {}", name_, lease, wire::GiveBack::Reason_Name(reason));
+  wire::GiveBack give_back;
+  give_back.set_reason(reason);
+  if (reason != wire::GiveBack::DONE) give_back.set_detail(wire::GiveBack::Reason_Name(reason));
+  process_->agent.Finish(lease, std::move(give_back));
+  process_->senders.erase(lease);
+}
+
+}  // namespace dicom_sender

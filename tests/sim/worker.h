@@ -1,0 +1,94 @@
+// A worker's process: the real agent, driven as the worker's loop drives it, and senders that do on simulated time what
+// worker/sending/ does with sockets and threads.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tests/sim/coordinator.h"
+#include "tests/sim/destination.h"
+#include "tests/sim/world.h"
+#include "worker/core/agent.h"
+
+namespace dicom_sender {
+
+class SimWorker {
+ public:
+  SimWorker(World& world, Checker& checker, SimCoordinator& coordinator, std::vector<SimDestination>& destinations,
+            unsigned number);
+
+  const std::string& name() const { return name_; }
+  void Start();
+  void Kill();
+  // As by SIGSTOP and, later, SIGCONT. The first thing that it does afterwards is to look at its clock.
+  void Stall(Duration duration);
+  // As by SIGTERM; starts again some time after it has ended.
+  void Drain();
+  // The studies that it would now send a further instance of.
+  void AddBelieved(std::vector<std::string_view>& studies) const;
+
+ private:
+  enum class Waiting { kNo, kPage, kBacklog };
+  struct Sender {
+    wire::LeaseGrant grant;
+    wire::Page page;
+    int position = 0;  // in the page
+    std::set<std::uint32_t> tried;
+    wire::Instance in_flight;
+    bool busy = false;     // waits for the destination
+    bool stop = false;     // as StudyLink::StopRequested
+    bool lost = false;     // its lease
+    Waiting waiting = Waiting::kNo;
+    std::optional<std::uint64_t> association;
+    unsigned losses = 0;  // in a row
+    std::uint64_t progress = 0;
+  };
+  struct Process {
+    explicit Process(AgentOptions options) : agent(std::move(options)) {}
+    Agent agent;
+    std::map<std::uint64_t, Sender> senders;  // by lease
+    std::shared_ptr<Mailbox> mailbox;
+    bool draining = false;
+    std::uint64_t wake = 0;  // of the wake-ups only the last one counts
+  };
+
+  TimePoint LocalNow() const;
+  TimePoint Global(TimePoint local) const;
+
+  // Happens in this process, later if it is stalled, never if it is dead.
+  void Do(std::weak_ptr<Process> process, std::function<void()> what);
+  void Later(Duration delay, std::function<void()> what);
+  template <class Result>
+  std::function<void(Result)> InSender(std::uint64_t lease, void (SimWorker::*then)(std::uint64_t, Result));
+
+  void Step();
+  void Take(AgentOutput& out);
+  void WakeSenders();
+  void EndIfDrained();
+
+  void Continue(std::uint64_t lease);
+  void Associate(std::uint64_t lease);
+  void Store(std::uint64_t lease);
+  void OnConnected(std::uint64_t lease, SimDestination::Connected connected);
+  void OnStored(std::uint64_t lease, SimDestination::Stored stored);
+  void OnLoss(std::uint64_t lease, SimDestination::Stored lost);
+  void Tell(std::uint64_t lease, wire::Outcome::Kind kind, SimDestination::Stored stored);
+  void Finish(std::uint64_t lease, wire::GiveBack::Reason reason);
+  SimDestination& DestinationOf(const Sender& sender);
+
+  World& world_;
+  Checker& checker_;
+  SimCoordinator& coordinator_;
+  std::vector<SimDestination>& destinations_;
+  const std::string name_;
+  const std::uint32_t capacity_;
+  const std::int64_t skew_ppm_;  // this clock runs faster by it
+  std::uint64_t lives_ = 0;
+  TimePoint stalled_until_;
+  std::shared_ptr<Process> process_;
+};
+
+}  // namespace dicom_sender

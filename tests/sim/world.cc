@@ -1,0 +1,65 @@
+#include "tests/sim/world.h"
+
+namespace dicom_sender {
+namespace {
+
+using std::chrono::seconds;
+
+PerMille Sometimes(Random& random, PerMille max) {
+  return random.OneIn(2) ? 0 : random.From(1, max);
+}
+
+Duration EveryNowAndThen(Random& random, Duration ttl) {
+  return random.OneIn(2) ? Duration(0) : random.Between(ttl / 4, ttl * 4);
+}
+
+}  // namespace
+
+Plan DrawPlan(Random& random) {
+  Plan plan;
+  const Duration ttl = seconds(random.From(15, 60));
+  plan.scheduler = {.lease_ttl = ttl,
+                    .retry_backoff_max = seconds(30),
+                    .breaker_backoff_max = seconds(10),
+                    .seed = random.Next()};
+  plan.workers = random.From(1, 4);
+  plan.sessions = random.OneIn(3) ? 2 : 1;
+  plan.destinations = plan.sessions == 2 && random.OneIn(2) ? 2 : 1;
+  plan.capacity_max = random.From(1, 3);
+  plan.attempts_max = random.From(2, 5);
+  plan.backlog_max = random.From(1, 8);
+  plan.studies_max = random.From(1, 5);
+  plan.instances_max = random.OneIn(40) ? 300 : random.From(1, 12);
+  plan.retry_for = seconds(random.From(20, 200));
+  plan.connect_timeout = ttl / 8;
+  plan.dimse_timeout = ttl / 4;  // renewal follows progress: a lease must outlast the longest silent wait
+  plan.clock_skew_ppm_max = random.OneIn(2) ? 0 : random.From(1, 4000);
+  plan.faulty = seconds(random.From(30, 400));
+  // The last lost lease, the last back-off, the last destination that nobody believes in any more, each some times.
+  plan.settles_within = ttl * 6 + plan.retry_for * 2 + seconds(600);
+
+  plan.drop = Sometimes(random, 300);
+  plan.repeat = Sometimes(random, 300);
+  plan.late = Sometimes(random, 100);
+  plan.late_max = random.Between(seconds(1), ttl * 3);
+  plan.reject_transient = Sometimes(random, 200);
+  plan.reject_permanent = Sometimes(random, 10);
+  plan.abort_before = Sometimes(random, 100);
+  plan.abort_after = Sometimes(random, 100);
+  plan.hang = Sometimes(random, 60);
+  plan.out_of_resources = Sometimes(random, 200);
+  plan.cannot_understand = Sometimes(random, 60);
+  plan.warning = Sometimes(random, 300);
+  plan.not_authorized = Sometimes(random, 5);
+  plan.disk_full = Sometimes(random, 20);
+  plan.crash_before_replies = Sometimes(random, 20);
+
+  for (Duration* every : {&plan.kill_worker, &plan.stall_worker, &plan.drain_worker, &plan.kill_coordinator,
+                          &plan.kill_client, &plan.cut_coordinator, &plan.cut_destination, &plan.destination_away,
+                          &plan.suspend}) {
+    *every = EveryNowAndThen(random, ttl);
+  }
+  return plan;
+}
+
+}  // namespace dicom_sender

@@ -1,0 +1,134 @@
+// What all parts of one simulation share: time, chance, the network between the processes, and what really happened.
+//
+// The network may drop, repeat, reorder and delay any message between two processes that live. What is under way to a
+// process dies with it, as with its connection; what was sent to a coordinator that is down waits for the next one as
+// long as the sender lives. Clocks of workers run a little too fast or too slow (Plan::clock_skew_ppm_max).
+#pragma once
+
+#include <fmt/format.h>
+
+#include <functional>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <unordered_map>
+
+#include "coordinator/core/scheduler.h"
+#include "tests/sim/event_queue.h"
+#include "tests/sim/random.h"
+
+namespace dicom_sender {
+
+// Something that must hold does not.
+class Violation : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// How many times in a thousand.
+using PerMille = std::uint32_t;
+
+// What one seed is like. Each kind of fault is absent in about half of the seeds, so that rare ones are not drowned.
+struct Plan {
+  SchedulerOptions scheduler;
+  unsigned workers = 1;
+  unsigned sessions = 1;
+  unsigned destinations = 1;
+  std::uint32_t capacity_max = 1;   // of a worker
+  std::uint32_t attempts_max = 1;   // of an instance
+  std::uint32_t backlog_max = 1;    // outcomes that a sender may have unacknowledged
+  std::uint32_t studies_max = 1;    // of a session
+  std::uint32_t instances_max = 1;  // of a study
+  Duration retry_for{};
+  Duration connect_timeout{};
+  Duration dimse_timeout{};
+  std::int64_t clock_skew_ppm_max = 0;  // of a worker against the coordinator
+  Duration faulty{};                    // faults stop then
+  Duration settles_within{};            // afterwards
+
+  PerMille drop = 0, repeat = 0, late = 0;  // of a message
+  Duration late_max{};
+  PerMille reject_transient = 0, reject_permanent = 0;  // of an association
+  PerMille abort_before = 0, abort_after = 0, hang = 0;  // of a C-STORE, by when the destination has stored it
+  PerMille out_of_resources = 0, cannot_understand = 0, warning = 0, not_authorized = 0;
+  PerMille disk_full = 0, crash_before_replies = 0;  // of a step of the coordinator
+
+  // On average; 0: never.
+  Duration kill_worker{}, stall_worker{}, drain_worker{}, kill_coordinator{}, kill_client{};
+  Duration cut_coordinator{}, cut_destination{}, destination_away{}, suspend{};
+};
+
+Plan DrawPlan(Random& random);
+
+inline const TimePoint kSimBegin{std::chrono::hours(1)};  // of every simulation
+inline const std::string kSimRoot = "/data/";
+
+// A file as the indexer finds it.
+struct SimFile {
+  unsigned session = 0;  // by number
+  std::string study, path, sop_instance_uid;
+  std::uint64_t size_bytes = 0;
+  bool defect = false;       // known from the scan
+  bool unsendable = false;  // found by the worker
+};
+
+// What became of one SOP instance at its destination and on the way there.
+struct Sent {
+  unsigned stored = 0;  // times
+  bool answered_success = false, answered_warning = false;
+  unsigned failed_tries = 0;  // that may be repeated: no answer, or out of resources
+  bool failed_for_good = false;
+};
+
+class World {
+ public:
+  using Sink = std::function<void(const std::string& line)>;
+
+  // `trace` takes a line for each event, if it is set.
+  World(std::uint64_t seed, Sink trace) : random(seed), plan(DrawPlan(random)), trace_(std::move(trace)) {}
+
+  EventQueue events{kSimBegin};
+  Random random;
+  const Plan plan;
+  bool calm = false;                               // no more faults
+  std::unordered_map<std::string, SimFile> files;  // by path
+  std::unordered_map<std::string, Sent> sent;      // by SOP Instance UID; no two sessions share one
+
+  TimePoint now() const { return events.now(); }
+  bool Fault(PerMille chance) { return !calm && chance > 0 && random.Chance(chance); }
+
+  // --- links: who is cut off from whom, by the names of the two
+  void Cut(const std::string& a, const std::string& b) { cuts_.insert(a + b); }
+  void Mend(const std::string& a, const std::string& b) { cuts_.erase(a + b); }
+  bool IsCut(const std::string& a, const std::string& b) const { return !cuts_.empty() && cuts_.contains(a + b); }
+  void MendAll() { cuts_.clear(); }
+
+  // Has the message delivered once, twice, late, or not at all.
+  void Carry(const std::function<void()>& deliver) {
+    if (Fault(plan.drop)) return;
+    events.After(Transit(), deliver);
+    if (Fault(plan.repeat)) events.After(Transit(), deliver);
+  }
+
+  bool tracing() const { return trace_ != nullptr; }
+  template <class... Args>
+  void Trace(fmt::format_string<Args...> format, Args&&... args) {
+    if (!tracing()) return;
+    trace_(fmt::format("{:10.4f}  {}", std::chrono::duration<double>(now() - kSimBegin).count(),
+                       fmt::format(format, std::forward<Args>(args)...)));
+  }
+
+ private:
+  Duration Transit() {
+    using std::chrono::microseconds;
+    using std::chrono::milliseconds;
+    if (Fault(plan.late)) return random.Between(milliseconds(1), plan.late_max);
+    return random.OneIn(8) ? random.Between(milliseconds(5), milliseconds(300))
+                           : random.Between(microseconds(200), milliseconds(5));
+  }
+
+  const Sink trace_;
+  std::set<std::string> cuts_;
+};
+
+}  // namespace dicom_sender
