@@ -278,7 +278,8 @@ bool IsBrokenDicom(HeaderProblem problem) {
 tl::expected<FileHeader, HeaderError> ReadFileHeader(const std::string& path) {
   const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!fd.valid()) {
-    // A socket cannot be opened at all, and a loop of links leads to nothing; whatever else fails may hide an instance.
+    // A socket cannot be opened at all, and a loop of links leads to nothing; whatever else fails may hide an
+    // instance.
     const bool is_no_file = errno == ENXIO || errno == ELOOP;
     return Problem(is_no_file ? HeaderProblem::kNotDicom : HeaderProblem::kUnreadable, SystemReason("opening"));
   }

@@ -12,7 +12,7 @@
 namespace dicom_sender {
 namespace {
 
-constexpr std::chrono::milliseconds kLookEvery(10);
+constexpr std::chrono::milliseconds kLookEvery(5);
 constexpr std::size_t kStudiesPerRead = 1000;
 
 ContextNeed ToNeed(const wire::ContextPair& pair) { return {pair.sop_class_uid(), pair.transfer_syntax_uid()}; }

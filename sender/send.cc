@@ -15,7 +15,7 @@
 namespace dicom_sender {
 namespace {
 
-constexpr std::chrono::milliseconds kLookEvery(10);
+constexpr std::chrono::milliseconds kLookEvery(5);
 
 bool HasEnded(const wire::SessionStatus& status) {
   return status.state() != wire::SESSION_SCANNING && status.state() != wire::SESSION_SENDING;

@@ -200,8 +200,7 @@ void Scheduler::On(const WorkerSeen& event, TimePoint now, Output& out) {
   std::set<LeaseId> held;
   for (const auto& [id, progressed] : event.held) {
     auto it = leases_.find(id);
-    const bool theirs = it != leases_.end() && it->second.worker == event.worker && !it->second.revoked &&
-                        same_life;
+    const bool theirs = it != leases_.end() && it->second.worker == event.worker && !it->second.revoked && same_life;
     held.insert(id);
     if (!theirs) {
       reply.revoked.push_back(id);
@@ -215,8 +214,8 @@ void Scheduler::On(const WorkerSeen& event, TimePoint now, Output& out) {
     lease.held = true;
     lease.restored = false;
   }
-  // What an earlier incarnation held died with it. A revoked lease is over when the worker has let go of it, and so is
-  // one of the last coordinator's time that the worker does not know of.
+  // What an earlier incarnation held died with it. A revoked lease is over when the worker has let go of it, and so
+  // is one of the last coordinator's time that the worker does not know of.
   std::vector<LeaseId> gone;
   for (const auto& [id, lease] : leases_) {
     if (lease.worker != event.worker) continue;

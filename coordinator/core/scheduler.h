@@ -215,7 +215,7 @@ class Scheduler {
     bool responded = false;  // the destination answered under it
     bool settled_some = false;
     bool revoked = false;
-    bool restored = false;  // and not yet listed by its worker
+    bool restored = false;             // and not yet listed by its worker
     std::uint32_t worst_attempts = 0;  // of the instances that were delayed under it
   };
   struct Worker {

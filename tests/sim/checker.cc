@@ -5,10 +5,9 @@
 namespace dicom_sender {
 namespace {
 
-constexpr InstanceState kAllStates[] = {InstanceState::kPending,          InstanceState::kDelayed,
-                                        InstanceState::kStored,           InstanceState::kStoredWithWarning,
-                                        InstanceState::kFailed,           InstanceState::kSkipped,
-                                        InstanceState::kAbandoned};
+constexpr InstanceState kAllStates[] = {
+    InstanceState::kPending, InstanceState::kDelayed, InstanceState::kStored,   InstanceState::kStoredWithWarning,
+    InstanceState::kFailed,  InstanceState::kSkipped, InstanceState::kAbandoned};
 
 bool IsStored(InstanceState state) {
   return state == InstanceState::kStored || state == InstanceState::kStoredWithWarning;
@@ -33,9 +32,9 @@ void Count(Counts& counts, InstanceState state, std::uint64_t size) {
 
 void CheckCounts(const char* of, const Counts& kept, const Counts& counted) {
   Check(kept.total == counted.total && kept.stored == counted.stored && kept.warned == counted.warned &&
-            kept.failed == counted.failed && kept.abandoned == counted.abandoned &&
-            kept.skipped == counted.skipped && kept.total_bytes == counted.total_bytes &&
-            kept.stored_bytes == counted.stored_bytes && kept.settled_bytes == counted.settled_bytes,
+            kept.failed == counted.failed && kept.abandoned == counted.abandoned && kept.skipped == counted.skipped &&
+            kept.total_bytes == counted.total_bytes && kept.stored_bytes == counted.stored_bytes &&
+            kept.settled_bytes == counted.settled_bytes,
         "the counts of a {} are not those of its instances: {} of {} settled, counted {} of {}", of,
         kept.total - kept.unsettled(), kept.total, counted.total - counted.unsettled(), counted.total);
 }
@@ -193,8 +192,8 @@ void Checker::Settled(Ledger& ledger) {
   for (const auto& [path, file] : world_.files) Check(known_.contains(path), "{} was forgotten", path);
 }
 
-// Instances that are at the destination more than once. (Two files with one SOP Instance UID may both be sent where the
-// first has failed: that is no resend.)
+// Instances that are at the destination more than once. (Two files with one SOP Instance UID may both be sent where
+// the first has failed: that is no resend.)
 void Checker::CheckResends(const SessionRecord& session) {
   std::map<std::string, int> files_sent;
   for (const auto& [key, rows] : studies_) {

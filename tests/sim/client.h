@@ -1,5 +1,5 @@
-// Whoever feeds and watches one session: indexer and operator in one process. It asks until it is answered, starts from
-// the beginning after a crash, and resumes the session when it finds it ended before everything was settled.
+// Whoever feeds and watches one session: indexer and operator in one process. It asks until it is answered, starts
+// from the beginning after a crash, and resumes the session when it finds it ended before everything was settled.
 #pragma once
 
 #include <memory>

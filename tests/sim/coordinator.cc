@@ -57,12 +57,12 @@ void SimCoordinator::Fail(const LedgerError& error) {
 
 void SimCoordinator::Send(Side side, const std::string& peer, const std::shared_ptr<Mailbox>& sender,
                           std::string bytes) {
-  world_.Carry([this, life = life_, node = sender->node,
-                arrived = Arrived{{side, peer, std::move(bytes)}, sender}]() mutable {
-    if (life != life_ || world_.IsCut(node, "coordinator")) return;
-    if (running()) return Take(arrived.incoming);
-    waiting_.push_back(arrived);
-  });
+  world_.Carry(
+      [this, life = life_, node = sender->node, arrived = Arrived{{side, peer, std::move(bytes)}, sender}]() mutable {
+        if (life != life_ || world_.IsCut(node, "coordinator")) return;
+        if (running()) return Take(arrived.incoming);
+        waiting_.push_back(arrived);
+      });
 }
 
 void SimCoordinator::Take(Incoming incoming) {
@@ -107,10 +107,12 @@ void SimCoordinator::Step() {
 void SimCoordinator::Speak(const StepResult& result) {
   for (const Outgoing& outgoing : result.messages) {
     checker_.Spoken(*ledger_, outgoing);
-    std::visit([&](const auto& message) {
-      if (world_.tracing()) world_.Trace("coordinator to {}: {}", outgoing.peer, message.ShortDebugString());
-      Tell(outgoing.peer, message.SerializeAsString());
-    }, outgoing.message);
+    std::visit(
+        [&](const auto& message) {
+          if (world_.tracing()) world_.Trace("coordinator to {}: {}", outgoing.peer, message.ShortDebugString());
+          Tell(outgoing.peer, message.SerializeAsString());
+        },
+        outgoing.message);
   }
   if (!inbox_.empty()) return WakeBy(world_.now());
   if (!result.wake_at) return;

@@ -243,8 +243,8 @@ void MemoryLedger::Add(State::Session& session, State::Study& study, const wire:
       if (other.state == InstanceState::kSkipped || other.state == InstanceState::kFailed) continue;
       conflict = other.file->size_bytes() != instance.size_bytes();
       row.state = InstanceState::kSkipped;
-      row.reason = (conflict ? "same SOP Instance UID but another size: conflict of " : "duplicate of ") +
-                   PathOf(key, other);
+      row.reason =
+          (conflict ? "same SOP Instance UID but another size: conflict of " : "duplicate of ") + PathOf(key, other);
       break;
     }
   }

@@ -1,6 +1,6 @@
 // The ledger in memory, for simulations: thousands of them want to run while SQLite opens a few files. It keeps the
-// ledger's contract (tests/unit/ledger/) and forgets, as a crash would, what was not committed. Not for large sessions:
-// a commit copies a pointer for each instance.
+// ledger's contract (tests/unit/ledger/) and forgets, as a crash would, what was not committed. Not for large
+// sessions: a commit copies a pointer for each instance.
 #pragma once
 
 #include <memory>
@@ -23,7 +23,7 @@ struct MemoryLedgerState {
   };
   struct Study {
     StudyRecord record;
-    std::vector<std::shared_ptr<const Row>> rows;                // by index; shared with earlier states
+    std::vector<std::shared_ptr<const Row>> rows;                 // by index; shared with earlier states
     std::vector<std::shared_ptr<const wire::ContextPair>> pairs;  // of what can be sent
   };
   struct Session {

@@ -24,7 +24,8 @@ class Random {
   bool OneIn(std::uint64_t n) { return Below(n) == 0; }
   bool Chance(std::uint32_t in_a_thousand) { return Below(1000) < in_a_thousand; }
   Duration Between(Duration first, Duration last) {
-    return first + Duration(static_cast<Duration::rep>(Below(static_cast<std::uint64_t>((last - first).count()) + 1)));
+    return first +
+           Duration(static_cast<Duration::rep>(Below(static_cast<std::uint64_t>((last - first).count()) + 1)));
   }
 
  private:

@@ -21,7 +21,8 @@ class Simulation {
  public:
   Simulation(std::uint64_t seed, const SimulationOptions& options)
       : world_(seed, options.trace), checker_(world_), coordinator_(world_, checker_, MakeLedger(options)) {
-    for (unsigned i = 0; i < world_.plan.destinations; ++i) destinations_.emplace_back(world_, fmt::format("PACS{}", i));
+    for (unsigned i = 0; i < world_.plan.destinations; ++i)
+      destinations_.emplace_back(world_, fmt::format("PACS{}", i));
     for (unsigned i = 0; i < world_.plan.workers; ++i) {
       workers_.emplace_back(world_, checker_, coordinator_, destinations_, i);
     }
@@ -41,9 +42,8 @@ class Simulation {
       checker_.Settled(coordinator_.ledger());
     } catch (const std::exception& error) {
       world_.Trace("VIOLATION: {}", error.what());
-      result.violation =
-          fmt::format("{} (after {} events, {} s)", error.what(), result.events,
-                      std::chrono::duration<double>(world_.now() - kSimBegin).count());
+      result.violation = fmt::format("{} (after {} events, {} s)", error.what(), result.events,
+                                     std::chrono::duration<double>(world_.now() - kSimBegin).count());
     }
     return result;
   }

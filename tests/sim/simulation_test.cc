@@ -14,13 +14,14 @@ class SimulationTest : public testing::Test {
   void SetUp() override { spdlog::set_level(spdlog::level::off); }
 };
 
-// Seeds from `first` on, at most `count` of them or as many as fit into the time: a sanitized build gets through fewer.
+// Seeds from `first` on, at most `count` of them or as many as fit into the time: a sanitized build gets through
+// fewer.
 void RunSeeds(std::uint64_t first, std::uint64_t count, const SimulationOptions& options) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(15);
   for (std::uint64_t seed = first; seed < first + count; ++seed) {
     const auto result = RunSimulation(seed, options);
-    ASSERT_FALSE(result.violation) << "seed " << seed << ": " << *result.violation
-                                   << "; `simulation --seed " << seed << "` shows every event";
+    ASSERT_FALSE(result.violation) << "seed " << seed << ": " << *result.violation << "; `simulation --seed " << seed
+                                   << "` shows every event";
     ASSERT_GT(result.events, 10U) << "seed " << seed << ": nothing happens";
     if (std::chrono::steady_clock::now() > end) return;
   }
@@ -30,9 +31,7 @@ TEST_F(SimulationTest, EverythingHoldsWhateverHappens) { RunSeeds(1, 3000, {}); 
 
 TEST_F(SimulationTest, EverythingHoldsOnTheRealLedger) { RunSeeds(1'000'001, 20, {.sqlite = true}); }
 
-TEST_F(SimulationTest, ASeedRepeatsItself) {
-  EXPECT_EQ(RunSimulation(7, {}).events, RunSimulation(7, {}).events);
-}
+TEST_F(SimulationTest, ASeedRepeatsItself) { EXPECT_EQ(RunSimulation(7, {}).events, RunSimulation(7, {}).events); }
 
 }  // namespace
 }  // namespace dicom_sender

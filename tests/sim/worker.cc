@@ -33,8 +33,8 @@ SimWorker::SimWorker(World& world, Checker& checker, SimCoordinator& coordinator
 void SimWorker::Start() {
   if (process_) return;
   ++lives_;
-  process_ = std::make_shared<Process>(
-      AgentOptions{.worker_id = name_, .incarnation = lives_, .capacity = capacity_});
+  process_ =
+      std::make_shared<Process>(AgentOptions{.worker_id = name_, .incarnation = lives_, .capacity = capacity_});
   stalled_until_ = {};
   process_->mailbox = std::make_shared<Mailbox>();
   process_->mailbox->node = name_;
@@ -152,8 +152,8 @@ void SimWorker::Take(AgentOutput& out) {
 
 void SimWorker::WakeSenders() {
   for (auto& [lease, sender] : process_->senders) {
-    const bool has_room = sender.waiting == Waiting::kBacklog &&
-                          process_->agent.Backlog(lease) < world_.plan.backlog_max;
+    const bool has_room =
+        sender.waiting == Waiting::kBacklog && process_->agent.Backlog(lease) < world_.plan.backlog_max;
     if (sender.waiting == Waiting::kNo || (!has_room && !sender.stop)) continue;
     sender.waiting = Waiting::kNo;
     Later({}, [this, id = lease] { Continue(id); });

@@ -1,5 +1,5 @@
-// A worker's process: the real agent, driven as the worker's loop drives it, and senders that do on simulated time what
-// worker/sending/ does with sockets and threads.
+// A worker's process: the real agent, driven as the worker's loop drives it, and senders that do on simulated time
+// what worker/sending/ does with sockets and threads.
 #pragma once
 
 #include <map>
@@ -38,9 +38,9 @@ class SimWorker {
     int position = 0;  // in the page
     std::set<std::uint32_t> tried;
     wire::Instance in_flight;
-    bool busy = false;     // waits for the destination
-    bool stop = false;     // as StudyLink::StopRequested
-    bool lost = false;     // its lease
+    bool busy = false;  // waits for the destination
+    bool stop = false;  // as StudyLink::StopRequested
+    bool lost = false;  // its lease
     Waiting waiting = Waiting::kNo;
     std::optional<std::uint64_t> association;
     unsigned losses = 0;  // in a row

@@ -5,9 +5,7 @@ namespace {
 
 using std::chrono::seconds;
 
-PerMille Sometimes(Random& random, PerMille max) {
-  return random.OneIn(2) ? 0 : random.From(1, max);
-}
+PerMille Sometimes(Random& random, PerMille max) { return random.OneIn(2) ? 0 : random.From(1, max); }
 
 Duration EveryNowAndThen(Random& random, Duration ttl) {
   return random.OneIn(2) ? Duration(0) : random.Between(ttl / 4, ttl * 4);
@@ -18,10 +16,8 @@ Duration EveryNowAndThen(Random& random, Duration ttl) {
 Plan DrawPlan(Random& random) {
   Plan plan;
   const Duration ttl = seconds(random.From(15, 60));
-  plan.scheduler = {.lease_ttl = ttl,
-                    .retry_backoff_max = seconds(30),
-                    .breaker_backoff_max = seconds(10),
-                    .seed = random.Next()};
+  plan.scheduler = {
+      .lease_ttl = ttl, .retry_backoff_max = seconds(30), .breaker_backoff_max = seconds(10), .seed = random.Next()};
   plan.workers = random.From(1, 4);
   plan.sessions = random.OneIn(3) ? 2 : 1;
   plan.destinations = plan.sessions == 2 && random.OneIn(2) ? 2 : 1;
@@ -54,9 +50,9 @@ Plan DrawPlan(Random& random) {
   plan.disk_full = Sometimes(random, 20);
   plan.crash_before_replies = Sometimes(random, 20);
 
-  for (Duration* every : {&plan.kill_worker, &plan.stall_worker, &plan.drain_worker, &plan.kill_coordinator,
-                          &plan.kill_client, &plan.cut_coordinator, &plan.cut_destination, &plan.destination_away,
-                          &plan.suspend}) {
+  for (Duration* every :
+       {&plan.kill_worker, &plan.stall_worker, &plan.drain_worker, &plan.kill_coordinator, &plan.kill_client,
+        &plan.cut_coordinator, &plan.cut_destination, &plan.destination_away, &plan.suspend}) {
     *every = EveryNowAndThen(random, ttl);
   }
   return plan;

@@ -48,7 +48,7 @@ struct Plan {
 
   PerMille drop = 0, repeat = 0, late = 0;  // of a message
   Duration late_max{};
-  PerMille reject_transient = 0, reject_permanent = 0;  // of an association
+  PerMille reject_transient = 0, reject_permanent = 0;   // of an association
   PerMille abort_before = 0, abort_after = 0, hang = 0;  // of a C-STORE, by when the destination has stored it
   PerMille out_of_resources = 0, cannot_understand = 0, warning = 0, not_authorized = 0;
   PerMille disk_full = 0, crash_before_replies = 0;  // of a step of the coordinator
@@ -68,7 +68,7 @@ struct SimFile {
   unsigned session = 0;  // by number
   std::string study, path, sop_instance_uid;
   std::uint64_t size_bytes = 0;
-  bool defect = false;       // known from the scan
+  bool defect = false;      // known from the scan
   bool unsendable = false;  // found by the worker
 };
 

@@ -183,6 +183,11 @@ bool Agent::HasNews(const Lease& lease) const {
   return !lease.unreported.empty() || lease.give_back || lease.associations > lease.associations_reported;
 }
 
+bool Agent::MayReport(const Lease& lease, TimePoint now) const {
+  return lease.stage == Stage::kFinished || lease.unreported.size() >= kReportAtOnce ||
+         now >= lease.report_sent_at + options_.report_every;
+}
+
 void Agent::MakeReport(std::uint64_t id, Lease& lease) const {
   wire::Report& report = lease.report.emplace();
   report.set_lease_id(id);
@@ -199,7 +204,7 @@ void Agent::MakeReport(std::uint64_t id, Lease& lease) const {
 void Agent::SendReports(TimePoint now, AgentOutput& out) {
   for (auto& [id, lease] : leases_) {
     const bool repeat = lease.report && now >= lease.report_sent_at + options_.resend_after;
-    const bool fresh = !lease.report && HasNews(lease);
+    const bool fresh = !lease.report && HasNews(lease) && MayReport(lease, now);
     if (!repeat && !fresh) continue;
     if (fresh) MakeReport(id, lease);
     lease.report_sent_at = now;
@@ -264,6 +269,7 @@ std::optional<TimePoint> Agent::NextDeadline() const {
     if (lease.stage != Stage::kFinished && !lease.lost) next = std::min(next, lease.expires_at);
     if (lease.wanted_page && lease.page_asked_at) next = std::min(next, *lease.page_asked_at + options_.resend_after);
     if (lease.report) next = std::min(next, lease.report_sent_at + options_.resend_after);
+    if (!lease.report && HasNews(lease)) next = std::min(next, lease.report_sent_at + options_.report_every);
   }
   return next;
 }

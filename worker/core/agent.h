@@ -30,6 +30,7 @@
 namespace dicom_sender {
 
 inline constexpr std::size_t kAgentLeasesMax = 1024;
+inline constexpr std::size_t kReportAtOnce = 64;  // outcomes that do not wait for more
 
 struct AgentOptions {
   std::string worker_id;
@@ -37,6 +38,8 @@ struct AgentOptions {
   std::uint32_t capacity = 1;                            // associations at once
   Duration resend_after = std::chrono::seconds(5);       // what was not answered
   Duration status_every_max = std::chrono::seconds(30);  // a third of the lease time, but at most this
+  // Between two reports of a lease, unless it is over or many outcomes wait: each costs a commit of the ledger.
+  Duration report_every = std::chrono::milliseconds(10);
 };
 
 struct AgentOutput {
@@ -110,6 +113,7 @@ class Agent {
   void SendStatus(TimePoint now, AgentOutput& out);
   void Lose(std::uint64_t id, Lease& lease);
   bool HasNews(const Lease& lease) const;
+  bool MayReport(const Lease& lease, TimePoint now) const;
   void MakeReport(std::uint64_t id, Lease& lease) const;
   std::size_t Sending() const;
   TimePoint NextStatus() const;

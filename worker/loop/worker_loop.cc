@@ -25,7 +25,6 @@ constexpr std::chrono::milliseconds kPollMax(1000);
 // Outcomes that follow each other fast wake the loop together, or each would cost a round to the coordinator and a
 // commit of the ledger.
 constexpr std::chrono::milliseconds kReportEvery(10);
-constexpr std::size_t kReportAtOnce = 64;
 static_assert(kReportAtOnce < StudyLink::kBacklogMax, "or a sender would wait for a loop that waits for it");
 
 // Greater with each start, so that what an earlier life has said late can be told from what this one says. If the

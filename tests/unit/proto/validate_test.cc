@@ -47,12 +47,14 @@ TEST(ParseClientRequest, RefusesWhatBreaksOne) {
       {"defect", [](auto& r) { AddInstance(r)->set_defect(std::string(kReasonBytesMax + 1, 'x')); }},
       {"Study Instance UID",
        [](auto& r) { r.mutable_publish_batch()->add_studies()->set_study_instance_uid(std::string(65, '1')); }},
-      {"root path", [](auto& r) { r.mutable_publish_batch()->add_roots()->set_path(std::string(kPathBytesMax + 1, 'r')); }},
+      {"root path",
+       [](auto& r) { r.mutable_publish_batch()->add_roots()->set_path(std::string(kPathBytesMax + 1, 'r')); }},
       {"instances",
        [](auto& r) {
          for (int i = 0; i <= kBatchInstancesMax; ++i) AddInstance(r);
        }},
-      {"AE title", [](auto& r) { r.mutable_open_session()->mutable_destination()->set_called_ae(std::string(17, 'A')); }},
+      {"AE title",
+       [](auto& r) { r.mutable_open_session()->mutable_destination()->set_called_ae(std::string(17, 'A')); }},
       {"port", [](auto& r) { r.mutable_open_session()->mutable_destination()->set_port(65536); }},
       {"inputs",
        [](auto& r) {
