@@ -47,6 +47,10 @@ std::optional<double> MeanOthersShare(const std::vector<SenderResult>& results) 
   return sum / static_cast<double>(runs);
 }
 
+std::string RatioText(double ratio) {
+  return ratio < 0.1 ? fmt::format("{:.2g}", ratio) : fmt::format("{:.2f}", ratio);
+}
+
 std::string CpuModel() {
   std::ifstream file("/proc/cpuinfo");
   for (std::string line; std::getline(file, line);) {
@@ -99,8 +103,8 @@ std::string RenderTable(const FileSet& set, DestinationKind destination, const s
     const bool has_destination_cpu = result.rounds.front().destination_cpu_seconds.has_value();
     const double destination_cpu =
         MedianOf(result.rounds, [](const Measurement& m) { return m.destination_cpu_seconds.value_or(0); });
-    text += fmt::format("| {} | {:.2f} | {:.2f} | {:.2f} | {:.0f} | {:.0f} | {:.0f} | {} |\n", result.name, wall,
-                        MedianRatio(result.rounds, results[reference].rounds), cpu, set.files / wall,
+    text += fmt::format("| {} | {:.2f} | {} | {:.2f} | {:.0f} | {:.0f} | {:.0f} | {} |\n", result.name, wall,
+                        RatioText(MedianRatio(result.rounds, results[reference].rounds)), cpu, set.files / wall,
                         set.MebiBytes() / wall, rss,
                         has_destination_cpu ? fmt::format("{:.2f}", destination_cpu) : std::string("-"));
   }

@@ -36,7 +36,7 @@ class SimDestination {
   void Answer(const std::string& worker, const std::string& uid, std::uint16_t status,
               const std::function<void(Stored)>& done);
   void Lose(const std::string& uid, bool sent_whole, Duration after, const std::function<void(Stored)>& done);
-  Duration Transit() { return world_.random.Between(std::chrono::milliseconds(1), std::chrono::milliseconds(80)); }
+  Duration Transit() { return world_.random.Between(std::chrono::milliseconds(1), world_.plan.transit_max); }
 
   World& world_;
   const std::string name_;

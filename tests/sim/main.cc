@@ -9,6 +9,7 @@
 
 #include <charconv>
 #include <chrono>
+#include <cstdio>
 #include <deque>
 #include <string>
 #include <string_view>
@@ -88,6 +89,7 @@ int RunMany(const Arguments& arguments) {
     if (!result.violation) continue;
     if (++violations == 1) PrintLastEvents(seed, arguments.options);
     fmt::print("seed {}: {}\n", seed, *result.violation);
+    std::fflush(stdout);  // the rest may take hours
     if (!arguments.keep_going) break;
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

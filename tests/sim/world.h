@@ -42,6 +42,7 @@ struct Plan {
   Duration retry_for{};
   Duration connect_timeout{};
   Duration dimse_timeout{};
+  Duration transit_max{};               // of an instance to the destination, and of the answer back
   std::int64_t clock_skew_ppm_max = 0;  // of a worker against the coordinator
   Duration faulty{};                    // faults stop then
   Duration settles_within{};            // afterwards

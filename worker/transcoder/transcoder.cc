@@ -396,8 +396,8 @@ tl::expected<LoadedFile, std::string> Load(const std::string& path, const Transc
   if (!CanDecode(file.syntax)) {
     return Reason(fmt::format("the transfer syntax {} cannot be decoded", file.syntax));
   }
-  return file;  // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks): the analyzer loses sight of it in tl::expected
-}
+  return file;
+}  // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks): the analyzer loses sight of the content in tl::expected
 
 Status PrepareDcmtk() {
   static std::once_flag prepared;

@@ -1,6 +1,7 @@
 // The coordinator's step with a real ledger in a temporary file: messages as bytes in, messages out.
 #include "coordinator/service/service.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <prometheus/registry.h>
 
@@ -316,6 +317,38 @@ TEST_F(ServiceTest, ALeaseLostWithTheCoordinatorIsResumedAndItsResendsAreCounted
   Worker(Report(grant.lease_id(), {{1, 0}, {2, 0}}, true));
   EXPECT_EQ(Status().state(), wire::SESSION_COMPLETE);
   EXPECT_EQ(ledger_->FindSession(kSession)->counts.resends, 2U);
+}
+
+TEST_F(ServiceTest, ALeaseInForceOutlivesTheCoordinatorIfItsWorkerDoes) {
+  Open();
+  Ask(Batch(3));
+  Announce();
+  const auto lease = ScanComplete().at(0).grant().lease_id();
+  Worker(Report(lease, {{0, 0}}, false));
+
+  Restart();
+  service_->ResumeSessions(now_, WallTime(std::chrono::milliseconds(1'000'000)));
+  EXPECT_EQ(Status().state(), wire::SESSION_SENDING);
+  EXPECT_EQ(Status().leases(), 1U) << "nobody else may have the study";
+  const auto answers = Announce(1, {lease});
+  ASSERT_EQ(answers.size(), 1U) << "nothing is granted";
+  EXPECT_THAT(answers[0].status_ack().renewed(), testing::ElementsAre(lease));
+  Worker(Report(lease, {{1, 0}, {2, 0}}, true));
+  EXPECT_EQ(Status().state(), wire::SESSION_COMPLETE);
+  EXPECT_EQ(ledger_->FindSession(kSession)->counts.resends, 0U);
+}
+
+TEST_F(ServiceTest, OnlySessionsThatHadNotEndedAreResumedByThemselves) {
+  Open();
+  Ask(Batch(2));
+  ScanComplete();
+  wire::ClientRequest suspend;
+  suspend.mutable_suspend_session()->set_session(kSession);
+  EXPECT_EQ(Ask(suspend).session().state(), wire::SESSION_SUSPENDED);
+  Restart();
+  service_->ResumeSessions(now_, WallTime(std::chrono::milliseconds(1'000'000)));
+  EXPECT_EQ(Status().state(), wire::SESSION_SUSPENDED);
+  EXPECT_EQ(Announce().size(), 1U) << "nothing is granted";
 }
 
 TEST_F(ServiceTest, AnUnreachableDestinationEndsTheSessionAndResumeGoesOn) {
