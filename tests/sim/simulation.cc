@@ -76,9 +76,15 @@ class Simulation {
     }
   }
 
-  bool Done() const {
-    return coordinator_.running() &&
-           std::all_of(clients_.begin(), clients_.end(), [](const SimClient& client) { return client.done(); });
+  // A request that comes late may open a session again after its client has seen it complete.
+  bool Done() {
+    const bool seen =
+        std::all_of(clients_.begin(), clients_.end(), [](const SimClient& client) { return client.done(); });
+    if (!seen || !coordinator_.running()) return false;
+    const std::vector<SessionKey> sessions = coordinator_.ledger().Sessions();
+    return std::all_of(sessions.begin(), sessions.end(), [this](SessionKey key) {
+      return coordinator_.ledger().LoadSession(key).state == wire::SESSION_COMPLETE;
+    });
   }
 
   // No two workers may believe at the same time that they may send the same study.

@@ -8,7 +8,7 @@ using std::chrono::seconds;
 PerMille Sometimes(Random& random, PerMille max) { return random.OneIn(2) ? 0 : random.From(1, max); }
 
 Duration EveryNowAndThen(Random& random, Duration ttl) {
-  return random.OneIn(2) ? Duration(0) : random.Between(ttl / 2, ttl * 8);
+  return random.OneIn(2) ? Duration(0) : random.Between(ttl / 4, ttl * 4);
 }
 
 }  // namespace
@@ -29,8 +29,9 @@ Plan DrawPlan(Random& random) {
   plan.retry_for = seconds(random.From(20, 200));
   plan.connect_timeout = ttl / 8;
   plan.dimse_timeout = ttl / 4;  // renewal follows progress: a lease must outlast the longest silent wait
-  // Fast destinations finish before much can happen.
-  plan.transit_max = random.OneIn(2) ? Duration(std::chrono::milliseconds(80)) : plan.dimse_timeout / 3;
+  // A fast destination is done before much can happen; a slow one with large studies never is.
+  const bool fast = plan.instances_max > 100 || random.OneIn(3);
+  plan.transit_max = fast ? Duration(std::chrono::milliseconds(80)) : plan.dimse_timeout / 3;
   plan.clock_skew_ppm_max = random.OneIn(2) ? 0 : random.From(1, 4000);
   plan.faulty = seconds(random.From(30, 400));
   // The last lost lease, the last back-off, the last destination that nobody believes in any more, each some times.
