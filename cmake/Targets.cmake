@@ -7,7 +7,7 @@ target_compile_options(dicom_sender_options INTERFACE
 if(DICOM_SENDER_SANITIZE)
   target_compile_options(dicom_sender_options INTERFACE
     -fsanitize=${DICOM_SENDER_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all
-    -Wno-maybe-uninitialized) # false alarms of GCC 12 about instrumented code
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)  # false alarms of GCC 12 about instrumented code
   target_link_options(dicom_sender_options INTERFACE -fsanitize=${DICOM_SENDER_SANITIZE})
 endif()
 if(DICOM_SENDER_FUZZ)
