@@ -68,6 +68,9 @@ CoordinatorMetrics::CoordinatorMetrics(Registry& registry)
       leases_expired_total(MakeCounter(registry, "leases_expired_total", "Leases that ran out")),
       late_outcomes_total(MakeCounter(registry, "late_outcomes_total", "Outcomes under a lease no longer in force")),
       resends_total(MakeCounter(registry, "resends_total", "Instances that may have been sent twice")),
+      messages_refused_total(
+          MakeCounter(registry, "messages_refused_total",
+                      "Messages that were malformed, unexpected or of a different protocol version")),
       workers_connected(MakeGauge(registry, "workers_connected", "Workers that were heard of lately")),
       breaker_open(MakeGauge(registry, "breaker_open", "Destinations whose circuit breaker is not closed")),
       last_success_timestamp_seconds(

@@ -59,6 +59,7 @@ struct CoordinatorMetrics {
   prometheus::Counter& leases_expired_total;
   prometheus::Counter& late_outcomes_total;
   prometheus::Counter& resends_total;
+  prometheus::Counter& messages_refused_total;
   prometheus::Gauge& workers_connected;
   prometheus::Gauge& breaker_open;
   prometheus::Gauge& last_success_timestamp_seconds;

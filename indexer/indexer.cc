@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "common/time.h"
 #include "indexer/batch.h"
 #include "indexer/scan.h"
 #include "proto/validate.h"
@@ -86,11 +87,29 @@ class Publisher : public ScanConsumer {
     if (options_.publish_folders) Publish();
   }
 
+  tl::expected<void, std::string> Begin() {
+    wire::ClientRequest request;
+    auto* begin = request.mutable_begin_scan();
+    begin->set_session(options_.session);
+    begin->set_indexer(options_.name);
+    // Greater with each scan; where the clock was set back, the coordinator's answer says how much is needed.
+    begin->set_scan(static_cast<std::uint64_t>(WallNow().time_since_epoch().count()));
+    for (;;) {
+      const auto reply = coordinator_.Call(request, stop_);
+      if (!reply) return tl::unexpected(reply.error());
+      scan_number_ = begin->scan();
+      if (reply->scan_begun().scan() <= scan_number_) return {};
+      begin->set_scan(reply->scan_begun().scan() + 1);
+    }
+  }
+
   tl::expected<void, std::string> Finish() {
     Publish();
     if (problem_) return tl::unexpected(*problem_);
     wire::ClientRequest request;
     request.mutable_scan_complete()->set_session(options_.session);
+    request.mutable_scan_complete()->set_indexer(options_.name);
+    request.mutable_scan_complete()->set_scan(scan_number_);
     for (const auto& [reason, files] : ignored_) {
       auto* entry = request.mutable_scan_complete()->add_ignored();
       entry->set_reason(reason);
@@ -147,6 +166,7 @@ class Publisher : public ScanConsumer {
   std::stop_source& scan_;
   std::stop_token stop_;
   BatchBuilder batch_;
+  std::uint64_t scan_number_ = 0;
   std::map<std::string, std::uint64_t> ignored_;
   std::optional<std::string> problem_;
 };
@@ -159,6 +179,7 @@ tl::expected<void, std::string> RunIndexer(const IndexerOptions& options, Coordi
   std::stop_source scan;  // ends with the caller's stop, and when the coordinator takes nothing any more
   const std::stop_callback pass_on(stop, [&scan] { scan.request_stop(); });
   Publisher publisher(options, roots, coordinator, metrics, progress, scan, stop);
+  if (auto begun = publisher.Begin(); !begun) return begun;
   Scan(roots, options.recursive, options.threads, publisher, scan.get_token());
   if (stop.stop_requested()) return tl::unexpected(std::string("stopped before the scan was complete"));
   return publisher.Finish();

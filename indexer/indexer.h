@@ -15,6 +15,7 @@ namespace dicom_sender {
 
 struct IndexerOptions {
   std::string session;
+  std::string name;                 // within the session, see BeginScan in client.proto
   std::vector<std::string> inputs;  // files and folders
   bool recursive = false;
   unsigned threads = 1;

@@ -20,13 +20,14 @@ inline constexpr std::size_t kMessageBytesMax = 4 << 20;
 inline constexpr int kChannelMessagesMax = 1000;  // in each queue of a channel, for each peer
 
 // Limits of single messages; the reader refuses more, the writer never sends more.
-inline constexpr int kBatchInstancesMax = 5000;      // of a PublishBatch; also kMessageBytesMax / 2 bytes
-inline constexpr int kPageInstancesMax = 256;        // of a Page
-inline constexpr int kReportOutcomesMax = 256;       // of a Report
-inline constexpr int kContextPairsMax = 4096;        // of a LeaseGrant
-inline constexpr int kHeldLeasesMax = 1024;          // of a WorkerStatus
-inline constexpr std::size_t kPathBytesMax = 4096;   // of a root or a path
-inline constexpr std::size_t kReasonBytesMax = 512;  // of a reason; longer ones are cut
+inline constexpr int kBatchInstancesMax = 5000;                // of a PublishBatch; also kMessageBytesMax / 2 bytes
+inline constexpr int kPageInstancesMax = 256;                  // of a Page
+inline constexpr int kReportOutcomesMax = 256;                 // of a Report
+inline constexpr int kContextPairsMax = 4096;                  // of a LeaseGrant
+inline constexpr int kHeldLeasesMax = 1024;                    // of a WorkerStatus
+inline constexpr std::size_t kPathBytesMax = 4096;             // of a root or a path
+inline constexpr std::size_t kReasonBytesMax = 512;            // of a reason; longer ones are cut
+inline constexpr std::size_t kIndexerNameBytesMax = 64 << 10;  // of an indexer
 
 struct PeerMessage {
   std::string peer;  // the ROUTER's name for the connection

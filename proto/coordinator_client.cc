@@ -16,22 +16,25 @@ tl::expected<wire::ClientReply, std::string> CoordinatorClient::Call(wire::Clien
                                                                      std::stop_token stop,
                                                                      std::chrono::seconds patience) {
   using Clock = std::chrono::steady_clock;
-  request.set_protocol_version(kProtocolVersion);
   request.set_request_id(++last_request_id_);
+  const wire::ToCoordinator envelope = Envelope(std::move(request));
   const auto deadline = Clock::now() + patience;
   auto repeat_at = Clock::now();
   while (!stop.stop_requested() && Clock::now() < deadline) {
     if (Clock::now() >= repeat_at) {
-      channel_.Send(request);
+      channel_.Send(envelope);
       repeat_at = Clock::now() + kRepeatAfter;
     }
     zmq::pollitem_t item{channel_.socket().handle(), 0, ZMQ_POLLIN, 0};
     zmq::poll(&item, 1, kStopCheck);
     while (auto bytes = channel_.Receive()) {
-      auto reply = ParseClientReply(*bytes);
-      if (!reply || reply->request_id() != request.request_id()) continue;  // of an earlier request
-      if (reply->has_failure()) return tl::unexpected(reply->failure().reason());
-      return reply;
+      auto answer = ParseFromCoordinator(*bytes);
+      if (!answer && !answer.error().other_version) continue;
+      if (!answer) return tl::unexpected("the coordinator's message: " + answer.error().reason);
+      if (answer->has_refusal()) return tl::unexpected("refused by the coordinator: " + answer->refusal().reason());
+      if (answer->client().request_id() != last_request_id_) continue;  // of an earlier request
+      if (answer->client().has_failure()) return tl::unexpected(answer->client().failure().reason());
+      return std::move(*answer->mutable_client());
     }
   }
   if (stop.stop_requested()) return tl::unexpected(std::string("stopped"));

@@ -12,6 +12,8 @@ constexpr std::size_t kAeTitleBytesMax = 16;  // PS3.5 6.2
 constexpr std::size_t kHostBytesMax = 255;
 constexpr int kInputsMax = 10000;
 constexpr std::uint32_t kPortMax = 65535;
+constexpr std::size_t kNameBytesMax = 255;  // of a worker
+constexpr int kIgnoredReasonsMax = 100;
 
 using Problem = std::string;  // empty: none
 
@@ -80,12 +82,38 @@ Problem Check(const wire::OpenSession& open) {
       });
 }
 
+Problem Check(const wire::ScanComplete& complete) {
+  return FirstOf(
+      TooLong("indexer's name", complete.indexer().size(), kIndexerNameBytesMax),
+      [&] { return TooMany("reasons of ignored files", complete.ignored_size(), kIgnoredReasonsMax); },
+      [&] {
+        return ForEach(complete.ignored(), [](const wire::IgnoredFiles& files) {
+          return TooLong("reason of ignored files", files.reason().size(), kReasonBytesMax);
+        });
+      });
+}
+
+Problem CheckStatus(std::uint32_t status) {
+  return status > UINT16_MAX ? Problem("a DIMSE status above FFFF") : Problem();
+}
+
+Problem Check(const wire::RequeueInstances& requeue) {
+  return FirstOf(CheckStatus(requeue.status()),
+                 [&] { return TooLong("Study Instance UID", requeue.study_instance_uid().size(), kUidBytesMax); });
+}
+
 Problem Check(const wire::ClientRequest& request) {
   switch (request.request_case()) {
     case wire::ClientRequest::kOpenSession:
       return Check(request.open_session());
+    case wire::ClientRequest::kBeginScan:
+      return TooLong("indexer's name", request.begin_scan().indexer().size(), kIndexerNameBytesMax);
     case wire::ClientRequest::kPublishBatch:
       return Check(request.publish_batch());
+    case wire::ClientRequest::kScanComplete:
+      return Check(request.scan_complete());
+    case wire::ClientRequest::kRequeueInstances:
+      return Check(request.requeue_instances());
     case wire::ClientRequest::REQUEST_NOT_SET:
       return "no request that is known here";
     default:
@@ -100,9 +128,8 @@ Problem Check(const wire::ClientReply& reply) {
 Problem Check(const wire::Report& report) {
   return FirstOf(TooMany("outcomes", report.outcomes_size(), kReportOutcomesMax), [&] {
     return ForEach(report.outcomes(), [](const wire::Outcome& outcome) {
-      return FirstOf(TooLong("reason", outcome.reason().size(), kReasonBytesMax), [&] {
-        return outcome.status() > UINT16_MAX ? Problem("a DIMSE status above FFFF") : Problem();
-      });
+      return FirstOf(TooLong("reason", outcome.reason().size(), kReasonBytesMax),
+                     [&] { return CheckStatus(outcome.status()); });
     });
   });
 }
@@ -110,8 +137,10 @@ Problem Check(const wire::Report& report) {
 Problem Check(const wire::WorkerMessage& message) {
   switch (message.message_case()) {
     case wire::WorkerMessage::kStatus:
-      return FirstOf(TooMany("held leases", message.status().held_size(), kHeldLeasesMax),
-                     [&] { return TooLong("worker id", message.status().worker_id().size(), kReasonBytesMax); });
+      return FirstOf(
+          TooMany("held leases", message.status().held_size(), kHeldLeasesMax),
+          [&] { return TooLong("worker's name", message.status().worker_id().size(), kNameBytesMax); },
+          [&] { return message.status().worker_id().empty() ? Problem("a worker without a name") : Problem(); });
     case wire::WorkerMessage::kReport:
       return Check(message.report());
     case wire::WorkerMessage::MESSAGE_NOT_SET:
@@ -143,40 +172,91 @@ Problem Check(const wire::CoordinatorMessage& message) {
   }
 }
 
-template <class Message>
-Problem CheckVersion(const Message& message) {
-  if (message.protocol_version() == kProtocolVersion) return {};
-  return fmt::format("protocol version {} instead of {}: the programs are of different releases",
-                     message.protocol_version(), kProtocolVersion);
+Problem Check(const wire::ToCoordinator& envelope) {
+  switch (envelope.body_case()) {
+    case wire::ToCoordinator::kClient:
+      return Check(envelope.client());
+    case wire::ToCoordinator::kWorker:
+      return Check(envelope.worker());
+    case wire::ToCoordinator::BODY_NOT_SET:
+      break;
+  }
+  return "no message that is known here";
 }
 
-template <class Message>
-tl::expected<Message, std::string> Parse(std::string_view bytes) {
-  Message message;
-  if (bytes.size() > kMessageBytesMax) return tl::unexpected(TooLong("message", bytes.size(), kMessageBytesMax));
-  if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-    return tl::unexpected(std::string("not a message of this protocol"));
+Problem Check(const wire::FromCoordinator& envelope) {
+  switch (envelope.body_case()) {
+    case wire::FromCoordinator::kClient:
+      return Check(envelope.client());
+    case wire::FromCoordinator::kWorker:
+      return Check(envelope.worker());
+    case wire::FromCoordinator::kRefusal:
+      return TooLong("reason", envelope.refusal().reason().size(), kReasonBytesMax);
+    case wire::FromCoordinator::BODY_NOT_SET:
+      break;
   }
-  if constexpr (requires { message.protocol_version(); }) {
-    if (Problem problem = CheckVersion(message); !problem.empty()) return tl::unexpected(problem);
+  return "no message that is known here";
+}
+
+template <class Envelope>
+tl::expected<Envelope, BadMessage> Parse(std::string_view bytes) {
+  Envelope envelope;
+  if (Problem problem = TooLong("message", bytes.size(), kMessageBytesMax); !problem.empty()) {
+    return tl::unexpected(BadMessage{problem});
   }
-  if (Problem problem = Check(message); !problem.empty()) return tl::unexpected(problem);
-  return message;
+  if (!envelope.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return tl::unexpected(BadMessage{"not a message of this protocol"});
+  }
+  if (envelope.protocol_version() != kProtocolVersion) {
+    return tl::unexpected(BadMessage{
+        fmt::format("protocol version {} instead of {}: the programs are of different releases, install the same one",
+                    envelope.protocol_version(), kProtocolVersion),
+        true});
+  }
+  if (Problem problem = Check(envelope); !problem.empty()) return tl::unexpected(BadMessage{problem});
+  return envelope;
+}
+
+template <class Envelope>
+Envelope EmptyEnvelope() {
+  Envelope envelope;
+  envelope.set_protocol_version(kProtocolVersion);
+  return envelope;
 }
 
 }  // namespace
 
-tl::expected<wire::ClientRequest, std::string> ParseClientRequest(std::string_view bytes) {
-  return Parse<wire::ClientRequest>(bytes);
+tl::expected<wire::ToCoordinator, BadMessage> ParseToCoordinator(std::string_view bytes) {
+  return Parse<wire::ToCoordinator>(bytes);
 }
-tl::expected<wire::ClientReply, std::string> ParseClientReply(std::string_view bytes) {
-  return Parse<wire::ClientReply>(bytes);
+tl::expected<wire::FromCoordinator, BadMessage> ParseFromCoordinator(std::string_view bytes) {
+  return Parse<wire::FromCoordinator>(bytes);
 }
-tl::expected<wire::WorkerMessage, std::string> ParseWorkerMessage(std::string_view bytes) {
-  return Parse<wire::WorkerMessage>(bytes);
+
+wire::ToCoordinator Envelope(wire::ClientRequest request) {
+  auto envelope = EmptyEnvelope<wire::ToCoordinator>();
+  *envelope.mutable_client() = std::move(request);
+  return envelope;
 }
-tl::expected<wire::CoordinatorMessage, std::string> ParseCoordinatorMessage(std::string_view bytes) {
-  return Parse<wire::CoordinatorMessage>(bytes);
+wire::ToCoordinator Envelope(wire::WorkerMessage message) {
+  auto envelope = EmptyEnvelope<wire::ToCoordinator>();
+  *envelope.mutable_worker() = std::move(message);
+  return envelope;
+}
+wire::FromCoordinator Envelope(wire::ClientReply reply) {
+  auto envelope = EmptyEnvelope<wire::FromCoordinator>();
+  *envelope.mutable_client() = std::move(reply);
+  return envelope;
+}
+wire::FromCoordinator Envelope(wire::CoordinatorMessage message) {
+  auto envelope = EmptyEnvelope<wire::FromCoordinator>();
+  *envelope.mutable_worker() = std::move(message);
+  return envelope;
+}
+wire::FromCoordinator Envelope(wire::Refusal refusal) {
+  auto envelope = EmptyEnvelope<wire::FromCoordinator>();
+  *envelope.mutable_refusal() = std::move(refusal);
+  return envelope;
 }
 
 std::string LimitedReason(std::string_view reason) {

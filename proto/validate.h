@@ -6,16 +6,24 @@
 #include <string_view>
 #include <tl/expected.hpp>
 
-#include "client.pb.h"
-#include "worker.pb.h"
+#include "envelope.pb.h"
 
 namespace dicom_sender {
 
-// The error is one sentence.
-tl::expected<wire::ClientRequest, std::string> ParseClientRequest(std::string_view bytes);
-tl::expected<wire::ClientReply, std::string> ParseClientReply(std::string_view bytes);
-tl::expected<wire::WorkerMessage, std::string> ParseWorkerMessage(std::string_view bytes);
-tl::expected<wire::CoordinatorMessage, std::string> ParseCoordinatorMessage(std::string_view bytes);
+// Why a message is not used: one sentence, and whether the versions differ.
+struct BadMessage {
+  std::string reason;
+  bool other_version = false;
+};
+tl::expected<wire::ToCoordinator, BadMessage> ParseToCoordinator(std::string_view bytes);
+tl::expected<wire::FromCoordinator, BadMessage> ParseFromCoordinator(std::string_view bytes);
+
+// The envelope around a message.
+wire::ToCoordinator Envelope(wire::ClientRequest request);
+wire::ToCoordinator Envelope(wire::WorkerMessage message);
+wire::FromCoordinator Envelope(wire::ClientReply reply);
+wire::FromCoordinator Envelope(wire::CoordinatorMessage message);
+wire::FromCoordinator Envelope(wire::Refusal refusal);
 
 // The first kReasonBytesMax bytes, not cut inside a UTF-8 character.
 std::string LimitedReason(std::string_view reason);

@@ -30,7 +30,8 @@ AssociationRequest EchoRequest(const SenderOptions& options) {
 
 // One sentence; empty: success.
 std::string Echo(const SenderOptions& options, const WakeEvent& cancel) {
-  auto association = RequestAssociation(EchoRequest(options), nullptr, &cancel);
+  SendingProgress progress;
+  auto association = RequestAssociation(EchoRequest(options), progress, &cancel);
   if (!association) return association.error().reason;
   const ContextAnswer& answer = (*association)->contexts().at(0);
   if (answer.result != ContextResult::kAccepted) {

@@ -7,8 +7,7 @@
 namespace dicom_sender {
 namespace {
 
-constexpr const char* kClients = "inproc://clients";
-constexpr const char* kWorkers = "inproc://workers";
+constexpr const char* kCoordinator = "inproc://coordinator";
 
 }  // namespace
 
@@ -17,16 +16,17 @@ Engine::Engine(Ledger& ledger, const SchedulerOptions& options, prometheus::Regi
       indexer_metrics_(registry),
       worker_metrics_(registry),
       coordinator_metrics_(registry),
-      service_(ledger, options, coordinator_metrics_),
-      coordinator_loop_(context_, {.clients = kClients, .workers = kWorkers}, service_),
-      client_(context_, kClients) {
+      router_(context_, kCoordinator),
+      service_(ledger, options, coordinator_metrics_, /*output_dir=*/{}),
+      coordinator_loop_(router_, service_),
+      client_(context_, kCoordinator) {
   coordinator_ = std::jthread([this](std::stop_token stop) { RunGuarded([&] { coordinator_loop_.Run(stop); }); });
 }
 
 void Engine::StartIndexer(IndexerOptions options) {
   indexer_ = std::jthread([this, options = std::move(options)](std::stop_token stop) {
     RunGuarded([&] {
-      CoordinatorClient client(context_, kClients);
+      CoordinatorClient client(context_, kCoordinator);
       const auto done = RunIndexer(options, client, indexer_metrics_, index_progress_, stop);
       if (done || stop.stop_requested()) return;
       const std::lock_guard lock(mutex_);
@@ -38,8 +38,13 @@ void Engine::StartIndexer(IndexerOptions options) {
 
 void Engine::StartWorker(unsigned threads, SendingObserver& observer) {
   worker_ = std::jthread([this, threads, &observer](std::stop_token drain) {
-    const WorkerOptions options{.endpoint = kWorkers, .worker_id = "dicom-sender", .threads = threads};
-    RunGuarded([&] { RunWorker(context_, options, worker_metrics_, observer, drain, abort_.get_token()); });
+    RunGuarded([&] {
+      DealerChannel channel(context_, kCoordinator);
+      const WorkerOptions options{.worker_id = "dicom-sender", .threads = threads, .path_map = {}};
+      const auto done =
+          RunWorker(channel, options, worker_metrics_, observer, worker_health_, drain, abort_.get_token());
+      if (!done) Fail(done.error());
+    });
   });
 }
 

@@ -58,9 +58,11 @@ class Engine {
   IndexerMetrics indexer_metrics_;
   WorkerMetrics worker_metrics_;
   CoordinatorMetrics coordinator_metrics_;
+  RouterChannel router_;
   Service service_;
   CoordinatorLoop coordinator_loop_;
   CoordinatorClient client_;
+  WorkerHealth worker_health_;
   IndexerProgress index_progress_;
   std::atomic<bool> indexer_ended_ = false;
   std::stop_source abort_;   // of the worker

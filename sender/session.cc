@@ -13,6 +13,9 @@
 namespace dicom_sender {
 namespace {
 
+// The worker lives and dies with the coordinator, so nobody waits for its leases to run out.
+constexpr std::chrono::minutes kLeaseTime(5);
+
 tl::unexpected<Failure> Fail(int exit_status, std::string sentence) {
   return tl::unexpected(Failure{exit_status, std::move(sentence)});
 }
@@ -68,7 +71,7 @@ tl::expected<void, Failure> Session::Start() {
     metrics_ = *std::move(metrics);
   }
   SchedulerOptions scheduler;
-  scheduler.lease_ttl = LeaseTime(settings_.send_options());
+  scheduler.lease_ttl = kLeaseTime;
   scheduler.seed = static_cast<std::uint64_t>(MonotonicNow().time_since_epoch().count());
   engine_ = std::make_unique<Engine>(*ledger_, scheduler, *registry_);
   spdlog::info("Session {} {}: {} to {} as {}", id, options_.resume ? "goes on" : "begins",
@@ -114,6 +117,7 @@ tl::expected<wire::SessionStatus, Failure> Session::Status() {
 
 void Session::StartIndexer() {
   engine_->StartIndexer({.session = id(),
+                         .name = {},
                          .inputs = {settings_.inputs().begin(), settings_.inputs().end()},
                          .recursive = settings_.recursive(),
                          .threads = options_.scan_threads,

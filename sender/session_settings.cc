@@ -10,8 +10,6 @@
 namespace dicom_sender {
 namespace {
 
-constexpr std::chrono::seconds kLeaseMargin(30);
-
 std::uint32_t Milliseconds(std::chrono::seconds duration) {
   return static_cast<std::uint32_t>(std::chrono::milliseconds(duration).count());
 }
@@ -96,12 +94,6 @@ tl::expected<wire::OpenSession, std::string> ResumedSessionSettings(const Sender
   settings.set_resume(true);
   settings.set_retry_failed(options.retry_failed);
   return settings;
-}
-
-Duration LeaseTime(const wire::SendOptions& options) {
-  return std::chrono::milliseconds(std::uint64_t{options.connect_timeout_ms()} + options.acse_timeout_ms() +
-                                   options.dimse_timeout_ms() + options.idle_timeout_ms()) +
-         kLeaseMargin;
 }
 
 std::string DestinationText(const wire::Destination& destination) {

@@ -6,7 +6,6 @@
 #include <tl/expected.hpp>
 
 #include "client.pb.h"
-#include "common/time.h"
 #include "sender/cli/options.h"
 
 namespace dicom_sender {
@@ -17,9 +16,6 @@ wire::OpenSession NewSessionSettings(const SenderOptions& options, const std::st
 // may be given anew. The error says which option asks for another session.
 tl::expected<wire::OpenSession, std::string> ResumedSessionSettings(const SenderOptions& options,
                                                                     const wire::OpenSession& known);
-
-// Longer than a healthy sender can be silent, because a lease without progress is not renewed.
-Duration LeaseTime(const wire::SendOptions& options);
 
 // "AE:port@host"; empty without a destination.
 std::string DestinationText(const wire::Destination& destination);

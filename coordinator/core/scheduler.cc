@@ -36,10 +36,6 @@ bool IsStored(InstanceState state) {
   return state == InstanceState::kStored || state == InstanceState::kStoredWithWarning;
 }
 
-bool EndsBadly(wire::SessionState state) {
-  return state == wire::SESSION_UNREACHABLE || state == wire::SESSION_REFUSED;
-}
-
 }  // namespace
 
 Scheduler::Scheduler(SchedulerOptions options, LeaseId last_lease)
@@ -128,13 +124,26 @@ void Scheduler::On(const ScanCompleted& event, TimePoint now, Output& out) {
   }
 }
 
+void Scheduler::On(const ScanBegun& event, TimePoint, Output& out) {
+  auto it = sessions_.find(event.session);
+  if (it == sessions_.end() || !it->second.scan_complete) return;
+  it->second.scan_complete = false;
+  out.changes.push_back(SessionChanged{.session = event.session, .state = wire::SESSION_SCANNING, .reason = {}});
+}
+
 void Scheduler::On(const SuspendRequested& event, TimePoint, Output& out) {
   StartEnding(event.session, wire::SESSION_SUSPENDED, {}, out);
 }
 
+void Scheduler::On(const CancelRequested& event, TimePoint, Output& out) {
+  StartEnding(event.session, wire::SESSION_CANCELLED, event.reason, out);
+}
+
 void Scheduler::StartEnding(SessionKey key, wire::SessionState state, std::string reason, Output& out) {
   auto it = sessions_.find(key);
-  if (it == sessions_.end() || it->second.ending) return;
+  if (it == sessions_.end()) return;
+  // One that comes to its end in peace may still be ended at once.
+  if (it->second.ending && (EndsBadly(it->second.ending->state) || !EndsBadly(state))) return;
   it->second.ending = Ending{state, std::move(reason)};
   for (StudyKey study : it->second.studies) Unqueue(study);
   if (!EndsBadly(state)) return;  // a suspended session's leases may come to their end
@@ -227,13 +236,22 @@ void Scheduler::On(const WorkerSeen& event, TimePoint now, Output& out) {
     EndLease(id, false, out);
     PlaceAfterLease(lease.study, lease, false, now);
   }
+  if (!same_life) worker.drain_requested = false;
   worker.incarnation = event.incarnation;
   worker.seq = event.seq;
   worker.listed = std::move(held);
   worker.capacity = event.capacity;
-  worker.draining = event.draining;
+  worker.draining = event.draining || worker.drain_requested;
   worker.last_seen = now;
+  reply.drain = worker.drain_requested;
   out.replies.push_back(std::move(reply));
+}
+
+void Scheduler::On(const DrainRequested& event, TimePoint, Output& out) {
+  const auto worker = workers_.find(event.worker);
+  if (worker == workers_.end()) return;
+  worker->second.drain_requested = worker->second.draining = true;
+  out.replies.push_back(StatusReply{.worker = event.worker, .renewed = {}, .revoked = {}, .drain = true});
 }
 
 // Overtaken by a later one, or from a life of the worker that is over: what it says was true once.
@@ -305,7 +323,8 @@ void Scheduler::Grant(TimePoint now, Output& out) {
       ++worker->leases;
       ++destination.live_leases;
       if (destination.breaker == Breaker::kOpen) destination.breaker = Breaker::kProbing;
-      out.changes.push_back(LeaseGranted{.study = key, .lease = id, .worker = worker_id});
+      out.changes.push_back(
+          LeaseGranted{.study = key, .lease = id, .worker = worker_id, .worker_capacity = worker->capacity});
       out.replies.push_back(GrantReply{.worker = worker_id, .lease = id, .study = key, .session = study.session});
     }
   }
@@ -545,14 +564,21 @@ void Scheduler::AdvanceDestinations(TimePoint now) {
 
 bool Scheduler::MayGrant(const Destination& destination) const {
   switch (destination.breaker) {
-    case Breaker::kClosed:
-      return !destination.limit || destination.live_leases < *destination.limit;
+    case Breaker::kClosed: {
+      const auto limit = LimitOf(destination);
+      return !limit || destination.live_leases < *limit;
+    }
     case Breaker::kOpen:
       return destination.retry_at == TimePoint::min();
     case Breaker::kProbing:
       return false;
   }
   return false;
+}
+
+std::optional<std::uint32_t> Scheduler::LimitOf(const Destination& destination) const {
+  if (options_.associations_max == 0) return destination.limit;
+  return std::min(options_.associations_max, destination.limit.value_or(UINT32_MAX));
 }
 
 // --- what others may know
@@ -568,10 +594,17 @@ std::size_t Scheduler::LiveLeases(SessionKey session) const {
   }));
 }
 
+bool Scheduler::IsEnding(SessionKey session) const {
+  const auto it = sessions_.find(session);
+  return it != sessions_.end() && it->second.ending;
+}
+
 std::string Scheduler::Trouble(SessionKey session, TimePoint now) const {
   auto it = sessions_.find(session);
-  if (it == sessions_.end()) return {};
-  const Destination& destination = destinations_.at(it->second.destination);
+  return it == sessions_.end() ? std::string() : TroubleOf(destinations_.at(it->second.destination), now);
+}
+
+std::string Scheduler::TroubleOf(const Destination& destination, TimePoint now) {
   if (destination.breaker == Breaker::kProbing) return destination.detail + "; trying again";
   if (destination.breaker == Breaker::kOpen) {
     const auto wait = destination.retry_at > now ? destination.retry_at - now : Duration(0);
@@ -580,6 +613,36 @@ std::string Scheduler::Trouble(SessionKey session, TimePoint now) const {
   }
   if (destination.limit) return fmt::format("the destination is busy: at most {} associations", *destination.limit);
   return {};
+}
+
+bool Scheduler::IsSuperseded(const std::string& worker, std::uint64_t incarnation) const {
+  const auto it = workers_.find(worker);
+  return it != workers_.end() && it->second.incarnation && incarnation < *it->second.incarnation;
+}
+
+std::vector<WorkerView> Scheduler::Workers(TimePoint now) const {
+  std::vector<WorkerView> views;
+  for (const auto& [name, worker] : workers_) {
+    views.push_back({.worker = name,
+                     .capacity = worker.capacity,
+                     .leases = worker.leases,
+                     .draining = worker.draining,
+                     .last_seen = now - worker.last_seen});
+  }
+  return views;
+}
+
+std::vector<DestinationView> Scheduler::Destinations(TimePoint now) const {
+  std::vector<DestinationView> views;
+  for (const auto& [name, destination] : destinations_) {
+    views.push_back({.destination = name,
+                     .leases = destination.live_leases,
+                     .ready = destination.ready.size(),
+                     .limit = LimitOf(destination),
+                     .breaker_open = destination.breaker != Breaker::kClosed,
+                     .trouble = TroubleOf(destination, now)});
+  }
+  return views;
 }
 
 SchedulerStats Scheduler::Stats() const {

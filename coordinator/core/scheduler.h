@@ -22,9 +22,9 @@
 namespace dicom_sender {
 
 struct SchedulerOptions {
-  // Must be longer than any silent wait of a healthy sender (the DIMSE time-out), because a lease without progress is
-  // not renewed.
-  Duration lease_ttl = std::chrono::seconds(150);
+  // Must be longer than a healthy worker needs to read or to decode one file, because a lease without progress is not
+  // renewed. Waiting for the destination is progress: it has time-outs of its own.
+  Duration lease_ttl = std::chrono::seconds(60);
   Duration grant_resend = std::chrono::seconds(2);
   Duration retry_backoff_min = std::chrono::seconds(1);  // before a second attempt; doubles, with full jitter
   Duration retry_backoff_max = std::chrono::minutes(5);
@@ -32,6 +32,7 @@ struct SchedulerOptions {
   Duration breaker_backoff_max = std::chrono::seconds(30);
   Duration slow_down_min = std::chrono::seconds(1);  // between two halvings of a destination's associations
   Duration speed_up = std::chrono::seconds(10);      // between two single steps up again
+  std::uint32_t associations_max = 0;                // at the same time to one destination; 0: no limit
   std::uint64_t seed = 0;                            // of the jitter
 };
 
@@ -61,8 +62,15 @@ struct LeaseRestored {
 struct ScanCompleted {
   SessionKey session = 0;
 };
+struct ScanBegun {  // one more, after an earlier one was complete
+  SessionKey session = 0;
+};
 struct SuspendRequested {
   SessionKey session = 0;
+};
+struct CancelRequested {  // leases are revoked, and what is unsettled is abandoned
+  SessionKey session = 0;
+  std::string reason;
 };
 struct WorkerSeen {  // a WorkerStatus
   std::string worker;
@@ -75,6 +83,9 @@ struct WorkerSeen {  // a WorkerStatus
     bool progressed = false;
   };
   std::vector<Held> held;
+};
+struct DrainRequested {  // by an operator; holds until the worker starts anew
+  std::string worker;
 };
 struct OutcomeReported {
   wire::Outcome outcome;
@@ -89,8 +100,8 @@ struct Reported {  // a Report
 };
 struct Tick {};
 
-using Event =
-    std::variant<SessionOpened, StudyFed, LeaseRestored, ScanCompleted, SuspendRequested, WorkerSeen, Reported, Tick>;
+using Event = std::variant<SessionOpened, StudyFed, LeaseRestored, ScanCompleted, ScanBegun, SuspendRequested,
+                           CancelRequested, WorkerSeen, DrainRequested, Reported, Tick>;
 
 // --- what must be written
 
@@ -98,6 +109,7 @@ struct LeaseGranted {
   StudyKey study = 0;
   LeaseId lease = 0;
   std::string worker;
+  std::uint32_t worker_capacity = 0;
 };
 struct LeaseEnded {
   StudyKey study = 0;
@@ -106,7 +118,7 @@ struct LeaseEnded {
 struct SessionChanged {
   SessionKey session = 0;
   wire::SessionState state = wire::SESSION_SCANNING;
-  std::string reason;  // what is unsettled is abandoned with it, if the state is UNREACHABLE or REFUSED
+  std::string reason;  // what is unsettled is abandoned with it, see EndsBadly
 };
 using LedgerChange = std::variant<InstanceChange, LeaseGranted, LeaseEnded, SessionChanged>;
 
@@ -122,6 +134,7 @@ struct StatusReply {
   std::string worker;
   std::vector<LeaseId> renewed;
   std::vector<LeaseId> revoked;
+  bool drain = false;  // the worker is to stop
 };
 using Reply = std::variant<GrantReply, StatusReply>;
 
@@ -140,6 +153,27 @@ struct SchedulerStats {
   std::uint64_t breakers_open = 0;
 };
 
+struct WorkerView {
+  std::string worker;
+  std::uint32_t capacity = 0;  // 0: not heard of since the coordinator started
+  std::uint32_t leases = 0;
+  bool draining = false;
+  Duration last_seen{};  // ago
+};
+struct DestinationView {
+  std::string destination;
+  std::uint32_t leases = 0;
+  std::uint64_t ready = 0;             // studies
+  std::optional<std::uint32_t> limit;  // of associations now
+  bool breaker_open = false;
+  std::string trouble;  // as Trouble()
+};
+
+// Of these, what was unsettled is abandoned.
+constexpr bool EndsBadly(wire::SessionState state) {
+  return state == wire::SESSION_UNREACHABLE || state == wire::SESSION_REFUSED || state == wire::SESSION_CANCELLED;
+}
+
 class Scheduler {
  public:
   Scheduler(SchedulerOptions options, LeaseId last_lease);
@@ -149,9 +183,16 @@ class Scheduler {
   // Of a lease in force: pages of others are not handed out.
   std::optional<StudyKey> StudyOf(LeaseId lease) const;
   std::size_t LiveLeases(SessionKey session) const;
+  bool IsEnding(SessionKey session) const;  // it grants no more leases
   // What keeps the session's destination waiting, for a person; empty if nothing does.
   std::string Trouble(SessionKey session, TimePoint now) const;
   SchedulerStats Stats() const;
+  bool Knows(const std::string& worker) const { return workers_.contains(worker); }
+  // A later life of the worker has been heard of: this one is to end.
+  bool IsSuperseded(const std::string& worker, std::uint64_t incarnation) const;
+  std::size_t worker_count() const { return workers_.size(); }
+  std::vector<WorkerView> Workers(TimePoint now) const;            // by name
+  std::vector<DestinationView> Destinations(TimePoint now) const;  // of the open sessions, by name
   Duration lease_ttl() const { return options_.lease_ttl; }
 
   // Throws std::logic_error with what does not hold. For tests.
@@ -224,6 +265,7 @@ class Scheduler {
     std::set<LeaseId> listed;                  // in its last status
     std::uint32_t capacity = 0;
     bool draining = false;
+    bool drain_requested = false;
     TimePoint last_seen;
     std::uint32_t leases = 0;
   };
@@ -232,8 +274,11 @@ class Scheduler {
   void On(const StudyFed& event, TimePoint now, Output& out);
   void On(const LeaseRestored& event, TimePoint now, Output& out);
   void On(const ScanCompleted& event, TimePoint now, Output& out);
+  void On(const ScanBegun& event, TimePoint now, Output& out);
   void On(const SuspendRequested& event, TimePoint now, Output& out);
+  void On(const CancelRequested& event, TimePoint now, Output& out);
   void On(const WorkerSeen& event, TimePoint now, Output& out);
+  void On(const DrainRequested& event, TimePoint now, Output& out);
   void On(const Reported& event, TimePoint now, Output& out);
   void On(const Tick&, TimePoint, Output&) {}
 
@@ -257,6 +302,8 @@ class Scheduler {
   void SlowDown(Destination& destination, TimePoint now);
   void AdvanceDestinations(TimePoint now);
   bool MayGrant(const Destination& destination) const;
+  std::optional<std::uint32_t> LimitOf(const Destination& destination) const;  // of associations; nullopt: none
+  static std::string TroubleOf(const Destination& destination, TimePoint now);
 
   void StartEnding(SessionKey key, wire::SessionState state, std::string reason, Output& out);
   void EndSessions(TimePoint now, Output& out);

@@ -74,7 +74,7 @@ struct SessionRecord {
   bool scan_complete = false;
   WallTime start_time;
   std::optional<WallTime> end_time;              // of the last end or suspension
-  std::map<std::string, std::uint64_t> ignored;  // files that are no DICOM instance, by reason
+  std::map<std::string, std::uint64_t> ignored;  // files that are no DICOM instance, by reason; of complete scans
   std::uint64_t studies = 0;
   Counts counts;
 };
@@ -107,6 +107,18 @@ struct StudyFeed {
   StudyKey study = 0;
   std::uint32_t pending = 0;  // instances that became pending
   std::uint64_t pending_bytes = 0;
+};
+
+// Which instances are to be sent again: the abandoned ones, and of the failed ones those that fit.
+struct RequeueFilter {
+  bool failed_too = false;
+  std::optional<std::uint16_t> status;  // that they failed with; then no abandoned ones
+  std::optional<std::string> study_instance_uid;
+};
+
+struct WorkerCount {
+  std::uint64_t workers = 0;
+  std::uint64_t threads = 0;  // sum of the most associations that each of them offered
 };
 
 struct InstanceFacts {
@@ -170,15 +182,20 @@ class Ledger {
   virtual std::vector<SessionKey> Sessions() = 0;
   // Replaces the settings; the UUID stays.
   virtual void SetSettings(SessionKey session, const wire::OpenSession& settings) = 0;
-  virtual void SetScanComplete(SessionKey session, const std::map<std::string, std::uint64_t>& ignored) = 0;
+  // An indexer begins a scan: the session's scan is not complete. False, and nothing is changed, if the scan is not
+  // greater than the last one of this indexer, which `scan` becomes.
+  virtual bool BeginScan(SessionKey session, std::string_view indexer, std::uint64_t& scan) = 0;
+  // The indexer's scan is complete, if it is its last one. The session's scan is when none of its indexers is at it.
+  virtual void CompleteScan(SessionKey session, std::string_view indexer, std::uint64_t scan,
+                            const std::map<std::string, std::uint64_t>& ignored) = 0;
   // `now` becomes the end time for every state but SCANNING and SENDING, which clear it and the end reason.
   virtual void SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
                                WallTime now) = 0;
   // Every unsettled instance of the session becomes abandoned with this reason.
   virtual void AbandonUnsettled(SessionKey session, std::string_view reason) = 0;
-  // Abandoned instances are pending again with no attempts used; so are failed ones if asked for, except those whose
-  // defect is known from the scan.
-  virtual void Requeue(SessionKey session, bool failed_too) = 0;
+  // These are pending again with no attempts used, except those whose defect is known from the scan. One StudyFeed
+  // for each study that has any.
+  virtual std::vector<StudyFeed> Requeue(SessionKey session, const RequeueFilter& filter) = 0;
 
   // --- the feed
   // Files known by (session, root path, path) are left as they are, unless their SOP Instance UID has changed: then
@@ -195,7 +212,8 @@ class Ledger {
   virtual LeaseId LastLeaseId() = 0;  // the highest ever granted
   virtual std::optional<LeaseRecord> FindLease(LeaseId lease) = 0;
   // page_end becomes 0.
-  virtual void GrantLease(StudyKey study, LeaseId lease, std::string_view worker, WallTime now) = 0;
+  virtual void GrantLease(StudyKey study, LeaseId lease, std::string_view worker, std::uint32_t worker_capacity,
+                          WallTime now) = 0;
   // `clean`: the worker has reported everything that it sent. Otherwise suspect_end becomes at least page_end.
   virtual void EndLease(StudyKey study, bool clean) = 0;
   // All studies with a lease in force, after a restart.
@@ -221,8 +239,8 @@ class Ledger {
                                                const InstanceCursor& after, std::size_t limit) = 0;
   // Of the failed instances, abandoned ones too; at most `limit` reasons, equally frequent ones by name.
   virtual FailureReasons CountFailureReasons(SessionKey session, std::size_t limit) = 0;
-  // Distinct workers that held a lease of the session.
-  virtual std::uint64_t Workers(SessionKey session) = 0;
+  // Those that held a lease of the session.
+  virtual WorkerCount Workers(SessionKey session) = 0;
   // What is to be sent, by SOP class and transfer syntax, in the order in which they were found.
   virtual std::vector<PairCount> PairCounts(SessionKey session) = 0;
 };

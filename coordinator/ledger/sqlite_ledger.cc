@@ -14,9 +14,10 @@ namespace dicom_sender {
 namespace {
 
 constexpr int kApplicationId = 0x44534C47;  // "DSLG"
-constexpr int kSchemaVersion = 1;
+constexpr int kSchemaVersion = 2;
 constexpr std::int64_t kStudiesPerRead = 1000;
 constexpr std::size_t kCachedPairsMax = 10'000;
+constexpr std::size_t kCachedStatementsMax = 200;  // some are made for one study or status
 constexpr const char* kUnsettledStudies = "total > stored + warned + failed + skipped";
 
 // The columns of Counts, in study and in session, and where each is in the struct.
@@ -56,16 +57,35 @@ std::string CountAdditions() {
   return ForEachCount([](const std::string& name) { return name + " = " + name + " + ?"; });
 }
 
+// What schema 2 added to 1.
+std::string ScanSchema() {
+  return "CREATE TABLE scan (session INTEGER NOT NULL, indexer BLOB NOT NULL, number INTEGER NOT NULL, complete "
+         "INTEGER"
+         " NOT NULL, PRIMARY KEY (session, indexer)) WITHOUT ROWID;"
+         "CREATE TABLE ignored (session INTEGER NOT NULL, indexer BLOB NOT NULL, reason TEXT NOT NULL, files INTEGER "
+         "NOT"
+         " NULL, PRIMARY KEY (session, indexer, reason)) WITHOUT ROWID;"
+         "CREATE TABLE session_worker (session INTEGER NOT NULL, worker TEXT NOT NULL, threads INTEGER NOT NULL,"
+         " PRIMARY KEY (session, worker)) WITHOUT ROWID;";
+}
+
+std::string MigrationFrom1() {
+  return "ALTER TABLE ignored RENAME TO ignored_1;" + ScanSchema() +
+         "INSERT INTO ignored SELECT session, x'', reason, files FROM ignored_1;"
+         "DROP TABLE ignored_1;"
+         "INSERT INTO scan SELECT key, x'', 0, 1 FROM session WHERE scan_complete;"
+         // How many associations they offered was not kept.
+         "INSERT INTO session_worker SELECT DISTINCT s.session, l.worker, 1 FROM lease l JOIN study s ON s.key = "
+         "l.study;";
+}
+
 std::string Schema() {
   const std::string counts = CountDefinitions();
   return "CREATE TABLE session (key INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE, settings BLOB NOT "
          "NULL,"
          " state INTEGER NOT NULL, end_reason TEXT NOT NULL DEFAULT '', scan_complete INTEGER NOT NULL DEFAULT 0,"
          " start_ms INTEGER NOT NULL, end_ms INTEGER, studies INTEGER NOT NULL DEFAULT 0, " +
-         counts +
-         ");"
-         "CREATE TABLE ignored (session INTEGER NOT NULL, reason TEXT NOT NULL, files INTEGER NOT NULL,"
-         " PRIMARY KEY (session, reason)) WITHOUT ROWID;"
+         counts + ");" + ScanSchema() +
          "CREATE TABLE root (id INTEGER PRIMARY KEY, session INTEGER NOT NULL, path BLOB NOT NULL, UNIQUE (session, "
          "path));"
          "CREATE TABLE pair (id INTEGER PRIMARY KEY, sop_class TEXT NOT NULL, transfer_syntax TEXT NOT NULL,"
@@ -174,11 +194,13 @@ class SqliteLedger : public Ledger {
   SessionRecord LoadSession(SessionKey session) override;
   std::vector<SessionKey> Sessions() override;
   void SetSettings(SessionKey session, const wire::OpenSession& settings) override;
-  void SetScanComplete(SessionKey session, const std::map<std::string, std::uint64_t>& ignored) override;
+  bool BeginScan(SessionKey session, std::string_view indexer, std::uint64_t& scan) override;
+  void CompleteScan(SessionKey session, std::string_view indexer, std::uint64_t scan,
+                    const std::map<std::string, std::uint64_t>& ignored) override;
   void SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
                        WallTime now) override;
   void AbandonUnsettled(SessionKey session, std::string_view reason) override;
-  void Requeue(SessionKey session, bool failed_too) override;
+  std::vector<StudyFeed> Requeue(SessionKey session, const RequeueFilter& filter) override;
 
   std::vector<StudyFeed> AddStudies(SessionKey session, const wire::PublishBatch& batch) override;
 
@@ -187,7 +209,8 @@ class SqliteLedger : public Ledger {
                                    bool unsettled_only) override;
   LeaseId LastLeaseId() override;
   std::optional<LeaseRecord> FindLease(LeaseId lease) override;
-  void GrantLease(StudyKey study, LeaseId lease, std::string_view worker, WallTime now) override;
+  void GrantLease(StudyKey study, LeaseId lease, std::string_view worker, std::uint32_t worker_capacity,
+                  WallTime now) override;
   void EndLease(StudyKey study, bool clean) override;
   std::vector<StudyRecord> LeasedStudies() override;
   void RecordReport(const LeaseRecord& lease, std::uint64_t seq, std::uint32_t associations) override;
@@ -200,7 +223,7 @@ class SqliteLedger : public Ledger {
   std::vector<ReportedInstance> Report(SessionKey session, std::span<const InstanceState> states,
                                        const InstanceCursor& after, std::size_t limit) override;
   FailureReasons CountFailureReasons(SessionKey session, std::size_t limit) override;
-  std::uint64_t Workers(SessionKey session) override;
+  WorkerCount Workers(SessionKey session) override;
   std::vector<PairCount> PairCounts(SessionKey session) override;
 
  private:
@@ -242,10 +265,10 @@ class SqliteLedger : public Ledger {
   Counts ReadCounts(SQLite::Statement& row, int from_column);
   enum class Owner { kStudy, kSession };
   void AddCounts(Owner owner, std::int64_t key, const Counts& delta);
-  Counts ChangeStudyStates(StudyKey study, const std::string& condition, InstanceState state,
-                           std::string_view reason);
-  void ChangeStates(SessionKey session, const std::string& studies, const std::string& condition, InstanceState state,
-                    std::string_view reason);
+  Counts ChangeStudyStates(StudyKey study, const std::string& condition, InstanceState state, std::string_view reason,
+                           StudyFeed& changed);
+  std::vector<StudyFeed> ChangeStates(SessionKey session, const std::string& studies, const std::string& condition,
+                                      InstanceState state, std::string_view reason);
 
   void ChangeInstance(const InstanceChange& change, Counts& delta);
 
@@ -310,17 +333,19 @@ tl::expected<void, std::string> SqliteLedger::Prepare() {
   db_.execAndGet("PRAGMA journal_mode = WAL");
   db_.exec("PRAGMA synchronous = FULL");
   db_.exec("BEGIN EXCLUSIVE");  // takes the lock, which is then kept
-  if (empty) {
-    db_.exec(Schema());
-    db_.exec(fmt::format("PRAGMA application_id = {}", kApplicationId));
-    db_.exec(fmt::format("PRAGMA user_version = {}", kSchemaVersion));
-  }
+  if (empty) db_.exec(Schema());
+  if (version == 1) db_.exec(MigrationFrom1());
+  db_.exec(fmt::format("PRAGMA application_id = {}", kApplicationId));
+  db_.exec(fmt::format("PRAGMA user_version = {}", kSchemaVersion));
   db_.exec("COMMIT");
   return {};
 }
 
 void SqliteLedger::Begin() {
-  Guarded([&] { Execute("BEGIN"); });
+  Guarded([&] {
+    if (statements_.size() > kCachedStatementsMax) statements_.clear();
+    Execute("BEGIN");
+  });
 }
 void SqliteLedger::Commit() {
   Guarded([&] {
@@ -356,7 +381,7 @@ SessionRecord SqliteLedger::ReadSession(SQLite::Statement& row) {
   record.studies = static_cast<std::uint64_t>(row.getColumn(7).getInt64());
   record.counts = ReadCounts(row, 8);
   row.reset();
-  auto& ignored = Query("SELECT reason, files FROM ignored WHERE session = ?", record.key);
+  auto& ignored = Query("SELECT reason, sum(files) FROM ignored WHERE session = ? GROUP BY reason", record.key);
   while (ignored.executeStep()) {
     record.ignored[ignored.getColumn(0).getString()] = static_cast<std::uint64_t>(ignored.getColumn(1).getInt64());
   }
@@ -397,13 +422,40 @@ std::vector<SessionKey> SqliteLedger::Sessions() {
   });
 }
 
-void SqliteLedger::SetScanComplete(SessionKey session, const std::map<std::string, std::uint64_t>& ignored) {
-  Guarded([&] {
-    Execute("UPDATE session SET scan_complete = 1 WHERE key = ?", session);
-    Execute("DELETE FROM ignored WHERE session = ?", session);
-    for (const auto& [reason, files] : ignored) {
-      Execute("INSERT INTO ignored VALUES (?, ?, ?)", session, reason, static_cast<std::int64_t>(files));
+bool SqliteLedger::BeginScan(SessionKey session, std::string_view indexer, std::uint64_t& scan) {
+  return Guarded([&] {
+    const std::string name(indexer);
+    auto& row = Query("SELECT number FROM scan WHERE session = ? AND indexer = ?", session, Blob{name});
+    const bool known = row.executeStep();
+    const auto last = known ? static_cast<std::uint64_t>(row.getColumn(0).getInt64()) : 0;
+    row.reset();
+    if (known && scan <= last) {
+      scan = last;
+      return false;
     }
+    Execute("INSERT OR REPLACE INTO scan VALUES (?, ?, ?, 0)", session, Blob{name}, static_cast<std::int64_t>(scan));
+    Execute("DELETE FROM ignored WHERE session = ? AND indexer = ?", session, Blob{name});
+    Execute("UPDATE session SET scan_complete = 0 WHERE key = ?", session);
+    return true;
+  });
+}
+
+void SqliteLedger::CompleteScan(SessionKey session, std::string_view indexer, std::uint64_t scan,
+                                const std::map<std::string, std::uint64_t>& ignored) {
+  Guarded([&] {
+    const std::string name(indexer);
+    Execute("UPDATE scan SET complete = 1 WHERE session = ? AND indexer = ? AND number = ? AND NOT complete", session,
+            Blob{name}, static_cast<std::int64_t>(scan));
+    if (db_.getChanges() == 0) return;
+    for (const auto& [reason, files] : ignored) {
+      Execute("INSERT INTO ignored VALUES (?, ?, ?, ?)", session, Blob{name}, reason,
+              static_cast<std::int64_t>(files));
+    }
+    Execute(
+        "UPDATE session SET scan_complete = NOT EXISTS (SELECT 1 FROM scan WHERE session = ?1 AND NOT complete) "
+        "WHERE "
+        "key = ?1",
+        session);
   });
 }
 
@@ -440,7 +492,7 @@ void SqliteLedger::AddCounts(Owner owner, std::int64_t key, const Counts& delta)
 
 // All instances of the study for which the condition holds. They may be in several states.
 Counts SqliteLedger::ChangeStudyStates(StudyKey study, const std::string& condition, InstanceState state,
-                                       std::string_view reason) {
+                                       std::string_view reason, StudyFeed& changed) {
   Counts delta;
   auto& rows = Query("SELECT state, size, duration_us FROM instance WHERE study = ? AND " + condition, study);
   while (rows.executeStep()) {
@@ -448,6 +500,8 @@ Counts SqliteLedger::ChangeStudyStates(StudyKey study, const std::string& condit
     const auto size = static_cast<std::uint64_t>(rows.getColumn(1).getInt64());
     Contribute(delta, old_state, size, rows.getColumn(2).getUInt(), true);
     Contribute(delta, state, size, 0, false);
+    ++changed.pending;
+    changed.pending_bytes += size;
   }
   rows.reset();
   const std::string attempts = state == InstanceState::kPending ? "0" : "attempts";
@@ -457,9 +511,12 @@ Counts SqliteLedger::ChangeStudyStates(StudyKey study, const std::string& condit
   return delta;
 }
 
-// The same for a session; `studies` is the condition for the studies that have such instances.
-void SqliteLedger::ChangeStates(SessionKey session, const std::string& studies, const std::string& condition,
-                                InstanceState state, std::string_view reason) {
+// The same for a session; `studies` is the condition for the studies that have such instances. Tells how many have
+// changed in each study.
+std::vector<StudyFeed> SqliteLedger::ChangeStates(SessionKey session, const std::string& studies,
+                                                  const std::string& condition, InstanceState state,
+                                                  std::string_view reason) {
+  std::vector<StudyFeed> changes;
   Counts in_all;
   for (StudyKey last = 0;;) {
     std::vector<StudyKey> keys;
@@ -469,23 +526,34 @@ void SqliteLedger::ChangeStates(SessionKey session, const std::string& studies, 
     while (rows.executeStep()) keys.push_back(rows.getColumn(0).getInt64());
     if (keys.empty()) break;
     for (const StudyKey key : keys) {
-      const Counts delta = ChangeStudyStates(key, condition, state, reason);
+      StudyFeed changed{.study = key};
+      const Counts delta = ChangeStudyStates(key, condition, state, reason, changed);
+      if (changed.pending == 0) continue;
       AddCounts(Owner::kStudy, key, delta);
       Add(in_all, delta);
+      changes.push_back(changed);
     }
     last = keys.back();
   }
   AddCounts(Owner::kSession, session, in_all);
+  return changes;
 }
 
 void SqliteLedger::AbandonUnsettled(SessionKey session, std::string_view reason) {
   Guarded([&] { ChangeStates(session, kUnsettledStudies, "state IN (0, 1)", InstanceState::kAbandoned, reason); });
 }
 
-void SqliteLedger::Requeue(SessionKey session, bool failed_too) {
-  Guarded([&] {
-    ChangeStates(session, failed_too ? "failed > 0" : "abandoned > 0",
-                 failed_too ? "(state = 6 OR (state = 4 AND defect = 0))" : "state = 6", InstanceState::kPending, "");
+std::vector<StudyFeed> SqliteLedger::Requeue(SessionKey session, const RequeueFilter& filter) {
+  return Guarded([&] {
+    std::string studies = filter.failed_too ? "failed > 0" : "abandoned > 0";
+    if (filter.study_instance_uid) {
+      auto& row = Query("SELECT key FROM study WHERE session = ? AND uid = ?", session, *filter.study_instance_uid);
+      studies += fmt::format(" AND key = {}", row.executeStep() ? row.getColumn(0).getInt64() : 0);
+      row.reset();
+    }
+    std::string condition = filter.failed_too ? "(state = 6 OR (state = 4 AND defect = 0))" : "state = 6";
+    if (filter.status) condition = fmt::format("state = 4 AND defect = 0 AND status = {}", *filter.status);
+    return ChangeStates(session, studies, condition, InstanceState::kPending, "");
   });
 }
 
@@ -711,12 +779,17 @@ std::optional<LeaseRecord> SqliteLedger::FindLease(LeaseId lease) {
   });
 }
 
-void SqliteLedger::GrantLease(StudyKey study, LeaseId lease, std::string_view worker, WallTime now) {
+void SqliteLedger::GrantLease(StudyKey study, LeaseId lease, std::string_view worker, std::uint32_t worker_capacity,
+                              WallTime now) {
   Guarded([&] {
     const auto id = static_cast<std::int64_t>(lease);
     Execute("INSERT INTO lease (id, study, worker) VALUES (?, ?, ?)", id, study, worker);
     Execute("UPDATE study SET lease = ?, page_end = 0, first_lease_ms = coalesce(first_lease_ms, ?) WHERE key = ?",
             id, Milliseconds(now), study);
+    Execute(
+        "INSERT INTO session_worker VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET threads = excluded.threads"
+        " WHERE threads < excluded.threads",
+        SessionOf(study), worker, std::int64_t{worker_capacity});
   });
 }
 
@@ -931,14 +1004,14 @@ FailureReasons SqliteLedger::CountFailureReasons(SessionKey session, std::size_t
   });
 }
 
-std::uint64_t SqliteLedger::Workers(SessionKey session) {
+WorkerCount SqliteLedger::Workers(SessionKey session) {
   return Guarded([&] {
-    auto& row = Query(
-        "SELECT count(DISTINCT l.worker) FROM lease l JOIN study s ON s.key = l.study WHERE s.session = ?", session);
+    auto& row = Query("SELECT count(*), coalesce(sum(threads), 0) FROM session_worker WHERE session = ?", session);
     row.executeStep();
-    const auto workers = static_cast<std::uint64_t>(row.getColumn(0).getInt64());
+    const WorkerCount count{.workers = static_cast<std::uint64_t>(row.getColumn(0).getInt64()),
+                            .threads = static_cast<std::uint64_t>(row.getColumn(1).getInt64())};
     row.reset();
-    return workers;
+    return count;
   });
 }
 

@@ -22,47 +22,48 @@ std::chrono::milliseconds PollTimeout(std::optional<TimePoint> wake_at) {
 
 }  // namespace
 
-CoordinatorLoop::CoordinatorLoop(zmq::context_t& context, const CoordinatorEndpoints& endpoints, Service& service)
-    : clients_(context, endpoints.clients), workers_(context, endpoints.workers), service_(service) {}
+CoordinatorLoop::CoordinatorLoop(RouterChannel& channel, Service& service, std::function<void(SessionKey)> on_ended)
+    : channel_(channel),
+      service_(service),
+      on_ended_(std::move(on_ended)),
+      last_round_(MonotonicNow().time_since_epoch().count()) {}
+
+void CoordinatorLoop::ResumeSessions() { Take(service_.ResumeSessions(MonotonicNow(), WallNow())); }
 
 void CoordinatorLoop::Run(std::stop_token stop) {
   WakeEvent stopped;
   const std::stop_callback on_stop(stop, [&stopped] { stopped.Raise(); });
-  std::optional<TimePoint> wake_at;
   while (!stop.stop_requested()) {
-    std::array<zmq::pollitem_t, 3> items{{{clients_.socket().handle(), 0, ZMQ_POLLIN, 0},
-                                          {workers_.socket().handle(), 0, ZMQ_POLLIN, 0},
-                                          {nullptr, stopped.fd(), ZMQ_POLLIN, 0}}};
-    zmq::poll(items, PollTimeout(wake_at));
-    std::vector<Incoming> messages;
-    Collect(workers_, Side::kWorker, messages);
-    Collect(clients_, Side::kClient, messages);
-    if (messages.empty() && (!wake_at || MonotonicNow() < *wake_at)) continue;
-    const StepResult result = service_.Step(messages, MonotonicNow(), WallNow());
-    Send(result);
-    wake_at = result.wake_at;
+    std::array<zmq::pollitem_t, 2> items{
+        {{channel_.socket().handle(), 0, ZMQ_POLLIN, 0}, {nullptr, stopped.fd(), ZMQ_POLLIN, 0}}};
+    zmq::poll(items, PollTimeout(wake_at_));
+    last_round_ = MonotonicNow().time_since_epoch().count();
+    const std::vector<Incoming> messages = Collect();
+    if (messages.empty() && (!wake_at_ || MonotonicNow() < *wake_at_)) continue;
+    Take(service_.Step(messages, MonotonicNow(), WallNow()));
   }
 }
 
-void CoordinatorLoop::Collect(RouterChannel& channel, Side side, std::vector<Incoming>& messages) {
-  for (std::size_t count = 0; count < kMessagesPerStepMax / 2; ++count) {
-    auto message = channel.Receive();
-    if (!message) return;
-    messages.push_back({side, std::move(message->peer), std::move(message->bytes)});
+std::vector<Incoming> CoordinatorLoop::Collect() {
+  std::vector<Incoming> messages;
+  while (messages.size() < kMessagesPerStepMax) {
+    auto message = channel_.Receive();
+    if (!message) break;
+    messages.push_back({std::move(message->peer), std::move(message->bytes)});
   }
+  return messages;
 }
 
-void CoordinatorLoop::Send(const StepResult& result) {
+void CoordinatorLoop::Take(const StepResult& result) {
+  wake_at_ = result.wake_at;
   for (const Outgoing& outgoing : result.messages) {
-    const bool sent = std::visit(
-        [&](const auto& message) {
-          constexpr bool to_client = std::is_same_v<std::decay_t<decltype(message)>, wire::ClientReply>;
-          return (to_client ? clients_ : workers_).Send(outgoing.peer, message);
-        },
-        outgoing.message);
     // Whoever misses it asks again.
-    if (!sent) spdlog::debug("A message was dropped: its receiver is gone or does not read");
+    if (!channel_.Send(outgoing.peer, outgoing.message)) {
+      spdlog::debug("A message was dropped: its receiver is gone or does not read");
+    }
   }
+  if (!on_ended_) return;
+  for (const SessionKey session : result.ended) on_ended_(session);
 }
 
 }  // namespace dicom_sender

@@ -2,35 +2,38 @@
 // it returns.
 #pragma once
 
+#include <atomic>
+#include <functional>
+#include <optional>
 #include <stop_token>
-#include <string>
-#include <zmq.hpp>
+#include <vector>
 
 #include "coordinator/service/service.h"
 #include "proto/channel.h"
 
 namespace dicom_sender {
 
-struct CoordinatorEndpoints {
-  std::string clients;  // ZeroMQ endpoints to bind, e.g. "inproc://clients"
-  std::string workers;
-};
-
 class CoordinatorLoop {
  public:
-  // Binds; throws zmq::error_t if it cannot.
-  CoordinatorLoop(zmq::context_t& context, const CoordinatorEndpoints& endpoints, Service& service);
+  // `channel` is bound. `on_ended` is called for each session that has ended, after the commit.
+  CoordinatorLoop(RouterChannel& channel, Service& service, std::function<void(SessionKey)> on_ended = {});
 
-  // Returns soon after a stop was requested. Throws LedgerError.
+  // Goes on with the sessions that the ledger has open, then serves. Returns soon after a stop was requested. Throws
+  // LedgerError.
+  void ResumeSessions();
   void Run(std::stop_token stop);
+  // When it last had nothing left to do or waited; to be asked by any thread.
+  TimePoint last_round() const { return TimePoint(Duration(last_round_)); }
 
  private:
-  void Collect(RouterChannel& channel, Side side, std::vector<Incoming>& messages);
-  void Send(const StepResult& result);
+  std::vector<Incoming> Collect();
+  void Take(const StepResult& result);
 
-  RouterChannel clients_;
-  RouterChannel workers_;
+  RouterChannel& channel_;
   Service& service_;
+  const std::function<void(SessionKey)> on_ended_;
+  std::optional<TimePoint> wake_at_;
+  std::atomic<Duration::rep> last_round_;
 };
 
 }  // namespace dicom_sender

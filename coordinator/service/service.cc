@@ -16,16 +16,19 @@ namespace {
 constexpr std::size_t kPageInstances = 128;
 static_assert(kPageInstances <= kPageInstancesMax);
 constexpr std::size_t kStudiesPerRead = 10'000;
-constexpr std::uint32_t kListedStudiesMax = 1000;
+constexpr std::size_t kWorkersMax = kListedWorkersMax;
+constexpr const char* kCancelled = "cancelled by an operator";
 
-wire::ClientReply Failed(std::string reason) {
-  wire::ClientReply reply;
-  reply.mutable_failure()->set_reason(std::move(reason));
-  return reply;
+bool IsOngoing(wire::SessionState state) { return state == wire::SESSION_SCANNING || state == wire::SESSION_SENDING; }
+
+wire::SessionState OngoingState(const SessionRecord& record) {
+  return record.scan_complete ? wire::SESSION_SENDING : wire::SESSION_SCANNING;
 }
 
-wire::ClientReply UnknownSession(const std::string& uuid) {
-  return Failed(fmt::format("there is no session {} in this ledger", uuid));
+// Why a session that is not open takes nothing.
+wire::ClientReply HasEnded(const SessionRecord& record) {
+  return Failed(fmt::format("session {} has ended{}{}", record.settings.session(),
+                            record.end_reason.empty() ? "" : ": ", record.end_reason));
 }
 
 const char* OutcomeName(InstanceState state) {
@@ -49,16 +52,18 @@ std::string DestinationKey(const wire::Destination& destination) {
 
 }  // namespace
 
-Service::Service(Ledger& ledger, SchedulerOptions options, CoordinatorMetrics& metrics)
-    : ledger_(ledger), scheduler_(options, ledger.LastLeaseId()), metrics_(metrics) {}
+Service::Service(Ledger& ledger, SchedulerOptions options, CoordinatorMetrics& metrics, std::string output_dir)
+    : ledger_(ledger),
+      scheduler_(options, ledger.LastLeaseId()),
+      queries_(ledger_, scheduler_, std::move(output_dir)),
+      metrics_(metrics) {}
 
 StepResult Service::ResumeSessions(TimePoint now, WallTime wall) {
   const Moment moment{now, wall};
   ledger_.Begin();
   for (const SessionKey key : ledger_.Sessions()) {
     const SessionRecord record = ledger_.LoadSession(key);
-    const bool ended = record.state != wire::SESSION_SCANNING && record.state != wire::SESSION_SENDING;
-    if (!ended && !IsOpen(key)) OpenInScheduler(record, moment);
+    if (IsOngoing(record.state) && !IsOpen(key)) OpenInScheduler(record, moment);
   }
   ledger_.Commit();
   return Step({}, now, wall);
@@ -67,58 +72,111 @@ StepResult Service::ResumeSessions(TimePoint now, WallTime wall) {
 StepResult Service::Step(const std::vector<Incoming>& messages, TimePoint now, WallTime wall) {
   const Moment moment{now, wall};
   outgoing_.clear();
+  ended_.clear();
   ledger_.Begin();
-  for (const Incoming& incoming : messages) {
-    incoming.side == Side::kClient ? HandleClient(incoming, moment) : HandleWorker(incoming, moment);
-  }
+  for (const Incoming& incoming : messages) HandleMessage(incoming, moment);
   const auto wake_at = Apply(Tick{}, moment);
   const TimePoint commit_start = MonotonicNow();
   ledger_.Commit();
   metrics_.ledger_commit_duration_seconds.Observe(
       std::chrono::duration<double>(MonotonicNow() - commit_start).count());
   UpdateMetrics();
-  return {std::move(outgoing_), wake_at};
+  ForgetSilentWorkers();
+  return {std::move(outgoing_), wake_at, std::move(ended_)};
+}
+
+void Service::HandleMessage(const Incoming& incoming, const Moment& moment) {
+  const auto envelope = ParseToCoordinator(incoming.bytes);
+  if (!envelope) return Refuse(incoming.peer, envelope.error().reason, envelope.error().other_version, moment);
+  if (envelope->has_worker()) return Handle(incoming.peer, envelope->worker(), moment);
+  wire::ClientReply reply = Answer(envelope->client(), moment);
+  reply.set_request_id(envelope->client().request_id());
+  outgoing_.push_back({incoming.peer, Envelope(std::move(reply))});
+}
+
+void Service::Refuse(const std::string& peer, std::string reason, bool for_good, const Moment& moment) {
+  metrics_.messages_refused_total.Increment();
+  refusals_.Log(peer, reason, moment.now);
+  wire::Refusal refusal;
+  refusal.set_reason(LimitedReason(reason));
+  refusal.set_for_good(for_good);
+  outgoing_.push_back({peer, Envelope(std::move(refusal))});
+}
+
+void Service::Send(const std::string& peer, wire::CoordinatorMessage message) {
+  outgoing_.push_back({peer, Envelope(std::move(message))});
 }
 
 // --- clients
 
-void Service::HandleClient(const Incoming& incoming, const Moment& moment) {
-  auto request = ParseClientRequest(incoming.bytes);
-  wire::ClientReply reply = request ? Answer(*request, moment) : Failed("request refused: " + request.error());
-  if (request) reply.set_request_id(request->request_id());
-  outgoing_.push_back({incoming.peer, std::move(reply)});
+template <class Ask>
+wire::ClientReply Service::About(const std::string& uuid, Ask ask) {
+  const auto record = ledger_.FindSession(uuid);
+  if (!record) return Failed(fmt::format("there is no session {} in this ledger", uuid));
+  return ask(*record);
 }
 
 wire::ClientReply Service::Answer(const wire::ClientRequest& request, const Moment& moment) {
   switch (request.request_case()) {
     case wire::ClientRequest::kOpenSession:
       return Answer(request.open_session(), moment);
+    case wire::ClientRequest::kBeginScan:
+      return Answer(request.begin_scan(), moment);
     case wire::ClientRequest::kPublishBatch:
       return Answer(request.publish_batch(), moment);
     case wire::ClientRequest::kScanComplete:
       return Answer(request.scan_complete(), moment);
-    case wire::ClientRequest::kGetSession:
-      return Answer(request.get_session(), moment);
-    case wire::ClientRequest::kListStudies:
-      return Answer(request.list_studies(), moment);
     case wire::ClientRequest::kSuspendSession:
       return Answer(request.suspend_session(), moment);
+    case wire::ClientRequest::kCancelSession:
+      return Answer(request.cancel_session(), moment);
+    case wire::ClientRequest::kRequeueInstances:
+      return Answer(request.requeue_instances(), moment);
+    case wire::ClientRequest::kDrainWorker:
+      return Answer(request.drain_worker(), moment);
+    case wire::ClientRequest::kGetSession:
+      return About(request.get_session().session(),
+                   [&](const auto& record) { return queries_.Status(record.key, moment.now); });
+    case wire::ClientRequest::kGetReport:
+      return About(request.get_report().session(),
+                   [&](const auto& record) { return queries_.Report(record.key, moment.now, moment.wall); });
+    case wire::ClientRequest::kListStudies:
+      return About(request.list_studies().session(),
+                   [&](const auto& record) { return queries_.Studies(record.key, request.list_studies()); });
+    case wire::ClientRequest::kListFailures:
+      return About(request.list_failures().session(),
+                   [&](const auto& record) { return queries_.Failures(record.key, request.list_failures()); });
+    case wire::ClientRequest::kReadSummary:
+      return About(request.read_summary().session(),
+                   [&](const auto& record) { return queries_.Summary(record.key, request.read_summary().offset()); });
+    case wire::ClientRequest::kListSessions:
+      return queries_.Sessions(request.list_sessions(), moment.now);
+    case wire::ClientRequest::kListWorkers:
+      return queries_.Workers(moment.now);
+    case wire::ClientRequest::kListDestinations:
+      return queries_.Destinations(moment.now);
     case wire::ClientRequest::REQUEST_NOT_SET:
-      break;
+      break;  // refused by ParseToCoordinator
   }
-  return Failed("request refused: empty");
+  return Failed("an empty request");
 }
 
 wire::ClientReply Service::Answer(const wire::OpenSession& request, const Moment& moment) {
   auto record = ledger_.FindSession(request.session());
+  const bool opens = record ? request.resume() && !IsOpen(record->key) : true;
+  if (!record && request.resume())
+    return Failed(fmt::format("there is no session {} in this ledger", request.session()));
+  if (opens && sessions_.size() >= kOpenSessionsMax) {
+    return Failed(fmt::format("{} sessions are open, and no more are taken: wait until one has ended, or pause one",
+                              sessions_.size()));
+  }
   if (!record) {
-    if (request.resume()) return UnknownSession(request.session());
     record = ledger_.CreateSession(request, moment.wall);
     OpenInScheduler(*record, moment);
-  } else if (request.resume() && !IsOpen(record->key)) {
+  } else if (opens) {
     Resume(*record, request, moment);
   }
-  return Status(record->key, moment.now);
+  return queries_.Status(record->key, moment.now);
 }
 
 void Service::Resume(SessionRecord record, const wire::OpenSession& request, const Moment& moment) {
@@ -127,9 +185,12 @@ void Service::Resume(SessionRecord record, const wire::OpenSession& request, con
   if (request.attempts_max() > 0) settings.set_attempts_max(request.attempts_max());
   if (request.has_retry_for_ms()) settings.set_retry_for_ms(request.retry_for_ms());
   ledger_.SetSettings(record.key, settings);
-  ledger_.Requeue(record.key, request.retry_failed());
-  const auto state = record.scan_complete ? wire::SESSION_SENDING : wire::SESSION_SCANNING;
-  ledger_.SetSessionState(record.key, state, {}, moment.wall);
+  ledger_.Requeue(record.key, {.failed_too = request.retry_failed(), .status = {}, .study_instance_uid = {}});
+  Reopen(record, moment);
+}
+
+void Service::Reopen(const SessionRecord& record, const Moment& moment) {
+  ledger_.SetSessionState(record.key, OngoingState(record), {}, moment.wall);
   OpenInScheduler(record, moment);
 }
 
@@ -174,112 +235,125 @@ void Service::FeedFromLedger(SessionKey session, const Moment& moment) {
   }
 }
 
-wire::ClientReply Service::Answer(const wire::PublishBatch& request, const Moment& moment) {
-  const auto record = ledger_.FindSession(request.session());
-  if (!record) return UnknownSession(request.session());
-  if (!IsOpen(record->key)) return Failed(fmt::format("session {} has ended", request.session()));
-  for (const StudyFeed& feed : ledger_.AddStudies(record->key, request)) {
-    Apply(StudyFed{.session = record->key,
-                   .study = feed.study,
-                   .pending = feed.pending,
-                   .pending_bytes = feed.pending_bytes},
-          moment);
+void Service::Feed(SessionKey session, const std::vector<StudyFeed>& feeds, const Moment& moment) {
+  for (const StudyFeed& feed : feeds) {
+    Apply(
+        StudyFed{
+            .session = session, .study = feed.study, .pending = feed.pending, .pending_bytes = feed.pending_bytes},
+        moment);
   }
-  wire::ClientReply reply;
-  reply.mutable_publish_ack();
-  return reply;
+}
+
+wire::ClientReply Service::Answer(const wire::BeginScan& request, const Moment& moment) {
+  return About(request.session(), [&](SessionRecord record) {
+    if (EndsBadly(record.state)) return HasEnded(record);
+    std::uint64_t scan = request.scan();
+    if (ledger_.BeginScan(record.key, request.indexer(), scan)) {
+      record.scan_complete = false;
+      if (record.state == wire::SESSION_COMPLETE) Reopen(record, moment);
+      Apply(ScanBegun{record.key}, moment);
+    }
+    wire::ClientReply reply;
+    reply.mutable_scan_begun()->set_scan(scan);
+    return reply;
+  });
+}
+
+wire::ClientReply Service::Answer(const wire::PublishBatch& request, const Moment& moment) {
+  return About(request.session(), [&](const SessionRecord& record) {
+    if (!IsOpen(record.key) && record.state != wire::SESSION_SUSPENDED) return HasEnded(record);
+    Feed(record.key, ledger_.AddStudies(record.key, request), moment);
+    wire::ClientReply reply;
+    reply.mutable_publish_ack();
+    return reply;
+  });
 }
 
 wire::ClientReply Service::Answer(const wire::ScanComplete& request, const Moment& moment) {
-  const auto record = ledger_.FindSession(request.session());
-  if (!record) return UnknownSession(request.session());
-  if (!record->scan_complete) {
+  return About(request.session(), [&](const SessionRecord& record) {
     std::map<std::string, std::uint64_t> ignored;
     for (const auto& files : request.ignored()) ignored[files.reason()] += files.files();
-    ledger_.SetScanComplete(record->key, ignored);
-    Apply(ScanCompleted{record->key}, moment);
-  }
-  return Status(record->key, moment.now);
-}
-
-wire::ClientReply Service::Answer(const wire::GetSession& request, const Moment& moment) {
-  const auto record = ledger_.FindSession(request.session());
-  return record ? Status(record->key, moment.now) : UnknownSession(request.session());
-}
-
-wire::ClientReply Service::Answer(const wire::ListStudies& request, const Moment&) {
-  const auto record = ledger_.FindSession(request.session());
-  if (!record) return UnknownSession(request.session());
-  wire::ClientReply reply;
-  auto* list = reply.mutable_studies();
-  const std::size_t limit = std::min(request.limit(), kListedStudiesMax);
-  for (const StudyRecord& study : ledger_.Studies(record->key, 0, limit, /*unsettled_only=*/false)) {
-    auto* entry = list->add_studies();
-    entry->set_study_instance_uid(study.uid);
-    entry->set_instances(study.counts.total);
-  }
-  return reply;
+    ledger_.CompleteScan(record.key, request.indexer(), request.scan(), ignored);
+    if (ledger_.LoadSession(record.key).scan_complete) Apply(ScanCompleted{record.key}, moment);
+    return queries_.Status(record.key, moment.now);
+  });
 }
 
 wire::ClientReply Service::Answer(const wire::SuspendSession& request, const Moment& moment) {
-  const auto record = ledger_.FindSession(request.session());
-  if (!record) return UnknownSession(request.session());
-  Apply(SuspendRequested{record->key}, moment);
-  return Status(record->key, moment.now);
+  return About(request.session(), [&](const SessionRecord& record) {
+    Apply(SuspendRequested{record.key}, moment);
+    return queries_.Status(record.key, moment.now);
+  });
 }
 
-wire::ClientReply Service::Status(SessionKey key, TimePoint now) {
-  const SessionRecord record = ledger_.LoadSession(key);
+wire::ClientReply Service::Answer(const wire::CancelSession& request, const Moment& moment) {
+  return About(request.session(), [&](const SessionRecord& record) {
+    if (record.state == wire::SESSION_COMPLETE) return HasEnded(record);
+    if (IsOpen(record.key)) {
+      Apply(CancelRequested{record.key, kCancelled}, moment);
+    } else if (record.state == wire::SESSION_SUSPENDED) {
+      Write(SessionChanged{record.key, wire::SESSION_CANCELLED, kCancelled}, moment);
+    }
+    return queries_.Status(record.key, moment.now);
+  });
+}
+
+wire::ClientReply Service::Answer(const wire::RequeueInstances& request, const Moment& moment) {
+  return About(request.session(), [&](const SessionRecord& record) {
+    RequeueFilter filter{.failed_too = true, .status = {}, .study_instance_uid = {}};
+    if (request.has_status()) filter.status = static_cast<std::uint16_t>(request.status());
+    if (request.has_study_instance_uid()) filter.study_instance_uid = request.study_instance_uid();
+    const auto feeds = ledger_.Requeue(record.key, filter);
+    if (IsOpen(record.key)) {
+      Feed(record.key, feeds, moment);
+    } else if (!feeds.empty() && record.state != wire::SESSION_SUSPENDED) {
+      Reopen(record, moment);
+    }
+    wire::ClientReply reply;
+    std::uint64_t instances = 0;
+    for (const StudyFeed& feed : feeds) instances += feed.pending;
+    reply.mutable_requeue_ack()->set_instances(instances);
+    return reply;
+  });
+}
+
+wire::ClientReply Service::Answer(const wire::DrainWorker& request, const Moment& moment) {
+  if (!scheduler_.Knows(request.worker())) return Failed(fmt::format("there is no worker {}", request.worker()));
+  Apply(DrainRequested{request.worker()}, moment);
   wire::ClientReply reply;
-  auto* status = reply.mutable_session();
-  status->set_session(record.settings.session());
-  status->set_state(record.state);
-  status->set_end_reason(record.end_reason);
-  *status->mutable_destination() = record.settings.destination();
-  *status->mutable_inputs() = record.settings.inputs();
-  status->set_recursive(record.settings.recursive());
-  status->set_scan_complete(record.scan_complete);
-  status->set_studies(record.studies);
-  status->set_total(record.counts.total);
-  status->set_total_bytes(record.counts.total_bytes);
-  status->set_stored(record.counts.stored + record.counts.warned);
-  status->set_stored_bytes(record.counts.stored_bytes);
-  status->set_warnings(record.counts.warned);
-  status->set_failed(record.counts.failed);
-  status->set_skipped(record.counts.skipped);
-  status->set_settled_bytes(record.counts.settled_bytes);
-  status->set_leases(scheduler_.LiveLeases(key));
-  status->set_trouble(scheduler_.Trouble(key, now));
-  for (const auto& [reason, files] : record.ignored) {
-    auto* ignored = status->add_ignored();
-    ignored->set_reason(reason);
-    ignored->set_files(files);
-  }
+  reply.mutable_drain_ack();
   return reply;
 }
 
 // --- workers
 
-void Service::HandleWorker(const Incoming& incoming, const Moment& moment) {
-  const auto message = ParseWorkerMessage(incoming.bytes);
-  if (!message) {
-    spdlog::warn("A worker's message was refused: {}", message.error());
-    return;
-  }
-  switch (message->message_case()) {
+void Service::Handle(const std::string& peer, const wire::WorkerMessage& message, const Moment& moment) {
+  switch (message.message_case()) {
     case wire::WorkerMessage::kStatus:
-      return Handle(incoming.peer, message->status(), moment);
+      return Handle(peer, message.status(), moment);
     case wire::WorkerMessage::kPageRequest:
-      return Handle(incoming.peer, message->page_request());
+      return Handle(peer, message.page_request());
     case wire::WorkerMessage::kReport:
-      return Handle(incoming.peer, message->report(), moment);
+      return Handle(peer, message.report(), moment);
     case wire::WorkerMessage::MESSAGE_NOT_SET:
-      break;
+      break;  // refused by ParseToCoordinator
   }
 }
 
 void Service::Handle(const std::string& peer, const wire::WorkerStatus& status, const Moment& moment) {
-  worker_peers_[status.worker_id()] = peer;
+  const std::string& worker = status.worker_id();
+  if (scheduler_.IsSuperseded(worker, status.incarnation())) {
+    return Refuse(peer,
+                  fmt::format("another worker that calls itself {} has started since: give each a name of its own "
+                              "by --worker-id",
+                              worker),
+                  /*for_good=*/true, moment);
+  }
+  if (!scheduler_.Knows(worker) && scheduler_.worker_count() >= kWorkersMax) {
+    return Refuse(peer, fmt::format("{} workers are known, and no more are taken", kWorkersMax), /*for_good=*/false,
+                  moment);
+  }
+  worker_peers_[worker] = peer;
   WorkerSeen seen{.worker = status.worker_id(),
                   .incarnation = status.incarnation(),
                   .seq = status.seq(),
@@ -301,7 +375,7 @@ void Service::Handle(const std::string& peer, const wire::PageRequest& request) 
     message.mutable_page()->set_lease_id(request.lease_id());
     message.mutable_page()->set_from_index(request.from_index());
   }
-  outgoing_.push_back({peer, std::move(message)});
+  Send(peer, std::move(message));
 }
 
 wire::Page Service::PageOf(LeaseId lease, StudyKey study, std::uint32_t from_index) {
@@ -314,8 +388,8 @@ void Service::Handle(const std::string& peer, const wire::Report& report, const 
   // A lease that was never granted is not acknowledged: it is of another ledger, and what it reports is not ours.
   const auto lease = ledger_.FindLease(report.lease_id());
   if (!lease) {
-    spdlog::warn("A report for lease {}, which is not in this ledger, was ignored", report.lease_id());
-    return;
+    return Refuse(peer, fmt::format("a report of lease {}, which is not in this ledger", report.lease_id()),
+                  /*for_good=*/false, moment);
   }
   // The one before was lost on its way. Both will come again; applied out of order, the earlier one would be taken
   // for a repetition.
@@ -325,7 +399,7 @@ void Service::Handle(const std::string& peer, const wire::Report& report, const 
   wire::CoordinatorMessage message;
   message.mutable_report_ack()->set_lease_id(report.lease_id());
   message.mutable_report_ack()->set_seq(report.seq());
-  outgoing_.push_back({peer, std::move(message)});
+  Send(peer, std::move(message));
 }
 
 void Service::ApplyReport(const wire::Report& report, const LeaseRecord& lease, const Moment& moment) {
@@ -366,7 +440,7 @@ void Service::Write(const std::vector<LedgerChange>& changes, const Moment& mome
   Count(instances, moment.wall);
   for (const LedgerChange& change : changes) {
     if (const auto* granted = std::get_if<LeaseGranted>(&change)) {
-      ledger_.GrantLease(granted->study, granted->lease, granted->worker, moment.wall);
+      ledger_.GrantLease(granted->study, granted->lease, granted->worker, granted->worker_capacity, moment.wall);
     } else if (const auto* ended = std::get_if<LeaseEnded>(&change)) {
       ledger_.EndLease(ended->study, ended->clean);
     } else if (const auto* session = std::get_if<SessionChanged>(&change)) {
@@ -376,11 +450,11 @@ void Service::Write(const std::vector<LedgerChange>& changes, const Moment& mome
 }
 
 void Service::Write(const SessionChanged& change, const Moment& moment) {
-  if (change.state == wire::SESSION_UNREACHABLE || change.state == wire::SESSION_REFUSED) {
-    ledger_.AbandonUnsettled(change.session, change.reason);
-  }
+  if (EndsBadly(change.state)) ledger_.AbandonUnsettled(change.session, change.reason);
   ledger_.SetSessionState(change.session, change.state, change.reason, moment.wall);
-  if (change.state != wire::SESSION_SENDING) sessions_.erase(change.session);
+  if (IsOngoing(change.state)) return;
+  sessions_.erase(change.session);
+  ended_.push_back(change.session);
 }
 
 void Service::Count(const std::vector<InstanceChange>& changes, WallTime wall) {
@@ -406,7 +480,7 @@ void Service::Tell(const GrantReply& reply) {
   *grant->mutable_send_options() = session->second.send_options();
   for (auto& pair : ledger_.ContextPairs(reply.study, kContextPairsMax)) *grant->add_pairs() = std::move(pair);
   *grant->mutable_first_page() = PageOf(reply.lease, reply.study, 0);
-  outgoing_.push_back({peer->second, std::move(message)});
+  Send(peer->second, std::move(message));
 }
 
 void Service::Tell(const StatusReply& reply) {
@@ -416,13 +490,20 @@ void Service::Tell(const StatusReply& reply) {
   auto* ack = message.mutable_status_ack();
   ack->set_seq(status_seq_);
   ack->set_ttl_ms(TtlMs());
+  ack->set_drain(reply.drain);
   ack->mutable_renewed()->Assign(reply.renewed.begin(), reply.renewed.end());
   ack->mutable_revoked()->Assign(reply.revoked.begin(), reply.revoked.end());
-  outgoing_.push_back({peer->second, std::move(message)});
+  Send(peer->second, std::move(message));
 }
 
 std::uint32_t Service::TtlMs() const {
   return static_cast<std::uint32_t>(std::chrono::ceil<std::chrono::milliseconds>(scheduler_.lease_ttl()).count());
+}
+
+// Those that the scheduler has forgotten.
+void Service::ForgetSilentWorkers() {
+  if (worker_peers_.size() <= scheduler_.worker_count()) return;
+  std::erase_if(worker_peers_, [this](const auto& entry) { return !scheduler_.Knows(entry.first); });
 }
 
 void Service::UpdateMetrics() {

@@ -7,36 +7,39 @@
 
 #include <map>
 #include <string>
-#include <variant>
 #include <vector>
 
 #include "common/metrics.h"
 #include "coordinator/core/scheduler.h"
 #include "coordinator/ledger/ledger.h"
+#include "coordinator/service/queries.h"
+#include "coordinator/service/refusal_log.h"
+#include "envelope.pb.h"
 
 namespace dicom_sender {
 
-enum class Side { kClient, kWorker };
-
 struct Incoming {
-  Side side = Side::kClient;
   std::string peer;   // the channel's name for the connection
   std::string bytes;  // as received: not trusted
 };
 
 struct Outgoing {
   std::string peer;
-  std::variant<wire::ClientReply, wire::CoordinatorMessage> message;
+  wire::FromCoordinator message;
 };
 
 struct StepResult {
   std::vector<Outgoing> messages;
   std::optional<TimePoint> wake_at;  // Step again by then, with or without messages
+  std::vector<SessionKey> ended;     // sessions: their summary can be written
 };
+
+inline constexpr std::size_t kOpenSessionsMax = 1000;
 
 class Service {
  public:
-  Service(Ledger& ledger, SchedulerOptions options, CoordinatorMetrics& metrics);
+  // `output_dir`: where the summaries of ended sessions are written, by somebody else; empty: nowhere.
+  Service(Ledger& ledger, SchedulerOptions options, CoordinatorMetrics& metrics, std::string output_dir);
 
   // Goes on with every session that had not ended when the last coordinator did, as nobody else may know that there
   // was another one. Before the first Step(), if at all.
@@ -52,23 +55,32 @@ class Service {
     WallTime wall;
   };
 
-  void HandleClient(const Incoming& incoming, const Moment& moment);
-  void HandleWorker(const Incoming& incoming, const Moment& moment);
+  void HandleMessage(const Incoming& incoming, const Moment& moment);
+  void Refuse(const std::string& peer, std::string reason, bool for_good, const Moment& moment);
+  void Send(const std::string& peer, wire::CoordinatorMessage message);
 
   wire::ClientReply Answer(const wire::ClientRequest& request, const Moment& moment);
   wire::ClientReply Answer(const wire::OpenSession& request, const Moment& moment);
+  wire::ClientReply Answer(const wire::BeginScan& request, const Moment& moment);
   wire::ClientReply Answer(const wire::PublishBatch& request, const Moment& moment);
   wire::ClientReply Answer(const wire::ScanComplete& request, const Moment& moment);
-  wire::ClientReply Answer(const wire::GetSession& request, const Moment& moment);
-  wire::ClientReply Answer(const wire::ListStudies& request, const Moment& moment);
   wire::ClientReply Answer(const wire::SuspendSession& request, const Moment& moment);
+  wire::ClientReply Answer(const wire::CancelSession& request, const Moment& moment);
+  wire::ClientReply Answer(const wire::RequeueInstances& request, const Moment& moment);
+  wire::ClientReply Answer(const wire::DrainWorker& request, const Moment& moment);
+  // The answer about a session, if there is one of this name.
+  template <class Ask>
+  wire::ClientReply About(const std::string& uuid, Ask ask);
 
+  void Handle(const std::string& peer, const wire::WorkerMessage& message, const Moment& moment);
   void Handle(const std::string& peer, const wire::WorkerStatus& status, const Moment& moment);
   void Handle(const std::string& peer, const wire::PageRequest& request);
   void Handle(const std::string& peer, const wire::Report& report, const Moment& moment);
   void ApplyReport(const wire::Report& report, const LeaseRecord& lease, const Moment& moment);
 
   void Resume(SessionRecord record, const wire::OpenSession& request, const Moment& moment);
+  void Reopen(const SessionRecord& record, const Moment& moment);
+  void Feed(SessionKey session, const std::vector<StudyFeed>& feeds, const Moment& moment);
   void OpenInScheduler(const SessionRecord& record, const Moment& moment);
   void RestoreLeases(SessionKey session, const Moment& moment);
   void FeedFromLedger(SessionKey session, const Moment& moment);
@@ -81,18 +93,21 @@ class Service {
   void Tell(const GrantReply& reply);
   void Tell(const StatusReply& reply);
   wire::Page PageOf(LeaseId lease, StudyKey study, std::uint32_t from_index);
-  wire::ClientReply Status(SessionKey key, TimePoint now);
   std::uint32_t TtlMs() const;
   void UpdateMetrics();
+  void ForgetSilentWorkers();
 
   Ledger& ledger_;
   Scheduler scheduler_;
+  Queries queries_;
   CoordinatorMetrics& metrics_;
+  RefusalLog refusals_;
   std::map<SessionKey, wire::OpenSession> sessions_;  // those that the scheduler knows
   std::map<std::string, std::string> worker_peers_;   // where each worker was heard of last
   std::uint64_t status_seq_ = 0;                      // of the WorkerStatus that is being answered; 0: none
   SchedulerStats counted_;                            // what the counters have
   std::vector<Outgoing> outgoing_;
+  std::vector<SessionKey> ended_;
 };
 
 }  // namespace dicom_sender

@@ -18,7 +18,6 @@ namespace {
 
 constexpr std::size_t kPage = 1000;  // studies or instances read at once
 constexpr int kDecimals = 6;
-constexpr std::array kFailedStates = {InstanceState::kFailed, InstanceState::kAbandoned};
 constexpr std::array kWarnedStates = {InstanceState::kStoredWithWarning};
 constexpr std::array kSkippedStates = {InstanceState::kSkipped};
 
@@ -154,7 +153,7 @@ class SummaryDocument {
     json_.Field("retries", counts.retries);
     json_.Field("resends", counts.resends);
     json_.Field("associations", counts.associations);
-    json_.Field("workers", summary_.workers);
+    json_.Field("workers", summary_.workers.workers);
     json_.Field("interrupted", summary_.interrupted());
     json_.Field("end_reason", EndReason(summary_.session));
     json_.Field("pending", summary_.pending());
@@ -220,6 +219,13 @@ tl::expected<void, std::string> WriteFailures(Ledger& ledger, SessionKey session
   }
 }
 
+std::string FilesBegin(const std::string& output_dir, const SessionRecord& session) {
+  return fmt::format("{}/dicom_sender_summary_{}", output_dir, session.settings.session());
+}
+std::string FailuresFile(const std::string& output_dir, const SessionRecord& session) {
+  return FilesBegin(output_dir, session) + "_failures.ndjson";
+}
+
 // An earlier end of the session may have left some.
 tl::expected<void, std::string> RemoveFailures(const std::string& path) {
   if (unlink(path.c_str()) == 0 || errno == ENOENT) return {};
@@ -245,14 +251,38 @@ SessionSummary Summarise(Ledger& ledger, SessionKey session, WallTime now) {
   return summary;
 }
 
+wire::SessionReport ToReport(const SessionSummary& summary) {
+  const Counts& counts = summary.session.counts;
+  wire::SessionReport report;
+  report.set_start_ms(summary.session.start_time.time_since_epoch().count());
+  report.set_end_ms(summary.end_time.time_since_epoch().count());
+  report.set_conflicts(counts.conflicts);
+  report.set_retries(counts.retries);
+  report.set_resends(counts.resends);
+  report.set_associations(counts.associations);
+  report.set_workers(summary.workers.workers);
+  report.set_threads(summary.workers.threads);
+  report.set_store_us(counts.store_us);
+  for (const ReasonCount& reason : summary.failure_reasons.most_frequent) {
+    auto* entry = report.add_failure_reasons();
+    entry->set_reason(reason.reason);
+    entry->set_instances(reason.instances);
+  }
+  report.set_other_failure_reasons(summary.failure_reasons.distinct - summary.failure_reasons.most_frequent.size());
+  return report;
+}
+
+SummaryFiles SummaryFilesOf(const std::string& output_dir, const SessionRecord& session) {
+  return {.summary = FilesBegin(output_dir, session) + ".json",
+          .failures = session.counts.failed > 0 ? FailuresFile(output_dir, session) : std::string()};
+}
+
 tl::expected<SummaryFiles, std::string> WriteSummary(Ledger& ledger, const SessionSummary& summary,
                                                      const std::string& output_dir, unsigned threads_used) {
   const SessionRecord& session = summary.session;
-  const std::string name = fmt::format("{}/dicom_sender_summary_{}", output_dir, session.settings.session());
-  const std::string failures = name + "_failures.ndjson";
-  SummaryFiles files{.summary = name + ".json", .failures = session.counts.failed > 0 ? failures : std::string()};
-  const auto written =
-      session.counts.failed > 0 ? WriteFailures(ledger, session.key, failures) : RemoveFailures(failures);
+  SummaryFiles files = SummaryFilesOf(output_dir, session);
+  const auto written = files.failures.empty() ? RemoveFailures(FailuresFile(output_dir, session))
+                                              : WriteFailures(ledger, session.key, files.failures);
   if (!written) return tl::unexpected(written.error());
   AtomicFile file(files.summary);
   SummaryDocument(file, ledger, summary, threads_used).Write();

@@ -13,6 +13,7 @@
 // ended, or has not begun. Both functions throw LedgerError.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <tl/expected.hpp>
@@ -32,7 +33,7 @@ struct SessionSummary {
   Duration elapsed{};              // from start_time to end_time
   Duration average_transfer{};     // of the successful C-STOREs; 0 if there are none
   double mib_per_second = 0;       // of the successfully sent files, over `elapsed`; 0 if that is 0
-  std::uint64_t workers = 0;       // that held a lease
+  WorkerCount workers;             // that held a lease
   std::uint64_t ignored = 0;       // files that are no DICOM instance
   FailureReasons failure_reasons;  // the most frequent ones, at most kSummaryReasonsMax
 
@@ -44,10 +45,16 @@ struct SessionSummary {
 
 SessionSummary Summarise(Ledger& ledger, SessionKey session, WallTime now);
 
+// The numbers as a message. What SessionStatus has beside them, only the coordinator knows.
+wire::SessionReport ToReport(const SessionSummary& summary);
+
+inline constexpr std::array kFailedStates = {InstanceState::kFailed, InstanceState::kAbandoned};
+
 struct SummaryFiles {
   std::string summary;
   std::string failures;  // empty: there are none
 };
+SummaryFiles SummaryFilesOf(const std::string& output_dir, const SessionRecord& session);
 
 // Writes the files into `output_dir`, replacing those of an earlier end of the session. Each is there as a whole or
 // not at all, and the summary only after the failures. The error is one sentence with the path: disk full, not

@@ -1,4 +1,4 @@
-// Bytes from outside as each of the four envelopes: refused with a reason, or within the limits.
+// Bytes from outside as each of the two envelopes: refused with a reason, or within the limits.
 #include <cstdlib>
 
 #include "proto/channel.h"
@@ -13,8 +13,8 @@ void Require(bool holds) {
 }
 
 template <class Message>
-void Check(const tl::expected<Message, std::string>& parsed) {
-  Require(parsed.has_value() || !parsed.error().empty());
+void Check(const tl::expected<Message, BadMessage>& parsed) {
+  Require(parsed.has_value() || !parsed.error().reason.empty());
   if (parsed) Require(parsed->ByteSizeLong() <= 2 * kMessageBytesMax);
 }
 
@@ -22,12 +22,10 @@ void Check(const tl::expected<Message, std::string>& parsed) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
-  Check(ParseClientRequest(bytes));
-  Check(ParseClientReply(bytes));
-  Check(ParseCoordinatorMessage(bytes));
-  const auto worker = ParseWorkerMessage(bytes);
-  Check(worker);
-  if (worker && worker->has_report()) Require(worker->report().outcomes_size() <= kReportOutcomesMax);
+  Check(ParseFromCoordinator(bytes));
+  const auto to_coordinator = ParseToCoordinator(bytes);
+  Check(to_coordinator);
+  if (to_coordinator) Require(to_coordinator->worker().report().outcomes_size() <= kReportOutcomesMax);
   Require(LimitedReason(bytes).size() <= kReasonBytesMax);
   return 0;
 }

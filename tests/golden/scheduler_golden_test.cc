@@ -4,11 +4,15 @@
 //   0.5 open S dest=PACS attempts=3 retry_for=60 [as_found] [scanned]
 //   0.5 feed S study=1 instances=2 bytes=100
 //   0.5 scanned S                       the scan of the session is complete
+//   0.5 scan_begins S                   another scan of the session
 //   0.5 suspend S
+//   0.5 cancel S
+//   0.5 drain W
 //   0.5 restored S study=1 lease=7 worker=W   (was in force when the last coordinator ended)
 //   0.5 worker W capacity=2 [incarnation=1] [seq=1] [draining] [holds=1,2] [stuck=3]   (stuck: held without progress)
 //   0.5 report lease=1 0:0000 1:A700 2:lost 3:unsendable [back=done|draining|transient|refused]
 //   0.5 tick
+//   0 options max_associations=2        only as the first event
 //
 // Time is in seconds. Sessions are single letters. GOLDEN_UPDATE=1 in the environment writes the answers into the
 // files.
@@ -24,6 +28,8 @@
 
 namespace dicom_sender {
 namespace {
+
+constexpr std::chrono::seconds kLeaseTtl(150);
 
 using Words = std::map<std::string, std::string>;
 
@@ -44,10 +50,17 @@ std::vector<std::string> Split(const std::string& text, char separator) {
 // What the ledger would know: enough of it to give each event its facts.
 class ScenarioRunner {
  public:
-  ScenarioRunner() : scheduler_(SchedulerOptions{}, 0) {}
+  ScenarioRunner() : scheduler_({.lease_ttl = kLeaseTtl}, 0) {}
 
   std::vector<std::string> Run(const std::string& line) {
     const auto words = Split(line, ' ');
+    if (words.at(1) == "options") {
+      scheduler_ =
+          Scheduler({.lease_ttl = kLeaseTtl,
+                     .associations_max = static_cast<std::uint32_t>(std::stoul(Named(words).at("max_associations")))},
+                    0);
+      return {};
+    }
     const TimePoint now =
         TimePoint() + std::chrono::duration_cast<Duration>(std::chrono::duration<double>(std::stod(words.at(0))));
     const Output output = scheduler_.Step(ToEvent(words), now);
@@ -87,9 +100,12 @@ class ScenarioRunner {
     if (what == "tick") return Tick{};
     if (what == "report") return ToReport(words, named);
     if (what == "worker") return ToWorker(words.at(2), named);
+    if (what == "drain") return DrainRequested{words.at(2)};
     const SessionKey session = words.at(2).at(0);
     if (what == "scanned") return ScanCompleted{session};
+    if (what == "scan_begins") return ScanBegun{session};
     if (what == "suspend") return SuspendRequested{session};
+    if (what == "cancel") return CancelRequested{.session = session, .reason = "cancelled by an operator"};
     if (what == "restored") {
       study_of_lease_[number("lease", 0)] = static_cast<StudyKey>(number("study", 0));
       return LeaseRestored{.session = session,
@@ -195,8 +211,8 @@ class ScenarioRunner {
     return fmt::format("tell {} grant lease={} study={}", reply.worker, reply.lease, reply.study);
   }
   static std::string Show(const StatusReply& reply) {
-    return fmt::format("tell {} renewed=[{}] revoked=[{}]", reply.worker, fmt::join(reply.renewed, ","),
-                       fmt::join(reply.revoked, ","));
+    return fmt::format("tell {} renewed=[{}] revoked=[{}]{}", reply.worker, fmt::join(reply.renewed, ","),
+                       fmt::join(reply.revoked, ","), reply.drain ? " drain" : "");
   }
 
   Scheduler scheduler_;

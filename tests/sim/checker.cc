@@ -80,7 +80,6 @@ void Checker::Committed(Ledger& ledger, const Service& service) {
 
 void Checker::CheckSession(Ledger& ledger, const SessionRecord& session) {
   SessionRecord& before = sessions_[session.key];
-  Check(session.scan_complete || !before.scan_complete, "a complete scan is incomplete again");
   Check(session.counts.total >= before.counts.total, "instances have disappeared from the ledger");
   Check(session.counts.resends >= before.counts.resends, "resends have been forgotten");
   Counts counted;
@@ -159,16 +158,17 @@ void Checker::CheckPromises(Ledger& ledger) {
 }
 
 void Checker::Spoken(Ledger& ledger, const Outgoing& outgoing) {
-  if (const auto* reply = std::get_if<wire::ClientReply>(&outgoing.message)) {
-    if (reply->has_session()) promised_sessions_.insert(reply->session().session());
-    if (!reply->has_publish_ack()) return;
-    for (const std::string& path : published_[{outgoing.peer, reply->request_id()}]) {
+  if (outgoing.message.has_client()) {
+    const wire::ClientReply& reply = outgoing.message.client();
+    if (reply.has_session()) promised_sessions_.insert(reply.session().session());
+    if (!reply.has_publish_ack()) return;
+    for (const std::string& path : published_[{outgoing.peer, reply.request_id()}]) {
       Check(known_.contains(path), "{} is acknowledged and not in the ledger", path);
       promised_paths_.insert(path);
     }
     return;
   }
-  const auto& message = std::get<wire::CoordinatorMessage>(outgoing.message);
+  const wire::CoordinatorMessage& message = outgoing.message.worker();
   if (!message.has_report_ack()) return;
   const auto lease = ledger.FindLease(message.report_ack().lease_id());
   Check(lease.has_value(), "a report of a lease that the ledger does not know is acknowledged");

@@ -1,6 +1,6 @@
 #include "tests/sim/client.h"
 
-#include "proto/channel.h"
+#include "proto/validate.h"
 
 namespace dicom_sender {
 namespace {
@@ -114,20 +114,19 @@ void SimClient::Go(Stage stage) {
 // One request at a time; the one before is not waited for any more.
 void SimClient::Ask() {
   wire::ClientRequest request = Request();
-  request.set_protocol_version(kProtocolVersion);
   request.set_request_id(++process_->request_id);
   if (request.has_publish_batch()) {
     checker_.Published(fmt::format("{}.{}", name_, lives_), request.request_id(), request.publish_batch());
   }
   if (request.has_open_session() && request.open_session().retry_failed()) checker_.RetriesFailed();
   if (world_.tracing()) world_.Trace("{} to coordinator: {}", name_, request.ShortDebugString());
-  process_->request = request.SerializeAsString();
+  process_->request = Envelope(request).SerializeAsString();
   process_->waits = true;
   Send();
 }
 
 void SimClient::Send() {
-  coordinator_.Send(Side::kClient, fmt::format("{}.{}", name_, lives_), process_->mailbox, process_->request);
+  coordinator_.Send(fmt::format("{}.{}", name_, lives_), process_->mailbox, process_->request);
   Later(world_.random.Between(seconds(1), seconds(5)), [this, attempt = ++process_->attempt] {
     if (attempt == process_->attempt) Send();
   });
@@ -140,11 +139,16 @@ wire::ClientRequest SimClient::Request() {
       return Open(false);
     case Stage::kResume:
       return Open(true);
+    case Stage::kBeginScan:
+      request.mutable_begin_scan()->set_session(session_);
+      request.mutable_begin_scan()->set_scan(lives_);
+      break;
     case Stage::kPublish:
       *request.mutable_publish_batch() = batches_[process_->batch];
       break;
     case Stage::kScanComplete:
       request.mutable_scan_complete()->set_session(session_);
+      request.mutable_scan_complete()->set_scan(lives_);
       break;
     case Stage::kWatch:
     case Stage::kDone:
@@ -169,8 +173,9 @@ wire::ClientRequest SimClient::Open(bool resume) {
 }
 
 void SimClient::Receive(const std::string& bytes) {
-  wire::ClientReply reply;
-  reply.ParseFromString(bytes);
+  const auto envelope = ParseFromCoordinator(bytes);
+  if (!envelope || !envelope->has_client()) throw Violation("a client gets what it cannot use");
+  const wire::ClientReply& reply = envelope->client();
   // A late or repeated one answers a question that is not asked any more.
   if (reply.request_id() != process_->request_id || !process_->waits) return;
   process_->waits = false;
@@ -180,13 +185,16 @@ void SimClient::Receive(const std::string& bytes) {
 
 void SimClient::OnReply(const wire::ClientReply& reply) {
   if (reply.has_failure()) {
-    // The session has ended while there was more to publish.
-    if (process_->stage != Stage::kPublish) throw Violation("a client is refused: " + reply.failure().reason());
-    process_->resumed_from = Stage::kPublish;
+    // The session has ended while there was more to find.
+    const bool feeds = process_->stage == Stage::kPublish || process_->stage == Stage::kBeginScan;
+    if (!feeds) throw Violation("a client is refused: " + reply.failure().reason());
+    process_->resumed_from = process_->stage;
     return Go(Stage::kResume);
   }
   switch (process_->stage) {
     case Stage::kOpen:
+      return Go(Stage::kBeginScan);
+    case Stage::kBeginScan:
       return Go(Stage::kPublish);
     case Stage::kPublish:
       if (++process_->batch == batches_.size()) return Go(Stage::kScanComplete);
@@ -196,8 +204,7 @@ void SimClient::OnReply(const wire::ClientReply& reply) {
     case Stage::kScanComplete:
       return Go(Stage::kWatch);
     case Stage::kResume:
-      // What was complete stays complete: an earlier life of this client has published everything.
-      return Go(reply.session().state() == wire::SESSION_COMPLETE ? Stage::kWatch : process_->resumed_from);
+      return Go(process_->resumed_from);
     case Stage::kWatch:
       return OnStatus(reply.session());
     case Stage::kDone:
@@ -212,6 +219,7 @@ void SimClient::OnStatus(const wire::SessionStatus& status) {
     case wire::SESSION_UNREACHABLE:
     case wire::SESSION_REFUSED:
     case wire::SESSION_SUSPENDED:
+    case wire::SESSION_CANCELLED:
       process_->resumed_from = Stage::kWatch;
       return Later(world_.random.Between({}, world_.plan.retry_for), [this, attempt = process_->attempt] {
         if (attempt == process_->attempt) Go(Stage::kResume);
@@ -223,15 +231,30 @@ void SimClient::OnStatus(const wire::SessionStatus& status) {
   }
 }
 
-// Somebody else's command, once: it may be lost.
 void SimClient::Suspend() {
-  if (!process_) return;
-  world_.Trace("{} suspends", name_);
   wire::ClientRequest request;
-  request.set_protocol_version(kProtocolVersion);
   request.mutable_suspend_session()->set_session(session_);
-  coordinator_.Send(Side::kClient, fmt::format("{}.{}", name_, lives_), process_->mailbox,
-                    request.SerializeAsString());
+  Command(request);
+}
+
+void SimClient::Cancel() {
+  wire::ClientRequest request;
+  request.mutable_cancel_session()->set_session(session_);
+  Command(request);
+}
+
+void SimClient::Requeue() {
+  checker_.RetriesFailed();
+  wire::ClientRequest request;
+  request.mutable_requeue_instances()->set_session(session_);
+  Command(request);
+}
+
+void SimClient::Command(const wire::ClientRequest& request) {
+  if (!process_) return;
+  world_.Trace("an operator to coordinator: {}", request.ShortDebugString());
+  coordinator_.Send(fmt::format("{}.{}", name_, lives_), process_->mailbox, Envelope(request).SerializeAsString());
+  if (process_->stage == Stage::kDone) Go(Stage::kWatch);  // it may be open again
 }
 
 }  // namespace dicom_sender

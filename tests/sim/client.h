@@ -19,12 +19,15 @@ class SimClient {
   const std::string& name() const { return name_; }
   void Start();
   void Kill() { process_.reset(); }
+  // Somebody else's commands, once: they may be lost.
   void Suspend();
+  void Cancel();
+  void Requeue();
   // Has fed everything and seen the session complete.
   bool done() const { return process_ && process_->stage == Stage::kDone; }
 
  private:
-  enum class Stage { kOpen, kPublish, kScanComplete, kWatch, kResume, kDone };
+  enum class Stage { kOpen, kBeginScan, kPublish, kScanComplete, kWatch, kResume, kDone };
   struct Process {
     std::shared_ptr<Mailbox> mailbox;
     Stage stage = Stage::kOpen;
@@ -50,6 +53,7 @@ class SimClient {
   void OnReply(const wire::ClientReply& reply);
   void OnStatus(const wire::SessionStatus& status);
   void Go(Stage stage);
+  void Command(const wire::ClientRequest& request);
 
   World& world_;
   Checker& checker_;

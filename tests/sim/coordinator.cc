@@ -25,7 +25,7 @@ void SimCoordinator::Start() {
   try {
     ledger_ = std::make_unique<FaultLedger>(open_ledger_());
     ledger_->FailNext(DrawLedgerFault());
-    service_ = std::make_unique<Service>(*ledger_, world_.plan.scheduler, Metrics());
+    service_ = std::make_unique<Service>(*ledger_, world_.plan.scheduler, Metrics(), /*output_dir=*/"");
     world_.Trace("coordinator starts");
     checker_.Restarted(*ledger_);
     const StepResult result = service_->ResumeSessions(world_.now(), Wall(world_.now()));
@@ -55,10 +55,9 @@ void SimCoordinator::Fail(const LedgerError& error) {
                       [this] { Start(); });
 }
 
-void SimCoordinator::Send(Side side, const std::string& peer, const std::shared_ptr<Mailbox>& sender,
-                          std::string bytes) {
+void SimCoordinator::Send(const std::string& peer, const std::shared_ptr<Mailbox>& sender, std::string bytes) {
   world_.Carry(
-      [this, life = life_, node = sender->node, arrived = Arrived{{side, peer, std::move(bytes)}, sender}]() mutable {
+      [this, life = life_, node = sender->node, arrived = Arrived{{peer, std::move(bytes)}, sender}]() mutable {
         if (life != life_ || world_.IsCut(node, "coordinator")) return;
         if (running()) return Take(arrived.incoming);
         waiting_.push_back(arrived);
@@ -107,12 +106,8 @@ void SimCoordinator::Step() {
 void SimCoordinator::Speak(const StepResult& result) {
   for (const Outgoing& outgoing : result.messages) {
     checker_.Spoken(*ledger_, outgoing);
-    std::visit(
-        [&](const auto& message) {
-          if (world_.tracing()) world_.Trace("coordinator to {}: {}", outgoing.peer, message.ShortDebugString());
-          Tell(outgoing.peer, message.SerializeAsString());
-        },
-        outgoing.message);
+    if (world_.tracing()) world_.Trace("coordinator to {}: {}", outgoing.peer, outgoing.message.ShortDebugString());
+    Tell(outgoing.peer, outgoing.message.SerializeAsString());
   }
   if (!inbox_.empty()) return WakeBy(world_.now());
   if (!result.wake_at) return;

@@ -30,7 +30,7 @@ class SimCoordinator {
 
   // What the network brings is answered to the mailbox that is registered under `peer` and still alive.
   void Register(const std::string& peer, const std::shared_ptr<Mailbox>& mailbox) { mailboxes_[peer] = mailbox; }
-  void Send(Side side, const std::string& peer, const std::shared_ptr<Mailbox>& sender, std::string bytes);
+  void Send(const std::string& peer, const std::shared_ptr<Mailbox>& sender, std::string bytes);
 
   Ledger& ledger() { return *ledger_; }
 

@@ -41,8 +41,12 @@ class FaultLedger : public Ledger {
   void SetSettings(SessionKey session, const wire::OpenSession& settings) override {
     ledger_->SetSettings(session, settings);
   }
-  void SetScanComplete(SessionKey session, const std::map<std::string, std::uint64_t>& ignored) override {
-    ledger_->SetScanComplete(session, ignored);
+  bool BeginScan(SessionKey session, std::string_view indexer, std::uint64_t& scan) override {
+    return ledger_->BeginScan(session, indexer, scan);
+  }
+  void CompleteScan(SessionKey session, std::string_view indexer, std::uint64_t scan,
+                    const std::map<std::string, std::uint64_t>& ignored) override {
+    ledger_->CompleteScan(session, indexer, scan, ignored);
   }
   void SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
                        WallTime now) override {
@@ -51,7 +55,9 @@ class FaultLedger : public Ledger {
   void AbandonUnsettled(SessionKey session, std::string_view reason) override {
     ledger_->AbandonUnsettled(session, reason);
   }
-  void Requeue(SessionKey session, bool failed_too) override { ledger_->Requeue(session, failed_too); }
+  std::vector<StudyFeed> Requeue(SessionKey session, const RequeueFilter& filter) override {
+    return ledger_->Requeue(session, filter);
+  }
   std::vector<StudyFeed> AddStudies(SessionKey session, const wire::PublishBatch& batch) override {
     return ledger_->AddStudies(session, batch);
   }
@@ -62,8 +68,9 @@ class FaultLedger : public Ledger {
   }
   LeaseId LastLeaseId() override { return ledger_->LastLeaseId(); }
   std::optional<LeaseRecord> FindLease(LeaseId lease) override { return ledger_->FindLease(lease); }
-  void GrantLease(StudyKey study, LeaseId lease, std::string_view worker, WallTime now) override {
-    ledger_->GrantLease(study, lease, worker, now);
+  void GrantLease(StudyKey study, LeaseId lease, std::string_view worker, std::uint32_t worker_capacity,
+                  WallTime now) override {
+    ledger_->GrantLease(study, lease, worker, worker_capacity, now);
   }
   void EndLease(StudyKey study, bool clean) override { ledger_->EndLease(study, clean); }
   std::vector<StudyRecord> LeasedStudies() override { return ledger_->LeasedStudies(); }
@@ -91,7 +98,7 @@ class FaultLedger : public Ledger {
   FailureReasons CountFailureReasons(SessionKey session, std::size_t limit) override {
     return ledger_->CountFailureReasons(session, limit);
   }
-  std::uint64_t Workers(SessionKey session) override { return ledger_->Workers(session); }
+  WorkerCount Workers(SessionKey session) override { return ledger_->Workers(session); }
   std::vector<PairCount> PairCounts(SessionKey session) override { return ledger_->PairCounts(session); }
 
  private:

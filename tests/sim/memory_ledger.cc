@@ -50,11 +50,13 @@ class MemoryLedger : public Ledger {
   void SetSettings(SessionKey session, const wire::OpenSession& settings) override {
     Change(session).record.settings = settings;
   }
-  void SetScanComplete(SessionKey session, const std::map<std::string, std::uint64_t>& ignored) override;
+  bool BeginScan(SessionKey session, std::string_view indexer, std::uint64_t& scan) override;
+  void CompleteScan(SessionKey session, std::string_view indexer, std::uint64_t scan,
+                    const std::map<std::string, std::uint64_t>& ignored) override;
   void SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
                        WallTime now) override;
   void AbandonUnsettled(SessionKey session, std::string_view reason) override;
-  void Requeue(SessionKey session, bool failed_too) override;
+  std::vector<StudyFeed> Requeue(SessionKey session, const RequeueFilter& filter) override;
 
   std::vector<StudyFeed> AddStudies(SessionKey session, const wire::PublishBatch& batch) override;
 
@@ -63,7 +65,8 @@ class MemoryLedger : public Ledger {
                                    bool unsettled_only) override;
   LeaseId LastLeaseId() override { return state_.leases.empty() ? 0 : state_.leases.rbegin()->first; }
   std::optional<LeaseRecord> FindLease(LeaseId lease) override;
-  void GrantLease(StudyKey study, LeaseId lease, std::string_view worker, WallTime now) override;
+  void GrantLease(StudyKey study, LeaseId lease, std::string_view worker, std::uint32_t worker_capacity,
+                  WallTime now) override;
   void EndLease(StudyKey study, bool clean) override;
   std::vector<StudyRecord> LeasedStudies() override;
   void RecordReport(const LeaseRecord& lease, std::uint64_t seq, std::uint32_t associations) override;
@@ -76,7 +79,7 @@ class MemoryLedger : public Ledger {
   std::vector<ReportedInstance> Report(SessionKey session, std::span<const InstanceState> states,
                                        const InstanceCursor& after, std::size_t limit) override;
   FailureReasons CountFailureReasons(SessionKey session, std::size_t limit) override;
-  std::uint64_t Workers(SessionKey session) override;
+  WorkerCount Workers(SessionKey session) override;
   std::vector<PairCount> PairCounts(SessionKey session) override;
 
  private:
@@ -101,7 +104,9 @@ class MemoryLedger : public Ledger {
   // One row becomes another; counts of study and session follow.
   void Replace(State::Study& study, std::uint32_t index, State::Row row);
   template <class Condition>
-  void ChangeStates(SessionKey session, InstanceState state, std::string_view reason, Condition condition);
+  std::vector<StudyFeed> ChangeStates(SessionKey session, InstanceState state, std::string_view reason,
+                                      Condition condition);
+  static void SumIgnored(State::Session& session);
   State::Study& FindOrCreateStudy(SessionKey session, const std::string& uid);
   static std::uint32_t RootOf(State::Session& session, const std::string& path);
   void Add(State::Session& session, State::Study& study, const wire::Instance& instance, const std::string& root,
@@ -146,10 +151,36 @@ std::vector<SessionKey> MemoryLedger::Sessions() {
   return keys;
 }
 
-void MemoryLedger::SetScanComplete(SessionKey session, const std::map<std::string, std::uint64_t>& ignored) {
-  SessionRecord& record = Change(session).record;
-  record.scan_complete = true;
-  record.ignored = ignored;
+bool MemoryLedger::BeginScan(SessionKey session, std::string_view indexer, std::uint64_t& scan) {
+  State::Session& changed = Change(session);
+  const auto [it, is_new] = changed.scans.try_emplace(std::string(indexer));
+  if (!is_new && scan <= it->second.number) {
+    scan = it->second.number;
+    return false;
+  }
+  it->second = {.number = scan, .complete = false, .ignored = {}};
+  changed.record.scan_complete = false;
+  SumIgnored(changed);
+  return true;
+}
+
+void MemoryLedger::CompleteScan(SessionKey session, std::string_view indexer, std::uint64_t number,
+                                const std::map<std::string, std::uint64_t>& ignored) {
+  State::Session& changed = Change(session);
+  const auto it = changed.scans.find(std::string(indexer));
+  if (it == changed.scans.end() || it->second.number != number || it->second.complete) return;
+  it->second.complete = true;
+  it->second.ignored = ignored;
+  changed.record.scan_complete =
+      std::all_of(changed.scans.begin(), changed.scans.end(), [](const auto& scan) { return scan.second.complete; });
+  SumIgnored(changed);
+}
+
+void MemoryLedger::SumIgnored(State::Session& session) {
+  session.record.ignored.clear();
+  for (const auto& [indexer, scan] : session.scans) {
+    for (const auto& [reason, files] : scan.ignored) session.record.ignored[reason] += files;
+  }
 }
 
 void MemoryLedger::SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
@@ -162,32 +193,41 @@ void MemoryLedger::SetSessionState(SessionKey session, wire::SessionState state,
 }
 
 template <class Condition>
-void MemoryLedger::ChangeStates(SessionKey session, InstanceState state, std::string_view reason,
-                                Condition condition) {
+std::vector<StudyFeed> MemoryLedger::ChangeStates(SessionKey session, InstanceState state, std::string_view reason,
+                                                  Condition condition) {
   changed_ = true;
+  std::vector<StudyFeed> changes;
   for (auto& [key, study] : state_.studies) {
     if (study.record.session != session) continue;
+    StudyFeed changed{.study = key};
     for (std::uint32_t index = 0; index < study.rows.size(); ++index) {
       State::Row row = *study.rows[index];
-      if (!condition(row)) continue;
+      if (!condition(study, row)) continue;
       row.state = state;
       row.reason = reason;
       row.status.reset();
       row.duration_us = 0;
       if (state == InstanceState::kPending) row.attempts = 0;
+      ++changed.pending;
+      changed.pending_bytes += row.file->size_bytes();
       Replace(study, index, std::move(row));
     }
+    if (changed.pending > 0) changes.push_back(changed);
   }
+  return changes;
 }
 
 void MemoryLedger::AbandonUnsettled(SessionKey session, std::string_view reason) {
-  ChangeStates(session, InstanceState::kAbandoned, reason, IsUnsettled);
+  ChangeStates(session, InstanceState::kAbandoned, reason,
+               [](const State::Study&, const State::Row& row) { return IsUnsettled(row); });
 }
 
-void MemoryLedger::Requeue(SessionKey session, bool failed_too) {
-  ChangeStates(session, InstanceState::kPending, {}, [failed_too](const State::Row& row) {
-    return row.state == InstanceState::kAbandoned ||
-           (failed_too && row.state == InstanceState::kFailed && !row.defect);
+std::vector<StudyFeed> MemoryLedger::Requeue(SessionKey session, const RequeueFilter& filter) {
+  return ChangeStates(session, InstanceState::kPending, {}, [&](const State::Study& study, const State::Row& row) {
+    if (filter.study_instance_uid && study.record.uid != *filter.study_instance_uid) return false;
+    if (row.state == InstanceState::kAbandoned) return !filter.status;
+    if (row.state != InstanceState::kFailed || row.defect || !filter.failed_too) return false;
+    return !filter.status || row.status == filter.status;
   });
 }
 
@@ -306,21 +346,22 @@ std::vector<StudyRecord> MemoryLedger::Studies(SessionKey session, StudyKey afte
 std::optional<LeaseRecord> MemoryLedger::FindLease(LeaseId lease) {
   const auto it = state_.leases.find(lease);
   if (it == state_.leases.end()) return std::nullopt;
-  LeaseRecord record = it->second.record;
+  LeaseRecord record = it->second;
   record.suspect_end = OfStudy(record.study).record.suspect_end;
   return record;
 }
 
-void MemoryLedger::GrantLease(StudyKey key, LeaseId lease, std::string_view worker, WallTime now) {
+void MemoryLedger::GrantLease(StudyKey key, LeaseId lease, std::string_view worker, std::uint32_t worker_capacity,
+                              WallTime now) {
   StudyRecord& study = ChangeStudy(key).record;
-  const bool is_new =
-      state_.leases.try_emplace(lease, State::Lease{LeaseRecord{.id = lease, .study = key}, std::string(worker)})
-          .second;
+  const bool is_new = state_.leases.try_emplace(lease, LeaseRecord{.id = lease, .study = key}).second;
   if (!is_new) throw LedgerError("lease " + std::to_string(lease) + " was granted before");
   study.lease = lease;
   study.lease_worker = worker;
   study.page_end = 0;
   if (!study.first_lease_time) study.first_lease_time = now;
+  std::uint32_t& threads = Of(study.session).workers[std::string(worker)];
+  threads = std::max(threads, worker_capacity);
 }
 
 void MemoryLedger::EndLease(StudyKey key, bool clean) {
@@ -340,7 +381,7 @@ std::vector<StudyRecord> MemoryLedger::LeasedStudies() {
 
 void MemoryLedger::RecordReport(const LeaseRecord& lease, std::uint64_t seq, std::uint32_t associations) {
   StudyRecord& study = ChangeStudy(lease.study).record;
-  LeaseRecord& record = Find(state_.leases, lease.id).record;
+  LeaseRecord& record = Find(state_.leases, lease.id);
   record.last_report_seq = seq;
   if (associations <= record.associations) return;
   const std::uint32_t further = associations - record.associations;
@@ -469,12 +510,13 @@ FailureReasons MemoryLedger::CountFailureReasons(SessionKey session, std::size_t
   return reasons;
 }
 
-std::uint64_t MemoryLedger::Workers(SessionKey session) {
-  std::set<std::string> workers;
-  for (const auto& [id, lease] : state_.leases) {
-    if (OfStudy(lease.record.study).record.session == session) workers.insert(lease.worker);
+WorkerCount MemoryLedger::Workers(SessionKey session) {
+  WorkerCount count;
+  for (const auto& [worker, threads] : Of(session).workers) {
+    ++count.workers;
+    count.threads += threads;
   }
-  return workers.size();
+  return count;
 }
 
 std::vector<PairCount> MemoryLedger::PairCounts(SessionKey session) {

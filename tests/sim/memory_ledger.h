@@ -26,17 +26,20 @@ struct MemoryLedgerState {
     std::vector<std::shared_ptr<const Row>> rows;                 // by index; shared with earlier states
     std::vector<std::shared_ptr<const wire::ContextPair>> pairs;  // of what can be sent
   };
+  struct Scan {
+    std::uint64_t number = 0;
+    bool complete = false;
+    std::map<std::string, std::uint64_t> ignored;
+  };
   struct Session {
     SessionRecord record;
     std::vector<std::string> roots;
-  };
-  struct Lease {
-    LeaseRecord record;
-    std::string worker;
+    std::map<std::string, Scan> scans;             // by indexer
+    std::map<std::string, std::uint32_t> workers;  // their threads
   };
   std::map<SessionKey, Session> sessions;
   std::map<StudyKey, Study> studies;
-  std::map<LeaseId, Lease> leases;
+  std::map<LeaseId, LeaseRecord> leases;
 };
 
 // What survives a crash.

@@ -135,6 +135,8 @@ class Simulation {
       world_.events.After(AWhile(), [&client] { client.Start(); });
     });
     NowAndThen(plan.suspend, [this] { OneOf(clients_).Suspend(); });
+    NowAndThen(plan.cancel, [this] { OneOf(clients_).Cancel(); });
+    NowAndThen(plan.requeue, [this] { OneOf(clients_).Requeue(); });
     NowAndThen(plan.cut_coordinator, [this] { CutForAWhile(OneOf(workers_).name(), "coordinator"); });
     NowAndThen(plan.cut_destination, [this] { CutForAWhile(OneOf(workers_).name(), OneOf(destinations_).name()); });
     NowAndThen(plan.destination_away, [this] {

@@ -1,6 +1,7 @@
 #include "tests/sim/worker.h"
 
 #include "dicom/dimse_status.h"
+#include "proto/validate.h"
 
 namespace dicom_sender {
 namespace {
@@ -40,9 +41,8 @@ void SimWorker::Start() {
   process_->mailbox->node = name_;
   process_->mailbox->receive = [this, life = std::weak_ptr(process_)](const std::string& bytes) {
     Do(life, [this, bytes] {
-      wire::CoordinatorMessage message;
-      message.ParseFromString(bytes);
-      process_->agent.Receive(message, LocalNow());
+      const auto envelope = ParseFromCoordinator(bytes);
+      if (envelope && envelope->has_worker()) process_->agent.Receive(envelope->worker(), LocalNow());
     });
   };
   coordinator_.Register(fmt::format("{}.{}", name_, lives_), process_->mailbox);
@@ -124,8 +124,7 @@ void SimWorker::Take(AgentOutput& out) {
   for (const auto& message : out.messages) {
     if (message.has_report()) checker_.Reported(message.report());
     if (world_.tracing()) world_.Trace("{} to coordinator: {}", name_, message.ShortDebugString());
-    coordinator_.Send(Side::kWorker, fmt::format("{}.{}", name_, lives_), process_->mailbox,
-                      message.SerializeAsString());
+    coordinator_.Send(fmt::format("{}.{}", name_, lives_), process_->mailbox, Envelope(message).SerializeAsString());
   }
   for (wire::LeaseGrant& grant : out.starts) {
     const std::uint64_t lease = grant.lease_id();

@@ -35,7 +35,9 @@ Plan DrawPlan(Random& random) {
   plan.clock_skew_ppm_max = random.OneIn(2) ? 0 : random.From(1, 4000);
   plan.faulty = seconds(random.From(30, 400));
   // The last lost lease, the last back-off, the last destination that nobody believes in any more, each some times.
-  plan.settles_within = ttl * 6 + plan.retry_for * 2 + seconds(600);
+  // And each instance by itself, if one worker is left with all of them.
+  const std::uint32_t instances = plan.sessions * plan.studies_max * plan.instances_max;
+  plan.settles_within = ttl * 6 + plan.retry_for * 2 + seconds(600) + (plan.transit_max * 2 + seconds(1)) * instances;
 
   plan.drop = Sometimes(random, 300);
   plan.repeat = Sometimes(random, 300);
@@ -53,9 +55,9 @@ Plan DrawPlan(Random& random) {
   plan.disk_full = Sometimes(random, 20);
   plan.crash_before_replies = Sometimes(random, 20);
 
-  for (Duration* every :
-       {&plan.kill_worker, &plan.stall_worker, &plan.drain_worker, &plan.kill_coordinator, &plan.kill_client,
-        &plan.cut_coordinator, &plan.cut_destination, &plan.destination_away, &plan.suspend}) {
+  for (Duration* every : {&plan.kill_worker, &plan.stall_worker, &plan.drain_worker, &plan.kill_coordinator,
+                          &plan.kill_client, &plan.cut_coordinator, &plan.cut_destination, &plan.destination_away,
+                          &plan.suspend, &plan.cancel, &plan.requeue}) {
     *every = EveryNowAndThen(random, ttl);
   }
   return plan;

@@ -56,7 +56,7 @@ struct Plan {
 
   // On average; 0: never.
   Duration kill_worker{}, stall_worker{}, drain_worker{}, kill_coordinator{}, kill_client{};
-  Duration cut_coordinator{}, cut_destination{}, destination_away{}, suspend{};
+  Duration cut_coordinator{}, cut_destination{}, destination_away{}, suspend{}, cancel{}, requeue{};
 };
 
 Plan DrawPlan(Random& random);

@@ -11,12 +11,6 @@ constexpr std::size_t kSentStatusesMax = 16;
 // Of the lease time: what two sound clocks differ by is far less.
 constexpr int kClockMarginDivisor = 100;
 
-wire::WorkerMessage Envelope() {
-  wire::WorkerMessage message;
-  message.set_protocol_version(kProtocolVersion);
-  return message;
-}
-
 }  // namespace
 
 // --- what happened
@@ -45,6 +39,8 @@ void Agent::On(const wire::LeaseGrant& grant) {
 
 void Agent::On(const wire::StatusAck& ack, TimePoint now) {
   ttl_ = std::chrono::milliseconds(ack.ttl_ms());
+  status_acknowledged_ = std::max(status_acknowledged_, ack.seq());
+  drain_requested_ |= ack.drain();
   const auto sent = std::find_if(sent_statuses_.begin(), sent_statuses_.end(),
                                  [&](const SentStatus& status) { return status.seq == ack.seq(); });
   if (sent != sent_statuses_.end()) {
@@ -133,6 +129,7 @@ AgentOutput Agent::Step(TimePoint now) {
   if (status_due_ || now >= NextStatus()) SendStatus(now, out);
   out.pages = std::exchange(arrived_pages_, {});
   out.lost = std::exchange(lost_, {});
+  out.drain = drain_requested_;
   out.wake_at = NextDeadline();
   return out;
 }
@@ -173,7 +170,7 @@ void Agent::AskForPages(TimePoint now, AgentOutput& out) {
     if (!lease.wanted_page) continue;
     if (lease.page_asked_at && now < *lease.page_asked_at + options_.resend_after) continue;
     lease.page_asked_at = now;
-    auto& message = out.messages.emplace_back(Envelope());
+    auto& message = out.messages.emplace_back();
     message.mutable_page_request()->set_lease_id(id);
     message.mutable_page_request()->set_from_index(*lease.wanted_page);
   }
@@ -208,7 +205,7 @@ void Agent::SendReports(TimePoint now, AgentOutput& out) {
     if (!repeat && !fresh) continue;
     if (fresh) MakeReport(id, lease);
     lease.report_sent_at = now;
-    *out.messages.emplace_back(Envelope()).mutable_report() = *lease.report;
+    *out.messages.emplace_back().mutable_report() = *lease.report;
   }
 }
 
@@ -225,7 +222,7 @@ void Agent::ForgetSettled() {
 }
 
 void Agent::SendStatus(TimePoint now, AgentOutput& out) {
-  auto& message = out.messages.emplace_back(Envelope());
+  auto& message = out.messages.emplace_back();
   auto& status = *message.mutable_status();
   status.set_worker_id(options_.worker_id);
   status.set_incarnation(options_.incarnation);
@@ -253,14 +250,15 @@ std::size_t Agent::Backlog(std::uint64_t id) const {
   return lease->second.unreported.size() + under_way;
 }
 
-// A grant that waits for its confirmation must not wait for long.
+// A grant that waits for its confirmation must not wait for long, nor what was not answered.
 TimePoint Agent::NextStatus() const {
   if (sent_statuses_.empty()) return TimePoint::min();
   const bool unconfirmed = std::any_of(leases_.begin(), leases_.end(), [](const auto& entry) {
     return entry.second.stage == Stage::kGranted && !entry.second.confirmed;
   });
+  const bool hurries = unconfirmed || status_acknowledged_ < status_seq_;
   const Duration every = std::min(ttl_ / 3, options_.status_every_max);
-  return sent_statuses_.back().sent_at + (unconfirmed ? std::min(every, options_.resend_after) : every);
+  return sent_statuses_.back().sent_at + (hurries ? std::min(every, options_.resend_after) : every);
 }
 
 std::optional<TimePoint> Agent::NextDeadline() const {

@@ -34,10 +34,11 @@ inline constexpr std::size_t kReportAtOnce = 64;  // outcomes that do not wait f
 
 struct AgentOptions {
   std::string worker_id;
-  std::uint64_t incarnation = 0;                         // greater with each start of the worker
-  std::uint32_t capacity = 1;                            // associations at once
-  Duration resend_after = std::chrono::seconds(5);       // what was not answered
-  Duration status_every_max = std::chrono::seconds(30);  // a third of the lease time, but at most this
+  std::uint64_t incarnation = 0;                    // greater with each start of the worker
+  std::uint32_t capacity = 1;                       // associations at once
+  Duration resend_after = std::chrono::seconds(5);  // what was not answered
+  // A third of the lease time, but at most this: a coordinator that has started anew knows of no idle worker.
+  Duration status_every_max = std::chrono::seconds(10);
   // Between two reports of a lease, unless it is over or many outcomes wait: each costs a commit of the ledger.
   Duration report_every = std::chrono::milliseconds(10);
 };
@@ -47,6 +48,7 @@ struct AgentOutput {
   std::vector<wire::LeaseGrant> starts;  // send these studies; Finish() must follow for each
   std::vector<wire::Page> pages;         // as asked for with WantPage()
   std::vector<std::uint64_t> lost;       // leases under which no further instance may be sent
+  bool drain = false;                    // an operator wants it
   std::optional<TimePoint> wake_at;      // Step() again by then
 };
 
@@ -125,6 +127,8 @@ class Agent {
   bool draining_ = false;
   bool status_due_ = true;
   std::uint64_t status_seq_ = 0;
+  std::uint64_t status_acknowledged_ = 0;
+  bool drain_requested_ = false;
   std::deque<SentStatus> sent_statuses_;  // the last few
   Duration ttl_ = std::chrono::hours(1);  // as told last
   std::vector<wire::Page> arrived_pages_;

@@ -2,6 +2,7 @@
 // tcp_association.h has the real one; tests script their own.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -90,6 +91,13 @@ struct StoreFailure {
   bool instance_touched = false;    // something of this instance was sent: it has used an attempt
   bool response_unknown = false;    // all of it was sent and no answer came: the destination may have stored it
   std::string reason;
+};
+
+// That an association is alive, to be looked at by other threads: one of these grows all the time. A wait for the
+// destination that has a deadline is alive, too; a file or a decoder that hangs is not.
+struct SendingProgress {
+  std::atomic<std::uint64_t> bytes_sent = 0;  // dataset bytes handed to the kernel
+  std::atomic<std::uint64_t> waits = 0;       // for the destination, counted about once a second
 };
 
 // Used by one thread at a time. Another thread ends its waits by raising the WakeEvent it was requested with.

@@ -41,18 +41,21 @@ tl::unexpected<ConnectionFailure> FailLost(int error) {
   return Fail(ConnectionProblem::kLost, fmt::format("connection lost: {}", std::strerror(error)));
 }
 
+constexpr std::int64_t kWaitMilliseconds = 1000;
+
 // Time left for poll(2), rounded up so that it does not spin in the last millisecond.
 int PollMilliseconds(TimePoint deadline) {
   const Duration left = deadline - MonotonicNow();
   if (left <= Duration::zero()) return 0;
   const auto whole = std::chrono::ceil<std::chrono::milliseconds>(left).count();
-  return static_cast<int>(std::min<std::int64_t>(whole, 1'000'000));
+  return static_cast<int>(std::min<std::int64_t>(whole, kWaitMilliseconds));
 }
 
 enum class Woken { kSocket, kTimedOut, kCancelled };
 
 // `revents` (may be null) is set when the socket woke us.
-Woken WaitForSocket(int fd, short events, TimePoint deadline, const WakeEvent* cancel, short* revents) {
+Woken WaitForSocket(int fd, short events, TimePoint deadline, std::atomic<std::uint64_t>& waits,
+                    const WakeEvent* cancel, short* revents) {
   pollfd polled[2] = {{fd, events, 0}, {cancel != nullptr ? cancel->fd() : -1, POLLIN, 0}};
   while (true) {
     const int ready = poll(polled, 2, PollMilliseconds(deadline));
@@ -62,6 +65,7 @@ Woken WaitForSocket(int fd, short events, TimePoint deadline, const WakeEvent* c
       return Woken::kSocket;
     }
     if (ready <= 0 && MonotonicNow() >= deadline) return Woken::kTimedOut;
+    waits.fetch_add(1, std::memory_order_relaxed);
   }
 }
 
@@ -100,8 +104,9 @@ int UnacknowledgedBytes(int fd) {
 }
 
 // The result of a connect(2) that was begun: 0 or an error number.
-tl::expected<void, AssociationFailure> FinishConnect(int fd, TimePoint deadline, const WakeEvent* cancel) {
-  switch (WaitForSocket(fd, POLLOUT, deadline, cancel, nullptr)) {
+tl::expected<void, AssociationFailure> FinishConnect(int fd, TimePoint deadline, std::atomic<std::uint64_t>& waits,
+                                                     const WakeEvent* cancel) {
+  switch (WaitForSocket(fd, POLLOUT, deadline, waits, cancel, nullptr)) {
     case Woken::kTimedOut:
       return tl::unexpected(AssociationFailure{AssociationFailureKind::kTimedOut, false, "connect timed out"});
     case Woken::kCancelled:
@@ -117,14 +122,14 @@ tl::expected<void, AssociationFailure> FinishConnect(int fd, TimePoint deadline,
 }
 
 tl::expected<UniqueFd, AssociationFailure> ConnectTo(const addrinfo& address, TimePoint deadline,
-                                                     const WakeEvent* cancel) {
+                                                     std::atomic<std::uint64_t>& waits, const WakeEvent* cancel) {
   UniqueFd fd(socket(address.ai_family, address.ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, address.ai_protocol));
   if (!fd.valid()) return tl::unexpected(ConnectFailure(errno));
   SetOptions(fd.get());
   tl::expected<void, AssociationFailure> connected;
   if (connect(fd.get(), address.ai_addr, address.ai_addrlen) != 0) {
-    connected =
-        errno == EINPROGRESS ? FinishConnect(fd.get(), deadline, cancel) : tl::unexpected(ConnectFailure(errno));
+    connected = errno == EINPROGRESS ? FinishConnect(fd.get(), deadline, waits, cancel)
+                                     : tl::unexpected(ConnectFailure(errno));
   }
   if (connected) return fd;
   return tl::unexpected(connected.error());
@@ -133,7 +138,8 @@ tl::expected<UniqueFd, AssociationFailure> ConnectTo(const addrinfo& address, Ti
 }  // namespace
 
 tl::expected<Connection, AssociationFailure> Connection::Connect(const std::string& host, std::uint16_t port,
-                                                                 Duration timeout, const WakeEvent* cancel) {
+                                                                 Duration timeout, std::atomic<std::uint64_t>& waits,
+                                                                 const WakeEvent* cancel) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_NUMERICSERV;
@@ -150,8 +156,8 @@ tl::expected<Connection, AssociationFailure> Connection::Connect(const std::stri
     // An address that does not answer leaves half of the time to the next ones.
     const TimePoint now = MonotonicNow();
     const TimePoint until = address->ai_next != nullptr ? now + (deadline - now) / 2 : deadline;
-    auto fd = ConnectTo(*address, until, cancel);
-    if (fd) return Connection(std::move(*fd), cancel);
+    auto fd = ConnectTo(*address, until, waits, cancel);
+    if (fd) return Connection(std::move(*fd), waits, cancel);
     last = std::move(fd.error());
     if (last.kind == AssociationFailureKind::kCancelled) break;
   }
@@ -207,7 +213,7 @@ ConnectionResult<void> Connection::WaitToSend(Duration idle) {
   int unsent = UnacknowledgedBytes(fd_.get());
   while (true) {
     short revents = 0;
-    switch (WaitForSocket(fd_.get(), POLLIN | POLLOUT, MonotonicNow() + idle, cancel_, &revents)) {
+    switch (WaitForSocket(fd_.get(), POLLIN | POLLOUT, MonotonicNow() + idle, *waits_, cancel_, &revents)) {
       case Woken::kTimedOut:
         // The socket becomes writable when a third of its buffer is free. A slow destination needs long for that.
         if (const int left = UnacknowledgedBytes(fd_.get()); left < unsent) {
@@ -303,7 +309,7 @@ ConnectionResult<ReceivedPdu> Connection::Receive(Duration timeout) {
     if (!pdu) return tl::unexpected(pdu.error());
     if (*pdu) return **pdu;
     AcknowledgeAtOnce(fd_.get());
-    if (WaitForSocket(fd_.get(), POLLIN, deadline, cancel_, nullptr) == Woken::kSocket) {
+    if (WaitForSocket(fd_.get(), POLLIN, deadline, *waits_, cancel_, nullptr) == Woken::kSocket) {
       if (auto read = ReadAvailable(); !read) return tl::unexpected(read.error());
       continue;
     }

@@ -2,6 +2,7 @@
 // sends.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -42,9 +43,10 @@ using ConnectionResult = tl::expected<T, ConnectionFailure>;
 // One thread at a time.
 class Connection {
  public:
-  // All addresses of the host are tried within `timeout`.
+  // All addresses of the host are tried within `timeout`. `waits`: see SendingProgress.
   static tl::expected<Connection, AssociationFailure> Connect(const std::string& host, std::uint16_t port,
-                                                              Duration timeout, const WakeEvent* cancel);
+                                                              Duration timeout, std::atomic<std::uint64_t>& waits,
+                                                              const WakeEvent* cancel);
 
   // Send everything; `idle` is how long it may wait for progress. `more`: hold back, something follows at once. An
   // A-ABORT that comes meanwhile is a failure; a P-DATA-TF stays for Receive.
@@ -65,7 +67,8 @@ class Connection {
   void TrySend(ByteView bytes) noexcept;  // without waiting, for an A-ABORT on the way out
 
  private:
-  Connection(UniqueFd fd, const WakeEvent* cancel) : fd_(std::move(fd)), cancel_(cancel) {}
+  Connection(UniqueFd fd, std::atomic<std::uint64_t>& waits, const WakeEvent* cancel)
+      : fd_(std::move(fd)), waits_(&waits), cancel_(cancel) {}
 
   ConnectionResult<void> WaitToSend(Duration idle);
   ConnectionResult<bool> ReadAvailable();  // false: nothing new, true: something
@@ -75,6 +78,7 @@ class Connection {
   ByteView Unread() const { return ByteView(received_).first(received_end_).subspan(received_begin_); }
 
   UniqueFd fd_;
+  std::atomic<std::uint64_t>* waits_;
   const WakeEvent* cancel_ = nullptr;
   std::uint32_t receive_max_bytes_ = kDataPduBytesMax;
   Bytes received_;  // [begin, end) has been received and not yet taken

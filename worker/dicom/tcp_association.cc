@@ -116,11 +116,11 @@ constexpr std::array<std::uint8_t, 1> kZeroByte = {0};
 
 class TcpAssociation final : public Association {
  public:
-  TcpAssociation(Connection connection, const AssociationRequest& request, std::atomic<std::uint64_t>* bytes_sent)
+  TcpAssociation(Connection connection, const AssociationRequest& request, SendingProgress& progress)
       : connection_(std::move(connection)),
         timeouts_(request.timeouts),
         own_max_pdu_bytes_(request.max_pdu_bytes),
-        bytes_sent_(bytes_sent) {
+        progress_(progress) {
     connection_.set_receive_max(request.max_pdu_bytes);
   }
   ~TcpAssociation() override { Abort(); }
@@ -149,7 +149,7 @@ class TcpAssociation final : public Association {
   Connection connection_;
   const AssociationTimeouts timeouts_;
   const std::uint32_t own_max_pdu_bytes_;
-  std::atomic<std::uint64_t>* const bytes_sent_;
+  SendingProgress& progress_;
   std::vector<ContextAnswer> contexts_;
   std::uint32_t peer_max_pdu_bytes_ = 0;
   std::uint32_t fragment_bytes_max_ = 0;
@@ -273,7 +273,7 @@ ConnectionResult<void> TcpAssociation::SendFragment(const DatasetBytes& dataset,
     const auto sent = connection_.SendFile(dataset.fd, from + done, size - done, timeouts_.idle);
     if (!sent) return tl::unexpected(sent.error());
     done += static_cast<std::uint32_t>(*sent);
-    if (bytes_sent_ != nullptr) bytes_sent_->fetch_add(*sent, std::memory_order_relaxed);
+    progress_.bytes_sent.fetch_add(*sent, std::memory_order_relaxed);
   }
   return {};
 }
@@ -397,14 +397,15 @@ void TcpAssociation::Abort() {
 
 }  // namespace
 
-tl::expected<std::unique_ptr<Association>, AssociationFailure> RequestAssociation(
-    const AssociationRequest& request, std::atomic<std::uint64_t>* bytes_sent, const WakeEvent* cancel) {
+tl::expected<std::unique_ptr<Association>, AssociationFailure> RequestAssociation(const AssociationRequest& request,
+                                                                                  SendingProgress& progress,
+                                                                                  const WakeEvent* cancel) {
   if (std::string wrong = WrongIn(request); !wrong.empty()) {
     return Refuse(AssociationFailureKind::kInvalidRequest, std::move(wrong));
   }
-  auto connection = Connection::Connect(request.host, request.port, request.timeouts.connect, cancel);
+  auto connection = Connection::Connect(request.host, request.port, request.timeouts.connect, progress.waits, cancel);
   if (!connection) return tl::unexpected(connection.error());
-  auto association = std::make_unique<TcpAssociation>(std::move(*connection), request, bytes_sent);
+  auto association = std::make_unique<TcpAssociation>(std::move(*connection), request, progress);
   if (auto negotiated = association->Negotiate(request); !negotiated) return tl::unexpected(negotiated.error());
   return association;
 }

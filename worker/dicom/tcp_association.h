@@ -4,8 +4,6 @@
 // this ignores SIGPIPE in main, or the first destination that hangs up ends it.
 #pragma once
 
-#include <atomic>
-#include <cstdint>
 #include <memory>
 #include <tl/expected.hpp>
 
@@ -16,9 +14,9 @@ namespace dicom_sender {
 
 // Connects, negotiates, and returns an association even where no context was accepted: see contexts(). Blocks up to
 // the connect time-out, then the ACSE time-out; the look-up of the host's name alone has the resolver's limits and
-// cannot be cancelled. `bytes_sent` (may be null) counts dataset bytes as they are handed to the kernel; `cancel` may
-// be null; both must outlive the association.
-tl::expected<std::unique_ptr<Association>, AssociationFailure> RequestAssociation(
-    const AssociationRequest& request, std::atomic<std::uint64_t>* bytes_sent, const WakeEvent* cancel);
+// cannot be cancelled. `cancel` may be null; it and `progress` must outlive the association.
+tl::expected<std::unique_ptr<Association>, AssociationFailure> RequestAssociation(const AssociationRequest& request,
+                                                                                  SendingProgress& progress,
+                                                                                  const WakeEvent* cancel);
 
 }  // namespace dicom_sender

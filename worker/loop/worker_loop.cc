@@ -22,6 +22,7 @@ namespace dicom_sender {
 namespace {
 
 constexpr std::chrono::milliseconds kPollMax(1000);
+constexpr std::chrono::minutes kRefusalEvery(1);  // lines of the log
 // Outcomes that follow each other fast wake the loop together, or each would cost a round to the coordinator and a
 // commit of the ledger.
 constexpr std::chrono::milliseconds kReportEvery(10);
@@ -52,10 +53,10 @@ class SendingThreads {
   void Cancel() {
     for (Sender& sender : senders_) sender.cancel.Raise();
   }
-  // What moves forward under the lease: bytes and responses. Nothing: it is not being sent.
+  // What moves forward under the lease: bytes, responses and bounded waits for them. Nothing: it is not being sent.
   std::uint64_t Progress(std::uint64_t lease) const {
     for (const Sender& sender : senders_) {
-      if (sender.lease == lease) return sender.bytes_sent + sender.outcomes;
+      if (sender.lease == lease) return sender.progress.bytes_sent + sender.progress.waits + sender.outcomes;
     }
     return 0;
   }
@@ -64,7 +65,7 @@ class SendingThreads {
   struct Sender {
     WakeEvent cancel;
     std::atomic<std::uint64_t> lease = 0;
-    std::atomic<std::uint64_t> bytes_sent = 0;
+    SendingProgress progress;
     std::atomic<std::uint64_t> outcomes = 0;
   };
   // Counts outcomes on their way to whoever watches.
@@ -87,9 +88,9 @@ class SendingThreads {
     const SendingContext context{.thread = number,
                                  .associate =
                                      [&sender](const AssociationRequest& request) {
-                                       return RequestAssociation(request, &sender.bytes_sent, &sender.cancel);
+                                       return RequestAssociation(request, sender.progress, &sender.cancel);
                                      },
-                                 .bytes_sent = sender.bytes_sent,
+                                 .bytes_sent = sender.progress.bytes_sent,
                                  .metrics = metrics_,
                                  .observer = counting};
     while (auto study = Next(stop)) {
@@ -118,8 +119,11 @@ class SendingThreads {
 
 class WorkerLoop {
  public:
-  WorkerLoop(zmq::context_t& context, const WorkerOptions& options, WorkerMetrics& metrics, SendingObserver& observer)
-      : channel_(context, options.endpoint),
+  WorkerLoop(DealerChannel& channel, const WorkerOptions& options, WorkerMetrics& metrics, SendingObserver& observer,
+             WorkerHealth& health)
+      : channel_(channel),
+        path_map_(options.path_map),
+        health_(health),
         agent_({.worker_id = options.worker_id, .incarnation = NewIncarnation(), .capacity = options.threads}),
         senders_(options.threads, metrics, observer) {}
   // A sending thread may wait for the network or for this loop, and would wait for ever once it is gone.
@@ -128,19 +132,22 @@ class WorkerLoop {
     for (const auto& [lease, study] : studies_) study->Stop();
   }
 
-  void Run(const std::stop_token& drain, const std::stop_token& abort) {
+  tl::expected<void, std::string> Run(const std::stop_token& drain, const std::stop_token& abort) {
     const std::stop_callback on_drain(drain, [this] { wake_.Raise(); });
     const std::stop_callback on_abort(abort, [this] { wake_.Raise(); });
     std::optional<TimePoint> wake_at = MonotonicNow();
-    while (!abort.stop_requested()) {
+    while (!abort.stop_requested() && !refused_) {
       Wait(wake_at);
+      health_.last_round = MonotonicNow().time_since_epoch().count();
       if (drain.stop_requested() && !draining_) Drain();
       while (auto bytes = channel_.Receive()) Receive(*bytes);
       TakeEvents();
       for (const auto& [lease, study] : studies_) agent_.Progress(lease, senders_.Progress(lease));
       wake_at = Step();
-      if (draining_ && agent_.leases() == 0) return;
+      if (draining_ && agent_.leases() == 0) return {};
     }
+    if (refused_) return tl::unexpected(*refused_);
+    return {};
   }
 
  private:
@@ -164,9 +171,20 @@ class WorkerLoop {
   }
 
   void Receive(const std::string& bytes) {
-    const auto message = ParseCoordinatorMessage(bytes);
-    if (message) return agent_.Receive(*message, MonotonicNow());
-    spdlog::warn("A message of the coordinator was refused: {}", message.error());
+    const auto envelope = ParseFromCoordinator(bytes);
+    if (!envelope)
+      return Refused("the coordinator's message: " + envelope.error().reason, envelope.error().other_version);
+    health_.last_heard = MonotonicNow().time_since_epoch().count();
+    if (envelope->has_worker()) return agent_.Receive(envelope->worker(), MonotonicNow());
+    if (envelope->has_refusal()) {
+      Refused("refused by the coordinator: " + envelope->refusal().reason(), envelope->refusal().for_good());
+    }
+  }
+  void Refused(const std::string& reason, bool for_good) {
+    if (for_good) refused_ = reason;
+    if (refused_logged_ && MonotonicNow() < *refused_logged_ + kRefusalEvery) return;
+    refused_logged_ = MonotonicNow();
+    spdlog::warn("{}", reason);
   }
 
   // Called by the sending threads.
@@ -205,10 +223,15 @@ class WorkerLoop {
 
   std::optional<TimePoint> Step() {
     AgentOutput out = agent_.Step(MonotonicNow());
-    for (const auto& message : out.messages) channel_.Send(message);  // what is dropped is sent again
+    for (auto& message : out.messages) channel_.Send(Envelope(std::move(message)));  // what is dropped is sent again
+    if (out.drain && !draining_) {
+      spdlog::info("Asked by the coordinator to stop");
+      Drain();
+    }
     for (wire::LeaseGrant& grant : out.starts) Start(std::move(grant));
     for (wire::Page& page : out.pages) {
       if (const auto study = studies_.find(page.lease_id()); study != studies_.end()) {
+        MapRoots(page);
         study->second->Deliver(std::move(page));
       }
     }
@@ -219,16 +242,24 @@ class WorkerLoop {
     for (const auto& [lease, study] : studies_) study->SetBacklog(agent_.Backlog(lease));
     return out.wake_at;
   }
+  void MapRoots(wire::Page& page) const {
+    for (auto& root : *page.mutable_roots()) root.set_path(path_map_.Apply(root.path()));
+  }
   void Start(wire::LeaseGrant grant) {
     const std::uint64_t lease = grant.lease_id();
+    MapRoots(*grant.mutable_first_page());
     auto study =
         std::make_shared<StudyLink>(std::move(grant), [this](SendingEvent event) { Post(std::move(event)); });
     studies_[lease] = study;
     senders_.Start(std::move(study));
   }
 
-  DealerChannel channel_;
+  DealerChannel& channel_;
+  const PathMap path_map_;
+  WorkerHealth& health_;
   Agent agent_;
+  std::optional<std::string> refused_;  // for good
+  std::optional<TimePoint> refused_logged_;
   bool draining_ = false;
   std::map<std::uint64_t, std::shared_ptr<StudyLink>> studies_;  // that are being sent
   WakeEvent wake_;
@@ -240,9 +271,10 @@ class WorkerLoop {
 
 }  // namespace
 
-void RunWorker(zmq::context_t& context, const WorkerOptions& options, WorkerMetrics& metrics,
-               SendingObserver& observer, std::stop_token drain, std::stop_token abort) {
-  WorkerLoop(context, options, metrics, observer).Run(drain, abort);
+tl::expected<void, std::string> RunWorker(DealerChannel& channel, const WorkerOptions& options,
+                                          WorkerMetrics& metrics, SendingObserver& observer, WorkerHealth& health,
+                                          std::stop_token drain, std::stop_token abort) {
+  return WorkerLoop(channel, options, metrics, observer, health).Run(drain, abort);
 }
 
 }  // namespace dicom_sender

@@ -1,25 +1,37 @@
 // The worker's shell: a thread that speaks with the coordinator, and for each association a thread that sends.
 #pragma once
 
+#include <atomic>
 #include <stop_token>
 #include <string>
-#include <zmq.hpp>
+#include <tl/expected.hpp>
 
 #include "common/metrics.h"
+#include "common/time.h"
+#include "proto/channel.h"
+#include "worker/loop/path_map.h"
 #include "worker/sending/study_sender.h"
 
 namespace dicom_sender {
 
 struct WorkerOptions {
-  std::string endpoint;   // of the coordinator, e.g. "inproc://workers"
   std::string worker_id;  // the same after a restart
   unsigned threads = 1;   // associations at the same time
+  PathMap path_map;       // from the coordinator's roots to ours
 };
 
-// Leases and sends until a drain was requested and everything has been reported. Then nothing new is begun, the
-// instances in flight are finished, the associations released, the rest given back. With `abort` it returns as soon
-// as its threads have let go of the network, and reports nothing more. Throws zmq::error_t if it cannot connect.
-void RunWorker(zmq::context_t& context, const WorkerOptions& options, WorkerMetrics& metrics,
-               SendingObserver& observer, std::stop_token drain, std::stop_token abort);
+// To be looked at by other threads.
+struct WorkerHealth {
+  std::atomic<Duration::rep> last_round = 0;  // monotonic; of the loop
+  std::atomic<Duration::rep> last_heard = 0;  // of the coordinator; 0: never
+};
+
+// Leases and sends until a drain was requested, here or by the coordinator, and everything has been reported. Then
+// nothing new is begun, the instances in flight are finished, the associations released, the rest given back. With
+// `abort` it returns as soon as its threads have let go of the network, and reports nothing more.
+// The error is one sentence: the coordinator does not want this worker (its release or its name is wrong).
+tl::expected<void, std::string> RunWorker(DealerChannel& channel, const WorkerOptions& options,
+                                          WorkerMetrics& metrics, SendingObserver& observer, WorkerHealth& health,
+                                          std::stop_token drain, std::stop_token abort);
 
 }  // namespace dicom_sender

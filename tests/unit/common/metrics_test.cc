@@ -60,6 +60,7 @@ TEST(Metrics, KnownSeriesStartAtZero) {
            "leases_expired_total",
            "late_outcomes_total",
            "resends_total",
+           "messages_refused_total",
            "workers_connected",
            "breaker_open",
            "last_success_timestamp_seconds",

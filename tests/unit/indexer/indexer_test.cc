@@ -18,7 +18,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Pair;
 
-constexpr const char* kEndpoint = "inproc://clients";
+constexpr const char* kEndpoint = "inproc://coordinator";
 
 class NotingCoordinator {
  public:
@@ -27,8 +27,10 @@ class NotingCoordinator {
       : refuse_with_(std::move(refuse_with)), channel_(context, kEndpoint) {
     thread_ = std::jthread([this](std::stop_token stop) { Run(stop); });
   }
+  std::vector<wire::BeginScan> scans;
   std::vector<wire::PublishBatch> batches;
   std::vector<wire::ScanComplete> completions;
+  std::uint64_t last_scan = 0;  // of this indexer, before
   void Join() {
     thread_.request_stop();
     thread_.join();
@@ -43,12 +45,16 @@ class NotingCoordinator {
     }
   }
   void Answer(const PeerMessage& message) {
-    const auto request = ParseClientRequest(message.bytes);
-    ASSERT_TRUE(request) << request.error();
+    const auto envelope = ParseToCoordinator(message.bytes);
+    ASSERT_TRUE(envelope) << envelope.error().reason;
+    const wire::ClientRequest* request = &envelope->client();
     wire::ClientReply reply;
     reply.set_request_id(request->request_id());
     if (!refuse_with_.empty()) {
       reply.mutable_failure()->set_reason(refuse_with_);
+    } else if (request->has_begin_scan()) {
+      scans.push_back(request->begin_scan());
+      reply.mutable_scan_begun()->set_scan(std::max(request->begin_scan().scan(), last_scan));
     } else if (request->has_publish_batch()) {
       batches.push_back(request->publish_batch());
       reply.mutable_publish_ack();
@@ -56,7 +62,7 @@ class NotingCoordinator {
       completions.push_back(request->scan_complete());
       reply.mutable_session();
     }
-    channel_.Send(message.peer, reply);
+    channel_.Send(message.peer, Envelope(reply));
   }
 
   const std::string refuse_with_;
@@ -69,13 +75,16 @@ class IndexerTest : public testing::Test {
   tl::expected<void, std::string> Run(bool publish_folders = false, const std::string& refuse_with = "") {
     NotingCoordinator coordinator(context_, refuse_with);
     CoordinatorClient client(context_, kEndpoint);
+    coordinator.last_scan = last_scan_;
     const IndexerOptions options{.session = "S",
+                                 .name = "N",
                                  .inputs = {folder_.path()},
                                  .recursive = true,
                                  .threads = 2,
                                  .publish_folders = publish_folders};
     auto result = RunIndexer(options, client, metrics_, progress_, stop_.get_token());
     coordinator.Join();
+    scans_ = std::move(coordinator.scans);
     batches_ = std::move(coordinator.batches);
     completions_ = std::move(coordinator.completions);
     return result;
@@ -83,6 +92,8 @@ class IndexerTest : public testing::Test {
 
   TemporaryFolder folder_;
   zmq::context_t context_{0};
+  std::uint64_t last_scan_ = 0;
+  std::vector<wire::BeginScan> scans_;
   std::vector<wire::PublishBatch> batches_;
   std::vector<wire::ScanComplete> completions_;
   prometheus::Registry registry_;
@@ -105,6 +116,24 @@ TEST_F(IndexerTest, PublishesWhatItFoundByStudy) {
   EXPECT_EQ(instance.size_bytes(), std::filesystem::file_size(folder_ / "study_1/image_1.dcm"));
   ASSERT_EQ(completions_.size(), 1U);
   EXPECT_EQ(progress_.found, 6U);
+}
+
+TEST_F(IndexerTest, NamesItsScan) {
+  WriteExampleStudies(folder_.path(), 1, 1);
+  ASSERT_TRUE(Run());
+  ASSERT_EQ(scans_.size(), 1U);
+  EXPECT_EQ(scans_[0].indexer(), "N");
+  ASSERT_EQ(completions_.size(), 1U);
+  EXPECT_EQ(completions_[0].indexer(), "N");
+  EXPECT_EQ(completions_[0].scan(), scans_[0].scan());
+}
+
+TEST_F(IndexerTest, ItsScanIsGreaterThanTheLastOneWhateverTheClockSays) {
+  WriteExampleStudies(folder_.path(), 1, 1);
+  last_scan_ = std::uint64_t{1} << 62;
+  ASSERT_TRUE(Run());
+  ASSERT_EQ(scans_.size(), 2U);
+  EXPECT_EQ(completions_.at(0).scan(), last_scan_ + 1);
 }
 
 TEST_F(IndexerTest, PublishesFolderByFolderWhereThatIsAskedFor) {

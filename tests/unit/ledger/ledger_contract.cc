@@ -77,7 +77,7 @@ InstanceChange LedgerContract::To(StudyKey study, std::uint32_t index, InstanceS
 }
 
 LeaseId LedgerContract::Grant(StudyKey study, const std::string& worker) {
-  InTransaction([&] { ledger_->GrantLease(study, ++last_lease_, worker, At(2000)); });
+  InTransaction([&] { ledger_->GrantLease(study, ++last_lease_, worker, 1, At(2000)); });
   return last_lease_;
 }
 

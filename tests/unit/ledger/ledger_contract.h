@@ -49,6 +49,19 @@ class LedgerContract : public testing::TestWithParam<MakeLedgerStore> {
   void Change(const std::vector<InstanceChange>& changes);
   InstanceChange To(StudyKey study, std::uint32_t index, InstanceState state, std::uint32_t attempts = 1) const;
   LeaseId Grant(StudyKey study, const std::string& worker = "w");
+  using Ignored = std::map<std::string, std::uint64_t>;
+  bool BeginScan(const std::string& indexer, std::uint64_t scan) {
+    bool begun = false;
+    InTransaction([&] { begun = ledger_->BeginScan(session_, indexer, scan); });
+    return begun;
+  }
+  void CompleteScan(const std::string& indexer, std::uint64_t scan, const Ignored& ignored) {
+    InTransaction([&] { ledger_->CompleteScan(session_, indexer, scan, ignored); });
+  }
+  void Scan(const std::string& indexer, std::uint64_t scan, const Ignored& ignored) {
+    BeginScan(indexer, scan);
+    CompleteScan(indexer, scan, ignored);
+  }
   template <class Work>
   void InTransaction(Work work) {
     ledger_->Begin();

@@ -11,7 +11,11 @@ using enum InstanceState;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Pair;
 using testing::SizeIs;
+
+const RequeueFilter kAbandonedOnly{};
+const RequeueFilter kFailedToo{.failed_too = true, .status = {}, .study_instance_uid = {}};
 
 std::vector<std::string> Paths(const std::vector<ReportedInstance>& instances) {
   std::vector<std::string> paths;
@@ -70,10 +74,41 @@ TEST_P(LedgerContract, AnEndHasATimeAndAReasonUntilTheSessionGoesOn) {
 
 TEST_P(LedgerContract, IgnoredFilesAreThoseOfTheLastScan) {
   CreateSession();
-  InTransaction([&] { ledger_->SetScanComplete(session_, {{"empty", 2}, {"not_dicom", 5}}); });
+  Scan("", 1, {{"empty", 2}, {"not_dicom", 5}});
   EXPECT_TRUE(Session().scan_complete);
-  InTransaction([&] { ledger_->SetScanComplete(session_, {{"not_dicom", 6}}); });
-  EXPECT_THAT(Session().ignored, ElementsAre(std::pair<const std::string, std::uint64_t>("not_dicom", 6)));
+  Scan("", 2, {{"not_dicom", 6}});
+  EXPECT_THAT(Session().ignored, ElementsAre(Pair("not_dicom", 6)));
+}
+
+TEST_P(LedgerContract, AScanIsCompleteWhenEveryIndexersIs) {
+  CreateSession();
+  EXPECT_TRUE(BeginScan("a", 1));
+  EXPECT_TRUE(BeginScan("b", 1));
+  CompleteScan("a", 1, {{"empty", 2}});
+  EXPECT_FALSE(Session().scan_complete);
+  Reopen();
+  CompleteScan("b", 1, {{"empty", 3}, {"dicomdir", 1}});
+  EXPECT_TRUE(Session().scan_complete);
+  EXPECT_THAT(Session().ignored, ElementsAre(Pair("dicomdir", 1), Pair("empty", 5)));
+  EXPECT_TRUE(BeginScan("a", 2));
+  EXPECT_FALSE(Session().scan_complete);
+  EXPECT_THAT(Session().ignored, ElementsAre(Pair("dicomdir", 1), Pair("empty", 3))) << "of complete scans";
+}
+
+TEST_P(LedgerContract, OfAnIndexersScansOnlyTheLastOneCounts) {
+  CreateSession();
+  EXPECT_TRUE(BeginScan("a", 5));
+  EXPECT_FALSE(BeginScan("a", 5)) << "repeated";
+  EXPECT_FALSE(BeginScan("a", 4)) << "late";
+  CompleteScan("a", 4, {{"empty", 9}});
+  EXPECT_FALSE(Session().scan_complete);
+  CompleteScan("a", 5, {{"empty", 1}});
+  EXPECT_TRUE(Session().scan_complete);
+  EXPECT_FALSE(BeginScan("a", 5));
+  EXPECT_TRUE(Session().scan_complete) << "a repetition does not begin it again";
+  CompleteScan("a", 5, {{"empty", 9}});
+  CompleteScan("b", 1, {{"empty", 9}});
+  EXPECT_THAT(Session().ignored, ElementsAre(Pair("empty", 1)));
 }
 
 // --- the feed
@@ -342,15 +377,27 @@ TEST_P(LedgerContract, AReportIsRememberedWithItsLease) {
   EXPECT_EQ(ledger_->FindLease(second)->last_report_seq, 1U);
 }
 
+TEST_P(LedgerContract, TheThreadsOfAWorkerAreTheMostItOffered) {
+  CreateSession();
+  const auto grant = [this](const std::string& worker, std::uint32_t threads) {
+    const StudyKey study = FeedStudy(std::to_string(last_lease_ + 1), 1);
+    InTransaction([&] { ledger_->GrantLease(study, ++last_lease_, worker, threads, At(1)); });
+  };
+  grant("a", 4);
+  grant("a", 2);
+  grant("b", 3);
+  EXPECT_EQ(ledger_->Workers(session_).threads, 7U);
+}
+
 TEST_P(LedgerContract, WorkersAreCountedOnceAndForTheirSession) {
   CreateSession("first");
-  EXPECT_EQ(ledger_->Workers(session_), 0U);
+  EXPECT_EQ(ledger_->Workers(session_).workers, 0U);
   for (const char* worker : {"a", "b", "a"}) Grant(FeedStudy(std::to_string(last_lease_ + 1), 1), worker);
   const SessionKey first = session_;
   CreateSession("second");
   Grant(FeedStudy("1", 1), "c");
-  EXPECT_EQ(ledger_->Workers(first), 2U);
-  EXPECT_EQ(ledger_->Workers(session_), 1U);
+  EXPECT_EQ(ledger_->Workers(first).workers, 2U);
+  EXPECT_EQ(ledger_->Workers(session_).workers, 1U);
 }
 
 // --- instances
@@ -449,7 +496,7 @@ TEST_P(LedgerContract, WhatWasAbandonedIsPendingAgain) {
   EXPECT_EQ(abandoned[0].attempts, 2U);
   ExpectCountsAreThoseOfTheInstances();
 
-  InTransaction([&] { ledger_->Requeue(session_, false); });
+  InTransaction([&] { ledger_->Requeue(session_, kAbandonedOnly); });
   EXPECT_EQ(Session().counts.unsettled(), 3U);
   EXPECT_EQ(Session().counts.failed, 2U);
   EXPECT_EQ(Facts(study, {1}).at(0).attempts, 0U);
@@ -465,13 +512,45 @@ TEST_P(LedgerContract, WhatFailedIsPendingAgainIfAskedForUnlessItsDefectIsKnown)
              {.path = "copy", .sop_instance_uid = "1.0"}});
   Change({To(study, 0, kFailed, 5), To(study, 1, kStored)});
   InTransaction([&] { ledger_->AbandonUnsettled(session_, "gone"); });
-  InTransaction([&] { ledger_->Requeue(session_, true); });
+  InTransaction([&] { ledger_->Requeue(session_, kFailedToo); });
   EXPECT_THAT(Indices(ledger_->LoadPage(study, 1, 0, 10)), ElementsAre(0, 2, 3));
   EXPECT_THAT(Paths(Reported({kFailed, kAbandoned})), ElementsAre("/data/broken"));
   EXPECT_EQ(Session().counts.abandoned, 0U);
   ExpectCountsAreThoseOfTheInstances(/*with_retries=*/false);
-  InTransaction([&] { ledger_->Requeue(session_, true); });
+  InTransaction([&] { ledger_->Requeue(session_, kFailedToo); });
   EXPECT_EQ(Session().counts.failed, 1U) << "nothing is left to requeue";
+}
+
+TEST_P(LedgerContract, WhatIsRequeuedCanBeChosenByStatusAndByStudy) {
+  CreateSession();
+  const StudyKey first = FeedStudy("1", 4);
+  const StudyKey second = FeedStudy("2", 2);
+  const auto failed = [this](StudyKey study, std::uint32_t index, std::uint16_t status) {
+    InstanceChange change = To(study, index, kFailed);
+    change.status = status;
+    return change;
+  };
+  Change({failed(first, 0, 0xA700), failed(first, 1, 0xC000), failed(second, 0, 0xA700), To(second, 1, kFailed)});
+  InTransaction([&] { ledger_->AbandonUnsettled(session_, "gone"); });
+  std::vector<StudyFeed> feeds;
+  const auto requeue = [&](RequeueFilter filter) {
+    filter.failed_too = true;
+    InTransaction([&] { feeds = ledger_->Requeue(session_, filter); });
+  };
+  requeue({.failed_too = {}, .status = 0xA700, .study_instance_uid = "2"});
+  ASSERT_THAT(feeds, SizeIs(1));
+  EXPECT_EQ(feeds[0].study, second);
+  EXPECT_EQ(feeds[0].pending, 1U);
+  EXPECT_EQ(feeds[0].pending_bytes, 100U);
+  requeue({.failed_too = {}, .status = {}, .study_instance_uid = "no such study"});
+  EXPECT_THAT(feeds, IsEmpty());
+  requeue({.failed_too = {}, .status = 0xA700, .study_instance_uid = {}});
+  EXPECT_THAT(Indices(ledger_->LoadPage(first, 1, 0, 10)), ElementsAre(0)) << "neither another status nor abandoned";
+  requeue({.failed_too = {}, .status = {}, .study_instance_uid = "1"});
+  EXPECT_THAT(Indices(ledger_->LoadPage(first, 1, 0, 10)), ElementsAre(0, 1, 2, 3));
+  EXPECT_EQ(feeds.at(0).pending, 3U);
+  EXPECT_EQ(Session().counts.failed, 1U);
+  ExpectCountsAreThoseOfTheInstances(/*with_retries=*/false);
 }
 
 // One session that is fed, changed, abandoned and requeued at random.
@@ -516,7 +595,7 @@ TEST_P(LedgerContract, CountsHoldAfterAnyMixtureOfChanges) {
       } else if (what == 3) {
         InTransaction([&] { ledger_->AbandonUnsettled(session_, "gone"); });
       } else if (what == 4) {
-        InTransaction([&] { ledger_->Requeue(session_, random.Below(2) == 0); });
+        InTransaction([&] { ledger_->Requeue(session_, random.Below(2) == 0 ? kFailedToo : kAbandonedOnly); });
       } else {
         std::vector<InstanceChange> changes;
         for (const StudyRecord& study : ledger_->Studies(session_, 0, 1 + random.Below(4), false)) {

@@ -8,12 +8,6 @@
 namespace dicom_sender {
 namespace {
 
-wire::ClientRequest Request() {
-  wire::ClientRequest request;
-  request.set_protocol_version(kProtocolVersion);
-  return request;
-}
-
 wire::Instance* AddInstance(wire::ClientRequest& request) {
   auto* batch = request.mutable_publish_batch();
   if (batch->studies_size() == 0) batch->add_studies();
@@ -23,17 +17,21 @@ wire::Instance* AddInstance(wire::ClientRequest& request) {
 }
 
 std::string Refusal(const wire::ClientRequest& request) {
-  const auto parsed = ParseClientRequest(request.SerializeAsString());
-  return parsed ? "" : parsed.error();
+  const auto parsed = ParseToCoordinator(Envelope(request).SerializeAsString());
+  return parsed ? "" : parsed.error().reason;
 }
 
-TEST(ParseClientRequest, TakesWhatKeepsTheLimits) {
-  auto request = Request();
+bool IsTaken(const wire::WorkerMessage& message) {
+  return ParseToCoordinator(Envelope(message).SerializeAsString()).has_value();
+}
+
+TEST(ParseToCoordinator, TakesWhatKeepsTheLimits) {
+  wire::ClientRequest request;
   AddInstance(request)->set_path(std::string(kPathBytesMax, 'p'));
   EXPECT_EQ(Refusal(request), "");
 }
 
-TEST(ParseClientRequest, RefusesWhatBreaksOne) {
+TEST(ParseToCoordinator, RefusesWhatBreaksOne) {
   struct Case {
     const char* names;
     void (*breaks)(wire::ClientRequest&);
@@ -60,42 +58,83 @@ TEST(ParseClientRequest, RefusesWhatBreaksOne) {
        [](auto& r) {
          for (int i = 0; i <= 10000; ++i) r.mutable_open_session()->add_inputs("i");
        }},
-      {"version", [](auto& r) { r.set_protocol_version(kProtocolVersion + 1); }},
+      {"indexer's name",
+       [](auto& r) { r.mutable_begin_scan()->set_indexer(std::string(kIndexerNameBytesMax + 1, 'i')); }},
+      {"indexer's name",
+       [](auto& r) { r.mutable_scan_complete()->set_indexer(std::string(kIndexerNameBytesMax + 1, 'i')); }},
+      {"reasons of ignored files",
+       [](auto& r) {
+         for (int i = 0; i <= 100; ++i) r.mutable_scan_complete()->add_ignored();
+       }},
+      {"reason of ignored files",
+       [](auto& r) { r.mutable_scan_complete()->add_ignored()->set_reason(std::string(kReasonBytesMax + 1, 'x')); }},
+      {"DIMSE status", [](auto& r) { r.mutable_requeue_instances()->set_status(0x10000); }},
+      {"Study Instance UID",
+       [](auto& r) { r.mutable_requeue_instances()->set_study_instance_uid(std::string(65, '1')); }},
       {"no request", [](auto& r) { r.clear_request(); }},
   };
   for (const auto& [names, breaks] : cases) {
-    auto request = Request();
+    wire::ClientRequest request;
     breaks(request);
     EXPECT_NE(Refusal(request).find(names), std::string::npos) << names << ": '" << Refusal(request) << "'";
   }
 }
 
-TEST(ParseClientRequest, RefusesBytesThatAreNoMessageAndSuchThatAreTooMany) {
-  EXPECT_FALSE(ParseClientRequest("\xff\xff\xff\xff"));
-  EXPECT_FALSE(ParseClientRequest(std::string(kMessageBytesMax + 1, '\0')));
+TEST(ParseToCoordinator, RefusesBytesThatAreNoMessageAndSuchThatAreTooMany) {
+  EXPECT_FALSE(ParseToCoordinator("\xff\xff\xff\xff"));
+  EXPECT_FALSE(ParseToCoordinator(std::string(kMessageBytesMax + 1, '\0')));
+  EXPECT_FALSE(ParseFromCoordinator("\xff\xff\xff\xff"));
 }
 
-TEST(ParseWorkerMessage, RefusesTooManyOutcomesAndStatusesThatAreNone) {
+TEST(ParseToCoordinator, RefusesAnotherVersionAsSuch) {
+  wire::ClientRequest request;
+  request.mutable_get_session();
+  auto envelope = Envelope(request);
+  envelope.set_protocol_version(kProtocolVersion + 1);
+  const auto refused = ParseToCoordinator(envelope.SerializeAsString());
+  ASSERT_FALSE(refused);
+  EXPECT_TRUE(refused.error().other_version);
+  EXPECT_NE(refused.error().reason.find("version 2 instead of 1"), std::string::npos) << refused.error().reason;
+  const auto empty = ParseToCoordinator("");
+  ASSERT_FALSE(empty);
+  EXPECT_TRUE(empty.error().other_version) << "no version at all";
+}
+
+TEST(ParseFromCoordinator, RefusesAnotherVersionAsSuch) {
+  auto envelope = Envelope(wire::Refusal());
+  ASSERT_TRUE(ParseFromCoordinator(envelope.SerializeAsString()));
+  envelope.set_protocol_version(kProtocolVersion + 1);
+  const auto refused = ParseFromCoordinator(envelope.SerializeAsString());
+  ASSERT_FALSE(refused);
+  EXPECT_TRUE(refused.error().other_version);
+}
+
+TEST(ParseToCoordinator, RefusesTooManyOutcomesAndStatusesThatAreNone) {
   wire::WorkerMessage message;
-  message.set_protocol_version(kProtocolVersion);
   message.mutable_report()->add_outcomes()->set_status(0xFFFF);
-  EXPECT_TRUE(ParseWorkerMessage(message.SerializeAsString()));
+  EXPECT_TRUE(IsTaken(message));
   message.mutable_report()->mutable_outcomes(0)->set_status(0x10000);
-  EXPECT_FALSE(ParseWorkerMessage(message.SerializeAsString()));
+  EXPECT_FALSE(IsTaken(message));
   message.mutable_report()->clear_outcomes();
   for (int i = 0; i <= kReportOutcomesMax; ++i) message.mutable_report()->add_outcomes();
-  EXPECT_FALSE(ParseWorkerMessage(message.SerializeAsString()));
-  message.mutable_status();
+  EXPECT_FALSE(IsTaken(message));
+  message.mutable_status()->set_worker_id("w");
+  EXPECT_TRUE(IsTaken(message));
+  message.mutable_status()->set_worker_id("");
+  EXPECT_FALSE(IsTaken(message));
+  message.mutable_status()->set_worker_id(std::string(256, 'w'));
+  EXPECT_FALSE(IsTaken(message));
+  message.mutable_status()->set_worker_id("w");
   for (int i = 0; i <= kHeldLeasesMax; ++i) message.mutable_status()->add_held();
-  EXPECT_FALSE(ParseWorkerMessage(message.SerializeAsString()));
+  EXPECT_FALSE(IsTaken(message));
 }
 
-TEST(ParseCoordinatorMessage, RefusesPagesThatAreTooLong) {
+TEST(ParseFromCoordinator, RefusesPagesThatAreTooLong) {
   wire::CoordinatorMessage message;
   for (int i = 0; i < kPageInstancesMax; ++i) message.mutable_page()->add_instances()->set_path("a");
-  EXPECT_TRUE(ParseCoordinatorMessage(message.SerializeAsString()));
+  EXPECT_TRUE(ParseFromCoordinator(Envelope(message).SerializeAsString()));
   message.mutable_page()->add_instances()->set_path("a");
-  EXPECT_FALSE(ParseCoordinatorMessage(message.SerializeAsString()));
+  EXPECT_FALSE(ParseFromCoordinator(Envelope(message).SerializeAsString()));
 }
 
 TEST(LimitedReason, IsNotCutInsideACharacter) {

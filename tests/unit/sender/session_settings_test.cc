@@ -89,10 +89,5 @@ TEST(ResumedSessionSettings, WhatItIsAboutStays) {
   EXPECT_TRUE(ResumedSessionSettings(same, known)) << "the same command with --resume behind it";
 }
 
-TEST(LeaseTime, IsLongerThanAHealthySenderCanBeSilent) {
-  const auto settings = NewSessionSettings(Options(), "S");
-  EXPECT_GT(LeaseTime(settings.send_options()), std::chrono::seconds(10 + 30 + 120 + 60));
-}
-
 }  // namespace
 }  // namespace dicom_sender

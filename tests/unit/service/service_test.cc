@@ -7,6 +7,8 @@
 
 #include "coordinator/ledger/sqlite_ledger.h"
 #include "proto/channel.h"
+#include "proto/validate.h"
+#include "tests/support/example_studies.h"
 #include "tests/support/temporary_folder.h"
 
 namespace dicom_sender {
@@ -27,12 +29,12 @@ class ServiceTest : public testing::Test {
     auto ledger = OpenSqliteLedger((folder_ / "ledger.db").string());
     ASSERT_TRUE(ledger) << ledger.error();
     ledger_ = *std::move(ledger);
-    service_ = std::make_unique<Service>(*ledger_, SchedulerOptions{}, metrics_);
+    service_ = std::make_unique<Service>(*ledger_, SchedulerOptions{.lease_ttl = std::chrono::seconds(150)}, metrics_,
+                                         folder_.path().string());
   }
 
-  std::vector<Outgoing> Step(Side side, const std::string& peer, const std::string& bytes) {
-    return service_->Step({Incoming{side, peer, bytes}}, now_, WallTime(std::chrono::milliseconds(1'000'000)))
-        .messages;
+  std::vector<Outgoing> Step(const std::string& peer, const std::string& bytes) {
+    return service_->Step({Incoming{peer, bytes}}, now_, WallTime(std::chrono::milliseconds(1'000'000))).messages;
   }
   std::vector<Outgoing> Wait(Duration duration) {
     now_ += duration;
@@ -40,15 +42,14 @@ class ServiceTest : public testing::Test {
   }
 
   wire::ClientReply Ask(wire::ClientRequest request, std::vector<wire::CoordinatorMessage>* to_worker = nullptr) {
-    request.set_protocol_version(kProtocolVersion);
     request.set_request_id(7);
     wire::ClientReply reply;
-    for (const Outgoing& outgoing : Step(Side::kClient, "client", request.SerializeAsString())) {
-      if (const auto* client = std::get_if<wire::ClientReply>(&outgoing.message)) {
+    for (const Outgoing& outgoing : Step("client", Envelope(request).SerializeAsString())) {
+      if (outgoing.message.has_client()) {
         EXPECT_EQ(outgoing.peer, "client");
-        reply = *client;
+        reply = outgoing.message.client();
       } else if (to_worker) {
-        to_worker->push_back(std::get<wire::CoordinatorMessage>(outgoing.message));
+        to_worker->push_back(outgoing.message.worker());
       }
     }
     EXPECT_EQ(reply.request_id(), 7U);
@@ -56,11 +57,10 @@ class ServiceTest : public testing::Test {
   }
 
   std::vector<wire::CoordinatorMessage> Worker(wire::WorkerMessage message) {
-    message.set_protocol_version(kProtocolVersion);
     std::vector<wire::CoordinatorMessage> answers;
-    for (const Outgoing& outgoing : Step(Side::kWorker, "worker", message.SerializeAsString())) {
+    for (const Outgoing& outgoing : Step("worker", Envelope(message).SerializeAsString())) {
       EXPECT_EQ(outgoing.peer, "worker");
-      answers.push_back(std::get<wire::CoordinatorMessage>(outgoing.message));
+      if (outgoing.message.has_worker()) answers.push_back(outgoing.message.worker());
     }
     return answers;
   }
@@ -76,7 +76,16 @@ class ServiceTest : public testing::Test {
     open->set_retry_for_ms(60'000);
     open->set_resume(resume);
     open->set_retry_failed(retry_failed);
-    return Ask(request).session();
+    const auto status = Ask(request).session();
+    if (!resume) BeginScan("", 1);
+    return status;
+  }
+  wire::ClientReply BeginScan(const std::string& indexer, std::uint64_t scan) {
+    wire::ClientRequest request;
+    request.mutable_begin_scan()->set_session(kSession);
+    request.mutable_begin_scan()->set_indexer(indexer);
+    request.mutable_begin_scan()->set_scan(scan);
+    return Ask(request);
   }
 
   static wire::ClientRequest Batch(std::uint32_t files, const std::string& study = "1.2.3") {
@@ -101,9 +110,11 @@ class ServiceTest : public testing::Test {
     return request;
   }
 
-  std::vector<wire::CoordinatorMessage> ScanComplete() {
+  std::vector<wire::CoordinatorMessage> ScanComplete(const std::string& indexer = "", std::uint64_t scan = 1) {
     wire::ClientRequest request;
     request.mutable_scan_complete()->set_session(kSession);
+    request.mutable_scan_complete()->set_indexer(indexer);
+    request.mutable_scan_complete()->set_scan(scan);
     std::vector<wire::CoordinatorMessage> to_worker;
     EXPECT_TRUE(Ask(request, &to_worker).has_session());
     return to_worker;
@@ -275,15 +286,19 @@ TEST_F(ServiceTest, PagesOfALeaseThatIsNotInForceAreEmpty) {
 }
 
 TEST_F(ServiceTest, WhatCannotBeUnderstoodIsRefusedAndChangesNothing) {
-  const auto garbage = Step(Side::kClient, "client", "\xff\xff garbage");
+  const auto garbage = Step("peer", "\xff\xff garbage");
   ASSERT_EQ(garbage.size(), 1U);
-  EXPECT_TRUE(std::get<wire::ClientReply>(garbage[0].message).has_failure());
-  EXPECT_TRUE(Step(Side::kWorker, "worker", "\xff\xff garbage").empty());
-  wire::ClientRequest other_version;
+  EXPECT_EQ(garbage[0].peer, "peer");
+  EXPECT_TRUE(garbage[0].message.has_refusal());
+  EXPECT_FALSE(garbage[0].message.refusal().for_good()) << "the next message may be understood";
+  wire::ClientRequest request;
+  request.mutable_get_session()->set_session(kSession);
+  auto other_version = Envelope(request);
   other_version.set_protocol_version(kProtocolVersion + 1);
-  other_version.mutable_get_session()->set_session(kSession);
-  const auto refused = Step(Side::kClient, "client", other_version.SerializeAsString());
-  EXPECT_NE(std::get<wire::ClientReply>(refused.at(0).message).failure().reason().find("version"), std::string::npos);
+  const auto refused = Step("peer", other_version.SerializeAsString());
+  EXPECT_NE(refused.at(0).message.refusal().reason().find("version"), std::string::npos);
+  EXPECT_TRUE(refused.at(0).message.refusal().for_good());
+  EXPECT_EQ(metrics_.messages_refused_total.Value(), 2);
   EXPECT_TRUE(Ask(Batch(1)).has_failure()) << "of a session that nobody opened";
   EXPECT_TRUE(Worker(Report(99, {{0, 0}}, true)).empty()) << "of a lease that nobody granted";
 }
@@ -365,9 +380,8 @@ TEST_F(ServiceTest, AnUnreachableDestinationEndsTheSessionAndResumeGoesOn) {
   // Every probe fails, too, until the session has waited long enough.
   for (int i = 0; i < 200 && Status().state() == wire::SESSION_SENDING; ++i) {
     for (const Outgoing& outgoing : Wait(std::chrono::seconds(1))) {
-      const auto* message = std::get_if<wire::CoordinatorMessage>(&outgoing.message);
-      if (!message || !message->has_grant()) continue;
-      back.mutable_report()->set_lease_id(message->grant().lease_id());  // the first report of each
+      if (!outgoing.message.worker().has_grant()) continue;
+      back.mutable_report()->set_lease_id(outgoing.message.worker().grant().lease_id());  // the first report of each
       Worker(back);
     }
   }
@@ -448,6 +462,241 @@ TEST_F(ServiceTest, SuspendedSessionsKeepWhatIsLeft) {
   EXPECT_EQ(Status().stored(), 1U);
   EXPECT_EQ(Status().failed(), 0U);
   EXPECT_EQ(Open(true).leases(), 1U);
+}
+
+TEST_F(ServiceTest, SeveralIndexersFeedOneSession) {
+  Open();
+  EXPECT_EQ(BeginScan("b", 7).scan_begun().scan(), 7U);
+  EXPECT_EQ(BeginScan("b", 5).scan_begun().scan(), 7U) << "the last one, so that the indexer can go above it";
+  Ask(Batch(1, "1.2.3"));
+  Announce();
+  EXPECT_TRUE(ScanComplete().empty()) << "the other one is still at it";
+  EXPECT_EQ(Status().state(), wire::SESSION_SCANNING);
+  Ask(Batch(1, "1.2.4"));
+  EXPECT_TRUE(ScanComplete("b", 5).empty()) << "late, from before it was started anew";
+  EXPECT_EQ(ScanComplete("b", 7).size(), 1U);
+  EXPECT_EQ(Status().state(), wire::SESSION_SENDING);
+}
+
+TEST_F(ServiceTest, ACompleteSessionThatIsScannedAgainIsOpenUntilTheScanIsComplete) {
+  Open();
+  Ask(Batch(1));
+  Announce();
+  Worker(Report(ScanComplete().at(0).grant().lease_id(), {{0, 0}}, true));
+  ASSERT_EQ(Status().state(), wire::SESSION_COMPLETE);
+  BeginScan("", 2);
+  EXPECT_EQ(Status().state(), wire::SESSION_SCANNING);
+  EXPECT_TRUE(Ask(Batch(1)).has_publish_ack()) << "nothing new";
+  EXPECT_TRUE(ScanComplete("", 2).empty());
+  EXPECT_EQ(Status().state(), wire::SESSION_COMPLETE);
+  EXPECT_EQ(Status().stored(), 1U);
+}
+
+TEST_F(ServiceTest, ASuspendedSessionIsFedAndLeasesNothing) {
+  Open();
+  Announce();
+  wire::ClientRequest suspend;
+  suspend.mutable_suspend_session()->set_session(kSession);
+  EXPECT_EQ(Ask(suspend).session().state(), wire::SESSION_SUSPENDED);
+  EXPECT_TRUE(Ask(Batch(2)).has_publish_ack());
+  EXPECT_TRUE(ScanComplete().empty());
+  EXPECT_EQ(Status().state(), wire::SESSION_SUSPENDED);
+  EXPECT_TRUE(Status().scan_complete());
+  EXPECT_EQ(Open(true).leases(), 1U);
+  EXPECT_EQ(Status().total(), 2U);
+}
+
+TEST_F(ServiceTest, ACancelledSessionCountsWhatIsLeftAsFailedAndTakesNothingMore) {
+  Open();
+  Ask(Batch(2));
+  Announce();
+  const auto lease = ScanComplete().at(0).grant().lease_id();
+  Worker(Report(lease, {{0, 0}}, false));
+  wire::ClientRequest cancel;
+  cancel.mutable_cancel_session()->set_session(kSession);
+  std::vector<wire::CoordinatorMessage> to_worker;
+  EXPECT_TRUE(Ask(cancel, &to_worker).session().stopping());
+  ASSERT_EQ(to_worker.size(), 1U);
+  EXPECT_THAT(to_worker[0].status_ack().revoked(), testing::ElementsAre(lease));
+  Announce(1, {});
+  const auto status = Status();
+  EXPECT_EQ(status.state(), wire::SESSION_CANCELLED);
+  EXPECT_EQ(status.stored(), 1U);
+  EXPECT_EQ(status.failed(), 1U);
+  EXPECT_TRUE(Ask(Batch(1)).has_failure());
+  EXPECT_TRUE(BeginScan("", 2).has_failure());
+  EXPECT_EQ(Ask(cancel).session().state(), wire::SESSION_CANCELLED) << "a repetition changes nothing";
+  EXPECT_EQ(Open(true).state(), wire::SESSION_SENDING);
+  EXPECT_EQ(Status().failed(), 0U);
+}
+
+TEST_F(ServiceTest, ASuspendedSessionCanBeCancelled) {
+  Open();
+  Ask(Batch(2));
+  wire::ClientRequest request;
+  request.mutable_suspend_session()->set_session(kSession);
+  Ask(request);
+  request.mutable_cancel_session()->set_session(kSession);
+  EXPECT_EQ(Ask(request).session().state(), wire::SESSION_CANCELLED);
+  EXPECT_EQ(Status().failed(), 2U);
+}
+
+TEST_F(ServiceTest, WhatFailedIsRequeuedInAnOpenSessionAndInOneThatHasEnded) {
+  Open();
+  Ask(Batch(3));
+  Announce();
+  const auto lease = ScanComplete().at(0).grant().lease_id();
+  Worker(Report(lease, {{0, 0xC000}, {1, 0xA900}}, false));
+  wire::ClientRequest requeue;
+  requeue.mutable_requeue_instances()->set_session(kSession);
+  requeue.mutable_requeue_instances()->set_status(0xC000);
+  EXPECT_EQ(Ask(requeue).requeue_ack().instances(), 1U);
+  EXPECT_EQ(Status().failed(), 1U);
+  auto again = Worker(Report(lease, {{2, 0}}, true));
+  ASSERT_EQ(again.size(), 2U) << "acknowledged, and leased for the one that is left";
+  const auto& page = again[0].grant().first_page();
+  ASSERT_EQ(page.instances_size(), 1);
+  EXPECT_EQ(page.instances(0).index(), 0U);
+  Worker(Report(again[0].grant().lease_id(), {{0, 0}}, true));
+  ASSERT_EQ(Status().state(), wire::SESSION_COMPLETE);
+
+  requeue.mutable_requeue_instances()->clear_status();
+  requeue.mutable_requeue_instances()->set_study_instance_uid("9.9");
+  EXPECT_EQ(Ask(requeue).requeue_ack().instances(), 0U);
+  EXPECT_EQ(Status().state(), wire::SESSION_COMPLETE) << "nothing to do";
+  requeue.mutable_requeue_instances()->clear_study_instance_uid();
+  EXPECT_EQ(Ask(requeue).requeue_ack().instances(), 1U);
+  EXPECT_EQ(Status().state(), wire::SESSION_SENDING);
+  EXPECT_EQ(Status().leases(), 1U);
+}
+
+TEST_F(ServiceTest, AWorkerCanBeDrained) {
+  wire::ClientRequest drain;
+  drain.mutable_drain_worker()->set_worker("w");
+  EXPECT_EQ(Ask(drain).failure().reason(), "there is no worker w");
+  Announce();
+  std::vector<wire::CoordinatorMessage> to_worker;
+  EXPECT_TRUE(Ask(drain, &to_worker).has_drain_ack());
+  ASSERT_EQ(to_worker.size(), 1U);
+  EXPECT_TRUE(to_worker[0].status_ack().drain());
+  Open();
+  Ask(Batch(1));
+  EXPECT_TRUE(ScanComplete().empty());
+}
+
+TEST_F(ServiceTest, AWorkerWhoseNameAnotherOneHasTakenIsTold) {
+  Announce(5);
+  wire::WorkerMessage message;
+  message.mutable_status()->set_worker_id("w");
+  message.mutable_status()->set_incarnation(4);
+  const auto answers = Step("other", Envelope(message).SerializeAsString());
+  ASSERT_EQ(answers.size(), 1U);
+  EXPECT_EQ(answers[0].peer, "other");
+  EXPECT_TRUE(answers[0].message.refusal().for_good());
+  Open();
+  Ask(Batch(1));
+  EXPECT_EQ(ScanComplete().size(), 1U) << "the later one is spoken to";
+}
+
+TEST_F(ServiceTest, ListsSessionsWorkersDestinationsAndFailures) {
+  Open();
+  Ask(Batch(3));
+  Announce();
+  wire::ClientRequest request;
+  const auto lease = ScanComplete().at(0).grant().lease_id();
+  Worker(Report(lease, {{0, 0xC000}, {1, 0xA900}}, false));
+
+  request.mutable_list_sessions()->set_limit(10);
+  const auto sessions = Ask(request).sessions();
+  ASSERT_EQ(sessions.sessions_size(), 1);
+  EXPECT_EQ(sessions.sessions(0).status().session(), kSession);
+  EXPECT_EQ(sessions.sessions(0).status().failed(), 2U);
+  request.mutable_list_sessions()->set_after(sessions.sessions(0).key());
+  EXPECT_EQ(Ask(request).sessions().sessions_size(), 0);
+
+  request.mutable_list_workers();
+  const auto workers = Ask(request).workers();
+  ASSERT_EQ(workers.workers_size(), 1);
+  EXPECT_EQ(workers.workers(0).worker(), "w");
+  EXPECT_EQ(workers.workers(0).capacity(), 1U);
+  EXPECT_EQ(workers.workers(0).leases(), 1U);
+
+  request.mutable_list_destinations();
+  const auto destinations = Ask(request).destinations();
+  ASSERT_EQ(destinations.destinations_size(), 1);
+  EXPECT_EQ(destinations.destinations(0).destination(), "PACS:104@127.0.0.1");
+  EXPECT_EQ(destinations.destinations(0).leases(), 1U);
+
+  request.mutable_list_failures()->set_session(kSession);
+  request.mutable_list_failures()->set_limit(1);
+  const auto first = Ask(request).failures();
+  ASSERT_EQ(first.failures_size(), 1);
+  EXPECT_EQ(first.failures(0).path(), "/data/1.2.3/0");
+  EXPECT_EQ(first.failures(0).status(), 0xC000U);
+  ASSERT_TRUE(first.has_next());
+  *request.mutable_list_failures()->mutable_cursor() = first.next();
+  request.mutable_list_failures()->set_limit(5);
+  const auto second = Ask(request).failures();
+  ASSERT_EQ(second.failures_size(), 1);
+  EXPECT_EQ(second.failures(0).status(), 0xA900U);
+  EXPECT_FALSE(second.has_next());
+}
+
+TEST_F(ServiceTest, TellsTheReportAndTheSummaryFileOfASession) {
+  Open();
+  Ask(Batch(2));
+  Announce();
+  wire::ClientRequest read;
+  read.mutable_read_summary()->set_session(kSession);
+  EXPECT_TRUE(Ask(read).has_failure()) << "it has not ended";
+  Worker(Report(ScanComplete().at(0).grant().lease_id(), {{0, 0}, {1, 0xC000}}, true));
+  wire::ClientRequest ask;
+  ask.mutable_get_report()->set_session(kSession);
+  auto report = Ask(ask).report();
+  EXPECT_EQ(report.status().stored(), 1U);
+  EXPECT_EQ(report.associations(), 1U);
+  EXPECT_EQ(report.workers(), 1U);
+  EXPECT_EQ(report.threads(), 1U);
+  ASSERT_EQ(report.failure_reasons_size(), 1);
+  EXPECT_EQ(report.failure_reasons(0).instances(), 1U);
+  EXPECT_EQ(report.summary_file(), "") << "nobody has written it";
+  EXPECT_TRUE(Ask(read).has_failure());
+
+  const std::string text(kSummaryPartBytes + 5, 'x');
+  const std::string file = folder_ / ("dicom_sender_summary_" + std::string(kSession) + ".json");
+  WriteFile(file, text);
+  EXPECT_EQ(Ask(ask).report().summary_file(), file);
+  const auto first = Ask(read).summary_part();
+  EXPECT_EQ(first.data().size(), kSummaryPartBytes);
+  EXPECT_EQ(first.next_offset(), kSummaryPartBytes);
+  read.mutable_read_summary()->set_offset(first.next_offset());
+  const auto last = Ask(read).summary_part();
+  EXPECT_EQ(last.data(), "xxxxx");
+  EXPECT_EQ(last.next_offset(), 0U);
+}
+
+TEST_F(ServiceTest, SaysWhichSessionsHaveEnded) {
+  Open();
+  Ask(Batch(1));
+  Announce();
+  const auto lease = ScanComplete().at(0).grant().lease_id();
+  const auto step = [this](const wire::WorkerMessage& message) {
+    return service_->Step({Incoming{"worker", Envelope(message).SerializeAsString()}}, now_, WallTime()).ended;
+  };
+  EXPECT_TRUE(step(Report(lease, {}, false)).empty());
+  EXPECT_EQ(step(Report(lease, {{0, 0}}, true)), std::vector{ledger_->FindSession(kSession)->key});
+}
+
+TEST(RefusalLog, LogsOnePeerOnceAMinuteAndOnlySoManyPeers) {
+  RefusalLog log;
+  const TimePoint now{std::chrono::hours(1)};
+  EXPECT_TRUE(log.Log("a", "garbage", now));
+  EXPECT_FALSE(log.Log("a", "garbage", now + std::chrono::seconds(59)));
+  EXPECT_TRUE(log.Log("b", "garbage", now + std::chrono::seconds(59)));
+  EXPECT_TRUE(log.Log("a", "garbage", now + std::chrono::seconds(60)));
+  for (std::size_t i = 2; i < RefusalLog::kPeersMax; ++i) EXPECT_TRUE(log.Log(std::to_string(i), "garbage", now));
+  EXPECT_FALSE(log.Log("one more", "garbage", now));
+  EXPECT_TRUE(log.Log("one more", "garbage", now + std::chrono::seconds(60)));
 }
 
 TEST_F(ServiceTest, ListsStudiesInTheirOrder) {

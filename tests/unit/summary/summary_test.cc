@@ -90,9 +90,16 @@ class SummaryTest : public testing::Test {
     change.duration_us = 2500;
     InTransaction([&] { ledger_->ChangeInstances(std::span(&change, 1), After(8000)); });
   }
+  void Scan(const std::map<std::string, std::uint64_t>& ignored) {
+    InTransaction([&] {
+      std::uint64_t scan = 1;
+      ledger_->BeginScan(session_, "", scan);
+      ledger_->CompleteScan(session_, "", scan, ignored);
+    });
+  }
   void Grant(StudyKey study, const std::string& worker = "w") {
     InTransaction([&] {
-      ledger_->GrantLease(study, ++last_lease_, worker, After(5000));
+      ledger_->GrantLease(study, ++last_lease_, worker, 1, After(5000));
       ledger_->RecordReport(ledger_->FindLease(last_lease_).value(), 1, 1);
     });
   }
@@ -163,7 +170,7 @@ TEST_F(SummaryTest, ACompleteSessionIsTold) {
   Change(first, 1, kStoredWithWarning, 0xB000, "B000 (coercion of data elements)");
   Change(first, 2, kStored, 0x0000);
   Change(second, 0, kFailed, 0xC123, "C123 (cannot understand): \"bad\"\n");
-  InTransaction([&] { ledger_->SetScanComplete(session_, {{"empty", 2}, {"not_dicom", 3}}); });
+  Scan({{"empty", 2}, {"not_dicom", 3}});
   End(wire::SESSION_COMPLETE);
   const auto summary = Write();
   EXPECT_STREQ(summary["session_id"].GetString(), kSession);
@@ -389,7 +396,7 @@ TEST_F(SummaryTest, TheNumbersForTheConsoleAreThoseOfTheFile) {
   Grant(study);
   Change(study, 0, kStored, 0);
   for (std::uint32_t i = 1; i < 4; ++i) Change(study, i, kFailed, 0xC000, i == 1 ? "rare" : "frequent");
-  InTransaction([&] { ledger_->SetScanComplete(session_, {{"empty", 2}, {"not_dicom", 3}}); });
+  Scan({{"empty", 2}, {"not_dicom", 3}});
   End(wire::SESSION_COMPLETE);
   const SessionSummary summary = Summarise(*ledger_, session_, After(99'000));
   EXPECT_EQ(summary.session.counts.failed, 3U);
@@ -397,7 +404,7 @@ TEST_F(SummaryTest, TheNumbersForTheConsoleAreThoseOfTheFile) {
   EXPECT_EQ(summary.elapsed, std::chrono::seconds(10));
   EXPECT_EQ(summary.average_transfer, std::chrono::microseconds(2500));
   EXPECT_DOUBLE_EQ(summary.mib_per_second, 0.1);
-  EXPECT_EQ(summary.workers, 1U);
+  EXPECT_EQ(summary.workers.workers, 1U);
   EXPECT_EQ(summary.ignored, 5U);
   EXPECT_EQ(summary.pending(), 0U);
   EXPECT_FALSE(summary.interrupted());

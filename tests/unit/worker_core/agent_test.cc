@@ -93,7 +93,6 @@ TEST_F(AgentTest, AnnouncesItself) {
   EXPECT_EQ(statuses[0].incarnation(), 5U);
   EXPECT_EQ(statuses[0].capacity(), 2U);
   EXPECT_EQ(statuses[0].held_size(), 0);
-  EXPECT_EQ(out.messages[0].protocol_version(), kProtocolVersion);
   EXPECT_THAT(Step().messages, IsEmpty()) << "once";
 }
 
@@ -313,11 +312,21 @@ TEST_F(AgentTest, DrainingGivesBackWhatWasNotStartedAndTakesNothingMore) {
 TEST_F(AgentTest, WakesForItsNextDeadline) {
   auto out = Step();
   ASSERT_TRUE(out.wake_at);
-  EXPECT_EQ(*out.wake_at, now_ + seconds(30)) << "the next status";
+  EXPECT_EQ(*out.wake_at, now_ + seconds(5)) << "the status again, if nobody answers";
+  Acknowledge(Statuses(out).at(0).seq(), {});
+  EXPECT_EQ(*Step().wake_at, now_ + seconds(10)) << "the next status";
   StartLease(1);
   agent_.Record(1, Outcome(0));
   out = Step();
   EXPECT_EQ(*out.wake_at, now_ + seconds(5)) << "the repetition of the report";
+}
+
+TEST_F(AgentTest, ToldToDrainItSaysSo) {
+  EXPECT_FALSE(Step().drain);
+  wire::CoordinatorMessage message;
+  message.mutable_status_ack()->set_drain(true);
+  agent_.Receive(message, now_);
+  EXPECT_TRUE(Step().drain);
 }
 
 TEST_F(AgentTest, ALostLeaseThatIsStillBeingSentDoesNotKeepItAwake) {

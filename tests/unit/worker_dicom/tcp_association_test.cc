@@ -63,7 +63,7 @@ class TcpAssociationTest : public ::testing::Test {
     Start(behaviour);
   }
 
-  auto Request() { return RequestAssociation(request_, &bytes_sent_, &cancel_); }
+  auto Request() { return RequestAssociation(request_, progress_, &cancel_); }
   std::unique_ptr<Association> Associate() {
     auto association = Request();
     EXPECT_TRUE(association) << association.error().reason;
@@ -84,7 +84,7 @@ class TcpAssociationTest : public ::testing::Test {
   TemporaryFolder folder_;
   TestDestination destination_{HashDatasets()};
   WakeEvent cancel_;
-  std::atomic<std::uint64_t> bytes_sent_ = 0;
+  SendingProgress progress_;
   AssociationRequest request_;
   std::string content_;
   UniqueFd file_;
@@ -101,11 +101,11 @@ TEST_F(TcpAssociationTest, StoresByteForByteWhateverTheSizes) {
     EXPECT_EQ(association->peer_max_pdu_bytes(), max_pdu);
     for (const std::uint64_t size : {1U, 2U, 57U, 58U, 59U, 8191U, 131065U, 131066U, 131067U, 1'000'001U}) {
       const StoreRequest instance = MakeInstance(size);
-      bytes_sent_ = 0;
+      progress_.bytes_sent = 0;
       const auto stored = association->Store(instance);
       ASSERT_TRUE(stored) << stored.error().reason;
       EXPECT_EQ(stored->status, 0);
-      EXPECT_EQ(bytes_sent_, size);
+      EXPECT_EQ(progress_.bytes_sent, size);
       const InstanceRecord record = destination_.Log().instances.back();
       EXPECT_EQ(record.bytes, size);
       EXPECT_EQ(record.fnv1a_hash, Fnv1a(Dataset())) << max_pdu << " " << size;
@@ -262,7 +262,7 @@ TEST_F(TcpAssociationTest, CancelEndsABlockedStoreAndNothingIsCompleted) {
   ASSERT_TRUE(association);
   const StoreRequest instance = MakeInstance(32'000'000);
   std::thread canceller([&] {
-    while (bytes_sent_ == 0) std::this_thread::yield();
+    while (progress_.bytes_sent == 0) std::this_thread::yield();
     cancel_.Raise();
   });
   const auto stored = association->Store(instance);

@@ -1,0 +1,175 @@
+#include "coordinator/service/queries.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+#include "coordinator/summary/summary.h"
+
+namespace dicom_sender {
+namespace {
+
+std::uint64_t Milliseconds(Duration duration) {
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
+}
+
+}  // namespace
+
+wire::ClientReply Failed(std::string reason) {
+  wire::ClientReply reply;
+  reply.mutable_failure()->set_reason(std::move(reason));
+  return reply;
+}
+
+void Queries::Fill(const SessionRecord& record, TimePoint now, wire::SessionStatus& status) const {
+  status.set_session(record.settings.session());
+  status.set_state(record.state);
+  status.set_stopping(scheduler_.IsEnding(record.key));
+  status.set_end_reason(record.end_reason);
+  *status.mutable_destination() = record.settings.destination();
+  *status.mutable_inputs() = record.settings.inputs();
+  status.set_recursive(record.settings.recursive());
+  status.set_scan_complete(record.scan_complete);
+  status.set_studies(record.studies);
+  status.set_total(record.counts.total);
+  status.set_total_bytes(record.counts.total_bytes);
+  status.set_stored(record.counts.successful());
+  status.set_stored_bytes(record.counts.stored_bytes);
+  status.set_warnings(record.counts.warned);
+  status.set_failed(record.counts.failed);
+  status.set_skipped(record.counts.skipped);
+  status.set_settled_bytes(record.counts.settled_bytes);
+  status.set_leases(scheduler_.LiveLeases(record.key));
+  status.set_trouble(scheduler_.Trouble(record.key, now));
+  for (const auto& [reason, files] : record.ignored) {
+    auto* ignored = status.add_ignored();
+    ignored->set_reason(reason);
+    ignored->set_files(files);
+  }
+}
+
+wire::ClientReply Queries::Status(SessionKey session, TimePoint now) const {
+  wire::ClientReply reply;
+  Fill(ledger_.LoadSession(session), now, *reply.mutable_session());
+  return reply;
+}
+
+wire::ClientReply Queries::Report(SessionKey session, TimePoint now, WallTime wall) const {
+  const SessionSummary summary = Summarise(ledger_, session, wall);
+  wire::ClientReply reply;
+  *reply.mutable_report() = ToReport(summary);
+  Fill(summary.session, now, *reply.mutable_report()->mutable_status());
+  const SummaryFiles files = SummaryFilesOf(output_dir_, summary.session);
+  if (!output_dir_.empty() && std::filesystem::exists(files.summary)) {
+    reply.mutable_report()->set_summary_file(files.summary);
+    reply.mutable_report()->set_failures_file(files.failures);
+  }
+  return reply;
+}
+
+wire::ClientReply Queries::Summary(SessionKey session, std::uint64_t offset) const {
+  const SessionRecord record = ledger_.LoadSession(session);
+  if (!record.end_time) {
+    return Failed(fmt::format("session {} has not ended: its summary is written then", record.settings.session()));
+  }
+  const std::string path = SummaryFilesOf(output_dir_, record).summary;
+  std::ifstream file(path, std::ios::binary);
+  std::string data(kSummaryPartBytes, '\0');
+  file.seekg(static_cast<std::streamoff>(offset));
+  file.read(data.data(), static_cast<std::streamsize>(data.size()));
+  if (output_dir_.empty() || !file.is_open() || file.bad()) {
+    return Failed(fmt::format("the coordinator cannot read {}: was it moved?", path));
+  }
+  data.resize(static_cast<std::size_t>(file.gcount()));
+  wire::ClientReply reply;
+  if (data.size() == kSummaryPartBytes) reply.mutable_summary_part()->set_next_offset(offset + data.size());
+  reply.mutable_summary_part()->set_data(std::move(data));
+  return reply;
+}
+
+wire::ClientReply Queries::Studies(SessionKey session, const wire::ListStudies& request) const {
+  wire::ClientReply reply;
+  auto* list = reply.mutable_studies();
+  const std::size_t limit = std::min(request.limit(), kListedStudiesMax);
+  for (const StudyRecord& study : ledger_.Studies(session, 0, limit, /*unsettled_only=*/false)) {
+    auto* entry = list->add_studies();
+    entry->set_study_instance_uid(study.uid);
+    entry->set_instances(study.counts.total);
+  }
+  return reply;
+}
+
+wire::ClientReply Queries::Failures(SessionKey session, const wire::ListFailures& request) const {
+  InstanceCursor cursor{.study = request.cursor().study(), .index = {}};
+  if (request.cursor().has_index()) cursor.index = request.cursor().index();
+  const std::size_t limit = std::clamp(request.limit(), 1U, kListedFailuresMax);
+  const auto failures = ledger_.Report(session, kFailedStates, cursor, limit);
+  wire::ClientReply reply;
+  auto* list = reply.mutable_failures();
+  for (const ReportedInstance& failure : failures) {
+    auto* entry = list->add_failures();
+    entry->set_path(failure.path);
+    entry->set_study_instance_uid(failure.study_instance_uid);
+    entry->set_sop_instance_uid(failure.sop_instance_uid);
+    if (failure.status) entry->set_status(*failure.status);
+    entry->set_reason(failure.reason);
+    entry->set_attempts(failure.attempts);
+  }
+  if (failures.size() == limit) {
+    list->mutable_next()->set_study(failures.back().study);
+    list->mutable_next()->set_index(failures.back().index);
+  }
+  return reply;
+}
+
+wire::ClientReply Queries::Sessions(const wire::ListSessions& request, TimePoint now) const {
+  const std::size_t limit = std::clamp(request.limit(), 1U, kListedSessionsMax);
+  std::vector<SessionKey> keys = ledger_.Sessions();
+  wire::ClientReply reply;
+  auto* list = reply.mutable_sessions();
+  for (auto key = std::upper_bound(keys.begin(), keys.end(), request.after()); key != keys.end(); ++key) {
+    if (static_cast<std::size_t>(list->sessions_size()) == limit) break;
+    const SessionRecord record = ledger_.LoadSession(*key);
+    auto* entry = list->add_sessions();
+    entry->set_key(*key);
+    entry->set_start_ms(record.start_time.time_since_epoch().count());
+    Fill(record, now, *entry->mutable_status());
+    entry->mutable_status()->clear_inputs();  // they may be many
+  }
+  return reply;
+}
+
+wire::ClientReply Queries::Workers(TimePoint now) const {
+  wire::ClientReply reply;
+  auto* list = reply.mutable_workers();
+  for (const WorkerView& worker : scheduler_.Workers(now)) {
+    if (static_cast<std::size_t>(list->workers_size()) == kListedWorkersMax) break;
+    auto* entry = list->add_workers();
+    entry->set_worker(worker.worker);
+    entry->set_capacity(worker.capacity);
+    entry->set_leases(worker.leases);
+    entry->set_draining(worker.draining);
+    entry->set_last_seen_ms(Milliseconds(worker.last_seen));
+  }
+  list->set_total(scheduler_.worker_count());
+  return reply;
+}
+
+wire::ClientReply Queries::Destinations(TimePoint now) const {
+  wire::ClientReply reply;
+  auto* list = reply.mutable_destinations();
+  for (const DestinationView& destination : scheduler_.Destinations(now)) {
+    auto* entry = list->add_destinations();
+    entry->set_destination(destination.destination);
+    entry->set_leases(destination.leases);
+    entry->set_ready(destination.ready);
+    if (destination.limit) entry->set_limit(*destination.limit);
+    entry->set_breaker_open(destination.breaker_open);
+    entry->set_trouble(destination.trouble);
+  }
+  return reply;
+}
+
+}  // namespace dicom_sender

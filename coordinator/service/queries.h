@@ -1,0 +1,46 @@
+// What may be asked of the coordinator without changing anything: replies made from the ledger and the scheduler.
+//
+// Lists are paged or cut, so that every reply is far below kMessageBytesMax. Throws LedgerError. One thread.
+#pragma once
+
+#include <string>
+
+#include "common/time.h"
+#include "coordinator/core/scheduler.h"
+#include "coordinator/ledger/ledger.h"
+
+namespace dicom_sender {
+
+inline constexpr std::uint32_t kListedStudiesMax = 1000;
+inline constexpr std::uint32_t kListedSessionsMax = 100;
+inline constexpr std::uint32_t kListedFailuresMax = 500;
+inline constexpr std::size_t kListedWorkersMax = 10'000;
+inline constexpr std::size_t kSummaryPartBytes = 1 << 20;
+
+wire::ClientReply Failed(std::string reason);
+
+class Queries {
+ public:
+  // The summary files are in `output_dir`; empty: nobody writes any.
+  Queries(Ledger& ledger, const Scheduler& scheduler, std::string output_dir)
+      : ledger_(ledger), scheduler_(scheduler), output_dir_(std::move(output_dir)) {}
+
+  // The others take the session's key, so that who asks has looked it up.
+  wire::ClientReply Status(SessionKey session, TimePoint now) const;
+  wire::ClientReply Report(SessionKey session, TimePoint now, WallTime wall) const;
+  wire::ClientReply Summary(SessionKey session, std::uint64_t offset) const;
+  wire::ClientReply Studies(SessionKey session, const wire::ListStudies& request) const;
+  wire::ClientReply Failures(SessionKey session, const wire::ListFailures& request) const;
+  wire::ClientReply Sessions(const wire::ListSessions& request, TimePoint now) const;
+  wire::ClientReply Workers(TimePoint now) const;
+  wire::ClientReply Destinations(TimePoint now) const;
+
+ private:
+  void Fill(const SessionRecord& record, TimePoint now, wire::SessionStatus& status) const;
+
+  Ledger& ledger_;
+  const Scheduler& scheduler_;
+  const std::string output_dir_;
+};
+
+}  // namespace dicom_sender
