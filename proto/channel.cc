@@ -3,13 +3,27 @@
 namespace dicom_sender {
 namespace {
 
+// ZMQ_ZAP_ENFORCE_DOMAIN: libzmq has it since 4.3.0, its header shows it only together with the draft functions.
+constexpr zmq::sockopt::integral_option<93, int, true> kZapEnforceDomain;
+
 zmq::socket_t MakeSocket(zmq::context_t& context, zmq::socket_type type) {
   zmq::socket_t socket(context, type);
   socket.set(zmq::sockopt::sndhwm, kChannelMessagesMax);
   socket.set(zmq::sockopt::rcvhwm, kChannelMessagesMax);
   socket.set(zmq::sockopt::maxmsgsize, static_cast<int64_t>(kMessageBytesMax));
   socket.set(zmq::sockopt::linger, 0);
+  // What follows concerns tcp only. A peer that is gone without a word is noticed by its silence.
+  socket.set(zmq::sockopt::heartbeat_ivl, 5'000);
+  socket.set(zmq::sockopt::heartbeat_timeout, 15'000);
+  socket.set(zmq::sockopt::tcp_keepalive, 1);
+  socket.set(zmq::sockopt::handshake_ivl, 10'000);
+  socket.set(zmq::sockopt::ipv6, true);
   return socket;
+}
+
+void SetOwnKeys(zmq::socket_t& socket, const KeyPair& own) {
+  socket.set(zmq::sockopt::curve_publickey, own.public_key);
+  socket.set(zmq::sockopt::curve_secretkey, own.secret_key);
 }
 
 zmq::message_t Encode(const google::protobuf::MessageLite& message) {
@@ -20,10 +34,18 @@ zmq::message_t Encode(const google::protobuf::MessageLite& message) {
 
 }  // namespace
 
-RouterChannel::RouterChannel(zmq::context_t& context, const std::string& endpoint)
+RouterChannel::RouterChannel(zmq::context_t& context, const std::string& endpoint, const ServerSecurity* security)
     : socket_(MakeSocket(context, zmq::socket_type::router)) {
   // A peer that went away or does not read must be noticed here, not swallowed by the socket.
   socket_.set(zmq::sockopt::router_mandatory, true);
+  if (security) {
+    SetOwnKeys(socket_, security->own);
+    socket_.set(zmq::sockopt::curve_server, true);
+    // With a domain that is enforced nobody comes in without a ZapHandler's consent.
+    socket_.set(zmq::sockopt::zap_domain, "dicom-sender");
+    socket_.set(kZapEnforceDomain, true);
+    watch_ = std::make_unique<HandshakeWatch>(context, socket_, security->refusals);
+  }
   socket_.bind(endpoint);
 }
 
@@ -52,9 +74,23 @@ bool RouterChannel::Send(const std::string& peer, const google::protobuf::Messag
   }
 }
 
-DealerChannel::DealerChannel(zmq::context_t& context, const std::string& endpoint)
+DealerChannel::DealerChannel(zmq::context_t& context, const std::string& endpoint, const ClientSecurity* security)
     : socket_(MakeSocket(context, zmq::socket_type::dealer)) {
+  if (endpoint.starts_with("tcp://")) {
+    socket_.set(zmq::sockopt::immediate, true);  // nothing queues, and grows old, while there is no connection
+    socket_.set(zmq::sockopt::reconnect_ivl, 100);
+    socket_.set(zmq::sockopt::reconnect_ivl_max, 5'000);
+  }
+  if (security) {
+    SetOwnKeys(socket_, security->own);
+    socket_.set(zmq::sockopt::curve_serverkey, security->server_key);
+  }
   socket_.connect(endpoint);
+}
+
+bool DealerChannel::WaitUntilConnected(std::chrono::milliseconds patience) {
+  zmq::pollitem_t item{socket_.handle(), 0, ZMQ_POLLOUT, 0};
+  return zmq::poll(&item, 1, patience) > 0;
 }
 
 std::optional<std::string> DealerChannel::Receive() {

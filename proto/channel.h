@@ -7,11 +7,15 @@
 
 #include <google/protobuf/message_lite.h>
 
+#include <chrono>
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <zmq.hpp>
+
+#include "proto/security.h"
 
 namespace dicom_sender {
 
@@ -36,19 +40,24 @@ struct PeerMessage {
 
 class RouterChannel {
  public:
-  RouterChannel(zmq::context_t& context, const std::string& endpoint);
+  // With `security` (tcp only) just clients that the context's ZapHandler knows; without it everybody.
+  RouterChannel(zmq::context_t& context, const std::string& endpoint, const ServerSecurity* security = nullptr);
   std::optional<PeerMessage> Receive();
   // False if the peer is gone or its queue is full.
   bool Send(const std::string& peer, const google::protobuf::MessageLite& message);
-  zmq::socket_ref socket() { return socket_; }  // to poll for input
+  zmq::socket_ref socket() { return socket_; }                                       // to poll for input
+  std::string endpoint() const { return socket_.get(zmq::sockopt::last_endpoint); }  // with the port that was chosen
 
  private:
   zmq::socket_t socket_;
+  std::unique_ptr<HandshakeWatch> watch_;
 };
 
 class DealerChannel {
  public:
-  DealerChannel(zmq::context_t& context, const std::string& endpoint);
+  DealerChannel(zmq::context_t& context, const std::string& endpoint, const ClientSecurity* security = nullptr);
+  // Over tcp nothing can be sent before the connection is made, nor while it is lost.
+  bool WaitUntilConnected(std::chrono::milliseconds patience);
   std::optional<std::string> Receive();
   bool Send(const google::protobuf::MessageLite& message);
   zmq::socket_ref socket() { return socket_; }

@@ -22,8 +22,8 @@ tl::expected<wire::ClientReply, std::string> CoordinatorClient::Call(wire::Clien
   auto repeat_at = Clock::now();
   while (!stop.stop_requested() && Clock::now() < deadline) {
     if (Clock::now() >= repeat_at) {
-      channel_.Send(envelope);
-      repeat_at = Clock::now() + kRepeatAfter;
+      const bool sent = channel_.Send(envelope);  // not before there is a connection
+      repeat_at = Clock::now() + (sent ? std::chrono::milliseconds(kRepeatAfter) : kStopCheck);
     }
     zmq::pollitem_t item{channel_.socket().handle(), 0, ZMQ_POLLIN, 0};
     zmq::poll(&item, 1, kStopCheck);

@@ -14,7 +14,8 @@ namespace dicom_sender {
 // One thread. A request is repeated while it is not answered; that changes nothing on the other side.
 class CoordinatorClient {
  public:
-  CoordinatorClient(zmq::context_t& context, const std::string& endpoint) : channel_(context, endpoint) {}
+  CoordinatorClient(zmq::context_t& context, const std::string& endpoint, const ClientSecurity* security = nullptr)
+      : channel_(context, endpoint, security) {}
 
   // Waits for the reply at most `patience`, or until a stop is requested. The error is one sentence: the
   // coordinator's own, or that there is none.
