@@ -31,6 +31,9 @@ constexpr std::size_t kZapAddress = 5;
 constexpr std::size_t kZapMechanism = 7;
 constexpr std::size_t kZapCredentials = 8;
 constexpr std::size_t kZapFrames = 9;
+// "Temporary failure": the client tries again when its handshake's time is over, so its key may be added meanwhile.
+// After a 400 libzmq's clients never try again.
+constexpr const char* kZapRefusal = "300";
 
 constexpr std::string_view kPublicTitle = "# Public key of dicom-sender: may be given to anybody.";
 constexpr std::string_view kSecretTitle = "# Secret key of dicom-sender: must stay where it is used.";
@@ -127,6 +130,12 @@ std::string ToZ85(const std::string& key_bytes) {
   return text.data();
 }
 
+// An IPv4 address as people write it, not as a socket for both families does.
+std::string_view WithoutV4Prefix(std::string_view address) {
+  constexpr std::string_view kPrefix = "::ffff:";
+  return address.starts_with(kPrefix) ? address.substr(kPrefix.size()) : address;
+}
+
 // The frames of one message; what is beyond `most` is read and forgotten.
 std::vector<std::string> ReceiveFrames(zmq::socket_t& socket, std::size_t most) {
   std::vector<std::string> frames;
@@ -146,7 +155,7 @@ void Repeat(Step step) {
       more = step();
     } catch (const zmq::error_t& error) {
       if (error.num() == EINTR) continue;
-      if (error.num() != ETERM) spdlog::error("Keys are no longer checked, nobody is let in: {}", error.what());
+      if (error.num() != ETERM) spdlog::error("The watch over the clients' keys has ended: {}", error.what());
       return;
     }
   }
@@ -347,8 +356,8 @@ void ZapHandler::Answer() {
   }
   const auto user = Judge(request);
   for (const std::string& frame :
-       {request[0], request[1], std::string(kZapVersion), request[kZapRequestId], std::string(user ? "200" : "400"),
-        std::string(user ? "OK" : "unknown key"), user.value_or("")}) {
+       {request[0], request[1], std::string(kZapVersion), request[kZapRequestId],
+        std::string(user ? "200" : kZapRefusal), std::string(user ? "OK" : "unknown key"), user.value_or("")}) {
     requests_.send(zmq::buffer(frame), zmq::send_flags::sndmore | zmq::send_flags::dontwait);
   }
   requests_.send(zmq::message_t(), zmq::send_flags::dontwait);  // no metadata
@@ -363,7 +372,7 @@ std::optional<std::string> ZapHandler::Judge(const std::vector<std::string>& req
   const auto key = ToZ85(request[kZapCredentials]);
   if (keys_.Allows(key, std::chrono::steady_clock::now())) return key;
   refusals_->Add(key, fmt::format("a client at {} with the unknown key {} was refused: put its public key into {}",
-                                  request[kZapAddress], key, dir_));
+                                  WithoutV4Prefix(request[kZapAddress]), key, dir_));
   return std::nullopt;
 }
 

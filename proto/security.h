@@ -41,8 +41,8 @@ tl::expected<KeyFiles, std::string> MakeKeyFiles(const std::string& dir, const s
 tl::expected<std::string, std::string> ReadPublicKey(const std::string& file);
 tl::expected<KeyPair, std::string> ReadKeyPair(const std::string& file);
 
-// Counts who was refused and logs it, each `who` at most once a minute and at most kNamesMax of them. What was
-// counted is logged. Thread-safe.
+// Counts refusals and logs them, in a minute at most one of each `who` and of at most kNamesMax of these. First logs,
+// then counts. Thread-safe.
 class Refusals {
  public:
   static constexpr std::size_t kNamesMax = 100;
@@ -99,9 +99,10 @@ tl::expected<ServerSecurity, std::string> ReadServerSecurity(const std::string& 
 tl::expected<ClientSecurity, std::string> ReadClientSecurity(const std::string& server_key_file,
                                                              const std::string& client_key_file);
 
-// Decides for every CURVE socket of a context who is let in (ZAP, ZeroMQ RFC 27), in a thread of its own. Make it
-// before the first RouterChannel with security and keep it longer than the last: without it nobody is let in. One in
-// a context (zmq::error_t otherwise).
+// Decides for every CURVE socket of a context who is let in (ZAP, ZeroMQ RFC 27), in a thread of its own. Who is
+// refused may try again, which libzmq does after the handshake's time-out of 10 s. Make it before the first
+// RouterChannel with security and keep it longer than the last: without it nobody is let in. One in a context
+// (zmq::error_t otherwise).
 class ZapHandler {
  public:
   ZapHandler(zmq::context_t& context, const ServerSecurity& security);
