@@ -3,8 +3,8 @@
 
 #include <stop_token>
 
-#include "sender/cli/console.h"
-#include "sender/cli/options.h"
+#include "cli/console.h"
+#include "sender/options.h"
 
 namespace dicom_sender {
 

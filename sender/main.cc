@@ -1,23 +1,18 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <exception>
 #include <tl/expected.hpp>
 
+#include "cli/console.h"
 #include "common/stop_signal.h"
-#include "sender/cli/console.h"
-#include "sender/cli/options.h"
 #include "sender/dry_run.h"
 #include "sender/echo.h"
+#include "sender/options.h"
 #include "sender/send.h"
 #include "sender/session.h"
 
 namespace {
-
-void WriteAll(int fd, const std::string& text) {
-  [[maybe_unused]] const auto written = write(fd, text.data(), text.size());  // nobody reads: nothing to be done
-}
 
 // Each association has a socket and a file open, each scan thread a file, and a decoder some more.
 constexpr rlim_t kFilesPerThread = 8, kFilesBeside = 64;
@@ -50,12 +45,8 @@ int Run(const dicom_sender::SenderOptions& options, dicom_sender::Console& conso
 
 int main(int argc, char** argv) {
   const auto options = dicom_sender::ParseOptions(argc, argv);
-  if (!options) {
-    WriteAll(STDOUT_FILENO, options.error().out);
-    WriteAll(STDERR_FILENO, options.error().err);
-    return options.error().exit_status;
-  }
-  dicom_sender::Console console;
+  if (!options) return dicom_sender::LeaveEarly(options.error());
+  dicom_sender::Console console("dicom-sender");
   try {
     return Run(*options, console);
   } catch (const std::exception& error) {

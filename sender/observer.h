@@ -1,7 +1,7 @@
 // Tells the log of every instance, and with --verbose the console too.
 #pragma once
 
-#include "sender/cli/console.h"
+#include "cli/console.h"
 #include "worker/sending/study_sender.h"
 
 namespace dicom_sender {

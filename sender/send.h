@@ -1,9 +1,9 @@
 // The main job: index, send, report.
 #pragma once
 
+#include "cli/console.h"
 #include "common/stop_signal.h"
-#include "sender/cli/console.h"
-#include "sender/cli/options.h"
+#include "sender/options.h"
 
 namespace dicom_sender {
 

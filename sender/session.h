@@ -6,10 +6,10 @@
 #include <string>
 #include <tl/expected.hpp>
 
+#include "cli/console.h"
 #include "common/stop_signal.h"
-#include "sender/cli/console.h"
-#include "sender/cli/options.h"
 #include "sender/engine.h"
+#include "sender/options.h"
 #include "sender/session_files.h"
 
 namespace dicom_sender {

@@ -6,7 +6,7 @@
 #include <tl/expected.hpp>
 
 #include "client.pb.h"
-#include "sender/cli/options.h"
+#include "sender/options.h"
 
 namespace dicom_sender {
 

@@ -1,4 +1,4 @@
-#include "sender/cli/console.h"
+#include "cli/console.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -82,7 +82,7 @@ class ConsoleTest : public testing::Test {
 };
 
 TEST_F(ConsoleTest, TheBarStaysBelow) {
-  Console console(out_.fd(), err_.fd(), kTerminal);
+  Console console("dicom-sender", out_.fd(), err_.fd(), kTerminal);
   console.Progress(At(1s, 10), start_);
   console.Print("one\ntwo\n");
   console.Warn("three");
@@ -101,7 +101,7 @@ TEST_F(ConsoleTest, TheBarStaysBelow) {
 }
 
 TEST_F(ConsoleTest, ErrorsGoToStandardErrorAndTheBarComesBack) {
-  Console console(out_.fd(), err_.fd(), kTerminal);
+  Console console("dicom-sender", out_.fd(), err_.fd(), kTerminal);
   console.Progress(At(1s, 10), start_);
   console.Error("the ledger is\nfull");
   EXPECT_EQ(err_.Read(), "dicom-sender: the ledger is\\nfull\n");
@@ -112,7 +112,7 @@ TEST_F(ConsoleTest, ErrorsGoToStandardErrorAndTheBarComesBack) {
 }
 
 TEST_F(ConsoleTest, TheBarIsDrawnTenTimesASecond) {
-  Console console(out_.fd(), err_.fd(), kTerminal);
+  Console console("dicom-sender", out_.fd(), err_.fd(), kTerminal);
   for (int i = 0; i < 1000; ++i) console.Progress(At(1s, 10), start_ + i * 1ms);
   const std::string output = out_.Read();
   EXPECT_EQ(std::count(output.begin(), output.end(), '\r'), 10);
@@ -120,7 +120,7 @@ TEST_F(ConsoleTest, TheBarIsDrawnTenTimesASecond) {
 
 TEST_F(ConsoleTest, TheLastStateIsShownWheneverItCame) {
   for (const TerminalStyle& style : {kTerminal, kNoTerminal}) {
-    Console console(out_.fd(), err_.fd(), style);
+    Console console("dicom-sender", out_.fd(), err_.fd(), style);
     console.Progress(At(1s, 10), start_);
     console.Progress(At(1s, 100), start_ + 1ms);
     console.EndProgress();
@@ -133,7 +133,7 @@ TEST_F(ConsoleTest, TheLastStateIsShownWheneverItCame) {
 }
 
 TEST_F(ConsoleTest, ElsewhereThereIsALineEveryFiveSeconds) {
-  Console console(out_.fd(), err_.fd(), kNoTerminal);
+  Console console("dicom-sender", out_.fd(), err_.fd(), kNoTerminal);
   for (int i = 0; i < 100; ++i) console.Progress(At(i * 100ms, 10), start_ + i * 100ms);
   std::string output = out_.Read();
   EXPECT_EQ(std::count(output.begin(), output.end(), '\n'), 2) << output;
@@ -143,7 +143,7 @@ TEST_F(ConsoleTest, ElsewhereThereIsALineEveryFiveSeconds) {
 }
 
 TEST_F(ConsoleTest, TroubleIsToldAtOnceAndThenInTurn) {
-  Console console(out_.fd(), err_.fd(), kNoTerminal);
+  Console console("dicom-sender", out_.fd(), err_.fd(), kNoTerminal);
   console.Progress(At(0s, 10), start_);
   out_.Read();
   for (int i = 1; i <= 40; ++i) {
@@ -158,7 +158,7 @@ TEST_F(ConsoleTest, TroubleIsToldAtOnceAndThenInTurn) {
 
 TEST_F(ConsoleTest, IndexingIsDrawnOver) {
   {
-    Console console(out_.fd(), err_.fd(), kTerminal);
+    Console console("dicom-sender", out_.fd(), err_.fd(), kTerminal);
     console.Indexing({1s, 10, 9}, start_);
     console.Indexing({2s, 1000, 900}, start_ + 1s);
     console.EndProgress();
@@ -172,17 +172,17 @@ TEST_F(ConsoleTest, IndexingIsDrawnOver) {
 
 TEST_F(ConsoleTest, OnlyAUtf8TerminalGetsMoreThanAscii) {
   const std::string text = "/data/\xC3\xA4\n";
-  Console(out_.fd(), err_.fd(), {.terminal = true, .utf8 = false}).Print(text);
+  Console("dicom-sender", out_.fd(), err_.fd(), {.terminal = true, .utf8 = false}).Print(text);
   EXPECT_EQ(out_.Read(), "/data/?\n") << "its second byte is a control character in Latin-1";
-  Console(out_.fd(), err_.fd(), kTerminal).Print(text);
+  Console("dicom-sender", out_.fd(), err_.fd(), kTerminal).Print(text);
   EXPECT_EQ(out_.Read(), text);
-  Console(out_.fd(), err_.fd(), kNoTerminal).Print(text);
+  Console("dicom-sender", out_.fd(), err_.fd(), kNoTerminal).Print(text);
   EXPECT_EQ(out_.Read(), text) << "a file keeps it";
 }
 
 TEST_F(ConsoleTest, AClosedPipeIsGivenUp) {
   signal(SIGPIPE, SIG_IGN);
-  Console console(out_.fd(), err_.fd(), kNoTerminal);
+  Console console("dicom-sender", out_.fd(), err_.fd(), kNoTerminal);
   out_.CloseReader();
   console.Print("x\n");
   console.Progress(At(1s, 1), start_);
@@ -191,7 +191,7 @@ TEST_F(ConsoleTest, AClosedPipeIsGivenUp) {
 }
 
 TEST_F(ConsoleTest, AFullPipeIsWaitedFor) {
-  Console console(out_.fd(), err_.fd(), kNoTerminal);
+  Console console("dicom-sender", out_.fd(), err_.fd(), kNoTerminal);
   const std::string line = std::string(99, 'x') + "\n";
   std::thread writer([&] {
     for (int i = 0; i < 10'000; ++i) console.Print(line);
@@ -203,7 +203,7 @@ TEST_F(ConsoleTest, AFullPipeIsWaitedFor) {
 }
 
 TEST_F(ConsoleTest, APipeThatNobodyReadsIsWaitedForOnlyOnce) {
-  Console console(out_.fd(), err_.fd(), kNoTerminal);
+  Console console("dicom-sender", out_.fd(), err_.fd(), kNoTerminal);
   const std::string line = std::string(99, 'x') + "\n";
   const auto begin = std::chrono::steady_clock::now();
   for (int i = 0; i < 10'000; ++i) console.Print(line);
@@ -216,7 +216,7 @@ TEST_F(ConsoleTest, APipeThatNobodyReadsIsWaitedForOnlyOnce) {
 TEST_F(ConsoleTest, LinesOfManyThreadsAreWhole) {
   std::string output;
   {
-    Console console(out_.fd(), err_.fd(), kTerminal);
+    Console console("dicom-sender", out_.fd(), err_.fd(), kTerminal);
     std::vector<std::thread> threads;
     for (int t = 0; t < 4; ++t) {
       threads.emplace_back([&console] {

@@ -1,4 +1,4 @@
-#include "sender/cli/option_values.h"
+#include "cli/option_values.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>

@@ -1,4 +1,4 @@
-#include "sender/cli/render.h"
+#include "cli/render.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

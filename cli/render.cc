@@ -1,4 +1,4 @@
-#include "sender/cli/render.h"
+#include "cli/render.h"
 
 #include <fmt/format.h>
 

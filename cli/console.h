@@ -13,7 +13,7 @@
 #include <string>
 #include <string_view>
 
-#include "sender/cli/render.h"
+#include "cli/render.h"
 
 namespace dicom_sender {
 
@@ -23,9 +23,9 @@ TerminalStyle DetectStyle(int fd, const std::function<const char*(const char*)>&
 
 class Console {
  public:
-  Console();  // standard output and error
+  explicit Console(std::string program);  // on standard output and error
   // The descriptors stay the caller's. Both are taken for one terminal if `style` says that it is one.
-  Console(int out, int err, const TerminalStyle& style);
+  Console(std::string program, int out, int err, const TerminalStyle& style);
   ~Console();  // ends the progress
   Console(const Console&) = delete;
   Console& operator=(const Console&) = delete;
@@ -34,7 +34,7 @@ class Console {
 
   void Print(std::string_view text);  // what render.h made, above the bar
   void Warn(std::string_view sentence);
-  void Error(std::string_view sentence);  // "dicom-sender: ...", to standard error
+  void Error(std::string_view sentence);  // "PROGRAM: ...", to standard error
 
   void Indexing(const IndexingView& view, TimePoint now);
   void Progress(const ProgressView& view, TimePoint now);
@@ -47,6 +47,7 @@ class Console {
   void Erase();
   void Write(int& fd, std::string_view text);
 
+  const std::string program_;
   std::mutex mutex_;
   TerminalStyle style_;
   int out_, err_;       // -1: given up

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
+#include <vector>
 
 namespace dicom_sender {
 
@@ -23,6 +25,8 @@ ValueOr<std::string> ParseAeTitle(std::string_view text);
 ValueOr<std::string> ParseHost(std::string_view text);     // a name or an address
 ValueOr<std::string> ParseAddress(std::string_view text);  // HOST:PORT, IPv6 addresses in brackets
 ValueOr<std::string> ParseUuid(std::string_view text);     // in lower case
+// Which of the words it is, counted from 0.
+ValueOr<std::size_t> ParseChoice(std::string_view text, const std::vector<std::string_view>& words);
 
 // The error if it is not there, neither file nor folder, or may not be read.
 tl::expected<void, std::string> CheckInput(const std::string& path);

@@ -1,17 +1,15 @@
-// The options of dicom-sender: what may be said on the command line, in DICOM_SENDER_* environment variables and in a
-// configuration file, in this order of precedence. All of it is checked here, so that what comes out can be used.
+// The options of dicom-sender. All of it is checked here, so that what comes out can be used.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <tl/expected.hpp>
 #include <vector>
 
+#include "cli/program_options.h"
 #include "common/log.h"
 
 namespace dicom_sender {
@@ -55,26 +53,12 @@ struct SenderOptions {
   bool retry_failed = false;
   bool keep_ledger = false;
 
-  // Which options were given, by their long names ("max-pdu"), and where: "--max-pdu", "DICOM_SENDER_MAX_PDU" or
-  // "max-pdu in FILE". To say it in messages, and to compare with what a resumed session's ledger has.
+  // As Given::where. To say it in messages, and to compare with what a resumed session's ledger has.
   std::map<std::string, std::string, std::less<>> given;
 };
 
-// The program is to end now, with this exit status: help or version for stdout, or an error for stderr, one line.
-struct EarlyExit {
-  int exit_status = 0;
-  std::string out;
-  std::string err;
-};
-
-using Environment = std::function<const char*(const char* name)>;  // as std::getenv
-
 // Creates the output folder where it is missing; does nothing else to the machine.
 tl::expected<SenderOptions, EarlyExit> ParseOptions(int argc, const char* const* argv,
-                                                    const Environment& environment);
-tl::expected<SenderOptions, EarlyExit> ParseOptions(int argc, const char* const* argv);  // the process's environment
-
-std::string HelpText();
-std::string_view ProgramVersion();  // "0.1.0"
+                                                    const Environment& environment = ProcessEnvironment);
 
 }  // namespace dicom_sender

@@ -1,4 +1,4 @@
-#include "sender/cli/option_values.h"
+#include "cli/option_values.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -154,6 +154,13 @@ ValueOr<std::string> ParseUuid(std::string_view text) {
   std::string uuid(text);
   std::transform(uuid.begin(), uuid.end(), uuid.begin(), [](char c) { return c >= 'A' && c <= 'F' ? c + 32 : c; });
   return uuid;
+}
+
+ValueOr<std::size_t> ParseChoice(std::string_view text, const std::vector<std::string_view>& words) {
+  const auto word = std::find(words.begin(), words.end(), text);
+  if (word != words.end()) return static_cast<std::size_t>(word - words.begin());
+  return Wrong("'{}' does not fit: give {} or {}", ToPrintable(text), fmt::join(words.begin(), words.end() - 1, ", "),
+               words.back());
 }
 
 tl::expected<void, std::string> CheckInput(const std::string& path) {

@@ -1,4 +1,4 @@
-#include "sender/cli/console.h"
+#include "cli/console.h"
 
 #include <fmt/format.h>
 #include <poll.h>
@@ -7,8 +7,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 
+#include "cli/program_options.h"
 #include "common/text.h"
 
 namespace dicom_sender {
@@ -44,14 +44,15 @@ TerminalStyle DetectStyle(int fd, const std::function<const char*(const char*)>&
   return style;
 }
 
-Console::Console()
-    : style_(DetectStyle(STDOUT_FILENO, [](const char* name) { return std::getenv(name); })),
+Console::Console(std::string program)
+    : program_(std::move(program)),
+      style_(DetectStyle(STDOUT_FILENO, ProcessEnvironment)),
       out_(STDOUT_FILENO),
       err_(STDERR_FILENO),
       columns_asked_(true) {}
 
-Console::Console(int out, int err, const TerminalStyle& style)
-    : style_(style), out_(out), err_(err), columns_asked_(false) {}
+Console::Console(std::string program, int out, int err, const TerminalStyle& style)
+    : program_(std::move(program)), style_(style), out_(out), err_(err), columns_asked_(false) {}
 
 Console::~Console() { EndProgress(); }
 
@@ -67,7 +68,7 @@ void Console::Warn(std::string_view sentence) { Print(RenderWarning(sentence, st
 void Console::Error(std::string_view sentence) {
   const std::lock_guard lock(mutex_);
   Erase();
-  Write(err_, fmt::format("dicom-sender: {}\n", ToPrintable(sentence)));
+  Write(err_, fmt::format("{}: {}\n", program_, ToPrintable(sentence)));
   Draw();
 }
 

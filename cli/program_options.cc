@@ -1,0 +1,367 @@
+#include "cli/program_options.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <optional>
+#include <sstream>
+
+#include "common/text.h"
+
+namespace dicom_sender {
+namespace {
+
+constexpr std::size_t kConfigBytesMax = 1 << 20;
+constexpr std::size_t kHelpColumn = 38;
+constexpr std::size_t kHelpWidth = 98;
+
+// --- the table
+
+Program WithCommonOptions(Program program) {
+  const auto nothing = [](const std::string&) -> Checked { return {}; };  // used before any option is set
+  if (program.groups.empty()) program.groups.push_back({"Options", {}});
+  auto& options = program.groups.back().options;
+  options.push_back({0, "config", "FILE", "a TOML file with options by their long names", nothing});
+  options.push_back({'h', "help", nullptr, "show this", nothing});
+  options.push_back({'V', "version", nullptr, "show the version", nothing});
+  return program;
+}
+
+std::vector<const ProgramOption*> OptionsOf(const Program& program) {
+  std::vector<const ProgramOption*> options;
+  for (const OptionGroup& group : program.groups) {
+    for (const ProgramOption& option : group.options) options.push_back(&option);
+  }
+  return options;
+}
+
+const ProgramOption* FindOption(const Program& program, std::string_view name) {
+  for (const ProgramOption* option : OptionsOf(program)) {
+    if (option->name == name) return option;
+  }
+  return nullptr;
+}
+
+bool IsSpelledLikeAnOption(const Program& program, const std::string& text) {
+  if (text.starts_with("--")) return FindOption(program, text.substr(2)) != nullptr;
+  if (text.size() != 2 || text[0] != '-') return false;
+  const auto options = OptionsOf(program);
+  return std::any_of(options.begin(), options.end(),
+                     [&](const ProgramOption* option) { return option->letter == text[1]; });
+}
+
+bool IsOnlyForTheCommandLine(std::string_view name) { return name == "help" || name == "version"; }
+
+std::string VariableName(std::string name) {
+  for (char& c : name) c = c == '-' ? '_' : static_cast<char>(c - 'a' + 'A');
+  return "DICOM_SENDER_" + name;
+}
+
+struct GivenValues {
+  std::string where;  // to be said in messages
+  std::vector<std::string> values;
+};
+using AllGiven = std::map<std::string, GivenValues, std::less<>>;
+
+// --- the help
+
+void AppendWrapped(std::string_view text, std::size_t indent, std::string& out) {
+  std::size_t column = indent;
+  while (!text.empty()) {
+    const auto end = std::min(text.find(' '), text.size());
+    if (column + 1 + end > kHelpWidth) {
+      out += '\n' + std::string(indent, ' ');
+      column = indent;
+    } else if (column > indent) {
+      out += ' ';
+      ++column;
+    }
+    out += text.substr(0, end);
+    column += end;
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  out += '\n';
+}
+
+void AppendOption(const ProgramOption& option, std::string& out) {
+  const std::string letter = option.letter ? fmt::format("-{}, ", option.letter) : std::string(4, ' ');
+  const std::string value = option.value ? std::string(" ") + option.value : "";
+  const std::string names = fmt::format("  {}--{}{}", letter, option.name, value);
+  out += names.size() + 2 <= kHelpColumn ? fmt::format("{:<{}}", names, kHelpColumn)
+                                         : names + '\n' + std::string(kHelpColumn, ' ');
+  AppendWrapped(option.help, kHelpColumn, out);
+}
+
+// The first with one value; one with a letter, if there is any, because those are used most.
+const ProgramOption& ExampleOption(const Program& program) {
+  const ProgramOption* example = nullptr;
+  for (const ProgramOption* option : OptionsOf(program)) {
+    if (option->value == nullptr || option->repeatable) continue;
+    if (option->letter != 0) return *option;
+    if (example == nullptr) example = option;
+  }
+  return *example;  // --config, if no other
+}
+
+std::string OtherSourcesText(const Program& program) {
+  const ProgramOption& example = ExampleOption(program);
+  std::string text = fmt::format(
+      "Each option can also be set by an environment variable, such as {} for --{} (switches: true or false",
+      VariableName(example.name), example.name);
+  for (const ProgramOption* option : OptionsOf(program)) {
+    if (!option->repeatable) continue;
+    text += fmt::format("; {}: several separated by '{}'", VariableName(option->name), option->list_separator);
+  }
+  return text +
+         "), and in the --config file. The command line wins over the environment, the environment over the file.";
+}
+
+std::string HelpText(const Program& program) {
+  std::string out = program.about;
+  for (const OptionGroup& group : program.groups) {
+    out += fmt::format("\n{}\n", group.title);
+    for (const ProgramOption& option : group.options) AppendOption(option, out);
+  }
+  out += '\n';
+  AppendWrapped(OtherSourcesText(program), 0, out);
+  if (!program.epilogue.empty()) out += '\n' + program.epilogue;
+  return out;
+}
+
+// --- the command line
+
+// What is left over: words, and what looks like an option and is none.
+Checked CheckWords(const Program& program, const std::vector<std::string>& words) {
+  const auto option =
+      std::find_if(words.begin(), words.end(), [](const std::string& text) { return text.starts_with('-'); });
+  if (option != words.end()) {
+    return tl::unexpected(
+        fmt::format("'{}' is no option: '{} --help' lists them", ToPrintable(*option), program.name));
+  }
+  if (words.size() <= program.words_max) return {};
+  return tl::unexpected(fmt::format(
+      "'{}' belongs to no option: {}", ToPrintable(words[program.words_max]),
+      program.stray_word_advice.empty() ? fmt::format("see '{} --help'", program.name) : program.stray_word_advice));
+}
+
+std::string NeedsValueText(const ProgramOption& option) {
+  return fmt::format("--{} needs a value: give --{} {}", option.name, option.name, option.value);
+}
+
+std::string ParseErrorText(const Program& program, const CLI::ParseError& error) {
+  const std::string text = error.what();
+  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr && text.starts_with("--")) {
+    const std::string name = text.substr(2, text.find_first_of(":, ") - 2);
+    if (const ProgramOption* option = FindOption(program, name); option != nullptr && option->value != nullptr) {
+      return NeedsValueText(*option);
+    }
+  }
+  return fmt::format("{}: see '{} --help'", ToPrintable(text), program.name);
+}
+
+CLI::Option* AddTo(CLI::App& app, const ProgramOption& option) {
+  const std::string names =
+      option.letter ? fmt::format("-{},--{}", option.letter, option.name) : fmt::format("--{}", option.name);
+  // Its raw texts are used: CLI11's conversions have an own idea of "[a,b]" and "{}", which may be file names.
+  CLI::Option* added = option.value == nullptr ? app.add_flag(names)
+                                               : app.add_option(names, CLI::callback_t())->allow_extra_args(false);
+  return added->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
+tl::expected<AllGiven, EarlyExit> ReadCommandLine(const Program& program, int argc, const char* const* argv,
+                                                  std::vector<std::string>& words) {
+  CLI::App app;
+  app.set_help_flag();  // ours does it
+  app.allow_extras();
+  std::vector<std::pair<const ProgramOption*, CLI::Option*>> parsed;
+  for (const ProgramOption* option : OptionsOf(program)) parsed.emplace_back(option, AddTo(app, *option));
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return UsageError(program.name, ParseErrorText(program, error));
+  }
+  AllGiven given;
+  for (const auto& [option, result] : parsed) {
+    const auto& values = result->results();
+    const auto is_option = [&](const std::string& value) { return IsSpelledLikeAnOption(program, value); };
+    if (option->value != nullptr && std::any_of(values.begin(), values.end(), is_option)) {
+      return UsageError(program.name, NeedsValueText(*option));
+    }
+    if (result->count() > 0) given[option->name] = {fmt::format("--{}", option->name), values};
+  }
+  if (given.contains("help")) return tl::unexpected(EarlyExit{0, HelpText(program), ""});
+  if (given.contains("version")) {
+    return tl::unexpected(EarlyExit{0, fmt::format("{} {}\n", program.name, ProgramVersion()), ""});
+  }
+  words = app.remaining();
+  if (const auto checked = CheckWords(program, words); !checked) return UsageError(program.name, checked.error());
+  return given;
+}
+
+// --- the environment
+
+std::vector<std::string> Split(std::string_view text, char separator) {
+  std::vector<std::string> parts;
+  while (!text.empty()) {
+    const auto end = std::min(text.find(separator), text.size());
+    if (end > 0) parts.emplace_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return parts;
+}
+
+// An empty variable counts as none: compose files pass on what is not set as empty.
+void AddEnvironment(const Program& program, const Environment& environment, AllGiven& given) {
+  for (const ProgramOption* option : OptionsOf(program)) {
+    if (given.contains(option->name) || IsOnlyForTheCommandLine(option->name)) continue;
+    const std::string name = VariableName(option->name);
+    const char* value = environment(name.c_str());
+    if (value == nullptr || *value == '\0') continue;
+    given[option->name] = {
+        name, option->repeatable ? Split(value, option->list_separator) : std::vector<std::string>{value}};
+  }
+}
+
+// --- the configuration file
+
+// CLI11's reader of TOML takes some valid texts for something else without a word: what follows '#' within quotes, or
+// comments within an array. They are refused instead. Returns what is wrong with the line, if anything.
+std::optional<std::string> MisreadByCli11(std::string_view line, bool& in_array) {
+  char quote = 0;
+  for (const char c : line) {
+    if (quote != 0) {
+      if (c == '#') return "'#' within quotes is not supported here: use the command line or the environment";
+      if (c == '\\' && quote == '"')
+        return "a backslash within double quotes is not supported here: use single quotes";
+      if (c == quote) quote = 0;
+    } else if (c == '"' || c == '\'') {
+      quote = c;
+    } else if (c == '#') {
+      if (in_array) return "a comment within an array is not supported here: put it above";
+      break;
+    } else if (c == '[') {
+      in_array = true;
+    } else if (c == ']') {
+      in_array = false;
+    }
+  }
+  if (quote != 0) return "a quote is not closed: close it on the same line";
+  return std::nullopt;
+}
+
+tl::expected<std::string, std::string> ReadConfigText(const std::string& file) {
+  std::ifstream in(file, std::ios::binary);
+  std::string text(kConfigBytesMax + 1, '\0');
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (!in.is_open() || in.bad())
+    return tl::unexpected(fmt::format("'{}' can not be read: check the path", ToPrintable(file)));
+  text.resize(static_cast<std::size_t>(in.gcount()));
+  if (text.size() > kConfigBytesMax) {
+    return tl::unexpected(
+        fmt::format("'{}' is longer than {} bytes: is it the right file?", ToPrintable(file), kConfigBytesMax));
+  }
+  std::istringstream lines(text);
+  bool in_array = false;
+  std::size_t number = 0;
+  for (std::string line; std::getline(lines, line);) {
+    ++number;
+    if (const auto wrong = MisreadByCli11(line, in_array)) {
+      return tl::unexpected(fmt::format("'{}', line {}: {}", ToPrintable(file), number, *wrong));
+    }
+  }
+  if (in_array) return tl::unexpected(fmt::format("'{}': an array is not closed: add the ']'", ToPrintable(file)));
+  return text;
+}
+
+Checked AddConfig(const Program& program, const std::string& file, AllGiven& given) {
+  auto text = ReadConfigText(file);
+  if (!text) return tl::unexpected(std::move(text.error()));
+  std::istringstream in(*std::move(text));
+  AllGiven from_file;
+  for (CLI::ConfigItem& item : CLI::ConfigTOML().from_config(in)) {
+    const ProgramOption* option = item.parents.empty() ? FindOption(program, item.name) : nullptr;
+    if (option == nullptr || IsOnlyForTheCommandLine(item.name) || item.name == "config") {
+      const std::string name =
+          item.name == "++" ? fmt::format("[{}]", CLI::detail::join(item.parents, ".")) : item.fullname();
+      return tl::unexpected(fmt::format("'{}' in '{}' is no option: use long names such as ae-title, and no sections",
+                                        ToPrintable(name), ToPrintable(file)));
+    }
+    GivenValues& values = from_file[item.name];
+    values.where = fmt::format("{} in {}", item.name, ToPrintable(file));
+    values.values.insert(values.values.end(), item.inputs.begin(), item.inputs.end());
+  }
+  given.merge(from_file);  // leaves what the command line or the environment has
+  return {};
+}
+
+// --- all together
+
+tl::expected<AllGiven, EarlyExit> ReadAll(const Program& program, int argc, const char* const* argv,
+                                          const Environment& environment, std::vector<std::string>& words) {
+  auto all = ReadCommandLine(program, argc, argv, words);
+  if (!all) return all;
+  AddEnvironment(program, environment, *all);
+  const auto config = all->find("config");
+  if (config == all->end()) return all;
+  const GivenValues file = config->second;
+  if (file.values.size() > 1) {
+    return UsageError(program.name, fmt::format("{}: given {} times: give it once", file.where, file.values.size()));
+  }
+  if (const auto added = AddConfig(program, file.values[0], *all); !added) {
+    return UsageError(program.name, fmt::format("{}: {}", file.where, added.error()));
+  }
+  return all;
+}
+
+Checked SetOption(const ProgramOption& option, const GivenValues& given) {
+  const auto& [where, values] = given;
+  if (values.empty()) return tl::unexpected(fmt::format("{}: is empty: give a value", where));
+  if (values.size() > 1 && option.value != nullptr && !option.repeatable) {
+    return tl::unexpected(fmt::format("{}: given {} times: give it once", where, values.size()));
+  }
+  for (const std::string& value : values) {
+    if (const auto set = option.set(value); !set) return tl::unexpected(fmt::format("{}: {}", where, set.error()));
+  }
+  return {};
+}
+
+void WriteAll(int fd, const std::string& text) {
+  [[maybe_unused]] const auto written = write(fd, text.data(), text.size());  // nobody reads: nothing to be done
+}
+
+}  // namespace
+
+const char* ProcessEnvironment(const char* name) { return std::getenv(name); }
+
+std::string_view ProgramVersion() { return DICOM_SENDER_VERSION; }
+
+tl::unexpected<EarlyExit> UsageError(std::string_view program_name, const std::string& text) {
+  return tl::unexpected(EarlyExit{2, "", fmt::format("{}: {}\n", program_name, text)});
+}
+
+int LeaveEarly(const EarlyExit& exit) {
+  WriteAll(STDOUT_FILENO, exit.out);
+  WriteAll(STDERR_FILENO, exit.err);
+  return exit.exit_status;
+}
+
+tl::expected<Given, EarlyExit> ParseProgram(const Program& program, int argc, const char* const* argv,
+                                            const Environment& environment) {
+  const Program whole = WithCommonOptions(program);
+  Given given;
+  const auto all = ReadAll(whole, argc, argv, environment, given.words);
+  if (!all) return tl::unexpected(all.error());
+  for (const ProgramOption* option : OptionsOf(whole)) {
+    const auto it = all->find(option->name);
+    if (it == all->end()) continue;
+    if (const auto set = SetOption(*option, it->second); !set) return UsageError(whole.name, set.error());
+    given.where[option->name] = it->second.where;
+  }
+  return given;
+}
+
+}  // namespace dicom_sender

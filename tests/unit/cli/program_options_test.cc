@@ -1,0 +1,195 @@
+#include "cli/program_options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "tests/support/temporary_folder.h"
+
+namespace dicom_sender {
+namespace {
+
+using testing::ElementsAre;
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::Not;
+using testing::Pair;
+using testing::StartsWith;
+
+using Arguments = std::vector<std::string>;
+using Variables = std::map<std::string, std::string>;
+
+enum class Colour { kRed, kGreen, kBlue };
+
+struct ShopOptions {
+  std::vector<std::string> paths, endpoints;
+  std::uint8_t small = 1;
+  std::uint16_t port = 1;
+  std::string text = "-";
+  std::optional<std::string> address, session;
+  std::chrono::seconds span{0};
+  Colour colour = Colour::kRed;
+  LogFormat log_format = LogFormat::kText;
+  bool open = false;
+};
+
+class ProgramOptionsTest : public testing::Test {
+ protected:
+  // A program of its own, so that nothing here depends on what a real one takes.
+  Program Shop() {
+    ShopOptions& o = options_;
+    return {.name = "shop",
+            .about = "Sells things.\n\n  shop [OPTION ...]\n",
+            .groups = {{"Goods",
+                        {{'x', "path", "PATH", "where", AddText(o.paths), true},
+                         {0, "endpoint", "ENDPOINT", "whom to ask", AddText(o.endpoints), true, ','},
+                         {0, "small", "N", "a small number", SetNumber(o.small, 0, 255)},
+                         {'p', "port", "PORT", "its port", SetPort(o.port)},
+                         {0, "text", "TEXT", "any text", SetText(o.text)}}},
+                       {"Other",
+                        {{0, "http-address", "HOST:PORT", "where to listen", SetAddress(o.address)},
+                         {0, "session", "SESSION", "which one", SetUuid(o.session)},
+                         {0, "span", "TIME", "how long", SetSpan(o.span)},
+                         {0, "colour", "COLOUR", "red, green or blue",
+                          SetChoice<Colour>(
+                              o.colour, {{"red", Colour::kRed}, {"green", Colour::kGreen}, {"blue", Colour::kBlue}})},
+                         {0, "log-format", "FORMAT", "text or json", SetLogFormat(o.log_format)},
+                         {'o', "open", nullptr, "not closed", SetSwitch(o.open)}}}},
+            .epilogue = "Examples\n  shop --open\n"};
+  }
+
+  static tl::expected<Given, EarlyExit> Parse(const Program& program, const Arguments& arguments,
+                                              const Variables& variables = {}) {
+    std::vector<const char*> argv = {program.name};
+    for (const std::string& argument : arguments) argv.push_back(argument.c_str());
+    return ParseProgram(program, static_cast<int>(argv.size()), argv.data(), [&variables](const char* name) {
+      const auto it = variables.find(name);
+      return it == variables.end() ? nullptr : it->second.c_str();
+    });
+  }
+  Given Good(const Program& program, const Arguments& arguments, const Variables& variables = {}) {
+    const auto given = Parse(program, arguments, variables);
+    EXPECT_TRUE(given) << given.error().err;
+    return given ? *given : Given();
+  }
+  std::string Wrong(const Program& program, const Arguments& arguments, const Variables& variables = {}) {
+    const auto given = Parse(program, arguments, variables);
+    EXPECT_FALSE(given) << testing::PrintToString(arguments);
+    if (given) return "";
+    EXPECT_EQ(given.error().exit_status, 2);
+    EXPECT_EQ(given.error().out, "");
+    return given.error().err;
+  }
+
+  ShopOptions options_;
+};
+
+TEST_F(ProgramOptionsTest, ValuesReachTheCallersOptions) {
+  const Given given = Good(Shop(), {"-x",
+                                    "a",
+                                    "--path=b",
+                                    "--small",
+                                    "255",
+                                    "-p",
+                                    "65535",
+                                    "--text",
+                                    "t",
+                                    "-o",
+                                    "--http-address",
+                                    "[::1]:80",
+                                    "--span",
+                                    "2m",
+                                    "--colour",
+                                    "blue",
+                                    "--log-format",
+                                    "json",
+                                    "--session",
+                                    "5E0C9A1E-8B1C-4F0E-9A59-0F6E4C1D2B3A"});
+  EXPECT_THAT(options_.paths, ElementsAre("a", "b"));
+  EXPECT_EQ(options_.small, 255);
+  EXPECT_EQ(options_.port, 65535);
+  EXPECT_EQ(options_.text, "t");
+  EXPECT_EQ(options_.address, "[::1]:80");
+  EXPECT_EQ(options_.session, "5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3a");
+  EXPECT_EQ(options_.span, std::chrono::seconds(120));
+  EXPECT_EQ(options_.colour, Colour::kBlue);
+  EXPECT_EQ(options_.log_format, LogFormat::kJson);
+  EXPECT_TRUE(options_.open);
+  EXPECT_EQ(given.where.at("small"), "--small");
+  EXPECT_FALSE(given.where.contains("endpoint"));
+  EXPECT_TRUE(given.words.empty());
+}
+
+TEST_F(ProgramOptionsTest, EachErrorNamesTheProgram) {
+  EXPECT_EQ(Wrong(Shop(), {"--small", "256"}),
+            "shop: --small: '256' does not fit: give a whole number from 0 to 255\n");
+  EXPECT_EQ(Wrong(Shop(), {"--colour", "pink"}), "shop: --colour: 'pink' does not fit: give red, green or blue\n");
+  EXPECT_EQ(Wrong(Shop(), {"--nonsense"}), "shop: '--nonsense' is no option: 'shop --help' lists them\n");
+  EXPECT_EQ(Wrong(Shop(), {"--text"}), "shop: --text needs a value: give --text TEXT\n");
+  EXPECT_EQ(Wrong(Shop(), {"--text", "a", "--text", "b"}), "shop: --text: given 2 times: give it once\n");
+  EXPECT_EQ(Wrong(Shop(), {}, {{"DICOM_SENDER_SMALL", "x"}}),
+            "shop: DICOM_SENDER_SMALL: 'x' does not fit: give a whole number from 0 to 255\n");
+}
+
+TEST_F(ProgramOptionsTest, AListInTheEnvironmentHasTheSeparatorOfItsOption) {
+  const Given given =
+      Good(Shop(), {}, {{"DICOM_SENDER_PATH", "/a:/b,c"}, {"DICOM_SENDER_ENDPOINT", "tcp://one:1,,tcp://two:2,"}});
+  EXPECT_THAT(options_.paths, ElementsAre("/a", "/b,c"));
+  EXPECT_THAT(options_.endpoints, ElementsAre("tcp://one:1", "tcp://two:2"));
+  EXPECT_THAT(given.where, ElementsAre(Pair("endpoint", "DICOM_SENDER_ENDPOINT"), Pair("path", "DICOM_SENDER_PATH")));
+  EXPECT_EQ(Wrong(Shop(), {}, {{"DICOM_SENDER_ENDPOINT", ","}}),
+            "shop: DICOM_SENDER_ENDPOINT: is empty: give a value\n");
+}
+
+TEST_F(ProgramOptionsTest, TheFileIsReadForAnyProgram) {
+  const TemporaryFolder folder;
+  const std::string file = folder / "shop.toml";
+  std::ofstream(file) << "endpoint = [\"tcp://a:1\", \"tcp://b:2\"]\nopen = true\nsmall = 7\n";
+  const Given given = Good(Shop(), {"--config", file, "--small", "9"});
+  EXPECT_THAT(options_.endpoints, ElementsAre("tcp://a:1", "tcp://b:2"));
+  EXPECT_TRUE(options_.open);
+  EXPECT_EQ(options_.small, 9);
+  EXPECT_EQ(given.where.at("open"), "open in " + file);
+}
+
+TEST_F(ProgramOptionsTest, WordsAreTakenUpToTheirNumber) {
+  EXPECT_EQ(Wrong(Shop(), {"show"}), "shop: 'show' belongs to no option: see 'shop --help'\n");
+  Program program = Shop();
+  program.words_max = 2;
+  EXPECT_THAT(Good(program, {"show", "--open", "5e0c"}).words, ElementsAre("show", "5e0c"));
+  EXPECT_THAT(Good(program, {"-x", "a", "list"}).words, ElementsAre("list"));
+  EXPECT_TRUE(Good(program, {}).words.empty());
+  program.stray_word_advice = "name one session";
+  EXPECT_EQ(Wrong(program, {"show", "a", "b\n"}), "shop: 'b\\n' belongs to no option: name one session\n");
+  EXPECT_EQ(Wrong(program, {"show", "-q"}), "shop: '-q' is no option: 'shop --help' lists them\n");
+}
+
+TEST_F(ProgramOptionsTest, HelpTellsWhatTheTableSays) {
+  const auto parsed = Parse(Shop(), {"--nonsense", "-h"});
+  ASSERT_FALSE(parsed);
+  EXPECT_EQ(parsed.error().exit_status, 0);
+  const std::string& help = parsed.error().out;
+  EXPECT_THAT(help, StartsWith("Sells things.\n\n  shop [OPTION ...]\n\nGoods\n  -x, --path PATH"));
+  EXPECT_THAT(help, HasSubstr("\nOther\n      --http-address HOST:PORT        where to listen\n"));
+  EXPECT_THAT(help, HasSubstr("\n      --config FILE "));
+  EXPECT_THAT(help, HasSubstr("\n  -V, --version "));
+  EXPECT_THAT(help, HasSubstr("such as DICOM_SENDER_PORT for --port"));
+  EXPECT_THAT(help, HasSubstr("separated by ','"));
+  EXPECT_THAT(help, EndsWith("\n\nExamples\n  shop --open\n"));
+  std::istringstream lines(help);
+  for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 100U) << line;
+}
+
+TEST_F(ProgramOptionsTest, AProgramWithoutOptionsHasTheCommonOnes) {
+  const Program program = {.name = "nothing", .about = "Does nothing.\n"};
+  Good(program, {});
+  const std::string help = Parse(program, {"--help"}).error().out;
+  EXPECT_THAT(help, HasSubstr("\nOptions\n      --config FILE"));
+  EXPECT_THAT(help, Not(EndsWith("\n\n")));
+  EXPECT_EQ(Parse(program, {"--version"}).error().out, "nothing " + std::string(ProgramVersion()) + "\n");
+}
+
+}  // namespace
+}  // namespace dicom_sender
