@@ -4,9 +4,9 @@
 
 #include <map>
 
+#include "client/session_settings.h"
 #include "dicom/uid_names.h"
 #include "sender/session.h"
-#include "sender/session_settings.h"
 #include "worker/core/context_plan.h"
 
 namespace dicom_sender {

@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
+#include "client/session_settings.h"
 #include "common/wake_event.h"
 #include "dicom/dimse_status.h"
 #include "sender/session.h"
-#include "sender/session_settings.h"
 #include "worker/core/context_plan.h"
 #include "worker/dicom/dimse.h"
 #include "worker/dicom/tcp_association.h"

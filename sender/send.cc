@@ -7,10 +7,10 @@
 #include <filesystem>
 #include <optional>
 
+#include "client/session_settings.h"
 #include "coordinator/summary/summary.h"
 #include "sender/observer.h"
 #include "sender/session.h"
-#include "sender/session_settings.h"
 
 namespace dicom_sender {
 namespace {

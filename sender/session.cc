@@ -5,10 +5,10 @@
 
 #include <filesystem>
 
+#include "client/session_settings.h"
 #include "common/log.h"
 #include "common/uuid.h"
 #include "coordinator/ledger/sqlite_ledger.h"
-#include "sender/session_settings.h"
 
 namespace dicom_sender {
 namespace {
@@ -97,7 +97,7 @@ tl::expected<void, Failure> Session::Resume() {
     return Fail(kExitUsage,
                 fmt::format("ledger {} has no session {}: is it of another one?", files_.ledger, *options_.resume));
   }
-  auto settings = ResumedSessionSettings(options_, record->settings);
+  auto settings = ResumedSessionSettings(options_, options_.retry_failed, record->settings);
   if (!settings) return Fail(kExitUsage, std::move(settings.error()));
   settings_ = *std::move(settings);
   return {};

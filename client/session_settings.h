@@ -6,15 +6,16 @@
 #include <tl/expected.hpp>
 
 #include "client.pb.h"
-#include "sender/options.h"
+#include "client/session_options.h"
 
 namespace dicom_sender {
 
-wire::OpenSession NewSessionSettings(const SenderOptions& options, const std::string& session);
+wire::OpenSession NewSessionSettings(const SessionOptions& options, const std::string& session);
 
 // `known`: what the session was opened with. What it is about (input, destination, dispatch) stays; how it is sent
-// may be given anew. The error says which option asks for another session.
-tl::expected<wire::OpenSession, std::string> ResumedSessionSettings(const SenderOptions& options,
+// may be given anew. `retry_failed`: what failed before is tried again. The error says which option asks for another
+// session.
+tl::expected<wire::OpenSession, std::string> ResumedSessionSettings(const SessionOptions& options, bool retry_failed,
                                                                     const wire::OpenSession& known);
 
 // "AE:port@host"; empty without a destination.

@@ -1,4 +1,4 @@
-#include "sender/session_settings.h"
+#include "client/session_settings.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,8 +10,8 @@ namespace {
 
 using testing::HasSubstr;
 
-SenderOptions Options() {
-  SenderOptions options;
+SessionOptions Options() {
+  SessionOptions options;
   options.inputs = {"data"};
   options.recursive = true;
   options.called_ae = "PACS";
@@ -42,7 +42,7 @@ TEST(NewSessionSettings, CarriesEveryOption) {
 
 TEST(ResumedSessionSettings, WithoutOptionsNothingChanges) {
   const auto known = NewSessionSettings(Options(), "S");
-  const auto resumed = ResumedSessionSettings(SenderOptions{}, known);
+  const auto resumed = ResumedSessionSettings(SessionOptions{}, /*retry_failed=*/false, known);
   ASSERT_TRUE(resumed);
   EXPECT_TRUE(resumed->resume());
   auto expected = known;
@@ -51,13 +51,12 @@ TEST(ResumedSessionSettings, WithoutOptionsNothingChanges) {
 }
 
 TEST(ResumedSessionSettings, HowItIsSentMayBeGivenAnew) {
-  SenderOptions options;
+  SessionOptions options;
   options.dimse_timeout = std::chrono::seconds(7);
   options.retry_for = std::chrono::hours(6);
   options.attempts_max = 9;
-  options.retry_failed = true;
   options.given = {{"dimse-timeout", "--dimse-timeout"}, {"retry-for", "--retry-for"}, {"max-attempts", "x"}};
-  const auto resumed = ResumedSessionSettings(options, NewSessionSettings(Options(), "S"));
+  const auto resumed = ResumedSessionSettings(options, /*retry_failed=*/true, NewSessionSettings(Options(), "S"));
   ASSERT_TRUE(resumed);
   EXPECT_EQ(resumed->send_options().dimse_timeout_ms(), 7000U);
   EXPECT_EQ(resumed->send_options().acse_timeout_ms(), 30'000U) << "was not given";
@@ -69,24 +68,25 @@ TEST(ResumedSessionSettings, HowItIsSentMayBeGivenAnew) {
 TEST(ResumedSessionSettings, WhatItIsAboutStays) {
   const auto known = NewSessionSettings(Options(), "S");
   const auto refused = [&](const char* name, auto change) {
-    SenderOptions options = Options();
+    SessionOptions options = Options();
     change(options);
     options.given = {{name, std::string("--") + name}};
-    const auto resumed = ResumedSessionSettings(options, known);
+    const auto resumed = ResumedSessionSettings(options, /*retry_failed=*/false, known);
     ASSERT_FALSE(resumed) << name;
     EXPECT_THAT(resumed.error(), HasSubstr(std::string("--") + name));
   };
-  refused("ae-title", [](SenderOptions& o) { o.called_ae = "OTHER"; });
-  refused("calling-ae", [](SenderOptions& o) { o.calling_ae = "OTHER"; });
-  refused("host", [](SenderOptions& o) { o.host = "other"; });
-  refused("port", [](SenderOptions& o) { o.port = 11112; });
-  refused("input", [](SenderOptions& o) { o.inputs = {"data", "more"}; });
-  refused("recursive", [](SenderOptions& o) { o.recursive = false; });
-  refused("dispatch", [](SenderOptions& o) { o.dispatch = DispatchMode::kAsFound; });
+  refused("ae-title", [](SessionOptions& o) { o.called_ae = "OTHER"; });
+  refused("calling-ae", [](SessionOptions& o) { o.calling_ae = "OTHER"; });
+  refused("host", [](SessionOptions& o) { o.host = "other"; });
+  refused("port", [](SessionOptions& o) { o.port = 11112; });
+  refused("input", [](SessionOptions& o) { o.inputs = {"data", "more"}; });
+  refused("recursive", [](SessionOptions& o) { o.recursive = false; });
+  refused("dispatch", [](SessionOptions& o) { o.dispatch = DispatchMode::kAsFound; });
 
-  SenderOptions same = Options();
+  SessionOptions same = Options();
   for (const char* name : {"ae-title", "calling-ae", "host", "port", "input", "recursive"}) same.given[name] = name;
-  EXPECT_TRUE(ResumedSessionSettings(same, known)) << "the same command with --resume behind it";
+  EXPECT_TRUE(ResumedSessionSettings(same, /*retry_failed=*/false, known))
+      << "the same command with --resume behind it";
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "sender/session_settings.h"
+#include "client/session_settings.h"
 
 #include <fmt/format.h>
 
@@ -17,7 +17,7 @@ std::uint32_t Milliseconds(std::chrono::seconds duration) {
 // As the resumed scan must find it, whatever the working directory is then.
 std::string Absolute(const std::string& input) { return std::filesystem::absolute(input); }
 
-void PutSendOptions(const SenderOptions& options, const std::function<bool(const char*)>& wanted,
+void PutSendOptions(const SessionOptions& options, const std::function<bool(const char*)>& wanted,
                     wire::SendOptions& out) {
   if (wanted("max-pdu")) out.set_max_pdu_bytes(options.max_pdu_bytes);
   if (wanted("connect-timeout")) out.set_connect_timeout_ms(Milliseconds(options.connect_timeout));
@@ -39,7 +39,7 @@ struct Contradiction {
 };
 
 // The first option that asks for something else than the known session is about.
-std::optional<Contradiction> FindContradiction(const SenderOptions& options, const wire::OpenSession& known) {
+std::optional<Contradiction> FindContradiction(const SessionOptions& options, const wire::OpenSession& known) {
   const wire::Destination& destination = known.destination();
   std::vector<std::string> inputs;
   for (const std::string& input : options.inputs) inputs.push_back(Absolute(input));
@@ -62,7 +62,7 @@ std::optional<Contradiction> FindContradiction(const SenderOptions& options, con
 
 }  // namespace
 
-wire::OpenSession NewSessionSettings(const SenderOptions& options, const std::string& session) {
+wire::OpenSession NewSessionSettings(const SessionOptions& options, const std::string& session) {
   wire::OpenSession settings;
   settings.set_session(session);
   auto& destination = *settings.mutable_destination();
@@ -80,7 +80,7 @@ wire::OpenSession NewSessionSettings(const SenderOptions& options, const std::st
   return settings;
 }
 
-tl::expected<wire::OpenSession, std::string> ResumedSessionSettings(const SenderOptions& options,
+tl::expected<wire::OpenSession, std::string> ResumedSessionSettings(const SessionOptions& options, bool retry_failed,
                                                                     const wire::OpenSession& known) {
   if (const auto wrong = FindContradiction(options, known)) {
     return tl::unexpected(fmt::format("{}: '{}' is not what session {} was begun with, '{}': leave it out to go on",
@@ -92,7 +92,7 @@ tl::expected<wire::OpenSession, std::string> ResumedSessionSettings(const Sender
   if (given("max-attempts")) settings.set_attempts_max(options.attempts_max);
   if (given("retry-for")) settings.set_retry_for_ms(Milliseconds(options.retry_for));
   settings.set_resume(true);
-  settings.set_retry_failed(options.retry_failed);
+  settings.set_retry_failed(retry_failed);
   return settings;
 }
 
