@@ -5,6 +5,7 @@
 #include <rapidjson/writer.h>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/null_sink.h>
+#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include "common/text.h"
@@ -76,12 +77,16 @@ class LineFormatter : public spdlog::formatter {
   LogFormat format_;
 };
 
+spdlog::sink_ptr MakeSink(const std::optional<std::string>& file) {
+  if (file) return std::make_shared<spdlog::sinks::basic_file_sink_mt>(*file);
+  return std::make_shared<spdlog::sinks::stderr_sink_mt>();
+}
+
 }  // namespace
 
-tl::expected<void, std::string> OpenLog(const std::string& file, LogFormat format, bool verbose) {
+tl::expected<void, std::string> OpenLog(const std::optional<std::string>& file, LogFormat format, bool verbose) {
   try {
-    auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file);
-    auto logger = std::make_shared<spdlog::logger>("file", std::move(sink));
+    auto logger = std::make_shared<spdlog::logger>("log", MakeSink(file));
     logger->set_formatter(std::make_unique<LineFormatter>(format));
     logger->set_level(verbose ? spdlog::level::debug : spdlog::level::info);
     logger->flush_on(spdlog::level::warn);

@@ -74,6 +74,19 @@ TEST_F(LogTest, DebugOnlyIfVerbose) {
   EXPECT_EQ(Lines().size(), 1U);
 }
 
+TEST_F(LogTest, WithoutAFileItGoesToStandardErrorAtOnce) {
+  testing::internal::CaptureStderr();
+  ASSERT_TRUE(OpenLog(std::nullopt, LogFormat::kText, false));
+  spdlog::debug("a");
+  spdlog::info("b");
+  const std::string text = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(text, MatchesRegex(std::string(kTime) + "INFO  b\n"));
+  testing::internal::CaptureStderr();
+  ASSERT_TRUE(OpenLog(std::nullopt, LogFormat::kJson, false));
+  spdlog::warn("c");
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), MatchesRegex("\\{\"time\":.*\"message\":\"c\"\\}\n"));
+}
+
 TEST_F(LogTest, AMessageCannotForgeALine) {
   ASSERT_TRUE(OpenLog(file_, LogFormat::kText, false));
   spdlog::warn("sent /data/a\n2024-09-10T15:30:15.123Z INFO  forged \x1B[31m\xFF");
