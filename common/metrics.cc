@@ -1,8 +1,5 @@
 #include "common/metrics.h"
 
-#include <fmt/format.h>
-#include <prometheus/exposer.h>
-
 namespace dicom_sender {
 namespace {
 
@@ -78,25 +75,13 @@ CoordinatorMetrics::CoordinatorMetrics(Registry& registry)
       ledger_commit_duration_seconds(
           MakeHistogram(registry, "ledger_commit_duration_seconds", "Duration of the ledger's commits", kShort)) {}
 
-MetricsServer::MetricsServer(std::unique_ptr<prometheus::Exposer> exposer) : exposer_(std::move(exposer)) {}
-MetricsServer::~MetricsServer() = default;
-
-tl::expected<std::unique_ptr<MetricsServer>, std::string> MetricsServer::Start(
-    const std::string& address, const std::string& version, const std::shared_ptr<Registry>& registry) {
-  try {
-    auto exposer = std::make_unique<prometheus::Exposer>(address, 1);
-    prometheus::BuildGauge()
-        .Name(Full("build_info"))
-        .Help("Always 1; the label says what runs")
-        .Register(*registry)
-        .Add({{"version", version}})
-        .Set(1);
-    exposer->RegisterCollectable(registry);  // which keeps a weak reference
-    return std::unique_ptr<MetricsServer>(new MetricsServer(std::move(exposer)));
-  } catch (const std::exception&) {  // its text speaks of null contexts
-    return tl::unexpected(fmt::format(
-        "metrics cannot be served on {}: the port is taken, or the address is none of this machine's", address));
-  }
+void AddBuildInfo(Registry& registry, const std::string& version) {
+  prometheus::BuildGauge()
+      .Name(Full("build_info"))
+      .Help("Always 1; the label says what runs")
+      .Register(registry)
+      .Add({{"version", version}})
+      .Set(1);
 }
 
 }  // namespace dicom_sender

@@ -8,14 +8,8 @@
 #include <prometheus/registry.h>
 
 #include <map>
-#include <memory>
 #include <string>
 #include <string_view>
-#include <tl/expected.hpp>
-
-namespace prometheus {
-class Exposer;
-}
 
 namespace dicom_sender {
 
@@ -66,17 +60,6 @@ struct CoordinatorMetrics {
   prometheus::Histogram& ledger_commit_duration_seconds;
 };
 
-// Serves /metrics with `build_info` and everything in the registry.
-class MetricsServer {
- public:
-  // `address` is HOST:PORT. The error is one sentence.
-  static tl::expected<std::unique_ptr<MetricsServer>, std::string> Start(
-      const std::string& address, const std::string& version, const std::shared_ptr<prometheus::Registry>& registry);
-  ~MetricsServer();
-
- private:
-  explicit MetricsServer(std::unique_ptr<prometheus::Exposer> exposer);
-  std::unique_ptr<prometheus::Exposer> exposer_;
-};
+void AddBuildInfo(prometheus::Registry& registry, const std::string& version);
 
 }  // namespace dicom_sender

@@ -9,9 +9,9 @@
 # ci     sanitizers with clang, formatter, linters
 set -euo pipefail
 
-run=(libdcmtk17 libfmt9 libopenjp2-7 libprometheus-cpp-core1.0 libprometheus-cpp-pull1.0 libprotobuf32 libspdlog1.10
+run=(libcivetweb1 libdcmtk17 libfmt9 libopenjp2-7 libprometheus-cpp-core1.0 libprotobuf32 libspdlog1.10
      libsqlite3-0 libuuid1 libzmq5 zlib1g)
-build=(build-essential ccache cmake cppzmq-dev dcmtk libcli11-dev libdcmtk-dev libexpected-dev libfmt-dev
+build=(build-essential ccache cmake cppzmq-dev dcmtk libcivetweb-dev libcli11-dev libdcmtk-dev libexpected-dev libfmt-dev
        libopenjp2-7-dev libprotobuf-dev libspdlog-dev libsqlite3-dev libsqlitecpp-dev libzmq3-dev ninja-build pkg-config
        prometheus-cpp-dev protobuf-compiler rapidjson-dev uuid-dev zlib1g-dev)
 tests=(curl jq libbenchmark-dev libgmock-dev libgtest-dev orthanc procps)

@@ -66,9 +66,10 @@ tl::expected<void, Failure> Session::Start() {
     return Fail(kExitUsage, std::move(log.error()));
   }
   if (options_.metrics) {
-    auto metrics = MetricsServer::Start(*options_.metrics, std::string(ProgramVersion()), registry_);
-    if (!metrics) return Fail(kExitUsage, std::move(metrics.error()));
-    metrics_ = *std::move(metrics);
+    auto server = HttpServer::Start(
+        {.address = *options_.metrics, .version = std::string(ProgramVersion()), .registry = registry_});
+    if (!server) return Fail(kExitUsage, std::move(server.error()));
+    http_server_ = *std::move(server);
   }
   SchedulerOptions scheduler;
   scheduler.lease_ttl = kLeaseTime;

@@ -7,6 +7,7 @@
 #include <tl/expected.hpp>
 
 #include "cli/console.h"
+#include "common/http_server.h"
 #include "common/stop_signal.h"
 #include "sender/engine.h"
 #include "sender/options.h"
@@ -68,7 +69,7 @@ class Session {
   bool files_are_new_ = false;
   std::shared_ptr<prometheus::Registry> registry_ = std::make_shared<prometheus::Registry>();
   std::unique_ptr<Ledger> ledger_;
-  std::unique_ptr<MetricsServer> metrics_;
+  std::unique_ptr<HttpServer> http_server_;
   std::unique_ptr<Engine> engine_;
 };
 

@@ -1,14 +1,8 @@
 #include "common/metrics.h"
 
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <prometheus/text_serializer.h>
-#include <sys/socket.h>
-
-#include "common/unique_fd.h"
-#include "tests/support/process.h"
 
 namespace dicom_sender {
 namespace {
@@ -94,57 +88,10 @@ TEST(Metrics, CountWhereTheyShould) {
   EXPECT_THAT(text, HasSubstr("dicom_sender_studies{state=\"leased\"} 2"));
 }
 
-std::string Get(std::uint16_t port, const std::string& path) {
-  const UniqueFd fd(socket(AF_INET, SOCK_STREAM, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return "no connection";
-  const std::string request = "GET " + path + " HTTP/1.0\r\nHost: localhost\r\n\r\n";
-  if (write(fd.get(), request.data(), request.size()) < 0) return "cannot write";
-  std::string answer;
-  char buffer[4096];
-  for (ssize_t got = 0; (got = read(fd.get(), buffer, sizeof buffer)) > 0;)
-    answer.append(buffer, static_cast<size_t>(got));
-  return answer;
-}
-
-TEST(MetricsServer, ServesTheRegistry) {
-  auto registry = std::make_shared<prometheus::Registry>();
-  WorkerMetrics metrics(*registry);
-  const std::uint16_t port = FindFreePort();
-  auto server = MetricsServer::Start("127.0.0.1:" + std::to_string(port), "0.1.0", registry);
-  ASSERT_TRUE(server) << server.error();
-  metrics.bytes_sent_total.Increment(42);
-  const std::string answer = Get(port, "/metrics");
-  EXPECT_THAT(answer, HasSubstr("200 OK"));
-  EXPECT_THAT(answer, HasSubstr("dicom_sender_bytes_sent_total 42"));
-  EXPECT_THAT(answer, HasSubstr("dicom_sender_build_info{version=\"0.1.0\"} 1"));
-}
-
-TEST(MetricsServer, StopsListening) {
-  const std::uint16_t port = FindFreePort();
-  const std::string address = "127.0.0.1:" + std::to_string(port);
-  ASSERT_TRUE(MetricsServer::Start(address, "0.1.0", std::make_shared<prometheus::Registry>()));  // and gone again
-  EXPECT_EQ(Get(port, "/metrics"), "no connection");
-}
-
-TEST(MetricsServer, SaysWhatIsWrongInOneSentence) {
-  const std::uint16_t port = FindFreePort();
-  const std::string taken = "127.0.0.1:" + std::to_string(port);
-  const auto first = MetricsServer::Start(taken, "0.1.0", std::make_shared<prometheus::Registry>());
-  ASSERT_TRUE(first) << first.error();
-  for (const std::string& address :
-       {taken, std::string("192.0.2.1:9"), std::string("nonsense"), std::string("1.2.3.4.5:x")}) {
-    testing::internal::CaptureStderr();
-    const auto server = MetricsServer::Start(address, "0.1.0", std::make_shared<prometheus::Registry>());
-    const std::string noise = testing::internal::GetCapturedStderr();
-    ASSERT_FALSE(server) << address;
-    EXPECT_THAT(server.error(), HasSubstr(address));
-    EXPECT_THAT(server.error(), Not(HasSubstr("\n")));
-    EXPECT_EQ(noise, "") << "the caller says it, once";
-  }
+TEST(Metrics, BuildInfoSaysWhatRuns) {
+  prometheus::Registry registry;
+  AddBuildInfo(registry, "0.1.0");
+  EXPECT_THAT(Text(registry), HasSubstr("dicom_sender_build_info{version=\"0.1.0\"} 1"));
 }
 
 }  // namespace

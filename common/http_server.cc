@@ -1,0 +1,81 @@
+#include "common/http_server.h"
+
+#include <civetweb.h>
+#include <fmt/format.h>
+#include <prometheus/text_serializer.h>
+#include <spdlog/spdlog.h>
+
+#include <exception>
+#include <utility>
+
+#include "common/metrics.h"
+
+namespace dicom_sender {
+namespace {
+
+HttpPage MetricsPage(const prometheus::Registry& registry) {
+  return {.content_type = "text/plain; version=0.0.4; charset=utf-8",
+          .body = prometheus::TextSerializer().Serialize(registry.Collect())};
+}
+
+HttpPage CheckPage(const HttpCheck& check) {
+  const auto wrong = check ? check() : std::nullopt;
+  if (!wrong) return {.body = "ok\n"};
+  return {.status = 503, .body = *wrong + "\n"};
+}
+
+}  // namespace
+
+HttpServer::HttpServer(HttpServerOptions options) : pages_(std::move(options.pages)) {
+  pages_["/metrics"] = [registry = options.registry] { return MetricsPage(*registry); };
+  pages_["/healthz"] = [check = std::move(options.health)] { return CheckPage(check); };
+  pages_["/readyz"] = [check = std::move(options.readiness)] { return CheckPage(check); };
+}
+
+HttpServer::~HttpServer() {
+  if (context_ != nullptr) mg_stop(context_);
+}
+
+HttpPage HttpServer::Answer(const std::string& method, const std::string& path) const {
+  if (method != "GET" && method != "HEAD") return {.status = 405, .body = "only GET and HEAD are answered\n"};
+  const auto page = pages_.find(path);
+  if (page == pages_.end()) return {.status = 404, .body = "there is no such page\n"};
+  try {
+    return page->second();
+  } catch (const std::exception& error) {  // must not reach the server's C code
+    spdlog::error("The page {} failed: {}", path, error.what());
+    return {.status = 500, .body = "internal error: the log says more\n"};
+  }
+}
+
+int HttpServer::OnRequest(mg_connection* connection) {
+  const mg_request_info* request = mg_get_request_info(connection);
+  const auto* server = static_cast<const HttpServer*>(request->user_data);
+  const std::string method = request->request_method;
+  const HttpPage page = server->Answer(method, request->local_uri != nullptr ? request->local_uri : "");
+  std::string answer =
+      fmt::format("HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{}Connection: close\r\n\r\n",
+                  page.status, mg_get_response_code_text(connection, page.status), page.content_type,
+                  page.body.size(), page.status == 405 ? "Allow: GET, HEAD\r\n" : "");
+  if (method != "HEAD") answer += page.body;
+  mg_write(connection, answer.data(), answer.size());  // if it fails, nobody waits for it
+  return page.status;
+}
+
+tl::expected<std::unique_ptr<HttpServer>, std::string> HttpServer::Start(HttpServerOptions options) {
+  const std::string address = options.address;
+  AddBuildInfo(*options.registry, options.version);
+  std::unique_ptr<HttpServer> server(new HttpServer(std::move(options)));
+  const char* settings[] = {"listening_ports",  address.c_str(), "num_threads", "2", "request_timeout_ms", "5000",
+                            "max_request_size", "8192",          nullptr};
+  mg_callbacks callbacks{};
+  callbacks.begin_request = OnRequest;
+  // It would go to standard error. What matters is said by the error below.
+  callbacks.log_message = [](const mg_connection*, const char*) { return 1; };
+  server->context_ = mg_start(&callbacks, server.get(), settings);
+  if (server->context_ != nullptr) return server;
+  return tl::unexpected(fmt::format(
+      "metrics cannot be served on {}: the port is taken, or the address is none of this machine's", address));
+}
+
+}  // namespace dicom_sender

@@ -1,0 +1,194 @@
+#include "common/http_server.h"
+
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <prometheus/counter.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <atomic>
+#include <stdexcept>
+
+#include "common/unique_fd.h"
+#include "tests/support/process.h"
+
+namespace dicom_sender {
+namespace {
+
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::Not;
+using testing::StartsWith;
+
+// One connection to the server, on which bytes are sent as they are.
+class Peer {
+ public:
+  explicit Peer(std::uint16_t port) : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    const timeval patience = {20, 0};
+    setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    connected_ = connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  }
+
+  bool connected() const { return connected_; }
+  void Send(const std::string& bytes) const {
+    EXPECT_EQ(send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
+  }
+  // Until the server closes the connection.
+  std::string Answer() const {
+    std::string answer;
+    char buffer[4096];
+    ssize_t got = 0;
+    while ((got = recv(fd_.get(), buffer, sizeof buffer, 0)) > 0) answer.append(buffer, static_cast<size_t>(got));
+    if (got < 0 && errno != ECONNRESET) ADD_FAILURE() << "the connection is still open after " << answer;
+    return answer;
+  }
+
+ private:
+  UniqueFd fd_;
+  bool connected_ = false;
+};
+
+class HttpServerTest : public testing::Test {
+ protected:
+  HttpServerOptions Options() const {
+    return {.address = "127.0.0.1:" + std::to_string(port_), .version = "0.1.0", .registry = registry_};
+  }
+  void Start(HttpServerOptions options) {
+    auto server = HttpServer::Start(std::move(options));
+    ASSERT_TRUE(server) << server.error();
+    server_ = *std::move(server);
+  }
+  std::string Request(const std::string& line) const {
+    const Peer peer(port_);
+    EXPECT_TRUE(peer.connected());
+    peer.Send(line + "\r\nHost: localhost\r\n\r\n");
+    return peer.Answer();
+  }
+  std::string Get(const std::string& path) const { return Request("GET " + path + " HTTP/1.1"); }
+
+  const std::uint16_t port_ = FindFreePort();
+  std::shared_ptr<prometheus::Registry> registry_ = std::make_shared<prometheus::Registry>();
+  std::unique_ptr<HttpServer> server_;
+};
+
+TEST_F(HttpServerTest, ServesTheRegistry) {
+  prometheus::Counter& counter = prometheus::BuildCounter().Name("apples_total").Register(*registry_).Add({});
+  Start(Options());
+  counter.Increment(42);
+  const std::string answer = Get("/metrics");
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 200 OK\r\n"));
+  EXPECT_THAT(answer, HasSubstr("\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
+  EXPECT_THAT(answer, HasSubstr("\napples_total 42\n"));
+  EXPECT_THAT(answer, HasSubstr("\ndicom_sender_build_info{version=\"0.1.0\"} 1\n"));
+}
+
+TEST_F(HttpServerTest, SaysOkWhereNothingIsChecked) {
+  Start(Options());
+  for (const char* path : {"/healthz", "/readyz"}) {
+    EXPECT_EQ(Get(path),
+              "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 3\r\n"
+              "Connection: close\r\n\r\nok\n");
+  }
+}
+
+TEST_F(HttpServerTest, SaysWhatIsWrong) {
+  HttpServerOptions options = Options();
+  std::atomic<bool> healthy = true, ready = false;  // the checks run in the server's threads
+  const auto unless = [](bool well, const char* sentence) { return well ? std::nullopt : std::optional(sentence); };
+  options.health = [&] { return unless(healthy, "the ledger is full"); };
+  options.readiness = [&] { return unless(ready, "the coordinator is out of reach"); };
+  Start(std::move(options));
+  EXPECT_THAT(Get("/healthz"), StartsWith("HTTP/1.1 200 "));
+  std::string answer = Get("/readyz");
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 503 Service Unavailable\r\n"));
+  EXPECT_THAT(answer, EndsWith("\r\n\r\nthe coordinator is out of reach\n"));
+  healthy = false;
+  ready = true;
+  EXPECT_THAT(Get("/healthz"), EndsWith("\r\n\r\nthe ledger is full\n"));
+  EXPECT_THAT(Get("/readyz"), StartsWith("HTTP/1.1 200 "));
+}
+
+TEST_F(HttpServerTest, ServesTheCallersPages) {
+  HttpServerOptions options = Options();
+  options.pages["/"] = [] { return HttpPage{.content_type = "text/html", .body = "<p>hello"}; };
+  options.pages["/broken"] = []() -> HttpPage { throw std::runtime_error("a secret"); };
+  Start(std::move(options));
+  const std::string answer = Get("/?refresh=5");
+  EXPECT_THAT(answer, HasSubstr("\r\nContent-Type: text/html\r\nContent-Length: 8\r\n"));
+  EXPECT_THAT(answer, EndsWith("\r\n\r\n<p>hello"));
+  EXPECT_THAT(Get("/broken"), StartsWith("HTTP/1.1 500 "));
+  EXPECT_THAT(Get("/broken"), Not(HasSubstr("secret")));
+}
+
+TEST_F(HttpServerTest, OtherPathsAndMethodsAreRefused) {
+  Start(Options());
+  for (const char* path : {"/", "/metrics/", "/metrics2", "/../metrics2", "/etc/passwd", "/%2e%2e/etc/passwd"}) {
+    EXPECT_THAT(Get(path), StartsWith("HTTP/1.1 404 Not Found\r\n")) << path;
+  }
+  for (const char* method : {"POST", "PUT", "DELETE", "OPTIONS"}) {
+    const std::string answer = Request(std::string(method) + " /metrics HTTP/1.1");
+    EXPECT_THAT(answer, StartsWith("HTTP/1.1 405 Method Not Allowed\r\n")) << method;
+    EXPECT_THAT(answer, HasSubstr("\r\nAllow: GET, HEAD\r\n")) << method;
+  }
+}
+
+TEST_F(HttpServerTest, HeadHasNoBody) {
+  Start(Options());
+  EXPECT_EQ(Request("HEAD /readyz HTTP/1.1"),
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 3\r\n"
+            "Connection: close\r\n\r\n");
+}
+
+TEST_F(HttpServerTest, WhatIsNoRequestHarmsNobody) {
+  Start(Options());
+  for (const std::string& bytes :
+       {std::string("nonsense\r\n\r\n"), std::string("GET\r\n\r\n"), std::string("GET /metrics\r\n\r\n"),
+        std::string("\x16\x03\x01\x02\r\n\r\n"), std::string("GET /metrics HTTP/9.9\r\n\r\n"),
+        "GET /metrics HTTP/1.1\r\nX: " + std::string(10'000, 'x') + "\r\n\r\n"}) {
+    const Peer peer(port_);
+    peer.Send(bytes);
+    EXPECT_THAT(peer.Answer(), Not(HasSubstr(" 200 "))) << bytes.substr(0, 40);
+  }
+  EXPECT_TRUE(Peer(port_).connected()) << "and says nothing";
+  EXPECT_THAT(Get("/healthz"), StartsWith("HTTP/1.1 200 "));
+}
+
+TEST_F(HttpServerTest, ASlowPeerDoesNotKeepTheNextOneWaiting) {
+  Start(Options());
+  const Peer slow(port_);
+  slow.Send("GET /healthz HTTP/1.1\r\nHo");
+  EXPECT_THAT(Get("/readyz"), StartsWith("HTTP/1.1 200 "));
+  slow.Send("st: localhost\r\n\r\n");
+  EXPECT_THAT(slow.Answer(), EndsWith("\r\n\r\nok\n")) << "its turn was kept";
+}
+
+TEST_F(HttpServerTest, StopsListening) {
+  Start(Options());
+  server_.reset();
+  EXPECT_FALSE(Peer(port_).connected());
+}
+
+TEST_F(HttpServerTest, SaysInOneSentenceWhyItCannotStart) {
+  Start(Options());
+  for (const std::string& address :
+       {Options().address, std::string("192.0.2.1:9"), std::string("nonsense"), std::string("1.2.3.4.5:x")}) {
+    HttpServerOptions options = Options();
+    options.address = address;
+    testing::internal::CaptureStderr();
+    const auto server = HttpServer::Start(std::move(options));
+    const std::string noise = testing::internal::GetCapturedStderr();
+    ASSERT_FALSE(server) << address;
+    EXPECT_EQ(server.error(), "metrics cannot be served on " + address +
+                                  ": the port is taken, or the address is none of this machine's");
+    EXPECT_EQ(noise, "") << "the caller says it, once";
+  }
+}
+
+}  // namespace
+}  // namespace dicom_sender
