@@ -4,7 +4,7 @@ namespace dicom_sender {
 namespace {
 
 // ZMQ_ZAP_ENFORCE_DOMAIN: libzmq has it since 4.3.0, its header shows it only together with the draft functions.
-constexpr zmq::sockopt::integral_option<93, int, true> kZapEnforceDomain;
+constexpr zmq::sockopt::integral_option<93, int, true> kZapEnforceDomain{};
 
 zmq::socket_t MakeSocket(zmq::context_t& context, zmq::socket_type type) {
   zmq::socket_t socket(context, type);

@@ -40,7 +40,8 @@ struct PeerMessage {
 
 class RouterChannel {
  public:
-  // With `security` (tcp only) just clients that the context's ZapHandler knows; without it everybody.
+  // With `security` only clients that the context's ZapHandler knows come in, without it everybody; inproc knows no
+  // security.
   RouterChannel(zmq::context_t& context, const std::string& endpoint, const ServerSecurity* security = nullptr);
   std::optional<PeerMessage> Receive();
   // False if the peer is gone or its queue is full.

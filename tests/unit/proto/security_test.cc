@@ -400,8 +400,8 @@ TEST_F(SecureChannelTest, AClientWithAnotherServersKeyGetsNothing) {
 }
 
 TEST_F(SecureChannelTest, AServerWithoutAKeyGetsNothingFromAClientWithOne) {
+  zmq::socket_t events(context_, zmq::socket_type::pair);  // outlives what writes to it
   RouterChannel router(context_, "tcp://127.0.0.1:*");
-  zmq::socket_t events(context_, zmq::socket_type::pair);
   const auto client = Client(Make("worker"));
   events.connect("inproc://events");
   ASSERT_EQ(zmq_socket_monitor(router.socket().handle(), "inproc://events", ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL), 0);
@@ -413,13 +413,13 @@ TEST_F(SecureChannelTest, AServerWithoutAKeyGetsNothingFromAClientWithOne) {
 }
 
 TEST_F(SecureChannelTest, WithoutAHandlerNobodyIsLetIn) {
+  zmq::socket_t events(context_, zmq::socket_type::pair);  // outlives what writes to it
   const auto own = Make("worker");
   LetIn(own);
   const auto server = Server();
   RouterChannel router(context_, "tcp://127.0.0.1:*", &server);
   const auto client = Client(own);
   DealerChannel dealer(context_, router.endpoint(), &client);
-  zmq::socket_t events(context_, zmq::socket_type::pair);
   events.connect("inproc://events");
   ASSERT_EQ(zmq_socket_monitor(dealer.socket().handle(), "inproc://events", ZMQ_EVENT_DISCONNECTED), 0);
   zmq::pollitem_t item{events.handle(), 0, ZMQ_POLLIN, 0};
@@ -467,6 +467,13 @@ TEST_F(SecureChannelTest, AClientConnectsAgainToARouterThatCameBack) {
   coordinator.emplace(endpoint, server);
   ExpectTalk(coordinator->router, dealer);
   EXPECT_EQ(server.refusals->count(), 0U);
+}
+
+TEST_F(SecureChannelTest, APortThatIsTakenIsAnError) {
+  const auto server = Server();
+  ZapHandler handler(context_, server);
+  RouterChannel router(context_, "tcp://127.0.0.1:*", &server);
+  EXPECT_THROW(RouterChannel(context_, router.endpoint(), &server), zmq::error_t);
 }
 
 TEST_F(SecureChannelTest, NobodyThereIsNoConnection) {
