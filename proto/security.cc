@@ -259,17 +259,6 @@ tl::expected<KeyPair, std::string> ReadKeyPair(const std::string& file) {
   return KeyPair{.public_key = keys->front(), .secret_key = keys->back()};
 }
 
-void Refusals::Add(const std::string& who, const std::string& sentence, Time now) {
-  if (MayLog(who, now)) spdlog::warn("{}", sentence);
-  ++count_;
-}
-
-bool Refusals::MayLog(const std::string& who, Time now) {
-  const std::lock_guard lock(mutex_);
-  std::erase_if(logged_, [now](const auto& entry) { return now - entry.second >= kSilence; });
-  return logged_.size() < kNamesMax && logged_.emplace(who, now).second;
-}
-
 bool ClientKeys::Allows(const std::string& key, Time now) {
   if (!read_at_ || now - *read_at_ >= kReadEvery) Read(now);
   return keys_.contains(key);

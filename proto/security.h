@@ -4,12 +4,8 @@
 // file systems do.
 #pragma once
 
-#include <atomic>
 #include <chrono>
-#include <cstdint>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -18,6 +14,8 @@
 #include <tl/expected.hpp>
 #include <vector>
 #include <zmq.hpp>
+
+#include "proto/refusals.h"
 
 namespace dicom_sender {
 
@@ -40,25 +38,6 @@ tl::expected<KeyFiles, std::string> MakeKeyFiles(const std::string& dir, const s
 // Each refuses the other kind of file; a secret file must be closed to group and others.
 tl::expected<std::string, std::string> ReadPublicKey(const std::string& file);
 tl::expected<KeyPair, std::string> ReadKeyPair(const std::string& file);
-
-// Counts refusals and logs them, in a minute at most one of each `who` and of at most kNamesMax of these. First logs,
-// then counts. Thread-safe.
-class Refusals {
- public:
-  static constexpr std::size_t kNamesMax = 100;
-  static constexpr std::chrono::minutes kSilence{1};
-  using Time = std::chrono::steady_clock::time_point;
-
-  void Add(const std::string& who, const std::string& sentence, Time now = std::chrono::steady_clock::now());
-  std::uint64_t count() const { return count_; }
-
- private:
-  bool MayLog(const std::string& who, Time now);
-
-  std::atomic<std::uint64_t> count_ = 0;
-  std::mutex mutex_;
-  std::map<std::string, Time> logged_;
-};
 
 // The public keys in the *.key files of a folder. A file that holds no public key is logged and lets nobody in. One
 // thread.

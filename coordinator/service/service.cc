@@ -25,6 +25,13 @@ wire::SessionState OngoingState(const SessionRecord& record) {
   return record.scan_complete ? wire::SESSION_SENDING : wire::SESSION_SCANNING;
 }
 
+// The channel's name of a connection is bytes.
+std::string Readable(const std::string& peer) {
+  std::string out;
+  for (const char c : peer) out += fmt::format("{:02x}", static_cast<unsigned char>(c));
+  return out;
+}
+
 // Why a session that is not open takes nothing.
 wire::ClientReply HasEnded(const SessionRecord& record) {
   return Failed(fmt::format("session {} has ended{}{}", record.settings.session(),
@@ -96,7 +103,7 @@ void Service::HandleMessage(const Incoming& incoming, const Moment& moment) {
 
 void Service::Refuse(const std::string& peer, std::string reason, bool for_good, const Moment& moment) {
   metrics_.messages_refused_total.Increment();
-  refusals_.Log(peer, reason, moment.now);
+  refusals_.Add(peer, fmt::format("A message of peer {} was refused: {}", Readable(peer), reason), moment.now);
   wire::Refusal refusal;
   refusal.set_reason(LimitedReason(reason));
   refusal.set_for_good(for_good);

@@ -13,8 +13,8 @@
 #include "coordinator/core/scheduler.h"
 #include "coordinator/ledger/ledger.h"
 #include "coordinator/service/queries.h"
-#include "coordinator/service/refusal_log.h"
 #include "envelope.pb.h"
+#include "proto/refusals.h"
 
 namespace dicom_sender {
 
@@ -101,7 +101,7 @@ class Service {
   Scheduler scheduler_;
   Queries queries_;
   CoordinatorMetrics& metrics_;
-  RefusalLog refusals_;
+  Refusals refusals_;
   std::map<SessionKey, wire::OpenSession> sessions_;  // those that the scheduler knows
   std::map<std::string, std::string> worker_peers_;   // where each worker was heard of last
   std::uint64_t status_seq_ = 0;                      // of the WorkerStatus that is being answered; 0: none

@@ -13,6 +13,7 @@
 
 #include "common/wake_event.h"
 #include "proto/channel.h"
+#include "proto/refusals.h"
 #include "proto/validate.h"
 #include "worker/core/agent.h"
 #include "worker/dicom/tcp_association.h"
@@ -22,7 +23,6 @@ namespace dicom_sender {
 namespace {
 
 constexpr std::chrono::milliseconds kPollMax(1000);
-constexpr std::chrono::minutes kRefusalEvery(1);  // lines of the log
 // Outcomes that follow each other fast wake the loop together, or each would cost a round to the coordinator and a
 // commit of the ledger.
 constexpr std::chrono::milliseconds kReportEvery(10);
@@ -182,9 +182,7 @@ class WorkerLoop {
   }
   void Refused(const std::string& reason, bool for_good) {
     if (for_good) refused_ = reason;
-    if (refused_logged_ && MonotonicNow() < *refused_logged_ + kRefusalEvery) return;
-    refused_logged_ = MonotonicNow();
-    spdlog::warn("{}", reason);
+    refusals_.Add("coordinator", reason);
   }
 
   // Called by the sending threads.
@@ -259,7 +257,7 @@ class WorkerLoop {
   WorkerHealth& health_;
   Agent agent_;
   std::optional<std::string> refused_;  // for good
-  std::optional<TimePoint> refused_logged_;
+  Refusals refusals_;
   bool draining_ = false;
   std::map<std::uint64_t, std::shared_ptr<StudyLink>> studies_;  // that are being sent
   WakeEvent wake_;

@@ -687,18 +687,6 @@ TEST_F(ServiceTest, SaysWhichSessionsHaveEnded) {
   EXPECT_EQ(step(Report(lease, {{0, 0}}, true)), std::vector{ledger_->FindSession(kSession)->key});
 }
 
-TEST(RefusalLog, LogsOnePeerOnceAMinuteAndOnlySoManyPeers) {
-  RefusalLog log;
-  const TimePoint now{std::chrono::hours(1)};
-  EXPECT_TRUE(log.Log("a", "garbage", now));
-  EXPECT_FALSE(log.Log("a", "garbage", now + std::chrono::seconds(59)));
-  EXPECT_TRUE(log.Log("b", "garbage", now + std::chrono::seconds(59)));
-  EXPECT_TRUE(log.Log("a", "garbage", now + std::chrono::seconds(60)));
-  for (std::size_t i = 2; i < RefusalLog::kPeersMax; ++i) EXPECT_TRUE(log.Log(std::to_string(i), "garbage", now));
-  EXPECT_FALSE(log.Log("one more", "garbage", now));
-  EXPECT_TRUE(log.Log("one more", "garbage", now + std::chrono::seconds(60)));
-}
-
 TEST_F(ServiceTest, ListsStudiesInTheirOrder) {
   Open();
   Ask(Batch(2, "1.2.3"));
