@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "client/session_settings.h"
+#include "client/session_view.h"
 #include "coordinator/summary/summary.h"
 #include "sender/observer.h"
 #include "sender/session.h"
@@ -16,23 +17,6 @@ namespace dicom_sender {
 namespace {
 
 constexpr std::chrono::milliseconds kLookEvery(5);
-
-bool HasEnded(const wire::SessionStatus& status) {
-  return status.state() != wire::SESSION_SCANNING && status.state() != wire::SESSION_SENDING;
-}
-
-SessionEnd ToEnd(wire::SessionState state) {
-  switch (state) {
-    case wire::SESSION_COMPLETE:
-      return SessionEnd::kComplete;
-    case wire::SESSION_UNREACHABLE:
-      return SessionEnd::kUnreachable;
-    case wire::SESSION_REFUSED:
-      return SessionEnd::kRefused;
-    default:
-      return SessionEnd::kInterrupted;
-  }
-}
 
 class SendRun {
  public:
@@ -81,33 +65,13 @@ void SuspendIfOpen(Ledger& ledger, SessionKey key) {
   ledger.Commit();
 }
 
-// Nobody knows what is in them, so nobody may say that all is stored.
-std::uint64_t UnreadableIn(const std::map<std::string, std::uint64_t>& ignored) {
-  std::uint64_t unreadable = 0;
-  for (const auto& [reason, files] : ignored) unreadable += reason.starts_with("unreadable") ? files : 0;
-  return unreadable;
-}
-
-int ExitStatus(const SummaryView& view) {
-  switch (view.end) {
-    case SessionEnd::kComplete:
-      return view.failed == 0 ? kExitAllStored : kExitSomeFailed;
-    case SessionEnd::kInterrupted:
-      return kExitInterrupted;
-    case SessionEnd::kUnreachable:
-    case SessionEnd::kRefused:
-      break;
-  }
-  return kExitDestination;
-}
-
 tl::expected<void, Failure> SendRun::Send() {
   auto status = session_.Status();
   if (!status) return tl::unexpected(std::move(status.error()));
   scanning_ = !status->scan_complete();
   if (scanning_) session_.StartIndexer();
   if (!scanning_ || session_.settings().dispatch() == wire::DISPATCH_AS_FOUND) StartWorker();
-  while (!HasEnded(*status) && signals_.count() < 2) {
+  while (!HasEnded(status->state()) && signals_.count() < 2) {
     if (signals_.count() > 0 && !stopping_) OnSignal();
     if (scanning_ && session_.engine().indexer_ended() && !stopping_) {
       if (auto scanned = OnScanned(); !scanned) return scanned;
@@ -119,7 +83,8 @@ tl::expected<void, Failure> SendRun::Send() {
     signals_.Clear();
     status = session_.Status();
     if (!status) return tl::unexpected(std::move(status.error()));
-    if (indexer_failure && !HasEnded(*status)) return tl::unexpected(Failure{kExitInternal, *indexer_failure});
+    if (indexer_failure && !HasEnded(status->state()))
+      return tl::unexpected(Failure{kExitInternal, *indexer_failure});
     Show(*status);
   }
   // The end of a session with little to send may come before the end of its scan was noticed.
@@ -180,50 +145,7 @@ void SendRun::Show(const wire::SessionStatus& status) {
   const bool in_trouble = !status.trouble().empty();
   if (in_trouble && !in_trouble_) spdlog::warn("{}", status.trouble());  // it counts the seconds: once is enough
   in_trouble_ = in_trouble;
-  console_.Progress({.elapsed = now - begin_,
-                     .total_known = status.scan_complete(),
-                     .done = status.stored() + status.failed() + status.skipped(),
-                     .total = status.total(),
-                     .failed = status.failed(),
-                     .bytes_done = status.settled_bytes(),
-                     .bytes_total = status.total_bytes(),
-                     .associations = static_cast<unsigned>(status.leases()),
-                     .note = status.trouble()},
-                    now);
-}
-
-SummaryView ToView(const SessionSummary& summary, const SenderOptions& options, const SessionFiles& files) {
-  const SessionRecord& session = summary.session;
-  const Counts& counts = session.counts;
-  SummaryView view;
-  view.end = ToEnd(session.state);
-  view.end_reason = session.end_reason;
-  view.session = session.settings.session();
-  view.destination = DestinationText(session.settings.destination());
-  view.calling_ae = session.settings.destination().calling_ae();
-  view.total = counts.total;
-  view.successful = counts.successful();
-  view.failed = counts.failed;
-  view.skipped = counts.skipped;
-  view.conflicts = counts.conflicts;
-  view.pending = summary.pending();
-  view.warnings = counts.warned;
-  view.ignored = summary.ignored;
-  view.retries = counts.retries;
-  view.bytes = counts.stored_bytes;
-  view.elapsed = summary.elapsed;
-  view.average = summary.average_transfer;
-  view.mib_per_second = summary.mib_per_second;
-  view.threads = options.threads;
-  view.studies = session.studies;
-  view.associations = counts.associations;
-  view.log_file = files.log;
-  const auto& reasons = summary.failure_reasons.most_frequent;
-  for (std::size_t i = 0; i < std::min(reasons.size(), kFailureReasonsMax); ++i) {
-    view.failure_reasons.push_back({reasons[i].reason, reasons[i].instances});
-  }
-  view.other_failure_reasons = summary.failure_reasons.distinct - view.failure_reasons.size();
-  return view;
+  console_.Progress(ProgressOf(status, now - begin_), now);
 }
 
 int SendRun::Report() {
@@ -234,8 +156,10 @@ int SendRun::Report() {
   SuspendIfOpen(ledger, key);
   console_.EndProgress();
   const SessionSummary summary = Summarise(ledger, key, WallNow());
-  const bool all_read = UnreadableIn(summary.session.ignored) == 0;
-  SummaryView view = ToView(summary, options_, session_.files());
+  const wire::SessionReport report = ToReport(summary);
+  SummaryView view = SummaryOf(report);
+  view.threads = options_.threads;
+  view.log_file = session_.files().log;
   const auto files = WriteSummary(ledger, summary, options_.output_dir, options_.threads);
   if (files) {
     view.summary_file = files->summary;
@@ -246,11 +170,9 @@ int SendRun::Report() {
   console_.Print(RenderSummary(view, console_.style()));
   spdlog::info("Session {} ended: {} files, {} stored, {} failed, {} skipped, {} not sent yet", view.session,
                view.total, view.successful, view.failed, view.skipped, view.pending);
-  int exit_status = ExitStatus(view);
-  if (exit_status == kExitAllStored && !all_read) exit_status = kExitSomeFailed;
   if (!view.end_reason.empty()) console_.Error(view.end_reason);
   const bool all_stored = view.end == SessionEnd::kComplete && view.failed == 0;
-  if (all_stored && !all_read) {
+  if (all_stored && UnreadableIn(report.status()) > 0) {
     console_.Error(fmt::format("some files or folders could not be read: {} names them", session_.files().log));
   }
   if (!all_stored) {
@@ -259,7 +181,7 @@ int SendRun::Report() {
   }
   if (!files) return kExitInternal;
   if (all_stored && !options_.keep_ledger) session_.RemoveFiles(/*all=*/false);
-  return exit_status;
+  return ExitStatusOf(report.status());
 }
 
 }  // namespace

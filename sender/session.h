@@ -8,20 +8,13 @@
 
 #include "cli/console.h"
 #include "common/http_server.h"
+#include "client/exit_status.h"
 #include "common/stop_signal.h"
 #include "sender/engine.h"
 #include "sender/options.h"
 #include "sender/session_files.h"
 
 namespace dicom_sender {
-
-// Exit statuses of the program, as documented.
-inline constexpr int kExitAllStored = 0;
-inline constexpr int kExitSomeFailed = 1;
-inline constexpr int kExitUsage = 2;
-inline constexpr int kExitDestination = 3;
-inline constexpr int kExitInterrupted = 4;
-inline constexpr int kExitInternal = 70;
 
 // Why a run ends early: what to say and the exit status.
 struct Failure {

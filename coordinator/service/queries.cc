@@ -23,36 +23,17 @@ wire::ClientReply Failed(std::string reason) {
   return reply;
 }
 
-void Queries::Fill(const SessionRecord& record, TimePoint now, wire::SessionStatus& status) const {
-  status.set_session(record.settings.session());
-  status.set_state(record.state);
+wire::SessionStatus Queries::StatusOf(const SessionRecord& record, TimePoint now) const {
+  wire::SessionStatus status = ToStatus(record);
   status.set_stopping(scheduler_.IsEnding(record.key));
-  status.set_end_reason(record.end_reason);
-  *status.mutable_destination() = record.settings.destination();
-  *status.mutable_inputs() = record.settings.inputs();
-  status.set_recursive(record.settings.recursive());
-  status.set_scan_complete(record.scan_complete);
-  status.set_studies(record.studies);
-  status.set_total(record.counts.total);
-  status.set_total_bytes(record.counts.total_bytes);
-  status.set_stored(record.counts.successful());
-  status.set_stored_bytes(record.counts.stored_bytes);
-  status.set_warnings(record.counts.warned);
-  status.set_failed(record.counts.failed);
-  status.set_skipped(record.counts.skipped);
-  status.set_settled_bytes(record.counts.settled_bytes);
   status.set_leases(scheduler_.LiveLeases(record.key));
   status.set_trouble(scheduler_.Trouble(record.key, now));
-  for (const auto& [reason, files] : record.ignored) {
-    auto* ignored = status.add_ignored();
-    ignored->set_reason(reason);
-    ignored->set_files(files);
-  }
+  return status;
 }
 
 wire::ClientReply Queries::Status(SessionKey session, TimePoint now) const {
   wire::ClientReply reply;
-  Fill(ledger_.LoadSession(session), now, *reply.mutable_session());
+  *reply.mutable_session() = StatusOf(ledger_.LoadSession(session), now);
   return reply;
 }
 
@@ -60,7 +41,7 @@ wire::ClientReply Queries::Report(SessionKey session, TimePoint now, WallTime wa
   const SessionSummary summary = Summarise(ledger_, session, wall);
   wire::ClientReply reply;
   *reply.mutable_report() = ToReport(summary);
-  Fill(summary.session, now, *reply.mutable_report()->mutable_status());
+  *reply.mutable_report()->mutable_status() = StatusOf(summary.session, now);
   const SummaryFiles files = SummaryFilesOf(output_dir_, summary.session);
   if (!output_dir_.empty() && std::filesystem::exists(files.summary)) {
     reply.mutable_report()->set_summary_file(files.summary);
@@ -135,7 +116,7 @@ wire::ClientReply Queries::Sessions(const wire::ListSessions& request, TimePoint
     auto* entry = list->add_sessions();
     entry->set_key(*key);
     entry->set_start_ms(record.start_time.time_since_epoch().count());
-    Fill(record, now, *entry->mutable_status());
+    *entry->mutable_status() = StatusOf(record, now);
     entry->mutable_status()->clear_inputs();  // they may be many
   }
   return reply;

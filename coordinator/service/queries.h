@@ -36,7 +36,7 @@ class Queries {
   wire::ClientReply Destinations(TimePoint now) const;
 
  private:
-  void Fill(const SessionRecord& record, TimePoint now, wire::SessionStatus& status) const;
+  wire::SessionStatus StatusOf(const SessionRecord& record, TimePoint now) const;
 
   Ledger& ledger_;
   const Scheduler& scheduler_;

@@ -251,9 +251,36 @@ SessionSummary Summarise(Ledger& ledger, SessionKey session, WallTime now) {
   return summary;
 }
 
+wire::SessionStatus ToStatus(const SessionRecord& session) {
+  wire::SessionStatus status;
+  status.set_session(session.settings.session());
+  status.set_state(session.state);
+  status.set_end_reason(session.end_reason);
+  *status.mutable_destination() = session.settings.destination();
+  *status.mutable_inputs() = session.settings.inputs();
+  status.set_recursive(session.settings.recursive());
+  status.set_scan_complete(session.scan_complete);
+  status.set_studies(session.studies);
+  status.set_total(session.counts.total);
+  status.set_total_bytes(session.counts.total_bytes);
+  status.set_stored(session.counts.successful());
+  status.set_stored_bytes(session.counts.stored_bytes);
+  status.set_warnings(session.counts.warned);
+  status.set_failed(session.counts.failed);
+  status.set_skipped(session.counts.skipped);
+  status.set_settled_bytes(session.counts.settled_bytes);
+  for (const auto& [reason, files] : session.ignored) {
+    auto* ignored = status.add_ignored();
+    ignored->set_reason(reason);
+    ignored->set_files(files);
+  }
+  return status;
+}
+
 wire::SessionReport ToReport(const SessionSummary& summary) {
   const Counts& counts = summary.session.counts;
   wire::SessionReport report;
+  *report.mutable_status() = ToStatus(summary.session);
   report.set_start_ms(summary.session.start_time.time_since_epoch().count());
   report.set_end_ms(summary.end_time.time_since_epoch().count());
   report.set_conflicts(counts.conflicts);

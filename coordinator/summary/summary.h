@@ -45,7 +45,8 @@ struct SessionSummary {
 
 SessionSummary Summarise(Ledger& ledger, SessionKey session, WallTime now);
 
-// The numbers as a message. What SessionStatus has beside them, only the coordinator knows.
+// What the ledger knows of them. Leases and troubles are the scheduler's.
+wire::SessionStatus ToStatus(const SessionRecord& session);
 wire::SessionReport ToReport(const SessionSummary& summary);
 
 inline constexpr std::array kFailedStates = {InstanceState::kFailed, InstanceState::kAbandoned};
