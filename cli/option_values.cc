@@ -147,6 +147,18 @@ ValueOr<std::string> ParseAddress(std::string_view text) {
   return std::string(text);
 }
 
+ValueOr<std::string> ParseEndpoint(std::string_view text) {
+  constexpr std::string_view kTcp = "tcp://";
+  if (text.starts_with(kTcp) && ParseAddress(text.substr(kTcp.size()))) return std::string(text);
+  return Wrong("'{}' does not fit: give tcp://HOST:PORT such as tcp://127.0.0.1:5555", ToPrintable(text));
+}
+
+ValueOr<std::string> ParseBindEndpoint(std::string_view text) {
+  constexpr std::string_view kAll = "tcp://*:";
+  if (text.starts_with(kAll) && ParseNumber(text.substr(kAll.size()), 1, 65535)) return std::string(text);
+  return ParseEndpoint(text);
+}
+
 ValueOr<std::string> ParseUuid(std::string_view text) {
   if (!IsUuid(text)) {
     return Wrong("'{}' is no session: give its id, such as 5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3a", ToPrintable(text));

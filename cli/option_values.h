@@ -24,7 +24,10 @@ ValueOr<std::chrono::seconds> ParseSpan(std::string_view text);     // "90", "90
 ValueOr<std::string> ParseAeTitle(std::string_view text);
 ValueOr<std::string> ParseHost(std::string_view text);     // a name or an address
 ValueOr<std::string> ParseAddress(std::string_view text);  // HOST:PORT, IPv6 addresses in brackets
-ValueOr<std::string> ParseUuid(std::string_view text);     // in lower case
+// "tcp://HOST:PORT", IPv6 addresses in brackets. To bind, HOST is an address of this machine, or * for all of them.
+ValueOr<std::string> ParseEndpoint(std::string_view text);
+ValueOr<std::string> ParseBindEndpoint(std::string_view text);
+ValueOr<std::string> ParseUuid(std::string_view text);  // in lower case
 // Which of the words it is, counted from 0.
 ValueOr<std::size_t> ParseChoice(std::string_view text, const std::vector<std::string_view>& words);
 

@@ -139,6 +139,12 @@ template <typename Text>
 OptionSetter SetAddress(Text& target) {
   return [&target](const std::string& text) { return PutValue(target, ParseAddress(text)); };
 }
+inline OptionSetter SetEndpoint(std::string& target) {
+  return [&target](const std::string& text) { return PutValue(target, ParseEndpoint(text)); };
+}
+inline OptionSetter SetBindEndpoint(std::string& target) {
+  return [&target](const std::string& text) { return PutValue(target, ParseBindEndpoint(text)); };
+}
 template <typename Text>
 OptionSetter SetUuid(Text& target) {
   return [&target](const std::string& text) { return PutValue(target, ParseUuid(text)); };

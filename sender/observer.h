@@ -2,18 +2,17 @@
 #pragma once
 
 #include "cli/console.h"
-#include "worker/sending/study_sender.h"
+#include "worker/loop/outcome_log.h"
 
 namespace dicom_sender {
 
-class OutcomeObserver : public SendingObserver {
+class OutcomeObserver : public OutcomeLog {
  public:
-  OutcomeObserver(Console& console, bool verbose) : console_(console), verbose_(verbose) {}
+  OutcomeObserver(Console& console, bool verbose) : OutcomeLog(verbose), console_(console) {}
   void OnOutcome(unsigned thread, const std::string& path, const wire::Outcome& outcome) override;
 
  private:
   Console& console_;
-  const bool verbose_;
 };
 
 }  // namespace dicom_sender

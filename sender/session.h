@@ -7,8 +7,8 @@
 #include <tl/expected.hpp>
 
 #include "cli/console.h"
-#include "common/http_server.h"
 #include "client/exit_status.h"
+#include "common/http_server.h"
 #include "common/stop_signal.h"
 #include "sender/engine.h"
 #include "sender/options.h"

@@ -57,13 +57,18 @@ Output Scheduler::Step(const Event& event, TimePoint now) {
 
 // --- sessions and their feed
 
+std::uint32_t Scheduler::AttemptsMax(const SessionOpened& event) const {
+  const std::uint32_t wanted = std::max(event.attempts_max, 1U);
+  return options_.attempts_max == 0 ? wanted : std::min(wanted, options_.attempts_max);
+}
+
 void Scheduler::On(const SessionOpened& event, TimePoint now, Output&) {
   if (sessions_.contains(event.session)) return;
   destinations_.try_emplace(event.destination);
   sessions_[event.session] = Session{.destination = event.destination,
                                      .dispatch_as_found = event.dispatch_as_found,
                                      .scan_complete = event.scan_complete,
-                                     .attempts_max = std::max(event.attempts_max, 1U),
+                                     .attempts_max = AttemptsMax(event),
                                      .retry_for = event.retry_for,
                                      .opened = now,
                                      .studies = {},

@@ -33,6 +33,7 @@ struct SchedulerOptions {
   Duration slow_down_min = std::chrono::seconds(1);  // between two halvings of a destination's associations
   Duration speed_up = std::chrono::seconds(10);      // between two single steps up again
   std::uint32_t associations_max = 0;                // at the same time to one destination; 0: no limit
+  std::uint32_t attempts_max = 0;                    // of one instance, whatever its session allows; 0: no limit
   std::uint64_t seed = 0;                            // of the jitter
 };
 
@@ -282,6 +283,7 @@ class Scheduler {
   void On(const Reported& event, TimePoint now, Output& out);
   void On(const Tick&, TimePoint, Output&) {}
 
+  std::uint32_t AttemptsMax(const SessionOpened& event) const;
   InstanceChange Judge(const Reported& event, const OutcomeReported& reported, std::uint32_t attempts_max) const;
   void RecordOutcome(const Reported& event, const OutcomeReported& reported, TimePoint now, Output& out);
   void TakeBack(LeaseId lease, const wire::GiveBack& give_back, TimePoint now, Output& out);

@@ -12,7 +12,7 @@
 //   0.5 worker W capacity=2 [incarnation=1] [seq=1] [draining] [holds=1,2] [stuck=3]   (stuck: held without progress)
 //   0.5 report lease=1 0:0000 1:A700 2:lost 3:unsendable [back=done|draining|transient|refused]
 //   0.5 tick
-//   0 options max_associations=2        only as the first event
+//   0 options [max_associations=2] [max_attempts=2]    only as the first event
 //
 // Time is in seconds. Sessions are single letters. GOLDEN_UPDATE=1 in the environment writes the answers into the
 // files.
@@ -55,10 +55,14 @@ class ScenarioRunner {
   std::vector<std::string> Run(const std::string& line) {
     const auto words = Split(line, ' ');
     if (words.at(1) == "options") {
-      scheduler_ =
-          Scheduler({.lease_ttl = kLeaseTtl,
-                     .associations_max = static_cast<std::uint32_t>(std::stoul(Named(words).at("max_associations")))},
-                    0);
+      const Words named = Named(words);
+      const auto limit = [&named](const std::string& name) {
+        return static_cast<std::uint32_t>(named.contains(name) ? std::stoul(named.at(name)) : 0);
+      };
+      scheduler_ = Scheduler({.lease_ttl = kLeaseTtl,
+                              .associations_max = limit("max_associations"),
+                              .attempts_max = limit("max_attempts")},
+                             0);
       return {};
     }
     const TimePoint now =

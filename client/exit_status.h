@@ -1,0 +1,13 @@
+// Exit statuses of the programs that send or watch a session, as documented.
+#pragma once
+
+namespace dicom_sender {
+
+inline constexpr int kExitAllStored = 0;
+inline constexpr int kExitSomeFailed = 1;
+inline constexpr int kExitUsage = 2;
+inline constexpr int kExitDestination = 3;
+inline constexpr int kExitInterrupted = 4;
+inline constexpr int kExitInternal = 70;
+
+}  // namespace dicom_sender

@@ -1,0 +1,95 @@
+#include "client/session_view.h"
+
+#include <algorithm>
+
+#include "client/exit_status.h"
+#include "client/session_settings.h"
+
+namespace dicom_sender {
+namespace {
+
+SessionEnd ToEnd(wire::SessionState state) {
+  switch (state) {
+    case wire::SESSION_COMPLETE:
+      return SessionEnd::kComplete;
+    case wire::SESSION_UNREACHABLE:
+      return SessionEnd::kUnreachable;
+    case wire::SESSION_REFUSED:
+      return SessionEnd::kRefused;
+    default:
+      return SessionEnd::kInterrupted;
+  }
+}
+
+}  // namespace
+
+bool HasEnded(wire::SessionState state) { return state != wire::SESSION_SCANNING && state != wire::SESSION_SENDING; }
+
+ProgressView ProgressOf(const wire::SessionStatus& status, Duration elapsed) {
+  return {.elapsed = elapsed,
+          .total_known = status.scan_complete(),
+          .done = status.stored() + status.failed() + status.skipped(),
+          .total = status.total(),
+          .failed = status.failed(),
+          .bytes_done = status.settled_bytes(),
+          .bytes_total = status.total_bytes(),
+          .associations = static_cast<unsigned>(status.leases()),
+          .note = status.trouble()};
+}
+
+SummaryView SummaryOf(const wire::SessionReport& report) {
+  const wire::SessionStatus& status = report.status();
+  SummaryView view;
+  view.end = ToEnd(status.state());
+  view.end_reason = status.end_reason();
+  view.session = status.session();
+  view.destination = DestinationText(status.destination());
+  view.calling_ae = status.destination().calling_ae();
+  view.total = status.total();
+  view.successful = status.stored();
+  view.failed = status.failed();
+  view.skipped = status.skipped();
+  view.conflicts = report.conflicts();
+  view.pending = status.total() - status.stored() - status.failed() - status.skipped();
+  view.warnings = status.warnings();
+  for (const auto& files : status.ignored()) view.ignored += files.files();
+  view.retries = report.retries();
+  view.bytes = status.stored_bytes();
+  view.elapsed = std::chrono::milliseconds(std::max<std::int64_t>(report.end_ms() - report.start_ms(), 0));
+  if (status.stored() > 0) view.average = Duration(std::chrono::microseconds(report.store_us())) / status.stored();
+  const double seconds = std::chrono::duration<double>(view.elapsed).count();
+  if (seconds > 0) view.mib_per_second = static_cast<double>(view.bytes) / 1048576 / seconds;
+  view.threads = static_cast<unsigned>(report.threads());
+  view.studies = status.studies();
+  view.associations = report.associations();
+  view.summary_file = report.summary_file();
+  view.failures_file = report.failures_file();
+  const int shown = std::min(report.failure_reasons_size(), static_cast<int>(kFailureReasonsMax));
+  for (int i = 0; i < shown; ++i) {
+    view.failure_reasons.push_back({report.failure_reasons(i).reason(), report.failure_reasons(i).instances()});
+  }
+  view.other_failure_reasons =
+      report.other_failure_reasons() + static_cast<std::uint64_t>(report.failure_reasons_size() - shown);
+  return view;
+}
+
+std::uint64_t UnreadableIn(const wire::SessionStatus& status) {
+  std::uint64_t unreadable = 0;
+  for (const auto& files : status.ignored())
+    unreadable += files.reason().starts_with("unreadable") ? files.files() : 0;
+  return unreadable;
+}
+
+int ExitStatusOf(const wire::SessionStatus& status) {
+  switch (status.state()) {
+    case wire::SESSION_COMPLETE:
+      return status.failed() == 0 && UnreadableIn(status) == 0 ? kExitAllStored : kExitSomeFailed;
+    case wire::SESSION_UNREACHABLE:
+    case wire::SESSION_REFUSED:
+      return kExitDestination;
+    default:
+      return kExitInterrupted;
+  }
+}
+
+}  // namespace dicom_sender

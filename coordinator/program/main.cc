@@ -1,0 +1,47 @@
+#include <spdlog/spdlog.h>
+
+#include <exception>
+
+#include "cli/console.h"
+#include "client/exit_status.h"
+#include "common/open_files.h"
+#include "common/stop_signal.h"
+#include "coordinator/program/program.h"
+
+namespace {
+
+constexpr unsigned kOpenFiles = 1024;  // a socket for each peer, and the ledger
+
+int Run(const dicom_sender::CoordinatorOptions& options, dicom_sender::Console& console) {
+  using namespace dicom_sender;
+  const auto fails = [&console](const std::string& reason) {
+    console.Error(reason);
+    return kExitUsage;
+  };
+  if (const auto allowed = AllowOpenFiles(kOpenFiles); !allowed) return fails(allowed.error());
+  StopSignals signals;  // before any other thread
+  if (const auto log = OpenLog(options.service.log_file, options.service.log_format, options.service.verbose); !log) {
+    return fails(log.error());
+  }
+  const auto done = RunCoordinator(options, signals.stop_token());
+  return done ? kExitAllStored : fails(done.error());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace dicom_sender;
+  const auto options = ParseCoordinatorOptions(argc, argv);
+  if (!options) return LeaveEarly(options.error());
+  Console console("dicom-coordinator");
+  try {
+    const int exit_status = Run(*options, console);
+    CloseLog();
+    return exit_status;
+  } catch (const std::exception& error) {
+    spdlog::error("{}", error.what());
+    CloseLog();
+    console.Error(error.what());
+    return kExitInternal;
+  }
+}

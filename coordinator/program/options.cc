@@ -1,0 +1,97 @@
+#include "coordinator/program/options.h"
+
+#include <fmt/format.h>
+
+#include "proto/security.h"
+
+namespace dicom_sender {
+namespace {
+
+constexpr const char* kProgram = "dicom-coordinator";
+
+Checked SetLeaseTtl(std::chrono::seconds& target, const std::string& text) {
+  return PutValue(target, ParseNumber(text, 5, 3600).map([](std::uint32_t n) { return std::chrono::seconds(n); }));
+}
+
+std::vector<OptionGroup> Groups(CoordinatorOptions& o) {
+  return {
+      {"Network",
+       {{0, "bind", "ENDPOINT",
+         "where indexers, workers and dicom-ctl find us; tcp://*:5555 for all addresses of this machine (default: "
+         "tcp://127.0.0.1:5555)",
+         SetBindEndpoint(o.bind)},
+        {0, "server-key", "FILE", "our secret key, made by 'dicom-ctl keygen'; needs --client-keys",
+         SetText(o.server_key)},
+        {0, "client-keys", "DIR", "the public keys (*.key) of all who may talk to us; needs --server-key",
+         SetText(o.client_keys)},
+        {0, "insecure", nullptr, "let other machines in without keys", SetSwitch(o.insecure)}}},
+      {"Sessions",
+       {{0, "ledger", "FILE", "what was found and what became of it; created if missing", SetText(o.ledger)},
+        {0, "output-dir", "DIR", "for the summaries of sessions; created if missing (default: .)",
+         SetText(o.output_dir)},
+        {0, "lease-ttl", "SECONDS",
+         "how long a worker that is not heard of keeps its studies, 5 to 3600; longer than it takes to read or "
+         "decode the largest file (default: 60)",
+         [&o](const std::string& text) { return SetLeaseTtl(o.lease_ttl, text); }},
+        {0, "max-associations-per-destination", "N", "at the same time; 0: no limit (default: 0)",
+         SetNumber(o.associations_max, 0, 100'000)},
+        {0, "max-attempts", "N", "for one instance, whatever its session allows; 0: no limit (default: 0)",
+         SetNumber(o.attempts_max, 0, 100)}}},
+      ServiceGroup(o.service)};
+}
+
+Program Describe(CoordinatorOptions& options) {
+  return {
+      .name = kProgram,
+      .about =
+          "Owns the sessions of a migration that is shared among machines: takes in what dicom-indexer finds, hands\n"
+          "the studies to dicom-worker, keeps the ledger of what became of each instance, writes the summaries.\n"
+          "It goes on where it was when it is started again on the same ledger.\n"
+          "\n"
+          "  dicom-coordinator --ledger FILE [OPTION ...]\n",
+      .groups = Groups(options),
+      .epilogue =
+          "Examples\n"
+          "  dicom-coordinator --ledger /var/lib/dicom-sender/ledger.db --output-dir /var/lib/dicom-sender\n"
+          "  dicom-coordinator --ledger ledger.db --bind tcp://*:5555 --server-key coordinator.key_secret \\\n"
+          "      --client-keys keys/ --metrics 127.0.0.1:9464\n"
+          "\n"
+          "Exit status\n"
+          "  0  stopped by a signal\n"
+          "  2  wrong usage, or a ledger, folder, key or address that cannot be used\n"
+          "  70 the ledger failed, or an internal error\n"};
+}
+
+Checked CheckKeys(const CoordinatorOptions& options) {
+  if (options.server_key.has_value() != options.client_keys.has_value()) {
+    return tl::unexpected(std::string("--server-key and --client-keys belong together: give both or none"));
+  }
+  if (options.server_key || options.insecure || IsLoopback(options.bind)) return {};
+  return tl::unexpected(
+      fmt::format("--bind: {} is open to other machines: give --server-key and --client-keys, or --insecure to let "
+                  "everybody in",
+                  options.bind));
+}
+
+Checked CheckFiles(const CoordinatorOptions& options) {
+  if (options.ledger.empty()) return tl::unexpected(std::string("--ledger is missing: name the file"));
+  if (auto usable = PrepareOutputFolder(options.output_dir, /*create=*/true); !usable) {
+    return tl::unexpected("--output-dir: " + usable.error());
+  }
+  return {};
+}
+
+}  // namespace
+
+tl::expected<CoordinatorOptions, EarlyExit> ParseCoordinatorOptions(int argc, const char* const* argv,
+                                                                    const Environment& environment) {
+  CoordinatorOptions options;
+  const auto given = ParseProgram(Describe(options), argc, argv, environment);
+  if (!given) return tl::unexpected(given.error());
+  for (const auto check : {CheckKeys, CheckFiles}) {
+    if (const auto checked = check(options); !checked) return UsageError(kProgram, checked.error());
+  }
+  return options;
+}
+
+}  // namespace dicom_sender

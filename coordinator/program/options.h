@@ -1,0 +1,30 @@
+// The options of dicom-coordinator. All of it is checked here, so that what comes out can be used.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "cli/service_options.h"
+
+namespace dicom_sender {
+
+struct CoordinatorOptions {
+  std::string bind = "tcp://127.0.0.1:5555";
+  std::optional<std::string> server_key, client_keys;  // a file and a folder; both or none
+  bool insecure = false;
+
+  std::string ledger;                  // a file
+  std::string output_dir = ".";        // exists and can be written
+  std::chrono::seconds lease_ttl{60};  // 5 to 3600
+  std::uint32_t associations_max = 0;  // to one destination; 0: no limit
+  std::uint32_t attempts_max = 0;      // of one instance, whatever its session allows; 0: no limit
+  ServiceOptions service;
+};
+
+// Creates the output folder where it is missing; does nothing else to the machine.
+tl::expected<CoordinatorOptions, EarlyExit> ParseCoordinatorOptions(
+    int argc, const char* const* argv, const Environment& environment = ProcessEnvironment);
+
+}  // namespace dicom_sender
