@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "client/exit_status.h"
+#include "cli/exit_status.h"
 #include "client/session_settings.h"
 
 namespace dicom_sender {

@@ -96,7 +96,7 @@ class Publisher : public ScanConsumer {
     begin->set_scan(static_cast<std::uint64_t>(WallNow().time_since_epoch().count()));
     for (;;) {
       const auto reply = coordinator_.Call(request, stop_);
-      if (!reply) return tl::unexpected(reply.error());
+      if (!reply) return tl::unexpected(reply.error().reason);
       scan_number_ = begin->scan();
       if (reply->scan_begun().scan() <= scan_number_) return {};
       begin->set_scan(reply->scan_begun().scan() + 1);
@@ -154,7 +154,7 @@ class Publisher : public ScanConsumer {
     if (problem_) return;
     const auto reply = coordinator_.Call(std::move(request), stop_);
     if (reply) return;
-    problem_ = reply.error();
+    problem_ = reply.error().reason;
     scan_.request_stop();
   }
 

@@ -12,9 +12,8 @@ constexpr std::chrono::milliseconds kStopCheck(100);
 
 }  // namespace
 
-tl::expected<wire::ClientReply, std::string> CoordinatorClient::Call(wire::ClientRequest request,
-                                                                     std::stop_token stop,
-                                                                     std::chrono::seconds patience) {
+tl::expected<wire::ClientReply, CallError> CoordinatorClient::Call(wire::ClientRequest request, std::stop_token stop,
+                                                                   std::chrono::seconds patience) {
   using Clock = std::chrono::steady_clock;
   request.set_request_id(++last_request_id_);
   const wire::ToCoordinator envelope = Envelope(std::move(request));
@@ -22,23 +21,46 @@ tl::expected<wire::ClientReply, std::string> CoordinatorClient::Call(wire::Clien
   auto repeat_at = Clock::now();
   while (!stop.stop_requested() && Clock::now() < deadline) {
     if (Clock::now() >= repeat_at) {
-      const bool sent = channel_.Send(envelope);  // not before there is a connection
-      repeat_at = Clock::now() + (sent ? std::chrono::milliseconds(kRepeatAfter) : kStopCheck);
+      if (!channel_.WaitUntilConnected(kStopCheck)) continue;
+      channel_.Send(envelope);
+      repeat_at = Clock::now() + kRepeatAfter;
     }
     zmq::pollitem_t item{channel_.socket().handle(), 0, ZMQ_POLLIN, 0};
     zmq::poll(&item, 1, kStopCheck);
     while (auto bytes = channel_.Receive()) {
-      auto answer = ParseFromCoordinator(*bytes);
-      if (!answer && !answer.error().other_version) continue;
-      if (!answer) return tl::unexpected("the coordinator's message: " + answer.error().reason);
-      if (answer->has_refusal()) return tl::unexpected("refused by the coordinator: " + answer->refusal().reason());
-      if (answer->client().request_id() != last_request_id_) continue;  // of an earlier request
-      if (answer->client().has_failure()) return tl::unexpected(answer->client().failure().reason());
-      return std::move(*answer->mutable_client());
+      if (auto answer = Take(*bytes)) return *std::move(answer);
     }
   }
-  if (stop.stop_requested()) return tl::unexpected(std::string("stopped"));
-  return tl::unexpected(fmt::format("the coordinator did not answer for {} s", patience.count()));
+  if (stop.stop_requested()) return tl::unexpected(CallError{CallError::Kind::kStopped, "stopped"});
+  return tl::unexpected(CallError{CallError::Kind::kNoAnswer, WhyNoAnswer(patience)});
+}
+
+// Nullopt: no answer to the last request.
+std::optional<CoordinatorClient::Answer> CoordinatorClient::Take(const std::string& bytes) const {
+  const auto fails = [](CallError::Kind kind, std::string reason) -> Answer {
+    return tl::unexpected(CallError{kind, std::move(reason)});
+  };
+  auto envelope = ParseFromCoordinator(bytes);
+  if (!envelope && !envelope.error().other_version) return std::nullopt;
+  if (!envelope) return fails(CallError::Kind::kMismatch, "the coordinator's message: " + envelope.error().reason);
+  if (envelope->has_refusal()) {
+    const bool for_good = envelope->refusal().for_good();
+    return fails(for_good ? CallError::Kind::kMismatch : CallError::Kind::kRefused,
+                 "refused by the coordinator: " + envelope->refusal().reason());
+  }
+  wire::ClientReply& reply = *envelope->mutable_client();
+  if (reply.request_id() != last_request_id_) return std::nullopt;  // of an earlier request
+  if (reply.has_failure()) return fails(CallError::Kind::kRefused, reply.failure().reason());
+  return std::move(reply);
+}
+
+std::string CoordinatorClient::WhyNoAnswer(std::chrono::seconds patience) {
+  if (channel_.WaitUntilConnected(std::chrono::milliseconds(0))) {
+    return fmt::format("the coordinator at {} did not answer for {} s", endpoint_, patience.count());
+  }
+  return fmt::format(
+      "there was no connection to a coordinator at {} for {} s: does it run there, and does it know our key?",
+      endpoint_, patience.count());
 }
 
 }  // namespace dicom_sender

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <tl/expected.hpp>
@@ -11,18 +12,33 @@
 
 namespace dicom_sender {
 
+struct CallError {
+  enum class Kind {
+    kRefused,   // by the coordinator: its own sentence
+    kMismatch,  // it speaks another version of the protocol, or does not let us in at all
+    kNoAnswer,  // within the patience
+    kStopped,   // as requested
+  };
+  Kind kind = Kind::kRefused;
+  std::string reason;  // one sentence
+};
+
 // One thread. A request is repeated while it is not answered; that changes nothing on the other side.
 class CoordinatorClient {
  public:
   CoordinatorClient(zmq::context_t& context, const std::string& endpoint, const ClientSecurity* security = nullptr)
-      : channel_(context, endpoint, security) {}
+      : endpoint_(endpoint), channel_(context, endpoint, security) {}
 
-  // Waits for the reply at most `patience`, or until a stop is requested. The error is one sentence: the
-  // coordinator's own, or that there is none.
-  tl::expected<wire::ClientReply, std::string> Call(wire::ClientRequest request, std::stop_token stop = {},
-                                                    std::chrono::seconds patience = std::chrono::seconds(120));
+  // Waits for the reply at most `patience`, or until a stop is requested.
+  tl::expected<wire::ClientReply, CallError> Call(wire::ClientRequest request, std::stop_token stop = {},
+                                                  std::chrono::seconds patience = std::chrono::seconds(120));
 
  private:
+  using Answer = tl::expected<wire::ClientReply, CallError>;
+  std::optional<Answer> Take(const std::string& bytes) const;
+  std::string WhyNoAnswer(std::chrono::seconds patience);
+
+  const std::string endpoint_;
   DealerChannel channel_;
   std::uint64_t last_request_id_ = 0;
 };

@@ -68,8 +68,8 @@ void Engine::Fail(const std::string& reason) {
 
 tl::expected<wire::ClientReply, std::string> Engine::Ask(wire::ClientRequest request) {
   auto reply = client_.Call(std::move(request), failed_.get_token());
-  if (reply) return reply;
-  return tl::unexpected(failure().value_or(reply.error()));
+  if (reply) return *std::move(reply);
+  return tl::unexpected(failure().value_or(reply.error().reason));
 }
 
 std::optional<std::string> Engine::failure() const {

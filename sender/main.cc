@@ -1,6 +1,4 @@
-#include <exception>
-
-#include "cli/console.h"
+#include "cli/guarded_main.h"
 #include "common/open_files.h"
 #include "common/stop_signal.h"
 #include "sender/dry_run.h"
@@ -33,13 +31,8 @@ int Run(const dicom_sender::SenderOptions& options, dicom_sender::Console& conso
 }  // namespace
 
 int main(int argc, char** argv) {
-  const auto options = dicom_sender::ParseOptions(argc, argv);
-  if (!options) return dicom_sender::LeaveEarly(options.error());
-  dicom_sender::Console console("dicom-sender");
-  try {
-    return Run(*options, console);
-  } catch (const std::exception& error) {
-    console.Error(error.what());
-    return dicom_sender::kExitInternal;
-  }
+  using namespace dicom_sender;
+  const auto options = ParseOptions(argc, argv);
+  if (!options) return LeaveEarly(options.error());
+  return GuardedMain("dicom-sender", [&](Console& console) { return Run(*options, console); });
 }

@@ -7,7 +7,7 @@
 #include <tl/expected.hpp>
 
 #include "cli/console.h"
-#include "client/exit_status.h"
+#include "cli/exit_status.h"
 #include "common/http_server.h"
 #include "common/stop_signal.h"
 #include "sender/engine.h"

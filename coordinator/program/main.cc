@@ -1,9 +1,5 @@
-#include <spdlog/spdlog.h>
-
-#include <exception>
-
-#include "cli/console.h"
-#include "client/exit_status.h"
+#include "cli/exit_status.h"
+#include "cli/guarded_main.h"
 #include "common/open_files.h"
 #include "common/stop_signal.h"
 #include "coordinator/program/program.h"
@@ -33,15 +29,5 @@ int main(int argc, char** argv) {
   using namespace dicom_sender;
   const auto options = ParseCoordinatorOptions(argc, argv);
   if (!options) return LeaveEarly(options.error());
-  Console console("dicom-coordinator");
-  try {
-    const int exit_status = Run(*options, console);
-    CloseLog();
-    return exit_status;
-  } catch (const std::exception& error) {
-    spdlog::error("{}", error.what());
-    CloseLog();
-    console.Error(error.what());
-    return kExitInternal;
-  }
+  return GuardedMain("dicom-coordinator", [&](Console& console) { return Run(*options, console); });
 }

@@ -22,7 +22,7 @@
 namespace dicom_sender {
 namespace {
 
-constexpr std::chrono::milliseconds kPollMax(1000);
+constexpr std::chrono::milliseconds kPollMax(1000), kConnectCheck(100);
 // Outcomes that follow each other fast wake the loop together, or each would cost a round to the coordinator and a
 // commit of the ledger.
 constexpr std::chrono::milliseconds kReportEvery(10);
@@ -135,6 +135,7 @@ class WorkerLoop {
   tl::expected<void, std::string> Run(const std::stop_token& drain, const std::stop_token& abort) {
     const std::stop_callback on_drain(drain, [this] { wake_.Raise(); });
     const std::stop_callback on_abort(abort, [this] { wake_.Raise(); });
+    if (!WaitForCoordinator(drain, abort)) return {};
     std::optional<TimePoint> wake_at = MonotonicNow();
     while (!abort.stop_requested() && !refused_) {
       Wait(wake_at);
@@ -151,6 +152,15 @@ class WorkerLoop {
   }
 
  private:
+  // What is said before there is a connection is lost. False: to be stopped first.
+  bool WaitForCoordinator(const std::stop_token& drain, const std::stop_token& abort) {
+    while (!channel_.WaitUntilConnected(kConnectCheck)) {
+      health_.last_round = MonotonicNow().time_since_epoch().count();
+      if (drain.stop_requested() || abort.stop_requested()) return false;
+    }
+    return true;
+  }
+
   void Wait(std::optional<TimePoint> until) {
     std::chrono::milliseconds timeout = kPollMax;
     if (until) {

@@ -1,0 +1,78 @@
+#include "indexer/program/options.h"
+
+#include <fmt/format.h>
+
+namespace dicom_sender {
+namespace {
+
+constexpr const char* kProgram = "dicom-indexer";
+
+std::vector<OptionGroup> Groups(IndexerProgramOptions& o) {
+  return {ConnectionGroup(o.connection),
+          InputOptions(o),
+          DestinationOptions(o),
+          SendingOptions(o),
+          {"Session",
+           {{0, "session", "SESSION", "feed this one, which another indexer has begun, instead of a new one",
+             SetUuid(o.session)},
+            {0, "wait", nullptr, "show the progress until the session has ended, and exit with its status",
+             SetSwitch(o.wait)}}},
+          ServiceGroup(o.service)};
+}
+
+Program Describe(IndexerProgramOptions& options) {
+  return {
+      .name = kProgram,
+      .about =
+          "Finds DICOM files, groups them by study and tells the coordinator, which has them sent by the workers.\n"
+          "Prints the id of the session on standard output. Run again after a crash, it changes nothing that is "
+          "known\n"
+          "and completes what was missing.\n"
+          "\n"
+          "  dicom-indexer --coordinator tcp://HOST:5555 -i PATH [-i PATH ...] -a AE -H HOST -p PORT [OPTION ...]\n"
+          "  dicom-indexer --coordinator tcp://HOST:5555 -i PATH [-i PATH ...] --session SESSION [OPTION ...]\n",
+      .groups = Groups(options),
+      .epilogue =
+          "Examples\n"
+          "  dicom-indexer -i /data/ct -r -a ARCHIVE -H pacs.example.org -p 104 --wait\n"
+          "  dicom-indexer -i /data/mr -r --session 5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3a\n"
+          "\n"
+          "Exit status\n"
+          "  0  everything found is with the coordinator; with --wait: all stored\n"
+          "  1  with --wait: finished, some instances failed\n"
+          "  2  wrong usage, unusable input, or refused by the coordinator\n"
+          "  3  with --wait: the destination was out of reach, or refuses us\n"
+          "  4  interrupted, or the coordinator was lost: run it again; with --wait: or the session was paused\n"
+          "  70 internal error\n",
+      .stray_word_advice = "name each input by -i of its own"};
+}
+
+// What the session has been begun with, and is not to be said again.
+Checked CheckSession(const IndexerProgramOptions& options) {
+  if (!options.session) return CheckRequired(kProgram, options, {});
+  for (const char* name :
+       {"ae-title", "host", "port", "calling-ae", "dispatch", "max-attempts", "retry-for", "max-pdu",
+        "max-requests-per-association", "connect-timeout", "acse-timeout", "dimse-timeout", "idle-timeout"}) {
+    if (options.given.contains(name)) {
+      return tl::unexpected(
+          fmt::format("{}: the session has it already: leave it out with --session", options.given.at(name)));
+    }
+  }
+  return CheckRequired(kProgram, options, {.inputs = true, .destination = false});
+}
+
+}  // namespace
+
+tl::expected<IndexerProgramOptions, EarlyExit> ParseIndexerOptions(int argc, const char* const* argv,
+                                                                   const Environment& environment) {
+  IndexerProgramOptions options;
+  auto given = ParseProgram(Describe(options), argc, argv, environment);
+  if (!given) return tl::unexpected(std::move(given.error()));
+  options.given = std::move(given->where);
+  if (const auto checked = CheckSession(options); !checked) return UsageError(kProgram, checked.error());
+  if (const auto checked = CheckInputs(options); !checked) return UsageError(kProgram, checked.error());
+  if (!options.calling_ae) options.calling_ae = kDefaultCallingAe;
+  return options;
+}
+
+}  // namespace dicom_sender

@@ -1,0 +1,217 @@
+#include "indexer/program/program.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <thread>
+
+#include "cli/exit_status.h"
+#include "client/session_settings.h"
+#include "client/session_view.h"
+#include "common/http_server.h"
+#include "common/uuid.h"
+#include "indexer/indexer.h"
+
+namespace dicom_sender {
+namespace {
+
+constexpr std::chrono::seconds kFirstPatience(30);  // of who has typed the endpoint
+constexpr std::chrono::milliseconds kLookEvery(250);
+constexpr std::chrono::seconds kAskPatience(2);  // for one look at the progress
+
+struct Failure {
+  int exit_status = kExitInternal;
+  std::string reason;
+};
+using Done = tl::expected<void, Failure>;
+
+Failure ToFailure(const CallError& error) {
+  const bool lost = error.kind == CallError::Kind::kNoAnswer || error.kind == CallError::Kind::kStopped;
+  return {lost ? kExitInterrupted : kExitUsage, error.reason};
+}
+
+// The same for the same files, so that a scan that is run again takes the place of the one that has crashed.
+std::string NameOf(const wire::OpenSession& settings) {
+  return fmt::format("{}:{}", settings.recursive() ? "recursive" : "flat", fmt::join(settings.inputs(), "\n"));
+}
+
+class IndexRun {
+ public:
+  IndexRun(const IndexerProgramOptions& options, const ClientSecurity* security, StopSignals& signals,
+           Console& console)
+      : options_(options),
+        security_(security),
+        signals_(signals),
+        console_(console),
+        client_(context_, options.connection.coordinator, security),
+        settings_(NewSessionSettings(options, options.session ? *options.session : NewUuid())) {}
+
+  Done Start();
+  // The scan, while it goes on.
+  Done Scan(IndexerMetrics& metrics);
+  // Until the session has ended. Returns the exit status.
+  tl::expected<int, Failure> Watch();
+
+  bool is_connected() const { return connected_; }
+
+ private:
+  tl::expected<wire::ClientReply, CallError> Ask(const wire::ClientRequest& request) {
+    return client_.Call(request, signals_.stop_token(), kAskPatience);
+  }
+  void Look();
+  void Sleep();
+  tl::expected<int, Failure> Report();
+
+  const IndexerProgramOptions& options_;
+  const ClientSecurity* security_;
+  StopSignals& signals_;
+  Console& console_;
+  zmq::context_t context_;
+  CoordinatorClient client_;
+  const wire::OpenSession settings_;
+  const TimePoint begin_ = MonotonicNow();
+  wire::SessionStatus status_;  // as last heard
+  IndexerProgress progress_;
+  bool scanning_ = false;
+  std::atomic<bool> connected_ = false;
+};
+
+Done IndexRun::Start() {
+  wire::ClientRequest request;
+  if (options_.session) {
+    request.mutable_get_session()->set_session(*options_.session);
+  } else {
+    *request.mutable_open_session() = settings_;
+  }
+  const auto reply = client_.Call(request, signals_.stop_token(), kFirstPatience);
+  if (!reply) return tl::unexpected(ToFailure(reply.error()));
+  connected_ = true;
+  status_ = reply->session();
+  const std::string line = settings_.session() + "\n";
+  [[maybe_unused]] const auto written = write(STDOUT_FILENO, line.data(), line.size());  // nobody reads it: no matter
+  console_.Print(RenderSession({.session = settings_.session(),
+                                .log_file = options_.service.log_file.value_or(""),
+                                .destination = DestinationText(status_.destination()),
+                                .calling_ae = status_.destination().calling_ae(),
+                                .resumed = options_.session.has_value()}));
+  return {};
+}
+
+Done IndexRun::Scan(IndexerMetrics& metrics) {
+  const IndexerOptions options{.session = settings_.session(),
+                               .name = NameOf(settings_),
+                               .inputs = {settings_.inputs().begin(), settings_.inputs().end()},
+                               .recursive = settings_.recursive(),
+                               .threads = options_.scan_threads,
+                               .publish_folders = options_.dispatch == DispatchMode::kAsFound};
+  tl::expected<void, std::string> done;
+  std::atomic<bool> ended = false;
+  scanning_ = true;
+  std::jthread scan([&](std::stop_token) {
+    CoordinatorClient client(context_, options_.connection.coordinator, security_);
+    done = RunIndexer(options, client, metrics, progress_, signals_.stop_token());
+    ended = true;
+  });
+  while (!ended) {
+    Look();
+    Sleep();
+  }
+  scan.join();
+  scanning_ = false;
+  console_.EndProgress();
+  if (signals_.count() > 0) return tl::unexpected(Failure{kExitInterrupted, "interrupted: run it again to go on"});
+  if (!done) return tl::unexpected(Failure{kExitInterrupted, done.error()});
+  spdlog::info("Session {}: looked at {} files, {} are DICOM", settings_.session(), progress_.files, progress_.found);
+  console_.Print(fmt::format("Looked at {} files, {} are DICOM: all of them are with the coordinator\n",
+                             progress_.files.load(), progress_.found.load()));
+  if (progress_.found > 0) return {};
+  return tl::unexpected(
+      Failure{kExitUsage, fmt::format("no DICOM instance in {}{}", fmt::join(settings_.inputs(), ", "),
+                                      settings_.recursive() ? "" : " (sub-folders are entered with -r only)")});
+}
+
+tl::expected<int, Failure> IndexRun::Watch() {
+  while (!HasEnded(status_.state())) {
+    Look();
+    if (signals_.count() > 0) {
+      console_.EndProgress();
+      return tl::unexpected(
+          Failure{kExitInterrupted,
+                  fmt::format("not waiting any more: session {} goes on at the coordinator", settings_.session())});
+    }
+    Sleep();
+  }
+  return Report();
+}
+
+void IndexRun::Look() {
+  const TimePoint now = MonotonicNow();
+  if (!options_.wait) {
+    // Otherwise the log goes to the same terminal and tells as much.
+    if (options_.service.log_file) console_.Indexing({now - begin_, progress_.files, progress_.found}, now);
+    return;
+  }
+  wire::ClientRequest request;
+  request.mutable_get_session()->set_session(settings_.session());
+  const auto reply = Ask(request);
+  connected_ = reply.has_value();
+  if (reply) status_ = reply->session();
+  ProgressView view = ProgressOf(status_, now - begin_);
+  if (!reply && reply.error().kind == CallError::Kind::kNoAnswer) view.note = "waiting for the coordinator";
+  if (scanning_ && view.done == 0) return console_.Indexing({now - begin_, progress_.files, progress_.found}, now);
+  console_.Progress(view, now);
+}
+
+void IndexRun::Sleep() {
+  pollfd wait{signals_.fd(), POLLIN, 0};
+  poll(&wait, 1, static_cast<int>(kLookEvery.count()));
+  signals_.Clear();
+}
+
+tl::expected<int, Failure> IndexRun::Report() {
+  wire::ClientRequest request;
+  request.mutable_get_report()->set_session(settings_.session());
+  const auto reply = client_.Call(request, signals_.stop_token());
+  if (!reply) return tl::unexpected(ToFailure(reply.error()));
+  console_.EndProgress();
+  console_.Print(RenderSummary(SummaryOf(reply->report()), console_.style()));
+  const wire::SessionStatus& status = reply->report().status();
+  if (!status.end_reason().empty()) console_.Error(status.end_reason());
+  return ExitStatusOf(status);
+}
+
+}  // namespace
+
+int RunIndexerProgram(const IndexerProgramOptions& options, StopSignals& signals, Console& console) {
+  const auto fails = [&console](const Failure& failure) {
+    console.Error(failure.reason);
+    return failure.exit_status;
+  };
+  const auto security = ReadSecurity(options.connection);
+  if (!security) return fails({kExitUsage, security.error()});
+  const auto registry = std::make_shared<prometheus::Registry>();
+  IndexerMetrics metrics(*registry);
+  IndexRun run(options, *security ? &**security : nullptr, signals, console);
+  std::unique_ptr<HttpServer> http;
+  if (options.service.metrics) {
+    auto started = HttpServer::Start({.address = *options.service.metrics,
+                                      .version = std::string(ProgramVersion()),
+                                      .registry = registry,
+                                      .readiness = [&run]() -> std::optional<std::string> {
+                                        if (run.is_connected()) return std::nullopt;
+                                        return "the coordinator does not answer";
+                                      }});
+    if (!started) return fails({kExitUsage, started.error()});
+    http = *std::move(started);
+  }
+  if (const auto started = run.Start(); !started) return fails(started.error());
+  if (const auto scanned = run.Scan(metrics); !scanned) return fails(scanned.error());
+  if (!options.wait) return kExitAllStored;
+  const auto watched = run.Watch();
+  return watched ? *watched : fails(watched.error());
+}
+
+}  // namespace dicom_sender
