@@ -1,0 +1,323 @@
+#include "ctl/commands.h"
+
+#include <fmt/format.h>
+
+#include "cli/exit_status.h"
+#include "cli/render.h"
+#include "client/session_settings.h"
+#include "client/session_view.h"
+#include "common/text.h"
+#include "common/time.h"
+#include "ctl/table.h"
+
+namespace dicom_sender {
+namespace {
+
+constexpr std::uint32_t kSessionsPerPage = 100, kFailuresPerPage = 500;
+
+using Done = tl::expected<void, CtlFailure>;
+template <class Value>
+using Result = tl::expected<Value, CtlFailure>;
+
+std::string StateText(const wire::SessionStatus& status) {
+  constexpr const char* kNames[] = {"scanning", "sending", "complete", "unreachable",
+                                    "refused",  "paused",  "cancelled"};
+  const auto state = static_cast<std::size_t>(status.state());
+  const std::string name = state < std::size(kNames) ? kNames[state] : "unknown";
+  return status.stopping() ? name + " (stopping)" : name;
+}
+
+std::string TimeText(std::int64_t milliseconds) {
+  std::string text = FormatRfc3339(WallTime(std::chrono::milliseconds(milliseconds)));
+  return text.substr(0, text.find('.')) + "Z";
+}
+
+std::uint64_t LeftIn(const wire::SessionStatus& status) {
+  return status.total() - status.stored() - status.failed() - status.skipped();
+}
+
+class Commands {
+ public:
+  Commands(const CtlOptions& options, const ClientSecurity* security, const CtlOutput& output)
+      : options_(options), output_(output), client_(context_, options.connection.coordinator, security) {}
+
+  Done Run();
+
+ private:
+  Result<wire::ClientReply> Ask(const wire::ClientRequest& request);
+  bool json() const { return options_.format == CtlFormat::kJson; }
+  // One message as JSON, or what `table` makes of it.
+  template <class Message, class Table>
+  Done Show(const Message& message, Table table) {
+    output_(json() ? ToJson(message) + "\n" : table(message));
+    return {};
+  }
+
+  Done Sessions();
+  Done ShowSession();
+  Done Summary();
+  Done Failures();
+  Done Workers();
+  Done Destinations();
+  Done Resume();
+  Done Requeue();
+  Done Drain();
+  Done Direct(const wire::ClientRequest& request);
+  Result<wire::SessionReport> Report();
+
+  const CtlOptions& options_;
+  const CtlOutput& output_;
+  zmq::context_t context_;
+  CoordinatorClient client_;
+};
+
+Result<wire::ClientReply> Commands::Ask(const wire::ClientRequest& request) {
+  auto reply = client_.Call(request, {}, options_.timeout);
+  if (reply) return *std::move(reply);
+  const bool no_answer = reply.error().kind != CallError::Kind::kRefused;
+  return tl::unexpected(CtlFailure{no_answer ? kExitNoAnswer : kExitRefused, std::move(reply.error().reason)});
+}
+
+Done Commands::Run() {
+  wire::ClientRequest request;
+  switch (options_.command) {
+    case CtlCommand::kSessions:
+      return Sessions();
+    case CtlCommand::kShow:
+      return ShowSession();
+    case CtlCommand::kSummary:
+      return Summary();
+    case CtlCommand::kFailures:
+      return Failures();
+    case CtlCommand::kWorkers:
+      return Workers();
+    case CtlCommand::kDestinations:
+      return Destinations();
+    case CtlCommand::kPause:
+      request.mutable_suspend_session()->set_session(options_.subject);
+      return Direct(request);
+    case CtlCommand::kCancel:
+      request.mutable_cancel_session()->set_session(options_.subject);
+      return Direct(request);
+    case CtlCommand::kResume:
+      return Resume();
+    case CtlCommand::kRequeue:
+      return Requeue();
+    case CtlCommand::kDrain:
+      return Drain();
+    case CtlCommand::kKeygen:
+      break;  // needs no coordinator: see RunCommand
+  }
+  return {};
+}
+
+Done Commands::Sessions() {
+  wire::SessionList all;
+  wire::ClientRequest request;
+  request.mutable_list_sessions()->set_limit(kSessionsPerPage);
+  for (;;) {
+    const auto reply = Ask(request);
+    if (!reply) return tl::unexpected(reply.error());
+    all.mutable_sessions()->MergeFrom(reply->sessions().sessions());
+    if (reply->sessions().sessions_size() < static_cast<int>(kSessionsPerPage)) break;
+    request.mutable_list_sessions()->set_after(all.sessions().rbegin()->key());
+  }
+  return Show(all, [](const wire::SessionList& list) {
+    Table table({"SESSION", "STATE", "DESTINATION", "STUDIES", "FILES", "STORED", "FAILED", "LEFT", "STARTED"});
+    for (const auto& entry : list.sessions()) {
+      const wire::SessionStatus& status = entry.status();
+      table.Add({status.session(), StateText(status), DestinationText(status.destination()),
+                 std::to_string(status.studies()), std::to_string(status.total()), std::to_string(status.stored()),
+                 std::to_string(status.failed()), std::to_string(LeftIn(status)), TimeText(entry.start_ms())});
+    }
+    return table.Text();
+  });
+}
+
+Result<wire::SessionReport> Commands::Report() {
+  wire::ClientRequest request;
+  request.mutable_get_report()->set_session(options_.subject);
+  const auto reply = Ask(request);
+  if (!reply) return tl::unexpected(reply.error());
+  return reply->report();
+}
+
+Done Commands::ShowSession() {
+  const auto report = Report();
+  if (!report) return tl::unexpected(report.error());
+  return Show(*report, [](const wire::SessionReport& shown) {
+    const wire::SessionStatus& status = shown.status();
+    std::string text;
+    const auto line = [&text](const char* name, const std::string& value) {
+      text += fmt::format("{:<13}{}\n", name, ToPrintable(value));
+    };
+    line("Session", status.session());
+    line("State", StateText(status));
+    if (!status.end_reason().empty()) line("Reason", status.end_reason());
+    if (!status.trouble().empty()) line("Waits for", status.trouble());
+    line("Destination", DestinationText(status.destination()));
+    line("Calling AE", status.destination().calling_ae());
+    for (const std::string& input : status.inputs()) line("Input", input);
+    line("Started", TimeText(shown.start_ms()));
+    if (HasEnded(status.state())) line("Ended", TimeText(shown.end_ms()));
+    line("Studies", fmt::format("{}, {} being sent", status.studies(), status.leases()));
+    line("Files", fmt::format("{}, {}", status.total(), FormatBytes(status.total_bytes())));
+    line("Stored", fmt::format("{}, {}, {} with a warning", status.stored(), FormatBytes(status.stored_bytes()),
+                               status.warnings()));
+    line("Failed", std::to_string(status.failed()));
+    line("Skipped", fmt::format("{} duplicates, {} of another size", status.skipped(), shown.conflicts()));
+    line("Left", std::to_string(LeftIn(status)));
+    line("Retries", fmt::format("{}, {} resends", shown.retries(), shown.resends()));
+    line("Workers",
+         fmt::format("{} with {} threads, {} associations", shown.workers(), shown.threads(), shown.associations()));
+    for (const auto& ignored : status.ignored()) {
+      line("Ignored", fmt::format("{} {}", ignored.files(), ignored.reason()));
+    }
+    for (const auto& reason : shown.failure_reasons()) {
+      line("Failure", fmt::format("{} times: {}", reason.instances(), reason.reason()));
+    }
+    if (!shown.summary_file().empty()) line("Summary", shown.summary_file());
+    return text;
+  });
+}
+
+Done Commands::Summary() {
+  if (!json()) {
+    const auto report = Report();
+    if (!report) return tl::unexpected(report.error());
+    output_(RenderSummary(SummaryOf(*report), TerminalStyle{}));
+    return {};
+  }
+  wire::ClientRequest request;
+  request.mutable_read_summary()->set_session(options_.subject);
+  for (;;) {
+    const auto reply = Ask(request);
+    if (!reply) return tl::unexpected(reply.error());
+    output_(reply->summary_part().data());
+    if (reply->summary_part().next_offset() == 0) return {};
+    request.mutable_read_summary()->set_offset(reply->summary_part().next_offset());
+  }
+}
+
+// They may be millions: shown page by page, as JSON one object a line.
+Done Commands::Failures() {
+  wire::ClientRequest request;
+  request.mutable_list_failures()->set_session(options_.subject);
+  request.mutable_list_failures()->set_limit(kFailuresPerPage);
+  for (bool first = true;; first = false) {
+    const auto reply = Ask(request);
+    if (!reply) return tl::unexpected(reply.error());
+    std::string text = first && !json() ? "STATUS  ATTEMPTS  PATH: REASON\n" : "";
+    for (const auto& failure : reply->failures().failures()) {
+      if (json()) {
+        text += ToJson(failure) + "\n";
+        continue;
+      }
+      const std::string status = failure.has_status() ? fmt::format("{:04X}", failure.status()) : "-";
+      text += fmt::format("{:<6}  {:<8}  {}: {}\n", status, failure.attempts(), ToPrintable(failure.path()),
+                          ToPrintable(failure.reason()));
+    }
+    output_(text);
+    if (!reply->failures().has_next()) return {};
+    *request.mutable_list_failures()->mutable_cursor() = reply->failures().next();
+  }
+}
+
+Done Commands::Workers() {
+  wire::ClientRequest request;
+  request.mutable_list_workers();
+  const auto reply = Ask(request);
+  if (!reply) return tl::unexpected(reply.error());
+  return Show(reply->workers(), [](const wire::WorkerList& list) {
+    Table table({"WORKER", "STATE", "ASSOCIATIONS", "STUDIES", "LAST SEEN"});
+    for (const auto& worker : list.workers()) {
+      const char* state = worker.capacity() == 0 ? "not heard of" : worker.draining() ? "draining" : "working";
+      table.Add({worker.worker(), state, std::to_string(worker.capacity()), std::to_string(worker.leases()),
+                 fmt::format("{:.1f} s ago", static_cast<double>(worker.last_seen_ms()) / 1000)});
+    }
+    return table.Text();
+  });
+}
+
+Done Commands::Destinations() {
+  wire::ClientRequest request;
+  request.mutable_list_destinations();
+  const auto reply = Ask(request);
+  if (!reply) return tl::unexpected(reply.error());
+  return Show(reply->destinations(), [](const wire::DestinationList& list) {
+    Table table({"DESTINATION", "STATE", "STUDIES", "WAITING", "LIMIT", "WAITS FOR"});
+    for (const auto& destination : list.destinations()) {
+      table.Add({destination.destination(), destination.breaker_open() ? "out of reach" : "well",
+                 std::to_string(destination.leases()), std::to_string(destination.ready()),
+                 destination.has_limit() ? std::to_string(destination.limit()) : "", destination.trouble()});
+    }
+    return table.Text();
+  });
+}
+
+Done Commands::Direct(const wire::ClientRequest& request) {
+  const auto reply = Ask(request);
+  if (!reply) return tl::unexpected(reply.error());
+  return Show(reply->session(), [](const wire::SessionStatus& status) {
+    return fmt::format("session {} is {}\n", status.session(), StateText(status));
+  });
+}
+
+Done Commands::Resume() {
+  wire::ClientRequest get;
+  get.mutable_get_session()->set_session(options_.subject);
+  const auto before = Ask(get);
+  if (!before) return tl::unexpected(before.error());
+  if (before->session().stopping()) {
+    return tl::unexpected(CtlFailure{
+        kExitRefused, fmt::format("session {} is still stopping: try again when its {} studies under way have ended",
+                                  options_.subject, before->session().leases())});
+  }
+  wire::ClientRequest request;
+  request.mutable_open_session()->set_session(options_.subject);
+  request.mutable_open_session()->set_resume(true);
+  request.mutable_open_session()->set_retry_failed(options_.retry_failed);
+  return Direct(request);
+}
+
+Done Commands::Requeue() {
+  wire::ClientRequest request;
+  auto* requeue = request.mutable_requeue_instances();
+  requeue->set_session(options_.subject);
+  if (options_.status) requeue->set_status(*options_.status);
+  if (options_.study) requeue->set_study_instance_uid(*options_.study);
+  const auto reply = Ask(request);
+  if (!reply) return tl::unexpected(reply.error());
+  return Show(reply->requeue_ack(), [](const wire::RequeueAck& ack) {
+    return fmt::format("{} instances are to be sent again\n", ack.instances());
+  });
+}
+
+Done Commands::Drain() {
+  wire::ClientRequest request;
+  request.mutable_drain_worker()->set_worker(options_.subject);
+  const auto reply = Ask(request);
+  if (!reply) return tl::unexpected(reply.error());
+  return Show(reply->drain_ack(), [this](const wire::DrainAck&) {
+    return fmt::format("worker {} is told to drain\n", ToPrintable(options_.subject));
+  });
+}
+
+Done MakeKeys(const CtlOptions& options, const CtlOutput& output) {
+  const auto files = MakeKeyFiles(options.output_dir, options.subject);
+  if (!files) return tl::unexpected(CtlFailure{kExitUsage, files.error()});
+  output(fmt::format("{}   public: give it to the other side\n{}   secret: keep it here\n", files->public_file,
+                     files->secret_file));
+  return {};
+}
+
+}  // namespace
+
+tl::expected<void, CtlFailure> RunCommand(const CtlOptions& options, const CtlOutput& output) {
+  if (options.command == CtlCommand::kKeygen) return MakeKeys(options, output);
+  const auto security = ReadSecurity(options.connection);
+  if (!security) return tl::unexpected(CtlFailure{kExitUsage, security.error()});
+  return Commands(options, *security ? &**security : nullptr, output).Run();
+}
+
+}  // namespace dicom_sender
