@@ -176,6 +176,12 @@ std::string HandshakeSentence(const std::string& endpoint, std::uint32_t error) 
                      error);
 }
 
+// A client without a key often sees that we want one before we see that it has none.
+std::string HungUpSentence(const std::string& endpoint) {
+  return fmt::format("a client hung up at {} before it had shown a key: start it with --server-key and --client-key",
+                     endpoint);
+}
+
 // The files of a folder that should be public keys.
 tl::expected<std::vector<std::string>, std::string> ListKeyFiles(const std::string& dir) {
   std::error_code error;
@@ -370,7 +376,8 @@ HandshakeWatch::HandshakeWatch(zmq::context_t& context, zmq::socket_ref socket, 
   const auto endpoint = fmt::format("inproc://dicom-sender.handshakes.{}", fmt::ptr(socket.handle()));
   // In this order: events that nobody could receive would block the sockets of the context.
   events_.connect(endpoint);
-  const int events = ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_MONITOR_STOPPED;
+  const int events =
+      ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_MONITOR_STOPPED;
   if (zmq_socket_monitor(socket_.handle(), endpoint.c_str(), events) != 0) throw zmq::error_t();
   thread_ = std::thread([this] { Run(); });
 }
@@ -392,7 +399,10 @@ void HandshakeWatch::Run() {
     std::memcpy(&event, frames[0].data(), sizeof event);
     std::memcpy(&value, frames[0].data() + sizeof event, sizeof value);
     if (event == ZMQ_EVENT_MONITOR_STOPPED) return false;
-    refusals_->Add(fmt::format("{} {}", frames[1], value), HandshakeSentence(frames[1], value));
+    const bool hung_up = event == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
+    if (hung_up && value != EPIPE) return true;  // it was refused before, or is slow
+    refusals_->Add(fmt::format("{} {}", frames[1], value),
+                   hung_up ? HungUpSentence(frames[1]) : HandshakeSentence(frames[1], value));
     return true;
   });
 }

@@ -16,6 +16,7 @@
 #include "client.pb.h"
 #include "proto/channel.h"
 #include "proto/coordinator_client.h"
+#include "proto/validate.h"
 
 namespace dicom_sender {
 namespace {
@@ -500,14 +501,14 @@ TEST_F(SecureChannelTest, ACallDoesNotLoseItsFirstRequestToTheHandshake) {
     wire::ClientReply reply;
     reply.set_request_id(1);
     reply.mutable_failure()->set_reason("heard");
-    router.Send(request->peer, reply);
+    router.Send(request->peer, Envelope(reply));
   });
   CoordinatorClient client(context_, router.endpoint(), &security);
   // Less than the time after which an unanswered request is repeated.
   const auto reply = client.Call({}, {}, seconds(4));
   coordinator.join();
   ASSERT_FALSE(reply);
-  EXPECT_EQ(reply.error(), "heard");
+  EXPECT_EQ(reply.error().reason, "heard");
 }
 
 // Asks a handler as libzmq does, and worse.
