@@ -414,18 +414,28 @@ TEST_F(SecureChannelTest, AServerWithoutAKeyGetsNothingFromAClientWithOne) {
 }
 
 TEST_F(SecureChannelTest, WithoutAHandlerNobodyIsLetIn) {
-  zmq::socket_t events(context_, zmq::socket_type::pair);  // outlives what writes to it
   const auto own = Make("worker");
   LetIn(own);
   const auto server = Server();
   RouterChannel router(context_, "tcp://127.0.0.1:*", &server);
+  // A socket of its own, because it must be watched from before it connects.
   const auto client = Client(own);
-  DealerChannel dealer(context_, router.endpoint(), &client);
+  zmq::socket_t events(context_, zmq::socket_type::pair);  // outlives what writes to it
+  zmq::socket_t dealer(context_, zmq::socket_type::dealer);
+  dealer.set(zmq::sockopt::linger, 0);
+  dealer.set(zmq::sockopt::immediate, true);
+  dealer.set(zmq::sockopt::handshake_ivl, 300);  // so long it hopes
+  dealer.set(zmq::sockopt::curve_serverkey, client.server_key);
+  dealer.set(zmq::sockopt::curve_publickey, client.own.public_key);
+  dealer.set(zmq::sockopt::curve_secretkey, client.own.secret_key);
+  const int failed = ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
+                     ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_DISCONNECTED;
+  ASSERT_EQ(zmq_socket_monitor(dealer.handle(), "inproc://events", failed), 0);
   events.connect("inproc://events");
-  ASSERT_EQ(zmq_socket_monitor(dealer.socket().handle(), "inproc://events", ZMQ_EVENT_DISCONNECTED), 0);
+  dealer.connect(router.endpoint());
   zmq::pollitem_t item{events.handle(), 0, ZMQ_POLLIN, 0};
   EXPECT_EQ(zmq::poll(&item, 1, kPatience), 1);
-  EXPECT_FALSE(dealer.WaitUntilConnected(kGlance));
+  EXPECT_FALSE(dealer.send(zmq::str_buffer("let me in"), zmq::send_flags::dontwait));
   EXPECT_EQ(router.Receive(), std::nullopt);
 }
 
