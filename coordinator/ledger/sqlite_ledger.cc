@@ -3,10 +3,13 @@
 #include <SQLiteCpp/SQLiteCpp.h>
 #include <fmt/format.h>
 #include <sqlite3.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <map>
 #include <unordered_map>
 
@@ -178,12 +181,50 @@ int LastOsError(sqlite3* db) {
   return error;
 }
 
+constexpr const char* kDamaged = "it is damaged; put a sound copy in its place, or take it away and begin anew";
+
+// What a failure of the store means and what helps against it.
+std::string Explain(const SQLite::Exception& error, sqlite3* db) {
+  switch (error.getErrorCode()) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return "another process has it open";
+    case SQLITE_NOTADB:
+      return "it is damaged or no ledger of dicom-sender; name another file, or put a sound copy in its place";
+    case SQLITE_CORRUPT:
+      return kDamaged;
+    case SQLITE_FULL:
+      return "the disk is full; free some space and start again";
+    case SQLITE_IOERR: {
+      const int os_error = LastOsError(db);
+      const std::string detail = os_error != 0 ? fmt::format(" ({})", std::strerror(os_error)) : std::string();
+      return fmt::format("{}{}; see to the disk and start again", error.what(), detail);
+    }
+    default:
+      return error.what();
+  }
+}
+
+// SQLite only says that it could not open something. It needs the folder, too, for the log beside the ledger.
+std::string WhyNotOpened(const std::filesystem::path& file) {
+  std::error_code ignored;
+  const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : ".";
+  if (std::filesystem::is_directory(file, ignored)) return "it is a folder; name a file";
+  const auto denied = [](const char* what, const std::filesystem::path& path, int rights) {
+    if (::euidaccess(path.c_str(), rights) == 0) return std::string();
+    return fmt::format("{} ({}); see to it and start again", what, std::strerror(errno));
+  };
+  std::string reason = denied("its folder may not be written", folder, W_OK | X_OK);
+  if (reason.empty()) reason = denied("it may not be read and written", file, R_OK | W_OK);
+  return reason.empty() ? "it cannot be opened" : reason;
+}
+
 class SqliteLedger : public Ledger {
  public:
   explicit SqliteLedger(const std::string& file)
       : file_(file), db_(file, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLite::OPEN_NOMUTEX) {}
 
-  // Throws SQLite::Exception; the error is one that has a sentence of its own.
+  // Before anything else. The error says what is wrong and what to do; then the file is as it was.
   tl::expected<void, std::string> Prepare();
 
   void Begin() override;
@@ -255,6 +296,12 @@ class SqliteLedger : public Ledger {
   void BindAt(SQLite::Statement& statement, int at, std::string_view text) { statement.bind(at, std::string(text)); }
   void BindAt(SQLite::Statement& statement, int at, std::int64_t value) { statement.bind(at, value); }
 
+  tl::expected<void, std::string> CheckAndUpgrade();
+  bool IsWhole();
+  void KeepLogOnClose(bool keep) {
+    sqlite3_db_config(db_.getHandle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int{keep}, nullptr);
+  }
+
   // Turns every failure of the store into a LedgerError, after which nothing works any more.
   template <class Work>
   auto Guarded(Work work) -> decltype(work());
@@ -312,33 +359,56 @@ auto SqliteLedger::Guarded(Work work) -> decltype(work()) {
     return work();
   } catch (const SQLite::Exception& error) {
     broken_ = true;
-    if (error.getErrorCode() == SQLITE_FULL) {
-      throw LedgerError(fmt::format("ledger {}: the disk is full; free some space and resume the session", file_));
-    }
-    const int os_error = error.getErrorCode() == SQLITE_IOERR ? LastOsError(db_.getHandle()) : 0;
-    const std::string detail = os_error != 0 ? fmt::format(" ({})", std::strerror(os_error)) : std::string();
-    throw LedgerError(fmt::format("ledger {}: {}{}; resume the session to go on", file_, error.what(), detail));
+    throw LedgerError(fmt::format("ledger {}: {}", file_, Explain(error, db_.getHandle())));
   }
 }
 
 tl::expected<void, std::string> SqliteLedger::Prepare() {
-  if (sqlite3_db_readonly(db_.getHandle(), "main") != 0) return tl::unexpected(std::string("it may not be written"));
+  try {
+    return CheckAndUpgrade();
+  } catch (const SQLite::Exception& error) {
+    const bool not_opened = error.getErrorCode() == SQLITE_CANTOPEN || error.getErrorCode() == SQLITE_READONLY;
+    return tl::unexpected(not_opened ? WhyNotOpened(file_) : Explain(error, db_.getHandle()));
+  }
+}
+
+tl::expected<void, std::string> SqliteLedger::CheckAndUpgrade() {
+  const auto refused = [](const char* why) { return tl::unexpected(std::string(why)); };
+  if (sqlite3_db_readonly(db_.getHandle(), "main") != 0)
+    return refused("it may not be written; let this user write it");
+  KeepLogOnClose(true);  // what is refused stays as it is, with what a program that was killed left beside it
   db_.exec("PRAGMA locking_mode = EXCLUSIVE");
   const int application_id = db_.execAndGet("PRAGMA application_id").getInt();
   const int version = db_.execAndGet("PRAGMA user_version").getInt();
   const bool empty = db_.execAndGet("SELECT count(*) FROM sqlite_master").getInt() == 0;
   if (!empty && application_id != kApplicationId)
-    return tl::unexpected(std::string("it is no ledger of dicom-sender"));
-  if (!empty && version > kSchemaVersion) return tl::unexpected(std::string("it is of a newer release"));
+    return refused("it is no ledger of dicom-sender; name another file");
+  if (!empty && version > kSchemaVersion) return refused("it is of a newer release; use that one");
+  if (!empty && (version < 1 || !IsWhole())) return refused(kDamaged);
+  KeepLogOnClose(false);
   db_.execAndGet("PRAGMA journal_mode = WAL");
   db_.exec("PRAGMA synchronous = FULL");
   db_.exec("BEGIN EXCLUSIVE");  // takes the lock, which is then kept
-  if (empty) db_.exec(Schema());
-  if (version == 1) db_.exec(MigrationFrom1());
-  db_.exec(fmt::format("PRAGMA application_id = {}", kApplicationId));
-  db_.exec(fmt::format("PRAGMA user_version = {}", kSchemaVersion));
+  if (empty || version < kSchemaVersion) {
+    db_.exec(empty ? Schema() : MigrationFrom1());
+    db_.exec(fmt::format("PRAGMA application_id = {}", kApplicationId));
+    db_.exec(fmt::format("PRAGMA user_version = {}", kSchemaVersion));
+  }
   db_.exec("COMMIT");
   return {};
+}
+
+// Reads all of it: half a second for a million instances that are in memory. In return damage is found before
+// anything is sent or counted by it.
+bool SqliteLedger::IsWhole() {
+  // SQLite takes a last page that is cut short for one that ends in zeros. Only while a log waits to be copied into
+  // the file may it end anywhere.
+  std::error_code error;
+  const bool has_log = std::filesystem::file_size(file_ + "-wal", error) > 0 && !error;
+  const auto page_bytes = static_cast<std::uintmax_t>(db_.execAndGet("PRAGMA page_size").getInt64());
+  const auto bytes = std::filesystem::file_size(file_, error);
+  if (!has_log && (error || bytes % page_bytes != 0)) return false;
+  return db_.execAndGet("PRAGMA integrity_check(1)").getString() == "ok";
 }
 
 void SqliteLedger::Begin() {
@@ -372,7 +442,9 @@ SessionRecord SqliteLedger::ReadSession(SQLite::Statement& row) {
   SessionRecord record;
   record.key = row.getColumn(0).getInt64();
   const auto settings = row.getColumn(1);
-  record.settings.ParseFromArray(settings.getBlob(), settings.getBytes());
+  if (!record.settings.ParseFromArray(settings.getBlob(), settings.getBytes())) {
+    throw LedgerError(fmt::format("ledger {}: {}", file_, kDamaged));
+  }
   record.state = static_cast<wire::SessionState>(row.getColumn(2).getInt());
   record.end_reason = row.getColumn(3).getString();
   record.scan_complete = row.getColumn(4).getInt() != 0;
@@ -1043,17 +1115,8 @@ tl::expected<std::unique_ptr<Ledger>, std::string> OpenSqliteLedger(const std::s
     auto ledger = std::make_unique<SqliteLedger>(file);
     if (auto prepared = ledger->Prepare(); !prepared) return failed(prepared.error());
     return ledger;
-  } catch (const SQLite::Exception& error) {
-    switch (error.getErrorCode()) {
-      case SQLITE_BUSY:
-      case SQLITE_LOCKED:
-        return failed("another process has it open");
-      case SQLITE_NOTADB:
-      case SQLITE_CORRUPT:
-        return failed("it is damaged or no ledger of dicom-sender");
-      default:
-        return failed(error.what());
-    }
+  } catch (const SQLite::Exception&) {  // it could not even be opened
+    return failed(WhyNotOpened(file));
   }
 }
 

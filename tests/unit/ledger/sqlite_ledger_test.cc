@@ -6,12 +6,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <fstream>
-#include <sstream>
+#include <csignal>
+#include <system_error>
+#include <utility>
 
 #include "tests/support/file_size_limit.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/unit/ledger/ledger_contract.h"
+#include "tests/unit/ledger/ledger_file.h"
 
 namespace dicom_sender {
 namespace {
@@ -34,28 +36,16 @@ INSTANTIATE_TEST_SUITE_P(Sqlite, LedgerContract, testing::Values([] { return std
 
 class SqliteLedgerTest : public testing::Test {
  protected:
-  std::string file() const { return (folder_ / "ledger.db").string(); }
+  std::string file() const { return file_.path(); }
 
-  std::string WhyNot() const {
-    const auto ledger = OpenSqliteLedger(file());
+  std::string WhyNot() const { return WhyNot(file()); }
+  static std::string WhyNot(const std::string& path) {
+    const auto ledger = OpenSqliteLedger(path);
     return ledger ? "it was opened" : ledger.error();
   }
   void ExpectRefused(const std::string& because) const {
     EXPECT_EQ(WhyNot(), "ledger " + file() + " cannot be used: " + because);
   }
-  // As another program would, on the file that nobody has open.
-  void Sql(const std::string& sql) const {
-    sqlite3* db = nullptr;
-    ASSERT_EQ(sqlite3_open(file().c_str(), &db), SQLITE_OK);
-    EXPECT_EQ(sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(db);
-    sqlite3_close(db);
-  }
-  std::string Bytes() const {
-    std::stringstream bytes;
-    bytes << std::ifstream(file(), std::ios::binary).rdbuf();
-    return bytes.str();
-  }
-  void WriteBytes(const std::string& bytes) const { std::ofstream(file(), std::ios::binary) << bytes; }
 
   static SessionKey CreateSession(Ledger& ledger) {
     wire::OpenSession settings;
@@ -66,7 +56,38 @@ class SqliteLedgerTest : public testing::Test {
     return session;
   }
 
-  TemporaryFolder folder_;
+  LedgerFile file_;
+};
+
+// Does the work in a child, which then waits to be killed.
+class KilledChild {
+ public:
+  template <class Work>
+  explicit KilledChild(Work work) {
+    int ready[2];
+    if (pipe(ready) != 0) throw std::system_error(errno, std::generic_category(), "pipe");
+    id_ = fork();
+    if (id_ == 0) {
+      work();
+      (void)!write(ready[1], "x", 1);
+      for (;;) pause();
+    }
+    close(ready[1]);
+    char done = 0;
+    EXPECT_EQ(read(ready[0], &done, 1), 1) << "the child has failed";
+    close(ready[0]);
+  }
+  void Kill() {
+    if (id_ <= 0) return;
+    kill(id_, SIGKILL);
+    waitpid(std::exchange(id_, -1), nullptr, 0);
+  }
+  ~KilledChild() { Kill(); }
+  KilledChild(const KilledChild&) = delete;
+  KilledChild& operator=(const KilledChild&) = delete;
+
+ private:
+  pid_t id_ = -1;
 };
 
 TEST_F(SqliteLedgerTest, OneProcessHasIt) {
@@ -83,46 +104,77 @@ TEST_F(SqliteLedgerTest, OneProcessHasIt) {
   EXPECT_TRUE(OpenSqliteLedger(file()));
 }
 
+TEST_F(SqliteLedgerTest, OneThatWasKilledHasItNoMore) {
+  KilledChild child([&] {
+    auto ledger = OpenSqliteLedger(file());
+    CreateSession(**ledger);
+    ledger->release();  // as it is
+  });
+  ExpectRefused("another process has it open");
+  child.Kill();
+  EXPECT_NE(file_.LogBytes(), "");
+  const auto ledger = OpenSqliteLedger(file());
+  ASSERT_TRUE(ledger) << ledger.error();
+  EXPECT_TRUE((*ledger)->FindSession("session"));
+}
+
 TEST_F(SqliteLedgerTest, AnotherProgramsDatabaseIsRefusedAndLeftAsItIs) {
-  Sql("CREATE TABLE patients (name TEXT); INSERT INTO patients VALUES ('x'); PRAGMA user_version = 1");
-  const std::string before = Bytes();
-  ExpectRefused("it is no ledger of dicom-sender");
-  EXPECT_EQ(Bytes(), before);
+  file_.Sql("CREATE TABLE patients (name TEXT); INSERT INTO patients VALUES ('x'); PRAGMA user_version = 1");
+  const std::string before = file_.Bytes();
+  ExpectRefused("it is no ledger of dicom-sender; name another file");
+  EXPECT_EQ(file_.Bytes(), before);
 }
 
 TEST_F(SqliteLedgerTest, WhatIsNoDatabaseIsRefusedAndLeftAsItIs) {
-  const std::string garbage(5000, 'x');
-  WriteBytes(garbage);
-  ExpectRefused("it is damaged or no ledger of dicom-sender");
-  EXPECT_EQ(Bytes(), garbage);
-}
-
-TEST_F(SqliteLedgerTest, ALedgerOfANewerReleaseIsRefused) {
-  ASSERT_TRUE(OpenSqliteLedger(file()));
-  Sql("PRAGMA user_version = 99");
-  ExpectRefused("it is of a newer release");
-}
-
-TEST_F(SqliteLedgerTest, ADamagedPageIsAnErrorAndNoAnswer) {
-  SessionKey session = 0;
-  {
-    auto ledger = OpenSqliteLedger(file());
-    ASSERT_TRUE(ledger) << ledger.error();
-    session = CreateSession(**ledger);
+  for (const std::string& content : {std::string(5000, 'x'), std::string("a text\n"), std::string(5000, '\0')}) {
+    file_.WriteBytes(content);
+    ExpectRefused("it is damaged or no ledger of dicom-sender; name another file, or put a sound copy in its place");
+    EXPECT_EQ(file_.Bytes(), content);
   }
-  std::string bytes = Bytes();
-  ASSERT_GT(bytes.size(), 8192U);
-  for (std::size_t i = 4096; i < bytes.size(); ++i) bytes[i] = static_cast<char>(0xA5);
-  WriteBytes(bytes);
+}
+
+TEST_F(SqliteLedgerTest, ALedgerOfANewerReleaseIsRefusedAndLeftAsItIs) {
+  ASSERT_TRUE(OpenSqliteLedger(file()));
+  file_.Sql("PRAGMA user_version = 3");
+  const std::string before = file_.Bytes();
+  ExpectRefused("it is of a newer release; use that one");
+  EXPECT_EQ(file_.Bytes(), before);
+}
+
+TEST_F(SqliteLedgerTest, WhatANewerReleaseLeftBesideItWhenItWasKilledStays) {
+  ASSERT_TRUE(OpenSqliteLedger(file()));
+  KilledChild child([&] {
+    sqlite3* db = nullptr;
+    sqlite3_open(file().c_str(), &db);
+    sqlite3_exec(db, "PRAGMA user_version = 3; CREATE TABLE later (x)", nullptr, nullptr, nullptr);
+  });
+  child.Kill();
+  const std::string before = file_.Bytes(), log_before = file_.LogBytes();
+  ASSERT_NE(log_before, "");
+  ExpectRefused("it is of a newer release; use that one");
+  EXPECT_EQ(file_.Bytes(), before);
+  EXPECT_EQ(file_.LogBytes(), log_before);
+}
+
+TEST_F(SqliteLedgerTest, SettingsThatCannotBeReadAreDamage) {
   auto ledger = OpenSqliteLedger(file());
-  if (!ledger) return;
+  ASSERT_TRUE(ledger) << ledger.error();
+  const SessionKey session = CreateSession(**ledger);
+  ledger->reset();
+  file_.Sql("UPDATE session SET settings = x'ffff'");
+  ledger = OpenSqliteLedger(file());
+  ASSERT_TRUE(ledger) << ledger.error();
   EXPECT_THROW((*ledger)->LoadSession(session), LedgerError);
 }
 
+TEST_F(SqliteLedgerTest, AFolderIsRefused) {
+  std::filesystem::create_directory(file());
+  ExpectRefused("it is a folder; name a file");
+}
+
 TEST_F(SqliteLedgerTest, AFolderThatDoesNotExistIsRefused) {
-  const auto ledger = OpenSqliteLedger((folder_ / "none" / "ledger.db").string());
-  ASSERT_FALSE(ledger);
-  EXPECT_THAT(ledger.error(), HasSubstr("unable to open database file"));
+  EXPECT_THAT(WhyNot((file_.folder() / "none" / "ledger.db").string()),
+              HasSubstr("its folder may not be written (No such file or directory); see to it"));
 }
 
 // Root may write everything; a test that runs as root becomes somebody else for a while.
@@ -152,8 +204,33 @@ class NotRoot {
 TEST_F(SqliteLedgerTest, AFileThatCannotBeWrittenIsRefused) {
   ASSERT_TRUE(OpenSqliteLedger(file()));
   std::filesystem::permissions(file(), std::filesystem::perms::owner_read);
-  const NotRoot not_root(folder_.path());
-  ExpectRefused("it may not be written");
+  const NotRoot not_root(file_.folder());
+  ExpectRefused("it may not be written; let this user write it");
+}
+
+TEST_F(SqliteLedgerTest, AFileThatCannotBeReadIsRefused) {
+  ASSERT_TRUE(OpenSqliteLedger(file()));
+  std::filesystem::permissions(file(), std::filesystem::perms::none);
+  const NotRoot not_root(file_.folder());
+  ExpectRefused("it may not be read and written (Permission denied); see to it and start again");
+}
+
+TEST_F(SqliteLedgerTest, AFolderThatCannotBeWrittenIsRefused) {
+  const NotRoot not_root(file_.folder());
+  const auto with_rights = [&](std::filesystem::perms rights) {
+    std::filesystem::permissions(file_.folder(), rights);
+  };
+  const auto read_only = std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec;
+  const std::string refusal = "its folder may not be written (Permission denied); see to it and start again";
+  with_rights(read_only);
+  ExpectRefused(refusal);
+  with_rights(std::filesystem::perms::owner_all);
+  ASSERT_TRUE(OpenSqliteLedger(file()));
+  const std::string before = file_.Bytes();
+  with_rights(read_only);
+  ExpectRefused(refusal);
+  EXPECT_EQ(file_.Bytes(), before);
+  with_rights(std::filesystem::perms::owner_all);
 }
 
 TEST_F(SqliteLedgerTest, AFullDiskIsSaidAndNothingThatWasCommittedIsLost) {
@@ -184,7 +261,7 @@ TEST_F(SqliteLedgerTest, AFullDiskIsSaidAndNothingThatWasCommittedIsLost) {
         error = failed.what();
       }
     }
-    EXPECT_THAT(error, HasSubstr("ledger " + file() + ": disk I/O error (File too large); resume the session"));
+    EXPECT_EQ(error, "ledger " + file() + ": disk I/O error (File too large); see to the disk and start again");
     EXPECT_THROW(ledger->LoadSession(session), LedgerError) << "memory may be ahead of the disk";
     ledger.reset();
   }

@@ -1,0 +1,174 @@
+// A ledger of an older release becomes one of this release, whole or not at all.
+#include <gmock/gmock.h>
+
+#include "coordinator/ledger/sqlite_ledger.h"
+#include "tests/support/file_size_limit.h"
+#include "tests/unit/ledger/ledger_contract.h"
+#include "tests/unit/ledger/ledger_file.h"
+
+namespace dicom_sender {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Pair;
+
+constexpr const char* kHalfSent = "aaaaaaaa-0000-4000-8000-000000000001";
+constexpr const char* kScanning = "bbbbbbbb-0000-4000-8000-000000000002";
+constexpr const char* kUnreachable = "cccccccc-0000-4000-8000-000000000003";
+
+class MigrationTest : public testing::Test {
+ protected:
+  MigrationTest() { file_.BecomeSchema1(); }
+
+  std::unique_ptr<Ledger> Open() const {
+    auto ledger = OpenSqliteLedger(file_.path());
+    if (!ledger) throw std::runtime_error(ledger.error());
+    return *std::move(ledger);
+  }
+  std::string WhyNot() const {
+    const auto ledger = OpenSqliteLedger(file_.path());
+    return ledger ? std::string() : ledger.error();
+  }
+
+  LedgerFile file_;
+};
+
+TEST_F(MigrationTest, WhatBothSchemasHaveStaysAsItIs) {
+  const char* const tables[] = {"session", "root", "pair", "study", "study_pair", "lease", "instance", "known"};
+  std::map<std::string, std::string> before;
+  for (const char* table : tables) before[table] = file_.Rows(std::string("SELECT * FROM ") + table);
+  Open();
+  for (const char* table : tables) {
+    EXPECT_EQ(file_.Rows(std::string("SELECT * FROM ") + table), before[table]) << table;
+    EXPECT_NE(before[table], "") << table;
+  }
+}
+
+TEST_F(MigrationTest, ItHasTheSchemaOfANewLedger) {
+  const LedgerFile fresh;
+  ASSERT_TRUE(OpenSqliteLedger(fresh.path()));
+  Open();
+  const std::string schema = "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name";
+  EXPECT_EQ(file_.Rows(schema), fresh.Rows(schema));
+  EXPECT_EQ(file_.Rows("PRAGMA user_version"), fresh.Rows("PRAGMA user_version"));
+}
+
+TEST_F(MigrationTest, SessionsHaveTheirCountsIgnoredFilesAndScans) {
+  const auto ledger = Open();
+  const SessionRecord half = ledger->FindSession(kHalfSent).value();
+  EXPECT_EQ(half.state, wire::SESSION_SENDING);
+  EXPECT_TRUE(half.scan_complete);
+  EXPECT_THAT(half.ignored, ElementsAre(Pair("empty", 1U), Pair("not_dicom", 3U)));
+  EXPECT_EQ(half.settings.destination().called_ae(), "PACS");
+  EXPECT_EQ(half.settings.retry_for_ms(), 60'000U);
+  EXPECT_EQ(half.studies, 3U);
+  EXPECT_EQ(half.counts.total, 12U);
+  EXPECT_EQ(half.counts.stored, 2U);
+  EXPECT_EQ(half.counts.warned, 1U);
+  EXPECT_EQ(half.counts.failed, 2U);
+  EXPECT_EQ(half.counts.skipped, 2U);
+  EXPECT_EQ(half.counts.conflicts, 1U);
+  EXPECT_EQ(half.counts.associations, 3U);
+
+  const SessionRecord scanning = ledger->FindSession(kScanning).value();
+  EXPECT_FALSE(scanning.scan_complete);
+  EXPECT_TRUE(scanning.ignored.empty());
+  EXPECT_EQ(scanning.counts.total, 1U);
+
+  const SessionRecord unreachable = ledger->FindSession(kUnreachable).value();
+  EXPECT_EQ(unreachable.state, wire::SESSION_UNREACHABLE);
+  EXPECT_EQ(unreachable.end_reason, "connection refused");
+  EXPECT_TRUE(unreachable.scan_complete);
+  EXPECT_THAT(unreachable.ignored, ElementsAre(Pair("dicomdir", 1U)));
+  EXPECT_EQ(unreachable.counts.abandoned, 1U);
+}
+
+TEST_F(MigrationTest, WorkersAreCountedAndLeasesAreInForce) {
+  const auto ledger = Open();
+  const auto workers = [&](const char* session) {
+    return ledger->Workers(ledger->FindSession(session)->key).workers;
+  };
+  EXPECT_EQ(workers(kHalfSent), 2U);
+  EXPECT_EQ(workers(kScanning), 0U);
+  EXPECT_EQ(workers(kUnreachable), 1U);
+  const auto leased = ledger->LeasedStudies();
+  ASSERT_EQ(leased.size(), 2U);
+  EXPECT_EQ(leased[0].lease, 1U);
+  EXPECT_EQ(leased[1].lease, 3U);
+  EXPECT_EQ(leased[1].lease_worker, "w1");
+  EXPECT_EQ(leased[1].suspect_end, 3U);
+  EXPECT_EQ(ledger->LastLeaseId(), 4U);
+  EXPECT_EQ(ledger->FindLease(2)->last_report_seq, 1U);
+}
+
+TEST_F(MigrationTest, AScanBegunBeforeIsBegunAnew) {
+  const auto ledger = Open();
+  const SessionKey session = ledger->FindSession(kScanning)->key;
+  std::uint64_t scan = 5;
+  ledger->Begin();
+  EXPECT_TRUE(ledger->BeginScan(session, "", scan));
+  EXPECT_TRUE(
+      ledger->AddStudies(session, Batch("1.3.1", {{.path = "d/0", .sop_instance_uid = "1.3.1.0"}}))[0].pending == 0)
+      << "its only file is known";
+  ledger->CompleteScan(session, "", 5, {{"empty", 2}});
+  ledger->Commit();
+  EXPECT_TRUE(ledger->LoadSession(session).scan_complete);
+  EXPECT_THAT(ledger->LoadSession(session).ignored, ElementsAre(Pair("empty", 2U)));
+}
+
+// The ignored files of schema 1 are those of the indexer without a name: another scan of it counts them anew.
+TEST_F(MigrationTest, AScanAfterACompleteOneReplacesItsIgnoredFiles) {
+  const auto ledger = Open();
+  const SessionKey session = ledger->FindSession(kHalfSent)->key;
+  std::uint64_t scan = 1;
+  ledger->Begin();
+  EXPECT_TRUE(ledger->BeginScan(session, "", scan));
+  EXPECT_FALSE(ledger->LoadSession(session).scan_complete);
+  ledger->CompleteScan(session, "", scan, {{"empty", 4}});
+  ledger->Commit();
+  EXPECT_THAT(ledger->LoadSession(session).ignored, ElementsAre(Pair("empty", 4U)));
+}
+
+TEST_F(MigrationTest, OpeningItAgainChangesNothing) {
+  Open();
+  const std::string once = file_.Bytes();
+  Open();
+  EXPECT_EQ(file_.Bytes(), once);
+}
+
+TEST_F(MigrationTest, AFailureInTheMiddleLeavesTheOldSchema) {
+  // Each is in the way of a later statement of the migration.
+  for (const char* obstacle : {"ignored_1", "scan", "session_worker"}) {
+    SCOPED_TRACE(obstacle);
+    file_.Sql(std::string("CREATE TABLE ") + obstacle + " (x)");
+    const std::string before = file_.Dump();
+    EXPECT_THAT(WhyNot(), HasSubstr(obstacle));
+    EXPECT_EQ(file_.Dump(), before);
+    file_.Sql(std::string("DROP TABLE ") + obstacle);
+  }
+  EXPECT_EQ(WhyNot(), "");
+}
+
+TEST_F(MigrationTest, AFullDiskInTheMiddleLeavesTheOldSchema) {
+  const std::string before = file_.Dump();
+  // Until there is room for the log of the whole migration.
+  std::uint64_t room = 0;
+  std::string error = "none yet";
+  for (; !error.empty() && room < 10'000'000; room += 1000) {
+    {
+      const FileSizeLimit limit(room);
+      error = WhyNot();
+    }
+    if (error.empty()) break;
+    ASSERT_THAT(error, HasSubstr("ledger " + file_.path() + " cannot be used: ")) << room;
+    ASSERT_THAT(error, HasSubstr("start again")) << room;
+    ASSERT_EQ(file_.Dump(), before) << room;
+  }
+  EXPECT_GT(room, 10'000U) << "several pages could not be written";
+  EXPECT_EQ(error, "");
+  EXPECT_EQ(file_.Rows("PRAGMA user_version"), "2\n");
+}
+
+}  // namespace
+}  // namespace dicom_sender
