@@ -67,13 +67,15 @@ std::string Lines(const std::vector<std::vector<std::string>>& rows) {
   return text;
 }
 
-// The ledger and its log, for as long as the object lives.
+// With its log.
+void CopyLedger(const std::string& from, const std::string& to) {
+  std::filesystem::copy_file(from, to);
+  if (std::filesystem::exists(from + "-wal")) std::filesystem::copy_file(from + "-wal", to + "-wal");
+}
+
 class Copy {
  public:
-  explicit Copy(const std::string& path) {
-    std::filesystem::copy_file(path, file());
-    if (std::filesystem::exists(path + "-wal")) std::filesystem::copy_file(path + "-wal", file() + "-wal");
-  }
+  explicit Copy(const std::string& path) { CopyLedger(path, file()); }
   std::string file() const { return (folder_ / "copy.db").string(); }
 
  private:
@@ -88,6 +90,7 @@ void LedgerFile::WriteBytes(const std::string& bytes) const { std::ofstream(path
 
 void LedgerFile::Sql(const std::string& sql) const { Database(path()).Execute(sql); }
 
+void LedgerFile::BecomeCopyOf(const LedgerFile& other) const { CopyLedger(other.path(), path()); }
 void LedgerFile::BecomeSchema1() const { Sql("PRAGMA journal_mode = WAL;" + ReadAll(LEDGER_DUMPS "/schema_1.sql")); }
 
 std::string LedgerFile::Rows(const std::string& query) const {

@@ -20,6 +20,8 @@ class LedgerFile {
 
   // As another program would, while nobody has it open.
   void Sql(const std::string& sql) const;
+  // With all that was committed, as after a crash; the other may be open.
+  void BecomeCopyOf(const LedgerFile& other) const;
   // The ledger is one of schema 1, see schema_1.sql.
   void BecomeSchema1() const;
 
