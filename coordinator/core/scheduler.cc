@@ -86,11 +86,12 @@ void Scheduler::On(const StudyFed& event, TimePoint now, Output&) {
     session->second.studies.insert(event.study);
   }
   const bool was_ready = study.place == Place::kReady;
+  const TimePoint since = was_ready ? study.since : now;
   if (was_ready) Unqueue(event.study);  // its place in the queue goes by its bytes
   study.unsettled += event.pending;
   study.bytes += event.pending_bytes;
   const bool may_go = session->second.scan_complete || session->second.dispatch_as_found;
-  if (was_ready || (study.place == Place::kWaiting && may_go)) MakeReady(event.study, now);
+  if (was_ready || (study.place == Place::kWaiting && may_go)) MakeReady(event.study, since);
 }
 
 void Scheduler::On(const LeaseRestored& event, TimePoint now, Output& out) {
@@ -277,7 +278,7 @@ void Scheduler::EndLease(LeaseId id, bool clean, Output& out) {
   Destination& destination = destinations_.at(sessions_.at(study.session).destination);
   --destination.live_leases;
   // A probe that ended without an answer leaves the breaker open; the next study may probe at once.
-  if (it->second.probe && destination.breaker == Breaker::kProbing) destination.breaker = Breaker::kOpen;
+  if (destination.breaker == Breaker::kProbing && destination.probe == id) destination.breaker = Breaker::kOpen;
   if (auto worker = workers_.find(it->second.worker); worker != workers_.end()) --worker->second.leases;
   out.changes.push_back(LeaseEnded{.study = it->second.study, .clean = clean});
   leases_.erase(it);
@@ -320,14 +321,14 @@ void Scheduler::Grant(TimePoint now, Output& out) {
       study.place = Place::kLeased;
       study.since = now;
       const LeaseId id = ++last_lease_;
-      leases_[id] = Lease{.study = key,
-                          .worker = worker_id,
-                          .expires_at = now + options_.lease_ttl,
-                          .grant_sent = now,
-                          .probe = destination.breaker == Breaker::kOpen};
+      leases_[id] =
+          Lease{.study = key, .worker = worker_id, .expires_at = now + options_.lease_ttl, .grant_sent = now};
       ++worker->leases;
       ++destination.live_leases;
-      if (destination.breaker == Breaker::kOpen) destination.breaker = Breaker::kProbing;
+      if (destination.breaker == Breaker::kOpen) {
+        destination.breaker = Breaker::kProbing;
+        destination.probe = id;
+      }
       out.changes.push_back(
           LeaseGranted{.study = key, .lease = id, .worker = worker_id, .worker_capacity = worker->capacity});
       out.replies.push_back(GrantReply{.worker = worker_id, .lease = id, .study = key, .session = study.session});
@@ -475,10 +476,10 @@ void Scheduler::FinishStudyIfSettled(StudyKey key) {
 
 // --- where studies wait
 
-void Scheduler::MakeReady(StudyKey key, TimePoint now) {
+void Scheduler::MakeReady(StudyKey key, TimePoint since) {
   Study& study = studies_.at(key);
   const Session& session = sessions_.at(study.session);
-  study.since = now;
+  study.since = since;
   study.place = Place::kWaiting;
   if (session.ending) return;
   study.place = Place::kReady;
@@ -534,8 +535,10 @@ void Scheduler::DestinationFailed(Destination& destination, const std::string& d
     destination.limit_changed = now;
     return;
   }
-  // Associations that were tried together fail together: only the first of them counts.
+  // Associations that were tried together fail together: only the first of them counts. And whether the destination
+  // is back is what its probe finds out, not one that was tried before.
   if (destination.breaker == Breaker::kOpen && destination.retry_at > now) return;
+  if (destination.breaker == Breaker::kProbing) return;
   if (!destination.unreachable_since) destination.unreachable_since = now;
   destination.breaker = Breaker::kOpen;
   destination.limit.reset();
@@ -686,6 +689,18 @@ std::optional<TimePoint> Scheduler::NextDeadline() const {
   return next;
 }
 
+std::optional<TimePoint> Scheduler::BacksOffUntil(StudyKey key) const {
+  const auto it = studies_.find(key);
+  return it != studies_.end() && it->second.place == Place::kBackingOff ? std::optional(it->second.since)
+                                                                        : std::nullopt;
+}
+
+std::optional<TimePoint> Scheduler::ProbesAt(const std::string& name) const {
+  const auto it = destinations_.find(name);
+  const bool waits = it != destinations_.end() && it->second.breaker == Breaker::kOpen;
+  return waits && it->second.retry_at != TimePoint::min() ? std::optional(it->second.retry_at) : std::nullopt;
+}
+
 void Scheduler::CheckInvariants() const {
   auto check = [](bool holds, const char* what) {
     if (!holds) throw std::logic_error(what);
@@ -715,7 +730,7 @@ void Scheduler::CheckInvariants() const {
   for (const auto& [name, worker] : workers_) check(worker.leases == leases_of_worker[name], "leases of a worker");
   for (const auto& [name, destination] : destinations_) {
     check(destination.live_leases == leases_of_destination[name], "leases of a destination");
-    check(destination.breaker != Breaker::kProbing || destination.live_leases > 0, "probing without a lease");
+    check(destination.breaker != Breaker::kProbing || leases_.contains(destination.probe), "probing without a lease");
   }
 }
 

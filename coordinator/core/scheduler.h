@@ -198,6 +198,10 @@ class Scheduler {
 
   // Throws std::logic_error with what does not hold. For tests.
   void CheckInvariants() const;
+  // The two times that chance decides, while they are waited for: when the study is ready again, and when the
+  // destination is tried again. For tests.
+  std::optional<TimePoint> BacksOffUntil(StudyKey study) const;
+  std::optional<TimePoint> ProbesAt(const std::string& destination) const;
 
  private:
   // A study is in one place: waiting for its scan, in its destination's ready queue, backing off, or leased.
@@ -244,6 +248,7 @@ class Scheduler {
     Breaker breaker = Breaker::kClosed;
     std::uint32_t failures = 0;  // in a row
     TimePoint retry_at;          // of kOpen
+    LeaseId probe = 0;           // of kProbing
     std::optional<TimePoint> unreachable_since;
     std::string detail;  // of the last failure
   };
@@ -252,7 +257,6 @@ class Scheduler {
     std::string worker;
     TimePoint expires_at;
     TimePoint grant_sent;
-    bool probe = false;      // of an open breaker
     bool held = false;       // the worker has said that it holds it
     bool responded = false;  // the destination answered under it
     bool settled_some = false;
@@ -293,7 +297,7 @@ class Scheduler {
   void ExpireLeases(TimePoint now, Output& out);
   static bool IsOutOfDate(const Worker& worker, const WorkerSeen& event);
   void ForgetSilentWorkers(TimePoint now);
-  void MakeReady(StudyKey key, TimePoint now);
+  void MakeReady(StudyKey key, TimePoint since);
   void BackOff(StudyKey key, std::uint32_t attempts, TimePoint now);
   void Unqueue(StudyKey key);
   void EndBackoffs(TimePoint now);
