@@ -1,0 +1,152 @@
+// The Scheduler once more, as plainly as it can be said: flat lists, no queues, no counters; whatever can be worked
+// out from the rest is worked out when it is asked for. Slow, and right by inspection: scheduler_duel.h holds the
+// real one to it. Its functions are the real one's; see coordinator/core/scheduler.h.
+#pragma once
+
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "coordinator/core/scheduler.h"
+
+namespace dicom_sender {
+
+class NaiveScheduler {
+ public:
+  NaiveScheduler(SchedulerOptions options, LeaseId last_lease) : options_(options), last_lease_(last_lease) {}
+
+  // Chance decides when back-offs end: that is taken over from `real`, which has done this step already. Throws
+  // std::logic_error where what it has drawn is out of its range.
+  Output Step(const Event& event, TimePoint now, const Scheduler& real);
+
+  std::optional<StudyKey> StudyOf(LeaseId lease) const;
+  std::size_t LiveLeases(SessionKey session) const;
+  bool IsEnding(SessionKey session) const;
+  std::string Trouble(SessionKey session, TimePoint now) const;
+  SchedulerStats Stats() const;
+  bool Knows(const std::string& worker) const;
+  bool IsSuperseded(const std::string& worker, std::uint64_t incarnation) const;
+  std::size_t worker_count() const { return workers_.size(); }
+  std::vector<WorkerView> Workers(TimePoint now) const;
+  std::vector<DestinationView> Destinations(TimePoint now) const;
+
+ private:
+  struct Session {
+    SessionOpened opened_as{};
+    bool scan_complete = false;
+    TimePoint opened{};
+    std::optional<std::pair<wire::SessionState, std::string>> ending{};
+  };
+  struct Study {
+    StudyKey key = 0;
+    SessionKey session = 0;
+    std::uint64_t bytes = 0;
+    std::uint32_t unsettled = 0;
+    std::uint32_t setbacks = 0;
+    bool released = false;  // its scan holds it back no more
+    TimePoint ready_since{};
+    std::optional<TimePoint> backs_off_until{};
+    std::optional<Duration> backoff_max{};  // of a back-off whose end is not known yet
+  };
+  struct Lease {
+    LeaseId id = 0;
+    StudyKey study = 0;
+    std::string worker{};
+    TimePoint expires_at{}, told_at{};
+    bool held = false, responded = false, settled_some = false, revoked = false, restored = false;
+    std::uint32_t worst_attempts = 0;
+  };
+  struct Worker {
+    std::string name{};
+    std::optional<WorkerSeen> seen{};  // its last status
+    TimePoint last_seen{};
+    bool drain_requested = false;
+    std::uint32_t capacity() const { return seen ? seen->capacity : 0; }
+    bool draining() const { return drain_requested || (seen && seen->draining); }
+  };
+  struct Destination {
+    std::string name{};
+    std::optional<std::uint32_t> limit{};
+    TimePoint limit_changed{};
+    bool broken = false;
+    LeaseId probe = 0;  // the lease that tries it again; 0: none does
+    std::uint32_t failures = 0;
+    TimePoint retry_at{};
+    std::optional<Duration> backoff_max{};  // as of a study
+    std::optional<TimePoint> unreachable_since{};
+    std::string detail{};
+  };
+
+  void On(const SessionOpened& event);
+  void On(const StudyFed& event);
+  void On(const LeaseRestored& event);
+  void On(const ScanCompleted& event);
+  void On(const ScanBegun& event);
+  void On(const SuspendRequested& event);
+  void On(const CancelRequested& event);
+  void On(const WorkerSeen& event);
+  void On(const DrainRequested& event);
+  void On(const Reported& event);
+  void On(const Tick&) {}
+
+  static InstanceChange Judge(const Reported& event, const OutcomeReported& reported, std::uint32_t attempts_max);
+  void Record(const Reported& event, const OutcomeReported& reported);
+  void GiveBack(LeaseId lease, const wire::GiveBack& give_back);
+  void End(LeaseId lease, bool clean);
+  void Release(LeaseId lease, bool backs_off);
+  void StartEnding(SessionKey session, wire::SessionState state, const std::string& reason);
+
+  void ExpireLeases();
+  void ForgetSilentWorkers();
+  void EndBackoffs();
+  void RaiseLimits();
+  void ForgetSettledStudies();
+  void GiveUpUnreachable();
+  void EndSessions();
+  void Grant();
+  void RepeatGrants();
+  void AdoptWhatChanceDecided(const Scheduler& real);
+  std::optional<TimePoint> NextDeadline() const;
+
+  void Answered(Destination& destination);
+  void Failed(Destination& destination, const std::string& detail);
+
+  // These return nullptr, or are never asked in vain.
+  Session* FindSession(SessionKey key);
+  Study* FindStudy(StudyKey key);
+  Lease* FindLease(LeaseId id);
+  Worker* FindWorker(const std::string& name);
+  Destination* FindDestination(const std::string& name);
+  const Session& SessionOf(const Study& study) const;
+  const Session& SessionOf(const Lease& lease) const;
+  Destination& DestinationOf(const Session& session);
+  const Destination& DestinationOf(const Session& session) const;
+
+  bool IsLeased(const Study& study) const;
+  bool IsBackingOff(const Study& study) const;
+  bool IsReady(const Study& study) const;
+  bool HasStudies(const Session& session) const;
+  std::uint32_t LeasesTo(const Destination& destination) const;
+  std::uint32_t LeasesOf(const Worker& worker) const;
+  std::optional<std::uint32_t> LimitOf(const Destination& destination) const;
+  bool Takes(const Destination& destination) const;
+  Study* NextReady(const Destination& destination);
+  const Worker* FreestWorker() const;
+  std::optional<TimePoint> PatienceEnds(const Session& session) const;
+  std::string TroubleOf(const Destination& destination, TimePoint now) const;
+
+  SchedulerOptions options_;
+  LeaseId last_lease_;
+  TimePoint now_;
+  Output out_;
+  std::vector<Session> sessions_;          // by key
+  std::vector<Study> studies_;             // in no order
+  std::vector<Lease> leases_;              // in force, by id
+  std::vector<Worker> workers_;            // by name
+  std::vector<Destination> destinations_;  // by name
+  std::uint64_t studies_done_ = 0, leases_expired_ = 0, late_outcomes_ = 0;
+};
+
+}  // namespace dicom_sender

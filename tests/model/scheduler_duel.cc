@@ -1,0 +1,559 @@
+#include "tests/model/scheduler_duel.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <map>
+#include <stdexcept>
+#include <vector>
+
+#include "tests/model/naive_scheduler.h"
+
+namespace dicom_sender {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr std::uint64_t kSessions = 3, kStudies = 4, kWorkers = 3;
+constexpr std::size_t kInstancesMax = 8;  // of a study
+
+constexpr std::uint32_t kStatuses[] = {0x0000, 0x0000, 0xB000, 0xA700, 0xA701, 0x0110, 0xC000, 0x0124, 0xA900};
+
+// --- in words
+
+double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+std::string Show(const InstanceChange& change) {
+  return fmt::format("{}/{} state={} attempts={} status={} reason={} us={}{}{}", change.study, change.index,
+                     static_cast<int>(change.state), change.attempts, change.status ? *change.status : -1,
+                     change.reason, change.duration_us, change.resend ? " resend" : "",
+                     change.may_be_stored ? " may_be_stored" : "");
+}
+std::string Show(const LeaseGranted& change) {
+  return fmt::format("lease {} to {} of {}", change.lease, change.worker, change.worker_capacity);
+}
+std::string Show(const LeaseEnded& change) { return change.clean ? "ended" : "ended uncleanly"; }
+std::string Show(const SessionChanged& change) {
+  return fmt::format("{} {}", wire::SessionState_Name(change.state), change.reason);
+}
+std::string Show(const GrantReply& reply) {
+  return fmt::format("grant {} study={} session={}", reply.lease, reply.study, reply.session);
+}
+std::string Show(const StatusReply& reply) {
+  return fmt::format("renewed={} revoked={}{}", reply.renewed, reply.revoked, reply.drain ? " drain" : "");
+}
+
+std::string Show(const Output& output) {
+  std::vector<std::string> instances;
+  std::map<StudyKey, std::vector<std::string>> studies;
+  std::map<SessionKey, std::vector<std::string>> sessions;
+  for (const LedgerChange& change : output.changes) {
+    if (const auto* instance = std::get_if<InstanceChange>(&change)) instances.push_back(Show(*instance));
+    if (const auto* granted = std::get_if<LeaseGranted>(&change)) studies[granted->study].push_back(Show(*granted));
+    if (const auto* ended = std::get_if<LeaseEnded>(&change)) studies[ended->study].push_back(Show(*ended));
+    if (const auto* session = std::get_if<SessionChanged>(&change)) {
+      sessions[session->session].push_back(Show(*session));
+    }
+  }
+  std::map<std::string, std::vector<std::string>> replies;
+  for (const Reply& reply : output.replies) {
+    std::visit([&](const auto& r) { replies[r.worker].push_back(Show(r)); }, reply);
+  }
+  std::vector<double> waits;
+  for (const Duration wait : output.queue_waits) waits.push_back(Seconds(wait));
+  std::sort(waits.begin(), waits.end());
+  return fmt::format("instances {}\n  studies {}\n  sessions {}\n  replies {}\n  waits {}", instances, studies,
+                     sessions, replies, waits);
+}
+
+std::string Show(const WorkerView& view) {
+  return fmt::format("{} capacity={} leases={}{} seen {}", view.worker, view.capacity, view.leases,
+                     view.draining ? " draining" : "", Seconds(view.last_seen));
+}
+std::string Show(const DestinationView& view) {
+  return fmt::format("{} leases={} ready={} limit={}{} {}", view.destination, view.leases, view.ready,
+                     view.limit ? std::to_string(*view.limit) : "none", view.breaker_open ? " open" : "",
+                     view.trouble);
+}
+std::string Show(const SchedulerStats& stats) {
+  return fmt::format("pending={} delayed={} leased={} done={} expired={} late={} workers={} breakers={}",
+                     stats.studies_pending, stats.studies_delayed, stats.studies_leased, stats.studies_done,
+                     stats.leases_expired, stats.late_outcomes, stats.workers_connected, stats.breakers_open);
+}
+
+// Everything that can be asked.
+template <class AnyScheduler>
+std::string ShowState(const AnyScheduler& scheduler, LeaseId last_lease, TimePoint now) {
+  std::string text = Show(scheduler.Stats());
+  for (const WorkerView& view : scheduler.Workers(now)) text += "\n  " + Show(view);
+  for (const DestinationView& view : scheduler.Destinations(now)) text += "\n  " + Show(view);
+  for (SessionKey key = 1; key <= SessionKey{kSessions}; ++key) {
+    text += fmt::format("\n  session {}: leases={}{} {}", key, scheduler.LiveLeases(key),
+                        scheduler.IsEnding(key) ? " ending" : "", scheduler.Trouble(key, now));
+  }
+  for (LeaseId lease = 1; lease <= last_lease; ++lease) {
+    if (const auto study = scheduler.StudyOf(lease)) text += fmt::format("\n  lease {}: study {}", lease, *study);
+  }
+  for (std::uint64_t i = 0; i < kWorkers; ++i) {
+    const std::string worker = fmt::format("w{}", i);
+    text += scheduler.Knows(worker) ? " known" : " unknown";
+    for (std::uint64_t life = 0; life < 4; ++life) text += scheduler.IsSuperseded(worker, life) ? "-" : "+";
+  }
+  return text + fmt::format(" {}", scheduler.worker_count());
+}
+
+std::string Show(const Event& event) {
+  struct Words {
+    std::string operator()(const SessionOpened& e) const {
+      return fmt::format("open {} at {}{} attempts={} retry_for={}", e.session, e.destination,
+                         e.dispatch_as_found ? " as found" : "", e.attempts_max, Seconds(e.retry_for));
+    }
+    std::string operator()(const StudyFed& e) const {
+      return fmt::format("feed {} to {}: {} of {} bytes", e.study, e.session, e.pending, e.pending_bytes);
+    }
+    std::string operator()(const LeaseRestored& e) const {
+      return fmt::format("restore lease {} of {} to {}", e.lease, e.study, e.worker);
+    }
+    std::string operator()(const ScanCompleted& e) const { return fmt::format("scan of {} complete", e.session); }
+    std::string operator()(const ScanBegun& e) const { return fmt::format("scan of {} begins", e.session); }
+    std::string operator()(const SuspendRequested& e) const { return fmt::format("suspend {}", e.session); }
+    std::string operator()(const CancelRequested& e) const { return fmt::format("cancel {}", e.session); }
+    std::string operator()(const WorkerSeen& e) const {
+      std::string held;
+      for (const auto& lease : e.held) held += fmt::format(" {}{}", lease.lease, lease.progressed ? "" : "(stuck)");
+      return fmt::format("{} life {} seq {} capacity {}{} holds{}", e.worker, e.incarnation, e.seq, e.capacity,
+                         e.draining ? " draining" : "", held);
+    }
+    std::string operator()(const DrainRequested& e) const { return "drain " + e.worker; }
+    std::string operator()(const Reported& e) const {
+      std::string text = fmt::format("report of lease {}, study {}:", e.lease, e.study);
+      for (const auto& [outcome, facts] : e.outcomes) {
+        text += fmt::format(" {}:{}/{:04X}", facts.index, static_cast<int>(outcome.kind()), outcome.status());
+      }
+      return e.give_back ? text + " back " + wire::GiveBack::Reason_Name(e.give_back->reason()) : text;
+    }
+    std::string operator()(const Tick&) const { return "tick"; }
+  };
+  return std::visit(Words(), event);
+}
+
+// --- the duel
+
+class Bytes {
+ public:
+  explicit Bytes(std::span<const std::uint8_t> bytes) : left_(bytes) {}
+  bool empty() const { return left_.empty(); }
+  std::uint8_t Next() {
+    if (left_.empty()) return 0;
+    const std::uint8_t byte = left_.front();
+    left_ = left_.subspan(1);
+    return byte;
+  }
+  std::uint32_t Below(std::uint32_t end) { return Next() % end; }
+  bool OneIn(std::uint32_t n) { return Below(n) == 1; }
+
+ private:
+  std::span<const std::uint8_t> left_;
+};
+
+// Around the two: as much of a ledger and of workers as it takes to tell them only what could happen.
+class Duel {
+ public:
+  explicit Duel(std::span<const std::uint8_t> bytes)
+      : bytes_(bytes),
+        options_{.lease_ttl = seconds(30), .associations_max = bytes_.Below(4), .seed = bytes_.Next()},
+        real_(options_, 0),
+        naive_(options_, 0) {}
+
+  void Run() {
+    while (!bytes_.empty() && events_ < kDuelEventsMax) Next();
+  }
+  const std::string& log() const { return log_; }
+
+ private:
+  struct Session {
+    SessionOpened settings;
+    wire::SessionState state = wire::SESSION_SCANNING;
+    bool open = false;  // the coordinator knows it
+    bool scan_complete = false;
+  };
+  struct Study {
+    SessionKey session = 0;
+    std::uint64_t bytes_each = 0;
+    std::vector<InstanceFacts> instances;
+    LeaseId lease = 0;  // in force
+    std::string worker;
+    std::uint32_t suspect_end = 0;
+  };
+
+  void Next() {
+    const std::uint8_t what = bytes_.Next();
+    constexpr Duration kPauses[] = {Duration(0), Duration(0), milliseconds(1), milliseconds(700)};
+    now_ += kPauses[what >> 6];
+    switch (what % 24) {
+      case 0:
+      case 1:
+        return OpenSession(AnySession());
+      case 2:
+      case 3:
+        return FeedStudy(AnySession());
+      case 4:
+      case 5:
+        return CompleteScan(AnySession());
+      case 6:
+        return bytes_.OneIn(2) ? BeginScan(AnySession()) : Requeue(AnySession());
+      case 7:
+        return bytes_.OneIn(4) ? Step(SuspendRequested{AnySession()}) : Step(Tick{});
+      case 8:
+        return bytes_.OneIn(4) ? Cancel(AnySession()) : Step(Tick{});
+      case 9:
+        return bytes_.OneIn(3) ? Step(DrainRequested{AnyWorker()}) : Step(Tick{});
+      case 10:
+        return bytes_.OneIn(6) ? Restart() : Step(Tick{});
+      case 11:
+      case 12:
+      case 13:
+        return PassTime();
+      case 14:
+        return LieAboutWorker();
+      case 15:
+      case 16:
+      case 17:
+      case 18:
+        return SeeWorker();
+      default:
+        return Report();
+    }
+  }
+
+  // --- one event
+
+  void Step(const Event& event) {
+    ++events_;
+    log_ += fmt::format("{:.4f} {}\n", Seconds(now_.time_since_epoch()), Show(event));
+    const Output output = real_.Step(event, now_);
+    real_.CheckInvariants();
+    const Output expected = naive_.Step(event, now_, real_);
+    const std::string said = Show(output);
+    Compare("said", said, Show(expected));
+    log_ += "  " + said + "\n";
+    for (const LedgerChange& change : output.changes) std::visit([this](const auto& c) { Apply(c); }, change);
+    Compare("knows", ShowState(real_, last_lease_, now_), ShowState(naive_, last_lease_, now_));
+    CheckWakeUp(output.wake_at, expected.wake_at);
+  }
+
+  static void Compare(const char* what, const std::string& real, const std::string& naive) {
+    if (real != naive) throw std::logic_error(fmt::format("{}:\n  {}\nexpected:\n  {}", what, real, naive));
+  }
+
+  void CheckWakeUp(std::optional<TimePoint> real, std::optional<TimePoint> expected) {
+    if (real && *real <= now_) throw std::logic_error("it asks to be woken in the past");
+    if (expected && (!real || *real > *expected)) {
+      throw std::logic_error(fmt::format("it must be woken at {}, and asks for {}",
+                                         Seconds(expected->time_since_epoch()),
+                                         real ? Seconds(real->time_since_epoch()) : 0));
+    }
+    wake_at_ = expected;
+  }
+
+  void Apply(const InstanceChange& change) {
+    InstanceFacts& facts = studies_.at(change.study).instances.at(change.index);
+    facts.state = change.state;
+    facts.attempts = change.attempts;
+    facts.may_be_stored = change.may_be_stored;
+  }
+  void Apply(const LeaseGranted& change) {
+    Study& study = studies_.at(change.study);
+    if (study.lease != 0) throw std::logic_error("a second lease of a study");
+    if (change.lease <= last_lease_) throw std::logic_error("a lease id is used again");
+    last_lease_ = change.lease;
+    study.lease = change.lease;
+    study.worker = change.worker;
+    leases_[change.lease] = change.study;
+  }
+  void Apply(const LeaseEnded& change) {
+    Study& study = studies_.at(change.study);
+    if (study.lease == 0) throw std::logic_error("a lease ends that there is not");
+    study.lease = 0;
+    if (!change.clean) study.suspect_end = static_cast<std::uint32_t>(study.instances.size());
+  }
+  void Apply(const SessionChanged& change) {
+    Session& session = sessions_.at(change.session);
+    session.state = change.state;
+    if (IsOngoing(change.state)) return;
+    session.open = false;
+    for (auto& [key, study] : studies_) {
+      if (study.session != change.session) continue;
+      if (study.lease != 0) throw std::logic_error("a session ends while a study of it is leased");
+      for (InstanceFacts& facts : study.instances) {
+        if (EndsBadly(change.state) && !IsSettled(facts.state)) facts.state = InstanceState::kAbandoned;
+      }
+    }
+  }
+
+  static bool IsOngoing(wire::SessionState state) {
+    return state == wire::SESSION_SCANNING || state == wire::SESSION_SENDING;
+  }
+
+  // --- sessions, as the service treats them
+
+  SessionKey AnySession() { return 1 + SessionKey{bytes_.Below(kSessions)}; }
+
+  void OpenSession(SessionKey key) {
+    const auto [it, is_new] = sessions_.try_emplace(key);
+    Session& session = it->second;
+    if (session.open) return Step(session.settings);  // asked for again
+    if (is_new) {
+      session.settings = {.session = key,
+                          .destination = bytes_.OneIn(3) ? "B" : "A",
+                          .dispatch_as_found = bytes_.OneIn(2),
+                          .attempts_max = bytes_.Below(4),
+                          .retry_for = seconds(20 * bytes_.Below(8))};
+    }
+    Queue(key, InstanceState::kAbandoned);
+    Reopen(key);
+  }
+
+  void Reopen(SessionKey key) {
+    Session& session = sessions_.at(key);
+    session.open = true;
+    session.state = session.scan_complete ? wire::SESSION_SENDING : wire::SESSION_SCANNING;
+    Step(session.settings);
+    for (const auto& [study_key, study] : std::map(studies_)) {
+      if (study.session != key || study.lease == 0) continue;
+      Step(LeaseRestored{.session = key, .study = study_key, .lease = study.lease, .worker = study.worker});
+    }
+    for (const auto& [study_key, study] : std::map(studies_)) {
+      if (study.session == key) Feed(study_key, Unsettled(study));
+    }
+    if (session.scan_complete) Step(ScanCompleted{key});
+  }
+
+  void Feed(StudyKey key, std::uint32_t pending) {
+    const Study& study = studies_.at(key);
+    if (pending == 0) return;
+    Step(StudyFed{
+        .session = study.session, .study = key, .pending = pending, .pending_bytes = pending * study.bytes_each});
+  }
+
+  static std::uint32_t Unsettled(const Study& study) {
+    return static_cast<std::uint32_t>(std::count_if(study.instances.begin(), study.instances.end(),
+                                                    [](const auto& facts) { return !IsSettled(facts.state); }));
+  }
+
+  void FeedStudy(SessionKey key) {
+    const auto session = sessions_.find(key);
+    const StudyKey study_key = key * 10 + StudyKey{bytes_.Below(kStudies)};
+    const std::uint32_t pending = 1 + bytes_.Below(3);
+    if (session == sessions_.end()) return Step(StudyFed{.session = key, .study = study_key, .pending = pending});
+    if (!session->second.open && session->second.state != wire::SESSION_SUSPENDED) return;
+    const auto [it, is_new] = studies_.try_emplace(study_key);
+    Study& study = it->second;
+    if (is_new) study.bytes_each = 100 * (1 + bytes_.Below(3));
+    study.session = key;
+    if (study.instances.size() + pending > kInstancesMax) return;
+    for (std::uint32_t i = 0; i < pending; ++i) {
+      study.instances.push_back({.index = static_cast<std::uint32_t>(study.instances.size())});
+    }
+    Feed(study_key, pending);
+  }
+
+  void CompleteScan(SessionKey key) {
+    if (const auto session = sessions_.find(key); session != sessions_.end()) session->second.scan_complete = true;
+    Step(ScanCompleted{key});
+  }
+
+  void BeginScan(SessionKey key) {
+    const auto session = sessions_.find(key);
+    if (session != sessions_.end()) {
+      if (EndsBadly(session->second.state)) return;
+      session->second.scan_complete = false;
+      if (session->second.state == wire::SESSION_COMPLETE) Reopen(key);
+    }
+    Step(ScanBegun{key});
+  }
+
+  void Cancel(SessionKey key) {
+    const auto session = sessions_.find(key);
+    if (session != sessions_.end() && !session->second.open) return;
+    Step(CancelRequested{.session = key, .reason = "cancelled"});
+  }
+
+  // Instances of one state are to be sent again. How many, by study.
+  std::map<StudyKey, std::uint32_t> Queue(SessionKey key, InstanceState state) {
+    std::map<StudyKey, std::uint32_t> queued;
+    for (auto& [study_key, study] : studies_) {
+      if (study.session != key) continue;
+      for (InstanceFacts& facts : study.instances) {
+        if (facts.state != state) continue;
+        facts.state = InstanceState::kPending;
+        facts.attempts = 0;
+        ++queued[study_key];
+      }
+    }
+    return queued;
+  }
+
+  void Requeue(SessionKey key) {
+    const auto session = sessions_.find(key);
+    if (session == sessions_.end()) return;
+    const auto queued = Queue(key, InstanceState::kFailed);
+    if (!session->second.open && !queued.empty() && session->second.state != wire::SESSION_SUSPENDED) {
+      return Reopen(key);
+    }
+    for (const auto& [study, pending] : queued) Feed(study, pending);
+  }
+
+  // As a new coordinator begins; its sessions are opened one by one.
+  void Restart() {
+    log_ += "restart\n";
+    real_ = Scheduler(options_, last_lease_);
+    naive_ = NaiveScheduler(options_, last_lease_);
+    for (auto& [key, session] : sessions_) session.open = false;
+  }
+
+  // --- workers
+
+  std::string AnyWorker() { return fmt::format("w{}", bytes_.Below(kWorkers)); }
+
+  // The status that a worker would send: what it holds is true but for what is on its way.
+  void SeeWorker() {
+    const std::string name = AnyWorker();
+    WorkerSeen& status = workers_[name];
+    const std::uint8_t flags = bytes_.Next();
+    const std::uint8_t listed = static_cast<std::uint8_t>(bytes_.Next() | bytes_.Next());
+    const std::uint8_t progressed = static_cast<std::uint8_t>(bytes_.Next() | bytes_.Next());
+    const bool starts = status.incarnation == 0 || flags % 16 == 1;
+    status.worker = name;
+    status.incarnation += starts;
+    status.seq = starts ? 1 : status.seq + 1;
+    status.capacity = flags >> 5 & 3;
+    status.draining = flags >> 4 & 1 && flags >> 3 & 1;
+    status.held.clear();
+    unsigned position = 0;
+    for (const auto& [key, study] : studies_) {
+      if (starts || study.lease == 0 || study.worker != name) continue;
+      if (listed >> position & 1) status.held.push_back({study.lease, (progressed >> position & 1) != 0});
+      position = (position + 1) % 8;
+    }
+    Step(status);
+  }
+
+  // One that was overtaken, is repeated, or lists what is not its own.
+  void LieAboutWorker() {
+    WorkerSeen status = workers_[AnyWorker()];
+    if (status.incarnation == 0) return;
+    const std::uint8_t flags = bytes_.Next();
+    if (flags & 1) status.seq -= std::min<std::uint64_t>(status.seq, flags >> 4);
+    if (flags & 2) --status.incarnation;
+    if (flags & 4) status.held.push_back({1 + bytes_.Below(static_cast<std::uint32_t>(last_lease_ % 200) + 2), true});
+    Step(status);
+  }
+
+  void Report() {
+    if (leases_.empty()) return;
+    const LeaseId lease = AnyLease();
+    const StudyKey key = leases_.at(lease);
+    const Study& study = studies_.at(key);
+    Reported report{.lease = lease, .study = key, .suspect_end = study.suspect_end, .outcomes = {}, .give_back = {}};
+    const std::uint8_t which = bytes_.Next();
+    const std::uint8_t how = bytes_.Next();
+    for (const InstanceFacts& facts : study.instances) {
+      if (which >> (facts.index % 8) & 1) report.outcomes.push_back({AnyOutcome(facts.index, how), facts});
+    }
+    if (const std::uint32_t back = bytes_.Below(10); back >= 4) {
+      constexpr wire::GiveBack::Reason kReasons[] = {wire::GiveBack::DONE, wire::GiveBack::DRAINING,
+                                                     wire::GiveBack::DESTINATION_TRANSIENT};
+      report.give_back.emplace().set_reason(back == 9 && bytes_.OneIn(4) ? wire::GiveBack::DESTINATION_REFUSED
+                                                                         : kReasons[back % 3]);
+      report.give_back->set_detail(fmt::format("trouble {}", bytes_.Below(3)));
+    }
+    Step(report);
+  }
+
+  // Mostly one in force, if there is one.
+  LeaseId AnyLease() {
+    std::vector<LeaseId> choice;
+    if (bytes_.Below(5) > 0) {
+      for (const auto& [key, study] : studies_) {
+        if (study.lease != 0) choice.push_back(study.lease);
+      }
+    }
+    if (choice.empty()) {
+      for (const auto& [lease, study] : leases_) choice.push_back(lease);
+    }
+    return choice[bytes_.Below(static_cast<std::uint32_t>(choice.size()))];
+  }
+
+  // `how`: most instances of a report share their fate.
+  wire::Outcome AnyOutcome(std::uint32_t index, std::uint8_t how) {
+    if (how % 4 == 0) how = bytes_.Next();
+    wire::Outcome outcome;
+    outcome.set_index(index);
+    outcome.set_duration_us(how);
+    if (how >> 4 < 3) {
+      outcome.set_kind(wire::Outcome::ASSOCIATION_LOST);
+      outcome.set_may_be_stored(how & 8);
+      outcome.set_reason("lost");
+    } else if (how >> 4 == 3) {
+      outcome.set_kind(wire::Outcome::NOT_SENDABLE);
+      outcome.set_reason("vanished");
+    } else {
+      outcome.set_status(kStatuses[how % std::size(kStatuses)]);
+      if (how & 4) outcome.set_reason("a comment");
+    }
+    return outcome;
+  }
+
+  void PassTime() {
+    const std::uint8_t how = bytes_.Next();
+    switch (how % 5) {
+      case 0:
+        if (wake_at_) now_ = std::max(now_, *wake_at_);
+        break;
+      case 1:
+        if (wake_at_) now_ = std::max(now_, *wake_at_ - Duration(1));
+        break;
+      case 2:
+        now_ += milliseconds(how * 4);
+        break;
+      case 3:
+        now_ += seconds(how / 16);
+        break;
+      case 4:
+        now_ += seconds(how / 3);
+        break;
+    }
+    Step(Tick{});
+  }
+
+  Bytes bytes_;
+  const SchedulerOptions options_;
+  Scheduler real_;
+  NaiveScheduler naive_;
+  TimePoint now_{std::chrono::hours(1)};
+  std::optional<TimePoint> wake_at_;
+  std::size_t events_ = 0;
+  LeaseId last_lease_ = 0;
+  std::map<SessionKey, Session> sessions_;
+  std::map<StudyKey, Study> studies_;
+  std::map<LeaseId, StudyKey> leases_;         // all that there ever were
+  std::map<std::string, WorkerSeen> workers_;  // their last status
+  std::string log_;
+};
+
+}  // namespace
+
+std::optional<std::string> RunSchedulerDuel(std::span<const std::uint8_t> bytes) {
+  Duel duel(bytes);
+  try {
+    duel.Run();
+    return std::nullopt;
+  } catch (const std::exception& error) {
+    return duel.log() + error.what();
+  }
+}
+
+}  // namespace dicom_sender
