@@ -61,11 +61,23 @@ void Checker::Reported(const wire::Report& report) {
   }
 }
 
+void Checker::Announced(const std::string& peer, const wire::WorkerStatus& status) {
+  if (status.draining()) draining_statuses_.insert({peer, status.seq()});
+}
+
+void Checker::Commanded(const std::string& peer, const wire::ClientRequest& command) {
+  commands_[{peer, command.request_id()}] = command;
+}
+
 // --- the ledger
 
 void Checker::Restarted(Ledger& ledger) {
   // Read again by name, so that what was promised is looked for where it is, not where it was.
   known_.clear();
+  drained_.clear();
+  peers_.clear();
+  last_answered_.clear();
+  cancelled_.clear();
   for (auto& [key, rows] : studies_) {
     for (Row& row : rows) row.file = nullptr;
   }
@@ -158,24 +170,67 @@ void Checker::CheckPromises(Ledger& ledger) {
 }
 
 void Checker::Spoken(Ledger& ledger, const Outgoing& outgoing) {
-  if (outgoing.message.has_client()) {
-    const wire::ClientReply& reply = outgoing.message.client();
-    if (reply.has_session()) promised_sessions_.insert(reply.session().session());
-    if (!reply.has_publish_ack()) return;
-    for (const std::string& path : published_[{outgoing.peer, reply.request_id()}]) {
+  if (outgoing.message.has_client()) return Answered(ledger, outgoing.peer, outgoing.message.client());
+  const wire::CoordinatorMessage& message = outgoing.message.worker();
+  if (message.has_grant()) CheckGrant(outgoing.peer, message.grant());
+  if (message.has_status_ack()) CheckStatusAck(ledger, outgoing.peer, message.status_ack());
+  if (message.page().instances_size() > 0) CheckNotCancelled(ledger, message.page().lease_id());
+  if (message.has_report_ack()) CheckReportAck(ledger, message.report_ack());
+}
+
+void Checker::Answered(Ledger& ledger, const std::string& peer, const wire::ClientReply& reply) {
+  if (reply.has_session()) promised_sessions_.insert(reply.session().session());
+  if (reply.has_publish_ack()) {
+    for (const std::string& path : published_[{peer, reply.request_id()}]) {
       Check(known_.contains(path), "{} is acknowledged and not in the ledger", path);
       promised_paths_.insert(path);
     }
-    return;
   }
-  const wire::CoordinatorMessage& message = outgoing.message.worker();
-  if (!message.has_report_ack()) return;
-  const auto lease = ledger.FindLease(message.report_ack().lease_id());
+  const auto command = commands_.find({peer, reply.request_id()});
+  if (command == commands_.end() || reply.has_failure()) return;
+  if (command->second.has_cancel_session()) {
+    const auto session = ledger.FindSession(command->second.cancel_session().session());
+    if (session) cancelled_[session->key] = last_granted_;
+  }
+  if (command->second.has_drain_worker()) {
+    const auto worker = peers_.find(command->second.drain_worker().worker());
+    if (worker != peers_.end()) drained_.insert(worker->second);
+  }
+}
+
+void Checker::CheckGrant(const std::string& peer, const wire::LeaseGrant& grant) {
+  if (grant.lease_id() <= last_granted_) return;  // once more
+  last_granted_ = grant.lease_id();
+  Check(!drained_.contains(peer), "study {} is leased to {}, which drains", grant.study_instance_uid(), peer);
+}
+
+void Checker::CheckStatusAck(Ledger& ledger, const std::string& peer, const wire::StatusAck& ack) {
+  for (const std::uint64_t lease : ack.renewed()) CheckNotCancelled(ledger, lease);
+  if (ack.seq() == 0) return;  // nobody's answer
+  // One that was silent for too long may have been forgotten, and what it wanted with it.
+  TimePoint& last = last_answered_[peer];
+  if (world_.now() >= last + world_.plan.scheduler.lease_ttl) drained_.erase(peer);
+  last = world_.now();
+  peers_[peer.substr(0, peer.find('.'))] = peer;
+  if (draining_statuses_.contains({peer, ack.seq()})) drained_.insert(peer);
+}
+
+void Checker::CheckReportAck(Ledger& ledger, const wire::ReportAck& ack) {
+  const auto lease = ledger.FindLease(ack.lease_id());
   Check(lease.has_value(), "a report of a lease that the ledger does not know is acknowledged");
-  for (const std::uint32_t index : reported_stored_[{lease->id, message.report_ack().seq()}]) {
+  for (const std::uint32_t index : reported_stored_[{lease->id, ack.seq()}]) {
     const Row& row = studies_[lease->study].at(index);
     Check(IsStored(row.state), "that {} is stored was acknowledged and is not in the ledger", row.file->path);
   }
+}
+
+void Checker::CheckNotCancelled(Ledger& ledger, LeaseId id) {
+  if (cancelled_.empty()) return;
+  const auto lease = ledger.FindLease(id);
+  if (!lease) return;
+  const auto cancelled = cancelled_.find(ledger.LoadStudy(lease->study).session);
+  Check(cancelled == cancelled_.end() || id > cancelled->second, "lease {} goes on though its session is cancelled",
+        id);
 }
 
 // --- the end

@@ -18,6 +18,8 @@ class Checker {
   // --- what was asked, to know what an acknowledgement promises
   void Published(const std::string& peer, std::uint64_t request_id, const wire::PublishBatch& batch);
   void Reported(const wire::Report& report);
+  void Announced(const std::string& peer, const wire::WorkerStatus& status);
+  void Commanded(const std::string& peer, const wire::ClientRequest& command);
   void RetriesFailed() { retries_failed_ = true; }
 
   // --- what happened
@@ -39,6 +41,11 @@ class Checker {
   void LearnRows(Ledger& ledger, const StudyRecord& study, std::vector<Row>& rows);
   void CheckRow(const Row& row, const InstanceFacts& now);
   void CheckPromises(Ledger& ledger);
+  void Answered(Ledger& ledger, const std::string& peer, const wire::ClientReply& reply);
+  void CheckGrant(const std::string& peer, const wire::LeaseGrant& grant);
+  void CheckStatusAck(Ledger& ledger, const std::string& peer, const wire::StatusAck& ack);
+  void CheckReportAck(Ledger& ledger, const wire::ReportAck& ack);
+  void CheckNotCancelled(Ledger& ledger, LeaseId lease);
   void CheckResends(const SessionRecord& session);
   void CheckFailed(const Row& row);
 
@@ -50,6 +57,15 @@ class Checker {
   std::set<std::string> promised_paths_, promised_sessions_;
   std::map<std::pair<LeaseId, std::uint64_t>, std::vector<std::uint32_t>> reported_stored_;  // by lease and number
   bool retries_failed_ = false;
+
+  std::set<std::pair<std::string, std::uint64_t>> draining_statuses_;  // by peer and number
+  std::map<std::pair<std::string, std::uint64_t>, wire::ClientRequest> commands_;
+  LeaseId last_granted_ = 0;
+  // What this life of the coordinator has acknowledged.
+  std::set<std::string> drained_;                   // peers: lives of workers that want no more, or are to have none
+  std::map<std::string, std::string> peers_;        // the last life of each worker that was answered
+  std::map<std::string, TimePoint> last_answered_;  // by peer
+  std::map<SessionKey, LeaseId> cancelled_;         // its leases up to this one are revoked
 };
 
 }  // namespace dicom_sender

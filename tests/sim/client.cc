@@ -8,6 +8,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
+constexpr std::uint64_t kCommandIds = 1'000'000;  // above: commands, whose replies nobody waits for
+
 std::uint32_t Milliseconds(Duration duration) {
   return static_cast<std::uint32_t>(std::chrono::duration_cast<milliseconds>(duration).count());
 }
@@ -19,29 +21,31 @@ SimClient::SimClient(World& world, Checker& checker, SimCoordinator& coordinator
     : world_(world),
       checker_(checker),
       coordinator_(coordinator),
+      number_(number),
+      session_number_(number % world.plan.sessions),
       name_(fmt::format("c{}", number)),
-      session_(fmt::format("session-{}", number)),
+      session_(fmt::format("session-{}", session_number_)),
       destination_(destination),
       dispatch_(world.random.OneIn(2) ? wire::DISPATCH_AFTER_SCAN : wire::DISPATCH_AS_FOUND) {
-  MakeFiles(number);
+  MakeFiles();
 }
 
 // --- what there is to send
 
-void SimClient::MakeFiles(unsigned number) {
+void SimClient::MakeFiles() {
   const std::uint32_t studies = world_.random.From(1, world_.plan.studies_max);
-  for (std::uint32_t study = 0; study < studies; ++study) MakeStudy(number, study);
+  for (std::uint32_t study = 0; study < studies; ++study) MakeStudy(study);
 }
 
-void SimClient::MakeStudy(unsigned number, unsigned study) {
+void SimClient::MakeStudy(unsigned study) {
   wire::StudyItems items;
-  items.set_study_instance_uid(fmt::format("1.{}.{}", number, study));
+  items.set_study_instance_uid(fmt::format("1.{}.{}", session_number_, study));
   const std::uint32_t instances = world_.random.From(1, world_.plan.instances_max);
   for (std::uint32_t i = 0; i < instances; ++i) {
-    SimFile file{.session = number,
+    SimFile file{.session = session_number_,
                  .study = items.study_instance_uid(),
-                 .path = fmt::format("{}/{}/{}", number, study, i),
-                 .sop_instance_uid = fmt::format("{}.{}", items.study_instance_uid(), i),
+                 .path = fmt::format("{}/{}/{}", number_, study, i),
+                 .sop_instance_uid = fmt::format("{}.{}.{}", items.study_instance_uid(), number_, i),
                  .size_bytes = 100 + world_.random.Below(900),
                  .defect = world_.random.OneIn(30),
                  .unsendable = world_.random.OneIn(30)};
@@ -141,6 +145,7 @@ wire::ClientRequest SimClient::Request() {
       return Open(true);
     case Stage::kBeginScan:
       request.mutable_begin_scan()->set_session(session_);
+      request.mutable_begin_scan()->set_indexer(name_);
       request.mutable_begin_scan()->set_scan(lives_);
       break;
     case Stage::kPublish:
@@ -148,6 +153,7 @@ wire::ClientRequest SimClient::Request() {
       break;
     case Stage::kScanComplete:
       request.mutable_scan_complete()->set_session(session_);
+      request.mutable_scan_complete()->set_indexer(name_);
       request.mutable_scan_complete()->set_scan(lives_);
       break;
     case Stage::kWatch:
@@ -221,7 +227,7 @@ void SimClient::OnStatus(const wire::SessionStatus& status) {
     case wire::SESSION_SUSPENDED:
     case wire::SESSION_CANCELLED:
       process_->resumed_from = Stage::kWatch;
-      return Later(world_.random.Between({}, world_.plan.retry_for), [this, attempt = process_->attempt] {
+      return Later(world_.random.Between({}, world_.plan.resume_within), [this, attempt = process_->attempt] {
         if (attempt == process_->attempt) Go(Stage::kResume);
       });
     default:
@@ -234,24 +240,32 @@ void SimClient::OnStatus(const wire::SessionStatus& status) {
 void SimClient::Suspend() {
   wire::ClientRequest request;
   request.mutable_suspend_session()->set_session(session_);
-  Command(request);
+  Command(std::move(request));
 }
 
 void SimClient::Cancel() {
   wire::ClientRequest request;
   request.mutable_cancel_session()->set_session(session_);
-  Command(request);
+  Command(std::move(request));
 }
 
 void SimClient::Requeue() {
   checker_.RetriesFailed();
   wire::ClientRequest request;
   request.mutable_requeue_instances()->set_session(session_);
-  Command(request);
+  Command(std::move(request));
 }
 
-void SimClient::Command(const wire::ClientRequest& request) {
+void SimClient::DrainWorker(const std::string& worker) {
+  wire::ClientRequest request;
+  request.mutable_drain_worker()->set_worker(worker);
+  Command(std::move(request));
+}
+
+void SimClient::Command(wire::ClientRequest request) {
   if (!process_) return;
+  request.set_request_id(kCommandIds + ++commands_);
+  checker_.Commanded(fmt::format("{}.{}", name_, lives_), request);
   world_.Trace("an operator to coordinator: {}", request.ShortDebugString());
   coordinator_.Send(fmt::format("{}.{}", name_, lives_), process_->mailbox, Envelope(request).SerializeAsString());
   if (process_->stage == Stage::kDone) Go(Stage::kWatch);  // it may be open again

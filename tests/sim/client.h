@@ -1,5 +1,6 @@
-// Whoever feeds and watches one session: indexer and operator in one process. It asks until it is answered, starts
-// from the beginning after a crash, and resumes the session when it finds it ended before everything was settled.
+// Whoever feeds and watches one session: indexer and operator in one process. A session may have several, each with
+// files of its own, of the same studies. It asks until it is answered, starts from the beginning after a crash, and
+// resumes the session when it finds it ended before everything was settled.
 #pragma once
 
 #include <memory>
@@ -23,6 +24,7 @@ class SimClient {
   void Suspend();
   void Cancel();
   void Requeue();
+  void DrainWorker(const std::string& worker);
   // Has fed everything and seen the session complete.
   bool done() const { return process_ && process_->stage == Stage::kDone; }
 
@@ -39,8 +41,8 @@ class SimClient {
     std::uint64_t attempt = 0;
   };
 
-  void MakeFiles(unsigned number);
-  void MakeStudy(unsigned number, unsigned study);
+  void MakeFiles();
+  void MakeStudy(unsigned study);
   void AddFile(SimFile file, wire::StudyItems& study);
   void AddBatch(const wire::StudyItems& study);
 
@@ -53,17 +55,20 @@ class SimClient {
   void OnReply(const wire::ClientReply& reply);
   void OnStatus(const wire::SessionStatus& status);
   void Go(Stage stage);
-  void Command(const wire::ClientRequest& request);
+  void Command(wire::ClientRequest request);
 
   World& world_;
   Checker& checker_;
   SimCoordinator& coordinator_;
+  const unsigned number_;
+  const unsigned session_number_;
   const std::string name_;
   const std::string session_;
   const std::string destination_;
   const wire::Dispatch dispatch_;
   std::vector<wire::PublishBatch> batches_;
   std::uint64_t lives_ = 0;
+  std::uint64_t commands_ = 0;
   std::shared_ptr<Process> process_;
 };
 

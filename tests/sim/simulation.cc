@@ -26,8 +26,9 @@ class Simulation {
     for (unsigned i = 0; i < world_.plan.workers; ++i) {
       workers_.emplace_back(world_, checker_, coordinator_, destinations_, i);
     }
-    for (unsigned i = 0; i < world_.plan.sessions; ++i) {
-      clients_.emplace_back(world_, checker_, coordinator_, i, destinations_[i % destinations_.size()].name());
+    for (unsigned i = 0; i < world_.plan.sessions * world_.plan.indexers; ++i) {
+      const unsigned session = i % world_.plan.sessions;
+      clients_.emplace_back(world_, checker_, coordinator_, i, destinations_[session % destinations_.size()].name());
     }
   }
 
@@ -137,6 +138,7 @@ class Simulation {
     NowAndThen(plan.suspend, [this] { OneOf(clients_).Suspend(); });
     NowAndThen(plan.cancel, [this] { OneOf(clients_).Cancel(); });
     NowAndThen(plan.requeue, [this] { OneOf(clients_).Requeue(); });
+    NowAndThen(plan.ask_to_drain, [this] { OneOf(clients_).DrainWorker(OneOf(workers_).name()); });
     NowAndThen(plan.cut_coordinator, [this] { CutForAWhile(OneOf(workers_).name(), "coordinator"); });
     NowAndThen(plan.cut_destination, [this] { CutForAWhile(OneOf(workers_).name(), OneOf(destinations_).name()); });
     NowAndThen(plan.destination_away, [this] {

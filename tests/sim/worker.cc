@@ -64,12 +64,14 @@ void SimWorker::Stall(Duration duration) {
 
 void SimWorker::Drain() {
   if (!process_ || process_->draining) return;
-  Later({}, [this] {
-    world_.Trace("{} drains", name_);
-    process_->draining = true;
-    process_->agent.Drain();
-    for (auto& [lease, sender] : process_->senders) sender.stop = true;
-  });
+  Later({}, [this] { StartDraining(); });
+}
+
+void SimWorker::StartDraining() {
+  world_.Trace("{} drains", name_);
+  process_->draining = true;
+  process_->agent.Drain();
+  for (auto& [lease, sender] : process_->senders) sender.stop = true;
 }
 
 void SimWorker::EndIfDrained() {
@@ -107,6 +109,8 @@ void SimWorker::Later(Duration delay, std::function<void()> what) {
 void SimWorker::Step() {
   for (const auto& [lease, sender] : process_->senders) process_->agent.Progress(lease, sender.progress);
   AgentOutput out = process_->agent.Step(LocalNow());
+  if (process_->draining && !out.starts.empty()) throw Violation("a worker that drains starts a study");
+  if (out.drain && !process_->draining) StartDraining();
   Take(out);
   WakeSenders();
   if (out.wake_at) {
@@ -122,9 +126,11 @@ void SimWorker::Step() {
 
 void SimWorker::Take(AgentOutput& out) {
   for (const auto& message : out.messages) {
+    const std::string peer = fmt::format("{}.{}", name_, lives_);
     if (message.has_report()) checker_.Reported(message.report());
+    if (message.has_status()) checker_.Announced(peer, message.status());
     if (world_.tracing()) world_.Trace("{} to coordinator: {}", name_, message.ShortDebugString());
-    coordinator_.Send(fmt::format("{}.{}", name_, lives_), process_->mailbox, Envelope(message).SerializeAsString());
+    coordinator_.Send(peer, process_->mailbox, Envelope(message).SerializeAsString());
   }
   for (wire::LeaseGrant& grant : out.starts) {
     const std::uint64_t lease = grant.lease_id();

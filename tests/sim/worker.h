@@ -67,6 +67,7 @@ class SimWorker {
   void Step();
   void Take(AgentOutput& out);
   void WakeSenders();
+  void StartDraining();
   void EndIfDrained();
 
   void Continue(std::uint64_t lease);

@@ -20,6 +20,7 @@ Plan DrawPlan(Random& random) {
       .lease_ttl = ttl, .retry_backoff_max = seconds(30), .breaker_backoff_max = seconds(10), .seed = random.Next()};
   plan.workers = random.From(1, 4);
   plan.sessions = random.OneIn(3) ? 2 : 1;
+  plan.indexers = random.OneIn(3) ? 2 : 1;
   plan.destinations = plan.sessions == 2 && random.OneIn(2) ? 2 : 1;
   plan.capacity_max = random.From(1, 3);
   plan.attempts_max = random.From(2, 5);
@@ -27,16 +28,17 @@ Plan DrawPlan(Random& random) {
   plan.studies_max = random.From(1, 5);
   plan.instances_max = random.OneIn(40) ? 300 : random.From(1, 12);
   plan.retry_for = seconds(random.From(20, 200));
+  plan.resume_within = random.OneIn(2) ? plan.retry_for : Duration(seconds(1));
   plan.connect_timeout = ttl / 8;
   plan.dimse_timeout = ttl / 4;  // renewal follows progress: a lease must outlast the longest silent wait
   // A fast destination is done before much can happen; a slow one with large studies never is.
   const bool fast = plan.instances_max > 100 || random.OneIn(3);
   plan.transit_max = fast ? Duration(std::chrono::milliseconds(80)) : plan.dimse_timeout / 3;
-  plan.clock_skew_ppm_max = random.OneIn(2) ? 0 : random.From(1, 4000);
+  plan.clock_skew_ppm_max = random.OneIn(2) ? 0 : random.From(1, 9000);  // the worker allows for 10,000
   plan.faulty = seconds(random.From(30, 400));
   // The last lost lease, the last back-off, the last destination that nobody believes in any more, each some times.
   // And each instance by itself, if one worker is left with all of them.
-  const std::uint32_t instances = plan.sessions * plan.studies_max * plan.instances_max;
+  const std::uint32_t instances = plan.sessions * plan.indexers * plan.studies_max * plan.instances_max;
   plan.settles_within = ttl * 6 + plan.retry_for * 2 + seconds(600) + (plan.transit_max * 2 + seconds(1)) * instances;
 
   plan.drop = Sometimes(random, 300);
@@ -57,7 +59,7 @@ Plan DrawPlan(Random& random) {
 
   for (Duration* every : {&plan.kill_worker, &plan.stall_worker, &plan.drain_worker, &plan.kill_coordinator,
                           &plan.kill_client, &plan.cut_coordinator, &plan.cut_destination, &plan.destination_away,
-                          &plan.suspend, &plan.cancel, &plan.requeue}) {
+                          &plan.suspend, &plan.cancel, &plan.requeue, &plan.ask_to_drain}) {
     *every = EveryNowAndThen(random, ttl);
   }
   return plan;

@@ -33,6 +33,7 @@ struct Plan {
   SchedulerOptions scheduler;
   unsigned workers = 1;
   unsigned sessions = 1;
+  unsigned indexers = 1;  // of a session
   unsigned destinations = 1;
   std::uint32_t capacity_max = 1;   // of a worker
   std::uint32_t attempts_max = 1;   // of an instance
@@ -40,6 +41,7 @@ struct Plan {
   std::uint32_t studies_max = 1;    // of a session
   std::uint32_t instances_max = 1;  // of a study
   Duration retry_for{};
+  Duration resume_within{};  // of a session that has ended too early, by its client
   Duration connect_timeout{};
   Duration dimse_timeout{};
   Duration transit_max{};               // of an instance to the destination, and of the answer back
@@ -56,7 +58,8 @@ struct Plan {
 
   // On average; 0: never.
   Duration kill_worker{}, stall_worker{}, drain_worker{}, kill_coordinator{}, kill_client{};
-  Duration cut_coordinator{}, cut_destination{}, destination_away{}, suspend{}, cancel{}, requeue{};
+  Duration cut_coordinator{}, cut_destination{}, destination_away{};
+  Duration suspend{}, cancel{}, requeue{}, ask_to_drain{};  // by an operator
 };
 
 Plan DrawPlan(Random& random);
