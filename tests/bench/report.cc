@@ -82,11 +82,14 @@ std::optional<double> OthersShare(const Measurement& run) {
   return std::clamp(others / (run.wall_seconds * std::thread::hardware_concurrency()), 0.0, 1.0);
 }
 
+std::string RenderMachine(const std::string& command) {
+  return fmt::format("`{}`, {:%Y-%m-%d}: {} cores, {}, {}", command, fmt::gmtime(std::time(nullptr)),
+                     std::thread::hardware_concurrency(), CpuModel(), Kernel());
+}
+
 std::string RenderHeader(const std::string& command, const std::vector<std::string>& versions) {
-  return fmt::format(
-      "`{}`, {:%Y-%m-%d}: {} cores, {}, {}; {}. Medians; \"relative\" is the wall time, tuned dcmsend = 1.\n",
-      command, fmt::gmtime(std::time(nullptr)), std::thread::hardware_concurrency(), CpuModel(), Kernel(),
-      fmt::join(versions, ", "));
+  return fmt::format("{}; {}. Medians; \"relative\" is the wall time, tuned dcmsend = 1.\n", RenderMachine(command),
+                     fmt::join(versions, ", "));
 }
 
 std::string RenderTable(const FileSet& set, DestinationKind destination, const std::vector<SenderResult>& results,

@@ -1,4 +1,4 @@
-// What the benchmark prints: Markdown.
+// What the benchmarks print: Markdown.
 #pragma once
 
 #include <optional>
@@ -31,7 +31,9 @@ struct SenderResult {
 // destination's is unknown. Coarse: the kernel counts in ticks of 10 ms.
 std::optional<double> OthersShare(const Measurement& run);
 
-// Machine, versions, date, command.
+// Command, date, machine: "`...`, 2024-09-10: 2 cores, ..."
+std::string RenderMachine(const std::string& command);
+// The same, and the versions.
 std::string RenderHeader(const std::string& command, const std::vector<std::string>& versions);
 
 // A table of medians. `reference` is the index of the sender that the others are compared with: each round's wall

@@ -1,14 +1,21 @@
 #!/usr/bin/env bash
-# Installs what the benchmark needs, builds release, and measures dicom-sender beside dcmsend. Tables come on standard
-# output, progress on standard error. Takes some minutes and 1 GB of disk; leave the machine alone meanwhile.
+# Installs what the benchmarks need, builds release, and measures: dicom-sender beside dcmsend, or what one coordinator
+# takes. Tables come on standard output, progress on standard error. Takes some minutes and some GB of disk; leave the
+# machine alone meanwhile.
 #
-#   tests/bench/run.sh [OPTION...]      e.g. --scale 0.1, --rounds 5, --set ct, --against storescp; see --help
+#   tests/bench/run.sh [OPTION...]              e.g. --scale 0.1, --rounds 5, --set ct, --against storescp; see --help
+#   tests/bench/run.sh coordinator [OPTION...]  e.g. --instances 10000000, --mix small; see --help
 set -euo pipefail
 [ -t 0 ] || exec < /dev/null # also where it was closed
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 build=$top/build/release
 log=$top/build/benchmark.log
+program=send-benchmark
+if [ "${1:-}" = coordinator ]; then
+  program=coordinator-benchmark
+  shift
+fi
 
 step() {
   echo "==> $* ($((SECONDS / 60)):$(printf '%02d' $((SECONDS % 60))))" >&2
@@ -26,9 +33,9 @@ step "Checking the packages"
 "$top/deploy/install-dependencies.sh" tests
 step "Building"
 quietly cmake -S "$top" --preset release -DDICOM_SENDER_TESTS=ON
-quietly cmake --build "$build" --parallel "$(nproc)" --target send-benchmark
+quietly cmake --build "$build" --parallel "$(nproc)" --target "$program"
 step "Measuring"
 status=0
-"$build/bin/send-benchmark" "$@" || status=$?
+"$build/bin/$program" "$@" || status=$?
 step "Done, exit status $status"
 exit "$status"
