@@ -64,14 +64,13 @@ std::uint32_t Scheduler::AttemptsMax(const SessionOpened& event) const {
 
 void Scheduler::On(const SessionOpened& event, TimePoint now, Output&) {
   if (sessions_.contains(event.session)) return;
-  destinations_.try_emplace(event.destination);
+  ++destinations_[event.destination].sessions;
   sessions_[event.session] = Session{.destination = event.destination,
                                      .dispatch_as_found = event.dispatch_as_found,
                                      .scan_complete = event.scan_complete,
                                      .attempts_max = AttemptsMax(event),
                                      .retry_for = event.retry_for,
                                      .opened = now,
-                                     .studies = {},
                                      .ending = {}};
 }
 
@@ -83,7 +82,7 @@ void Scheduler::On(const StudyFed& event, TimePoint now, Output&) {
   if (is_new) {
     study.session = event.session;
     study.since = now;
-    session->second.studies.insert(event.study);
+    ++session->second.live_studies;
   }
   const bool was_ready = study.place == Place::kReady;
   const TimePoint since = was_ready ? study.since : now;
@@ -98,26 +97,26 @@ void Scheduler::On(const LeaseRestored& event, TimePoint now, Output& out) {
   const auto session = sessions_.find(event.session);
   if (session == sessions_.end() || leases_.contains(event.lease)) return;
   // A worker that has been heard of since and did not list it does not hold it.
-  const auto [worker, is_new] = workers_.try_emplace(event.worker);
-  if (is_new) worker->second.last_seen = now;
-  if (worker->second.incarnation && !worker->second.listed.contains(event.lease)) {
+  const auto worker = workers_.find(event.worker);
+  if (worker == workers_.end()) {
+    ChangeWorker(event.worker, [now](Worker& w) { w.last_seen = now; });
+  } else if (worker->second.incarnation && !worker->second.listed.contains(event.lease)) {
     out.changes.push_back(LeaseEnded{.study = event.study, .clean = false});
     return;
   }
-  Study& study = studies_[event.study];
-  study.session = event.session;
-  session->second.studies.insert(event.study);
-  study.place = Place::kLeased;
-  study.since = now;
+  const auto [study, is_new] = studies_.try_emplace(event.study);
+  if (is_new) ++session->second.live_studies;
+  study->second.session = event.session;
+  study->second.place = Place::kLeased;
+  study->second.since = now;
   last_lease_ = std::max(last_lease_, event.lease);
-  leases_[event.lease] = Lease{.study = event.study,
-                               .worker = event.worker,
-                               .expires_at = now + options_.lease_ttl,
-                               .grant_sent = now,
-                               .held = true,
-                               .restored = true};
-  ++worker->second.leases;
-  ++destinations_.at(session->second.destination).live_leases;
+  AddLease(event.lease, event.session,
+           Lease{.study = event.study,
+                 .worker = event.worker,
+                 .expires_at = now + options_.lease_ttl,
+                 .grant_sent = now,
+                 .held = true,
+                 .restored = true});
 }
 
 void Scheduler::On(const ScanCompleted& event, TimePoint now, Output& out) {
@@ -125,8 +124,8 @@ void Scheduler::On(const ScanCompleted& event, TimePoint now, Output& out) {
   if (it == sessions_.end() || it->second.scan_complete) return;
   it->second.scan_complete = true;
   out.changes.push_back(SessionChanged{.session = event.session, .state = wire::SESSION_SENDING, .reason = {}});
-  for (StudyKey key : it->second.studies) {
-    if (studies_.at(key).place == Place::kWaiting) MakeReady(key, now);
+  for (const auto& [key, study] : studies_) {
+    if (study.session == event.session && study.place == Place::kWaiting) MakeReady(key, now);
   }
 }
 
@@ -151,11 +150,14 @@ void Scheduler::StartEnding(SessionKey key, wire::SessionState state, std::strin
   // One that comes to its end in peace may still be ended at once.
   if (it->second.ending && (EndsBadly(it->second.ending->state) || !EndsBadly(state))) return;
   it->second.ending = Ending{state, std::move(reason)};
-  for (StudyKey study : it->second.studies) Unqueue(study);
+  for (const auto& [study_key, study] : studies_) {
+    if (study.session == key) Unqueue(study_key);
+  }
   if (!EndsBadly(state)) return;  // a suspended session's leases may come to their end
   std::map<std::string, StatusReply> revocations;
   for (auto& [id, lease] : leases_) {
     if (studies_.at(lease.study).session != key) continue;
+    StopResending(id, lease);
     lease.revoked = true;
     revocations[lease.worker].revoked.push_back(id);
   }
@@ -174,29 +176,30 @@ void Scheduler::EndSessions(TimePoint now, Output& out) {
   }
   for (auto it = sessions_.begin(); it != sessions_.end();) {
     Session& session = it->second;
-    if (!session.ending && session.scan_complete && session.studies.empty()) {
+    if (!session.ending && session.scan_complete && session.live_studies == 0) {
       session.ending = Ending{wire::SESSION_COMPLETE, {}};
     }
-    if (!session.ending || LiveLeases(it->first) > 0) {
+    if (!session.ending || session.live_leases > 0) {
       ++it;
       continue;
     }
     // A session that had everything settled when it was told to stop is complete all the same.
-    const bool complete = session.scan_complete && session.studies.empty();
+    const bool complete = session.scan_complete && session.live_studies == 0;
     out.changes.push_back(SessionChanged{.session = it->first,
                                          .state = complete ? wire::SESSION_COMPLETE : session.ending->state,
                                          .reason = complete ? std::string() : session.ending->reason});
-    for (StudyKey study : session.studies) {
-      Unqueue(study);
-      studies_.erase(study);
+    if (session.live_studies > 0) {
+      std::erase_if(studies_, [&](const auto& entry) {
+        if (entry.second.session != it->first) return false;
+        Unqueue(entry.first);
+        return true;
+      });
     }
+    // Whoever comes next to a destination that nobody uses finds out for himself how it is.
+    const auto destination = destinations_.find(session.destination);
+    if (--destination->second.sessions == 0) destinations_.erase(destination);
     it = sessions_.erase(it);
   }
-  // Whoever comes next to a destination that nobody uses finds out for himself how it is.
-  std::erase_if(destinations_, [this](const auto& entry) {
-    return std::none_of(sessions_.begin(), sessions_.end(),
-                        [&](const auto& session) { return session.second.destination == entry.first; });
-  });
 }
 
 std::optional<TimePoint> Scheduler::PatienceEnds(const Session& session) const {
@@ -208,9 +211,9 @@ std::optional<TimePoint> Scheduler::PatienceEnds(const Session& session) const {
 // --- workers and leases
 
 void Scheduler::On(const WorkerSeen& event, TimePoint now, Output& out) {
-  Worker& worker = workers_[event.worker];
-  if (IsOutOfDate(worker, event)) return;
-  const bool same_life = !worker.incarnation || *worker.incarnation == event.incarnation;
+  const Worker& known = workers_[event.worker];
+  if (IsOutOfDate(known, event)) return;
+  const bool same_life = !known.incarnation || *known.incarnation == event.incarnation;
   StatusReply reply{.worker = event.worker, .renewed = {}, .revoked = {}};
   std::set<LeaseId> held;
   for (const auto& [id, progressed] : event.held) {
@@ -223,17 +226,18 @@ void Scheduler::On(const WorkerSeen& event, TimePoint now, Output& out) {
     }
     Lease& lease = it->second;
     if (progressed || !lease.held) {
-      lease.expires_at = now + options_.lease_ttl;
+      SetExpiry(id, lease, now + options_.lease_ttl);
       reply.renewed.push_back(id);
     }
+    StopResending(id, lease);
     lease.held = true;
     lease.restored = false;
   }
   // What an earlier incarnation held died with it. A revoked lease is over when the worker has let go of it, and so
   // is one of the last coordinator's time that the worker does not know of.
   std::vector<LeaseId> gone;
-  for (const auto& [id, lease] : leases_) {
-    if (lease.worker != event.worker) continue;
+  for (const LeaseId id : known.leases) {
+    const Lease& lease = leases_.at(id);
     const bool let_go = (lease.revoked || lease.restored) && !held.contains(id);
     if (!same_life || let_go) gone.push_back(id);
   }
@@ -242,21 +246,22 @@ void Scheduler::On(const WorkerSeen& event, TimePoint now, Output& out) {
     EndLease(id, false, out);
     PlaceAfterLease(lease.study, lease, false, now);
   }
-  if (!same_life) worker.drain_requested = false;
-  worker.incarnation = event.incarnation;
-  worker.seq = event.seq;
-  worker.listed = std::move(held);
-  worker.capacity = event.capacity;
-  worker.draining = event.draining || worker.drain_requested;
-  worker.last_seen = now;
-  reply.drain = worker.drain_requested;
+  ChangeWorker(event.worker, [&](Worker& worker) {
+    if (!same_life) worker.drain_requested = false;
+    worker.incarnation = event.incarnation;
+    worker.seq = event.seq;
+    worker.listed = std::move(held);
+    worker.capacity = event.capacity;
+    worker.draining = event.draining || worker.drain_requested;
+    worker.last_seen = now;
+    reply.drain = worker.drain_requested;
+  });
   out.replies.push_back(std::move(reply));
 }
 
 void Scheduler::On(const DrainRequested& event, TimePoint, Output& out) {
-  const auto worker = workers_.find(event.worker);
-  if (worker == workers_.end()) return;
-  worker->second.drain_requested = worker->second.draining = true;
+  if (!workers_.contains(event.worker)) return;
+  ChangeWorker(event.worker, [](Worker& worker) { worker.drain_requested = worker.draining = true; });
   out.replies.push_back(StatusReply{.worker = event.worker, .renewed = {}, .revoked = {}, .drain = true});
 }
 
@@ -267,29 +272,69 @@ bool Scheduler::IsOutOfDate(const Worker& worker, const WorkerSeen& event) {
 }
 
 void Scheduler::ForgetSilentWorkers(TimePoint now) {
-  std::erase_if(workers_, [&](const auto& entry) {
-    return entry.second.leases == 0 && now >= entry.second.last_seen + options_.lease_ttl;
-  });
+  while (!idle_workers_.empty() && now >= idle_workers_.begin()->first + options_.lease_ttl) {
+    const auto worker = workers_.find(idle_workers_.begin()->second);
+    free_workers_.erase({FreePlaces(worker->second), &worker->first});
+    idle_workers_.erase(idle_workers_.begin());
+    workers_.erase(worker);
+  }
 }
+
+std::uint32_t Scheduler::FreePlaces(const Worker& worker) {
+  const auto leases = static_cast<std::uint32_t>(worker.leases.size());
+  return worker.draining || leases >= worker.capacity ? 0 : worker.capacity - leases;
+}
+
+// A worker that is new, too; its place in the order of the others follows the change.
+template <class Change>
+void Scheduler::ChangeWorker(const std::string& name, Change change) {
+  const auto entry = workers_.try_emplace(name).first;
+  Worker& worker = entry->second;
+  free_workers_.erase({FreePlaces(worker), &entry->first});
+  if (worker.leases.empty()) idle_workers_.erase({worker.last_seen, name});
+  change(worker);
+  if (const auto places = FreePlaces(worker); places > 0) free_workers_.insert({places, &entry->first});
+  if (worker.leases.empty()) idle_workers_.insert({worker.last_seen, name});
+}
+
+void Scheduler::AddLease(LeaseId id, SessionKey session_key, Lease lease) {
+  Session& session = sessions_.at(session_key);
+  ++session.live_leases;
+  ++destinations_.at(session.destination).live_leases;
+  ChangeWorker(lease.worker, [id](Worker& worker) { worker.leases.insert(id); });
+  lease_ends_.insert({lease.expires_at, id});
+  if (!lease.held) unheld_.insert({lease.grant_sent, id});
+  leases_.emplace(id, std::move(lease));
+}
+
+void Scheduler::SetExpiry(LeaseId id, Lease& lease, TimePoint expires_at) {
+  lease_ends_.erase({lease.expires_at, id});
+  lease.expires_at = expires_at;
+  lease_ends_.insert({expires_at, id});
+}
+
+void Scheduler::StopResending(LeaseId id, const Lease& lease) { unheld_.erase({lease.grant_sent, id}); }
 
 void Scheduler::EndLease(LeaseId id, bool clean, Output& out) {
   auto it = leases_.find(id);
-  const Study& study = studies_.at(it->second.study);
-  Destination& destination = destinations_.at(sessions_.at(study.session).destination);
+  const Lease& lease = it->second;
+  Session& session = sessions_.at(studies_.at(lease.study).session);
+  Destination& destination = destinations_.at(session.destination);
+  --session.live_leases;
   --destination.live_leases;
+  destination.served_leases -= lease.responded;
   // A probe that ended without an answer leaves the breaker open; the next study may probe at once.
   if (destination.breaker == Breaker::kProbing && destination.probe == id) destination.breaker = Breaker::kOpen;
-  if (auto worker = workers_.find(it->second.worker); worker != workers_.end()) --worker->second.leases;
-  out.changes.push_back(LeaseEnded{.study = it->second.study, .clean = clean});
+  ChangeWorker(lease.worker, [id](Worker& worker) { worker.leases.erase(id); });
+  lease_ends_.erase({lease.expires_at, id});
+  StopResending(id, lease);
+  out.changes.push_back(LeaseEnded{.study = lease.study, .clean = clean});
   leases_.erase(it);
 }
 
 void Scheduler::ExpireLeases(TimePoint now, Output& out) {
-  std::vector<LeaseId> expired;
-  for (const auto& [id, lease] : leases_) {
-    if (now >= lease.expires_at) expired.push_back(id);
-  }
-  for (LeaseId id : expired) {
+  while (!lease_ends_.empty() && now >= lease_ends_.begin()->first) {
+    const LeaseId id = lease_ends_.begin()->second;
     const Lease lease = leases_.at(id);
     ++leases_expired_;
     EndLease(id, false, out);
@@ -297,23 +342,11 @@ void Scheduler::ExpireLeases(TimePoint now, Output& out) {
   }
 }
 
-Scheduler::Worker* Scheduler::FreestWorker(std::string* id) {
-  Worker* best = nullptr;
-  for (auto& [name, worker] : workers_) {
-    if (worker.draining || worker.leases >= worker.capacity) continue;
-    if (best && worker.capacity - worker.leases <= best->capacity - best->leases) continue;
-    best = &worker;
-    *id = name;
-  }
-  return best;
-}
-
 void Scheduler::Grant(TimePoint now, Output& out) {
   for (auto& [name, destination] : destinations_) {
     while (!destination.ready.empty() && MayGrant(destination)) {
-      std::string worker_id;
-      Worker* worker = FreestWorker(&worker_id);
-      if (!worker) return;
+      if (free_workers_.empty()) return;
+      const std::string& worker = *free_workers_.begin()->name;
       const StudyKey key = destination.ready.begin()->study;
       destination.ready.erase(destination.ready.begin());
       Study& study = studies_.at(key);
@@ -321,25 +354,26 @@ void Scheduler::Grant(TimePoint now, Output& out) {
       study.place = Place::kLeased;
       study.since = now;
       const LeaseId id = ++last_lease_;
-      leases_[id] =
-          Lease{.study = key, .worker = worker_id, .expires_at = now + options_.lease_ttl, .grant_sent = now};
-      ++worker->leases;
-      ++destination.live_leases;
+      AddLease(id, study.session,
+               Lease{.study = key, .worker = worker, .expires_at = now + options_.lease_ttl, .grant_sent = now});
       if (destination.breaker == Breaker::kOpen) {
         destination.breaker = Breaker::kProbing;
         destination.probe = id;
       }
       out.changes.push_back(
-          LeaseGranted{.study = key, .lease = id, .worker = worker_id, .worker_capacity = worker->capacity});
-      out.replies.push_back(GrantReply{.worker = worker_id, .lease = id, .study = key, .session = study.session});
+          LeaseGranted{.study = key, .lease = id, .worker = worker, .worker_capacity = workers_.at(worker).capacity});
+      out.replies.push_back(GrantReply{.worker = worker, .lease = id, .study = key, .session = study.session});
     }
   }
 }
 
 void Scheduler::ResendGrants(TimePoint now, Output& out) {
-  for (auto& [id, lease] : leases_) {
-    if (lease.held || lease.revoked || now < lease.grant_sent + options_.grant_resend) continue;
+  while (!unheld_.empty() && now >= unheld_.begin()->first + options_.grant_resend) {
+    const LeaseId id = unheld_.begin()->second;
+    Lease& lease = leases_.at(id);
+    unheld_.erase(unheld_.begin());
     lease.grant_sent = now;
+    unheld_.insert({now, id});
     out.replies.push_back(GrantReply{
         .worker = lease.worker, .lease = id, .study = lease.study, .session = studies_.at(lease.study).session});
   }
@@ -355,7 +389,9 @@ void Scheduler::On(const Reported& event, TimePoint now, Output& out) {
     FinishStudyIfSettled(event.study);
     return;
   }
-  leases_.at(event.lease).held = true;
+  Lease& lease = leases_.at(event.lease);
+  StopResending(event.lease, lease);
+  lease.held = true;
   if (event.give_back) TakeBack(event.lease, *event.give_back, now, out);
 }
 
@@ -399,6 +435,7 @@ void Scheduler::RecordOutcome(const Reported& event, const OutcomeReported& repo
   const bool responded = reported.outcome.kind() == wire::Outcome::RESPONDED;
   if (destination && responded) {
     if (lease != leases_.end()) {
+      destination->served_leases += !lease->second.responded;
       lease->second.responded = true;
       DestinationAnswered(*destination);
     }
@@ -469,7 +506,7 @@ void Scheduler::FinishStudyIfSettled(StudyKey key) {
   auto it = studies_.find(key);
   if (it == studies_.end() || it->second.unsettled > 0 || it->second.place == Place::kLeased) return;
   Unqueue(key);
-  sessions_.at(it->second.session).studies.erase(key);
+  --sessions_.at(it->second.session).live_studies;
   studies_.erase(it);
   ++studies_done_;
 }
@@ -526,11 +563,7 @@ void Scheduler::DestinationAnswered(Destination& destination) {
 
 void Scheduler::DestinationFailed(Destination& destination, const std::string& detail, TimePoint now) {
   destination.detail = detail;
-  const bool others_are_served = std::any_of(leases_.begin(), leases_.end(), [&](const auto& entry) {
-    const Session& session = sessions_.at(studies_.at(entry.second.study).session);
-    return entry.second.responded && &destinations_.at(session.destination) == &destination;
-  });
-  if (others_are_served) {  // it takes no more associations than these; that is not an outage
+  if (destination.served_leases > 0) {  // it takes no more associations than these; that is not an outage
     destination.limit = std::max(1U, destination.live_leases);
     destination.limit_changed = now;
     return;
@@ -556,10 +589,10 @@ void Scheduler::SlowDown(Destination& destination, TimePoint now) {
 }
 
 void Scheduler::AdvanceDestinations(TimePoint now) {
-  std::uint32_t capacity = 0;
-  for (const auto& [name, worker] : workers_) capacity += worker.capacity;
   for (auto& [name, destination] : destinations_) {
     if (!destination.limit || now < destination.limit_changed + options_.speed_up) continue;
+    std::uint32_t capacity = 0;
+    for (const auto& [worker_name, worker] : workers_) capacity += worker.capacity;
     ++*destination.limit;
     destination.limit_changed = now;
     if (*destination.limit >= capacity) destination.limit.reset();
@@ -596,10 +629,9 @@ std::optional<StudyKey> Scheduler::StudyOf(LeaseId id) const {
   return it == leases_.end() || it->second.revoked ? std::nullopt : std::optional(it->second.study);
 }
 
-std::size_t Scheduler::LiveLeases(SessionKey session) const {
-  return static_cast<std::size_t>(std::count_if(leases_.begin(), leases_.end(), [&](const auto& entry) {
-    return studies_.at(entry.second.study).session == session;
-  }));
+std::uint64_t Scheduler::LiveLeases(SessionKey session) const {
+  const auto it = sessions_.find(session);
+  return it == sessions_.end() ? 0 : it->second.live_leases;
 }
 
 bool Scheduler::IsEnding(SessionKey session) const {
@@ -633,7 +665,7 @@ std::vector<WorkerView> Scheduler::Workers(TimePoint now) const {
   for (const auto& [name, worker] : workers_) {
     views.push_back({.worker = name,
                      .capacity = worker.capacity,
-                     .leases = worker.leases,
+                     .leases = static_cast<std::uint32_t>(worker.leases.size()),
                      .draining = worker.draining,
                      .last_seen = now - worker.last_seen});
   }
@@ -669,10 +701,8 @@ SchedulerStats Scheduler::Stats() const {
 std::optional<TimePoint> Scheduler::NextDeadline() const {
   std::optional<TimePoint> next;
   auto at = [&next](TimePoint time) { next = next ? std::min(*next, time) : time; };
-  for (const auto& [id, lease] : leases_) {
-    at(lease.expires_at);
-    if (!lease.held && !lease.revoked) at(lease.grant_sent + options_.grant_resend);
-  }
+  if (!lease_ends_.empty()) at(lease_ends_.begin()->first);
+  if (!unheld_.empty()) at(unheld_.begin()->first + options_.grant_resend);
   if (!backing_off_.empty()) at(backing_off_.begin()->first);
   for (const auto& [name, destination] : destinations_) {
     if (destination.limit) at(destination.limit_changed + options_.speed_up);
@@ -683,9 +713,7 @@ std::optional<TimePoint> Scheduler::NextDeadline() const {
     if (session.ending || destination.live_leases > 0) continue;
     if (const auto patience_ends = PatienceEnds(session)) at(*patience_ends);
   }
-  for (const auto& [id, worker] : workers_) {
-    if (worker.leases == 0) at(worker.last_seen + options_.lease_ttl);
-  }
+  if (!idle_workers_.empty()) at(idle_workers_.begin()->first + options_.lease_ttl);
   return next;
 }
 
@@ -706,18 +734,29 @@ void Scheduler::CheckInvariants() const {
     if (!holds) throw std::logic_error(what);
   };
   std::map<StudyKey, int> leases_of_study;
-  std::map<std::string, std::uint32_t> leases_of_worker, leases_of_destination;
+  std::map<SessionKey, std::uint64_t> leases_of_session, studies_of_session;
+  std::map<std::string, std::uint32_t> leases_of_destination, served_of_destination, sessions_of_destination;
+  std::size_t unheld = 0, leases_of_workers = 0, idle = 0, free = 0;
   for (const auto& [id, lease] : leases_) {
     check(id <= last_lease_, "a lease id above the last one");
     check(++leases_of_study[lease.study] == 1, "two live leases of one study");
     check(studies_.at(lease.study).place == Place::kLeased, "a lease of a study that is not leased");
-    ++leases_of_worker[lease.worker];
-    ++leases_of_destination[sessions_.at(studies_.at(lease.study).session).destination];
+    check(workers_.at(lease.worker).leases.contains(id), "a lease that its worker is not charged with");
+    check(lease_ends_.contains({lease.expires_at, id}), "a lease without an end");
+    const bool resends = !lease.held && !lease.revoked;
+    check(unheld_.contains({lease.grant_sent, id}) == resends, "the grants to repeat");
+    unheld += resends;
+    const SessionKey session = studies_.at(lease.study).session;
+    ++leases_of_session[session];
+    ++leases_of_destination[sessions_.at(session).destination];
+    served_of_destination[sessions_.at(session).destination] += lease.responded;
   }
+  check(lease_ends_.size() == leases_.size(), "an end of no lease");
+  check(unheld_.size() == unheld, "a grant to repeat of no lease");
   for (const auto& [key, study] : studies_) {
     const Session& session = sessions_.at(study.session);
     const Destination& destination = destinations_.at(session.destination);
-    check(session.studies.contains(key), "a study that its session does not know");
+    ++studies_of_session[study.session];
     check((study.place == Place::kLeased) == leases_of_study.contains(key), "a leased study without a lease");
     check((study.place == Place::kReady) == destination.ready.contains({study.setbacks, study.bytes, key}),
           "ready, not queued");
@@ -727,9 +766,25 @@ void Scheduler::CheckInvariants() const {
     check(study.place != Place::kWaiting || session.ending || !session.scan_complete,
           "a study that nobody will lease");
   }
-  for (const auto& [name, worker] : workers_) check(worker.leases == leases_of_worker[name], "leases of a worker");
+  for (const auto& [key, session] : sessions_) {
+    ++sessions_of_destination[session.destination];
+    check(session.live_leases == leases_of_session[key], "leases of a session");
+    check(session.live_studies == studies_of_session[key], "studies of a session");
+  }
+  for (const auto& [name, worker] : workers_) {
+    const std::uint32_t places = FreePlaces(worker);
+    check(free_workers_.contains({places, &name}) == (places > 0), "the free workers");
+    check(idle_workers_.contains({worker.last_seen, name}) == worker.leases.empty(), "the idle workers");
+    leases_of_workers += worker.leases.size();
+    free += places > 0;
+    idle += worker.leases.empty();
+  }
+  check(leases_of_workers == leases_.size(), "leases of a worker");
+  check(free_workers_.size() == free && idle_workers_.size() == idle, "a worker that is gone");
   for (const auto& [name, destination] : destinations_) {
     check(destination.live_leases == leases_of_destination[name], "leases of a destination");
+    check(destination.served_leases == served_of_destination[name], "served leases of a destination");
+    check(destination.sessions == sessions_of_destination[name], "sessions of a destination");
     check(destination.breaker != Breaker::kProbing || leases_.contains(destination.probe), "probing without a lease");
   }
 }

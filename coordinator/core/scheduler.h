@@ -25,7 +25,7 @@ struct SchedulerOptions {
   // Must be longer than a healthy worker needs to read or to decode one file, because a lease without progress is not
   // renewed. Waiting for the destination is progress: it has time-outs of its own.
   Duration lease_ttl = std::chrono::seconds(60);
-  Duration grant_resend = std::chrono::seconds(2);
+  Duration grant_resend = std::chrono::seconds(2);       // more than 0
   Duration retry_backoff_min = std::chrono::seconds(1);  // before a second attempt; doubles, with full jitter
   Duration retry_backoff_max = std::chrono::minutes(5);
   Duration breaker_backoff_min = std::chrono::milliseconds(500);  // before the first probe; doubles, with jitter
@@ -183,7 +183,7 @@ class Scheduler {
 
   // Of a lease in force: pages of others are not handed out.
   std::optional<StudyKey> StudyOf(LeaseId lease) const;
-  std::size_t LiveLeases(SessionKey session) const;
+  std::uint64_t LiveLeases(SessionKey session) const;
   bool IsEnding(SessionKey session) const;  // it grants no more leases
   // What keeps the session's destination waiting, for a person; empty if nothing does.
   std::string Trouble(SessionKey session, TimePoint now) const;
@@ -225,7 +225,8 @@ class Scheduler {
     std::uint32_t attempts_max = 1;
     Duration retry_for{};
     TimePoint opened;
-    std::set<StudyKey> studies;    // live ones
+    std::uint64_t live_studies = 0;
+    std::uint64_t live_leases = 0;
     std::optional<Ending> ending;  // no more grants; it ends when its leases have
   };
   // Largest first: the longest job must not start last. But a study whose association the destination does not take
@@ -243,6 +244,8 @@ class Scheduler {
   struct Destination {
     std::set<ReadyStudy> ready;
     std::uint32_t live_leases = 0;
+    std::uint32_t served_leases = 0;     // of these, under which it has answered
+    std::uint32_t sessions = 0;          // open ones
     std::optional<std::uint32_t> limit;  // of associations, below what the workers offer; nullopt: none
     TimePoint limit_changed;
     Breaker breaker = Breaker::kClosed;
@@ -272,7 +275,15 @@ class Scheduler {
     bool draining = false;
     bool drain_requested = false;
     TimePoint last_seen;
-    std::uint32_t leases = 0;
+    std::set<LeaseId> leases;  // in force
+  };
+  // The freest first, equally free ones by name.
+  struct FreeWorker {
+    std::uint32_t places = 0;
+    const std::string* name = nullptr;  // of workers_
+    friend bool operator<(const FreeWorker& a, const FreeWorker& b) {
+      return a.places != b.places ? a.places > b.places : *a.name < *b.name;
+    }
   };
 
   void On(const SessionOpened& event, TimePoint now, Output& out);
@@ -294,6 +305,12 @@ class Scheduler {
   void PlaceAfterLease(StudyKey key, const Lease& lease, bool backs_off, TimePoint now);
 
   void EndLease(LeaseId lease, bool clean, Output& out);
+  void AddLease(LeaseId id, SessionKey session, Lease lease);
+  void SetExpiry(LeaseId id, Lease& lease, TimePoint expires_at);
+  void StopResending(LeaseId id, const Lease& lease);
+  static std::uint32_t FreePlaces(const Worker& worker);
+  template <class Change>
+  void ChangeWorker(const std::string& name, Change change);
   void ExpireLeases(TimePoint now, Output& out);
   static bool IsOutOfDate(const Worker& worker, const WorkerSeen& event);
   void ForgetSilentWorkers(TimePoint now);
@@ -316,7 +333,6 @@ class Scheduler {
   std::optional<TimePoint> PatienceEnds(const Session& session) const;  // nullopt: the destination is there
   void Grant(TimePoint now, Output& out);
   void ResendGrants(TimePoint now, Output& out);
-  Worker* FreestWorker(std::string* id);
   Duration Jittered(Duration min, Duration max, std::uint32_t doublings);
   std::optional<TimePoint> NextDeadline() const;
 
@@ -329,6 +345,11 @@ class Scheduler {
   std::map<std::string, Destination> destinations_;
   std::map<LeaseId, Lease> leases_;
   std::map<std::string, Worker> workers_;
+  // What follows is known from the leases and the workers, too; in this order, no event has to look at all of them.
+  std::set<std::pair<TimePoint, LeaseId>> lease_ends_;
+  std::set<std::pair<TimePoint, LeaseId>> unheld_;            // by when the grant was sent, without revoked ones
+  std::set<std::pair<TimePoint, std::string>> idle_workers_;  // without leases, by when they were seen last
+  std::set<FreeWorker> free_workers_;
   std::uint64_t studies_done_ = 0;
   std::uint64_t leases_expired_ = 0;
   std::uint64_t late_outcomes_ = 0;

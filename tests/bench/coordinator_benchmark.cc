@@ -92,7 +92,7 @@ class Benchmark {
 
 wire::ClientReply Benchmark::Ask(CoordinatorClient& client, wire::ClientRequest request) const {
   auto reply = client.Call(std::move(request), {}, kPatience);
-  if (!reply) throw std::runtime_error(reply.error());
+  if (!reply) throw std::runtime_error(reply.error().reason);
   return std::move(*reply);
 }
 

@@ -28,7 +28,7 @@ void AskAbout(const std::string& session, std::uint16_t port) {
   wire::ClientRequest request;
   request.mutable_get_session()->set_session(session);
   const auto reply = client.Call(std::move(request), {}, kStartTimeout);
-  if (!reply) throw std::runtime_error("the coordinator did not come back: " + reply.error());
+  if (!reply) throw std::runtime_error("the coordinator did not come back: " + reply.error().reason);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <stdexcept>
 #include <vector>
 
@@ -58,14 +59,16 @@ std::string Show(const Output& output) {
     }
   }
   std::map<std::string, std::vector<std::string>> replies;
+  std::map<std::string, std::set<std::string>> grants;
   for (const Reply& reply : output.replies) {
-    std::visit([&](const auto& r) { replies[r.worker].push_back(Show(r)); }, reply);
+    if (const auto* grant = std::get_if<GrantReply>(&reply)) grants[grant->worker].insert(Show(*grant));
+    if (const auto* status = std::get_if<StatusReply>(&reply)) replies[status->worker].push_back(Show(*status));
   }
   std::vector<double> waits;
   for (const Duration wait : output.queue_waits) waits.push_back(Seconds(wait));
   std::sort(waits.begin(), waits.end());
-  return fmt::format("instances {}\n  studies {}\n  sessions {}\n  replies {}\n  waits {}", instances, studies,
-                     sessions, replies, waits);
+  return fmt::format("instances {}\n  studies {}\n  sessions {}\n  replies {} {}\n  waits {}", instances, studies,
+                     sessions, replies, grants, waits);
 }
 
 std::string Show(const WorkerView& view) {

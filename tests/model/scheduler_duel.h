@@ -2,7 +2,8 @@
 // same events, made up from bytes, and after each of them must have said the same and know the same.
 //
 // What is compared is what somebody depends on: the changes of each study, of each session and of the instances, in
-// their order; the replies to each worker, in theirs; when to be woken at the latest; everything that can be asked.
+// their order; the acknowledgements to each worker, in theirs, and the grants to it; when to be woken at the latest;
+// everything that can be asked.
 #pragma once
 
 #include <cstdint>
