@@ -125,7 +125,10 @@ void Scan(const std::vector<ScanRoot>& roots, bool recursive, unsigned threads, 
     helpers.emplace_back([&] { ReadHeaders(roots, window, end.get_token()); });
   }
   for (auto slots = window.TakeDone(end.get_token()); !slots.empty(); slots = window.TakeDone(end.get_token())) {
-    for (const Window::Slot& slot : slots) Tell(slot, consumer);
+    for (const Window::Slot& slot : slots) {
+      if (stop.stop_requested()) return;
+      Tell(slot, consumer);
+    }
   }
 }
 

@@ -71,6 +71,7 @@ struct SessionRecord {
   wire::OpenSession settings;  // as it was opened
   wire::SessionState state = wire::SESSION_SCANNING;
   std::string end_reason;
+  std::optional<wire::SessionState> ending;  // that was asked for, see SetEnding
   bool scan_complete = false;
   WallTime start_time;
   std::optional<WallTime> end_time;              // of the last end or suspension
@@ -191,6 +192,8 @@ class Ledger {
   // `now` becomes the end time for every state but SCANNING and SENDING, which clear it and the end reason.
   virtual void SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
                                WallTime now) = 0;
+  // Asked for, and due when its leases have ended: SetSessionState to an end clears it.
+  virtual void SetEnding(SessionKey session, wire::SessionState state) = 0;
   // Every unsettled instance of the session becomes abandoned with this reason.
   virtual void AbandonUnsettled(SessionKey session, std::string_view reason) = 0;
   // These are pending again with no attempts used, except those whose defect is known from the scan. One StudyFeed

@@ -20,6 +20,7 @@ constexpr int kApplicationId = 0x44534C47;  // "DSLG"
 constexpr int kSchemaVersion = 2;
 constexpr std::int64_t kStudiesPerRead = 1000;
 constexpr std::size_t kCachedPairsMax = 10'000;
+constexpr std::uintmax_t kCheckedBytesMax = 256 << 20;
 constexpr std::size_t kCachedStatementsMax = 200;  // some are made for one study or status
 constexpr const char* kUnsettledStudies = "total > stored + warned + failed + skipped";
 
@@ -73,7 +74,9 @@ std::string ScanSchema() {
 }
 
 std::string MigrationFrom1() {
-  return "ALTER TABLE ignored RENAME TO ignored_1;" + ScanSchema() +
+  return "ALTER TABLE session ADD COLUMN ending INTEGER;"
+         "ALTER TABLE ignored RENAME TO ignored_1;" +
+         ScanSchema() +
          "INSERT INTO ignored SELECT session, x'', reason, files FROM ignored_1;"
          "DROP TABLE ignored_1;"
          "INSERT INTO scan SELECT key, x'', 0, 1 FROM session WHERE scan_complete;"
@@ -88,7 +91,7 @@ std::string Schema() {
          "NULL,"
          " state INTEGER NOT NULL, end_reason TEXT NOT NULL DEFAULT '', scan_complete INTEGER NOT NULL DEFAULT 0,"
          " start_ms INTEGER NOT NULL, end_ms INTEGER, studies INTEGER NOT NULL DEFAULT 0, " +
-         counts + ");" + ScanSchema() +
+         counts + ", ending INTEGER);" + ScanSchema() +
          "CREATE TABLE root (id INTEGER PRIMARY KEY, session INTEGER NOT NULL, path BLOB NOT NULL, UNIQUE (session, "
          "path));"
          "CREATE TABLE pair (id INTEGER PRIMARY KEY, sop_class TEXT NOT NULL, transfer_syntax TEXT NOT NULL,"
@@ -240,6 +243,7 @@ class SqliteLedger : public Ledger {
                     const std::map<std::string, std::uint64_t>& ignored) override;
   void SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
                        WallTime now) override;
+  void SetEnding(SessionKey session, wire::SessionState state) override;
   void AbandonUnsettled(SessionKey session, std::string_view reason) override;
   std::vector<StudyFeed> Requeue(SessionKey session, const RequeueFilter& filter) override;
 
@@ -398,8 +402,8 @@ tl::expected<void, std::string> SqliteLedger::CheckAndUpgrade() {
   return {};
 }
 
-// Reads all of it: half a second for a million instances that are in memory. In return damage is found before
-// anything is sent or counted by it.
+// Damage is found before anything is sent or counted by it, as long as reading all of it does not hold up a start: it
+// takes half a second for a million instances. In larger ledgers it is found by whoever reads the damaged page.
 bool SqliteLedger::IsWhole() {
   // SQLite takes a last page that is cut short for one that ends in zeros. Only while a log waits to be copied into
   // the file may it end anywhere.
@@ -408,7 +412,7 @@ bool SqliteLedger::IsWhole() {
   const auto page_bytes = static_cast<std::uintmax_t>(db_.execAndGet("PRAGMA page_size").getInt64());
   const auto bytes = std::filesystem::file_size(file_, error);
   if (!has_log && (error || bytes % page_bytes != 0)) return false;
-  return db_.execAndGet("PRAGMA integrity_check(1)").getString() == "ok";
+  return bytes > kCheckedBytesMax || db_.execAndGet("PRAGMA integrity_check(1)").getString() == "ok";
 }
 
 void SqliteLedger::Begin() {
@@ -427,7 +431,7 @@ void SqliteLedger::Commit() {
 // --- sessions
 
 std::string SessionColumns() {
-  return "key, settings, state, end_reason, scan_complete, start_ms, end_ms, studies, " + CountNames();
+  return "key, settings, state, end_reason, scan_complete, start_ms, end_ms, studies, ending, " + CountNames();
 }
 
 Counts SqliteLedger::ReadCounts(SQLite::Statement& row, int from_column) {
@@ -451,7 +455,8 @@ SessionRecord SqliteLedger::ReadSession(SQLite::Statement& row) {
   record.start_time = FromMilliseconds(row.getColumn(5).getInt64());
   if (!row.getColumn(6).isNull()) record.end_time = FromMilliseconds(row.getColumn(6).getInt64());
   record.studies = static_cast<std::uint64_t>(row.getColumn(7).getInt64());
-  record.counts = ReadCounts(row, 8);
+  if (!row.getColumn(8).isNull()) record.ending = static_cast<wire::SessionState>(row.getColumn(8).getInt());
+  record.counts = ReadCounts(row, 9);
   row.reset();
   auto& ignored = Query("SELECT reason, sum(files) FROM ignored WHERE session = ? GROUP BY reason", record.key);
   while (ignored.executeStep()) {
@@ -538,10 +543,14 @@ void SqliteLedger::SetSessionState(SessionKey session, wire::SessionState state,
       Execute("UPDATE session SET state = ?, end_reason = '', end_ms = NULL WHERE key = ?", std::int64_t{state},
               session);
     } else {
-      Execute("UPDATE session SET state = ?, end_reason = ?, end_ms = ? WHERE key = ?", std::int64_t{state},
-              end_reason, Milliseconds(now), session);
+      Execute("UPDATE session SET state = ?, end_reason = ?, end_ms = ?, ending = NULL WHERE key = ?",
+              std::int64_t{state}, end_reason, Milliseconds(now), session);
     }
   });
+}
+
+void SqliteLedger::SetEnding(SessionKey session, wire::SessionState state) {
+  Guarded([&] { Execute("UPDATE session SET ending = ? WHERE key = ?", std::int64_t{state}, session); });
 }
 
 void SqliteLedger::SetSettings(SessionKey session, const wire::OpenSession& settings) {

@@ -215,6 +215,17 @@ void Service::OpenInScheduler(const SessionRecord& record, const Moment& moment)
   RestoreLeases(record.key, moment);
   FeedFromLedger(record.key, moment);
   if (record.scan_complete) Apply(ScanCompleted{record.key}, moment);
+  if (record.ending) End(record.key, *record.ending, moment);  // asked for before the coordinator was started again
+}
+
+void Service::End(SessionKey session, wire::SessionState state, const Moment& moment) {
+  if (!IsOpen(session)) return;
+  ledger_.SetEnding(session, state);
+  if (state == wire::SESSION_CANCELLED) {
+    Apply(CancelRequested{session, kCancelled}, moment);
+  } else {
+    Apply(SuspendRequested{session}, moment);
+  }
 }
 
 // Those that an earlier coordinator has granted: their workers may be sending all the time.
@@ -288,7 +299,7 @@ wire::ClientReply Service::Answer(const wire::ScanComplete& request, const Momen
 
 wire::ClientReply Service::Answer(const wire::SuspendSession& request, const Moment& moment) {
   return About(request.session(), [&](const SessionRecord& record) {
-    Apply(SuspendRequested{record.key}, moment);
+    if (record.ending != wire::SESSION_CANCELLED) End(record.key, wire::SESSION_SUSPENDED, moment);
     return queries_.Status(record.key, moment.now);
   });
 }
@@ -297,7 +308,7 @@ wire::ClientReply Service::Answer(const wire::CancelSession& request, const Mome
   return About(request.session(), [&](const SessionRecord& record) {
     if (record.state == wire::SESSION_COMPLETE) return HasEnded(record);
     if (IsOpen(record.key)) {
-      Apply(CancelRequested{record.key, kCancelled}, moment);
+      End(record.key, wire::SESSION_CANCELLED, moment);
     } else if (record.state == wire::SESSION_SUSPENDED) {
       Write(SessionChanged{record.key, wire::SESSION_CANCELLED, kCancelled}, moment);
     }

@@ -82,6 +82,7 @@ class Service {
   void Reopen(const SessionRecord& record, const Moment& moment);
   void Feed(SessionKey session, const std::vector<StudyFeed>& feeds, const Moment& moment);
   void OpenInScheduler(const SessionRecord& record, const Moment& moment);
+  void End(SessionKey session, wire::SessionState state, const Moment& moment);
   void RestoreLeases(SessionKey session, const Moment& moment);
   void FeedFromLedger(SessionKey session, const Moment& moment);
   bool IsOpen(SessionKey session) const { return sessions_.contains(session); }

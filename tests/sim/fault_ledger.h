@@ -52,6 +52,7 @@ class FaultLedger : public Ledger {
                        WallTime now) override {
     ledger_->SetSessionState(session, state, end_reason, now);
   }
+  void SetEnding(SessionKey session, wire::SessionState state) override { ledger_->SetEnding(session, state); }
   void AbandonUnsettled(SessionKey session, std::string_view reason) override {
     ledger_->AbandonUnsettled(session, reason);
   }

@@ -55,6 +55,7 @@ class MemoryLedger : public Ledger {
                     const std::map<std::string, std::uint64_t>& ignored) override;
   void SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
                        WallTime now) override;
+  void SetEnding(SessionKey session, wire::SessionState state) override { Change(session).record.ending = state; }
   void AbandonUnsettled(SessionKey session, std::string_view reason) override;
   std::vector<StudyFeed> Requeue(SessionKey session, const RequeueFilter& filter) override;
 
@@ -190,6 +191,7 @@ void MemoryLedger::SetSessionState(SessionKey session, wire::SessionState state,
   record.state = state;
   record.end_reason = goes_on ? std::string_view() : end_reason;
   record.end_time = goes_on ? std::nullopt : std::optional(now);
+  if (!goes_on) record.ending.reset();
 }
 
 template <class Condition>

@@ -75,7 +75,7 @@ TEST_F(ScanTest, StopsWhenAsked) {
   for (int i = 0; i < 2000; ++i) WriteFile(folder_ / std::to_string(i), "");
   recorder_.stop_after = 1;
   Run(2);
-  EXPECT_LT(recorder_.paths.size(), 2000U);
+  EXPECT_LE(recorder_.paths.size(), 2U);
 }
 
 TEST_F(ScanTest, AnExceptionOfTheConsumerEndsItAndIsPassedOn) {

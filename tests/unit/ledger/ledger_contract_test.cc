@@ -72,6 +72,20 @@ TEST_P(LedgerContract, AnEndHasATimeAndAReasonUntilTheSessionGoesOn) {
   EXPECT_FALSE(Session().end_time);
 }
 
+TEST_P(LedgerContract, AnEndThatWasAskedForIsKnownUntilItHasCome) {
+  CreateSession();
+  EXPECT_FALSE(Session().ending);
+  InTransaction([&] { ledger_->SetEnding(session_, wire::SESSION_SUSPENDED); });
+  Reopen();
+  EXPECT_EQ(Session().ending, wire::SESSION_SUSPENDED);
+  InTransaction([&] { ledger_->SetSessionState(session_, wire::SESSION_SENDING, "", At(1)); });
+  EXPECT_EQ(Session().ending, wire::SESSION_SUSPENDED) << "that the scan is complete does not change it";
+  InTransaction([&] { ledger_->SetEnding(session_, wire::SESSION_CANCELLED); });
+  EXPECT_EQ(Session().ending, wire::SESSION_CANCELLED);
+  InTransaction([&] { ledger_->SetSessionState(session_, wire::SESSION_CANCELLED, "", At(2)); });
+  EXPECT_FALSE(Session().ending);
+}
+
 TEST_P(LedgerContract, IgnoredFilesAreThoseOfTheLastScan) {
   CreateSession();
   Scan("", 1, {{"empty", 2}, {"not_dicom", 5}});

@@ -22,6 +22,13 @@ class ServiceTest : public testing::Test {
  protected:
   void SetUp() override { Restart(); }
 
+  void StartAnew() {
+    service_.reset();
+    ledger_.reset();
+    for (const auto& file : std::filesystem::directory_iterator(folder_.path())) std::filesystem::remove(file);
+    report_seq_.clear();
+    Restart();
+  }
   // The coordinator ends as by kill -9 and starts again on the same ledger.
   void Restart() {
     service_.reset();
@@ -528,6 +535,31 @@ TEST_F(ServiceTest, ACancelledSessionCountsWhatIsLeftAsFailedAndTakesNothingMore
   EXPECT_EQ(Ask(cancel).session().state(), wire::SESSION_CANCELLED) << "a repetition changes nothing";
   EXPECT_EQ(Open(true).state(), wire::SESSION_SENDING);
   EXPECT_EQ(Status().failed(), 0U);
+}
+
+TEST_F(ServiceTest, APauseOrCancellationIsNotForgottenByARestart) {
+  for (const bool cancel : {false, true}) {
+    StartAnew();
+    Open();
+    Ask(Batch(2));
+    Announce();
+    const auto lease = ScanComplete().at(0).grant().lease_id();
+    wire::ClientRequest request;
+    if (cancel) {
+      request.mutable_cancel_session()->set_session(kSession);
+    } else {
+      request.mutable_suspend_session()->set_session(kSession);
+    }
+    EXPECT_TRUE(Ask(request).session().stopping());
+    Restart();
+    service_->ResumeSessions(now_, WallTime(std::chrono::milliseconds(1'000'000)));
+    EXPECT_TRUE(Status().stopping());
+    Announce(1, {lease});
+    Worker(Report(lease, {{0, 0}}, false));
+    Announce(2);
+    EXPECT_EQ(Status().state(), cancel ? wire::SESSION_CANCELLED : wire::SESSION_SUSPENDED);
+    EXPECT_EQ(Status().stored(), 1U);
+  }
 }
 
 TEST_F(ServiceTest, ASuspendedSessionCanBeCancelled) {
