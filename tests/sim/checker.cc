@@ -69,6 +69,8 @@ void Checker::Commanded(const std::string& peer, const wire::ClientRequest& comm
   commands_[{peer, command.request_id()}] = command;
 }
 
+void Checker::Scanned(const wire::ScanComplete& scan) { scans_[scan.session()][scan.indexer()].ended = scan.scan(); }
+
 // --- the ledger
 
 void Checker::Restarted(Ledger& ledger) {
@@ -99,6 +101,10 @@ void Checker::CheckSession(Ledger& ledger, const SessionRecord& session) {
     CheckStudy(ledger, study, counted);
   }
   CheckCounts("session", session.counts, counted);
+  for (const auto& [indexer, scans] : scans_[session.settings.session()]) {
+    Check(session.state != wire::SESSION_COMPLETE || scans.begun <= scans.ended,
+          "a session is complete while indexer {} scans", indexer);
+  }
   before = session;
 }
 
@@ -188,6 +194,10 @@ void Checker::Answered(Ledger& ledger, const std::string& peer, const wire::Clie
   }
   const auto command = commands_.find({peer, reply.request_id()});
   if (command == commands_.end() || reply.has_failure()) return;
+  if (command->second.has_begin_scan()) {
+    const wire::BeginScan& scan = command->second.begin_scan();
+    scans_[scan.session()][scan.indexer()].begun = reply.scan_begun().scan();
+  }
   if (command->second.has_cancel_session()) {
     const auto session = ledger.FindSession(command->second.cancel_session().session());
     if (session) cancelled_[session->key] = last_granted_;

@@ -19,7 +19,9 @@ class Checker {
   void Published(const std::string& peer, std::uint64_t request_id, const wire::PublishBatch& batch);
   void Reported(const wire::Report& report);
   void Announced(const std::string& peer, const wire::WorkerStatus& status);
+  // Of BeginScan and of an operator's commands.
   void Commanded(const std::string& peer, const wire::ClientRequest& command);
+  void Scanned(const wire::ScanComplete& scan);
   void RetriesFailed() { retries_failed_ = true; }
 
   // --- what happened
@@ -60,6 +62,11 @@ class Checker {
 
   std::set<std::pair<std::string, std::uint64_t>> draining_statuses_;  // by peer and number
   std::map<std::pair<std::string, std::uint64_t>, wire::ClientRequest> commands_;
+  struct Scans {
+    std::uint64_t begun = 0;  // the last one that was acknowledged
+    std::uint64_t ended = 0;  // the last one that its indexer called complete
+  };
+  std::map<std::string, std::map<std::string, Scans>> scans_;  // by session and indexer
   LeaseId last_granted_ = 0;
   // What this life of the coordinator has acknowledged.
   std::set<std::string> drained_;                   // peers: lives of workers that want no more, or are to have none

@@ -122,6 +122,8 @@ void SimClient::Ask() {
   if (request.has_publish_batch()) {
     checker_.Published(fmt::format("{}.{}", name_, lives_), request.request_id(), request.publish_batch());
   }
+  if (request.has_begin_scan()) checker_.Commanded(fmt::format("{}.{}", name_, lives_), request);
+  if (request.has_scan_complete()) checker_.Scanned(request.scan_complete());
   if (request.has_open_session() && request.open_session().retry_failed()) checker_.RetriesFailed();
   if (world_.tracing()) world_.Trace("{} to coordinator: {}", name_, request.ShortDebugString());
   process_->request = Envelope(request).SerializeAsString();
