@@ -85,7 +85,8 @@ struct WorkerSeen {  // a WorkerStatus
   };
   std::vector<Held> held;
 };
-struct DrainRequested {  // by an operator; holds until the worker starts anew
+// By an operator; holds until the worker starts anew, or was silent for so long that it is forgotten.
+struct DrainRequested {
   std::string worker;
 };
 struct OutcomeReported {
