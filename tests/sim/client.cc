@@ -223,7 +223,11 @@ void SimClient::OnReply(const wire::ClientReply& reply) {
 void SimClient::OnStatus(const wire::SessionStatus& status) {
   switch (status.state()) {
     case wire::SESSION_COMPLETE:
-      return Go(Stage::kDone);
+      Go(Stage::kDone);
+      // A command that comes late may open it again.
+      return Later(seconds(30), [this, attempt = process_->attempt] {
+        if (attempt == process_->attempt) Go(Stage::kWatch);
+      });
     case wire::SESSION_UNREACHABLE:
     case wire::SESSION_REFUSED:
     case wire::SESSION_SUSPENDED:
