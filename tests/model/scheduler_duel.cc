@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 #include <stdexcept>
 #include <vector>
 
@@ -18,6 +17,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr std::uint64_t kSessions = 3, kStudies = 4, kWorkers = 3;
+constexpr std::uint64_t kLives = 4;       // of a worker, that are asked about
 constexpr std::size_t kInstancesMax = 8;  // of a study
 
 constexpr std::uint32_t kStatuses[] = {0x0000, 0x0000, 0xB000, 0xA700, 0xA701, 0x0110, 0xC000, 0x0124, 0xA900};
@@ -33,42 +33,34 @@ std::string Show(const InstanceChange& change) {
                      change.may_be_stored ? " may_be_stored" : "");
 }
 std::string Show(const LeaseGranted& change) {
-  return fmt::format("lease {} to {} of {}", change.lease, change.worker, change.worker_capacity);
+  return fmt::format("study {}: lease {} to {} of {}", change.study, change.lease, change.worker,
+                     change.worker_capacity);
 }
-std::string Show(const LeaseEnded& change) { return change.clean ? "ended" : "ended uncleanly"; }
+std::string Show(const LeaseEnded& change) {
+  return fmt::format("study {}: lease ended{}", change.study, change.clean ? "" : " uncleanly");
+}
 std::string Show(const SessionChanged& change) {
-  return fmt::format("{} {}", wire::SessionState_Name(change.state), change.reason);
+  return fmt::format("session {}: {} {}", change.session, wire::SessionState_Name(change.state), change.reason);
 }
 std::string Show(const GrantReply& reply) {
-  return fmt::format("grant {} study={} session={}", reply.lease, reply.study, reply.session);
+  return fmt::format("tell {}: lease {}, study {} of session {}", reply.worker, reply.lease, reply.study,
+                     reply.session);
 }
 std::string Show(const StatusReply& reply) {
-  return fmt::format("renewed={} revoked={}{}", reply.renewed, reply.revoked, reply.drain ? " drain" : "");
+  return fmt::format("tell {}: renewed={} revoked={}{}", reply.worker, reply.renewed, reply.revoked,
+                     reply.drain ? " drain" : "");
 }
 
 std::string Show(const Output& output) {
-  std::vector<std::string> instances;
-  std::map<StudyKey, std::vector<std::string>> studies;
-  std::map<SessionKey, std::vector<std::string>> sessions;
+  std::string text;
   for (const LedgerChange& change : output.changes) {
-    if (const auto* instance = std::get_if<InstanceChange>(&change)) instances.push_back(Show(*instance));
-    if (const auto* granted = std::get_if<LeaseGranted>(&change)) studies[granted->study].push_back(Show(*granted));
-    if (const auto* ended = std::get_if<LeaseEnded>(&change)) studies[ended->study].push_back(Show(*ended));
-    if (const auto* session = std::get_if<SessionChanged>(&change)) {
-      sessions[session->session].push_back(Show(*session));
-    }
+    text += "  " + std::visit([](const auto& c) { return Show(c); }, change) + "\n";
   }
-  std::map<std::string, std::vector<std::string>> replies;
-  std::map<std::string, std::set<std::string>> grants;
   for (const Reply& reply : output.replies) {
-    if (const auto* grant = std::get_if<GrantReply>(&reply)) grants[grant->worker].insert(Show(*grant));
-    if (const auto* status = std::get_if<StatusReply>(&reply)) replies[status->worker].push_back(Show(*status));
+    text += "  " + std::visit([](const auto& r) { return Show(r); }, reply) + "\n";
   }
-  std::vector<double> waits;
-  for (const Duration wait : output.queue_waits) waits.push_back(Seconds(wait));
-  std::sort(waits.begin(), waits.end());
-  return fmt::format("instances {}\n  studies {}\n  sessions {}\n  replies {} {}\n  waits {}", instances, studies,
-                     sessions, replies, grants, waits);
+  for (const Duration wait : output.queue_waits) text += fmt::format("  had waited {} s\n", Seconds(wait));
+  return text;
 }
 
 std::string Show(const WorkerView& view) {
@@ -89,22 +81,23 @@ std::string Show(const SchedulerStats& stats) {
 // Everything that can be asked.
 template <class AnyScheduler>
 std::string ShowState(const AnyScheduler& scheduler, LeaseId last_lease, TimePoint now) {
-  std::string text = Show(scheduler.Stats());
-  for (const WorkerView& view : scheduler.Workers(now)) text += "\n  " + Show(view);
-  for (const DestinationView& view : scheduler.Destinations(now)) text += "\n  " + Show(view);
+  std::string text = "  " + Show(scheduler.Stats()) + "\n";
+  for (const WorkerView& view : scheduler.Workers(now)) text += "  " + Show(view) + "\n";
+  for (const DestinationView& view : scheduler.Destinations(now)) text += "  " + Show(view) + "\n";
   for (SessionKey key = 1; key <= SessionKey{kSessions}; ++key) {
-    text += fmt::format("\n  session {}: leases={}{} {}", key, scheduler.LiveLeases(key),
+    text += fmt::format("  session {}: leases={}{} {}\n", key, scheduler.LiveLeases(key),
                         scheduler.IsEnding(key) ? " ending" : "", scheduler.Trouble(key, now));
   }
   for (LeaseId lease = 1; lease <= last_lease; ++lease) {
-    if (const auto study = scheduler.StudyOf(lease)) text += fmt::format("\n  lease {}: study {}", lease, *study);
+    if (const auto study = scheduler.StudyOf(lease)) text += fmt::format("  lease {}: study {}\n", lease, *study);
   }
   for (std::uint64_t i = 0; i < kWorkers; ++i) {
     const std::string worker = fmt::format("w{}", i);
-    text += scheduler.Knows(worker) ? " known" : " unknown";
-    for (std::uint64_t life = 0; life < 4; ++life) text += scheduler.IsSuperseded(worker, life) ? "-" : "+";
+    text += fmt::format("  {} of {} {}:", worker, scheduler.worker_count(), scheduler.Knows(worker));
+    for (std::uint64_t life = 0; life < kLives; ++life) text += scheduler.IsSuperseded(worker, life) ? " old" : " -";
+    text += "\n";
   }
-  return text + fmt::format(" {}", scheduler.worker_count());
+  return text;
 }
 
 std::string Show(const Event& event) {
@@ -142,6 +135,85 @@ std::string Show(const Event& event) {
   return std::visit(Words(), event);
 }
 
+// --- compared, without making words of it
+
+auto Tie(const InstanceChange& c) {
+  return std::tie(c.study, c.index, c.state, c.attempts, c.status, c.reason, c.duration_us, c.resend,
+                  c.may_be_stored);
+}
+auto Tie(const LeaseGranted& c) { return std::tie(c.study, c.lease, c.worker, c.worker_capacity); }
+auto Tie(const LeaseEnded& c) { return std::tie(c.study, c.clean); }
+auto Tie(const SessionChanged& c) { return std::tie(c.session, c.state, c.reason); }
+auto Tie(const GrantReply& r) { return std::tie(r.worker, r.lease, r.study, r.session); }
+auto Tie(const StatusReply& r) { return std::tie(r.worker, r.renewed, r.revoked, r.drain); }
+auto Tie(const WorkerView& v) { return std::tie(v.worker, v.capacity, v.leases, v.draining, v.last_seen); }
+auto Tie(const DestinationView& v) {
+  return std::tie(v.destination, v.leases, v.ready, v.limit, v.breaker_open, v.trouble);
+}
+auto Tie(const SchedulerStats& s) {
+  return std::tie(s.studies_pending, s.studies_delayed, s.studies_leased, s.studies_done, s.leases_expired,
+                  s.late_outcomes, s.workers_connected, s.breakers_open);
+}
+
+template <class View>
+bool Same(const View& a, const View& b) {
+  return Tie(a) == Tie(b);
+}
+template <class... Kinds>
+bool Same(const std::variant<Kinds...>& a, const std::variant<Kinds...>& b) {
+  if (a.index() != b.index()) return false;
+  return std::visit([&b](const auto& kind) { return Same(kind, std::get<std::decay_t<decltype(kind)>>(b)); }, a);
+}
+template <class Item>
+bool Same(const std::vector<Item>& a, const std::vector<Item>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Item& x, const Item& y) { return Same(x, y); });
+}
+
+// In an order that leaves alone only what somebody depends on.
+Output Ordered(Output output) {
+  struct Place {
+    using Key = std::pair<int, std::int64_t>;
+    Key operator()(const InstanceChange&) const { return {0, 0}; }
+    Key operator()(const LeaseGranted& change) const { return {1, change.study}; }
+    Key operator()(const LeaseEnded& change) const { return {1, change.study}; }
+    Key operator()(const SessionChanged& change) const { return {2, change.session}; }
+  };
+  std::stable_sort(output.changes.begin(), output.changes.end(), [](const LedgerChange& a, const LedgerChange& b) {
+    return std::visit(Place(), a) < std::visit(Place(), b);
+  });
+  struct Turn {  // the acknowledgements to a worker stay in their order
+    using Key = std::tuple<const std::string&, int, LeaseId>;
+    Key operator()(const StatusReply& reply) const { return {reply.worker, 0, 0}; }
+    Key operator()(const GrantReply& reply) const { return {reply.worker, 1, reply.lease}; }
+  };
+  std::stable_sort(output.replies.begin(), output.replies.end(),
+                   [](const Reply& a, const Reply& b) { return std::visit(Turn(), a) < std::visit(Turn(), b); });
+  std::sort(output.queue_waits.begin(), output.queue_waits.end());
+  return output;
+}
+
+bool SaysTheSame(const Output& a, const Output& b) {
+  return Same(a.changes, b.changes) && Same(a.replies, b.replies) && a.queue_waits == b.queue_waits;
+}
+
+bool KnowsTheSame(const Scheduler& a, const NaiveScheduler& b, LeaseId last_lease, TimePoint now) {
+  bool same = Same(a.Stats(), b.Stats()) && Same(a.Workers(now), b.Workers(now)) &&
+              Same(a.Destinations(now), b.Destinations(now)) && a.worker_count() == b.worker_count();
+  for (SessionKey key = 1; key <= SessionKey{kSessions}; ++key) {
+    same &= a.LiveLeases(key) == b.LiveLeases(key) && a.IsEnding(key) == b.IsEnding(key) &&
+            a.Trouble(key, now) == b.Trouble(key, now);
+  }
+  for (LeaseId lease = 1; lease <= last_lease; ++lease) same &= a.StudyOf(lease) == b.StudyOf(lease);
+  for (std::uint64_t i = 0; i < kWorkers; ++i) {
+    const std::string worker = fmt::format("w{}", i);
+    same &= a.Knows(worker) == b.Knows(worker);
+    for (std::uint64_t life = 0; life < kLives; ++life) {
+      same &= a.IsSuperseded(worker, life) == b.IsSuperseded(worker, life);
+    }
+  }
+  return same;
+}
+
 // --- the duel
 
 class Bytes {
@@ -164,8 +236,10 @@ class Bytes {
 // Around the two: as much of a ledger and of workers as it takes to tell them only what could happen.
 class Duel {
  public:
-  explicit Duel(std::span<const std::uint8_t> bytes)
-      : bytes_(bytes),
+  // `log` takes what happens, if there is one.
+  Duel(std::span<const std::uint8_t> bytes, std::string* log)
+      : log_(log),
+        bytes_(bytes),
         options_{.lease_ttl = seconds(30), .associations_max = bytes_.Below(4), .seed = bytes_.Next()},
         real_(options_, 0),
         naive_(options_, 0) {}
@@ -173,7 +247,6 @@ class Duel {
   void Run() {
     while (!bytes_.empty() && events_ < kDuelEventsMax) Next();
   }
-  const std::string& log() const { return log_; }
 
  private:
   struct Session {
@@ -235,20 +308,23 @@ class Duel {
 
   void Step(const Event& event) {
     ++events_;
-    log_ += fmt::format("{:.4f} {}\n", Seconds(now_.time_since_epoch()), Show(event));
-    const Output output = real_.Step(event, now_);
+    Note([&] { return fmt::format("{:.4f} {}\n", Seconds(now_.time_since_epoch()), Show(event)); });
+    const Output output = Ordered(real_.Step(event, now_));
+    Note([&] { return Show(output); });
     real_.CheckInvariants();
-    const Output expected = naive_.Step(event, now_, real_);
-    const std::string said = Show(output);
-    Compare("said", said, Show(expected));
-    log_ += "  " + said + "\n";
+    const Output expected = Ordered(naive_.Step(event, now_, real_));
+    if (!SaysTheSame(output, expected)) throw std::logic_error("expected:\n" + Show(expected));
     for (const LedgerChange& change : output.changes) std::visit([this](const auto& c) { Apply(c); }, change);
-    Compare("knows", ShowState(real_, last_lease_, now_), ShowState(naive_, last_lease_, now_));
+    if (!KnowsTheSame(real_, naive_, last_lease_, now_)) {
+      throw std::logic_error("it knows:\n" + ShowState(real_, last_lease_, now_) + "expected:\n" +
+                             ShowState(naive_, last_lease_, now_));
+    }
     CheckWakeUp(output.wake_at, expected.wake_at);
   }
 
-  static void Compare(const char* what, const std::string& real, const std::string& naive) {
-    if (real != naive) throw std::logic_error(fmt::format("{}:\n  {}\nexpected:\n  {}", what, real, naive));
+  template <class Words>
+  void Note(Words words) {
+    if (log_) *log_ += words();
   }
 
   void CheckWakeUp(std::optional<TimePoint> real, std::optional<TimePoint> expected) {
@@ -270,8 +346,8 @@ class Duel {
   void Apply(const LeaseGranted& change) {
     Study& study = studies_.at(change.study);
     if (study.lease != 0) throw std::logic_error("a second lease of a study");
-    if (change.lease <= last_lease_) throw std::logic_error("a lease id is used again");
-    last_lease_ = change.lease;
+    if (leases_.contains(change.lease)) throw std::logic_error("a lease id is used again");
+    last_lease_ = std::max(last_lease_, change.lease);
     study.lease = change.lease;
     study.worker = change.worker;
     leases_[change.lease] = change.study;
@@ -411,7 +487,7 @@ class Duel {
 
   // As a new coordinator begins; its sessions are opened one by one.
   void Restart() {
-    log_ += "restart\n";
+    Note([] { return std::string("restart\n"); });
     real_ = Scheduler(options_, last_lease_);
     naive_ = NaiveScheduler(options_, last_lease_);
     for (auto& [key, session] : sessions_) session.open = false;
@@ -532,6 +608,7 @@ class Duel {
     Step(Tick{});
   }
 
+  std::string* const log_;
   Bytes bytes_;
   const SchedulerOptions options_;
   Scheduler real_;
@@ -544,19 +621,23 @@ class Duel {
   std::map<StudyKey, Study> studies_;
   std::map<LeaseId, StudyKey> leases_;         // all that there ever were
   std::map<std::string, WorkerSeen> workers_;  // their last status
-  std::string log_;
 };
 
 }  // namespace
 
 std::optional<std::string> RunSchedulerDuel(std::span<const std::uint8_t> bytes) {
-  Duel duel(bytes);
   try {
-    duel.Run();
+    Duel(bytes, nullptr).Run();
     return std::nullopt;
-  } catch (const std::exception& error) {
-    return duel.log() + error.what();
+  } catch (const std::exception&) {
   }
+  std::string log;  // of the same duel again
+  try {
+    Duel(bytes, &log).Run();
+  } catch (const std::exception& error) {
+    log += error.what();
+  }
+  return log;
 }
 
 }  // namespace dicom_sender
