@@ -19,8 +19,11 @@ namespace {
 constexpr int kApplicationId = 0x44534C47;  // "DSLG"
 constexpr int kSchemaVersion = 2;
 constexpr std::int64_t kStudiesPerRead = 1000;
+constexpr int kCacheKibibytes = 32 << 10;
+constexpr int kPagesPerCheckpoint = 8192;  // of 4 KiB: a page that changes often is written to its place less often
 constexpr std::size_t kCachedPairsMax = 10'000;
 constexpr std::uintmax_t kCheckedBytesMax = 256 << 20;
+constexpr std::size_t kCachedStudySessionsMax = 10'000;
 constexpr std::size_t kCachedStatementsMax = 200;  // some are made for one study or status
 constexpr const char* kUnsettledStudies = "total > stored + warned + failed + skipped";
 
@@ -147,6 +150,11 @@ WallTime FromMilliseconds(std::int64_t milliseconds) { return WallTime(std::chro
 
 struct Blob {
   const std::string& bytes;
+};
+
+struct TextHash {  // a statement is found by a literal without a copy of it
+  using is_transparent = void;
+  std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
 };
 
 bool IsStored(InstanceState state) {
@@ -291,13 +299,15 @@ class SqliteLedger : public Ledger {
   };
 
   template <class... Args>
-  SQLite::Statement& Query(const std::string& sql, const Args&... args);
+  SQLite::Statement& Query(std::string_view sql, const Args&... args);
   template <class... Args>
-  void Execute(const std::string& sql, const Args&... args);
+  void Execute(std::string_view sql, const Args&... args);
   void BindAt(SQLite::Statement& statement, int at, const Blob& blob) {
     statement.bind(at, blob.bytes.data(), static_cast<int>(blob.bytes.size()));
   }
+  void BindAt(SQLite::Statement& statement, int at, const std::string& text) { statement.bind(at, text); }
   void BindAt(SQLite::Statement& statement, int at, std::string_view text) { statement.bind(at, std::string(text)); }
+  void BindAt(SQLite::Statement& statement, int at, const char* text) { statement.bind(at, text); }
   void BindAt(SQLite::Statement& statement, int at, std::int64_t value) { statement.bind(at, value); }
 
   tl::expected<void, std::string> CheckAndUpgrade();
@@ -314,34 +324,46 @@ class SqliteLedger : public Ledger {
   StudyRecord ReadStudy(SQLite::Statement& row);
   std::vector<StudyRecord> ReadStudies(SQLite::Statement& rows);
   Counts ReadCounts(SQLite::Statement& row, int from_column);
-  enum class Owner { kStudy, kSession };
-  void AddCounts(Owner owner, std::int64_t key, const Counts& delta);
+  int BindCounts(SQLite::Statement& statement, const Counts& delta);
+  void AddToStudy(StudyKey study, const Counts& delta, std::optional<WallTime> outcome_time);
+  void AddToSession(SessionKey session, const Counts& delta, std::uint64_t studies = 0);
+  void WriteSessionGrowth();
   Counts ChangeStudyStates(StudyKey study, const std::string& condition, InstanceState state, std::string_view reason,
                            StudyFeed& changed);
   std::vector<StudyFeed> ChangeStates(SessionKey session, const std::string& studies, const std::string& condition,
                                       InstanceState state, std::string_view reason);
 
-  void ChangeInstance(const InstanceChange& change, Counts& delta);
+  void ChangeRun(std::span<const InstanceChange> run, Counts& delta);
+  void WriteInstance(const InstanceChange& change);
 
   Root LoadRoot(SessionKey session, const std::string& path);
   std::int64_t PairId(const wire::Instance& instance);
-  StudyKey FindOrCreateStudy(SessionKey session, const std::string& uid);
+  Intake BeginIntake(SessionKey session, const std::string& uid);
   SessionKey SessionOf(StudyKey study);
   void Look(SessionKey session, std::int64_t hash, const Root& root, const wire::Instance& instance, Known& known);
   void AddIfNew(SessionKey session, const Root& root, const wire::Instance& instance, Intake& study);
   InstanceState AddInstance(const Root& root, const wire::Instance& instance, const Known& known, Intake& study);
 
+  // By how much a session's counts have grown since the transaction began: everything that is done counts there, and
+  // one UPDATE at the commit is enough.
+  struct Growth {
+    Counts counts;
+    std::uint64_t studies = 0;
+  };
+
   std::string file_;
   SQLite::Database db_;
-  std::unordered_map<std::string, SQLite::Statement> statements_;
-  std::unordered_map<std::string, std::int64_t> pair_ids_;  // few: SOP classes times syntaxes
+  std::unordered_map<std::string, SQLite::Statement, TextHash, std::equal_to<>> statements_;
+  std::unordered_map<std::string, std::int64_t> pair_ids_;   // few: SOP classes times syntaxes
+  std::unordered_map<StudyKey, SessionKey> study_sessions_;  // the last that were asked for
+  std::map<SessionKey, Growth> growth_;                      // empty outside of a transaction
   bool broken_ = false;
 };
 
 template <class... Args>
-SQLite::Statement& SqliteLedger::Query(const std::string& sql, const Args&... args) {
+SQLite::Statement& SqliteLedger::Query(std::string_view sql, const Args&... args) {
   auto it = statements_.find(sql);
-  if (it == statements_.end()) it = statements_.try_emplace(sql, db_, sql).first;
+  if (it == statements_.end()) it = statements_.try_emplace(std::string(sql), db_, std::string(sql)).first;
   SQLite::Statement& statement = it->second;
   statement.reset();
   int at = 0;
@@ -350,7 +372,7 @@ SQLite::Statement& SqliteLedger::Query(const std::string& sql, const Args&... ar
 }
 
 template <class... Args>
-void SqliteLedger::Execute(const std::string& sql, const Args&... args) {
+void SqliteLedger::Execute(std::string_view sql, const Args&... args) {
   SQLite::Statement& statement = Query(sql, args...);
   statement.exec();
   statement.reset();
@@ -392,6 +414,8 @@ tl::expected<void, std::string> SqliteLedger::CheckAndUpgrade() {
   KeepLogOnClose(false);
   db_.execAndGet("PRAGMA journal_mode = WAL");
   db_.exec("PRAGMA synchronous = FULL");
+  db_.exec(fmt::format("PRAGMA cache_size = -{}", kCacheKibibytes));
+  db_.exec(fmt::format("PRAGMA wal_autocheckpoint = {}", kPagesPerCheckpoint));
   db_.exec("BEGIN EXCLUSIVE");  // takes the lock, which is then kept
   if (empty || version < kSchemaVersion) {
     db_.exec(empty ? Schema() : MigrationFrom1());
@@ -423,6 +447,7 @@ void SqliteLedger::Begin() {
 }
 void SqliteLedger::Commit() {
   Guarded([&] {
+    WriteSessionGrowth();
     for (auto& [sql, statement] : statements_) statement.tryReset();  // an open read would hold the transaction
     Execute("COMMIT");
   });
@@ -458,6 +483,10 @@ SessionRecord SqliteLedger::ReadSession(SQLite::Statement& row) {
   if (!row.getColumn(8).isNull()) record.ending = static_cast<wire::SessionState>(row.getColumn(8).getInt());
   record.counts = ReadCounts(row, 9);
   row.reset();
+  if (const auto growth = growth_.find(record.key); growth != growth_.end()) {
+    Add(record.counts, growth->second.counts);
+    record.studies += growth->second.studies;
+  }
   auto& ignored = Query("SELECT reason, sum(files) FROM ignored WHERE session = ? GROUP BY reason", record.key);
   while (ignored.executeStep()) {
     record.ignored[ignored.getColumn(0).getString()] = static_cast<std::uint64_t>(ignored.getColumn(1).getInt64());
@@ -560,15 +589,41 @@ void SqliteLedger::SetSettings(SessionKey session, const wire::OpenSession& sett
   });
 }
 
-void SqliteLedger::AddCounts(Owner owner, std::int64_t key, const Counts& delta) {
-  static const std::string of_study = "UPDATE study SET " + CountAdditions() + " WHERE key = ?";
-  static const std::string of_session = "UPDATE session SET " + CountAdditions() + " WHERE key = ?";
-  auto& statement = Query(owner == Owner::kStudy ? of_study : of_session);
+int SqliteLedger::BindCounts(SQLite::Statement& statement, const Counts& delta) {
   int at = 0;
   for (const auto& column : kCountColumns) statement.bind(++at, static_cast<std::int64_t>(delta.*column.member));
-  statement.bind(++at, key);
+  return at;
+}
+
+void SqliteLedger::AddToStudy(StudyKey study, const Counts& delta, std::optional<WallTime> outcome_time) {
+  static const std::string sql =
+      "UPDATE study SET " + CountAdditions() + ", last_outcome_ms = coalesce(?, last_outcome_ms) WHERE key = ?";
+  auto& statement = Query(sql);
+  int at = BindCounts(statement, delta);
+  ++at;
+  outcome_time ? statement.bind(at, Milliseconds(*outcome_time)) : statement.bind(at);
+  statement.bind(++at, study);
   statement.exec();
   statement.reset();
+}
+
+void SqliteLedger::AddToSession(SessionKey session, const Counts& delta, std::uint64_t studies) {
+  Growth& growth = growth_[session];
+  Add(growth.counts, delta);
+  growth.studies += studies;
+}
+
+void SqliteLedger::WriteSessionGrowth() {
+  static const std::string sql = "UPDATE session SET " + CountAdditions() + ", studies = studies + ? WHERE key = ?";
+  for (const auto& [session, growth] : growth_) {
+    auto& statement = Query(sql);
+    int at = BindCounts(statement, growth.counts);
+    statement.bind(++at, static_cast<std::int64_t>(growth.studies));
+    statement.bind(++at, session);
+    statement.exec();
+    statement.reset();
+  }
+  growth_.clear();
 }
 
 // All instances of the study for which the condition holds. They may be in several states.
@@ -610,13 +665,13 @@ std::vector<StudyFeed> SqliteLedger::ChangeStates(SessionKey session, const std:
       StudyFeed changed{.study = key};
       const Counts delta = ChangeStudyStates(key, condition, state, reason, changed);
       if (changed.pending == 0) continue;
-      AddCounts(Owner::kStudy, key, delta);
+      AddToStudy(key, delta, std::nullopt);
       Add(in_all, delta);
       changes.push_back(changed);
     }
     last = keys.back();
   }
-  AddCounts(Owner::kSession, session, in_all);
+  AddToSession(session, in_all);
   return changes;
 }
 
@@ -663,26 +718,30 @@ std::int64_t SqliteLedger::PairId(const wire::Instance& instance) {
   return pair_ids_[name] = id;
 }
 
-StudyKey SqliteLedger::FindOrCreateStudy(SessionKey session, const std::string& uid) {
-  auto& row = Query("SELECT key FROM study WHERE session = ? AND uid = ?", session, uid);
+SqliteLedger::Intake SqliteLedger::BeginIntake(SessionKey session, const std::string& uid) {
+  Intake study;
+  auto& row = Query("SELECT key, total FROM study WHERE session = ? AND uid = ?", session, uid);
   if (row.executeStep()) {
-    const StudyKey key = row.getColumn(0).getInt64();
+    study.feed.study = row.getColumn(0).getInt64();
+    study.next_index = static_cast<std::uint64_t>(row.getColumn(1).getInt64());
     row.reset();
-    return key;
+    return study;
   }
   row.reset();
   Execute("INSERT INTO study (session, uid) VALUES (?, ?)", session, uid);
-  const StudyKey key = db_.getLastInsertRowid();
-  Execute("UPDATE session SET studies = studies + 1 WHERE key = ?", session);
-  return key;
+  study.feed.study = db_.getLastInsertRowid();
+  AddToSession(session, {}, 1);
+  return study;
 }
 
 SessionKey SqliteLedger::SessionOf(StudyKey study) {
+  if (const auto it = study_sessions_.find(study); it != study_sessions_.end()) return it->second;
   auto& row = Query("SELECT session FROM study WHERE key = ?", study);
   if (!row.executeStep()) throw LedgerError(fmt::format("ledger {} has no study {}", file_, study));
   const SessionKey session = row.getColumn(0).getInt64();
   row.reset();
-  return session;
+  if (study_sessions_.size() >= kCachedStudySessionsMax) study_sessions_.clear();
+  return study_sessions_[study] = session;
 }
 
 void SqliteLedger::Look(SessionKey session, std::int64_t hash, const Root& root, const wire::Instance& instance,
@@ -747,14 +806,14 @@ InstanceState SqliteLedger::AddInstance(const Root& root, const wire::Instance& 
 // by their path, too: of a UID that thousands of files share only a few have to be looked at for each further one.
 void SqliteLedger::AddIfNew(SessionKey session, const Root& root, const wire::Instance& instance, Intake& study) {
   const std::string& uid = instance.sop_instance_uid();
-  const std::int64_t path_hash = PathHash(root.path, instance.path());
-  std::int64_t hash = uid.empty() ? path_hash : UidHash(uid);
+  const auto path_hash = [&] { return PathHash(root.path, instance.path()); };
+  std::int64_t hash = uid.empty() ? path_hash() : UidHash(uid);
   Known known;
   Look(session, hash, root, instance, known);
-  if (known.same_uid && !known.same_file) Look(session, path_hash, root, instance, known);
+  if (known.same_uid && !known.same_file) Look(session, path_hash(), root, instance, known);
   if (known.same_file) return;
   const InstanceState state = AddInstance(root, instance, known, study);
-  if (known.same_uid && state != InstanceState::kPending) hash = path_hash;
+  if (known.same_uid && state != InstanceState::kPending) hash = path_hash();
   Execute("INSERT INTO known VALUES (?, ?, ?, ?)", session, hash, study.feed.study,
           static_cast<std::int64_t>(study.next_index));
   ++study.next_index;
@@ -767,19 +826,17 @@ std::vector<StudyFeed> SqliteLedger::AddStudies(SessionKey session, const wire::
     std::vector<StudyFeed> feeds;
     Counts in_all;
     for (const auto& items : batch.studies()) {
-      Intake study;
-      study.feed.study = FindOrCreateStudy(session, items.study_instance_uid());
-      study.next_index = LoadStudy(study.feed.study).counts.total;
+      Intake study = BeginIntake(session, items.study_instance_uid());
       for (const auto& instance : items.instances()) {
         auto root = roots.find(instance.root());
         if (root == roots.end()) root = roots.emplace(instance.root(), LoadRoot(session, {})).first;
         AddIfNew(session, root->second, instance, study);
       }
-      AddCounts(Owner::kStudy, study.feed.study, study.delta);
+      AddToStudy(study.feed.study, study.delta, std::nullopt);
       Add(in_all, study.delta);
       feeds.push_back(study.feed);
     }
-    AddCounts(Owner::kSession, session, in_all);
+    AddToSession(session, in_all);
     return feeds;
   });
 }
@@ -897,8 +954,8 @@ void SqliteLedger::RecordReport(const LeaseRecord& lease, std::uint64_t seq, std
     if (opened == lease.associations) return;
     Counts delta;
     delta.associations = opened - lease.associations;
-    AddCounts(Owner::kStudy, lease.study, delta);
-    AddCounts(Owner::kSession, SessionOf(lease.study), delta);
+    AddToStudy(lease.study, delta, std::nullopt);
+    AddToSession(SessionOf(lease.study), delta);
   });
 }
 
@@ -967,38 +1024,38 @@ void SqliteLedger::SetPageEnd(StudyKey study, std::uint32_t page_end) {
       [&] { Execute("UPDATE study SET page_end = max(page_end, ?) WHERE key = ?", std::int64_t{page_end}, study); });
 }
 
+// How many of the first ones follow each other without a gap: they are read together, and most reports are one run.
+template <class Item, class Follows>
+std::size_t RunLength(std::span<const Item> items, Follows follows) {
+  std::size_t length = 1;
+  while (length < items.size() && follows(items[length - 1], items[length])) ++length;
+  return length;
+}
+
 std::vector<InstanceFacts> SqliteLedger::LoadInstances(StudyKey study, std::span<const std::uint32_t> indices) {
   return Guarded([&] {
     std::vector<InstanceFacts> facts;
-    for (const std::uint32_t index : indices) {
-      auto& row = Query("SELECT state, attempts, may_be_stored FROM instance WHERE study = ? AND idx = ?", study,
-                        std::int64_t{index});
-      if (row.executeStep()) {
-        facts.push_back({.index = index,
-                         .state = static_cast<InstanceState>(row.getColumn(0).getInt()),
-                         .attempts = row.getColumn(1).getUInt(),
-                         .may_be_stored = row.getColumn(2).getInt() != 0});
+    facts.reserve(indices.size());
+    while (!indices.empty()) {
+      const std::size_t length = RunLength(indices, [](std::uint32_t a, std::uint32_t b) { return b == a + 1; });
+      auto& rows = Query(
+          "SELECT idx, state, attempts, may_be_stored FROM instance WHERE study = ? AND idx BETWEEN ? AND ? ORDER BY "
+          "idx",
+          study, std::int64_t{indices.front()}, std::int64_t{indices[length - 1]});
+      while (rows.executeStep()) {
+        facts.push_back({.index = rows.getColumn(0).getUInt(),
+                         .state = static_cast<InstanceState>(rows.getColumn(1).getInt()),
+                         .attempts = rows.getColumn(2).getUInt(),
+                         .may_be_stored = rows.getColumn(3).getInt() != 0});
       }
-      row.reset();
+      rows.reset();
+      indices = indices.subspan(length);
     }
     return facts;
   });
 }
 
-void SqliteLedger::ChangeInstance(const InstanceChange& change, Counts& delta) {
-  auto& row = Query("SELECT state, attempts, size, duration_us FROM instance WHERE study = ? AND idx = ?",
-                    change.study, std::int64_t{change.index});
-  if (!row.executeStep()) {
-    throw LedgerError(fmt::format("ledger {}: no instance {}/{}", file_, change.study, change.index));
-  }
-  const auto old_state = static_cast<InstanceState>(row.getColumn(0).getInt());
-  const std::uint64_t old_attempts = row.getColumn(1).getUInt();
-  const auto size = static_cast<std::uint64_t>(row.getColumn(2).getInt64());
-  Contribute(delta, old_state, size, row.getColumn(3).getUInt(), true);
-  row.reset();
-  Contribute(delta, change.state, size, change.duration_us, false);
-  delta.retries += std::max<std::uint64_t>(change.attempts, 1) - std::max<std::uint64_t>(old_attempts, 1);
-  delta.resends += change.resend;
+void SqliteLedger::WriteInstance(const InstanceChange& change) {
   Execute(
       "UPDATE instance SET state = ?, attempts = ?, status = nullif(?, -1), reason = nullif(?, ''), duration_us = ?,"
       " may_be_stored = ? WHERE study = ? AND idx = ?",
@@ -1007,14 +1064,42 @@ void SqliteLedger::ChangeInstance(const InstanceChange& change, Counts& delta) {
       std::int64_t{change.duration_us}, std::int64_t{change.may_be_stored}, change.study, std::int64_t{change.index});
 }
 
+// Of one study, by ascending index without a gap.
+void SqliteLedger::ChangeRun(std::span<const InstanceChange> run, Counts& delta) {
+  auto& rows = Query(
+      "SELECT state, attempts, size, duration_us FROM instance WHERE study = ? AND idx BETWEEN ? AND ? ORDER BY idx",
+      run.front().study, std::int64_t{run.front().index}, std::int64_t{run.back().index});
+  auto change = run.begin();
+  for (; change != run.end() && rows.executeStep(); ++change) {
+    const std::uint64_t old_attempts = rows.getColumn(1).getUInt();
+    const auto size = static_cast<std::uint64_t>(rows.getColumn(2).getInt64());
+    Contribute(delta, static_cast<InstanceState>(rows.getColumn(0).getInt()), size, rows.getColumn(3).getUInt(),
+               true);
+    Contribute(delta, change->state, size, change->duration_us, false);
+    delta.retries += std::max<std::uint64_t>(change->attempts, 1) - std::max<std::uint64_t>(old_attempts, 1);
+    delta.resends += change->resend;
+  }
+  rows.reset();
+  if (change != run.end()) {
+    throw LedgerError(fmt::format("ledger {}: study {} lacks an instance between {} and {}", file_, run.front().study,
+                                  run.front().index, run.back().index));
+  }
+  for (const InstanceChange& written : run) WriteInstance(written);
+}
+
 void SqliteLedger::ChangeInstances(std::span<const InstanceChange> changes, WallTime now) {
   Guarded([&] {
     std::map<StudyKey, Counts> deltas;
-    for (const InstanceChange& change : changes) ChangeInstance(change, deltas[change.study]);
+    while (!changes.empty()) {
+      const auto run = changes.first(RunLength(changes, [](const InstanceChange& a, const InstanceChange& b) {
+        return b.study == a.study && b.index == a.index + 1;
+      }));
+      ChangeRun(run, deltas[run.front().study]);
+      changes = changes.subspan(run.size());
+    }
     for (const auto& [study, delta] : deltas) {
-      AddCounts(Owner::kStudy, study, delta);
-      AddCounts(Owner::kSession, SessionOf(study), delta);
-      Execute("UPDATE study SET last_outcome_ms = ? WHERE key = ?", Milliseconds(now), study);
+      AddToStudy(study, delta, now);
+      AddToSession(SessionOf(study), delta);
     }
   });
 }
