@@ -11,6 +11,7 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <unordered_map>
 
 namespace dicom_sender {
@@ -336,6 +337,8 @@ class SqliteLedger : public Ledger {
   void ChangeRun(std::span<const InstanceChange> run, Counts& delta);
   void WriteInstance(const InstanceChange& change);
 
+  wire::ContextPair LoadPair(std::int64_t id);
+  std::string RootPath(std::int64_t id);
   Root LoadRoot(SessionKey session, const std::string& path);
   std::int64_t PairId(const wire::Instance& instance);
   Intake BeginIntake(SessionKey session, const std::string& uid);
@@ -977,18 +980,37 @@ std::vector<wire::ContextPair> SqliteLedger::ContextPairs(StudyKey study, std::s
 
 // --- instances
 
+wire::ContextPair SqliteLedger::LoadPair(std::int64_t id) {
+  wire::ContextPair pair;
+  auto& row = Query("SELECT sop_class, transfer_syntax FROM pair WHERE id = ?", id);
+  if (!row.executeStep()) throw LedgerError(fmt::format("ledger {} has no pair {}", file_, id));
+  pair.set_sop_class_uid(row.getColumn(0).getString());
+  pair.set_transfer_syntax_uid(row.getColumn(1).getString());
+  row.reset();
+  return pair;
+}
+
+std::string SqliteLedger::RootPath(std::int64_t id) {
+  auto& row = Query("SELECT path FROM root WHERE id = ?", id);
+  if (!row.executeStep()) throw LedgerError(fmt::format("ledger {} has no root {}", file_, id));
+  std::string path = row.getColumn(0).getString();
+  row.reset();
+  return path;
+}
+
 wire::Page SqliteLedger::LoadPage(StudyKey study, LeaseId lease, std::uint32_t from_index, std::size_t limit) {
   return Guarded([&] {
     wire::Page page;
     page.set_lease_id(lease);
     page.set_from_index(from_index);
-    std::map<std::int64_t, std::string> roots;
-    // One more than asked for tells whether there is a next page.
+    std::set<std::int64_t> roots;
+    std::int64_t pair_id = 0;  // ids begin with 1
+    wire::ContextPair pair;
+    // One more than asked for tells whether there is a next page. Roots and pairs are read by themselves, because
+    // nearly all instances of a study have the same.
     auto& rows = Query(
-        "SELECT i.idx, i.root, i.path, p.sop_class, i.sop_instance, p.transfer_syntax, i.data_offset, i.size, "
-        "i.mtime, r.path"
-        " FROM instance i JOIN pair p ON p.id = i.pair JOIN root r ON r.id = i.root"
-        " WHERE i.study = ? AND i.idx >= ? AND i.state IN (0, 1) ORDER BY i.idx LIMIT ?",
+        "SELECT idx, root, path, pair, sop_instance, data_offset, size, mtime FROM instance"
+        " WHERE study = ? AND idx >= ? AND state IN (0, 1) ORDER BY idx LIMIT ?",
         study, std::int64_t{from_index}, static_cast<std::int64_t>(limit + 1));
     while (rows.executeStep()) {
       const auto index = rows.getColumn(0).getUInt();
@@ -998,22 +1020,23 @@ wire::Page SqliteLedger::LoadPage(StudyKey study, LeaseId lease, std::uint32_t f
       }
       auto* instance = page.add_instances();
       const std::int64_t root = rows.getColumn(1).getInt64();
-      if (!roots.contains(root)) roots[root] = rows.getColumn(9).getString();
+      roots.insert(root);
+      if (const std::int64_t id = rows.getColumn(3).getInt64(); id != pair_id) pair = LoadPair(pair_id = id);
       instance->set_index(index);
       instance->set_root(static_cast<std::uint32_t>(root));
       instance->set_path(rows.getColumn(2).getString());
-      instance->set_sop_class_uid(rows.getColumn(3).getString());
+      instance->set_sop_class_uid(pair.sop_class_uid());
       instance->set_sop_instance_uid(rows.getColumn(4).getString());
-      instance->set_transfer_syntax_uid(rows.getColumn(5).getString());
-      instance->set_dataset_offset(static_cast<std::uint64_t>(rows.getColumn(6).getInt64()));
-      instance->set_size_bytes(static_cast<std::uint64_t>(rows.getColumn(7).getInt64()));
-      instance->set_mtime_ns(rows.getColumn(8).getInt64());
+      instance->set_transfer_syntax_uid(pair.transfer_syntax_uid());
+      instance->set_dataset_offset(static_cast<std::uint64_t>(rows.getColumn(5).getInt64()));
+      instance->set_size_bytes(static_cast<std::uint64_t>(rows.getColumn(6).getInt64()));
+      instance->set_mtime_ns(rows.getColumn(7).getInt64());
     }
     rows.reset();
-    for (auto& [id, path] : roots) {
+    for (const std::int64_t id : roots) {
       auto* root = page.add_roots();
       root->set_id(static_cast<std::uint32_t>(id));
-      root->set_path(std::move(path));
+      root->set_path(RootPath(id));
     }
     return page;
   });
