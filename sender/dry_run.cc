@@ -21,14 +21,14 @@ std::uint64_t CountAssociations(Ledger& ledger, SessionKey session) {
   std::uint64_t associations = 0;
   StudyKey after = 0;
   for (;;) {
-    const auto studies = ledger.Studies(session, after, kStudiesPerRead, /*unsettled_only=*/true);
+    const auto studies = ledger.UnsettledStudies(session, after, kStudiesPerRead);
     if (studies.empty()) return associations;
-    for (const StudyRecord& study : studies) {
+    for (const StudyFeed& study : studies) {
       std::vector<ContextNeed> needs;
-      for (const auto& pair : ledger.ContextPairs(study.key, kContextPairsMax)) needs.push_back(ToNeed(pair));
+      for (const auto& pair : ledger.ContextPairs(study.study, kContextPairsMax)) needs.push_back(ToNeed(pair));
       associations += ContextPlan(needs).associations().size();
     }
-    after = studies.back().key;
+    after = studies.back().study;
   }
 }
 

@@ -74,23 +74,28 @@ void Scheduler::On(const SessionOpened& event, TimePoint now, Output&) {
                                      .ending = {}};
 }
 
-void Scheduler::On(const StudyFed& event, TimePoint now, Output&) {
+void Scheduler::On(const StudiesFed& event, TimePoint now, Output&) {
   auto session = sessions_.find(event.session);
-  if (session == sessions_.end() || event.pending == 0) return;
-  auto [it, is_new] = studies_.try_emplace(event.study);
+  if (session == sessions_.end()) return;
+  for (const StudyFeed& feed : event.studies) Feed(event.session, session->second, feed, now);
+}
+
+void Scheduler::Feed(SessionKey key, Session& session, const StudyFeed& feed, TimePoint now) {
+  if (feed.pending == 0) return;
+  auto [it, is_new] = studies_.try_emplace(feed.study);
   Study& study = it->second;
   if (is_new) {
-    study.session = event.session;
+    study.session = key;
     study.since = now;
-    ++session->second.live_studies;
+    ++session.live_studies;
   }
   const bool was_ready = study.place == Place::kReady;
   const TimePoint since = was_ready ? study.since : now;
-  if (was_ready) Unqueue(event.study);  // its place in the queue goes by its bytes
-  study.unsettled += event.pending;
-  study.bytes += event.pending_bytes;
-  const bool may_go = session->second.scan_complete || session->second.dispatch_as_found;
-  if (was_ready || (study.place == Place::kWaiting && may_go)) MakeReady(event.study, since);
+  if (was_ready) Unqueue(feed.study);  // its place in the queue goes by its bytes
+  study.unsettled += feed.pending;
+  study.bytes += feed.pending_bytes;
+  const bool may_go = session.scan_complete || session.dispatch_as_found;
+  if (was_ready || (study.place == Place::kWaiting && may_go)) MakeReady(feed.study, since);
 }
 
 void Scheduler::On(const LeaseRestored& event, TimePoint now, Output& out) {

@@ -47,11 +47,9 @@ struct SessionOpened {
   std::uint32_t attempts_max = 1;
   Duration retry_for{};
 };
-struct StudyFed {
+struct StudiesFed {
   SessionKey session = 0;
-  StudyKey study = 0;
-  std::uint32_t pending = 0;  // further instances to send
-  std::uint64_t pending_bytes = 0;
+  std::vector<StudyFeed> studies;  // with the instances that are to be sent in addition
 };
 // In force when the last coordinator ended. Comes between SessionOpened and the feed of its session.
 struct LeaseRestored {
@@ -102,7 +100,7 @@ struct Reported {  // a Report
 };
 struct Tick {};
 
-using Event = std::variant<SessionOpened, StudyFed, LeaseRestored, ScanCompleted, ScanBegun, SuspendRequested,
+using Event = std::variant<SessionOpened, StudiesFed, LeaseRestored, ScanCompleted, ScanBegun, SuspendRequested,
                            CancelRequested, WorkerSeen, DrainRequested, Reported, Tick>;
 
 // --- what must be written
@@ -288,7 +286,7 @@ class Scheduler {
   };
 
   void On(const SessionOpened& event, TimePoint now, Output& out);
-  void On(const StudyFed& event, TimePoint now, Output& out);
+  void On(const StudiesFed& event, TimePoint now, Output& out);
   void On(const LeaseRestored& event, TimePoint now, Output& out);
   void On(const ScanCompleted& event, TimePoint now, Output& out);
   void On(const ScanBegun& event, TimePoint now, Output& out);
@@ -300,6 +298,7 @@ class Scheduler {
   void On(const Tick&, TimePoint, Output&) {}
 
   std::uint32_t AttemptsMax(const SessionOpened& event) const;
+  void Feed(SessionKey key, Session& session, const StudyFeed& feed, TimePoint now);
   InstanceChange Judge(const Reported& event, const OutcomeReported& reported, std::uint32_t attempts_max) const;
   void RecordOutcome(const Reported& event, const OutcomeReported& reported, TimePoint now, Output& out);
   void TakeBack(LeaseId lease, const wire::GiveBack& give_back, TimePoint now, Output& out);

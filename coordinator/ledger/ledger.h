@@ -103,10 +103,10 @@ struct LeaseRecord {
   std::uint32_t associations = 0;     // opened under it
 };
 
-// What AddStudies did to one study.
+// Instances of one study that are to be sent: all of them, or those that have been added now.
 struct StudyFeed {
   StudyKey study = 0;
-  std::uint32_t pending = 0;  // instances that became pending
+  std::uint32_t pending = 0;  // or delayed; instances
   std::uint64_t pending_bytes = 0;
 };
 
@@ -209,9 +209,9 @@ class Ledger {
 
   // --- studies and leases
   virtual StudyRecord LoadStudy(StudyKey study) = 0;
-  // By ascending key, after `after`; `unsettled_only` leaves out those that have nothing to send.
-  virtual std::vector<StudyRecord> Studies(SessionKey session, StudyKey after, std::size_t limit,
-                                           bool unsettled_only) = 0;
+  // These two: by ascending key, after `after`. UnsettledStudies leaves out those that have nothing to send.
+  virtual std::vector<StudyRecord> Studies(SessionKey session, StudyKey after, std::size_t limit) = 0;
+  virtual std::vector<StudyFeed> UnsettledStudies(SessionKey session, StudyKey after, std::size_t limit) = 0;
   virtual LeaseId LastLeaseId() = 0;  // the highest ever granted
   virtual std::optional<LeaseRecord> FindLease(LeaseId lease) = 0;
   // page_end becomes 0.
@@ -219,8 +219,8 @@ class Ledger {
                           WallTime now) = 0;
   // `clean`: the worker has reported everything that it sent. Otherwise suspect_end becomes at least page_end.
   virtual void EndLease(StudyKey study, bool clean) = 0;
-  // All studies with a lease in force, after a restart.
-  virtual std::vector<StudyRecord> LeasedStudies() = 0;
+  // Those with a lease in force, by ascending key: after a restart.
+  virtual std::vector<StudyRecord> LeasedStudies(SessionKey session) = 0;
   // A report was applied: `seq` is the last one. `associations` is the count under this lease so far: study and
   // session grow by what is new. `lease` is as FindLease returned it in the same transaction.
   virtual void RecordReport(const LeaseRecord& lease, std::uint64_t seq, std::uint32_t associations) = 0;

@@ -65,6 +65,8 @@ std::string CountAdditions() {
   return ForEachCount([](const std::string& name) { return name + " = " + name + " + ?"; });
 }
 
+constexpr const char* kLeasedIndex = "CREATE INDEX study_leased ON study (session, key) WHERE lease > 0;";
+
 // What schema 2 added to 1.
 std::string ScanSchema() {
   return "CREATE TABLE scan (session INTEGER NOT NULL, indexer BLOB NOT NULL, number INTEGER NOT NULL, complete "
@@ -78,9 +80,8 @@ std::string ScanSchema() {
 }
 
 std::string MigrationFrom1() {
-  return "ALTER TABLE session ADD COLUMN ending INTEGER;"
-         "ALTER TABLE ignored RENAME TO ignored_1;" +
-         ScanSchema() +
+  return std::string("ALTER TABLE session ADD COLUMN ending INTEGER; DROP INDEX study_leased;") + kLeasedIndex +
+         "ALTER TABLE ignored RENAME TO ignored_1;" + ScanSchema() +
          "INSERT INTO ignored SELECT session, x'', reason, files FROM ignored_1;"
          "DROP TABLE ignored_1;"
          "INSERT INTO scan SELECT key, x'', 0, 1 FROM session WHERE scan_complete;"
@@ -104,9 +105,7 @@ std::string Schema() {
          " lease INTEGER NOT NULL DEFAULT 0, page_end INTEGER NOT NULL DEFAULT 0, suspect_end INTEGER NOT NULL "
          "DEFAULT 0,"
          " first_lease_ms INTEGER, last_outcome_ms INTEGER, " +
-         counts +
-         ", UNIQUE (session, uid));"
-         "CREATE INDEX study_leased ON study (lease) WHERE lease > 0;"
+         counts + ", UNIQUE (session, uid));" + kLeasedIndex +
          "CREATE INDEX study_by_session ON study (session, key);"
          "CREATE TABLE study_pair (study INTEGER NOT NULL, pair INTEGER NOT NULL, PRIMARY KEY (study, pair)) WITHOUT "
          "ROWID;"
@@ -259,14 +258,14 @@ class SqliteLedger : public Ledger {
   std::vector<StudyFeed> AddStudies(SessionKey session, const wire::PublishBatch& batch) override;
 
   StudyRecord LoadStudy(StudyKey study) override;
-  std::vector<StudyRecord> Studies(SessionKey session, StudyKey after, std::size_t limit,
-                                   bool unsettled_only) override;
+  std::vector<StudyRecord> Studies(SessionKey session, StudyKey after, std::size_t limit) override;
+  std::vector<StudyFeed> UnsettledStudies(SessionKey session, StudyKey after, std::size_t limit) override;
   LeaseId LastLeaseId() override;
   std::optional<LeaseRecord> FindLease(LeaseId lease) override;
   void GrantLease(StudyKey study, LeaseId lease, std::string_view worker, std::uint32_t worker_capacity,
                   WallTime now) override;
   void EndLease(StudyKey study, bool clean) override;
-  std::vector<StudyRecord> LeasedStudies() override;
+  std::vector<StudyRecord> LeasedStudies(SessionKey session) override;
   void RecordReport(const LeaseRecord& lease, std::uint64_t seq, std::uint32_t associations) override;
   std::vector<wire::ContextPair> ContextPairs(StudyKey study, std::size_t limit) override;
 
@@ -887,13 +886,28 @@ StudyRecord SqliteLedger::LoadStudy(StudyKey study) {
   });
 }
 
-std::vector<StudyRecord> SqliteLedger::Studies(SessionKey session, StudyKey after, std::size_t limit,
-                                               bool unsettled_only) {
+std::vector<StudyRecord> SqliteLedger::Studies(SessionKey session, StudyKey after, std::size_t limit) {
   return Guarded([&] {
-    const std::string unsettled = unsettled_only ? fmt::format("AND {} ", kUnsettledStudies) : std::string();
-    return ReadStudies(Query(StudySelect("INDEXED BY study_by_session") + "WHERE s.session = ? AND s.key > ? " +
-                                 unsettled + "ORDER BY s.key LIMIT ?",
-                             session, after, static_cast<std::int64_t>(limit)));
+    static const std::string sql =
+        StudySelect("INDEXED BY study_by_session") + "WHERE s.session = ? AND s.key > ? ORDER BY s.key LIMIT ?";
+    return ReadStudies(Query(sql, session, after, static_cast<std::int64_t>(limit)));
+  });
+}
+
+std::vector<StudyFeed> SqliteLedger::UnsettledStudies(SessionKey session, StudyKey after, std::size_t limit) {
+  return Guarded([&] {
+    static const std::string sql = fmt::format(
+        "SELECT key, total - (stored + warned + failed + skipped), total_bytes - settled_bytes FROM study"
+        " INDEXED BY study_by_session WHERE session = ? AND key > ? AND {} ORDER BY key LIMIT ?",
+        kUnsettledStudies);
+    std::vector<StudyFeed> studies;
+    auto& rows = Query(sql, session, after, static_cast<std::int64_t>(limit));
+    while (rows.executeStep()) {
+      studies.push_back({.study = rows.getColumn(0).getInt64(),
+                         .pending = rows.getColumn(1).getUInt(),
+                         .pending_bytes = static_cast<std::uint64_t>(rows.getColumn(2).getInt64())});
+    }
+    return studies;
   });
 }
 
@@ -943,9 +957,10 @@ void SqliteLedger::EndLease(StudyKey study, bool clean) {
   });
 }
 
-std::vector<StudyRecord> SqliteLedger::LeasedStudies() {
+std::vector<StudyRecord> SqliteLedger::LeasedStudies(SessionKey session) {
   return Guarded([&] {
-    return ReadStudies(Query(StudySelect("INDEXED BY study_leased") + "WHERE s.lease > 0 ORDER BY s.key"));
+    return ReadStudies(Query(
+        StudySelect("INDEXED BY study_leased") + "WHERE s.session = ? AND s.lease > 0 ORDER BY s.key", session));
   });
 }
 

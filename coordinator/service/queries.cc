@@ -74,7 +74,7 @@ wire::ClientReply Queries::Studies(SessionKey session, const wire::ListStudies& 
   wire::ClientReply reply;
   auto* list = reply.mutable_studies();
   const std::size_t limit = std::min(request.limit(), kListedStudiesMax);
-  for (const StudyRecord& study : ledger_.Studies(session, 0, limit, /*unsettled_only=*/false)) {
+  for (const StudyRecord& study : ledger_.Studies(session, 0, limit)) {
     auto* entry = list->add_studies();
     entry->set_study_instance_uid(study.uid);
     entry->set_instances(study.counts.total);

@@ -230,8 +230,7 @@ void Service::End(SessionKey session, wire::SessionState state, const Moment& mo
 
 // Those that an earlier coordinator has granted: their workers may be sending all the time.
 void Service::RestoreLeases(SessionKey session, const Moment& moment) {
-  for (const StudyRecord& study : ledger_.LeasedStudies()) {
-    if (study.session != session) continue;
+  for (const StudyRecord& study : ledger_.LeasedStudies(session)) {
     Apply(LeaseRestored{.session = session, .study = study.key, .lease = study.lease, .worker = study.lease_worker},
           moment);
   }
@@ -240,25 +239,10 @@ void Service::RestoreLeases(SessionKey session, const Moment& moment) {
 void Service::FeedFromLedger(SessionKey session, const Moment& moment) {
   StudyKey after = 0;
   for (;;) {
-    const auto studies = ledger_.Studies(session, after, kStudiesPerRead, /*unsettled_only=*/true);
+    auto studies = ledger_.UnsettledStudies(session, after, kStudiesPerRead);
     if (studies.empty()) return;
-    for (const StudyRecord& study : studies) {
-      Apply(StudyFed{.session = session,
-                     .study = study.key,
-                     .pending = static_cast<std::uint32_t>(study.counts.unsettled()),
-                     .pending_bytes = study.unsettled_bytes},
-            moment);
-    }
-    after = studies.back().key;
-  }
-}
-
-void Service::Feed(SessionKey session, const std::vector<StudyFeed>& feeds, const Moment& moment) {
-  for (const StudyFeed& feed : feeds) {
-    Apply(
-        StudyFed{
-            .session = session, .study = feed.study, .pending = feed.pending, .pending_bytes = feed.pending_bytes},
-        moment);
+    after = studies.back().study;
+    Apply(StudiesFed{session, std::move(studies)}, moment);
   }
 }
 
@@ -280,7 +264,7 @@ wire::ClientReply Service::Answer(const wire::BeginScan& request, const Moment& 
 wire::ClientReply Service::Answer(const wire::PublishBatch& request, const Moment& moment) {
   return About(request.session(), [&](const SessionRecord& record) {
     if (!IsOpen(record.key) && record.state != wire::SESSION_SUSPENDED) return HasEnded(record);
-    Feed(record.key, ledger_.AddStudies(record.key, request), moment);
+    Apply(StudiesFed{record.key, ledger_.AddStudies(record.key, request)}, moment);
     wire::ClientReply reply;
     reply.mutable_publish_ack();
     return reply;
@@ -323,7 +307,7 @@ wire::ClientReply Service::Answer(const wire::RequeueInstances& request, const M
     if (request.has_study_instance_uid()) filter.study_instance_uid = request.study_instance_uid();
     const auto feeds = ledger_.Requeue(record.key, filter);
     if (IsOpen(record.key)) {
-      Feed(record.key, feeds, moment);
+      Apply(StudiesFed{record.key, feeds}, moment);
     } else if (!feeds.empty() && record.state != wire::SESSION_SUSPENDED) {
       Reopen(record, moment);
     }

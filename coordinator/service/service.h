@@ -80,7 +80,6 @@ class Service {
 
   void Resume(SessionRecord record, const wire::OpenSession& request, const Moment& moment);
   void Reopen(const SessionRecord& record, const Moment& moment);
-  void Feed(SessionKey session, const std::vector<StudyFeed>& feeds, const Moment& moment);
   void OpenInScheduler(const SessionRecord& record, const Moment& moment);
   void End(SessionKey session, wire::SessionState state, const Moment& moment);
   void RestoreLeases(SessionKey session, const Moment& moment);

@@ -68,7 +68,7 @@ class Json {
 template <class Use>
 void ForEachStudy(Ledger& ledger, SessionKey session, Use use) {
   for (StudyKey last = 0;;) {
-    const auto studies = ledger.Studies(session, last, kPage, /*unsettled_only=*/false);
+    const auto studies = ledger.Studies(session, last, kPage);
     if (studies.empty()) return;
     for (const StudyRecord& study : studies) use(study);
     last = studies.back().key;

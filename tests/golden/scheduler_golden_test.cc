@@ -132,7 +132,7 @@ class ScenarioRunner {
       const auto index = static_cast<std::uint32_t>(studies_[study].instances.size());
       studies_[study].instances[index] = InstanceFacts{.index = index};
     }
-    return StudyFed{.session = session, .study = study, .pending = count, .pending_bytes = number("bytes", 100)};
+    return StudiesFed{session, {{.study = study, .pending = count, .pending_bytes = number("bytes", 100)}}};
   }
 
   static Event ToWorker(const std::string& name, const Words& named) {

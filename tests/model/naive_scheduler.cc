@@ -66,15 +66,19 @@ void NaiveScheduler::On(const SessionOpened& event) {
             [](const auto& a, const auto& b) { return a.opened_as.session < b.opened_as.session; });
 }
 
-void NaiveScheduler::On(const StudyFed& event) {
-  const Session* session = FindSession(event.session);
-  if (!session || event.pending == 0) return;
-  if (!FindStudy(event.study)) studies_.push_back({.key = event.study, .session = event.session});
-  Study& study = *FindStudy(event.study);
+void NaiveScheduler::On(const StudiesFed& event) {
+  if (!FindSession(event.session)) return;
+  for (const StudyFeed& feed : event.studies) Feed(*FindSession(event.session), event.session, feed);
+}
+
+void NaiveScheduler::Feed(const Session& session, SessionKey key, const StudyFeed& feed) {
+  if (feed.pending == 0) return;
+  if (!FindStudy(feed.study)) studies_.push_back({.key = feed.study, .session = key});
+  Study& study = *FindStudy(feed.study);
   const bool was_ready = IsReady(study);
-  study.unsettled += event.pending;
-  study.bytes += event.pending_bytes;
-  study.released |= session->scan_complete || session->opened_as.dispatch_as_found;
+  study.unsettled += feed.pending;
+  study.bytes += feed.pending_bytes;
+  study.released |= session.scan_complete || session.opened_as.dispatch_as_found;
   if (!was_ready) study.ready_since = now_;
 }
 

@@ -80,7 +80,8 @@ class NaiveScheduler {
   };
 
   void On(const SessionOpened& event);
-  void On(const StudyFed& event);
+  void On(const StudiesFed& event);
+  void Feed(const Session& session, SessionKey key, const StudyFeed& feed);
   void On(const LeaseRestored& event);
   void On(const ScanCompleted& event);
   void On(const ScanBegun& event);

@@ -106,8 +106,12 @@ std::string Show(const Event& event) {
       return fmt::format("open {} at {}{} attempts={} retry_for={}", e.session, e.destination,
                          e.dispatch_as_found ? " as found" : "", e.attempts_max, Seconds(e.retry_for));
     }
-    std::string operator()(const StudyFed& e) const {
-      return fmt::format("feed {} to {}: {} of {} bytes", e.study, e.session, e.pending, e.pending_bytes);
+    std::string operator()(const StudiesFed& e) const {
+      std::string text = fmt::format("feed to {}", e.session);
+      for (const StudyFeed& feed : e.studies) {
+        text += fmt::format(", {}: {} of {} bytes", feed.study, feed.pending, feed.pending_bytes);
+      }
+      return text;
     }
     std::string operator()(const LeaseRestored& e) const {
       return fmt::format("restore lease {} of {} to {}", e.lease, e.study, e.worker);
@@ -413,8 +417,8 @@ class Duel {
   void Feed(StudyKey key, std::uint32_t pending) {
     const Study& study = studies_.at(key);
     if (pending == 0) return;
-    Step(StudyFed{
-        .session = study.session, .study = key, .pending = pending, .pending_bytes = pending * study.bytes_each});
+    Step(
+        StudiesFed{study.session, {{.study = key, .pending = pending, .pending_bytes = pending * study.bytes_each}}});
   }
 
   static std::uint32_t Unsettled(const Study& study) {
@@ -426,7 +430,9 @@ class Duel {
     const auto session = sessions_.find(key);
     const StudyKey study_key = key * 10 + StudyKey{bytes_.Below(kStudies)};
     const std::uint32_t pending = 1 + bytes_.Below(3);
-    if (session == sessions_.end()) return Step(StudyFed{.session = key, .study = study_key, .pending = pending});
+    if (session == sessions_.end()) {
+      return Step(StudiesFed{key, {{.study = study_key, .pending = pending}}});
+    }
     if (!session->second.open && session->second.state != wire::SESSION_SUSPENDED) return;
     const auto [it, is_new] = studies_.try_emplace(study_key);
     Study& study = it->second;

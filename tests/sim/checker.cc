@@ -97,7 +97,7 @@ void Checker::CheckSession(Ledger& ledger, const SessionRecord& session) {
   Check(session.counts.total >= before.counts.total, "instances have disappeared from the ledger");
   Check(session.counts.resends >= before.counts.resends, "resends have been forgotten");
   Counts counted;
-  for (const StudyRecord& study : ledger.Studies(session.key, 0, SIZE_MAX >> 1, false)) {
+  for (const StudyRecord& study : ledger.Studies(session.key, 0, SIZE_MAX >> 1)) {
     CheckStudy(ledger, study, counted);
   }
   CheckCounts("session", session.counts, counted);

@@ -63,9 +63,11 @@ class FaultLedger : public Ledger {
     return ledger_->AddStudies(session, batch);
   }
   StudyRecord LoadStudy(StudyKey study) override { return ledger_->LoadStudy(study); }
-  std::vector<StudyRecord> Studies(SessionKey session, StudyKey after, std::size_t limit,
-                                   bool unsettled_only) override {
-    return ledger_->Studies(session, after, limit, unsettled_only);
+  std::vector<StudyRecord> Studies(SessionKey session, StudyKey after, std::size_t limit) override {
+    return ledger_->Studies(session, after, limit);
+  }
+  std::vector<StudyFeed> UnsettledStudies(SessionKey session, StudyKey after, std::size_t limit) override {
+    return ledger_->UnsettledStudies(session, after, limit);
   }
   LeaseId LastLeaseId() override { return ledger_->LastLeaseId(); }
   std::optional<LeaseRecord> FindLease(LeaseId lease) override { return ledger_->FindLease(lease); }
@@ -74,7 +76,7 @@ class FaultLedger : public Ledger {
     ledger_->GrantLease(study, lease, worker, worker_capacity, now);
   }
   void EndLease(StudyKey study, bool clean) override { ledger_->EndLease(study, clean); }
-  std::vector<StudyRecord> LeasedStudies() override { return ledger_->LeasedStudies(); }
+  std::vector<StudyRecord> LeasedStudies(SessionKey session) override { return ledger_->LeasedStudies(session); }
   void RecordReport(const LeaseRecord& lease, std::uint64_t seq, std::uint32_t associations) override {
     ledger_->RecordReport(lease, seq, associations);
   }

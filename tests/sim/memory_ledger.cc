@@ -62,14 +62,14 @@ class MemoryLedger : public Ledger {
   std::vector<StudyFeed> AddStudies(SessionKey session, const wire::PublishBatch& batch) override;
 
   StudyRecord LoadStudy(StudyKey study) override;
-  std::vector<StudyRecord> Studies(SessionKey session, StudyKey after, std::size_t limit,
-                                   bool unsettled_only) override;
+  std::vector<StudyRecord> Studies(SessionKey session, StudyKey after, std::size_t limit) override;
+  std::vector<StudyFeed> UnsettledStudies(SessionKey session, StudyKey after, std::size_t limit) override;
   LeaseId LastLeaseId() override { return state_.leases.empty() ? 0 : state_.leases.rbegin()->first; }
   std::optional<LeaseRecord> FindLease(LeaseId lease) override;
   void GrantLease(StudyKey study, LeaseId lease, std::string_view worker, std::uint32_t worker_capacity,
                   WallTime now) override;
   void EndLease(StudyKey study, bool clean) override;
-  std::vector<StudyRecord> LeasedStudies() override;
+  std::vector<StudyRecord> LeasedStudies(SessionKey session) override;
   void RecordReport(const LeaseRecord& lease, std::uint64_t seq, std::uint32_t associations) override;
   std::vector<wire::ContextPair> ContextPairs(StudyKey study, std::size_t limit) override;
 
@@ -334,15 +334,24 @@ StudyRecord MemoryLedger::LoadStudy(StudyKey key) {
   return record;
 }
 
-std::vector<StudyRecord> MemoryLedger::Studies(SessionKey session, StudyKey after, std::size_t limit,
-                                               bool unsettled_only) {
+std::vector<StudyRecord> MemoryLedger::Studies(SessionKey session, StudyKey after, std::size_t limit) {
   std::vector<StudyRecord> records;
   for (auto it = state_.studies.upper_bound(after); it != state_.studies.end() && records.size() < limit; ++it) {
-    const StudyRecord& record = it->second.record;
-    if (record.session != session || (unsettled_only && record.counts.unsettled() == 0)) continue;
-    records.push_back(LoadStudy(it->first));
+    if (it->second.record.session == session) records.push_back(LoadStudy(it->first));
   }
   return records;
+}
+
+std::vector<StudyFeed> MemoryLedger::UnsettledStudies(SessionKey session, StudyKey after, std::size_t limit) {
+  std::vector<StudyFeed> feeds;
+  for (auto it = state_.studies.upper_bound(after); it != state_.studies.end() && feeds.size() < limit; ++it) {
+    const Counts& counts = it->second.record.counts;
+    if (it->second.record.session != session || counts.unsettled() == 0) continue;
+    feeds.push_back({.study = it->first,
+                     .pending = static_cast<std::uint32_t>(counts.unsettled()),
+                     .pending_bytes = counts.total_bytes - counts.settled_bytes});
+  }
+  return feeds;
 }
 
 std::optional<LeaseRecord> MemoryLedger::FindLease(LeaseId lease) {
@@ -373,10 +382,10 @@ void MemoryLedger::EndLease(StudyKey key, bool clean) {
   if (!clean) study.suspect_end = std::max(study.suspect_end, study.page_end);
 }
 
-std::vector<StudyRecord> MemoryLedger::LeasedStudies() {
+std::vector<StudyRecord> MemoryLedger::LeasedStudies(SessionKey session) {
   std::vector<StudyRecord> records;
   for (const auto& [key, study] : state_.studies) {
-    if (study.record.lease > 0) records.push_back(LoadStudy(key));
+    if (study.record.session == session && study.record.lease > 0) records.push_back(LoadStudy(key));
   }
   return records;
 }

@@ -78,7 +78,7 @@ class DamageTest : public testing::Test {
   static std::string Tell(Ledger& ledger) {
     const SessionRecord session = ledger.FindSession("session").value_or(SessionRecord{});
     std::string text = Text(session.counts);
-    for (const StudyRecord& study : ledger.Studies(session.key, 0, 100, false)) {
+    for (const StudyRecord& study : ledger.Studies(session.key, 0, 100)) {
       text += fmt::format("{} {} {} {}\n", study.key, study.uid, study.lease_worker, Text(study.counts));
       for (const auto& pair : ledger.ContextPairs(study.key, 10)) text += pair.sop_class_uid() + "\n";
       text += ledger.LoadPage(study.key, study.lease, 0, 1000).ShortDebugString() + "\n";

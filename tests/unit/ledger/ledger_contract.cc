@@ -144,7 +144,7 @@ void LedgerContract::ExpectCountsAreThoseOfTheInstances(bool with_retries) {
       CountOne(session, static_cast<InstanceState>(state), size->second, instance.attempts);
     }
   }
-  for (const StudyRecord& study : ledger_->Studies(session_, 0, 1000, false)) {
+  for (const StudyRecord& study : ledger_->Studies(session_, 0, 1000)) {
     SCOPED_TRACE(study.uid);
     ExpectEqual(studies[study.key], study.counts, with_retries);
     EXPECT_EQ(study.unsettled_bytes, study.counts.total_bytes - study.counts.settled_bytes);

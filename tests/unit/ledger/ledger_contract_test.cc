@@ -333,11 +333,13 @@ TEST_P(LedgerContract, ALeaseIsKnownForEver) {
   EXPECT_EQ(ledger_->FindLease(first)->id, first);
   EXPECT_EQ(ledger_->LoadStudy(study).lease, 0U);
   EXPECT_EQ(ledger_->LoadStudy(study).first_lease_time, At(2000));
-  const auto leased = ledger_->LeasedStudies();
+  const auto leased = ledger_->LeasedStudies(session_);
   ASSERT_THAT(leased, SizeIs(1));
   EXPECT_EQ(leased[0].key, other);
   EXPECT_EQ(leased[0].lease_worker, "w");
   EXPECT_EQ(ledger_->LastLeaseId(), 2U);
+  CreateSession("other");
+  EXPECT_THAT(ledger_->LeasedStudies(session_), IsEmpty());
 }
 
 TEST_P(LedgerContract, WhatWasHandedOutUnderALostLeaseIsSuspect) {
@@ -612,7 +614,7 @@ TEST_P(LedgerContract, CountsHoldAfterAnyMixtureOfChanges) {
         InTransaction([&] { ledger_->Requeue(session_, random.Below(2) == 0 ? kFailedToo : kAbandonedOnly); });
       } else {
         std::vector<InstanceChange> changes;
-        for (const StudyRecord& study : ledger_->Studies(session_, 0, 1 + random.Below(4), false)) {
+        for (const StudyRecord& study : ledger_->Studies(session_, 0, 1 + random.Below(4))) {
           for (const auto& facts : Facts(study.key, {random.Below(4), 4 + random.Below(4)})) {
             if (facts.state == kSkipped) continue;
             changes.push_back(To(study.key, facts.index, random.Outcome(), facts.attempts + 1));
@@ -663,14 +665,27 @@ TEST_P(LedgerContract, StudiesAreReadInPages) {
   const StudyKey second = FeedStudy("1", 2);
   const StudyKey third = FeedStudy("2", 1);
   Change({To(second, 0, kStored), To(second, 1, kFailed)});
-  const auto keys = [&](StudyKey after, std::size_t limit, bool unsettled_only) {
+  const auto keys = [&](StudyKey after, std::size_t limit) {
     std::vector<StudyKey> found;
-    for (const auto& study : ledger_->Studies(session_, after, limit, unsettled_only)) found.push_back(study.key);
+    for (const auto& study : ledger_->Studies(session_, after, limit)) found.push_back(study.key);
     return found;
   };
-  EXPECT_THAT(keys(0, 2, false), ElementsAre(first, second));
-  EXPECT_THAT(keys(second, 2, false), ElementsAre(third));
-  EXPECT_THAT(keys(0, 9, true), ElementsAre(first, third));
+  EXPECT_THAT(keys(0, 2), ElementsAre(first, second));
+  EXPECT_THAT(keys(second, 2), ElementsAre(third));
+  const auto unsettled = [&](StudyKey after, std::size_t limit) {
+    std::vector<std::tuple<StudyKey, std::uint32_t, std::uint64_t>> found;
+    for (const auto& feed : ledger_->UnsettledStudies(session_, after, limit)) {
+      found.emplace_back(feed.study, feed.pending, feed.pending_bytes);
+    }
+    return found;
+  };
+  const auto whole = [&](StudyKey study) {
+    const StudyRecord record = ledger_->LoadStudy(study);
+    return std::tuple(study, 1U, record.counts.total_bytes);
+  };
+  EXPECT_THAT(unsettled(0, 9), ElementsAre(whole(first), whole(third)));
+  EXPECT_THAT(unsettled(0, 1), ElementsAre(whole(first)));
+  EXPECT_THAT(unsettled(first, 9), ElementsAre(whole(third)));
 }
 
 TEST_P(LedgerContract, FailureReasonsAreCountedMostFrequentFirst) {
@@ -707,7 +722,7 @@ TEST_P(LedgerContract, WhatWasCommittedSurvives) {
   Reopen();
   EXPECT_EQ(ledger_->FindSession("session")->key, session_);
   EXPECT_EQ(ledger_->LastLeaseId(), 1U);
-  EXPECT_EQ(ledger_->LeasedStudies().at(0).lease_worker, "worker");
+  EXPECT_EQ(ledger_->LeasedStudies(session_).at(0).lease_worker, "worker");
   EXPECT_THAT(Indices(ledger_->LoadPage(study, 1, 0, 10)), ElementsAre(2, 3, 4));
   ExpectCountsAreThoseOfTheInstances();
   EXPECT_EQ(Feed("1", {{.path = "1/0", .sop_instance_uid = "1.0", .size_bytes = 100}}).pending, 0U);

@@ -99,7 +99,10 @@ TEST_F(MigrationTest, WorkersAreCountedAndLeasesAreInForce) {
   EXPECT_EQ(workers(kHalfSent), 2U);
   EXPECT_EQ(workers(kScanning), 0U);
   EXPECT_EQ(workers(kUnreachable), 1U);
-  const auto leased = ledger->LeasedStudies();
+  std::vector<StudyRecord> leased;
+  for (const SessionKey session : ledger->Sessions()) {
+    for (StudyRecord& study : ledger->LeasedStudies(session)) leased.push_back(std::move(study));
+  }
   ASSERT_EQ(leased.size(), 2U);
   EXPECT_EQ(leased[0].lease, 1U);
   EXPECT_EQ(leased[1].lease, 3U);
