@@ -20,7 +20,7 @@ namespace {
 constexpr int kApplicationId = 0x44534C47;  // "DSLG"
 constexpr int kSchemaVersion = 2;
 constexpr std::int64_t kStudiesPerRead = 1000;
-constexpr int kCacheKibibytes = 32 << 10;
+constexpr int kCacheKibibytes = 16 << 10;
 constexpr int kPagesPerCheckpoint = 8192;  // of 4 KiB: a page that changes often is written to its place less often
 constexpr std::size_t kCachedPairsMax = 10'000;
 constexpr std::uintmax_t kCheckedBytesMax = 256 << 20;
