@@ -79,7 +79,6 @@ void Checker::Restarted(Ledger& ledger) {
   drained_.clear();
   peers_.clear();
   last_answered_.clear();
-  cancelled_.clear();
   for (auto& [key, rows] : studies_) {
     for (Row& row : rows) row.file = nullptr;
   }
