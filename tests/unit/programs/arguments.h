@@ -1,0 +1,30 @@
+// A command line and an environment for the options of the programs.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "cli/program_options.h"
+
+namespace dicom_sender {
+
+class Arguments {
+ public:
+  explicit Arguments(std::vector<std::string> words, std::map<std::string, std::string> variables = {});
+
+  template <class Parse>
+  auto Parsed(Parse parse) const {
+    return parse(static_cast<int>(pointers_.size()), pointers_.data(), [this](const char* name) -> const char* {
+      const auto variable = variables_.find(name);
+      return variable == variables_.end() ? nullptr : variable->second.c_str();
+    });
+  }
+
+ private:
+  std::vector<std::string> words_;
+  std::map<std::string, std::string> variables_;
+  std::vector<const char*> pointers_;
+};
+
+}  // namespace dicom_sender

@@ -1,0 +1,93 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "coordinator/program/options.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/unit/programs/arguments.h"
+
+namespace dicom_sender {
+namespace {
+
+using testing::HasSubstr;
+
+class CoordinatorOptionsTest : public testing::Test {
+ protected:
+  // With a ledger and a folder, if `complete`.
+  tl::expected<CoordinatorOptions, EarlyExit> Parse(std::vector<std::string> words, bool complete = true,
+                                                    std::map<std::string, std::string> variables = {}) {
+    if (complete) words.insert(words.end(), {"--ledger", "l.db", "--output-dir", folder_ / "out"});
+    return Arguments(words, std::move(variables)).Parsed(ParseCoordinatorOptions);
+  }
+  std::string Refusal(const std::vector<std::string>& words, bool complete = true) {
+    const auto parsed = Parse(words, complete);
+    EXPECT_FALSE(parsed);
+    if (parsed) return {};
+    EXPECT_EQ(parsed.error().exit_status, 2);
+    return parsed.error().err;
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(CoordinatorOptionsTest, HasDefaults) {
+  const auto options = Parse({});
+  ASSERT_TRUE(options) << options.error().err;
+  EXPECT_EQ(options->bind, "tcp://127.0.0.1:5555");
+  EXPECT_EQ(options->ledger, "l.db");
+  EXPECT_EQ(options->lease_ttl, std::chrono::seconds(60));
+  EXPECT_EQ(options->associations_max, 0U);
+  EXPECT_EQ(options->attempts_max, 0U);
+  EXPECT_TRUE(std::filesystem::is_directory(folder_ / "out")) << "it is made";
+}
+
+TEST_F(CoordinatorOptionsTest, TakesWhatIsGiven) {
+  const auto options =
+      Parse({"--bind", "tcp://127.0.0.1:7000", "--lease-ttl", "30", "--max-associations-per-destination", "8",
+             "--max-attempts", "3", "--metrics", "127.0.0.1:9464", "--log-format", "json"});
+  ASSERT_TRUE(options) << options.error().err;
+  EXPECT_EQ(options->bind, "tcp://127.0.0.1:7000");
+  EXPECT_EQ(options->lease_ttl, std::chrono::seconds(30));
+  EXPECT_EQ(options->associations_max, 8U);
+  EXPECT_EQ(options->attempts_max, 3U);
+  EXPECT_EQ(options->service.metrics, "127.0.0.1:9464");
+  EXPECT_EQ(options->service.log_format, LogFormat::kJson);
+}
+
+TEST_F(CoordinatorOptionsTest, ReadsTheEnvironment) {
+  const auto options = Parse({}, true, {{"DICOM_SENDER_LEASE_TTL", "7"}, {"DICOM_SENDER_INSECURE", "true"}});
+  ASSERT_TRUE(options) << options.error().err;
+  EXPECT_EQ(options->lease_ttl, std::chrono::seconds(7));
+  EXPECT_TRUE(options->insecure);
+}
+
+TEST_F(CoordinatorOptionsTest, ListensToOtherMachinesOnlyWithKeysOrIfToldSo) {
+  for (const char* bind : {"tcp://*:5555", "tcp://0.0.0.0:5555", "tcp://192.0.2.1:5555", "tcp://[::]:5555"}) {
+    EXPECT_THAT(Refusal({"--bind", bind}), HasSubstr("--insecure to let everybody in")) << bind;
+    EXPECT_TRUE(Parse({"--bind", bind, "--insecure"})) << bind;
+    EXPECT_TRUE(Parse({"--bind", bind, "--server-key", "k", "--client-keys", "d"})) << bind;
+  }
+  EXPECT_TRUE(Parse({"--bind", "tcp://[::1]:5555"}));
+}
+
+TEST_F(CoordinatorOptionsTest, RefusesWhatDoesNotFit) {
+  EXPECT_THAT(Refusal({}, /*complete=*/false), HasSubstr("--ledger is missing"));
+  EXPECT_THAT(Refusal({"--server-key", "k"}), HasSubstr("belong together"));
+  EXPECT_THAT(Refusal({"--client-keys", "d"}), HasSubstr("belong together"));
+  EXPECT_THAT(Refusal({"--bind", "127.0.0.1:5555"}), HasSubstr("give tcp://HOST:PORT"));
+  EXPECT_THAT(Refusal({"--lease-ttl", "4"}), HasSubstr("--lease-ttl: "));
+  EXPECT_THAT(Refusal({"--max-attempts", "101"}), HasSubstr("--max-attempts: "));
+}
+
+TEST_F(CoordinatorOptionsTest, HelpNamesEveryOption) {
+  const auto help = Parse({"--help"}, /*complete=*/false);
+  ASSERT_FALSE(help);
+  EXPECT_EQ(help.error().exit_status, 0);
+  for (const char* name : {"--bind", "--server-key", "--client-keys", "--insecure", "--ledger", "--output-dir",
+                           "--lease-ttl", "--max-associations-per-destination", "--max-attempts", "--log-file",
+                           "--log-format", "--metrics", "--config", "--version", "Exit status"}) {
+    EXPECT_THAT(help.error().out, HasSubstr(name));
+  }
+}
+
+}  // namespace
+}  // namespace dicom_sender

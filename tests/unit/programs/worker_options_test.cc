@@ -1,0 +1,56 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/programs/arguments.h"
+#include "worker/program/options.h"
+
+namespace dicom_sender {
+namespace {
+
+using testing::HasSubstr;
+
+auto Parse(std::vector<std::string> words, std::map<std::string, std::string> variables = {}) {
+  return Arguments(std::move(words), std::move(variables)).Parsed(ParseWorkerOptions);
+}
+
+TEST(WorkerOptions, HaveDefaults) {
+  const auto options = Parse({});
+  ASSERT_TRUE(options) << options.error().err;
+  EXPECT_EQ(options->connection.coordinator, "tcp://127.0.0.1:5555");
+  EXPECT_EQ(options->threads, 1U);
+  EXPECT_EQ(options->grace_period, std::chrono::seconds(60));
+  EXPECT_FALSE(options->worker_id);
+}
+
+TEST(WorkerOptions, TakeWhatIsGiven) {
+  const auto options = Parse({"--coordinator", "tcp://host:1", "-t", "4", "--path-map", "/data=/mnt/a", "--path-map",
+                              "/other=/mnt/b", "--worker-id", "w", "--grace-period", "10m"});
+  ASSERT_TRUE(options) << options.error().err;
+  EXPECT_EQ(options->connection.coordinator, "tcp://host:1");
+  EXPECT_EQ(options->threads, 4U);
+  EXPECT_EQ(options->path_map.Apply("/data/1"), "/mnt/a/1");
+  EXPECT_EQ(options->path_map.Apply("/other/1"), "/mnt/b/1");
+  EXPECT_EQ(options->worker_id, "w");
+  EXPECT_EQ(options->grace_period, std::chrono::minutes(10));
+}
+
+TEST(WorkerOptions, SeveralPathMapsInTheEnvironmentAreSeparatedByCommas) {
+  const auto options = Parse({}, {{"DICOM_SENDER_PATH_MAP", "/data=/mnt/a,/other=/mnt/b"}});
+  ASSERT_TRUE(options) << options.error().err;
+  EXPECT_EQ(options->path_map.Apply("/other/1"), "/mnt/b/1");
+}
+
+TEST(WorkerOptions, RefuseWhatDoesNotFit) {
+  const auto refusal = [](const std::vector<std::string>& words) {
+    const auto parsed = Parse(words);
+    return parsed ? std::string() : parsed.error().err;
+  };
+  EXPECT_THAT(refusal({"--path-map", "data"}), HasSubstr("--path-map: 'data' is no pair of absolute paths"));
+  EXPECT_THAT(refusal({"--worker-id", std::string(256, 'w')}), HasSubstr("--worker-id: a name has 1 to 255 bytes"));
+  EXPECT_THAT(refusal({"-t", "0"}), HasSubstr("--threads: "));
+  EXPECT_THAT(refusal({"--coordinator", "host:5555"}), HasSubstr("--coordinator: "));
+  EXPECT_THAT(refusal({"--coordinator", "tcp://*:5555"}), HasSubstr("--coordinator: "));
+}
+
+}  // namespace
+}  // namespace dicom_sender
