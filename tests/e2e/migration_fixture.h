@@ -42,7 +42,7 @@ class Program {
   // The exit status; a failure of the test if it does not end, or by a signal.
   int Wait(std::chrono::milliseconds timeout = kPatience);
   int Stop();  // SIGTERM and Wait
-  bool HasEnded() { return process_->Wait(std::chrono::milliseconds(0)).has_value(); }
+  bool EndsWithin(std::chrono::milliseconds timeout) { return process_->Wait(timeout).has_value(); }
   bool WaitForText(const std::string& text) { return process_->WaitForText(text, kPatience); }  // in this life
   pid_t id() const { return process_->id(); }
   std::string Output() const { return process_->Output(); }  // of this life
