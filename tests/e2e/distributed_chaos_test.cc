@@ -88,8 +88,8 @@ class DistributedChaosTest : public MigrationTest {
 
   // Some more instances were stored, or some time is over.
   void AwaitSomeMoment() {
-    const std::uint64_t wanted = Stored(destination_.Log()) + static_cast<std::uint64_t>(Draw(0, 10));
-    destination_.WaitFor([=](const auto& log) { return Stored(log) >= wanted; }, milliseconds(Draw(0, 300)));
+    const std::uint64_t wanted = Stored(destination_.Log()) + static_cast<std::uint64_t>(Draw(0, 40));
+    destination_.WaitFor([=](const auto& log) { return Stored(log) >= wanted; }, milliseconds(Draw(50, 600)));
     MendWhatIsDue();
   }
 

@@ -1,0 +1,204 @@
+// Workers and coordinators that end, die, are cut off and come back in the midst of a study.
+#include "tests/e2e/migration_fixture.h"
+
+namespace dicom_sender {
+namespace {
+
+using std::chrono::milliseconds;
+
+DestinationBehaviour Slow(int milliseconds_each) {
+  return {.rules = {InstanceRule{.delay = milliseconds(milliseconds_each)}}};
+}
+
+class DistributedFailuresTest : public MigrationTest {
+ protected:
+  // One study of so many instances, of which w0 has sent a few.
+  Program& BeginWithOneWorker(int instances, DestinationBehaviour behaviour, const Words& worker_options = {}) {
+    instances_ = WriteExampleStudies(data(), 1, instances);
+    StartDestination(std::move(behaviour));
+    StartCoordinator();
+    Program& worker = StartWorker("w0", worker_options);
+    session_ = Feed();
+    EXPECT_TRUE(WaitUntilStored(2));
+    return worker;
+  }
+  std::uint64_t Resends() const { return Number(SummaryAtEnd(session_), "resends"); }
+  // From the end of the first association to the beginning of the second one, at the destination.
+  milliseconds Gap() const {
+    const DestinationLog log = destination_.Log();
+    if (log.associations.size() != 2) {
+      ADD_FAILURE() << log.associations.size() << " associations";
+      return milliseconds(0);
+    }
+    return std::chrono::duration_cast<milliseconds>(log.associations[1].started - log.associations[0].ended);
+  }
+  bool WaitUntilListed(const std::string& worker) const {
+    return Eventually([&] { return Ctl({"workers"}).output.find(worker) != std::string::npos; });
+  }
+
+  std::vector<ExampleInstance> instances_;
+  std::string session_;
+};
+
+TEST_F(DistributedFailuresTest, SigtermDrainsAWorkerAndAnotherOneFinishes) {
+  Program& worker = BeginWithOneWorker(40, Slow(20));
+  EXPECT_EQ(worker.Stop(), 0);
+  EXPECT_THAT(worker.Errors(), testing::HasSubstr("Worker w0 is drained"));
+  const std::uint64_t before = Stored(destination_.Log());
+  EXPECT_LT(before, instances_.size());
+  StartWorker("w1");
+  EXPECT_EQ(ExpectAllStored(session_, instances_), 0U);
+  EXPECT_EQ(Resends(), 0U);
+  const DestinationLog log = destination_.Log();
+  ASSERT_EQ(log.associations.size(), 2U);
+  EXPECT_EQ(log.associations[0].end, AssociationEnd::kReleased);
+}
+
+TEST_F(DistributedFailuresTest, TheGracePeriodEndsTheWaitForADestinationThatHangs) {
+  InstanceRule hang;
+  hang.nth = 4;
+  hang.action = InstanceAction::kStall;
+  Program& worker = BeginWithOneWorker(10, {.rules = {hang}}, {"--grace-period", "1"});
+  ASSERT_TRUE(destination_.WaitFor([](const auto& log) { return log.instances.size() == 4; }, kPatience));
+  EXPECT_EQ(worker.Stop(), 4);
+  EXPECT_THAT(worker.Errors(), testing::HasSubstr("The grace period of 1 s is over"));
+  StartWorker("w1");
+  ExpectAllStored(session_, instances_);
+  EXPECT_GE(Resends(), 1U) << "the one that hung may have been stored";
+}
+
+TEST_F(DistributedFailuresTest, ASecondSignalAbortsAWorkerAtOnce) {
+  InstanceRule hang;
+  hang.nth = 4;
+  hang.action = InstanceAction::kStall;
+  Program& worker = BeginWithOneWorker(10, {.rules = {hang}}, {"--grace-period", "1h"});
+  ASSERT_TRUE(destination_.WaitFor([](const auto& log) { return log.instances.size() == 4; }, kPatience));
+  worker.Signal(SIGTERM);
+  // Seen at the coordinator, so that the two signals are not taken for one.
+  ASSERT_TRUE(Eventually([this] { return Ctl({"workers"}).output.find("draining") != std::string::npos; }));
+  EXPECT_FALSE(worker.EndsWithin(milliseconds(0))) << "the first one waits for the instance in flight";
+  worker.Signal(SIGTERM);
+  EXPECT_EQ(worker.Wait(), 4);
+  worker.Start();  // under its name: what it held before is free at once
+  ExpectAllStored(session_, instances_);
+}
+
+TEST_F(DistributedFailuresTest, AKilledWorkerIsReplacedAfterTheLeaseTime) {
+  Program& worker = BeginWithOneWorker(30, Slow(30));
+  StartWorker("w1");
+  ASSERT_TRUE(WaitUntilListed("w1"));
+  worker.Kill();
+  ExpectAllStored(session_, instances_);
+  // The lease of 5 s was renewed at most a third of that before.
+  EXPECT_GE(Gap(), milliseconds(3000));
+  EXPECT_LE(Gap(), milliseconds(12'000));
+  EXPECT_LE(Resends(), instances_.size());
+}
+
+TEST_F(DistributedFailuresTest, AKilledWorkerThatIsStartedAgainGoesOnAtOnce) {
+  Program& worker = BeginWithOneWorker(30, Slow(30));
+  worker.Kill();
+  worker.Start();
+  ExpectAllStored(session_, instances_);
+  EXPECT_LE(Gap(), milliseconds(3000)) << "the leases of its earlier life are over";
+}
+
+TEST_F(DistributedFailuresTest, AWorkerThatWasStoppedTooLongLetsGo) {
+  Program& worker = BeginWithOneWorker(60, Slow(30));
+  StartWorker("w1");
+  worker.Signal(SIGSTOP);
+  ASSERT_TRUE(destination_.WaitFor([](const auto& log) { return log.associations.size() == 2; }, kPatience));
+  worker.Signal(SIGCONT);
+  ASSERT_TRUE(worker.WaitForText("is lost: its study stops")) << worker.Errors();
+  const std::uint64_t again = ExpectAllStored(session_, instances_);
+  EXPECT_LE(again, 3U) << "the one that was in flight, and what was not reported";
+  EXPECT_EQ(worker.Stop(), 0);
+}
+
+TEST_F(DistributedFailuresTest, AWorkerThatIsCutOffStopsByItsOwnClock) {
+  // As many as it is given at once, slow enough for more than the lease time.
+  instances_ = WriteExampleStudies(data(), 1, 120);
+  StartDestination(Slow(50));
+  StartCoordinator();
+  const ReservedPort port;
+  TcpProxy proxy(port.number(), coordinator_port_.number());
+  Program& cut_off = StartWorker("w0", {"--coordinator", "tcp://127.0.0.1:" + std::to_string(port.number())});
+  session_ = Feed();
+  ASSERT_TRUE(WaitUntilStored(1));
+  proxy.Block();
+  StartWorker("w1");
+  ASSERT_TRUE(destination_.WaitFor([](const auto& log) { return log.associations.size() == 2; }, kPatience));
+  EXPECT_TRUE(cut_off.WaitForText("is lost: its study stops")) << cut_off.Errors();
+  destination_.SetBehaviour({});
+  proxy.Unblock();
+  ExpectAllStored(session_, instances_);
+  EXPECT_GE(Resends(), 1U) << "nobody knew of what it had sent";
+  const DestinationLog log = destination_.Log();
+  for (const auto& instance : log.instances) {
+    EXPECT_TRUE(instance.association == 2 || instance.received < log.associations[1].started);
+  }
+}
+
+TEST_F(DistributedFailuresTest, WorkersGoOnWhileTheCoordinatorIsRestarted) {
+  const auto instances = WriteExampleStudies(data(), 2, 40);
+  StartDestination(Slow(30));
+  Program& coordinator = StartCoordinator();
+  std::vector<Program*> workers = {&StartWorker("w0"), &StartWorker("w1")};
+  const std::string session = Feed();
+  ASSERT_TRUE(WaitUntilStored(6));
+  coordinator.Kill();
+  ASSERT_TRUE(WaitUntilStored(Stored(destination_.Log()) + 10)) << "they need no coordinator to go on";
+  StartAndListen(coordinator);
+  const auto summary = SummaryAtEnd(session);
+  for (Program* worker : workers) EXPECT_EQ(worker->Stop(), 0);
+  EXPECT_EQ(ExpectAllStored(session, instances), 0U);
+  EXPECT_EQ(Number(summary, "resends"), 0U);
+  EXPECT_EQ(Number(summary, "associations"), 2U);
+  EXPECT_EQ(destination_.Log().associations.size(), 2U);
+}
+
+TEST_F(DistributedFailuresTest, ASecondWorkerOfTheSameNameEndsTheFirst) {
+  const auto instances = WriteExampleStudies(data(), 1, 5);
+  StartDestination();
+  StartCoordinator();
+  Program& first = StartWorker("w0");
+  ASSERT_TRUE(WaitUntilListed("w0"));
+  Program& second = StartWorker("w0");
+  EXPECT_EQ(first.Wait(), 3);
+  EXPECT_THAT(first.Errors(), testing::HasSubstr("another worker that calls itself w0 has started since: give each a "
+                                                 "name of its own by --worker-id"));
+  ExpectAllStored(Feed(), instances);
+  EXPECT_FALSE(second.EndsWithin(milliseconds(0)));
+}
+
+TEST_F(DistributedFailuresTest, ASummaryThatCouldNotBeWrittenIsWrittenAtTheNextStart) {
+  const auto instances = WriteExampleStudies(data(), 1, 5);
+  StartDestination();
+  Program& coordinator = StartCoordinator();
+  std::filesystem::remove(out());
+  StartWorker("w0");
+  const std::string session = Feed();
+  ASSERT_TRUE(coordinator.WaitForText("it is written when the coordinator is started again")) << coordinator.Errors();
+  EXPECT_EQ(Ctl({"summary", session, "--format", "json"}).end, (ProcessEnd{1, 0}));
+  coordinator.Kill();
+  StartAndListen(coordinator);
+  EXPECT_EQ(Number(CtlJson({"summary", session}), "successful_transfers"), 5U);
+  ExpectAllStored(session, instances);
+}
+
+TEST_F(DistributedFailuresTest, ASummaryIsWrittenWhereTheCoordinatorWasKilledBetweenTheEndAndTheWriting) {
+  const auto instances = WriteExampleStudies(data(), 1, 5);
+  StartDestination();
+  Program& coordinator = StartCoordinator();
+  StartWorker("w0");
+  const std::string session = Feed();
+  const auto before = SummaryAtEnd(session);
+  coordinator.Kill();
+  std::filesystem::remove(SummaryFile(session));
+  StartAndListen(coordinator);
+  EXPECT_TRUE(before == SummaryAtEnd(session)) << "another end of the same session";
+  ExpectAllStored(session, instances);
+}
+
+}  // namespace
+}  // namespace dicom_sender
