@@ -14,7 +14,7 @@ run=(libcivetweb1 libdcmtk17 libfmt9 libopenjp2-7 libprometheus-cpp-core1.0 libp
 build=(build-essential ccache cmake cppzmq-dev dcmtk libcivetweb-dev libcli11-dev libdcmtk-dev libexpected-dev libfmt-dev
        libopenjp2-7-dev libprotobuf-dev libspdlog-dev libsqlite3-dev libsqlitecpp-dev libzmq3-dev ninja-build pkg-config
        prometheus-cpp-dev protobuf-compiler rapidjson-dev uuid-dev zlib1g-dev)
-tests=(curl jq libbenchmark-dev libgmock-dev libgtest-dev orthanc procps)
+tests=(curl iproute2 jq libbenchmark-dev libgmock-dev libgtest-dev orthanc procps)
 ci=(clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev shellcheck)
 
 fail() {

@@ -1,0 +1,225 @@
+// dicom-ctl against a coordinator that has something to tell: each command as a table and as JSON, its exit status,
+// and what it brings about.
+#include "tests/e2e/migration_fixture.h"
+
+namespace dicom_sender {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::HasSubstr;
+
+constexpr const char* kUnknownSession = "5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3a";
+
+DestinationBehaviour Slow() { return {.rules = {InstanceRule{.delay = milliseconds(20)}}}; }
+
+InstanceRule Answer(const std::string& sop_instance_uid, std::uint16_t status) {
+  InstanceRule rule;
+  rule.sop_instance_uid = sop_instance_uid;
+  rule.status = status;
+  return rule;
+}
+
+class CtlTest : public MigrationTest {
+ protected:
+  // What it prints; a failure unless it succeeds.
+  std::string Print(const Words& words) const {
+    const ProcessResult result = Ctl(words);
+    EXPECT_EQ(result.end, (ProcessEnd{0, 0})) << testing::PrintToString(words) << result.errors;
+    return result.output;
+  }
+  void ExpectRefused(const Words& words, const std::string& sentence) const {
+    const ProcessResult result = Ctl(words);
+    EXPECT_EQ(result.end, (ProcessEnd{1, 0})) << testing::PrintToString(words);
+    EXPECT_EQ(result.output, "") << testing::PrintToString(words);
+    EXPECT_THAT(result.errors, HasSubstr(sentence));
+  }
+  bool WaitForState(const std::string& session, const std::string& state) const {
+    return Eventually([&] { return StateOf(session) == state; });
+  }
+};
+
+TEST_F(CtlTest, ShowsASessionThatHasEnded) {
+  const auto instances = WriteExampleStudies(data(), 2, 5);
+  StartDestination(
+      {.rules = {Answer(instances[1].sop_instance_uid, 0xA900), Answer(instances[7].sop_instance_uid, 0xC000)}});
+  StartCoordinator();
+  StartWorker("w0");
+  const std::string session = Feed();
+  const auto summary = SummaryAtEnd(session);
+
+  EXPECT_THAT(Print({"sessions"}), HasSubstr(session + "  complete"));
+  const auto sessions = CtlJson({"sessions"});
+  ASSERT_EQ(sessions["sessions"].Size(), 1U);
+  EXPECT_STREQ(sessions["sessions"][0]["status"]["session"].GetString(), session.c_str());
+  EXPECT_EQ(Number(sessions["sessions"][0]["status"], "failed"), 2U);
+
+  const std::string shown = Print({"show", session});
+  for (const char* part : {"State        complete", "Stored       8", "Failed       2", "C000"}) {
+    EXPECT_THAT(shown, HasSubstr(part));
+  }
+  const auto report = CtlJson({"show", session});
+  EXPECT_STREQ(report["status"]["state"].GetString(), "complete");
+  EXPECT_EQ(Number(report, "associations"), 2U);
+  EXPECT_EQ(report["summary_file"].GetString(), SummaryFile(session).string());
+
+  EXPECT_THAT(Print({"summary", session}), HasSubstr("Successful  8"));
+  EXPECT_TRUE(CtlJson({"summary", session}) == summary) << "the file as it is";
+
+  const std::string failures = Print({"failures", session});
+  EXPECT_THAT(failures, HasSubstr("A900    1"));
+  EXPECT_THAT(failures, HasSubstr((data() / "study_1" / "image_2.dcm").string()));
+  const std::string lines = Print({"failures", session, "--format", "json"});
+  rapidjson::Document first;
+  first.Parse(lines.substr(0, lines.find('\n')).c_str());
+  ASSERT_FALSE(first.HasParseError()) << lines;
+  EXPECT_EQ(Number(first, "status"), 0xA900U);
+  EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 2);
+}
+
+TEST_F(CtlTest, ShowsWorkersAndDestinations) {
+  WriteExampleStudies(data(), 1, 30);
+  StartDestination(Slow());
+  StartCoordinator();
+  EXPECT_EQ(CtlJson({"workers"})["workers"].Size(), 0U);
+  EXPECT_EQ(CtlJson({"destinations"})["destinations"].Size(), 0U);
+  StartWorker("w0", {"-t", "3"});
+  Feed();
+  ASSERT_TRUE(WaitUntilStored(1));
+  EXPECT_THAT(Print({"workers"}), HasSubstr("w0      working  3             1"));
+  const auto workers = CtlJson({"workers"});
+  ASSERT_EQ(workers["workers"].Size(), 1U);
+  EXPECT_STREQ(workers["workers"][0]["worker"].GetString(), "w0");
+  EXPECT_EQ(Number(workers["workers"][0], "capacity"), 3U);
+  EXPECT_EQ(Number(workers["workers"][0], "leases"), 1U);
+
+  const std::string destination = "TEST_SCP:" + std::to_string(destination_port_.number()) + "@127.0.0.1";
+  EXPECT_THAT(Print({"destinations"}), HasSubstr(destination + "  well   1"));
+  const auto destinations = CtlJson({"destinations"});
+  ASSERT_EQ(destinations["destinations"].Size(), 1U);
+  EXPECT_EQ(destinations["destinations"][0]["destination"].GetString(), destination);
+  EXPECT_FALSE(destinations["destinations"][0]["breaker_open"].GetBool());
+}
+
+TEST_F(CtlTest, PauseAndResume) {
+  const auto instances = WriteExampleStudies(data(), 3, 20);
+  StartDestination(Slow());
+  StartCoordinator();
+  StartWorker("w0");
+  const std::string session = Feed();
+  ASSERT_TRUE(WaitUntilStored(3));
+  EXPECT_THAT(Print({"pause", session}), HasSubstr("(stopping)"));
+  ExpectRefused({"resume", session}, "is still stopping");
+  ASSERT_TRUE(WaitForState(session, "suspended"));
+  EXPECT_EQ(Stored(destination_.Log()), 20U) << "the study that was being sent was finished, and no other one begun";
+  ASSERT_TRUE(Eventually([&] { return std::filesystem::exists(SummaryFile(session)); }));
+  EXPECT_EQ(Number(CtlJson({"summary", session}), "pending"), 40U);
+  // The next end writes it anew.
+  std::filesystem::remove(SummaryFile(session));
+  destination_.SetBehaviour({});
+  const auto resumed = CtlJson({"resume", session});
+  EXPECT_STREQ(resumed["state"].GetString(), "sending");
+  EXPECT_EQ(ExpectAllStored(session, instances), 0U);
+  EXPECT_EQ(destination_.Log().associations.size(), 3U);
+}
+
+TEST_F(CtlTest, CancelAndResume) {
+  const auto instances = WriteExampleStudies(data(), 2, 40);
+  StartDestination(Slow());
+  StartCoordinator();
+  StartWorker("w0");
+  const std::string session = Feed();
+  ASSERT_TRUE(WaitUntilStored(3));
+  EXPECT_THAT(Print({"cancel", session}), HasSubstr("session " + session + " is "));
+  const auto summary = SummaryAtEnd(session);
+  EXPECT_EQ(StateOf(session), "cancelled");
+  ExpectCountsAddUp(summary);
+  EXPECT_GE(Number(summary, "failed_transfers"), 40U) << "the study that was not begun, at least";
+  EXPECT_STREQ(summary["end_reason"].GetString(), "cancelled by an operator");
+  std::filesystem::remove(SummaryFile(session));
+  EXPECT_EQ(StateOf(session), "cancelled");
+  Print({"resume", session});
+  ExpectAllStored(session, instances);
+}
+
+TEST_F(CtlTest, RequeueSendsAgainWhatFailed) {
+  const auto instances = WriteExampleStudies(data(), 2, 5);
+  StartDestination(
+      {.rules = {Answer(instances[1].sop_instance_uid, 0xA900), Answer(instances[2].sop_instance_uid, 0xC000),
+                 Answer(instances[7].sop_instance_uid, 0xC000)}});
+  StartCoordinator();
+  StartWorker("w0");
+  const std::string session = Feed();
+  EXPECT_EQ(Number(SummaryAtEnd(session), "failed_transfers"), 3U);
+  destination_.SetBehaviour({});
+  const auto requeue = [&](const Words& more, std::uint64_t expected, std::uint64_t left) {
+    std::filesystem::remove(SummaryFile(session));
+    Words words = {"requeue", session};
+    words.insert(words.end(), more.begin(), more.end());
+    EXPECT_EQ(Number(CtlJson(words), "instances"), expected);
+    EXPECT_EQ(Number(SummaryAtEnd(session), "failed_transfers"), left);
+  };
+  EXPECT_THAT(Print({"requeue", session, "--status", "B000"}), HasSubstr("0 instances"));
+  requeue({"--status", "A900"}, 1, 2);
+  requeue({"--status", "C000", "--study", instances[7].study_uid}, 1, 1);
+  requeue({}, 1, 0);
+  EXPECT_EQ(ExpectAllStored(session, instances), 0U);
+}
+
+TEST_F(CtlTest, ResumeRetriesWhatFailedOnlyIfAskedTo) {
+  const auto instances = WriteExampleStudies(data(), 1, 5);
+  StartDestination({.rules = {Answer(instances[1].sop_instance_uid, 0xA900)}});
+  StartCoordinator();
+  StartWorker("w0");
+  const std::string session = Feed();
+  EXPECT_EQ(Number(SummaryAtEnd(session), "failed_transfers"), 1U);
+  destination_.SetBehaviour({});
+  Print({"resume", session});
+  ASSERT_TRUE(WaitForState(session, "complete"));
+  EXPECT_EQ(destination_.Log().instances.size(), 5U);
+  std::filesystem::remove(SummaryFile(session));
+  Print({"resume", session, "--retry-failed"});
+  EXPECT_EQ(ExpectAllStored(session, instances), 0U);
+}
+
+TEST_F(CtlTest, DrainEndsAWorker) {
+  const auto instances = WriteExampleStudies(data(), 3, 20);
+  StartDestination(Slow());
+  StartCoordinator();
+  Program& worker = StartWorker("w0");
+  const std::string session = Feed();
+  ASSERT_TRUE(WaitUntilStored(3));
+  EXPECT_THAT(Print({"drain", "w0"}), HasSubstr("worker w0 is told to drain"));
+  EXPECT_EQ(worker.Wait(), 0);
+  EXPECT_THAT(worker.Errors(), HasSubstr("Asked by the coordinator to stop"));
+  EXPECT_LT(Stored(destination_.Log()), instances.size());
+  EXPECT_EQ(StateOf(session), "sending");
+  StartWorker("w1", {"-t", "3"});
+  EXPECT_EQ(ExpectAllStored(session, instances), 0U);
+  EXPECT_EQ(Number(SummaryAtEnd(session), "resends"), 0U);
+}
+
+TEST_F(CtlTest, SaysWhatItCannotDo) {
+  StartCoordinator();
+  for (const char* command : {"show", "summary", "failures", "pause", "resume", "cancel", "requeue"}) {
+    ExpectRefused({command, kUnknownSession}, "there is no session");
+  }
+  ExpectRefused({"drain", "nobody"}, "there is no worker nobody");
+  EXPECT_EQ(Ctl({"show", "no-uuid"}).end, (ProcessEnd{2, 0}));
+  EXPECT_EQ(Ctl({"dance"}).end, (ProcessEnd{2, 0}));
+  EXPECT_EQ(Ctl({"sessions", "--format", "xml"}).end, (ProcessEnd{2, 0}));
+  EXPECT_EQ(coordinator_->Stop(), 0);
+  const ProcessResult result = Ctl({"sessions", "--timeout", "1"});
+  EXPECT_EQ(result.end, (ProcessEnd{3, 0}));
+  EXPECT_THAT(result.errors, HasSubstr("no connection to a coordinator at " + endpoint()));
+}
+
+TEST_F(CtlTest, MakesKeysOnlyOnce) {
+  EXPECT_THAT(Print({"keygen", "name", "--output-dir", folder_.path()}), HasSubstr("name.key_secret"));
+  const std::string secret = ReadFile(folder_ / "name.key_secret");
+  EXPECT_EQ(std::filesystem::status(folder_ / "name.key_secret").permissions(), std::filesystem::perms(0600));
+  EXPECT_EQ(Ctl({"keygen", "name", "--output-dir", folder_.path()}).end, (ProcessEnd{2, 0}));
+  EXPECT_EQ(ReadFile(folder_ / "name.key_secret"), secret);
+}
+
+}  // namespace
+}  // namespace dicom_sender
