@@ -116,10 +116,7 @@ TEST_F(DistributedAccessTest, ACoordinatorOfAnotherVersionEndsEverybody) {
   WriteExampleStudies(data(), 1, 1);
   const FakeCoordinator fake(endpoint());
   Program& worker = StartWorker("w0");
-  Words words = Input();
-  const Words destination = Destination();
-  words.insert(words.end(), destination.begin(), destination.end());
-  Program& indexer = Indexer(words);
+  Program& indexer = Indexer(NewSession());
   indexer.Start();
   EXPECT_EQ(worker.Wait(), 3);
   EXPECT_EQ(indexer.Wait(), 2);

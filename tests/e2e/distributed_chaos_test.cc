@@ -42,21 +42,19 @@ class DistributedChaosTest : public MigrationTest {
 
   void StartAll() {
     instances_ = WriteExampleStudies(data(), kStudies, kInstances);
-    const std::string parts[] = {folder_ / "a", folder_ / "b"};
-    for (const std::string& part : parts) std::filesystem::create_directories(part);
-    for (int i = 1; i <= kStudies; ++i) {
+    const auto rest = folder_ / "rest";
+    std::filesystem::create_directories(rest);
+    for (int i = 1; i <= kStudies; i += 2) {
       const std::string name = "study_" + std::to_string(i);
-      std::filesystem::rename(data() / name, std::filesystem::path(parts[i % 2]) / name);
+      std::filesystem::rename(data() / name, rest / name);
     }
     StartDestination({.rules = {InstanceRule{.delay = milliseconds(60)}}});
     StartCoordinator();
-    Words first = Destination();
-    first.insert(first.end(), {"-i", parts[0], "-r", "--retry-for", "1h"});
-    Program& indexer = Indexer(first);
+    Program& indexer = Indexer(NewSession({"--retry-for", "1h"}));
     indexer.Start();
     session_ = SessionOf(indexer);
-    indexers_ = {&Indexer({"-i", parts[0], "-r", "--session", session_}),
-                 &Indexer({"-i", parts[1], "-r", "--session", session_})};
+    indexers_ = {&Indexer({"-i", data(), "-r", "--session", session_}),
+                 &Indexer({"-i", rest, "-r", "--session", session_})};
     RunIndexers();
     EXPECT_EQ(indexer.Wait(), 0) << indexer.Errors();
     const std::string proxy = "tcp://127.0.0.1:" + std::to_string(proxy_port_.number());

@@ -14,11 +14,8 @@ class DistributedSessionTest : public MigrationTest {
  protected:
   // data() is fed to a session that is ended by whoever sends; the indexer stays to the end.
   Program& StartWaitingIndexer(const Words& more = {}) {
-    Words words = Input();
-    const Words destination = Destination();
-    words.insert(words.end(), destination.begin(), destination.end());
+    Words words = NewSession(more);
     words.push_back("--wait");
-    words.insert(words.end(), more.begin(), more.end());
     Program& indexer = Indexer(words);
     indexer.Start();
     return indexer;
@@ -69,11 +66,7 @@ TEST_F(DistributedSessionTest, AsFoundSendsBeforeTheScanIsComplete) {
   StartDestination();
   StartCoordinator();
   StartWorker("w0");
-  Words first = Input();
-  const Words destination = Destination();
-  first.insert(first.end(), destination.begin(), destination.end());
-  first.insert(first.end(), {"--dispatch", "as-found", "--scan-threads", "1"});
-  Program& indexer = Indexer(first);
+  Program& indexer = Indexer(NewSession({"--dispatch", "as-found", "--scan-threads", "1"}));
   indexer.Start();
   const std::string session = SessionOf(indexer);
   ASSERT_TRUE(WaitUntilStored(1));
@@ -90,11 +83,7 @@ TEST_F(DistributedSessionTest, AnIndexerThatIsKilledInMidScanIsRunAgain) {
   StartDestination();
   StartCoordinator();
   StartWorker("w0", {"-t", "2"});
-  Words first = Input();
-  const Words destination = Destination();
-  first.insert(first.end(), destination.begin(), destination.end());
-  first.insert(first.end(), {"--scan-threads", "1"});
-  Program& indexer = Indexer(first);
+  Program& indexer = Indexer(NewSession({"--scan-threads", "1"}));
   indexer.Start();
   const std::string session = SessionOf(indexer);
   indexer.Kill();
@@ -181,11 +170,7 @@ TEST_F(DistributedSessionTest, ADestinationThatIsDownSlowsNobodyElse) {
   StartCoordinator();
   for (const char* name : {"w0", "w1"}) StartWorker(name);
   const ReservedPort nobody;
-  Program& waiting = Indexer({"-i", data(), "-r", "-a", "DOWN", "-H", "127.0.0.1", "-p",
-                              std::to_string(nobody.number()), "--retry-for", "1h"});
-  waiting.Start();
-  const std::string down = SessionOf(waiting);
-  EXPECT_EQ(waiting.Wait(), 0) << waiting.Errors();
+  const std::string down = Feed({"-p", std::to_string(nobody.number()), "--retry-for", "1h"});
   ASSERT_TRUE(Eventually([this] { return Ctl({"destinations"}).output.find("out of reach") != std::string::npos; }));
   const std::string well = Feed();
   EXPECT_EQ(Number(SummaryAtEnd(well), "successful_transfers"), 40U);
@@ -253,7 +238,8 @@ TEST_F(SameSummaryTest, OfTheSameInput) {
   WriteInput();
   StartDestination(Behaviour());
   Words command = {DICOM_SENDER_PROGRAM, "--output-dir", folder_ / "alone"};
-  for (const Words& more : {Input(), Destination()}) command.insert(command.end(), more.begin(), more.end());
+  const Words words = NewSession();
+  command.insert(command.end(), words.begin(), words.end());
   const ProcessResult alone = RunProcess(command, kPatience);
   ASSERT_EQ(alone.end, (ProcessEnd{1, 0})) << alone.output << alone.errors;
   rapidjson::Document expected;

@@ -15,6 +15,16 @@ std::string Tail(const std::string& text) {
   return "[...]" + text.substr(text.size() - kShownBytesMax);
 }
 
+// The command with those of the defaults (options with their values) that `more` does not replace.
+Words Complete(Words command, const Words& defaults, const Words& more) {
+  for (std::size_t i = 0; i < defaults.size(); i += 2) {
+    if (std::find(more.begin(), more.end(), defaults[i]) != more.end()) continue;
+    command.insert(command.end(), {defaults[i], defaults[i + 1]});
+  }
+  command.insert(command.end(), more.begin(), more.end());
+  return command;
+}
+
 }  // namespace
 
 bool Eventually(const std::function<bool()>& condition, std::chrono::milliseconds timeout) {
@@ -71,35 +81,26 @@ void MigrationTest::StartDestination(DestinationBehaviour behaviour) {
 }
 
 Program& MigrationTest::Coordinator(const Words& more) {
-  Words command = {COORDINATOR_PROGRAM, "--lease-ttl", "5", "--output-dir", out()};
-  const auto given = [&more](const char* name) { return std::find(more.begin(), more.end(), name) != more.end(); };
-  if (!given("--ledger")) command.insert(command.end(), {"--ledger", ledger()});
-  if (!given("--bind")) command.insert(command.end(), {"--bind", endpoint()});
-  command.insert(command.end(), more.begin(), more.end());
-  coordinator_ = programs_.emplace_back(std::make_unique<Program>("coordinator", std::move(command))).get();
+  const Words defaults = {"--ledger", ledger(), "--bind", endpoint(), "--lease-ttl", "5"};
+  coordinator_ = &Add("coordinator", Complete({COORDINATOR_PROGRAM, "--output-dir", out()}, defaults, more));
   return *coordinator_;
 }
 
 Program& MigrationTest::Worker(const std::string& name, const Words& more) {
-  Words command = {WORKER_PROGRAM, "--worker-id", name};
-  if (std::find(more.begin(), more.end(), "--coordinator") == more.end()) {
-    command.insert(command.end(), {"--coordinator", endpoint()});
-  }
-  command.insert(command.end(), more.begin(), more.end());
-  return *programs_.emplace_back(std::make_unique<Program>("worker " + name, std::move(command)));
+  return Add("worker " + name, Complete({WORKER_PROGRAM, "--worker-id", name}, {"--coordinator", endpoint()}, more));
 }
 
 Program& MigrationTest::Indexer(const Words& more) {
-  Words command = {INDEXER_PROGRAM};
-  if (std::find(more.begin(), more.end(), "--coordinator") == more.end()) {
-    command.insert(command.end(), {"--coordinator", endpoint()});
-  }
-  command.insert(command.end(), more.begin(), more.end());
-  return *programs_.emplace_back(std::make_unique<Program>("indexer", std::move(command)));
+  return Add("indexer", Complete({INDEXER_PROGRAM}, {"--coordinator", endpoint()}, more));
 }
 
-Words MigrationTest::Destination() const {
-  return {"-a", "TEST_SCP", "-H", "127.0.0.1", "-p", std::to_string(destination_port_.number())};
+Program& MigrationTest::Add(std::string name, Words command) {
+  return *programs_.emplace_back(std::make_unique<Program>(std::move(name), std::move(command)));
+}
+
+Words MigrationTest::NewSession(const Words& more, const std::string& host) const {
+  return Complete({"-i", data(), "-r"},
+                  {"-a", "TEST_SCP", "-H", host, "-p", std::to_string(destination_port_.number())}, more);
 }
 
 Program& MigrationTest::StartCoordinator(const Words& more) {
@@ -119,12 +120,8 @@ Program& MigrationTest::StartWorker(const std::string& name, const Words& more) 
   return worker;
 }
 
-std::string MigrationTest::Feed(const Words& more) {
-  Words words = Input();
-  const Words destination = Destination();
-  words.insert(words.end(), destination.begin(), destination.end());
-  words.insert(words.end(), more.begin(), more.end());
-  Program& indexer = Indexer(words);
+std::string MigrationTest::Feed(const Words& more, const std::string& host) {
+  Program& indexer = Indexer(NewSession(more, host));
   indexer.Start();
   EXPECT_EQ(indexer.Wait(), 0) << indexer.Errors();
   return SessionOf(indexer);
@@ -138,12 +135,7 @@ std::string MigrationTest::SessionOf(Program& indexer) {
 }
 
 ProcessResult MigrationTest::Ctl(const Words& words) const {
-  Words command = {CTL_PROGRAM};
-  if (std::find(words.begin(), words.end(), "--coordinator") == words.end()) {
-    command.insert(command.end(), {"--coordinator", endpoint()});
-  }
-  command.insert(command.end(), words.begin(), words.end());
-  return RunProcess(command, kPatience);
+  return RunProcess(Complete({CTL_PROGRAM}, {"--coordinator", endpoint()}, words), kPatience);
 }
 
 rapidjson::Document MigrationTest::CtlJson(const Words& words) const {

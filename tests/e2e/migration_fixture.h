@@ -59,6 +59,7 @@ class Program {
 
 class MigrationTest : public testing::Test {
  protected:
+  explicit MigrationTest(DestinationOptions options = {}) : destination_(At(destination_port_, options)) {}
   void TearDown() override;
 
   std::filesystem::path data() const { return folder_ / "data"; }
@@ -68,19 +69,21 @@ class MigrationTest : public testing::Test {
 
   void StartDestination(DestinationBehaviour behaviour = {});
 
-  // The program, not started. Whoever wants another --coordinator, --ledger or --bind gives it in `more`.
+  // The program, not started. Whoever wants another --coordinator, --ledger, --bind or --lease-ttl gives it in
+  // `more`.
   Program& Coordinator(const Words& more = {});
   Program& Worker(const std::string& name, const Words& more = {});
   Program& Indexer(const Words& more);
-  Words Destination() const;  // the indexer's options for destination_
-  Words Input() const { return {"-i", data(), "-r"}; }
+  Program& Add(std::string name, Words command);
+  // The indexer's options for a session of data() to destination_.
+  Words NewSession(const Words& more = {}, const std::string& host = "127.0.0.1") const;
 
   // Started; the coordinator listens.
   Program& StartCoordinator(const Words& more = {});
   static void StartAndListen(Program& coordinator);
   Program& StartWorker(const std::string& name, const Words& more = {});
-  // Begins a session of data() for destination_ and waits until everything is with the coordinator. Returns its id.
-  std::string Feed(const Words& more = {});
+  // Begins a session of data() to destination_ and waits until everything is with the coordinator. Returns its id.
+  std::string Feed(const Words& more = {}, const std::string& host = "127.0.0.1");
   static std::string SessionOf(Program& indexer);  // as soon as it has printed it
 
   ProcessResult Ctl(const Words& words) const;
@@ -106,9 +109,15 @@ class MigrationTest : public testing::Test {
 
   TemporaryFolder folder_;
   ReservedPort coordinator_port_, destination_port_;
-  TestDestination destination_{{.port = destination_port_.number()}};
+  TestDestination destination_;
   std::vector<std::unique_ptr<Program>> programs_;  // in the order of their making
   Program* coordinator_ = nullptr;                  // the last one
+
+ private:
+  static DestinationOptions At(const ReservedPort& port, DestinationOptions options) {
+    options.port = port.number();
+    return options;
+  }
 };
 
 }  // namespace dicom_sender

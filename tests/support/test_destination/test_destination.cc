@@ -22,7 +22,7 @@ namespace dicom_sender {
 namespace {
 
 // The error is errno.
-tl::expected<int, int> ListenOnLoopback(std::uint16_t& port) {
+tl::expected<int, int> Listen(std::uint16_t& port, bool all_addresses) {
   const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return tl::unexpected(errno);
   const int on = 1;
@@ -31,7 +31,7 @@ tl::expected<int, int> ListenOnLoopback(std::uint16_t& port) {
   socklen_t size = sizeof address;
   address.sin_family = AF_INET;
   address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_addr.s_addr = htonl(all_addresses ? INADDR_ANY : INADDR_LOOPBACK);
   auto* generic = reinterpret_cast<sockaddr*>(&address);
   if (::bind(fd, generic, size) != 0 || ::listen(fd, SOMAXCONN) != 0 || ::getsockname(fd, generic, &size) != 0) {
     const int error = errno;
@@ -80,7 +80,7 @@ tl::expected<void, std::string> TestDestination::Server::Start() {
   const std::lock_guard control(control_);
   if (listener_ >= 0) return tl::unexpected(std::string("already listening"));
   std::uint16_t port = port_;
-  const auto listener = ListenOnLoopback(port);
+  const auto listener = Listen(port, state_.options().all_addresses);
   if (!listener) return tl::unexpected(std::string(std::strerror(listener.error())));
   port_ = port;
   listener_ = *listener;

@@ -133,13 +133,14 @@ struct DestinationLog {
 
 struct DestinationOptions {
   std::uint16_t port = 0;      // 0: a free one, kept over Stop and Start
+  bool all_addresses = false;  // of this machine; otherwise 127.0.0.1 only
   std::string log_file{};      // NDJSON, one line for each association that ended and each instance; empty: none
   std::string store_folder{};  // complete datasets as files named by their SOP Instance UID; empty: none
   bool hash_datasets = false;
   bool keep_instances = true;  // DestinationLog::instances; off for very long benchmarks
 };
 
-// Thread-safe. Listens on 127.0.0.1 only.
+// Thread-safe.
 class TestDestination {
  public:
   // Not listening yet. Throws std::runtime_error if the log file cannot be opened.
