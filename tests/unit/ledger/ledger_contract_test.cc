@@ -657,6 +657,34 @@ TEST_P(LedgerContract, AReportIsReadInPages) {
   EXPECT_THAT(Reported({kPending, kDelayed}), IsEmpty());
 }
 
+TEST_P(LedgerContract, OutcomesOfSeveralStudiesInAnyOrderAreEachTheirOwn) {
+  CreateSession();
+  const StudyKey first = FeedStudy("1", 3);
+  const StudyKey second = FeedStudy("2", 6);
+  Change({To(first, 0, kStored), To(second, 1, kFailed), To(second, 2, kStored), To(second, 5, kDelayed),
+          To(second, 4, kFailed), To(first, 1, kFailed)});
+  EXPECT_THAT(Indices(ledger_->LoadPage(first, 1, 0, 10)), ElementsAre(2));
+  EXPECT_THAT(Indices(ledger_->LoadPage(second, 1, 0, 10)), ElementsAre(0, 3, 5));
+  const std::vector<std::uint32_t> asked{4, 0, 1, 2, 9, 5};
+  std::vector<std::pair<std::uint32_t, InstanceState>> found;
+  for (const auto& facts : ledger_->LoadInstances(second, asked)) found.emplace_back(facts.index, facts.state);
+  EXPECT_THAT(
+      found, ElementsAre(Pair(4, kFailed), Pair(0, kPending), Pair(1, kFailed), Pair(2, kStored), Pair(5, kDelayed)));
+  ExpectCountsAreThoseOfTheInstances();
+}
+
+TEST_P(LedgerContract, WhatHasChangedInATransactionIsSeenInIt) {
+  CreateSession();
+  const StudyKey study = FeedStudy("1", 2);
+  InTransaction([&] {
+    ledger_->ChangeInstances(std::vector<InstanceChange>{To(study, 0, kStored)}, At(1));
+    EXPECT_EQ(ledger_->LoadSession(session_).counts.stored, 1U);
+    EXPECT_EQ(ledger_->FindSession("session")->counts.stored, 1U);
+  });
+  EXPECT_EQ(ledger_->LoadSession(session_).counts.stored, 1U);
+  EXPECT_EQ(ledger_->LoadSession(session_).studies, 1U);
+}
+
 TEST_P(LedgerContract, StudiesAreReadInPages) {
   CreateSession("other");
   FeedStudy("9", 1);
