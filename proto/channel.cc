@@ -52,12 +52,13 @@ RouterChannel::RouterChannel(zmq::context_t& context, const std::string& endpoin
 std::optional<PeerMessage> RouterChannel::Receive() {
   zmq::message_t peer;
   if (!socket_.recv(peer, zmq::recv_flags::dontwait)) return std::nullopt;
-  PeerMessage message{.peer = peer.to_string(), .bytes = {}};
+  PeerMessage message{.peer = peer.to_string(), .bytes = {}, .address = {}};
   // Exactly one frame follows the peer's name; a message of another shape reads as empty and is refused as such.
   for (bool first = true, more = peer.more(); more; first = false) {
     zmq::message_t frame;
     if (!socket_.recv(frame, zmq::recv_flags::dontwait)) break;
     more = frame.more();
+    if (const char* address = zmq_msg_gets(frame.handle(), "Peer-Address")) message.address = address;
     if (first && !more) message.bytes = frame.to_string();
   }
   return message;

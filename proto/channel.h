@@ -36,6 +36,7 @@ inline constexpr std::size_t kIndexerNameBytesMax = 64 << 10;  // of an indexer
 struct PeerMessage {
   std::string peer;  // the ROUTER's name for the connection
   std::string bytes;
+  std::string address;  // of the peer's machine, for people; empty: in this process
 };
 
 class RouterChannel {

@@ -75,9 +75,6 @@ tl::expected<void, Failure> Session::Start() {
   scheduler.lease_ttl = kLeaseTime;
   scheduler.seed = static_cast<std::uint64_t>(MonotonicNow().time_since_epoch().count());
   engine_ = std::make_unique<Engine>(*ledger_, scheduler, *registry_);
-  spdlog::info("Session {} {}: {} to {} as {}", id, options_.resume ? "goes on" : "begins",
-               fmt::join(settings_.inputs(), ", "), DestinationText(settings_.destination()),
-               settings_.destination().calling_ae());
   wire::ClientRequest request;
   *request.mutable_open_session() = settings_;
   if (auto opened = Ask(std::move(request)); !opened) return tl::unexpected(std::move(opened.error()));

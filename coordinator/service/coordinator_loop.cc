@@ -53,7 +53,7 @@ std::vector<Incoming> CoordinatorLoop::Collect() {
     auto message = channel_.Receive();
     if (!message) break;
     bytes += message->bytes.size();
-    messages.push_back({std::move(message->peer), std::move(message->bytes)});
+    messages.push_back({std::move(message->peer), std::move(message->bytes), std::move(message->address)});
   }
   return messages;
 }

@@ -25,13 +25,6 @@ wire::SessionState OngoingState(const SessionRecord& record) {
   return record.scan_complete ? wire::SESSION_SENDING : wire::SESSION_SCANNING;
 }
 
-// The channel's name of a connection is bytes.
-std::string Readable(const std::string& peer) {
-  std::string out;
-  for (const char c : peer) out += fmt::format("{:02x}", static_cast<unsigned char>(c));
-  return out;
-}
-
 // Why a session that is not open takes nothing.
 wire::ClientReply HasEnded(const SessionRecord& record) {
   return Failed(fmt::format("session {} has ended{}{}", record.settings.session(),
@@ -94,20 +87,21 @@ StepResult Service::Step(const std::vector<Incoming>& messages, TimePoint now, W
 
 void Service::HandleMessage(const Incoming& incoming, const Moment& moment) {
   const auto envelope = ParseToCoordinator(incoming.bytes);
-  if (!envelope) return Refuse(incoming.peer, envelope.error().reason, envelope.error().other_version, moment);
-  if (envelope->has_worker()) return Handle(incoming.peer, envelope->worker(), moment);
+  if (!envelope) return Refuse(incoming, envelope.error().reason, envelope.error().other_version, moment);
+  if (envelope->has_worker()) return Handle(incoming, envelope->worker(), moment);
   wire::ClientReply reply = Answer(envelope->client(), moment);
   reply.set_request_id(envelope->client().request_id());
   outgoing_.push_back({incoming.peer, Envelope(std::move(reply))});
 }
 
-void Service::Refuse(const std::string& peer, std::string reason, bool for_good, const Moment& moment) {
+void Service::Refuse(const Incoming& incoming, const std::string& reason, bool for_good, const Moment& moment) {
   metrics_.messages_refused_total.Increment();
-  refusals_.Add(peer, fmt::format("A message of peer {} was refused: {}", Readable(peer), reason), moment.now);
+  const std::string from = incoming.address.empty() ? "this process" : incoming.address;
+  refusals_.Add(incoming.peer, fmt::format("A message from {} was refused: {}", from, reason), moment.now);
   wire::Refusal refusal;
   refusal.set_reason(LimitedReason(reason));
   refusal.set_for_good(for_good);
-  outgoing_.push_back({peer, Envelope(std::move(refusal))});
+  outgoing_.push_back({incoming.peer, Envelope(std::move(refusal))});
 }
 
 void Service::Send(const std::string& peer, wire::CoordinatorMessage message) {
@@ -179,6 +173,8 @@ wire::ClientReply Service::Answer(const wire::OpenSession& request, const Moment
   }
   if (!record) {
     record = ledger_.CreateSession(request, moment.wall);
+    spdlog::info("Session {} begins: {} to {} as {}", request.session(), fmt::join(request.inputs(), ", "),
+                 DestinationKey(request.destination()), request.destination().calling_ae());
     OpenInScheduler(*record, moment);
   } else if (opens) {
     Resume(*record, request, moment);
@@ -197,6 +193,7 @@ void Service::Resume(SessionRecord record, const wire::OpenSession& request, con
 }
 
 void Service::Reopen(const SessionRecord& record, const Moment& moment) {
+  spdlog::info("Session {} goes on", record.settings.session());
   ledger_.SetSessionState(record.key, OngoingState(record), {}, moment.wall);
   OpenInScheduler(record, moment);
 }
@@ -329,33 +326,36 @@ wire::ClientReply Service::Answer(const wire::DrainWorker& request, const Moment
 
 // --- workers
 
-void Service::Handle(const std::string& peer, const wire::WorkerMessage& message, const Moment& moment) {
+void Service::Handle(const Incoming& incoming, const wire::WorkerMessage& message, const Moment& moment) {
   switch (message.message_case()) {
     case wire::WorkerMessage::kStatus:
-      return Handle(peer, message.status(), moment);
+      return Handle(incoming, message.status(), moment);
     case wire::WorkerMessage::kPageRequest:
-      return Handle(peer, message.page_request());
+      return Handle(incoming.peer, message.page_request());
     case wire::WorkerMessage::kReport:
-      return Handle(peer, message.report(), moment);
+      return Handle(incoming, message.report(), moment);
     case wire::WorkerMessage::MESSAGE_NOT_SET:
       break;  // refused by ParseToCoordinator
   }
 }
 
-void Service::Handle(const std::string& peer, const wire::WorkerStatus& status, const Moment& moment) {
+void Service::Handle(const Incoming& incoming, const wire::WorkerStatus& status, const Moment& moment) {
   const std::string& worker = status.worker_id();
   if (scheduler_.IsSuperseded(worker, status.incarnation())) {
-    return Refuse(peer,
+    return Refuse(incoming,
                   fmt::format("another worker that calls itself {} has started since: give each a name of its own "
                               "by --worker-id",
                               worker),
                   /*for_good=*/true, moment);
   }
   if (!scheduler_.Knows(worker) && scheduler_.worker_count() >= kWorkersMax) {
-    return Refuse(peer, fmt::format("{} workers are known, and no more are taken", kWorkersMax), /*for_good=*/false,
-                  moment);
+    return Refuse(incoming, fmt::format("{} workers are known, and no more are taken", kWorkersMax),
+                  /*for_good=*/false, moment);
   }
-  worker_peers_[worker] = peer;
+  if (!scheduler_.Knows(worker)) {
+    spdlog::info("Worker {} is here, with {} associations", worker, status.capacity());
+  }
+  worker_peers_[worker] = incoming.peer;
   WorkerSeen seen{.worker = status.worker_id(),
                   .incarnation = status.incarnation(),
                   .seq = status.seq(),
@@ -386,11 +386,11 @@ wire::Page Service::PageOf(LeaseId lease, StudyKey study, std::uint32_t from_ind
   return page;
 }
 
-void Service::Handle(const std::string& peer, const wire::Report& report, const Moment& moment) {
+void Service::Handle(const Incoming& incoming, const wire::Report& report, const Moment& moment) {
   // A lease that was never granted is not acknowledged: it is of another ledger, and what it reports is not ours.
   const auto lease = ledger_.FindLease(report.lease_id());
   if (!lease) {
-    return Refuse(peer, fmt::format("a report of lease {}, which is not in this ledger", report.lease_id()),
+    return Refuse(incoming, fmt::format("a report of lease {}, which is not in this ledger", report.lease_id()),
                   /*for_good=*/false, moment);
   }
   // The one before was lost on its way. Both will come again; applied out of order, the earlier one would be taken
@@ -401,7 +401,7 @@ void Service::Handle(const std::string& peer, const wire::Report& report, const 
   wire::CoordinatorMessage message;
   message.mutable_report_ack()->set_lease_id(report.lease_id());
   message.mutable_report_ack()->set_seq(report.seq());
-  Send(peer, std::move(message));
+  Send(incoming.peer, std::move(message));
 }
 
 void Service::ApplyReport(const wire::Report& report, const LeaseRecord& lease, const Moment& moment) {
@@ -505,7 +505,11 @@ std::uint32_t Service::TtlMs() const {
 // Those that the scheduler has forgotten.
 void Service::ForgetSilentWorkers() {
   if (worker_peers_.size() <= scheduler_.worker_count()) return;
-  std::erase_if(worker_peers_, [this](const auto& entry) { return !scheduler_.Knows(entry.first); });
+  std::erase_if(worker_peers_, [this](const auto& entry) {
+    if (scheduler_.Knows(entry.first)) return false;
+    spdlog::info("Worker {} is gone: it was not heard of for the lease time", entry.first);
+    return true;
+  });
 }
 
 void Service::UpdateMetrics() {
@@ -516,6 +520,9 @@ void Service::UpdateMetrics() {
   metrics_.studies_done.Set(static_cast<double>(stats.studies_done));
   metrics_.workers_connected.Set(static_cast<double>(stats.workers_connected));
   metrics_.breaker_open.Set(static_cast<double>(stats.breakers_open));
+  if (const auto expired = stats.leases_expired - counted_.leases_expired; expired > 0) {
+    spdlog::warn("{} leases ran out: their workers were not heard of, or made no progress", expired);
+  }
   metrics_.leases_expired_total.Increment(static_cast<double>(stats.leases_expired - counted_.leases_expired));
   metrics_.late_outcomes_total.Increment(static_cast<double>(stats.late_outcomes - counted_.late_outcomes));
   counted_ = stats;

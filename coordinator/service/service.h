@@ -19,8 +19,9 @@
 namespace dicom_sender {
 
 struct Incoming {
-  std::string peer;   // the channel's name for the connection
-  std::string bytes;  // as received: not trusted
+  std::string peer;          // the channel's name for the connection
+  std::string bytes;         // as received: not trusted
+  std::string address = {};  // of its machine, for the log
 };
 
 struct Outgoing {
@@ -56,7 +57,7 @@ class Service {
   };
 
   void HandleMessage(const Incoming& incoming, const Moment& moment);
-  void Refuse(const std::string& peer, std::string reason, bool for_good, const Moment& moment);
+  void Refuse(const Incoming& incoming, const std::string& reason, bool for_good, const Moment& moment);
   void Send(const std::string& peer, wire::CoordinatorMessage message);
 
   wire::ClientReply Answer(const wire::ClientRequest& request, const Moment& moment);
@@ -72,10 +73,10 @@ class Service {
   template <class Ask>
   wire::ClientReply About(const std::string& uuid, Ask ask);
 
-  void Handle(const std::string& peer, const wire::WorkerMessage& message, const Moment& moment);
-  void Handle(const std::string& peer, const wire::WorkerStatus& status, const Moment& moment);
+  void Handle(const Incoming& incoming, const wire::WorkerMessage& message, const Moment& moment);
+  void Handle(const Incoming& incoming, const wire::WorkerStatus& status, const Moment& moment);
   void Handle(const std::string& peer, const wire::PageRequest& request);
-  void Handle(const std::string& peer, const wire::Report& report, const Moment& moment);
+  void Handle(const Incoming& incoming, const wire::Report& report, const Moment& moment);
   void ApplyReport(const wire::Report& report, const LeaseRecord& lease, const Moment& moment);
 
   void Resume(SessionRecord record, const wire::OpenSession& request, const Moment& moment);
