@@ -264,7 +264,7 @@ class SqliteLedger : public Ledger {
   std::optional<LeaseRecord> FindLease(LeaseId lease) override;
   void GrantLease(StudyKey study, LeaseId lease, std::string_view worker, std::uint32_t worker_capacity,
                   WallTime now) override;
-  void EndLease(StudyKey study, bool clean) override;
+  std::uint64_t EndLease(StudyKey study, bool clean) override;
   std::vector<StudyRecord> LeasedStudies(SessionKey session) override;
   void RecordReport(const LeaseRecord& lease, std::uint64_t seq, std::uint32_t associations) override;
   std::vector<wire::ContextPair> ContextPairs(StudyKey study, std::size_t limit) override;
@@ -333,6 +333,7 @@ class SqliteLedger : public Ledger {
   std::vector<StudyFeed> ChangeStates(SessionKey session, const std::string& studies, const std::string& condition,
                                       InstanceState state, std::string_view reason);
 
+  std::uint64_t CountUnreportedResends(StudyKey study);
   void ChangeRun(std::span<const InstanceChange> run, Counts& delta);
   void WriteInstance(const InstanceChange& change);
 
@@ -948,13 +949,32 @@ void SqliteLedger::GrantLease(StudyKey study, LeaseId lease, std::string_view wo
   });
 }
 
-void SqliteLedger::EndLease(StudyKey study, bool clean) {
-  Guarded([&] {
+std::uint64_t SqliteLedger::EndLease(StudyKey study, bool clean) {
+  return Guarded([&] {
+    Counts delta;
+    if (!clean) delta.resends = CountUnreportedResends(study);
+    if (delta.resends > 0) {
+      AddToStudy(study, delta, std::nullopt);
+      AddToSession(SessionOf(study), delta);
+    }
     Execute(
         "UPDATE study SET lease = 0, suspect_end = CASE WHEN ? THEN suspect_end ELSE max(suspect_end, page_end) END"
         " WHERE key = ?",
         std::int64_t{clean}, study);
+    return delta.resends;
   });
+}
+
+// Of the lease that is in force.
+std::uint64_t SqliteLedger::CountUnreportedResends(StudyKey study) {
+  auto& row = Query(
+      "SELECT count(*) FROM study s CROSS JOIN instance i ON i.study = s.key WHERE s.key = ? AND i.idx < s.page_end"
+      " AND (i.idx < s.suspect_end OR i.may_be_stored) AND i.state IN (0, 1)",
+      study);
+  row.executeStep();
+  const auto resends = static_cast<std::uint64_t>(row.getColumn(0).getInt64());
+  row.reset();
+  return resends;
 }
 
 std::vector<StudyRecord> SqliteLedger::LeasedStudies(SessionKey session) {

@@ -444,7 +444,7 @@ void Service::Write(const std::vector<LedgerChange>& changes, const Moment& mome
     if (const auto* granted = std::get_if<LeaseGranted>(&change)) {
       ledger_.GrantLease(granted->study, granted->lease, granted->worker, granted->worker_capacity, moment.wall);
     } else if (const auto* ended = std::get_if<LeaseEnded>(&change)) {
-      ledger_.EndLease(ended->study, ended->clean);
+      metrics_.resends_total.Increment(static_cast<double>(ledger_.EndLease(ended->study, ended->clean)));
     } else if (const auto* session = std::get_if<SessionChanged>(&change)) {
       Write(*session, moment);
     }

@@ -235,7 +235,7 @@ std::uint64_t MigrationTest::ExpectAllStored(const std::string& session,
       ADD_FAILURE() << instance.sop_instance_uid << " never arrived";
       continue;
     }
-    again += stored->second > 1;
+    again += stored->second - 1;
     EXPECT_TRUE(acknowledged && acknowledged->contains(instance.sop_instance_uid)) << instance.sop_instance_uid;
   }
   EXPECT_EQ(times.size(), instances.size());

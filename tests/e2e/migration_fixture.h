@@ -104,7 +104,7 @@ class MigrationTest : public testing::Test {
   static std::map<std::string, std::uint64_t> StoredTimes(const DestinationLog& log);
   bool WaitUntilStored(std::uint64_t instances) const;
   // Everything is at the destination, and the summary and the ledger say so. Stops the coordinator. Returns how many
-  // instances were stored more than once.
+  // answers of success were more than one for an instance.
   std::uint64_t ExpectAllStored(const std::string& session, const std::vector<ExampleInstance>& instances);
 
   TemporaryFolder folder_;

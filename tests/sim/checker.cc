@@ -256,7 +256,7 @@ void Checker::Settled(Ledger& ledger) {
   for (const auto& [path, file] : world_.files) Check(known_.contains(path), "{} was forgotten", path);
 }
 
-// Instances that are at the destination more than once. (Two files with one SOP Instance UID may both be sent where
+// What came to the destination more than once. (Two files with one SOP Instance UID may both be sent where
 // the first has failed: that is no resend.)
 void Checker::CheckResends(const SessionRecord& session) {
   std::map<std::string, int> files_sent;
@@ -266,9 +266,11 @@ void Checker::CheckResends(const SessionRecord& session) {
       if (ours && row.state != InstanceState::kSkipped) ++files_sent[row.file->sop_instance_uid];
     }
   }
-  std::uint64_t twice = 0;
-  for (const auto& [uid, files] : files_sent) twice += files == 1 && world_.sent[uid].stored > 1;
-  Check(twice <= session.counts.resends, "{} instances were stored twice, but {} resends were counted", twice,
+  std::uint64_t again = 0;
+  for (const auto& [uid, files] : files_sent) {
+    if (const auto stored = world_.sent[uid].stored; files == 1 && stored > 1) again += stored - 1;
+  }
+  Check(again <= session.counts.resends, "{} instances were stored once more, but {} resends were counted", again,
         session.counts.resends);
 }
 

@@ -75,7 +75,7 @@ class FaultLedger : public Ledger {
                   WallTime now) override {
     ledger_->GrantLease(study, lease, worker, worker_capacity, now);
   }
-  void EndLease(StudyKey study, bool clean) override { ledger_->EndLease(study, clean); }
+  std::uint64_t EndLease(StudyKey study, bool clean) override { return ledger_->EndLease(study, clean); }
   std::vector<StudyRecord> LeasedStudies(SessionKey session) override { return ledger_->LeasedStudies(session); }
   void RecordReport(const LeaseRecord& lease, std::uint64_t seq, std::uint32_t associations) override {
     ledger_->RecordReport(lease, seq, associations);

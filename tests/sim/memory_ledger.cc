@@ -68,7 +68,7 @@ class MemoryLedger : public Ledger {
   std::optional<LeaseRecord> FindLease(LeaseId lease) override;
   void GrantLease(StudyKey study, LeaseId lease, std::string_view worker, std::uint32_t worker_capacity,
                   WallTime now) override;
-  void EndLease(StudyKey study, bool clean) override;
+  std::uint64_t EndLease(StudyKey study, bool clean) override;
   std::vector<StudyRecord> LeasedStudies(SessionKey session) override;
   void RecordReport(const LeaseRecord& lease, std::uint64_t seq, std::uint32_t associations) override;
   std::vector<wire::ContextPair> ContextPairs(StudyKey study, std::size_t limit) override;
@@ -375,11 +375,21 @@ void MemoryLedger::GrantLease(StudyKey key, LeaseId lease, std::string_view work
   threads = std::max(threads, worker_capacity);
 }
 
-void MemoryLedger::EndLease(StudyKey key, bool clean) {
-  StudyRecord& study = ChangeStudy(key).record;
+std::uint64_t MemoryLedger::EndLease(StudyKey key, bool clean) {
+  State::Study& changed = ChangeStudy(key);
+  StudyRecord& study = changed.record;
   study.lease = 0;
   study.lease_worker.clear();
-  if (!clean) study.suspect_end = std::max(study.suspect_end, study.page_end);
+  if (clean) return 0;
+  std::uint64_t resends = 0;
+  for (std::uint32_t i = 0; i < std::min<std::size_t>(study.page_end, changed.rows.size()); ++i) {
+    const State::Row& row = *changed.rows[i];
+    resends += IsUnsettled(row) && (i < study.suspect_end || row.may_be_stored);
+  }
+  study.counts.resends += resends;
+  Of(study.session).record.counts.resends += resends;
+  study.suspect_end = std::max(study.suspect_end, study.page_end);
+  return resends;
 }
 
 std::vector<StudyRecord> MemoryLedger::LeasedStudies(SessionKey session) {

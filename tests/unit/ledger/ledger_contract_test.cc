@@ -369,6 +369,26 @@ TEST_P(LedgerContract, WhatWasHandedOutUnderALostLeaseIsSuspect) {
   EXPECT_EQ(ledger_->LoadStudy(study).suspect_end, 6U);
 }
 
+TEST_P(LedgerContract, WhatWasSuspectAndHandedOutUnderALostLeaseOnceMoreCountsAsResent) {
+  const SessionKey session = CreateSession();
+  const StudyKey study = FeedStudy("1", 10);
+  const auto lose = [&](std::uint32_t page_end) {
+    Grant(study);
+    std::uint64_t resends = 0;
+    InTransaction([&] {
+      ledger_->SetPageEnd(study, page_end);
+      resends = ledger_->EndLease(study, false);
+    });
+    return resends;
+  };
+  EXPECT_EQ(lose(6), 0U) << "for the first time";
+  EXPECT_EQ(lose(8), 6U);
+  Change({To(study, 0, kStored)});
+  EXPECT_EQ(lose(3), 2U) << "one is settled";
+  EXPECT_EQ(ledger_->LoadStudy(study).counts.resends, 8U);
+  EXPECT_EQ(ledger_->LoadSession(session).counts.resends, 8U);
+}
+
 TEST_P(LedgerContract, AReportIsRememberedWithItsLease) {
   CreateSession();
   const StudyKey study = FeedStudy("1", 2);
