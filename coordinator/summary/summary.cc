@@ -260,6 +260,7 @@ wire::SessionStatus ToStatus(const SessionRecord& session) {
   *status.mutable_inputs() = session.settings.inputs();
   status.set_recursive(session.settings.recursive());
   status.set_scan_complete(session.scan_complete);
+  status.set_dispatch(session.settings.dispatch());
   status.set_studies(session.studies);
   status.set_total(session.counts.total);
   status.set_total_bytes(session.counts.total_bytes);

@@ -106,7 +106,7 @@ Done IndexRun::Scan(IndexerMetrics& metrics) {
                                .inputs = {settings_.inputs().begin(), settings_.inputs().end()},
                                .recursive = settings_.recursive(),
                                .threads = options_.scan_threads,
-                               .publish_folders = options_.dispatch == DispatchMode::kAsFound};
+                               .publish_folders = status_.dispatch() == wire::DISPATCH_AS_FOUND};
   tl::expected<void, std::string> done;
   std::atomic<bool> ended = false;
   scanning_ = true;

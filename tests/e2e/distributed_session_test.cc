@@ -62,7 +62,7 @@ TEST_F(DistributedSessionTest, SeveralIndexersFeedOneSession) {
 // Where studies are sent as they are found, what was published before the indexer died is sent, and the session stays
 // open for the rest.
 TEST_F(DistributedSessionTest, AsFoundSendsBeforeTheScanIsComplete) {
-  const auto instances = WriteExampleStudies(data(), 40, 50);
+  const auto instances = WriteExampleStudies(data(), 60, 50);
   StartDestination();
   StartCoordinator();
   StartWorker("w0");
@@ -72,7 +72,18 @@ TEST_F(DistributedSessionTest, AsFoundSendsBeforeTheScanIsComplete) {
   ASSERT_TRUE(WaitUntilStored(1));
   indexer.Kill();
   EXPECT_EQ(StateOf(session), "scanning");
-  Program& again = Indexer({"-i", data(), "-r", "--session", session});
+  // Everything that is known has been sent; the next one goes on in the same way.
+  ASSERT_TRUE(Eventually([this] {
+    const auto all = CtlJson({"destinations"});
+    const auto& destination = all["destinations"][0];
+    return Number(destination, "leases") + Number(destination, "ready") == 0;
+  }));
+  const std::uint64_t stored = Stored(destination_.Log());
+  Program& again = Indexer({"-i", data(), "-r", "--session", session, "--scan-threads", "1"});
+  again.Start();
+  ASSERT_TRUE(WaitUntilStored(stored + 1));
+  again.Kill();
+  EXPECT_EQ(StateOf(session), "scanning");
   again.Start();
   EXPECT_EQ(again.Wait(), 0) << again.Errors();
   EXPECT_EQ(ExpectAllStored(session, instances), 0U);

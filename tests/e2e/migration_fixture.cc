@@ -7,7 +7,7 @@
 namespace dicom_sender {
 namespace {
 
-constexpr std::chrono::milliseconds kLookEvery(10);
+constexpr std::chrono::milliseconds kLookEvery(50);
 constexpr std::size_t kShownBytesMax = 20'000;  // of each log
 
 std::string Tail(const std::string& text) {
