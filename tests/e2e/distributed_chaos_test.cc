@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <cstdlib>
 #include <iostream>
+#include <map>
 #include <random>
+#include <set>
 
 #include "tests/e2e/migration_fixture.h"
 

@@ -190,31 +190,6 @@ double MigrationTest::Metric(std::uint16_t port, const std::string& name) {
   return at == std::string::npos ? -1 : std::atof(all.c_str() + at + name.size() + 2);
 }
 
-std::uint64_t MigrationTest::Number(const rapidjson::Value& object, const char* name) {
-  if (object.HasMember(name) && object[name].IsUint64()) return object[name].GetUint64();
-  ADD_FAILURE() << "no number " << name;
-  return 0;
-}
-
-void MigrationTest::ExpectCountsAddUp(const rapidjson::Value& summary) {
-  EXPECT_EQ(Number(summary, "total_files"), Number(summary, "successful_transfers") +
-                                                Number(summary, "failed_transfers") + Number(summary, "skipped"));
-}
-
-std::uint64_t MigrationTest::Stored(const DestinationLog& log) {
-  std::uint64_t stored = 0;
-  for (const auto& instance : log.instances) stored += instance.status == 0x0000;
-  return stored;
-}
-
-std::map<std::string, std::uint64_t> MigrationTest::StoredTimes(const DestinationLog& log) {
-  std::map<std::string, std::uint64_t> times;
-  for (const auto& instance : log.instances) {
-    if (instance.status == 0x0000) ++times[instance.sop_instance];
-  }
-  return times;
-}
-
 bool MigrationTest::WaitUntilStored(std::uint64_t instances) const {
   return destination_.WaitFor([=](const auto& log) { return Stored(log) >= instances; }, kPatience);
 }

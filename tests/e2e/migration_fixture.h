@@ -8,12 +8,11 @@
 
 #include <csignal>
 #include <functional>
-#include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
+#include "tests/e2e/records.h"
 #include "tests/support/example_studies.h"
 #include "tests/support/network.h"
 #include "tests/support/process.h"
@@ -44,9 +43,8 @@ class Program {
   int Stop();  // SIGTERM and Wait
   bool EndsWithin(std::chrono::milliseconds timeout) { return process_->Wait(timeout).has_value(); }
   bool WaitForText(const std::string& text) { return process_->WaitForText(text, kPatience); }  // in this life
-  pid_t id() const { return process_->id(); }
-  std::string Output() const { return process_->Output(); }  // of this life
-  std::string Errors() const { return process_->Errors(); }  // the same
+  std::string Output() const { return process_->Output(); }                                     // of this life
+  std::string Errors() const { return process_->Errors(); }                                     // the same
   std::string AllErrors() const;
   const std::string& name() const { return name_; }
 
@@ -98,10 +96,6 @@ class MigrationTest : public testing::Test {
   static int Status(std::uint16_t port, const std::string& path);
   static double Metric(std::uint16_t port, const std::string& name);  // with its labels; -1 if it is not there
 
-  static std::uint64_t Number(const rapidjson::Value& object, const char* name);
-  static void ExpectCountsAddUp(const rapidjson::Value& summary);
-  static std::uint64_t Stored(const DestinationLog& log);
-  static std::map<std::string, std::uint64_t> StoredTimes(const DestinationLog& log);
   bool WaitUntilStored(std::uint64_t instances) const;
   // Everything is at the destination, and the summary and the ledger say so. Stops the coordinator. Returns how many
   // answers of success were more than one for an instance.

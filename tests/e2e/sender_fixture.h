@@ -5,10 +5,10 @@
 #include <rapidjson/document.h>
 
 #include <algorithm>
-#include <map>
 #include <string>
 #include <vector>
 
+#include "tests/e2e/records.h"
 #include "tests/support/example_studies.h"
 #include "tests/support/process.h"
 #include "tests/support/temporary_folder.h"
@@ -88,17 +88,6 @@ class SenderTest : public testing::Test {
     if (document.HasParseError()) document.SetObject();
     return document;
   }
-  static std::uint64_t Number(const rapidjson::Value& object, const char* name) {
-    if (object.HasMember(name) && object[name].IsUint64()) return object[name].GetUint64();
-    ADD_FAILURE() << "no number " << name;
-    return 0;
-  }
-  // The promise of every summary.
-  static void ExpectCountsAddUp(const rapidjson::Value& summary, std::uint64_t pending = 0) {
-    EXPECT_EQ(Number(summary, "total_files"), Number(summary, "successful_transfers") +
-                                                  Number(summary, "failed_transfers") + Number(summary, "skipped") +
-                                                  pending);
-  }
   // The reason of the failure of that instance; empty if it is not among the failures.
   static std::string FailureOf(const rapidjson::Value& summary, const std::string& sop_instance_uid) {
     for (const auto& failure : summary["failures"].GetArray()) {
@@ -110,19 +99,6 @@ class SenderTest : public testing::Test {
   DestinationLog EndedLog() const {
     EXPECT_TRUE(destination_.WaitFor([](const auto& log) { return log.open_associations == 0; }, kRunTimeout));
     return destination_.Log();
-  }
-  static std::uint64_t Stored(const DestinationLog& log) {
-    std::uint64_t stored = 0;
-    for (const auto& instance : log.instances) stored += instance.status == 0x0000;
-    return stored;
-  }
-  // How many times each SOP Instance was answered with success.
-  static std::map<std::string, std::uint64_t> StoredTimes(const DestinationLog& log) {
-    std::map<std::string, std::uint64_t> times;
-    for (const auto& instance : log.instances) {
-      if (instance.status == 0x0000) ++times[instance.sop_instance];
-    }
-    return times;
   }
 
   // The last run's output and errors, and the bytes of everything in out().
