@@ -218,7 +218,8 @@ class Ledger {
   virtual void GrantLease(StudyKey study, LeaseId lease, std::string_view worker, std::uint32_t worker_capacity,
                           WallTime now) = 0;
   // `clean`: the worker has reported everything that it sent. Otherwise suspect_end becomes at least page_end, and
-  // what was handed out though it was suspect before counts as a resend, because nobody will report it. Returns these.
+  // what was handed out though it was suspect before counts as a resend, because nobody will report it. Returns
+  // these.
   virtual std::uint64_t EndLease(StudyKey study, bool clean) = 0;
   // Those with a lease in force, by ascending key: after a restart.
   virtual std::vector<StudyRecord> LeasedStudies(SessionKey session) = 0;
