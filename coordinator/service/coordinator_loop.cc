@@ -10,10 +10,8 @@
 namespace dicom_sender {
 namespace {
 
-// All messages of one step share one commit, and so do the pages of the ledger that they change. More of them would
-// make everybody wait longer, and long ones are long work.
-constexpr std::size_t kMessagesPerStepMax = 512;
-constexpr std::size_t kBytesPerStepMax = 4 << 20;
+// All messages of one step share one commit. More of them do not make it cheaper, but make everybody wait longer.
+constexpr std::size_t kMessagesPerStepMax = 64;
 constexpr std::chrono::milliseconds kPollMax(1000);
 
 std::chrono::milliseconds PollTimeout(std::optional<TimePoint> wake_at) {
@@ -48,11 +46,9 @@ void CoordinatorLoop::Run(std::stop_token stop) {
 
 std::vector<Incoming> CoordinatorLoop::Collect() {
   std::vector<Incoming> messages;
-  std::size_t bytes = 0;
-  while (messages.size() < kMessagesPerStepMax && bytes < kBytesPerStepMax) {
+  while (messages.size() < kMessagesPerStepMax) {
     auto message = channel_.Receive();
     if (!message) break;
-    bytes += message->bytes.size();
     messages.push_back({std::move(message->peer), std::move(message->bytes), std::move(message->address)});
   }
   return messages;
