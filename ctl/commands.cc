@@ -74,7 +74,7 @@ class Commands {
 Result<wire::ClientReply> Commands::Ask(const wire::ClientRequest& request) {
   auto reply = client_.Call(request, {}, options_.timeout);
   if (reply) return *std::move(reply);
-  const bool no_answer = reply.error().kind != CallError::Kind::kRefused;
+  const bool no_answer = reply.error().kind == CallError::Kind::kNoAnswer;
   return tl::unexpected(CtlFailure{no_answer ? kExitNoAnswer : kExitRefused, std::move(reply.error().reason)});
 }
 
