@@ -39,7 +39,7 @@ bool IsStored(InstanceState state) {
 }  // namespace
 
 Scheduler::Scheduler(SchedulerOptions options, LeaseId last_lease)
-    : options_(options), last_lease_(last_lease), random_(options.seed) {}
+    : options_(options), last_lease_(std::max(last_lease, options.leases_above)), random_(options.seed) {}
 
 Output Scheduler::Step(const Event& event, TimePoint now) {
   Output out;

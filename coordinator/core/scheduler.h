@@ -34,7 +34,10 @@ struct SchedulerOptions {
   Duration speed_up = std::chrono::seconds(10);      // between two single steps up again
   std::uint32_t associations_max = 0;                // at the same time to one destination; 0: no limit
   std::uint32_t attempts_max = 0;                    // of one instance, whatever its session allows; 0: no limit
-  std::uint64_t seed = 0;                            // of the jitter
+  // Every new lease has a higher id. A worker may outlive the ledger: what it says about a lease of a ledger that was
+  // removed, or replaced by an older copy, must not be taken for a lease of this one.
+  LeaseId leases_above = 0;
+  std::uint64_t seed = 0;  // of the jitter
 };
 
 // --- what happened

@@ -17,10 +17,17 @@ namespace {
 // The loop turns at least once a second, but the summary of a very large session keeps it for a while.
 constexpr std::chrono::seconds kStuckAfter(300), kBusyAfter(10);
 
+// Greater with each start, and no coordinator grants leases faster than one a microsecond; so no two ledgers that
+// served the same workers have a lease id in common.
+LeaseId LeasesAbove() {
+  return static_cast<LeaseId>(std::chrono::floor<std::chrono::microseconds>(WallNow().time_since_epoch()).count());
+}
+
 SchedulerOptions ToSchedulerOptions(const CoordinatorOptions& options) {
   return {.lease_ttl = options.lease_ttl,
           .associations_max = options.associations_max,
           .attempts_max = options.attempts_max,
+          .leases_above = LeasesAbove(),
           .seed = static_cast<std::uint64_t>(MonotonicNow().time_since_epoch().count())};
 }
 

@@ -94,13 +94,15 @@ void Service::HandleMessage(const Incoming& incoming, const Moment& moment) {
   outgoing_.push_back({incoming.peer, Envelope(std::move(reply))});
 }
 
-void Service::Refuse(const Incoming& incoming, const std::string& reason, bool for_good, const Moment& moment) {
+void Service::Refuse(const Incoming& incoming, const std::string& reason, bool for_good, const Moment& moment,
+                     LeaseId lease) {
   metrics_.messages_refused_total.Increment();
   const std::string from = incoming.address.empty() ? "this process" : incoming.address;
   refusals_.Add(incoming.peer, fmt::format("A message from {} was refused: {}", from, reason), moment.now);
   wire::Refusal refusal;
   refusal.set_reason(LimitedReason(reason));
   refusal.set_for_good(for_good);
+  refusal.set_lease_id(lease);
   outgoing_.push_back({incoming.peer, Envelope(std::move(refusal))});
 }
 
@@ -391,7 +393,7 @@ void Service::Handle(const Incoming& incoming, const wire::Report& report, const
   const auto lease = ledger_.FindLease(report.lease_id());
   if (!lease) {
     return Refuse(incoming, fmt::format("a report of lease {}, which is not in this ledger", report.lease_id()),
-                  /*for_good=*/false, moment);
+                  /*for_good=*/false, moment, report.lease_id());
   }
   // The one before was lost on its way. Both will come again; applied out of order, the earlier one would be taken
   // for a repetition.

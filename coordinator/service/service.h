@@ -57,7 +57,8 @@ class Service {
   };
 
   void HandleMessage(const Incoming& incoming, const Moment& moment);
-  void Refuse(const Incoming& incoming, const std::string& reason, bool for_good, const Moment& moment);
+  void Refuse(const Incoming& incoming, const std::string& reason, bool for_good, const Moment& moment,
+              LeaseId lease = 0);
   void Send(const std::string& peer, wire::CoordinatorMessage message);
 
   wire::ClientReply Answer(const wire::ClientRequest& request, const Moment& moment);

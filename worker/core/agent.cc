@@ -74,6 +74,11 @@ void Agent::On(const wire::ReportAck& ack) {
   if (lease == leases_.end() || !lease->second.report || lease->second.report->seq() != ack.seq()) return;
   if (lease->second.report->has_give_back()) lease->second.give_back.reset();
   lease->second.report.reset();
+  lease->second.report_refused = false;
+}
+
+void Agent::ReportRefused(std::uint64_t id) {
+  if (const auto lease = leases_.find(id); lease != leases_.end()) lease->second.report_refused = true;
 }
 
 void Agent::WantPage(std::uint64_t id, std::uint32_t from_index) {
@@ -248,6 +253,12 @@ std::size_t Agent::Backlog(std::uint64_t id) const {
   if (lease == leases_.end()) return 0;
   const auto under_way = lease->second.report ? static_cast<std::size_t>(lease->second.report->outcomes_size()) : 0;
   return lease->second.unreported.size() + under_way;
+}
+
+bool Agent::OnlyRefusedLeft() const {
+  return std::all_of(leases_.begin(), leases_.end(), [](const auto& entry) {
+    return entry.second.stage == Stage::kFinished && entry.second.report_refused;
+  });
 }
 
 // A grant that waits for its confirmation must not wait for long, nor what was not answered.

@@ -64,6 +64,9 @@ class Agent {
   // `amount` grows with bytes and responses; only that it has changed counts.
   void Progress(std::uint64_t lease, std::uint64_t amount);
   void Finish(std::uint64_t lease, wire::GiveBack give_back);
+  // The coordinator's ledger does not know the lease that we reported of. It is repeated all the same: the
+  // coordinator may come back on the right ledger.
+  void ReportRefused(std::uint64_t lease);
   // No more studies; those that are being sent are the shell's to end.
   void Drain();
 
@@ -72,6 +75,8 @@ class Agent {
 
   std::size_t Backlog(std::uint64_t lease) const;  // outcomes that are not acknowledged
   std::size_t leases() const { return leases_.size(); }
+  // No lease, or only such as nothing is sent under any more and whose report was refused: nobody waits for it.
+  bool OnlyRefusedLeft() const;
 
  private:
   enum class Stage { kGranted, kSending, kFinished };
@@ -89,6 +94,7 @@ class Agent {
 
     std::deque<wire::Outcome> unreported;
     std::optional<wire::Report> report;  // the one under way
+    bool report_refused = false;
     TimePoint report_sent_at;
     std::uint64_t report_seq = 0;
     std::uint32_t associations = 0;

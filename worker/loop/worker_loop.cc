@@ -1,5 +1,6 @@
 #include "worker/loop/worker_loop.h"
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -145,7 +146,7 @@ class WorkerLoop {
       TakeEvents();
       for (const auto& [lease, study] : studies_) agent_.Progress(lease, senders_.Progress(lease));
       wake_at = Step();
-      if (draining_ && agent_.leases() == 0) return {};
+      if (draining_ && agent_.OnlyRefusedLeft()) return Drained();
     }
     if (refused_) return tl::unexpected(*refused_);
     return {};
@@ -180,6 +181,14 @@ class WorkerLoop {
     for (const auto& [lease, study] : studies_) study->Stop();
   }
 
+  tl::expected<void, std::string> Drained() const {
+    if (agent_.leases() == 0) return {};
+    return tl::unexpected(
+        fmt::format("what was sent last of {} studies could not be reported, for the coordinator does not know their "
+                    "leases: if its ledger was replaced, those instances are sent again",
+                    agent_.leases()));
+  }
+
   void Receive(const std::string& bytes) {
     const auto envelope = ParseFromCoordinator(bytes);
     if (!envelope)
@@ -187,6 +196,7 @@ class WorkerLoop {
     health_.last_heard = MonotonicNow().time_since_epoch().count();
     if (envelope->has_worker()) return agent_.Receive(envelope->worker(), MonotonicNow());
     if (envelope->has_refusal()) {
+      agent_.ReportRefused(envelope->refusal().lease_id());
       Refused("refused by the coordinator: " + envelope->refusal().reason(), envelope->refusal().for_good());
     }
   }

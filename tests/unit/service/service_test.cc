@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 #include <prometheus/registry.h>
 
+#include <algorithm>
+
 #include "coordinator/ledger/sqlite_ledger.h"
 #include "proto/channel.h"
 #include "proto/validate.h"
@@ -36,8 +38,9 @@ class ServiceTest : public testing::Test {
     auto ledger = OpenSqliteLedger((folder_ / "ledger.db").string());
     ASSERT_TRUE(ledger) << ledger.error();
     ledger_ = *std::move(ledger);
-    service_ = std::make_unique<Service>(*ledger_, SchedulerOptions{.lease_ttl = std::chrono::seconds(150)}, metrics_,
-                                         folder_.path().string());
+    service_ = std::make_unique<Service>(
+        *ledger_, SchedulerOptions{.lease_ttl = std::chrono::seconds(150), .leases_above = leases_above_}, metrics_,
+        folder_.path().string());
   }
 
   std::vector<Outgoing> Step(const std::string& peer, const std::string& bytes) {
@@ -166,6 +169,7 @@ class ServiceTest : public testing::Test {
   }
 
   TemporaryFolder folder_;
+  LeaseId leases_above_ = 0;
   prometheus::Registry registry_;
   CoordinatorMetrics metrics_{registry_};
   std::unique_ptr<Ledger> ledger_;
@@ -273,6 +277,43 @@ TEST_F(ServiceTest, AReportIsNotAppliedBeforeItsPredecessor) {
   EXPECT_EQ(Worker(second).size(), 1U);
   EXPECT_EQ(Status().state(), wire::SESSION_COMPLETE);
   EXPECT_EQ(Status().stored(), 2U);
+}
+
+TEST_F(ServiceTest, WhatIsReportedOfALedgerThatWasRemovedIsNotTakenForThisOne) {
+  const auto lease_of_a_new_session = [this] {
+    Open();
+    Ask(Batch(2));
+    Announce();
+    return ScanComplete().at(0).grant().lease_id();
+  };
+  leases_above_ = 1000;
+  StartAnew();
+  const LeaseId earlier = lease_of_a_new_session();
+  EXPECT_EQ(earlier, 1001U);
+  leases_above_ = 2000;
+  StartAnew();
+  EXPECT_EQ(lease_of_a_new_session(), 2001U);
+  const auto answers = Step("worker", Envelope(Report(earlier, {{0, 0}}, true)).SerializeAsString());
+  ASSERT_EQ(answers.size(), 1U);
+  EXPECT_EQ(answers[0].message.refusal().lease_id(), earlier);
+  EXPECT_FALSE(answers[0].message.refusal().for_good());
+  EXPECT_EQ(Status().stored(), 0U) << "its destination has answered nothing";
+}
+
+TEST_F(ServiceTest, LeaseIdsGrowAlsoWhenTheClockWasSetBack) {
+  leases_above_ = 1000;
+  StartAnew();
+  Open();
+  Ask(Batch(1));
+  Announce();
+  const LeaseId first = ScanComplete().at(0).grant().lease_id();
+  leases_above_ = 10;
+  Restart();
+  service_->ResumeSessions(now_, WallTime());
+  const auto answers = Announce(2);
+  const auto grant = std::find_if(answers.begin(), answers.end(), [](const auto& m) { return m.has_grant(); });
+  ASSERT_NE(grant, answers.end());
+  EXPECT_EQ(grant->grant().lease_id(), first + 1);
 }
 
 TEST_F(ServiceTest, PagesOfALeaseThatIsNotInForceAreEmpty) {

@@ -329,6 +329,36 @@ TEST_F(AgentTest, ToldToDrainItSaysSo) {
   EXPECT_TRUE(Step().drain);
 }
 
+TEST_F(AgentTest, AReportOfAnotherLedgerIsRepeatedAndNobodyNeedWaitForIt) {
+  StartLease(1);
+  agent_.Record(1, Outcome(0));
+  ASSERT_EQ(Reports(Step()).size(), 1U);
+  agent_.ReportRefused(1);
+  EXPECT_FALSE(agent_.OnlyRefusedLeft()) << "it is still being sent";
+  Acknowledge(1000, {}, {1});
+  agent_.Finish(1, Done());
+  EXPECT_EQ(Reports(Step(seconds(5))).size(), 1U) << "the coordinator may come back on its ledger";
+  EXPECT_TRUE(agent_.OnlyRefusedLeft());
+  EXPECT_EQ(agent_.leases(), 1U);
+  StartLease(2);
+  EXPECT_FALSE(agent_.OnlyRefusedLeft()) << "the other lease is of this ledger";
+}
+
+TEST_F(AgentTest, AReportThatIsTakenAfterAllIsNotRefusedAnyMore) {
+  StartLease(1);
+  agent_.Record(1, Outcome(0));
+  Step();
+  agent_.ReportRefused(1);
+  AcknowledgeReport(1, 1);
+  agent_.Finish(1, Done());
+  Step(seconds(1));
+  EXPECT_FALSE(agent_.OnlyRefusedLeft()) << "its last report waits for the answer";
+  AcknowledgeReport(1, 2);
+  Step();
+  EXPECT_TRUE(agent_.OnlyRefusedLeft());
+  EXPECT_EQ(agent_.leases(), 0U);
+}
+
 TEST_F(AgentTest, ALostLeaseThatIsStillBeingSentDoesNotKeepItAwake) {
   StartLease(1);
   agent_.WantPage(1, 128);
