@@ -1,6 +1,9 @@
+#include <fmt/format.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 
 #include "cli/exit_status.h"
 #include "cli/guarded_main.h"
@@ -11,7 +14,10 @@ namespace {
 void WriteOut(const std::string& text) {
   for (std::size_t done = 0; done < text.size();) {
     const ssize_t written = write(STDOUT_FILENO, text.data() + done, text.size() - done);
-    if (written < 0) std::exit(dicom_sender::kExitInternal);  // nobody reads: the rest is not worth asking for
+    if (written < 0) {  // the rest is not worth asking for
+      fmt::print(stderr, "dicom-ctl: standard output cannot be written: {}\n", std::strerror(errno));
+      std::exit(dicom_sender::kExitInternal);
+    }
     done += static_cast<std::size_t>(written);
   }
 }

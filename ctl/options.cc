@@ -50,6 +50,14 @@ Checked SetStatus(std::optional<std::uint16_t>& target, const std::string& text)
   return {};
 }
 
+Checked SetStudy(std::optional<std::string>& target, const std::string& text) {
+  if (text.empty() || ToPrintable(text) != text) {
+    return tl::unexpected(fmt::format("'{}' is no UID: give one such as 1.2.840.1", ToPrintable(text)));
+  }
+  target = text;
+  return {};
+}
+
 std::string CommandsHelp() {
   std::string help;
   for (const CommandWord& command : kCommands) {
@@ -77,7 +85,8 @@ Program Describe(CtlOptions& o) {
                      {"Commands",
                       {{0, "status", "STATUS", "requeue: only what failed with this DIMSE status, such as A700",
                         [&o](const std::string& text) { return SetStatus(o.status, text); }},
-                       {0, "study", "UID", "requeue: only of this Study Instance UID", SetText(o.study)},
+                       {0, "study", "UID", "requeue: only of this Study Instance UID",
+                        [&o](const std::string& text) { return SetStudy(o.study, text); }},
                        {0, "retry-failed", nullptr, "resume: send again what failed, too", SetSwitch(o.retry_failed)},
                        {0, "output-dir", "DIR", "keygen: where the files go (default: .)", SetText(o.output_dir)}}}},
           .epilogue =
@@ -130,6 +139,11 @@ Checked TakeWords(const Given& given, CtlOptions& options) {
     auto session = ParseUuid(options.subject);
     if (!session) return tl::unexpected(std::move(session.error()));
     options.subject = *std::move(session);
+  }
+  if (command->command == CtlCommand::kDrain &&
+      (options.subject.empty() || ToPrintable(options.subject) != options.subject)) {
+    return tl::unexpected(
+        fmt::format("'{}' is no worker: 'dicom-ctl workers' lists them", ToPrintable(options.subject)));
   }
   return CheckCommand(*command, given);
 }

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "common/text.h"
+
 namespace dicom_sender {
 namespace {
 
@@ -11,6 +13,9 @@ constexpr std::size_t kNameBytesMax = 255;
 Checked SetName(std::optional<std::string>& target, const std::string& text) {
   if (text.empty() || text.size() > kNameBytesMax) {
     return tl::unexpected(fmt::format("a name has 1 to {} bytes, this one {}", kNameBytesMax, text.size()));
+  }
+  if (ToPrintable(text) != text) {
+    return tl::unexpected(fmt::format("'{}' is no name: use UTF-8 without control characters", ToPrintable(text)));
   }
   target = text;
   return {};
@@ -54,7 +59,7 @@ Program Describe(WorkerProgramOptions& options) {
           "Exit status\n"
           "  0  drained: everything that was sent is reported\n"
           "  2  wrong usage, or a key or address that cannot be used\n"
-          "  3  the coordinator does not want us: other release, or our name is taken\n"
+          "  3  the coordinator does not want us: other release, our name is taken, or another ledger\n"
           "  4  aborted; what was not reported is sent again by others\n"
           "  70 internal error\n"};
 }

@@ -50,6 +50,10 @@ TEST(CtlOptions, RefuseWhatDoesNotFit) {
   EXPECT_THAT(Refusal({"sesions"}), HasSubstr("'sesions' is no command"));
   EXPECT_THAT(Refusal({"show"}), HasSubstr("'show' needs a SESSION"));
   EXPECT_THAT(Refusal({"show", "abc"}), HasSubstr("'abc' is no session"));
+  EXPECT_THAT(Refusal({"drain", ""}), HasSubstr("'' is no worker"));
+  EXPECT_THAT(Refusal({"drain", "w\xff"}), HasSubstr("'w\xEF\xBF\xBD' is no worker"));
+  EXPECT_THAT(Refusal({"requeue", kSession, "--study", "1.\xff"}), HasSubstr("--study"));
+  EXPECT_THAT(Refusal({"requeue", kSession, "--study", ""}), HasSubstr("--study"));
   EXPECT_THAT(Refusal({"workers", "w"}), HasSubstr("'workers' takes nothing more: leave out 'w'"));
   EXPECT_THAT(Refusal({"show", kSession, "--status", "A700"}), HasSubstr("--status does not belong to 'show'"));
   EXPECT_THAT(Refusal({"pause", kSession, "--retry-failed"}), HasSubstr("--retry-failed does not belong to 'pause'"));
