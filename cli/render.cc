@@ -345,7 +345,7 @@ std::string RenderSummary(const SummaryView& view, const TerminalStyle& style) {
                      (view.conflicts > 0 ? fmt::format(", {} of them in another size than the one that was sent",
                                                        count(view.conflicts, kYellow))
                                          : ""));
-  if (view.pending > 0) row("Not sent yet", count(view.pending, kYellow));
+  if (view.pending > 0) row("Pending", count(view.pending, kYellow));
   row("Warnings", count(view.warnings, kYellow));
   if (view.ignored > 0) row("Ignored", Files(view.ignored));
   row("Size", FormatBytes(view.bytes));

@@ -288,7 +288,7 @@ TEST(Render, SummaryHeadlines) {
   view.end = SessionEnd::kInterrupted;
   view.pending = 400;
   EXPECT_EQ(headline(view, kPipe), "Interrupted: 400 of 1000 instances not sent yet");
-  EXPECT_THAT(RenderSummary(view, kPipe), HasSubstr("  Not sent yet"));
+  EXPECT_THAT(RenderSummary(view, kPipe), HasSubstr("\n  Pending     400\n")) << "in line with the others";
   view.end = SessionEnd::kUnreachable;
   view.end_reason = "no answer" + kEvil;
   EXPECT_EQ(headline(view, kPipe), "Given up: no answer" + kTamed);
