@@ -25,9 +25,9 @@ Program Describe(IndexerProgramOptions& options) {
       .name = kProgram,
       .about =
           "Finds DICOM files, groups them by study and tells the coordinator, which has them sent by the workers.\n"
-          "Prints the id of the session on standard output. Run again after a crash, it changes nothing that is "
-          "known\n"
-          "and completes what was missing.\n"
+          "Prints the id of the session on standard output. Run again after a crash with --session, it "
+          "changes\n"
+          "nothing that is known and completes what was missing.\n"
           "\n"
           "  dicom-indexer --coordinator tcp://HOST:5555 -i PATH [-i PATH ...] -a AE -H HOST -p PORT [OPTION ...]\n"
           "  dicom-indexer --coordinator tcp://HOST:5555 -i PATH [-i PATH ...] --session SESSION [OPTION ...]\n",

@@ -27,6 +27,8 @@ constexpr std::chrono::milliseconds kPollMax(1000), kConnectCheck(100);
 // Outcomes that follow each other fast wake the loop together, or each would cost a round to the coordinator and a
 // commit of the ledger.
 constexpr std::chrono::milliseconds kReportEvery(10);
+// A coordinator that is there connects at once, and answers a status every 10 s.
+constexpr std::chrono::seconds kUnconnectedNotedAfter(2), kSilenceNotedAfter(30);
 static_assert(kReportAtOnce < StudyLink::kBacklogMax, "or a sender would wait for a loop that waits for it");
 
 // Greater with each start, so that what an earlier life has said late can be told from what this one says. If the
@@ -137,12 +139,14 @@ class WorkerLoop {
     const std::stop_callback on_drain(drain, [this] { wake_.Raise(); });
     const std::stop_callback on_abort(abort, [this] { wake_.Raise(); });
     if (!WaitForCoordinator(drain, abort)) return {};
-    std::optional<TimePoint> wake_at = MonotonicNow();
+    connected_ = MonotonicNow();
+    std::optional<TimePoint> wake_at = connected_;
     while (!abort.stop_requested() && !refused_) {
       Wait(wake_at);
       health_.last_round = MonotonicNow().time_since_epoch().count();
       if (drain.stop_requested() && !draining_) Drain();
       while (auto bytes = channel_.Receive()) Receive(*bytes);
+      NoteSilence();
       TakeEvents();
       for (const auto& [lease, study] : studies_) agent_.Progress(lease, senders_.Progress(lease));
       wake_at = Step();
@@ -155,7 +159,13 @@ class WorkerLoop {
  private:
   // What is said before there is a connection is lost. False: to be stopped first.
   bool WaitForCoordinator(const std::stop_token& drain, const std::stop_token& abort) {
+    const TimePoint begin = MonotonicNow();
+    bool noted = false;
     while (!channel_.WaitUntilConnected(kConnectCheck)) {
+      if (!noted && MonotonicNow() >= begin + kUnconnectedNotedAfter) {
+        noted = true;
+        spdlog::warn("No connection to the coordinator yet: does it run there, and does it know our key?");
+      }
       health_.last_round = MonotonicNow().time_since_epoch().count();
       if (drain.stop_requested() || abort.stop_requested()) return false;
     }
@@ -179,6 +189,19 @@ class WorkerLoop {
     draining_ = true;
     agent_.Drain();
     for (const auto& [lease, study] : studies_) study->Stop();
+  }
+
+  // Once when it begins and once when it is over: it may last for hours.
+  void NoteSilence() {
+    const bool silent =
+        MonotonicNow() >= std::max(connected_, TimePoint{Duration(health_.last_heard)}) + kSilenceNotedAfter;
+    if (silent == silent_) return;
+    silent_ = silent;
+    if (silent) {
+      spdlog::warn("The coordinator was not heard of for {} s", kSilenceNotedAfter.count());
+    } else {
+      spdlog::info("The coordinator is back");
+    }
   }
 
   tl::expected<void, std::string> Drained() const {
@@ -279,6 +302,8 @@ class WorkerLoop {
   std::optional<std::string> refused_;  // for good
   Refusals refusals_;
   bool draining_ = false;
+  TimePoint connected_;
+  bool silent_ = false;
   std::map<std::uint64_t, std::shared_ptr<StudyLink>> studies_;  // that are being sent
   WakeEvent wake_;
   std::mutex mutex_;
