@@ -103,7 +103,7 @@ struct FailureReason {
 };
 struct SummaryView {
   SessionEnd end = SessionEnd::kComplete;
-  std::string end_reason;  // of kUnreachable and kRefused: one sentence
+  std::string end_reason;  // of what ended early, but for a pause: one sentence
   std::string session;
   std::string destination;
   std::string calling_ae;
