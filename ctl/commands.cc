@@ -158,6 +158,7 @@ Done Commands::ShowSession() {
     line("Destination", DestinationText(status.destination()));
     line("Calling AE", status.destination().calling_ae());
     for (const std::string& input : status.inputs()) line("Input", input);
+    for (const std::string& indexer : shown.scanning()) line("Scanning", indexer);
     line("Started", TimeText(shown.start_ms()));
     if (HasEnded(status.state())) line("Ended", TimeText(shown.end_ms()));
     line("Studies", fmt::format("{}, {} being sent", status.studies(), status.leases()));

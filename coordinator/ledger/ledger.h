@@ -80,6 +80,11 @@ struct SessionRecord {
   Counts counts;
 };
 
+struct ScanRecord {
+  std::string indexer;  // name
+  bool complete = false;
+};
+
 struct StudyRecord {
   StudyKey key = 0;
   SessionKey session = 0;
@@ -189,6 +194,8 @@ class Ledger {
   // The indexer's scan is complete, if it is its last one. The session's scan is when none of its indexers is at it.
   virtual void CompleteScan(SessionKey session, std::string_view indexer, std::uint64_t scan,
                             const std::map<std::string, std::uint64_t>& ignored) = 0;
+  // The last scan of each of the session's indexers, by their names.
+  virtual std::vector<ScanRecord> Scans(SessionKey session) = 0;
   // `now` becomes the end time for every state but SCANNING and SENDING, which clear it and the end reason.
   virtual void SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
                                WallTime now) = 0;

@@ -249,6 +249,7 @@ class SqliteLedger : public Ledger {
   bool BeginScan(SessionKey session, std::string_view indexer, std::uint64_t& scan) override;
   void CompleteScan(SessionKey session, std::string_view indexer, std::uint64_t scan,
                     const std::map<std::string, std::uint64_t>& ignored) override;
+  std::vector<ScanRecord> Scans(SessionKey session) override;
   void SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
                        WallTime now) override;
   void SetEnding(SessionKey session, wire::SessionState state) override;
@@ -565,6 +566,15 @@ void SqliteLedger::CompleteScan(SessionKey session, std::string_view indexer, st
         "WHERE "
         "key = ?1",
         session);
+  });
+}
+
+std::vector<ScanRecord> SqliteLedger::Scans(SessionKey session) {
+  return Guarded([&] {
+    std::vector<ScanRecord> scans;
+    auto& rows = Query("SELECT indexer, complete FROM scan WHERE session = ? ORDER BY indexer", session);
+    while (rows.executeStep()) scans.push_back({rows.getColumn(0).getString(), rows.getColumn(1).getInt() != 0});
+    return scans;
   });
 }
 

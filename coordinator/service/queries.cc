@@ -43,7 +43,12 @@ wire::ClientReply Queries::Report(SessionKey session, TimePoint now, WallTime wa
   *reply.mutable_report() = ToReport(summary);
   *reply.mutable_report()->mutable_status() = StatusOf(summary.session, now);
   const SummaryFiles files = SummaryFilesOf(output_dir_, summary.session);
-  if (!output_dir_.empty() && std::filesystem::exists(files.summary)) {
+  for (const ScanRecord& scan : ledger_.Scans(session)) {
+    if (!scan.complete) reply.mutable_report()->add_scanning(scan.indexer);
+  }
+  // While it goes on, what is there is of an earlier end.
+  const bool written = !output_dir_.empty() && summary.session.end_time && std::filesystem::exists(files.summary);
+  if (written) {
     reply.mutable_report()->set_summary_file(files.summary);
     reply.mutable_report()->set_failures_file(files.failures);
   }

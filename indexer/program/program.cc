@@ -5,7 +5,8 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
-#include <filesystem>
+#include <cerrno>
+#include <cstring>
 #include <thread>
 
 #include "cli/exit_status.h"
@@ -86,12 +87,21 @@ Done IndexRun::Start() {
   } else {
     *request.mutable_open_session() = settings_;
   }
-  const auto reply = client_.Call(request, signals_.stop_token(), kFirstPatience);
+  auto reply = Ask(request);
+  if (!reply && reply.error().kind == CallError::Kind::kNoAnswer) {
+    console_.Warn(fmt::format("There is no coordinator at {} yet: waiting {} s for it",
+                              options_.connection.coordinator, kFirstPatience.count()));
+    reply = client_.Call(request, signals_.stop_token(), kFirstPatience);
+  }
   if (!reply) return tl::unexpected(ToFailure(reply.error()));
   connected_ = true;
   status_ = reply->session();
   const std::string line = settings_.session() + "\n";
-  [[maybe_unused]] const auto written = write(STDOUT_FILENO, line.data(), line.size());  // nobody reads it: no matter
+  if (write(STDOUT_FILENO, line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
+    return tl::unexpected(
+        Failure{kExitInternal,
+                fmt::format("the session's id cannot be written to standard output: {}", std::strerror(errno))});
+  }
   console_.Print(RenderSession({.session = settings_.session(),
                                 .log_file = options_.service.log_file.value_or(""),
                                 .destination = DestinationText(status_.destination()),
@@ -138,9 +148,10 @@ tl::expected<int, Failure> IndexRun::Watch() {
     Look();
     if (signals_.count() > 0) {
       console_.EndProgress();
-      return tl::unexpected(
-          Failure{kExitInterrupted,
-                  fmt::format("not waiting any more: session {} goes on at the coordinator", settings_.session())});
+      return tl::unexpected(Failure{
+          kExitInterrupted,
+          fmt::format("not waiting any more: session {} {}", settings_.session(),
+                      connected_ ? "goes on at the coordinator" : "goes on when the coordinator answers again")});
     }
     Sleep();
   }
@@ -180,7 +191,14 @@ tl::expected<int, Failure> IndexRun::Report() {
   console_.Print(RenderSummary(SummaryOf(reply->report()), console_.style()));
   const wire::SessionStatus& status = reply->report().status();
   if (!status.end_reason().empty()) console_.Error(status.end_reason());
-  return ExitStatusOf(status);
+  const int exit_status = ExitStatusOf(status);
+  const auto advise = [&](const char* what, const char* command) {
+    console_.Print(fmt::format("{}:\n  dicom-ctl --coordinator {} {} {}\n", what, options_.connection.coordinator,
+                               command, status.session()));
+  };
+  if (exit_status == kExitDestination || exit_status == kExitInterrupted) advise("To go on", "resume");
+  if (exit_status == kExitSomeFailed && status.failed() > 0) advise("To try again what failed", "requeue");
+  return exit_status;
 }
 
 }  // namespace

@@ -48,6 +48,7 @@ class FaultLedger : public Ledger {
                     const std::map<std::string, std::uint64_t>& ignored) override {
     ledger_->CompleteScan(session, indexer, scan, ignored);
   }
+  std::vector<ScanRecord> Scans(SessionKey session) override { return ledger_->Scans(session); }
   void SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
                        WallTime now) override {
     ledger_->SetSessionState(session, state, end_reason, now);

@@ -53,6 +53,11 @@ class MemoryLedger : public Ledger {
   bool BeginScan(SessionKey session, std::string_view indexer, std::uint64_t& scan) override;
   void CompleteScan(SessionKey session, std::string_view indexer, std::uint64_t scan,
                     const std::map<std::string, std::uint64_t>& ignored) override;
+  std::vector<ScanRecord> Scans(SessionKey session) override {
+    std::vector<ScanRecord> scans;
+    for (const auto& [indexer, scan] : Of(session).scans) scans.push_back({indexer, scan.complete});
+    return scans;
+  }
   void SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
                        WallTime now) override;
   void SetEnding(SessionKey session, wire::SessionState state) override { Change(session).record.ending = state; }

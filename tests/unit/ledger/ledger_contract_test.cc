@@ -100,6 +100,12 @@ TEST_P(LedgerContract, AScanIsCompleteWhenEveryIndexersIs) {
   EXPECT_TRUE(BeginScan("b", 1));
   CompleteScan("a", 1, {{"empty", 2}});
   EXPECT_FALSE(Session().scan_complete);
+  const auto scans = ledger_->Scans(session_);
+  ASSERT_THAT(scans, SizeIs(2));
+  EXPECT_EQ(scans[0].indexer, "a");
+  EXPECT_TRUE(scans[0].complete);
+  EXPECT_EQ(scans[1].indexer, "b");
+  EXPECT_FALSE(scans[1].complete);
   Reopen();
   CompleteScan("b", 1, {{"empty", 3}, {"dicomdir", 1}});
   EXPECT_TRUE(Session().scan_complete);
