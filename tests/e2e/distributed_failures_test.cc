@@ -200,5 +200,28 @@ TEST_F(DistributedFailuresTest, ASummaryIsWrittenWhereTheCoordinatorWasKilledBet
   ExpectAllStored(session, instances);
 }
 
+// A report that was meant for another ledger must not be taken for one of this: nothing would have been answered.
+TEST_F(DistributedFailuresTest, WhatAWorkerReportsToAReplacedLedgerIsNotBelieved) {
+  Program& stranger = BeginWithOneWorker(20, Slow(300));
+  stranger.Signal(SIGSTOP);
+  coordinator_->Kill();
+  for (const char* end : {"", "-wal", "-shm"}) std::filesystem::remove(ledger().string() + end);
+  StartAndListen(*coordinator_);
+
+  TestDestination silent({}, {.rules = {InstanceRule{.action = InstanceAction::kStall}}});
+  ASSERT_TRUE(silent.Start());
+  StartWorker("w1");
+  const std::string port = std::to_string(silent.port());
+  Program& indexer = Indexer({"-i", data(), "-r", "-a", "SILENT", "-H", "127.0.0.1", "-p", port});
+  indexer.Start();
+  const std::string session = SessionOf(indexer);
+  ASSERT_TRUE(Eventually([&] { return silent.Log().associations.size() == 1; })) << "w1 holds the first lease";
+  stranger.Signal(SIGCONT);
+  ASSERT_TRUE(stranger.WaitForText("which is not in this ledger")) << stranger.Errors();
+  EXPECT_EQ(CtlJson({"show", session})["status"]["stored"].GetUint64(), 0U);
+  EXPECT_EQ(Ctl({"drain", "w0"}).end, (ProcessEnd{0, 0}));
+  EXPECT_EQ(stranger.Wait(), 3) << "it does not wait for ever for its report to be taken";
+}
+
 }  // namespace
 }  // namespace dicom_sender
