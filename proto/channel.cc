@@ -32,6 +32,12 @@ zmq::message_t Encode(const google::protobuf::MessageLite& message) {
   return frame;
 }
 
+// Empty over inproc.
+std::string PeerAddress(zmq::message_t& frame) {
+  const char* address = zmq_msg_gets(frame.handle(), "Peer-Address");
+  return address == nullptr ? std::string() : address;
+}
+
 }  // namespace
 
 RouterChannel::RouterChannel(zmq::context_t& context, const std::string& endpoint, const ServerSecurity* security)
@@ -58,7 +64,7 @@ std::optional<PeerMessage> RouterChannel::Receive() {
     zmq::message_t frame;
     if (!socket_.recv(frame, zmq::recv_flags::dontwait)) break;
     more = frame.more();
-    if (const char* address = zmq_msg_gets(frame.handle(), "Peer-Address")) message.address = address;
+    message.address = PeerAddress(frame);
     if (first && !more) message.bytes = frame.to_string();
   }
   return message;

@@ -23,14 +23,14 @@ constexpr const char* kEndpoint = "inproc://coordinator";
 class NotingCoordinator {
  public:
   // `refuse_with`: the answer to everything; empty: it takes what comes.
-  NotingCoordinator(zmq::context_t& context, std::string refuse_with)
-      : refuse_with_(std::move(refuse_with)), channel_(context, kEndpoint) {
+  // `last_scan`: of this indexer, before.
+  NotingCoordinator(zmq::context_t& context, std::string refuse_with, std::uint64_t last_scan)
+      : refuse_with_(std::move(refuse_with)), last_scan_(last_scan), channel_(context, kEndpoint) {
     thread_ = std::jthread([this](std::stop_token stop) { Run(stop); });
   }
   std::vector<wire::BeginScan> scans;
   std::vector<wire::PublishBatch> batches;
   std::vector<wire::ScanComplete> completions;
-  std::uint64_t last_scan = 0;  // of this indexer, before
   void Join() {
     thread_.request_stop();
     thread_.join();
@@ -54,7 +54,7 @@ class NotingCoordinator {
       reply.mutable_failure()->set_reason(refuse_with_);
     } else if (request->has_begin_scan()) {
       scans.push_back(request->begin_scan());
-      reply.mutable_scan_begun()->set_scan(std::max(request->begin_scan().scan(), last_scan));
+      reply.mutable_scan_begun()->set_scan(std::max(request->begin_scan().scan(), last_scan_));
     } else if (request->has_publish_batch()) {
       batches.push_back(request->publish_batch());
       reply.mutable_publish_ack();
@@ -66,6 +66,7 @@ class NotingCoordinator {
   }
 
   const std::string refuse_with_;
+  const std::uint64_t last_scan_;
   RouterChannel channel_;
   std::jthread thread_;
 };
@@ -73,9 +74,8 @@ class NotingCoordinator {
 class IndexerTest : public testing::Test {
  protected:
   tl::expected<void, std::string> Run(bool publish_folders = false, const std::string& refuse_with = "") {
-    NotingCoordinator coordinator(context_, refuse_with);
+    NotingCoordinator coordinator(context_, refuse_with, last_scan_);
     CoordinatorClient client(context_, kEndpoint);
-    coordinator.last_scan = last_scan_;
     const IndexerOptions options{.session = "S",
                                  .name = "N",
                                  .inputs = {folder_.path()},
