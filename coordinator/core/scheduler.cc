@@ -66,6 +66,7 @@ void Scheduler::On(const SessionOpened& event, TimePoint now, Output&) {
   if (sessions_.contains(event.session)) return;
   ++destinations_[event.destination].sessions;
   sessions_[event.session] = Session{.destination = event.destination,
+                                     .calling_ae = event.calling_ae,
                                      .dispatch_as_found = event.dispatch_as_found,
                                      .scan_complete = event.scan_complete,
                                      .attempts_max = AttemptsMax(event),
@@ -484,6 +485,7 @@ void Scheduler::TakeBack(LeaseId id, const wire::GiveBack& give_back, TimePoint 
       destination.detail = give_back.detail();
       for (auto& [key, session] : sessions_) {
         if (&destinations_.at(session.destination) != &destination) continue;
+        if (session.calling_ae != sessions_.at(session_key).calling_ae) continue;  // another name may be welcome
         StartEnding(key, wire::SESSION_REFUSED, give_back.detail(), out);
       }
       break;

@@ -45,6 +45,7 @@ struct SchedulerOptions {
 struct SessionOpened {
   SessionKey session = 0;
   std::string destination;  // sessions with an equal one share its breaker and its limit
+  std::string calling_ae;   // whom it refuses, it refuses for all sessions with this name
   bool dispatch_as_found = false;
   bool scan_complete = false;
   std::uint32_t attempts_max = 1;
@@ -222,6 +223,7 @@ class Scheduler {
   };
   struct Session {
     std::string destination;
+    std::string calling_ae;
     bool dispatch_as_found = false;
     bool scan_complete = false;
     std::uint32_t attempts_max = 1;

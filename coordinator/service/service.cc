@@ -206,6 +206,7 @@ void Service::OpenInScheduler(const SessionRecord& record, const Moment& moment)
   // Incomplete until everything that the ledger has is fed: a session without studies would be complete at once.
   Apply(SessionOpened{.session = record.key,
                       .destination = DestinationKey(settings.destination()),
+                      .calling_ae = settings.destination().calling_ae(),
                       .dispatch_as_found = settings.dispatch() == wire::DISPATCH_AS_FOUND,
                       .scan_complete = false,
                       .attempts_max = settings.attempts_max(),

@@ -1,7 +1,7 @@
 // Runs the scenarios of tests/golden/scheduler/ through the Scheduler. A scenario is read from top to bottom: a line
 // is an event, the lines that start with ">" after it are what the scheduler answers, in order.
 //
-//   0.5 open S dest=PACS attempts=3 retry_for=60 [as_found] [scanned]
+//   0.5 open S dest=PACS attempts=3 retry_for=60 [calling=AE] [as_found] [scanned]
 //   0.5 feed S study=1 instances=2 bytes=100
 //   0.5 scanned S                       the scan of the session is complete
 //   0.5 scan_begins S                   another scan of the session
@@ -120,6 +120,7 @@ class ScenarioRunner {
     if (what == "open") {
       return SessionOpened{.session = session,
                            .destination = named.at("dest"),
+                           .calling_ae = named.contains("calling") ? named.at("calling") : "",
                            .dispatch_as_found = named.contains("as_found"),
                            .scan_complete = named.contains("scanned"),
                            .attempts_max = static_cast<std::uint32_t>(number("attempts", 5)),

@@ -394,7 +394,8 @@ void NaiveScheduler::Record(const Reported& event, const OutcomeReported& report
 
 void NaiveScheduler::GiveBack(LeaseId id, const wire::GiveBack& give_back) {
   const Lease lease = *FindLease(id);
-  const std::string name = SessionOf(lease).opened_as.destination;
+  const SessionOpened refused = SessionOf(lease).opened_as;
+  const std::string& name = refused.destination;
   End(id, true);
   Study& study = *FindStudy(lease.study);
   Destination& destination = *FindDestination(name);
@@ -410,7 +411,7 @@ void NaiveScheduler::GiveBack(LeaseId id, const wire::GiveBack& give_back) {
     case wire::GiveBack::DESTINATION_REFUSED:
       destination.detail = give_back.detail();
       for (const Session& session : sessions_) {
-        if (session.opened_as.destination != name) continue;
+        if (session.opened_as.destination != name || session.opened_as.calling_ae != refused.calling_ae) continue;
         StartEnding(session.opened_as.session, wire::SESSION_REFUSED, give_back.detail());
       }
       break;

@@ -391,6 +391,7 @@ class Duel {
     if (is_new) {
       session.settings = {.session = key,
                           .destination = bytes_.OneIn(3) ? "B" : "A",
+                          .calling_ae = bytes_.OneIn(4) ? "OTHER" : "US",
                           .dispatch_as_found = bytes_.OneIn(2),
                           .attempts_max = bytes_.Below(4),
                           .retry_for = seconds(20 * bytes_.Below(8))};

@@ -40,7 +40,10 @@ void Agent::On(const wire::LeaseGrant& grant) {
 void Agent::On(const wire::StatusAck& ack, TimePoint now) {
   ttl_ = std::chrono::milliseconds(ack.ttl_ms());
   status_acknowledged_ = std::max(status_acknowledged_, ack.seq());
-  drain_requested_ |= ack.drain();
+  if (ack.drain()) {
+    drain_requested_ = true;
+    Drain();  // before anything is started that this very message has confirmed
+  }
   const auto sent = std::find_if(sent_statuses_.begin(), sent_statuses_.end(),
                                  [&](const SentStatus& status) { return status.seq == ack.seq(); });
   if (sent != sent_statuses_.end()) {

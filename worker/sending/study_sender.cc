@@ -10,6 +10,7 @@
 
 #include "common/time.h"
 #include "dicom/dimse_status.h"
+#include "proto/channel.h"
 #include "proto/validate.h"
 #include "worker/core/context_plan.h"
 #include "worker/sending/source_file.h"
@@ -157,6 +158,8 @@ bool StudySender::SendPage(const wire::Page& page) {
   for (const auto& root : page.roots()) roots[root.id()] = root.path();
   for (const auto& instance : page.instances()) {
     const auto place = plan_.AssociationOf(instance.sop_class_uid(), instance.transfer_syntax_uid());
+    // Found since the study was leased: it stays as it is, and the study is leased again with a plan that has it.
+    if (!place && grant_.pairs_size() < kContextPairsMax) continue;
     // What nobody planned for belongs to the first part, where it gets its reason.
     if (place.value_or(0) != part_) continue;
     if (instance.index() >= tried_.size()) tried_.resize(instance.index() + std::size_t{1});

@@ -321,6 +321,19 @@ TEST_F(AgentTest, WakesForItsNextDeadline) {
   EXPECT_EQ(*out.wake_at, now_ + seconds(5)) << "the repetition of the report";
 }
 
+TEST_F(AgentTest, ToldToDrainItStartsNothingMore) {
+  Step();
+  agent_.Receive(Grant(7), now_);
+  const auto status = Statuses(Step()).at(0);
+  wire::CoordinatorMessage message;
+  message.mutable_status_ack()->set_drain(true);
+  agent_.Receive(message, now_);
+  Acknowledge(status.seq(), {7});
+  const auto out = Step();
+  EXPECT_TRUE(out.drain);
+  EXPECT_THAT(out.starts, IsEmpty()) << "confirmed together with the request";
+}
+
 TEST_F(AgentTest, ToldToDrainItSaysSo) {
   EXPECT_FALSE(Step().drain);
   wire::CoordinatorMessage message;

@@ -172,6 +172,20 @@ constexpr auto kResponded = wire::Outcome::RESPONDED;
 constexpr auto kAssociationLost = wire::Outcome::ASSOCIATION_LOST;
 constexpr auto kNotSendable = wire::Outcome::NOT_SENDABLE;
 
+TEST_F(StudySenderTest, WhatWasFoundSinceTheLeaseIsLeftForTheNextOne) {
+  AddInstances(1);
+  grant_.mutable_first_page()->set_next_index(1);
+  wire::Page page;
+  page.add_roots()->set_path(folder_.path());
+  *page.add_instances() = MakeInstance(1, "1.2.840.10008.5.1.4.1.1.88.11");  // nobody has planned a context for it
+  *page.add_instances() = MakeInstance(2);
+  port_.pages.push_back(page);
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  ASSERT_EQ(port_.outcomes.size(), 2U) << "it has not failed";
+  EXPECT_EQ(port_.outcomes[0].index(), 0U);
+  EXPECT_EQ(port_.outcomes[1].index(), 2U);
+}
+
 TEST_F(StudySenderTest, SendsEverythingOverOneAssociation) {
   AddInstances(3);
   script_.answers = {Status(0), Status(0xB000), Status(0xC001)};
