@@ -498,6 +498,11 @@ class Duel {
     real_ = Scheduler(options_, last_lease_);
     naive_ = NaiveScheduler(options_, last_lease_);
     for (auto& [key, session] : sessions_) session.open = false;
+    // One without patience would end in the step that opens it, before its leases are restored, if the destination
+    // was found to be away meanwhile. The service opens all of them before anything can be found.
+    for (auto& [key, session] : sessions_) {
+      if (session.settings.retry_for == Duration(0) && IsOngoing(session.state)) Reopen(key);
+    }
   }
 
   // --- workers
