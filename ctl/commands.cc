@@ -13,7 +13,7 @@
 namespace dicom_sender {
 namespace {
 
-constexpr std::uint32_t kSessionsPerPage = 100, kFailuresPerPage = 500;
+constexpr std::uint32_t kSessionsPerPage = 100, kFailuresPerPage = 300;
 
 using Done = tl::expected<void, CtlFailure>;
 template <class Value>
@@ -186,6 +186,11 @@ Done Commands::Summary() {
   if (!json()) {
     const auto report = Report();
     if (!report) return tl::unexpected(report.error());
+    if (!HasEnded(report->status().state())) {
+      return tl::unexpected(CtlFailure{
+          kExitRefused,
+          fmt::format("session {} has not ended: 'dicom-ctl show' tells how far it is", options_.subject)});
+    }
     output_(RenderSummary(SummaryOf(*report), TerminalStyle{}));
     return {};
   }
@@ -273,6 +278,11 @@ Done Commands::Resume() {
     return tl::unexpected(CtlFailure{
         kExitRefused, fmt::format("session {} is still stopping: try again when its {} studies under way have ended",
                                   options_.subject, before->session().leases())});
+  }
+  if (options_.retry_failed && !HasEnded(before->session().state())) {
+    return tl::unexpected(CtlFailure{
+        kExitRefused,
+        fmt::format("session {} is open: 'dicom-ctl requeue' sends again what failed in it", options_.subject)});
   }
   wire::ClientRequest request;
   request.mutable_open_session()->set_session(options_.subject);

@@ -14,6 +14,9 @@ constexpr int kInputsMax = 10000;
 constexpr std::uint32_t kPortMax = 65535;
 constexpr std::size_t kNameBytesMax = 255;  // of a worker
 constexpr int kIgnoredReasonsMax = 100;
+constexpr std::uint64_t kIgnoredFilesMax = std::uint64_t{1} << 40;  // of one reason, so that they can be added up
+constexpr std::size_t kSessionBytesMax = 64;
+constexpr std::uint32_t kPduBytesMin = 4096, kPduBytesMax = 131072;
 
 using Problem = std::string;  // empty: none
 
@@ -73,9 +76,24 @@ Problem Check(const wire::PublishBatch& batch) {
       [&] { return ForEach(batch.roots(), [](const wire::Root& root) { return Check(root); }); });
 }
 
+// It becomes a part of file names.
+Problem CheckSession(const std::string& session) {
+  const bool fits = !session.empty() && session.size() <= kSessionBytesMax &&
+                    session.find_first_not_of("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-") ==
+                        std::string::npos;
+  return fits ? Problem() : Problem("a session's id that is no UUID");
+}
+
+Problem Check(const wire::SendOptions& options) {
+  const std::uint32_t pdu = options.max_pdu_bytes();
+  if (pdu == 0 || (pdu >= kPduBytesMin && pdu <= kPduBytesMax)) return {};
+  return fmt::format("a longest PDU of {} bytes, not of {} to {}", pdu, kPduBytesMin, kPduBytesMax);
+}
+
 Problem Check(const wire::OpenSession& open) {
   return FirstOf(
-      Check(open.destination()), [&] { return TooMany("inputs", open.inputs_size(), kInputsMax); },
+      CheckSession(open.session()), [&] { return Check(open.destination()); },
+      [&] { return Check(open.send_options()); }, [&] { return TooMany("inputs", open.inputs_size(), kInputsMax); },
       [&] {
         return ForEach(open.inputs(),
                        [](const std::string& input) { return TooLong("input", input.size(), kPathBytesMax); });
@@ -88,7 +106,9 @@ Problem Check(const wire::ScanComplete& complete) {
       [&] { return TooMany("reasons of ignored files", complete.ignored_size(), kIgnoredReasonsMax); },
       [&] {
         return ForEach(complete.ignored(), [](const wire::IgnoredFiles& files) {
-          return TooLong("reason of ignored files", files.reason().size(), kReasonBytesMax);
+          return FirstOf(TooLong("reason of ignored files", files.reason().size(), kReasonBytesMax), [&] {
+            return files.files() > kIgnoredFilesMax ? Problem("more ignored files than there can be") : Problem();
+          });
         });
       });
 }
@@ -125,13 +145,20 @@ Problem Check(const wire::ClientReply& reply) {
   return reply.reply_case() == wire::ClientReply::REPLY_NOT_SET ? "no reply that is known here" : Problem();
 }
 
+Problem Check(const wire::GiveBack& back) {
+  return FirstOf(TooLong("detail", back.detail().size(), kReasonBytesMax),
+                 [&] { return TooLong("failure", back.failure().size(), kReasonBytesMax); });
+}
+
 Problem Check(const wire::Report& report) {
-  return FirstOf(TooMany("outcomes", report.outcomes_size(), kReportOutcomesMax), [&] {
-    return ForEach(report.outcomes(), [](const wire::Outcome& outcome) {
-      return FirstOf(TooLong("reason", outcome.reason().size(), kReasonBytesMax),
-                     [&] { return CheckStatus(outcome.status()); });
-    });
-  });
+  return FirstOf(
+      TooMany("outcomes", report.outcomes_size(), kReportOutcomesMax), [&] { return Check(report.give_back()); },
+      [&] {
+        return ForEach(report.outcomes(), [](const wire::Outcome& outcome) {
+          return FirstOf(TooLong("reason", outcome.reason().size(), kReasonBytesMax),
+                         [&] { return CheckStatus(outcome.status()); });
+        });
+      });
 }
 
 Problem Check(const wire::WorkerMessage& message) {
@@ -140,7 +167,11 @@ Problem Check(const wire::WorkerMessage& message) {
       return FirstOf(
           TooMany("held leases", message.status().held_size(), kHeldLeasesMax),
           [&] { return TooLong("worker's name", message.status().worker_id().size(), kNameBytesMax); },
-          [&] { return message.status().worker_id().empty() ? Problem("a worker without a name") : Problem(); });
+          [&] { return message.status().worker_id().empty() ? Problem("a worker without a name") : Problem(); },
+          [&] {
+            const bool too_many = message.status().capacity() > std::uint32_t{kHeldLeasesMax};
+            return too_many ? fmt::format("a worker with more than {} associations", kHeldLeasesMax) : Problem();
+          });
     case wire::WorkerMessage::kReport:
       return Check(message.report());
     case wire::WorkerMessage::MESSAGE_NOT_SET:

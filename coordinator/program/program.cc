@@ -57,11 +57,18 @@ class SummaryWriter {
   void WriteMissing() {
     for (const SessionKey session : ledger_.Sessions()) {
       const SessionRecord record = ledger_.LoadSession(session);
-      if (record.end_time && !std::filesystem::exists(SummaryFilesOf(output_dir_, record).summary)) Write(session);
+      if (record.end_time && !IsThere(SummaryFilesOf(output_dir_, record).summary, *record.end_time)) Write(session);
     }
   }
 
  private:
+  // One that is older is of an earlier end of the session.
+  static bool IsThere(const std::string& summary, WallTime ended) {
+    std::error_code error;
+    const auto written = std::filesystem::last_write_time(summary, error);
+    return !error && std::chrono::file_clock::to_sys(written) >= ended;
+  }
+
   Ledger& ledger_;
   const std::string output_dir_;
 };

@@ -122,7 +122,8 @@ wire::ClientReply Queries::Sessions(const wire::ListSessions& request, TimePoint
     entry->set_key(*key);
     entry->set_start_ms(record.start_time.time_since_epoch().count());
     *entry->mutable_status() = StatusOf(record, now);
-    entry->mutable_status()->clear_inputs();  // they may be many
+    entry->mutable_status()->clear_inputs();  // these two may be many
+    entry->mutable_status()->clear_ignored();
   }
   return reply;
 }

@@ -13,7 +13,7 @@ namespace dicom_sender {
 
 inline constexpr std::uint32_t kListedStudiesMax = 1000;
 inline constexpr std::uint32_t kListedSessionsMax = 100;
-inline constexpr std::uint32_t kListedFailuresMax = 500;
+inline constexpr std::uint32_t kListedFailuresMax = 300;
 inline constexpr std::size_t kListedWorkersMax = 10'000;
 inline constexpr std::size_t kSummaryPartBytes = 1 << 20;
 

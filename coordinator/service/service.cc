@@ -25,6 +25,11 @@ wire::SessionState OngoingState(const SessionRecord& record) {
   return record.scan_complete ? wire::SESSION_SENDING : wire::SESSION_SCANNING;
 }
 
+wire::ClientReply TooManySessions() {
+  return Failed(fmt::format("{} sessions are open, and no more are taken: wait until one has ended, or pause one",
+                            kOpenSessionsMax));
+}
+
 // Why a session that is not open takes nothing.
 wire::ClientReply HasEnded(const SessionRecord& record) {
   return Failed(fmt::format("session {} has ended{}{}", record.settings.session(),
@@ -170,8 +175,7 @@ wire::ClientReply Service::Answer(const wire::OpenSession& request, const Moment
   if (!record && request.resume())
     return Failed(fmt::format("there is no session {} in this ledger", request.session()));
   if (opens && sessions_.size() >= kOpenSessionsMax) {
-    return Failed(fmt::format("{} sessions are open, and no more are taken: wait until one has ended, or pause one",
-                              sessions_.size()));
+    return TooManySessions();
   }
   if (!record) {
     record = ledger_.CreateSession(request, moment.wall);
@@ -250,9 +254,11 @@ wire::ClientReply Service::Answer(const wire::BeginScan& request, const Moment& 
   return About(request.session(), [&](SessionRecord record) {
     if (EndsBadly(record.state)) return HasEnded(record);
     std::uint64_t scan = request.scan();
+    const bool reopens = record.state == wire::SESSION_COMPLETE;
+    if (reopens && sessions_.size() >= kOpenSessionsMax) return TooManySessions();
     if (ledger_.BeginScan(record.key, request.indexer(), scan)) {
       record.scan_complete = false;
-      if (record.state == wire::SESSION_COMPLETE) Reopen(record, moment);
+      if (reopens) Reopen(record, moment);
       Apply(ScanBegun{record.key}, moment);
     }
     wire::ClientReply reply;
@@ -302,13 +308,15 @@ wire::ClientReply Service::Answer(const wire::CancelSession& request, const Mome
 
 wire::ClientReply Service::Answer(const wire::RequeueInstances& request, const Moment& moment) {
   return About(request.session(), [&](const SessionRecord& record) {
+    const bool reopens = !IsOpen(record.key) && record.state != wire::SESSION_SUSPENDED;
+    if (reopens && sessions_.size() >= kOpenSessionsMax) return TooManySessions();
     RequeueFilter filter{.failed_too = true, .status = {}, .study_instance_uid = {}};
     if (request.has_status()) filter.status = static_cast<std::uint16_t>(request.status());
     if (request.has_study_instance_uid()) filter.study_instance_uid = request.study_instance_uid();
     const auto feeds = ledger_.Requeue(record.key, filter);
     if (IsOpen(record.key)) {
       Apply(StudiesFed{record.key, feeds}, moment);
-    } else if (!feeds.empty() && record.state != wire::SESSION_SUSPENDED) {
+    } else if (!feeds.empty() && reopens) {
       Reopen(record, moment);
     }
     wire::ClientReply reply;
@@ -419,8 +427,13 @@ void Service::ApplyReport(const wire::Report& report, const LeaseRecord& lease, 
     event.outcomes.push_back({*by_index.at(facts.index), facts});
   }
   if (report.has_give_back()) event.give_back = report.give_back();
+  const bool late = !scheduler_.StudyOf(lease.id);
   ledger_.RecordReport(lease, report.seq(), report.associations());
   Apply(event, moment);
+  if (!late) return;
+  // What a session that has ended is told now belongs into its summary, too.
+  const SessionKey session = ledger_.LoadStudy(lease.study).session;
+  if (!IsOpen(session) && std::find(ended_.begin(), ended_.end(), session) == ended_.end()) ended_.push_back(session);
 }
 
 // --- the scheduler's output

@@ -4,16 +4,23 @@
 
 #include "cli/exit_status.h"
 #include "cli/guarded_main.h"
+#include "common/open_files.h"
 #include "common/stop_signal.h"
 #include "indexer/program/program.h"
 
 namespace {
+
+constexpr unsigned kFilesBeside = 64;  // of the files that are being read: sockets and what runs beside
 
 // Standard output is for the session's id alone, so that a script can take it from there; and where the progress is
 // shown, the log would be in its way.
 int Run(const dicom_sender::IndexerProgramOptions& options) {
   using namespace dicom_sender;
   Console console("dicom-indexer", STDERR_FILENO, STDERR_FILENO, DetectStyle(STDERR_FILENO, ProcessEnvironment));
+  if (const auto allowed = AllowOpenFiles(options.scan_threads + kFilesBeside); !allowed) {
+    console.Error(allowed.error());
+    return kExitUsage;
+  }
   StopSignals signals;  // before any other thread
   const ServiceOptions& service = options.service;
   if (service.log_file || !options.wait) {

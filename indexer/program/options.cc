@@ -15,7 +15,9 @@ std::vector<OptionGroup> Groups(IndexerProgramOptions& o) {
           {"Session",
            {{0, "session", "SESSION", "feed this one, which another indexer has begun, instead of a new one",
              SetUuid(o.session)},
-            {0, "wait", nullptr, "show the progress until the session has ended, and exit with its status",
+            {0, "wait", nullptr,
+             "show the progress until the session has ended, and exit with its status; the log then goes to "
+             "--log-file only",
              SetSwitch(o.wait)}}},
           ServiceGroup(o.service)};
 }

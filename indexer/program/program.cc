@@ -62,7 +62,7 @@ class IndexRun {
   tl::expected<wire::ClientReply, CallError> Ask(const wire::ClientRequest& request) {
     return client_.Call(request, signals_.stop_token(), kAskPatience);
   }
-  void Look();
+  Done Look();
   void Sleep();
   tl::expected<int, Failure> Report();
 
@@ -81,6 +81,12 @@ class IndexRun {
 };
 
 Done IndexRun::Start() {
+  if (NameOf(settings_).size() > kIndexerNameBytesMax) {
+    return tl::unexpected(
+        Failure{kExitUsage, fmt::format("the inputs have more than {} bytes together: give the folders "
+                                        "that hold them",
+                                        kIndexerNameBytesMax)});
+  }
   wire::ClientRequest request;
   if (options_.session) {
     request.mutable_get_session()->set_session(*options_.session);
@@ -121,18 +127,24 @@ Done IndexRun::Scan(IndexerMetrics& metrics) {
   std::atomic<bool> ended = false;
   scanning_ = true;
   std::jthread scan([&](std::stop_token) {
-    CoordinatorClient client(context_, options_.connection.coordinator, security_);
-    done = RunIndexer(options, client, metrics, progress_, signals_.stop_token());
+    try {
+      CoordinatorClient client(context_, options_.connection.coordinator, security_);
+      done = RunIndexer(options, client, metrics, progress_, signals_.stop_token());
+    } catch (const std::exception& error) {
+      done = tl::unexpected(std::string(error.what()));
+    }
     ended = true;
   });
   while (!ended) {
-    Look();
+    [[maybe_unused]] const auto looked = Look();  // whoever refuses to tell refuses what is published, too
     Sleep();
   }
   scan.join();
   scanning_ = false;
   console_.EndProgress();
-  if (signals_.count() > 0) return tl::unexpected(Failure{kExitInterrupted, "interrupted: run it again to go on"});
+  if (signals_.count() > 0)
+    return tl::unexpected(Failure{
+        kExitInterrupted, fmt::format("interrupted: to go on, run it again with --session {}", settings_.session())});
   if (!done) return tl::unexpected(Failure{kExitInterrupted, done.error()});
   spdlog::info("Session {}: looked at {} files, {} are DICOM", settings_.session(), progress_.files, progress_.found);
   console_.Print(fmt::format("Looked at {} files, {} are DICOM: all of them are with the coordinator\n",
@@ -144,8 +156,10 @@ Done IndexRun::Scan(IndexerMetrics& metrics) {
 }
 
 tl::expected<int, Failure> IndexRun::Watch() {
-  while (!HasEnded(status_.state())) {
-    Look();
+  for (;;) {
+    // First: what was heard before the end of the scan does not count.
+    if (const auto looked = Look(); !looked) return tl::unexpected(looked.error());
+    if (connected_ && HasEnded(status_.state())) return Report();
     if (signals_.count() > 0) {
       console_.EndProgress();
       return tl::unexpected(Failure{
@@ -155,25 +169,34 @@ tl::expected<int, Failure> IndexRun::Watch() {
     }
     Sleep();
   }
-  return Report();
 }
 
-void IndexRun::Look() {
+// The error: the coordinator does not know the session, or we do not understand each other.
+Done IndexRun::Look() {
   const TimePoint now = MonotonicNow();
   if (!options_.wait) {
     // Otherwise the log goes to the same terminal and tells as much.
     if (options_.service.log_file) console_.Indexing({now - begin_, progress_.files, progress_.found}, now);
-    return;
+    return {};
   }
   wire::ClientRequest request;
   request.mutable_get_session()->set_session(settings_.session());
   const auto reply = Ask(request);
   connected_ = reply.has_value();
+  const auto kind = reply ? CallError::Kind::kNoAnswer : reply.error().kind;
+  if (kind == CallError::Kind::kRefused || kind == CallError::Kind::kMismatch) {
+    console_.EndProgress();
+    return tl::unexpected(ToFailure(reply.error()));
+  }
   if (reply) status_ = reply->session();
   ProgressView view = ProgressOf(status_, now - begin_);
-  if (!reply && reply.error().kind == CallError::Kind::kNoAnswer) view.note = "waiting for the coordinator";
-  if (scanning_ && view.done == 0) return console_.Indexing({now - begin_, progress_.files, progress_.found}, now);
-  console_.Progress(view, now);
+  if (!reply) view.note = "waiting for the coordinator";
+  if (scanning_ && view.done == 0) {
+    console_.Indexing({now - begin_, progress_.files, progress_.found}, now);
+  } else {
+    console_.Progress(view, now);
+  }
+  return {};
 }
 
 void IndexRun::Sleep() {
@@ -191,6 +214,11 @@ tl::expected<int, Failure> IndexRun::Report() {
   console_.Print(RenderSummary(SummaryOf(reply->report()), console_.style()));
   const wire::SessionStatus& status = reply->report().status();
   if (!status.end_reason().empty()) console_.Error(status.end_reason());
+  if (UnreadableIn(status) > 0) {
+    console_.Error(fmt::format("{} files or folders could not be read: {}", UnreadableIn(status),
+                               options_.service.log_file ? *options_.service.log_file + " names them"
+                                                         : "run it again with --log-file to see which"));
+  }
   const int exit_status = ExitStatusOf(status);
   const auto advise = [&](const char* what, const char* command) {
     console_.Print(fmt::format("{}:\n  dicom-ctl --coordinator {} {} {}\n", what, options_.connection.coordinator,

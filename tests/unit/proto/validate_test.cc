@@ -52,10 +52,17 @@ TEST(ParseToCoordinator, RefusesWhatBreaksOne) {
          for (int i = 0; i <= kBatchInstancesMax; ++i) AddInstance(r);
        }},
       {"AE title",
-       [](auto& r) { r.mutable_open_session()->mutable_destination()->set_called_ae(std::string(17, 'A')); }},
-      {"port", [](auto& r) { r.mutable_open_session()->mutable_destination()->set_port(65536); }},
+       [](auto& r) {
+         r.mutable_open_session()->set_session("S"),
+             r.mutable_open_session()->mutable_destination()->set_called_ae(std::string(17, 'A'));
+       }},
+      {"port",
+       [](auto& r) {
+         r.mutable_open_session()->set_session("S"), r.mutable_open_session()->mutable_destination()->set_port(65536);
+       }},
       {"inputs",
        [](auto& r) {
+         r.mutable_open_session()->set_session("S");
          for (int i = 0; i <= 10000; ++i) r.mutable_open_session()->add_inputs("i");
        }},
       {"indexer's name",
@@ -68,6 +75,14 @@ TEST(ParseToCoordinator, RefusesWhatBreaksOne) {
        }},
       {"reason of ignored files",
        [](auto& r) { r.mutable_scan_complete()->add_ignored()->set_reason(std::string(kReasonBytesMax + 1, 'x')); }},
+      {"more ignored files", [](auto& r) { r.mutable_scan_complete()->add_ignored()->set_files(UINT64_MAX / 2); }},
+      {"no UUID", [](auto& r) { r.mutable_open_session()->set_session("../x"); }},
+      {"no UUID", [](auto& r) { r.mutable_open_session()->set_session(std::string(65, 'a')); }},
+      {"PDU",
+       [](auto& r) {
+         r.mutable_open_session()->set_session("S");
+         r.mutable_open_session()->mutable_send_options()->set_max_pdu_bytes(100);
+       }},
       {"DIMSE status", [](auto& r) { r.mutable_requeue_instances()->set_status(0x10000); }},
       {"Study Instance UID",
        [](auto& r) { r.mutable_requeue_instances()->set_study_instance_uid(std::string(65, '1')); }},
@@ -125,7 +140,15 @@ TEST(ParseToCoordinator, RefusesTooManyOutcomesAndStatusesThatAreNone) {
   message.mutable_status()->set_worker_id(std::string(256, 'w'));
   EXPECT_FALSE(IsTaken(message));
   message.mutable_status()->set_worker_id("w");
+  message.mutable_status()->set_capacity(std::uint32_t{kHeldLeasesMax} + 1);
+  EXPECT_FALSE(IsTaken(message));
+  message.mutable_status()->set_capacity(kHeldLeasesMax);
+  EXPECT_TRUE(IsTaken(message));
   for (int i = 0; i <= kHeldLeasesMax; ++i) message.mutable_status()->add_held();
+  EXPECT_FALSE(IsTaken(message));
+  message.mutable_report()->mutable_give_back()->set_detail(std::string(kReasonBytesMax, 'x'));
+  EXPECT_TRUE(IsTaken(message));
+  message.mutable_report()->mutable_give_back()->set_detail(std::string(kReasonBytesMax + 1, 'x'));
   EXPECT_FALSE(IsTaken(message));
 }
 

@@ -748,6 +748,22 @@ TEST_F(ServiceTest, TellsTheReportAndTheSummaryFileOfASession) {
   EXPECT_EQ(last.next_offset(), 0U);
 }
 
+TEST_F(ServiceTest, WhatIsToldOfAnEndedSessionBelongsIntoItsSummary) {
+  Open();
+  Ask(Batch(2));
+  Announce();
+  const auto lease = ScanComplete().at(0).grant().lease_id();
+  wire::ClientRequest cancel;
+  cancel.mutable_cancel_session()->set_session(kSession);
+  Ask(cancel);
+  Announce(1, {});
+  ASSERT_EQ(Status().state(), wire::SESSION_CANCELLED);
+  const auto late = Envelope(Report(lease, {{0, 0}}, false)).SerializeAsString();
+  const auto result = service_->Step({Incoming{"worker", late}}, now_, WallTime());
+  EXPECT_EQ(Status().stored(), 1U);
+  EXPECT_EQ(result.ended, std::vector{ledger_->FindSession(kSession)->key}) << "its summary is to be written again";
+}
+
 TEST_F(ServiceTest, SaysWhichSessionsHaveEnded) {
   Open();
   Ask(Batch(1));
