@@ -250,7 +250,7 @@ void Scheduler::On(const WorkerSeen& event, TimePoint now, Output& out) {
   for (LeaseId id : gone) {
     const Lease lease = leases_.at(id);
     EndLease(id, false, out);
-    PlaceAfterLease(lease.study, lease, false, now);
+    PlaceAfterLoss(lease, now);
   }
   ChangeWorker(event.worker, [&](Worker& worker) {
     if (!same_life) worker.drain_requested = false;
@@ -344,7 +344,7 @@ void Scheduler::ExpireLeases(TimePoint now, Output& out) {
     const Lease lease = leases_.at(id);
     ++leases_expired_;
     EndLease(id, false, out);
-    PlaceAfterLease(lease.study, lease, false, now);
+    PlaceAfterLoss(lease, now);
   }
 }
 
@@ -494,16 +494,27 @@ void Scheduler::TakeBack(LeaseId id, const wire::GiveBack& give_back, TimePoint 
   }
   // Given back as done although something is left: without any result, the same would only happen again at once.
   const bool fruitless = give_back.reason() == wire::GiveBack::DONE && !lease.settled_some;
-  PlaceAfterLease(lease.study, lease, fruitless, now);
+  PlaceAfterLease(lease.study, std::max(lease.worst_attempts, std::uint32_t{fruitless}), now);
 }
 
-void Scheduler::PlaceAfterLease(StudyKey key, const Lease& lease, bool backs_off, TimePoint now) {
+// A worker that is lost is an accident. Lost again and again without any result, it may be the study's doing, a file
+// that kills whoever decodes it: it must not take one worker after the other, nor be the first to get each.
+void Scheduler::PlaceAfterLoss(const Lease& lease, TimePoint now) {
+  Study& study = studies_.at(lease.study);
+  study.losses = lease.settled_some ? 0 : study.losses + 1;
+  const std::uint32_t repeated = study.losses > 0 ? study.losses - 1 : 0;
+  if (repeated > 0) ++study.setbacks;
+  PlaceAfterLease(lease.study, std::max(lease.worst_attempts, repeated), now);
+}
+
+// `attempts`: as often something of it was tried in vain; 0: it may go at once.
+void Scheduler::PlaceAfterLease(StudyKey key, std::uint32_t attempts, TimePoint now) {
   Study& study = studies_.at(key);
   study.place = Place::kWaiting;
   if (study.unsettled == 0) {
     FinishStudyIfSettled(key);
-  } else if (lease.worst_attempts > 0 || backs_off) {
-    BackOff(key, std::max(lease.worst_attempts, 1U), now);
+  } else if (attempts > 0) {
+    BackOff(key, attempts, now);
   } else {
     MakeReady(key, now);
   }

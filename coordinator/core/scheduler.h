@@ -213,7 +213,8 @@ class Scheduler {
     SessionKey session = 0;
     std::uint64_t bytes = 0;      // to send, for the order
     std::uint32_t unsettled = 0;  // instances
-    std::uint32_t setbacks = 0;   // how often it was given back because of the destination
+    std::uint32_t setbacks = 0;   // how often it was given back because of the destination, or lost without result
+    std::uint32_t losses = 0;     // of its leases, in a row and without any result
     Place place = Place::kWaiting;
     TimePoint since;  // in this place; of kBackingOff: until when
   };
@@ -307,7 +308,8 @@ class Scheduler {
   InstanceChange Judge(const Reported& event, const OutcomeReported& reported, std::uint32_t attempts_max) const;
   void RecordOutcome(const Reported& event, const OutcomeReported& reported, TimePoint now, Output& out);
   void TakeBack(LeaseId lease, const wire::GiveBack& give_back, TimePoint now, Output& out);
-  void PlaceAfterLease(StudyKey key, const Lease& lease, bool backs_off, TimePoint now);
+  void PlaceAfterLoss(const Lease& lease, TimePoint now);
+  void PlaceAfterLease(StudyKey key, std::uint32_t attempts, TimePoint now);
 
   void EndLease(LeaseId lease, bool clean, Output& out);
   void AddLease(LeaseId id, SessionKey session, Lease lease);

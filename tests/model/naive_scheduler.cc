@@ -253,8 +253,16 @@ void NaiveScheduler::End(LeaseId id, bool clean) {
   std::erase_if(leases_, [id](const Lease& other) { return other.id == id; });
   study.released = true;
   study.ready_since = now_;
-  if (lease.worst_attempts == 0) return;
-  study.backoff_max = Doubled(options_.retry_backoff_min, options_.retry_backoff_max, lease.worst_attempts - 1);
+  std::uint32_t in_vain = lease.worst_attempts;
+  if (!clean) {
+    study.losses = lease.settled_some ? 0 : study.losses + 1;
+    if (study.losses > 1) {
+      ++study.setbacks;
+      in_vain = std::max(in_vain, study.losses - 1);
+    }
+  }
+  if (in_vain == 0) return;
+  study.backoff_max = Doubled(options_.retry_backoff_min, options_.retry_backoff_max, in_vain - 1);
 }
 
 void NaiveScheduler::Grant() {

@@ -45,6 +45,7 @@ class NaiveScheduler {
     std::uint64_t bytes = 0;
     std::uint32_t unsettled = 0;
     std::uint32_t setbacks = 0;
+    std::uint32_t losses = 0;
     bool released = false;  // its scan holds it back no more
     TimePoint ready_since{};
     std::optional<TimePoint> backs_off_until{};
