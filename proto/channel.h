@@ -32,6 +32,7 @@ inline constexpr int kHeldLeasesMax = 1024;                    // of a WorkerSta
 inline constexpr std::size_t kPathBytesMax = 4096;             // of a root or a path
 inline constexpr std::size_t kReasonBytesMax = 512;            // of a reason; longer ones are cut
 inline constexpr std::size_t kIndexerNameBytesMax = 64 << 10;  // of an indexer
+inline constexpr std::size_t kWorkerNameBytesMax = 255;        // of a worker
 
 struct PeerMessage {
   std::string peer;  // the ROUTER's name for the connection

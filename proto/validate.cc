@@ -12,7 +12,6 @@ constexpr std::size_t kAeTitleBytesMax = 16;  // PS3.5 6.2
 constexpr std::size_t kHostBytesMax = 255;
 constexpr int kInputsMax = 10000;
 constexpr std::uint32_t kPortMax = 65535;
-constexpr std::size_t kNameBytesMax = 255;  // of a worker
 constexpr int kIgnoredReasonsMax = 100;
 constexpr std::uint64_t kIgnoredFilesMax = std::uint64_t{1} << 40;  // of one reason, so that they can be added up
 constexpr std::size_t kSessionBytesMax = 64;
@@ -166,7 +165,7 @@ Problem Check(const wire::WorkerMessage& message) {
     case wire::WorkerMessage::kStatus:
       return FirstOf(
           TooMany("held leases", message.status().held_size(), kHeldLeasesMax),
-          [&] { return TooLong("worker's name", message.status().worker_id().size(), kNameBytesMax); },
+          [&] { return TooLong("worker's name", message.status().worker_id().size(), kWorkerNameBytesMax); },
           [&] { return message.status().worker_id().empty() ? Problem("a worker without a name") : Problem(); },
           [&] {
             const bool too_many = message.status().capacity() > std::uint32_t{kHeldLeasesMax};
@@ -248,10 +247,12 @@ tl::expected<Envelope, BadMessage> Parse(std::string_view bytes) {
   return envelope;
 }
 
-template <class Envelope>
-Envelope EmptyEnvelope() {
+// `body`: where in the envelope the message goes.
+template <class Envelope, class Message>
+Envelope InEnvelope(Message message, Message* (Envelope::*body)()) {
   Envelope envelope;
   envelope.set_protocol_version(kProtocolVersion);
+  *(envelope.*body)() = std::move(message);
   return envelope;
 }
 
@@ -265,29 +266,19 @@ tl::expected<wire::FromCoordinator, BadMessage> ParseFromCoordinator(std::string
 }
 
 wire::ToCoordinator Envelope(wire::ClientRequest request) {
-  auto envelope = EmptyEnvelope<wire::ToCoordinator>();
-  *envelope.mutable_client() = std::move(request);
-  return envelope;
+  return InEnvelope(std::move(request), &wire::ToCoordinator::mutable_client);
 }
 wire::ToCoordinator Envelope(wire::WorkerMessage message) {
-  auto envelope = EmptyEnvelope<wire::ToCoordinator>();
-  *envelope.mutable_worker() = std::move(message);
-  return envelope;
+  return InEnvelope(std::move(message), &wire::ToCoordinator::mutable_worker);
 }
 wire::FromCoordinator Envelope(wire::ClientReply reply) {
-  auto envelope = EmptyEnvelope<wire::FromCoordinator>();
-  *envelope.mutable_client() = std::move(reply);
-  return envelope;
+  return InEnvelope(std::move(reply), &wire::FromCoordinator::mutable_client);
 }
 wire::FromCoordinator Envelope(wire::CoordinatorMessage message) {
-  auto envelope = EmptyEnvelope<wire::FromCoordinator>();
-  *envelope.mutable_worker() = std::move(message);
-  return envelope;
+  return InEnvelope(std::move(message), &wire::FromCoordinator::mutable_worker);
 }
 wire::FromCoordinator Envelope(wire::Refusal refusal) {
-  auto envelope = EmptyEnvelope<wire::FromCoordinator>();
-  *envelope.mutable_refusal() = std::move(refusal);
-  return envelope;
+  return InEnvelope(std::move(refusal), &wire::FromCoordinator::mutable_refusal);
 }
 
 std::string LimitedReason(std::string_view reason) {

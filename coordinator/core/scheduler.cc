@@ -217,8 +217,8 @@ std::optional<TimePoint> Scheduler::PatienceEnds(const Session& session) const {
 // --- workers and leases
 
 void Scheduler::On(const WorkerSeen& event, TimePoint now, Output& out) {
+  if (IsOvertaken(event)) return;
   const Worker& known = workers_[event.worker];
-  if (IsOutOfDate(known, event)) return;
   const bool same_life = !known.incarnation || *known.incarnation == event.incarnation;
   StatusReply reply{.worker = event.worker, .renewed = {}, .revoked = {}};
   std::set<LeaseId> held;
@@ -272,11 +272,6 @@ void Scheduler::On(const DrainRequested& event, TimePoint, Output& out) {
 }
 
 // Overtaken by a later one, or from a life of the worker that is over: what it says was true once.
-bool Scheduler::IsOutOfDate(const Worker& worker, const WorkerSeen& event) {
-  if (!worker.incarnation) return false;
-  return std::pair(event.incarnation, event.seq) < std::pair(*worker.incarnation, worker.seq);
-}
-
 void Scheduler::ForgetSilentWorkers(TimePoint now) {
   while (!idle_workers_.empty() && now >= idle_workers_.begin()->first + options_.lease_ttl) {
     const auto worker = workers_.find(idle_workers_.begin()->second);
@@ -676,6 +671,12 @@ std::string Scheduler::TroubleOf(const Destination& destination, TimePoint now) 
 bool Scheduler::IsSuperseded(const std::string& worker, std::uint64_t incarnation) const {
   const auto it = workers_.find(worker);
   return it != workers_.end() && it->second.incarnation && incarnation < *it->second.incarnation;
+}
+
+bool Scheduler::IsOvertaken(const WorkerSeen& seen) const {
+  const auto it = workers_.find(seen.worker);
+  if (it == workers_.end() || !it->second.incarnation) return false;
+  return std::pair(seen.incarnation, seen.seq) < std::pair(*it->second.incarnation, it->second.seq);
 }
 
 std::vector<WorkerView> Scheduler::Workers(TimePoint now) const {

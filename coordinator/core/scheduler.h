@@ -194,6 +194,8 @@ class Scheduler {
   bool Knows(const std::string& worker) const { return workers_.contains(worker); }
   // A later life of the worker has been heard of: this one is to end.
   bool IsSuperseded(const std::string& worker, std::uint64_t incarnation) const;
+  // A later status of the worker has been heard: this one changes nothing.
+  bool IsOvertaken(const WorkerSeen& seen) const;
   std::size_t worker_count() const { return workers_.size(); }
   std::vector<WorkerView> Workers(TimePoint now) const;            // by name
   std::vector<DestinationView> Destinations(TimePoint now) const;  // of the open sessions, by name
@@ -319,7 +321,6 @@ class Scheduler {
   template <class Change>
   void ChangeWorker(const std::string& name, Change change);
   void ExpireLeases(TimePoint now, Output& out);
-  static bool IsOutOfDate(const Worker& worker, const WorkerSeen& event);
   void ForgetSilentWorkers(TimePoint now);
   void MakeReady(StudyKey key, TimePoint since);
   void BackOff(StudyKey key, std::uint32_t attempts, TimePoint now);

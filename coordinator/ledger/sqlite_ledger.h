@@ -10,9 +10,9 @@
 
 namespace dicom_sender {
 
-// Creates the file or opens it; one of an older release becomes one of this release, in one transaction. All of it is
-// read to see that it is whole. The error is one sentence: in use, damaged, not a ledger, of a newer release, not to
-// be written, no space; then the file is as it was.
+// Creates the file or opens it; one of an older release becomes one of this release, in one transaction. One of up
+// to 256 MiB is read whole to see that it is undamaged. The error is one sentence: in use, damaged, not a ledger, of
+// a newer release, not to be written, no space; then the file is as it was.
 tl::expected<std::unique_ptr<Ledger>, std::string> OpenSqliteLedger(const std::string& file);
 
 }  // namespace dicom_sender

@@ -42,10 +42,10 @@ wire::ClientReply Queries::Report(SessionKey session, TimePoint now, WallTime wa
   wire::ClientReply reply;
   *reply.mutable_report() = ToReport(summary);
   *reply.mutable_report()->mutable_status() = StatusOf(summary.session, now);
-  const SummaryFiles files = SummaryFilesOf(output_dir_, summary.session);
   for (const ScanRecord& scan : ledger_.Scans(session)) {
     if (!scan.complete) reply.mutable_report()->add_scanning(scan.indexer);
   }
+  const SummaryFiles files = SummaryFilesOf(output_dir_, summary.session);
   // While it goes on, what is there is of an earlier end.
   const bool written = !output_dir_.empty() && summary.session.end_time && std::filesystem::exists(files.summary);
   if (written) {

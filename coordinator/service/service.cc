@@ -174,9 +174,7 @@ wire::ClientReply Service::Answer(const wire::OpenSession& request, const Moment
   const bool opens = record ? request.resume() && !IsOpen(record->key) : true;
   if (!record && request.resume())
     return Failed(fmt::format("there is no session {} in this ledger", request.session()));
-  if (opens && sessions_.size() >= kOpenSessionsMax) {
-    return TooManySessions();
-  }
+  if (opens && sessions_.size() >= kOpenSessionsMax) return TooManySessions();
   if (!record) {
     record = ledger_.CreateSession(request, moment.wall);
     spdlog::info("Session {} begins: {} to {} as {}", request.session(), fmt::join(request.inputs(), ", "),
@@ -359,21 +357,22 @@ void Service::Handle(const Incoming& incoming, const wire::WorkerStatus& status,
                               worker),
                   /*for_good=*/true, moment);
   }
-  if (!scheduler_.Knows(worker) && scheduler_.worker_count() >= kWorkersMax) {
-    return Refuse(incoming, fmt::format("{} workers are known, and no more are taken", kWorkersMax),
-                  /*for_good=*/false, moment);
-  }
   if (!scheduler_.Knows(worker)) {
+    if (scheduler_.worker_count() >= kWorkersMax) {
+      return Refuse(incoming, fmt::format("{} workers are known, and no more are taken", kWorkersMax),
+                    /*for_good=*/false, moment);
+    }
     spdlog::info("Worker {} is here, with {} associations", worker, status.capacity());
   }
-  worker_peers_[worker] = incoming.peer;
-  WorkerSeen seen{.worker = status.worker_id(),
+  WorkerSeen seen{.worker = worker,
                   .incarnation = status.incarnation(),
                   .seq = status.seq(),
                   .capacity = status.capacity(),
                   .draining = status.draining(),
                   .held = {}};
   for (const auto& held : status.held()) seen.held.push_back({held.lease_id(), held.progressed()});
+  if (scheduler_.IsOvertaken(seen)) return;  // it may have come over a connection that is gone
+  worker_peers_[worker] = incoming.peer;
   status_seq_ = status.seq();
   Apply(seen, moment);
   status_seq_ = 0;
@@ -430,7 +429,7 @@ void Service::ApplyReport(const wire::Report& report, const LeaseRecord& lease, 
   const bool late = !scheduler_.StudyOf(lease.id);
   ledger_.RecordReport(lease, report.seq(), report.associations());
   Apply(event, moment);
-  if (!late) return;
+  if (!late || report.outcomes_size() == 0) return;
   // What a session that has ended is told now belongs into its summary, too.
   const SessionKey session = ledger_.LoadStudy(lease.study).session;
   if (!IsOpen(session) && std::find(ended_.begin(), ended_.end(), session) == ended_.end()) ended_.push_back(session);

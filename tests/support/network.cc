@@ -1,7 +1,6 @@
 #include "tests/support/network.h"
 
 #include <arpa/inet.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -17,10 +16,6 @@
 #include <vector>
 
 namespace dicom_sender {
-namespace {
-
-constexpr std::uint16_t kFirstPort = 20'000, kPorts = 10'000;
-constexpr std::size_t kBufferBytes = 65536;
 
 sockaddr_in Loopback(std::uint16_t port) {
   sockaddr_in address{};
@@ -29,6 +24,11 @@ sockaddr_in Loopback(std::uint16_t port) {
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   return address;
 }
+
+namespace {
+
+constexpr std::uint16_t kFirstPort = 20'000, kPorts = 10'000;
+constexpr std::size_t kBufferBytes = 65536;
 
 UniqueFd TcpSocket() { return UniqueFd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)); }
 

@@ -1,6 +1,8 @@
 // Ports and a breakable connection on the loopback interface, for tests. Nothing here is for the product.
 #pragma once
 
+#include <netinet/in.h>
+
 #include <atomic>
 #include <cstdint>
 #include <thread>
@@ -8,6 +10,9 @@
 #include "common/unique_fd.h"
 
 namespace dicom_sender {
+
+// 127.0.0.1.
+sockaddr_in Loopback(std::uint16_t port);
 
 // A TCP port of 127.0.0.1 that no other ReservedPort on this machine has while this object lives, so that a program
 // may end and listen there again. It is below the ports that the system chooses by itself for outgoing connections.

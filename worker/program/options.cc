@@ -3,16 +3,16 @@
 #include <fmt/format.h>
 
 #include "common/text.h"
+#include "proto/channel.h"
 
 namespace dicom_sender {
 namespace {
 
 constexpr const char* kProgram = "dicom-worker";
-constexpr std::size_t kNameBytesMax = 255;
 
 Checked SetName(std::optional<std::string>& target, const std::string& text) {
-  if (text.empty() || text.size() > kNameBytesMax) {
-    return tl::unexpected(fmt::format("a name has 1 to {} bytes, this one {}", kNameBytesMax, text.size()));
+  if (text.empty() || text.size() > kWorkerNameBytesMax) {
+    return tl::unexpected(fmt::format("a name has 1 to {} bytes, this one {}", kWorkerNameBytesMax, text.size()));
   }
   if (ToPrintable(text) != text) {
     return tl::unexpected(fmt::format("'{}' is no name: use UTF-8 without control characters", ToPrintable(text)));

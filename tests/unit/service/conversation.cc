@@ -15,25 +15,7 @@ constexpr std::uint32_t kSmallStudy = 3;
 
 wire::ClientRequest Publish(const std::string& study, std::uint32_t first, std::uint32_t count,
                             const std::string& folder) {
-  wire::ClientRequest request;
-  auto* batch = request.mutable_publish_batch();
-  batch->set_session(kConversationSession);
-  auto* root = batch->add_roots();
-  root->set_id(1);
-  root->set_path("/data");
-  auto* items = batch->add_studies();
-  items->set_study_instance_uid(study);
-  for (std::uint32_t i = first; i < first + count; ++i) {
-    auto* instance = items->add_instances();
-    instance->set_root(1);
-    instance->set_path(fmt::format("{}/{}", folder, i));
-    instance->set_sop_class_uid("1.2.840.10008.5.1.4.1.1.2");
-    instance->set_sop_instance_uid(fmt::format("{}.{}", study, i));
-    instance->set_transfer_syntax_uid("1.2.840.10008.1.2.1");
-    instance->set_dataset_offset(300);
-    instance->set_size_bytes(1000);
-  }
-  return request;
+  return PublishFiles(kConversationSession, study, {.folder = folder, .first = first, .count = count});
 }
 
 wire::ClientRequest PublishDefect() {
@@ -155,6 +137,28 @@ wire::ClientRequest OpenSession(const std::string& session, bool resume) {
   open->set_attempts_max(2);
   open->set_retry_for_ms(60'000);
   open->set_resume(resume);
+  return request;
+}
+
+wire::ClientRequest PublishFiles(const std::string& session, const std::string& study, const Files& files) {
+  wire::ClientRequest request;
+  auto* batch = request.mutable_publish_batch();
+  batch->set_session(session);
+  auto* root = batch->add_roots();
+  root->set_id(1);
+  root->set_path("/data");
+  auto* items = batch->add_studies();
+  items->set_study_instance_uid(study);
+  for (std::uint32_t i = files.first; i < files.first + files.count; ++i) {
+    auto* instance = items->add_instances();
+    instance->set_root(1);
+    instance->set_path(fmt::format("{}/{}", files.folder, i));
+    instance->set_sop_class_uid("1.2.840.10008.5.1.4.1.1.2");
+    instance->set_sop_instance_uid(fmt::format("{}.{}", study, i));
+    instance->set_transfer_syntax_uid("1.2.840.10008.1.2.1");
+    instance->set_dataset_offset(300);
+    instance->set_size_bytes(1000);
+  }
   return request;
 }
 

@@ -47,6 +47,12 @@ Message Named(const std::string& name, wire::ClientRequest request);
 Message Named(const std::string& name, const std::string& worker, wire::WorkerMessage message);
 wire::ClientRequest OpenSession(const std::string& session, bool resume);
 wire::ClientRequest BeginScan(const std::string& session, std::uint64_t scan);
+struct Files {  // named by their numbers
+  std::string folder;
+  std::uint32_t first = 0;
+  std::uint32_t count = 0;
+};
+wire::ClientRequest PublishFiles(const std::string& session, const std::string& study, const Files& files);
 wire::ClientRequest ScanComplete(const std::string& session, std::uint64_t scan);
 wire::WorkerMessage StatusOf(const std::string& worker, std::uint64_t seq, std::uint32_t capacity,
                              const std::vector<LeaseId>& held);

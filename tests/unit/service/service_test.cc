@@ -12,13 +12,13 @@
 #include "proto/validate.h"
 #include "tests/support/example_studies.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/unit/service/conversation.h"
 
 namespace dicom_sender {
 namespace {
 
-constexpr const char* kSession = "11111111-2222-4333-8444-555555555555";
+constexpr const char* kSession = kConversationSession;
 constexpr const char* kCtClass = "1.2.840.10008.5.1.4.1.1.2";
-constexpr const char* kExplicitLe = "1.2.840.10008.1.2.1";
 
 class ServiceTest : public testing::Test {
  protected:
@@ -76,55 +76,25 @@ class ServiceTest : public testing::Test {
   }
 
   wire::SessionStatus Open(bool resume = false, bool retry_failed = false) {
-    wire::ClientRequest request;
-    auto* open = request.mutable_open_session();
-    open->set_session(kSession);
-    open->mutable_destination()->set_called_ae("PACS");
-    open->mutable_destination()->set_host("127.0.0.1");
-    open->mutable_destination()->set_port(104);
-    open->set_attempts_max(2);
-    open->set_retry_for_ms(60'000);
-    open->set_resume(resume);
-    open->set_retry_failed(retry_failed);
+    wire::ClientRequest request = OpenSession(kSession, resume);
+    request.mutable_open_session()->set_retry_failed(retry_failed);
     const auto status = Ask(request).session();
     if (!resume) BeginScan("", 1);
     return status;
   }
   wire::ClientReply BeginScan(const std::string& indexer, std::uint64_t scan) {
-    wire::ClientRequest request;
-    request.mutable_begin_scan()->set_session(kSession);
+    wire::ClientRequest request = dicom_sender::BeginScan(kSession, scan);
     request.mutable_begin_scan()->set_indexer(indexer);
-    request.mutable_begin_scan()->set_scan(scan);
     return Ask(request);
   }
 
   static wire::ClientRequest Batch(std::uint32_t files, const std::string& study = "1.2.3") {
-    wire::ClientRequest request;
-    auto* batch = request.mutable_publish_batch();
-    batch->set_session(kSession);
-    auto* root = batch->add_roots();
-    root->set_id(1);
-    root->set_path("/data");
-    auto* items = batch->add_studies();
-    items->set_study_instance_uid(study);
-    for (std::uint32_t i = 0; i < files; ++i) {
-      auto* instance = items->add_instances();
-      instance->set_root(1);
-      instance->set_path(study + "/" + std::to_string(i));
-      instance->set_sop_class_uid(kCtClass);
-      instance->set_sop_instance_uid(study + "." + std::to_string(i));
-      instance->set_transfer_syntax_uid(kExplicitLe);
-      instance->set_dataset_offset(300);
-      instance->set_size_bytes(1000);
-    }
-    return request;
+    return PublishFiles(kSession, study, {.folder = study, .first = 0, .count = files});
   }
 
   std::vector<wire::CoordinatorMessage> ScanComplete(const std::string& indexer = "", std::uint64_t scan = 1) {
-    wire::ClientRequest request;
-    request.mutable_scan_complete()->set_session(kSession);
+    wire::ClientRequest request = dicom_sender::ScanComplete(kSession, scan);
     request.mutable_scan_complete()->set_indexer(indexer);
-    request.mutable_scan_complete()->set_scan(scan);
     std::vector<wire::CoordinatorMessage> to_worker;
     EXPECT_TRUE(Ask(request, &to_worker).has_session());
     return to_worker;
@@ -774,6 +744,35 @@ TEST_F(ServiceTest, SaysWhichSessionsHaveEnded) {
   };
   EXPECT_TRUE(step(Report(lease, {}, false)).empty());
   EXPECT_EQ(step(Report(lease, {{0, 0}}, true)), std::vector{ledger_->FindSession(kSession)->key});
+}
+
+TEST_F(ServiceTest, ALateReportWithoutOutcomesConcernsNoSummary) {
+  Open();
+  Ask(Batch(1));
+  Announce();
+  const auto lease = ScanComplete().at(0).grant().lease_id();
+  Worker(Report(lease, {{0, 0}}, true));
+  ASSERT_EQ(Status().state(), wire::SESSION_COMPLETE);
+  const auto ended = [&](const wire::WorkerMessage& message) {
+    return service_->Step({Incoming{"worker", Envelope(message).SerializeAsString()}}, now_, WallTime()).ended;
+  };
+  EXPECT_TRUE(ended(Report(lease, {}, true)).empty());
+  EXPECT_EQ(ended(Report(lease, {{0, 0}}, true)).size(), 1U);
+}
+
+// What was on its way over a connection that is gone must not draw the worker's messages there.
+TEST_F(ServiceTest, AnOvertakenStatusDoesNotMoveAWorker) {
+  const auto status = [](std::uint64_t seq) { return Envelope(StatusOf("w", seq, 1, {})).SerializeAsString(); };
+  Open();
+  Ask(Batch(1));
+  Step("the new connection", status(2));
+  EXPECT_TRUE(Step("the old connection", status(1)).empty());
+  const auto complete = dicom_sender::ScanComplete(kSession, 1);
+  std::vector<std::string> granted;
+  for (const Outgoing& outgoing : Step("client", Envelope(complete).SerializeAsString())) {
+    if (outgoing.message.worker().has_grant()) granted.push_back(outgoing.peer);
+  }
+  EXPECT_EQ(granted, std::vector<std::string>{"the new connection"});
 }
 
 TEST_F(ServiceTest, ListsStudiesInTheirOrder) {
