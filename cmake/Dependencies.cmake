@@ -14,6 +14,7 @@ find_package(DCMTK REQUIRED)
 find_package(ZLIB REQUIRED)
 pkg_check_modules(ZeroMQ REQUIRED IMPORTED_TARGET libzmq)
 pkg_check_modules(OpenJPEG REQUIRED IMPORTED_TARGET libopenjp2)
+pkg_check_modules(Systemd REQUIRED IMPORTED_TARGET libsystemd)
 pkg_check_modules(UUID REQUIRED IMPORTED_TARGET uuid)
 
 find_program(CCACHE ccache)

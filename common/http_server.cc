@@ -13,6 +13,13 @@
 namespace dicom_sender {
 namespace {
 
+constexpr const char* kSafetyHeaders =
+    "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src "
+    "'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"
+    "X-Content-Type-Options: nosniff\r\n"
+    "Referrer-Policy: no-referrer\r\n"
+    "Cache-Control: no-store\r\n";
+
 HttpPage MetricsPage(const prometheus::Registry& registry) {
   return {.content_type = "text/plain; version=0.0.4; charset=utf-8",
           .body = prometheus::TextSerializer().Serialize(registry.Collect())};
@@ -54,9 +61,9 @@ int HttpServer::OnRequest(mg_connection* connection) {
   const std::string method = request->request_method;
   const HttpPage page = server->Answer(method, request->local_uri != nullptr ? request->local_uri : "");
   std::string answer =
-      fmt::format("HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{}Connection: close\r\n\r\n",
+      fmt::format("HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{}{}Connection: close\r\n\r\n",
                   page.status, mg_get_response_code_text(connection, page.status), page.content_type,
-                  page.body.size(), page.status == 405 ? "Allow: GET, HEAD\r\n" : "");
+                  page.body.size(), page.status == 405 ? "Allow: GET, HEAD\r\n" : "", kSafetyHeaders);
   if (method != "HEAD") answer += page.body;
   mg_write(connection, answer.data(), answer.size());  // if it fails, nobody waits for it
   return page.status;

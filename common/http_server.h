@@ -16,6 +16,8 @@ struct mg_context;
 
 namespace dicom_sender {
 
+// Sent with headers that keep browsers from running or loading anything that does not come from here, from guessing
+// types, and from keeping old answers.
 struct HttpPage {
   int status = 200;
   std::string content_type = "text/plain; charset=utf-8";

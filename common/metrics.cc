@@ -14,11 +14,17 @@ prometheus::Counter& MakeCounter(Registry& registry, const std::string& name, co
 prometheus::Gauge& MakeGauge(Registry& registry, const std::string& name, const std::string& help) {
   return prometheus::BuildGauge().Name(Full(name)).Help(help).Register(registry).Add({});
 }
+prometheus::Family<prometheus::Gauge>& MakeGauges(Registry& registry, const std::string& name,
+                                                  const std::string& help) {
+  return prometheus::BuildGauge().Name(Full(name)).Help(help).Register(registry);
+}
 Histogram& MakeHistogram(Registry& registry, const std::string& name, const std::string& help,
                          const Histogram::BucketBoundaries& bounds) {
   return prometheus::BuildHistogram().Name(Full(name)).Help(help).Register(registry).Add({}, bounds);
 }
 
+constexpr std::initializer_list<const char*> kOutcomes = {"stored", "stored_with_warning", "failed", "skipped",
+                                                          "delayed"};
 const Histogram::BucketBoundaries kShort = {0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100};
 const Histogram::BucketBoundaries kLong = {0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000};
 
@@ -41,7 +47,20 @@ IndexerMetrics::IndexerMetrics(Registry& registry)
           {"indexed", "broken", "not_dicom", "empty", "unreadable", "unreadable_folder", "dicomdir"}) {}
 
 WorkerMetrics::WorkerMetrics(Registry& registry)
-    : bytes_sent_total(MakeCounter(registry, "bytes_sent_total", "Bytes handed to the network")),
+    : threads(MakeGauge(registry, "threads", "Associations that the worker may have open at the same time")),
+      thread_seconds_total(
+          prometheus::BuildCounter()
+              .Name(Full("thread_seconds_total"))
+              .Help("What the threads spent their time on: opening and releasing associations; opening and reading "
+                    "files and handing them to the kernel (storage); waiting until network or destination took more "
+                    "(transfer); waiting for the answer to a C-STORE (response); decoding")
+              .Register(registry)),
+      association_seconds(thread_seconds_total.Add({{"activity", "association"}})),
+      storage_seconds(thread_seconds_total.Add({{"activity", "storage"}})),
+      transfer_seconds(thread_seconds_total.Add({{"activity", "transfer"}})),
+      response_seconds(thread_seconds_total.Add({{"activity", "response"}})),
+      decode_seconds(thread_seconds_total.Add({{"activity", "decode"}})),
+      bytes_sent_total(MakeCounter(registry, "bytes_sent_total", "Bytes handed to the network")),
       cstore_duration_seconds(MakeHistogram(registry, "cstore_duration_seconds",
                                             "From the first byte of a C-STORE request to its response", kShort)),
       study_duration_seconds(
@@ -52,12 +71,66 @@ WorkerMetrics::WorkerMetrics(Registry& registry)
                                  {"resolve", "refused", "unreachable", "timeout", "rejected_permanent",
                                   "rejected_transient", "aborted", "connection_lost", "protocol_error"}) {}
 
+DestinationMetrics::DestinationMetrics(Registry& registry)
+    : instances_total_(prometheus::BuildCounter()
+                           .Name(Full("destination_instances_total"))
+                           .Help("Outcomes of instances by destination")
+                           .Register(registry)),
+      pending_instances_(MakeGauges(registry, "destination_pending_instances",
+                                    "Instances of open sessions that have no outcome yet")),
+      pending_bytes_(MakeGauges(registry, "destination_pending_bytes", "Bytes of these instances")),
+      associations_(MakeGauges(registry, "destination_associations", "Studies that are with a worker now")),
+      breaker_open_(MakeGauges(registry, "destination_breaker_open",
+                               "1 while the destination is out of reach and tried with one study at a time")) {}
+
+DestinationMetrics::Series& DestinationMetrics::Of(const std::string& destination) {
+  const bool known = series_.size() < kDestinationsMax || series_.contains(destination);
+  const std::string name = known ? destination : "other";
+  if (const auto it = series_.find(name); it != series_.end()) return it->second;
+  const prometheus::Labels labels = {{"destination", name}};
+  Series series{.instances_total = {},
+                .pending_instances = pending_instances_.Add(labels),
+                .pending_bytes = pending_bytes_.Add(labels),
+                .associations = associations_.Add(labels),
+                .breaker_open = breaker_open_.Add(labels)};
+  for (const char* outcome : kOutcomes) {
+    series.instances_total[outcome] = &instances_total_.Add({{"destination", name}, {"outcome", outcome}});
+  }
+  return series_.emplace(name, std::move(series)).first->second;
+}
+
+void DestinationMetrics::SetLoads(const std::map<std::string, DestinationLoad>& loads) {
+  // Summed up first: nobody may see half of it.
+  std::map<Series*, DestinationLoad> sums;
+  for (auto& [name, series] : series_) sums[&series];
+  for (const auto& [destination, load] : loads) {
+    DestinationLoad& sum = sums[&Of(destination)];
+    sum.pending_instances += load.pending_instances;
+    sum.pending_bytes += load.pending_bytes;
+    sum.associations += load.associations;
+    sum.breaker_open |= load.breaker_open;
+  }
+  for (const auto& [series, sum] : sums) {
+    series->pending_instances.Set(static_cast<double>(sum.pending_instances));
+    series->pending_bytes.Set(static_cast<double>(sum.pending_bytes));
+    series->associations.Set(static_cast<double>(sum.associations));
+    series->breaker_open.Set(sum.breaker_open ? 1 : 0);
+  }
+}
+
 CoordinatorMetrics::CoordinatorMetrics(Registry& registry)
-    : instances_total(registry, "instances_total", "Outcomes of instances", "outcome",
-                      {"stored", "stored_with_warning", "failed", "skipped", "delayed"}),
+    : instances_total(registry, "instances_total", "Outcomes of instances", "outcome", kOutcomes),
+      failures_total(
+          registry, "failures_total", "Instances that failed, by what the destination answered or we found", "reason",
+          {"out_of_resources", "processing_failure", "dataset_mismatch", "cannot_understand",
+           "sop_class_not_supported", "other_status", "association_lost", "not_sendable", "defective_file"}),
+      destinations(registry),
+      sessions(MakeGauges(registry, "sessions", "Open sessions by state")),
+      sessions_scanning(sessions.Add({{"state", "scanning"}})),
+      sessions_sending(sessions.Add({{"state", "sending"}})),
       queue_wait_seconds(MakeHistogram(registry, "queue_wait_seconds",
                                        "How long studies were ready before they were leased", kLong)),
-      studies(prometheus::BuildGauge().Name(Full("studies")).Help("Studies by state").Register(registry)),
+      studies(MakeGauges(registry, "studies", "Studies by state")),
       studies_pending(studies.Add({{"state", "pending"}})),
       studies_delayed(studies.Add({{"state", "delayed"}})),
       studies_leased(studies.Add({{"state", "leased"}})),

@@ -7,6 +7,7 @@
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
@@ -34,6 +35,13 @@ struct IndexerMetrics {
 
 struct WorkerMetrics {
   explicit WorkerMetrics(prometheus::Registry& registry);
+  prometheus::Gauge& threads;
+  prometheus::Family<prometheus::Counter>& thread_seconds_total;  // by activity; use the references below
+  prometheus::Counter& association_seconds;                       // opening and releasing associations
+  prometheus::Counter& storage_seconds;   // opening and reading files, and handing them to the kernel
+  prometheus::Counter& transfer_seconds;  // until network or destination took more
+  prometheus::Counter& response_seconds;  // until the answer to a C-STORE came
+  prometheus::Counter& decode_seconds;
   prometheus::Counter& bytes_sent_total;
   prometheus::Histogram& cstore_duration_seconds;
   prometheus::Histogram& study_duration_seconds;
@@ -41,9 +49,52 @@ struct WorkerMetrics {
   LabelledCounters association_failures_total;  // by reason
 };
 
+// What is with one destination now.
+struct DestinationLoad {
+  std::uint64_t pending_instances = 0;
+  std::uint64_t pending_bytes = 0;
+  std::uint64_t associations = 0;
+  bool breaker_open = false;
+};
+
+// The series of a destination appear, at 0, when it is asked for. Names come from outside: those after the first
+// kDestinationsMax share the series "other". One thread.
+class DestinationMetrics {
+ public:
+  static constexpr std::size_t kDestinationsMax = 100;
+
+  explicit DestinationMetrics(prometheus::Registry& registry);
+  using Outcomes = std::map<std::string, prometheus::Counter*, std::less<>>;
+  const Outcomes& InstancesTotal(const std::string& destination) { return Of(destination).instances_total; }
+  // Destinations that are not named have nothing left.
+  void SetLoads(const std::map<std::string, DestinationLoad>& loads);
+
+ private:
+  struct Series {
+    Outcomes instances_total;
+    prometheus::Gauge& pending_instances;
+    prometheus::Gauge& pending_bytes;
+    prometheus::Gauge& associations;
+    prometheus::Gauge& breaker_open;
+  };
+  Series& Of(const std::string& destination);
+
+  prometheus::Family<prometheus::Counter>& instances_total_;
+  prometheus::Family<prometheus::Gauge>& pending_instances_;
+  prometheus::Family<prometheus::Gauge>& pending_bytes_;
+  prometheus::Family<prometheus::Gauge>& associations_;
+  prometheus::Family<prometheus::Gauge>& breaker_open_;
+  std::map<std::string, Series> series_;
+};
+
 struct CoordinatorMetrics {
   explicit CoordinatorMetrics(prometheus::Registry& registry);
   LabelledCounters instances_total;  // by outcome
+  LabelledCounters failures_total;   // by reason
+  DestinationMetrics destinations;
+  prometheus::Family<prometheus::Gauge>& sessions;  // open ones by state; use the references below
+  prometheus::Gauge& sessions_scanning;
+  prometheus::Gauge& sessions_sending;
   prometheus::Histogram& queue_wait_seconds;
   prometheus::Family<prometheus::Gauge>& studies;  // by state; use the references below
   prometheus::Gauge& studies_pending;

@@ -4,6 +4,7 @@
 
 #include "cli/exit_status.h"
 #include "cli/render.h"
+#include "client/json.h"
 #include "client/session_settings.h"
 #include "client/session_view.h"
 #include "common/text.h"

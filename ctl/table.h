@@ -1,7 +1,5 @@
-// Columns of text for a terminal, and messages as JSON for scripts. Pure.
+// Columns of text for a terminal. Pure.
 #pragma once
-
-#include <google/protobuf/message.h>
 
 #include <string>
 #include <vector>
@@ -18,9 +16,5 @@ class Table {
  private:
   std::vector<std::vector<std::string>> rows_;
 };
-
-// Fields by their names in the .proto files; numbers as numbers, bytes as text, states in lower case without their
-// prefix ("sending"). Fields that are not set are there with their default, optional ones as null.
-std::string ToJson(const google::protobuf::Message& message);
 
 }  // namespace dicom_sender

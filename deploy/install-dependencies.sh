@@ -6,16 +6,16 @@
 # run    what a built dicom-sender loads
 # build  compilers, libraries, and DCMTK's programs (the example destination of quickstart.sh)
 # tests  what the tests need: GoogleTest, Orthanc, small tools
-# ci     sanitizers with clang, formatter, linters
+# ci     sanitizers with clang, formatter, linters, and Docker for the proof of the containers
 set -euo pipefail
 
 run=(libcivetweb1 libdcmtk17 libfmt9 libopenjp2-7 libprometheus-cpp-core1.0 libprotobuf32 libspdlog1.10
-     libsqlite3-0 libuuid1 libzmq5 zlib1g)
+     libsqlite3-0 libsystemd0 libuuid1 libzmq5 zlib1g)
 build=(build-essential ccache cmake cppzmq-dev dcmtk libcivetweb-dev libcli11-dev libdcmtk-dev libexpected-dev libfmt-dev
-       libopenjp2-7-dev libprotobuf-dev libspdlog-dev libsqlite3-dev libsqlitecpp-dev libzmq3-dev ninja-build pkg-config
+       libopenjp2-7-dev libprotobuf-dev libspdlog-dev libsqlite3-dev libsqlitecpp-dev libsystemd-dev libzmq3-dev ninja-build pkg-config
        prometheus-cpp-dev protobuf-compiler rapidjson-dev uuid-dev zlib1g-dev)
 tests=(curl iproute2 jq libbenchmark-dev libgmock-dev libgtest-dev orthanc procps)
-ci=(clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev shellcheck)
+ci=(clang-14 clang-format-14 clang-tidy-14 debootstrap docker-compose docker.io iptables libclang-rt-14-dev shellcheck)
 
 fail() {
   echo "install-dependencies: $*" >&2
@@ -68,21 +68,27 @@ clean_up() {
 trap clean_up EXIT
 
 # Debian starts and enables a service when its package is installed. Nobody asked for a server: the tests start
-# their own Orthanc, on ports of their own. A service that was here before is left as it is.
+# their own Orthanc and Docker engine, on ports and in folders of their own. A service that was here before is left as
+# it is.
+declare -A units=([orthanc]=orthanc.service [docker.io]="docker.service docker.socket" [containerd]=containerd.service)
 keep_services_off() {
   [ ! -e /usr/sbin/policy-rc.d ] || return 0  # the administrator (or the container's image) has decided already
   policy=/usr/sbin/policy-rc.d
   # shellcheck disable=SC2016  # $1 is for the written script
-  printf '%s\n' '#!/bin/sh' 'case "$1" in orthanc*|dcmtk*) exit 101 ;; esac' 'exit 0' |
+  printf '%s\n' '#!/bin/sh' 'case "$1" in orthanc*|dcmtk*|docker*|containerd*) exit 101 ;; esac' 'exit 0' |
     as_root sh -c "cat > $policy && chmod 755 $policy"
 }
-disable_orthanc() {
-  if command -v deb-systemd-helper > /dev/null; then
-    as_root deb-systemd-helper disable orthanc.service > /dev/null 2>&1 || true
-  fi
-  if command -v update-rc.d > /dev/null; then
-    as_root update-rc.d orthanc disable > /dev/null 2>&1 || true
-  fi
+# disable PACKAGE
+disable() {
+  local unit
+  for unit in ${units[$1]}; do
+    if command -v deb-systemd-helper > /dev/null; then
+      as_root deb-systemd-helper disable "$unit" > /dev/null 2>&1 || true
+    fi
+    if command -v update-rc.d > /dev/null; then
+      as_root update-rc.d "${unit%.*}" disable > /dev/null 2>&1 || true
+    fi
+  done
 }
 
 apt() {
@@ -94,15 +100,19 @@ stop_with_log() {
   fail "$*"
 }
 
-orthanc_is_new=no
-[[ " ${missing[*]} " != *" orthanc "* ]] || orthanc_is_new=yes
+absent=() # packages with a service that were not here before
+for package in "${!units[@]}"; do
+  is_installed "$package" || absent+=("$package")
+done
 
 echo "Installing ${#missing[@]} packages (level '$level')" >&2
 # A foreign source that does not answer must not stop us while Debian's own do; what counts is the installation.
 apt update || { tail -n 3 "$log" >&2; echo "install-dependencies: the package lists are not all up to date" >&2; }
 keep_services_off
 apt install -y --no-install-recommends "${missing[@]}" || stop_with_log "cannot install: ${missing[*]}"
-[ "$orthanc_is_new" = no ] || disable_orthanc
+for package in "${absent[@]}"; do
+  ! is_installed "$package" || disable "$package"
+done
 
 for package in "${missing[@]}"; do
   is_installed "$package" || fail "$package is still missing; is this Debian 12?"

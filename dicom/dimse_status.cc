@@ -93,4 +93,13 @@ StatusVerdict JudgeStoreStatus(std::uint16_t status) {
 
 std::string DescribeStatus(std::uint16_t status) { return fmt::format("{:04X} ({})", status, Meaning(status)); }
 
+const char* StatusCategory(std::uint16_t status) {
+  if (IsBetween(status, 0xA700, 0xA7FF) || status == 0x0213) return "out_of_resources";
+  if (IsBetween(status, 0xA900, 0xA9FF)) return "dataset_mismatch";
+  if (IsBetween(status, 0xC000, 0xCFFF)) return "cannot_understand";
+  if (status == 0x0110) return "processing_failure";
+  if (status == 0x0118 || status == 0x0122) return "sop_class_not_supported";
+  return "other_status";
+}
+
 }  // namespace dicom_sender

@@ -21,4 +21,7 @@ StatusVerdict JudgeStoreStatus(std::uint16_t status);
 // "A700 (out of resources)": the code in hexadecimal and its meaning.
 std::string DescribeStatus(std::uint16_t status);
 
+// The kind of failure, for counting: one of a few words such as "out_of_resources".
+const char* StatusCategory(std::uint16_t status);
+
 }  // namespace dicom_sender

@@ -11,14 +11,15 @@ constexpr const char* kCoordinator = "inproc://coordinator";
 
 }  // namespace
 
-Engine::Engine(Ledger& ledger, const SchedulerOptions& options, prometheus::Registry& registry)
+Engine::Engine(Ledger& ledger, const SchedulerOptions& options, prometheus::Registry& registry,
+               CoordinatorHooks hooks)
     : context_(0),  // inproc needs no I/O thread
       indexer_metrics_(registry),
       worker_metrics_(registry),
       coordinator_metrics_(registry),
       router_(context_, kCoordinator),
       service_(ledger, options, coordinator_metrics_, /*output_dir=*/{}),
-      coordinator_loop_(router_, service_),
+      coordinator_loop_(router_, service_, std::move(hooks)),
       client_(context_, kCoordinator) {
   coordinator_ = std::jthread([this](std::stop_token stop) { RunGuarded([&] { coordinator_loop_.Run(stop); }); });
 }

@@ -26,7 +26,7 @@ namespace dicom_sender {
 class Engine {
  public:
   // Starts the coordinator. The ledger is the coordinator's until Stop() has returned.
-  Engine(Ledger& ledger, const SchedulerOptions& options, prometheus::Registry& registry);
+  Engine(Ledger& ledger, const SchedulerOptions& options, prometheus::Registry& registry, CoordinatorHooks hooks);
   ~Engine() { Stop(); }
 
   // Asks the coordinator. The error is one sentence: its own, or why there will be no answer any more.

@@ -65,16 +65,20 @@ tl::expected<void, Failure> Session::Start() {
   if (auto log = OpenLog(files_.log, options_.log_format, options_.verbose); !log) {
     return Fail(kExitUsage, std::move(log.error()));
   }
+  CoordinatorHooks hooks;
   if (options_.metrics) {
-    auto server = HttpServer::Start(
-        {.address = *options_.metrics, .version = std::string(ProgramVersion()), .registry = registry_});
+    auto server = HttpServer::Start({.address = *options_.metrics,
+                                     .version = std::string(ProgramVersion()),
+                                     .registry = registry_,
+                                     .pages = board_.Pages()});
     if (!server) return Fail(kExitUsage, std::move(server.error()));
     http_server_ = *std::move(server);
+    hooks.on_look = [this](wire::Overview overview, TimePoint now) { board_.Show(std::move(overview), now); };
   }
   SchedulerOptions scheduler;
   scheduler.lease_ttl = kLeaseTime;
   scheduler.seed = static_cast<std::uint64_t>(MonotonicNow().time_since_epoch().count());
-  engine_ = std::make_unique<Engine>(*ledger_, scheduler, *registry_);
+  engine_ = std::make_unique<Engine>(*ledger_, scheduler, *registry_, std::move(hooks));
   wire::ClientRequest request;
   *request.mutable_open_session() = settings_;
   if (auto opened = Ask(std::move(request)); !opened) return tl::unexpected(std::move(opened.error()));

@@ -10,6 +10,7 @@
 #include "cli/exit_status.h"
 #include "common/http_server.h"
 #include "common/stop_signal.h"
+#include "coordinator/status/status_board.h"
 #include "sender/engine.h"
 #include "sender/options.h"
 #include "sender/session_files.h"
@@ -62,6 +63,7 @@ class Session {
   bool files_are_new_ = false;
   std::shared_ptr<prometheus::Registry> registry_ = std::make_shared<prometheus::Registry>();
   std::unique_ptr<Ledger> ledger_;
+  StatusBoard board_{std::string(ProgramVersion())};
   std::unique_ptr<HttpServer> http_server_;
   std::unique_ptr<Engine> engine_;
 };

@@ -102,6 +102,7 @@ struct StudyRecord {
 // Of any lease that was ever granted, in force or not: late outcomes are facts, too.
 struct LeaseRecord {
   LeaseId id = 0;
+  SessionKey session = 0;
   StudyKey study = 0;
   std::uint32_t suspect_end = 0;      // of the study
   std::uint64_t last_report_seq = 0;  // 0: nothing was reported

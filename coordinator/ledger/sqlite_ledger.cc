@@ -930,12 +930,12 @@ LeaseId SqliteLedger::LastLeaseId() {
 std::optional<LeaseRecord> SqliteLedger::FindLease(LeaseId lease) {
   return Guarded([&]() -> std::optional<LeaseRecord> {
     auto& row = Query(
-        "SELECT l.study, s.suspect_end, l.last_report_seq, l.associations FROM lease l JOIN study s ON s.key = "
-        "l.study"
-        " WHERE l.id = ?",
+        "SELECT l.study, s.suspect_end, l.last_report_seq, l.associations, s.session FROM lease l JOIN study s"
+        " ON s.key = l.study WHERE l.id = ?",
         static_cast<std::int64_t>(lease));
     if (!row.executeStep()) return std::nullopt;
     LeaseRecord record{.id = lease,
+                       .session = row.getColumn(4).getInt64(),
                        .study = row.getColumn(0).getInt64(),
                        .suspect_end = row.getColumn(1).getUInt(),
                        .last_report_seq = static_cast<std::uint64_t>(row.getColumn(2).getInt64()),

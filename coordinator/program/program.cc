@@ -6,8 +6,10 @@
 #include <filesystem>
 
 #include "common/http_server.h"
+#include "common/service_manager.h"
 #include "coordinator/ledger/sqlite_ledger.h"
 #include "coordinator/service/coordinator_loop.h"
+#include "coordinator/status/status_board.h"
 #include "coordinator/summary/summary.h"
 #include "proto/security.h"
 
@@ -111,20 +113,28 @@ tl::expected<void, std::string> RunCoordinator(const CoordinatorOptions& options
   CoordinatorMetrics metrics(*registry);
   Service service(**ledger, ToSchedulerOptions(options), metrics, options.output_dir);
   SummaryWriter summaries(**ledger, options.output_dir);
-  CoordinatorLoop loop(**channel, service, [&summaries](SessionKey session) { summaries.Write(session); });
+  StatusBoard board{std::string(ProgramVersion())};
+  CoordinatorHooks hooks{.on_ended = [&summaries](SessionKey session) { summaries.Write(session); }};
+  if (options.service.metrics) {
+    hooks.on_look = [&board](wire::Overview overview, TimePoint now) { board.Show(std::move(overview), now); };
+  }
+  CoordinatorLoop loop(**channel, service, std::move(hooks));
   std::unique_ptr<HttpServer> http;
   if (options.service.metrics) {
     auto started = HttpServer::Start({.address = *options.service.metrics,
                                       .version = std::string(ProgramVersion()),
                                       .registry = registry,
                                       .health = TurnedWithin(loop, kStuckAfter),
-                                      .readiness = TurnedWithin(loop, kBusyAfter)});
+                                      .readiness = TurnedWithin(loop, kBusyAfter),
+                                      .pages = board.Pages()});
     if (!started) return tl::unexpected(std::move(started.error()));
     http = *std::move(started);
   }
   loop.ResumeSessions();
   summaries.WriteMissing();
   spdlog::info("Listening on {}{}, ledger {}", options.bind, *security ? " with keys" : "", options.ledger);
+  const ServiceManager manager(TurnedWithin(loop, kStuckAfter), stop);
+  manager.Ready("listening on " + options.bind);
   loop.Run(stop);
   spdlog::info("Stopped");
   return {};

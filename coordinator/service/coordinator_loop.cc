@@ -13,6 +13,7 @@ namespace {
 // All messages of one step share one commit. More of them do not make it cheaper, but make everybody wait longer.
 constexpr std::size_t kMessagesPerStepMax = 64;
 constexpr std::chrono::milliseconds kPollMax(1000);
+constexpr std::chrono::milliseconds kLookEvery(1000);
 
 std::chrono::milliseconds PollTimeout(std::optional<TimePoint> wake_at) {
   if (!wake_at) return kPollMax;
@@ -22,10 +23,10 @@ std::chrono::milliseconds PollTimeout(std::optional<TimePoint> wake_at) {
 
 }  // namespace
 
-CoordinatorLoop::CoordinatorLoop(RouterChannel& channel, Service& service, std::function<void(SessionKey)> on_ended)
+CoordinatorLoop::CoordinatorLoop(RouterChannel& channel, Service& service, CoordinatorHooks hooks)
     : channel_(channel),
       service_(service),
-      on_ended_(std::move(on_ended)),
+      hooks_(std::move(hooks)),
       last_round_(MonotonicNow().time_since_epoch().count()) {}
 
 void CoordinatorLoop::ResumeSessions() { Take(service_.ResumeSessions(MonotonicNow(), WallNow())); }
@@ -34,6 +35,7 @@ void CoordinatorLoop::Run(std::stop_token stop) {
   WakeEvent stopped;
   const std::stop_callback on_stop(stop, [&stopped] { stopped.Raise(); });
   while (!stop.stop_requested()) {
+    LookIfDue();
     std::array<zmq::pollitem_t, 2> items{
         {{channel_.socket().handle(), 0, ZMQ_POLLIN, 0}, {nullptr, stopped.fd(), ZMQ_POLLIN, 0}}};
     zmq::poll(items, PollTimeout(wake_at_));
@@ -62,8 +64,15 @@ void CoordinatorLoop::Take(const StepResult& result) {
       spdlog::debug("A message was dropped: its receiver is gone or does not read");
     }
   }
-  if (!on_ended_) return;
-  for (const SessionKey session : result.ended) on_ended_(session);
+  if (!hooks_.on_ended) return;
+  for (const SessionKey session : result.ended) hooks_.on_ended(session);
+}
+
+void CoordinatorLoop::LookIfDue() {
+  const TimePoint now = MonotonicNow();
+  if (!hooks_.on_look || (looked_at_ && now - *looked_at_ < kLookEvery)) return;
+  looked_at_ = now;
+  hooks_.on_look(service_.Look(now, WallNow()), now);
 }
 
 }  // namespace dicom_sender

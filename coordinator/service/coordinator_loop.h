@@ -13,10 +13,16 @@
 
 namespace dicom_sender {
 
+// Called in the loop's thread; each may be empty.
+struct CoordinatorHooks {
+  std::function<void(SessionKey)> on_ended = {};                    // for each session, after the commit
+  std::function<void(wire::Overview, TimePoint now)> on_look = {};  // about once a second
+};
+
 class CoordinatorLoop {
  public:
-  // `channel` is bound. `on_ended` is called for each session that has ended, after the commit.
-  CoordinatorLoop(RouterChannel& channel, Service& service, std::function<void(SessionKey)> on_ended = {});
+  // `channel` is bound.
+  CoordinatorLoop(RouterChannel& channel, Service& service, CoordinatorHooks hooks = {});
 
   // Goes on with the sessions that the ledger has open, then serves. Returns soon after a stop was requested. Throws
   // LedgerError.
@@ -28,11 +34,12 @@ class CoordinatorLoop {
  private:
   std::vector<Incoming> Collect();
   void Take(const StepResult& result);
+  void LookIfDue();
 
   RouterChannel& channel_;
   Service& service_;
-  const std::function<void(SessionKey)> on_ended_;
-  std::optional<TimePoint> wake_at_;
+  const CoordinatorHooks hooks_;
+  std::optional<TimePoint> wake_at_, looked_at_;
   std::atomic<Duration::rep> last_round_;
 };
 

@@ -23,11 +23,29 @@ wire::ClientReply Failed(std::string reason) {
   return reply;
 }
 
+wire::FailureList::Entry ToEntry(const ReportedInstance& failure) {
+  wire::FailureList::Entry entry;
+  entry.set_path(failure.path);
+  entry.set_study_instance_uid(failure.study_instance_uid);
+  entry.set_sop_instance_uid(failure.sop_instance_uid);
+  if (failure.status) entry.set_status(*failure.status);
+  entry.set_reason(failure.reason);
+  entry.set_attempts(failure.attempts);
+  return entry;
+}
+
 wire::SessionStatus Queries::StatusOf(const SessionRecord& record, TimePoint now) const {
   wire::SessionStatus status = ToStatus(record);
   status.set_stopping(scheduler_.IsEnding(record.key));
   status.set_leases(scheduler_.LiveLeases(record.key));
   status.set_trouble(scheduler_.Trouble(record.key, now));
+  return status;
+}
+
+wire::SessionStatus Queries::BriefStatusOf(const SessionRecord& record, TimePoint now) const {
+  wire::SessionStatus status = StatusOf(record, now);
+  status.clear_inputs();  // these two may be many
+  status.clear_ignored();
   return status;
 }
 
@@ -94,15 +112,7 @@ wire::ClientReply Queries::Failures(SessionKey session, const wire::ListFailures
   const auto failures = ledger_.Report(session, kFailedStates, cursor, limit);
   wire::ClientReply reply;
   auto* list = reply.mutable_failures();
-  for (const ReportedInstance& failure : failures) {
-    auto* entry = list->add_failures();
-    entry->set_path(failure.path);
-    entry->set_study_instance_uid(failure.study_instance_uid);
-    entry->set_sop_instance_uid(failure.sop_instance_uid);
-    if (failure.status) entry->set_status(*failure.status);
-    entry->set_reason(failure.reason);
-    entry->set_attempts(failure.attempts);
-  }
+  for (const ReportedInstance& failure : failures) *list->add_failures() = ToEntry(failure);
   if (failures.size() == limit) {
     list->mutable_next()->set_study(failures.back().study);
     list->mutable_next()->set_index(failures.back().index);
@@ -121,9 +131,7 @@ wire::ClientReply Queries::Sessions(const wire::ListSessions& request, TimePoint
     auto* entry = list->add_sessions();
     entry->set_key(*key);
     entry->set_start_ms(record.start_time.time_since_epoch().count());
-    *entry->mutable_status() = StatusOf(record, now);
-    entry->mutable_status()->clear_inputs();  // these two may be many
-    entry->mutable_status()->clear_ignored();
+    *entry->mutable_status() = BriefStatusOf(record, now);
   }
   return reply;
 }
@@ -157,6 +165,37 @@ wire::ClientReply Queries::Destinations(TimePoint now) const {
     entry->set_trouble(destination.trouble);
   }
   return reply;
+}
+
+wire::Overview Queries::Overview(std::span<const SessionRecord> open, TimePoint now, WallTime wall) const {
+  const std::int64_t at_ms = wall.time_since_epoch().count();
+  wire::Overview overview;
+  wire::SessionsPage& page = *overview.mutable_sessions();
+  page.set_at_ms(at_ms);
+  const auto show = [&](const SessionRecord& record) {
+    auto* shown = page.add_sessions();
+    shown->set_start_ms(record.start_time.time_since_epoch().count());
+    *shown->mutable_status() = BriefStatusOf(record, now);
+  };
+  for (std::size_t i = open.size(); i > 0 && open.size() - i < kShownOpenSessionsMax; --i) show(open[i - 1]);
+  const std::vector<SessionKey> keys = ledger_.Sessions();
+  std::size_t ended = 0;
+  for (auto key = keys.rbegin(); key != keys.rend() && ended < kShownEndedSessionsMax; ++key) {
+    if (std::ranges::binary_search(open, *key, {}, &SessionRecord::key)) continue;
+    show(ledger_.LoadSession(*key));
+    ++ended;
+  }
+  page.set_not_shown(keys.size() - static_cast<std::size_t>(page.sessions_size()));
+
+  wire::ClientReply workers = Workers(now);
+  overview.mutable_workers()->set_at_ms(at_ms);
+  overview.mutable_workers()->set_total(workers.workers().total());
+  overview.mutable_workers()->mutable_workers()->Swap(workers.mutable_workers()->mutable_workers());
+  wire::ClientReply destinations = Destinations(now);
+  overview.mutable_destinations()->set_at_ms(at_ms);
+  overview.mutable_destinations()->mutable_destinations()->Swap(
+      destinations.mutable_destinations()->mutable_destinations());
+  return overview;
 }
 
 }  // namespace dicom_sender

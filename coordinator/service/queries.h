@@ -3,11 +3,13 @@
 // Lists are paged or cut, so that every reply is far below kMessageBytesMax. Throws LedgerError. One thread.
 #pragma once
 
+#include <span>
 #include <string>
 
 #include "common/time.h"
 #include "coordinator/core/scheduler.h"
 #include "coordinator/ledger/ledger.h"
+#include "status.pb.h"
 
 namespace dicom_sender {
 
@@ -16,8 +18,10 @@ inline constexpr std::uint32_t kListedSessionsMax = 100;
 inline constexpr std::uint32_t kListedFailuresMax = 300;
 inline constexpr std::size_t kListedWorkersMax = 10'000;
 inline constexpr std::size_t kSummaryPartBytes = 1 << 20;
+inline constexpr std::size_t kShownOpenSessionsMax = 100, kShownEndedSessionsMax = 20;  // by Overview
 
 wire::ClientReply Failed(std::string reason);
+wire::FailureList::Entry ToEntry(const ReportedInstance& failure);
 
 class Queries {
  public:
@@ -34,9 +38,12 @@ class Queries {
   wire::ClientReply Sessions(const wire::ListSessions& request, TimePoint now) const;
   wire::ClientReply Workers(TimePoint now) const;
   wire::ClientReply Destinations(TimePoint now) const;
+  // For the status page, without failures. `open`: all open sessions by ascending key.
+  wire::Overview Overview(std::span<const SessionRecord> open, TimePoint now, WallTime wall) const;
 
  private:
   wire::SessionStatus StatusOf(const SessionRecord& record, TimePoint now) const;
+  wire::SessionStatus BriefStatusOf(const SessionRecord& record, TimePoint now) const;  // for lists
 
   Ledger& ledger_;
   const Scheduler& scheduler_;

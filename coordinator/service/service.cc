@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "dicom/dimse_status.h"
 #include "proto/channel.h"
 #include "proto/validate.h"
 
@@ -80,7 +81,7 @@ StepResult Service::Step(const std::vector<Incoming>& messages, TimePoint now, W
   ended_.clear();
   ledger_.Begin();
   for (const Incoming& incoming : messages) HandleMessage(incoming, moment);
-  const auto wake_at = Apply(Tick{}, moment);
+  const auto wake_at = Apply(Tick{}, moment).wake_at;
   const TimePoint commit_start = MonotonicNow();
   ledger_.Commit();
   metrics_.ledger_commit_duration_seconds.Observe(
@@ -88,6 +89,15 @@ StepResult Service::Step(const std::vector<Incoming>& messages, TimePoint now, W
   UpdateMetrics();
   ForgetSilentWorkers();
   return {std::move(outgoing_), wake_at, std::move(ended_)};
+}
+
+wire::Overview Service::Look(TimePoint now, WallTime wall) {
+  std::vector<SessionRecord> open;
+  for (const auto& [key, settings] : sessions_) open.push_back(ledger_.LoadSession(key));
+  wire::Overview overview = queries_.Overview(open, now, wall);
+  *overview.mutable_failures() = recent_failures_.Page(ledger_, wall);
+  UpdateLoads(open, overview.destinations());
+  return overview;
 }
 
 void Service::HandleMessage(const Incoming& incoming, const Moment& moment) {
@@ -205,6 +215,7 @@ void Service::Reopen(const SessionRecord& record, const Moment& moment) {
 void Service::OpenInScheduler(const SessionRecord& record, const Moment& moment) {
   const wire::OpenSession& settings = record.settings;
   sessions_[record.key] = settings;
+  InstancesTo(settings);  // at 0 from now on
   // Incomplete until everything that the ledger has is fed: a session without studies would be complete at once.
   Apply(SessionOpened{.session = record.key,
                       .destination = DestinationKey(settings.destination()),
@@ -269,6 +280,7 @@ wire::ClientReply Service::Answer(const wire::PublishBatch& request, const Momen
   return About(request.session(), [&](const SessionRecord& record) {
     if (!IsOpen(record.key) && record.state != wire::SESSION_SUSPENDED) return HasEnded(record);
     Apply(StudiesFed{record.key, ledger_.AddStudies(record.key, request)}, moment);
+    CountFromScan(record, request, moment.wall);
     wire::ClientReply reply;
     reply.mutable_publish_ack();
     return reply;
@@ -428,23 +440,33 @@ void Service::ApplyReport(const wire::Report& report, const LeaseRecord& lease, 
   if (report.has_give_back()) event.give_back = report.give_back();
   const bool late = !scheduler_.StudyOf(lease.id);
   ledger_.RecordReport(lease, report.seq(), report.associations());
-  Apply(event, moment);
+  // Afterwards the session may be over.
+  const auto settings = sessions_.find(lease.session);
+  const auto& destination =
+      InstancesTo(settings != sessions_.end() ? settings->second : ledger_.LoadSession(lease.session).settings);
+  for (const LedgerChange& change : Apply(event, moment).changes) {
+    const auto* instance = std::get_if<InstanceChange>(&change);
+    if (!instance) continue;
+    Count(*instance, destination, moment.wall);
+    if (instance->state != InstanceState::kFailed) continue;
+    CountFailure(lease.session, *instance, by_index.at(instance->index)->kind(), moment.wall);
+  }
   if (!late || report.outcomes_size() == 0) return;
   // What a session that has ended is told now belongs into its summary, too.
-  const SessionKey session = ledger_.LoadStudy(lease.study).session;
+  const SessionKey session = lease.session;
   if (!IsOpen(session) && std::find(ended_.begin(), ended_.end(), session) == ended_.end()) ended_.push_back(session);
 }
 
 // --- the scheduler's output
 
-std::optional<TimePoint> Service::Apply(const Event& event, const Moment& moment) {
-  const Output output = scheduler_.Step(event, moment.now);
+Output Service::Apply(const Event& event, const Moment& moment) {
+  Output output = scheduler_.Step(event, moment.now);
   Write(output.changes, moment);
   for (const Reply& reply : output.replies) std::visit([this](const auto& r) { Tell(r); }, reply);
   for (Duration wait : output.queue_waits) {
     metrics_.queue_wait_seconds.Observe(std::chrono::duration<double>(wait).count());
   }
-  return output.wake_at;
+  return output;
 }
 
 void Service::Write(const std::vector<LedgerChange>& changes, const Moment& moment) {
@@ -454,7 +476,6 @@ void Service::Write(const std::vector<LedgerChange>& changes, const Moment& mome
     if (const auto* instance = std::get_if<InstanceChange>(&change)) instances.push_back(*instance);
   }
   if (!instances.empty()) ledger_.ChangeInstances(instances, moment.wall);
-  Count(instances, moment.wall);
   for (const LedgerChange& change : changes) {
     if (const auto* granted = std::get_if<LeaseGranted>(&change)) {
       ledger_.GrantLease(granted->study, granted->lease, granted->worker, granted->worker_capacity, moment.wall);
@@ -472,16 +493,6 @@ void Service::Write(const SessionChanged& change, const Moment& moment) {
   if (IsOngoing(change.state)) return;
   sessions_.erase(change.session);
   ended_.push_back(change.session);
-}
-
-void Service::Count(const std::vector<InstanceChange>& changes, WallTime wall) {
-  for (const InstanceChange& change : changes) {
-    metrics_.instances_total[OutcomeName(change.state)].Increment();
-    if (change.resend) metrics_.resends_total.Increment();
-    if (change.state == InstanceState::kStored || change.state == InstanceState::kStoredWithWarning) {
-      metrics_.last_success_timestamp_seconds.Set(std::chrono::duration<double>(wall.time_since_epoch()).count());
-    }
-  }
 }
 
 void Service::Tell(const GrantReply& reply) {
@@ -527,6 +538,45 @@ void Service::ForgetSilentWorkers() {
   });
 }
 
+// --- metrics
+
+const DestinationMetrics::Outcomes& Service::InstancesTo(const wire::OpenSession& settings) {
+  return metrics_.destinations.InstancesTotal(DestinationKey(settings.destination()));
+}
+
+void Service::Count(const InstanceChange& change, const DestinationMetrics::Outcomes& destination, WallTime wall) {
+  const char* outcome = OutcomeName(change.state);
+  metrics_.instances_total[outcome].Increment();
+  destination.at(outcome)->Increment();
+  if (change.resend) metrics_.resends_total.Increment();
+  if (change.state == InstanceState::kStored || change.state == InstanceState::kStoredWithWarning) {
+    metrics_.last_success_timestamp_seconds.Set(std::chrono::duration<double>(wall.time_since_epoch()).count());
+  }
+}
+
+void Service::CountFailure(SessionKey session, const InstanceChange& change, wire::Outcome::Kind kind,
+                           WallTime wall) {
+  const char* unanswered = kind == wire::Outcome::NOT_SENDABLE ? "not_sendable" : "association_lost";
+  metrics_.failures_total[change.status ? StatusCategory(*change.status) : unanswered].Increment();
+  recent_failures_.Add(session, change, wall);
+}
+
+// What a batch has settled by itself: duplicates, and files whose defect is known from the scan.
+void Service::CountFromScan(const SessionRecord& before, const wire::PublishBatch& batch, WallTime wall) {
+  const Counts counts = ledger_.LoadSession(before.key).counts;
+  const auto& destination = InstancesTo(before.settings);
+  const auto count = [&](const char* outcome, std::uint64_t was, std::uint64_t is) {
+    if (is <= was) return;
+    metrics_.instances_total[outcome].Increment(static_cast<double>(is - was));
+    destination.at(outcome)->Increment(static_cast<double>(is - was));
+  };
+  count("skipped", before.counts.skipped, counts.skipped);
+  count("failed", before.counts.failed, counts.failed);
+  if (counts.failed <= before.counts.failed) return;
+  metrics_.failures_total["defective_file"].Increment(static_cast<double>(counts.failed - before.counts.failed));
+  recent_failures_.AddDefects(batch, wall);
+}
+
 void Service::UpdateMetrics() {
   const SchedulerStats stats = scheduler_.Stats();
   metrics_.studies_pending.Set(static_cast<double>(stats.studies_pending));
@@ -541,6 +591,25 @@ void Service::UpdateMetrics() {
   metrics_.leases_expired_total.Increment(static_cast<double>(stats.leases_expired - counted_.leases_expired));
   metrics_.late_outcomes_total.Increment(static_cast<double>(stats.late_outcomes - counted_.late_outcomes));
   counted_ = stats;
+}
+
+void Service::UpdateLoads(const std::vector<SessionRecord>& open, const wire::DestinationsPage& destinations) {
+  std::map<std::string, DestinationLoad> loads;
+  std::size_t scanning = 0;
+  for (const SessionRecord& record : open) {
+    scanning += !record.scan_complete;
+    DestinationLoad& load = loads[DestinationKey(record.settings.destination())];
+    load.pending_instances += record.counts.unsettled();
+    load.pending_bytes += record.counts.total_bytes - record.counts.settled_bytes;
+  }
+  for (const auto& destination : destinations.destinations()) {
+    DestinationLoad& load = loads[destination.destination()];
+    load.associations = destination.leases();
+    load.breaker_open = destination.breaker_open();
+  }
+  metrics_.destinations.SetLoads(loads);
+  metrics_.sessions_scanning.Set(static_cast<double>(scanning));
+  metrics_.sessions_sending.Set(static_cast<double>(open.size() - scanning));
 }
 
 }  // namespace dicom_sender

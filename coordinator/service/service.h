@@ -13,6 +13,7 @@
 #include "coordinator/core/scheduler.h"
 #include "coordinator/ledger/ledger.h"
 #include "coordinator/service/queries.h"
+#include "coordinator/service/recent_failures.h"
 #include "envelope.pb.h"
 #include "proto/refusals.h"
 
@@ -46,6 +47,9 @@ class Service {
   // was another one. Before the first Step(), if at all.
   StepResult ResumeSessions(TimePoint now, WallTime wall);
   StepResult Step(const std::vector<Incoming>& messages, TimePoint now, WallTime wall);
+
+  // What the status page shows; counts the gauges of the destinations anew. Between two steps, about once a second.
+  wire::Overview Look(TimePoint now, WallTime wall);
 
   // See Scheduler::CheckInvariants().
   void CheckInvariants() const { scheduler_.CheckInvariants(); }
@@ -88,21 +92,26 @@ class Service {
   void FeedFromLedger(SessionKey session, const Moment& moment);
   bool IsOpen(SessionKey session) const { return sessions_.contains(session); }
 
-  std::optional<TimePoint> Apply(const Event& event, const Moment& moment);
+  Output Apply(const Event& event, const Moment& moment);
   void Write(const std::vector<LedgerChange>& changes, const Moment& moment);
   void Write(const SessionChanged& change, const Moment& moment);
-  void Count(const std::vector<InstanceChange>& changes, WallTime wall);
+  const DestinationMetrics::Outcomes& InstancesTo(const wire::OpenSession& settings);
+  void Count(const InstanceChange& change, const DestinationMetrics::Outcomes& destination, WallTime wall);
+  void CountFailure(SessionKey session, const InstanceChange& change, wire::Outcome::Kind kind, WallTime wall);
+  void CountFromScan(const SessionRecord& before, const wire::PublishBatch& batch, WallTime wall);
   void Tell(const GrantReply& reply);
   void Tell(const StatusReply& reply);
   wire::Page PageOf(LeaseId lease, StudyKey study, std::uint32_t from_index);
   std::uint32_t TtlMs() const;
   void UpdateMetrics();
+  void UpdateLoads(const std::vector<SessionRecord>& open, const wire::DestinationsPage& destinations);
   void ForgetSilentWorkers();
 
   Ledger& ledger_;
   Scheduler scheduler_;
   Queries queries_;
   CoordinatorMetrics& metrics_;
+  RecentFailures recent_failures_;
   Refusals refusals_;
   std::map<SessionKey, wire::OpenSession> sessions_;  // those that the scheduler knows
   std::map<std::string, std::string> worker_peers_;   // where each worker was heard of last

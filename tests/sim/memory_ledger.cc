@@ -363,7 +363,9 @@ std::optional<LeaseRecord> MemoryLedger::FindLease(LeaseId lease) {
   const auto it = state_.leases.find(lease);
   if (it == state_.leases.end()) return std::nullopt;
   LeaseRecord record = it->second;
-  record.suspect_end = OfStudy(record.study).record.suspect_end;
+  const StudyRecord& study = OfStudy(record.study).record;
+  record.session = study.session;
+  record.suspect_end = study.suspect_end;
   return record;
 }
 

@@ -98,6 +98,8 @@ struct StoreFailure {
 struct SendingProgress {
   std::atomic<std::uint64_t> bytes_sent = 0;  // dataset bytes handed to the kernel
   std::atomic<std::uint64_t> waits = 0;       // for the destination, counted about once a second
+  // How long it waited so far, in microseconds: until the destination took more, and for what it had to say.
+  std::atomic<std::uint64_t> taking_us = 0, answer_us = 0;
 };
 
 // Used by one thread at a time. Another thread ends its waits by raising the WakeEvent it was requested with.

@@ -54,8 +54,8 @@ int PollMilliseconds(TimePoint deadline) {
 enum class Woken { kSocket, kTimedOut, kCancelled };
 
 // `revents` (may be null) is set when the socket woke us.
-Woken WaitForSocket(int fd, short events, TimePoint deadline, std::atomic<std::uint64_t>& waits,
-                    const WakeEvent* cancel, short* revents) {
+Woken PollSocket(int fd, short events, TimePoint deadline, SendingProgress& progress, const WakeEvent* cancel,
+                 short* revents) {
   pollfd polled[2] = {{fd, events, 0}, {cancel != nullptr ? cancel->fd() : -1, POLLIN, 0}};
   while (true) {
     const int ready = poll(polled, 2, PollMilliseconds(deadline));
@@ -65,8 +65,18 @@ Woken WaitForSocket(int fd, short events, TimePoint deadline, std::atomic<std::u
       return Woken::kSocket;
     }
     if (ready <= 0 && MonotonicNow() >= deadline) return Woken::kTimedOut;
-    waits.fetch_add(1, std::memory_order_relaxed);
+    progress.waits.fetch_add(1, std::memory_order_relaxed);
   }
+}
+
+Woken WaitForSocket(int fd, short events, TimePoint deadline, SendingProgress& progress, const WakeEvent* cancel,
+                    short* revents) {
+  const TimePoint begin = MonotonicNow();
+  const Woken woken = PollSocket(fd, events, deadline, progress, cancel, revents);
+  const auto waited = std::chrono::duration_cast<std::chrono::microseconds>(MonotonicNow() - begin);
+  auto& total = (events & POLLOUT) != 0 ? progress.taking_us : progress.answer_us;
+  total.fetch_add(static_cast<std::uint64_t>(waited.count()), std::memory_order_relaxed);
+  return woken;
 }
 
 AssociationFailure ConnectFailure(int error) {
@@ -104,9 +114,9 @@ int UnacknowledgedBytes(int fd) {
 }
 
 // The result of a connect(2) that was begun: 0 or an error number.
-tl::expected<void, AssociationFailure> FinishConnect(int fd, TimePoint deadline, std::atomic<std::uint64_t>& waits,
+tl::expected<void, AssociationFailure> FinishConnect(int fd, TimePoint deadline, SendingProgress& progress,
                                                      const WakeEvent* cancel) {
-  switch (WaitForSocket(fd, POLLOUT, deadline, waits, cancel, nullptr)) {
+  switch (WaitForSocket(fd, POLLOUT, deadline, progress, cancel, nullptr)) {
     case Woken::kTimedOut:
       return tl::unexpected(AssociationFailure{AssociationFailureKind::kTimedOut, false, "connect timed out"});
     case Woken::kCancelled:
@@ -122,13 +132,13 @@ tl::expected<void, AssociationFailure> FinishConnect(int fd, TimePoint deadline,
 }
 
 tl::expected<UniqueFd, AssociationFailure> ConnectTo(const addrinfo& address, TimePoint deadline,
-                                                     std::atomic<std::uint64_t>& waits, const WakeEvent* cancel) {
+                                                     SendingProgress& progress, const WakeEvent* cancel) {
   UniqueFd fd(socket(address.ai_family, address.ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, address.ai_protocol));
   if (!fd.valid()) return tl::unexpected(ConnectFailure(errno));
   SetOptions(fd.get());
   tl::expected<void, AssociationFailure> connected;
   if (connect(fd.get(), address.ai_addr, address.ai_addrlen) != 0) {
-    connected = errno == EINPROGRESS ? FinishConnect(fd.get(), deadline, waits, cancel)
+    connected = errno == EINPROGRESS ? FinishConnect(fd.get(), deadline, progress, cancel)
                                      : tl::unexpected(ConnectFailure(errno));
   }
   if (connected) return fd;
@@ -138,7 +148,7 @@ tl::expected<UniqueFd, AssociationFailure> ConnectTo(const addrinfo& address, Ti
 }  // namespace
 
 tl::expected<Connection, AssociationFailure> Connection::Connect(const std::string& host, std::uint16_t port,
-                                                                 Duration timeout, std::atomic<std::uint64_t>& waits,
+                                                                 Duration timeout, SendingProgress& progress,
                                                                  const WakeEvent* cancel) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
@@ -156,8 +166,8 @@ tl::expected<Connection, AssociationFailure> Connection::Connect(const std::stri
     // An address that does not answer leaves half of the time to the next ones.
     const TimePoint now = MonotonicNow();
     const TimePoint until = address->ai_next != nullptr ? now + (deadline - now) / 2 : deadline;
-    auto fd = ConnectTo(*address, until, waits, cancel);
-    if (fd) return Connection(std::move(*fd), waits, cancel);
+    auto fd = ConnectTo(*address, until, progress, cancel);
+    if (fd) return Connection(std::move(*fd), progress, cancel);
     last = std::move(fd.error());
     if (last.kind == AssociationFailureKind::kCancelled) break;
   }
@@ -213,7 +223,7 @@ ConnectionResult<void> Connection::WaitToSend(Duration idle) {
   int unsent = UnacknowledgedBytes(fd_.get());
   while (true) {
     short revents = 0;
-    switch (WaitForSocket(fd_.get(), POLLIN | POLLOUT, MonotonicNow() + idle, *waits_, cancel_, &revents)) {
+    switch (WaitForSocket(fd_.get(), POLLIN | POLLOUT, MonotonicNow() + idle, *progress_, cancel_, &revents)) {
       case Woken::kTimedOut:
         // The socket becomes writable when a third of its buffer is free. A slow destination needs long for that.
         if (const int left = UnacknowledgedBytes(fd_.get()); left < unsent) {
@@ -309,7 +319,7 @@ ConnectionResult<ReceivedPdu> Connection::Receive(Duration timeout) {
     if (!pdu) return tl::unexpected(pdu.error());
     if (*pdu) return **pdu;
     AcknowledgeAtOnce(fd_.get());
-    if (WaitForSocket(fd_.get(), POLLIN, deadline, *waits_, cancel_, nullptr) == Woken::kSocket) {
+    if (WaitForSocket(fd_.get(), POLLIN, deadline, *progress_, cancel_, nullptr) == Woken::kSocket) {
       if (auto read = ReadAvailable(); !read) return tl::unexpected(read.error());
       continue;
     }

@@ -2,7 +2,6 @@
 // sends.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -43,9 +42,9 @@ using ConnectionResult = tl::expected<T, ConnectionFailure>;
 // One thread at a time.
 class Connection {
  public:
-  // All addresses of the host are tried within `timeout`. `waits`: see SendingProgress.
+  // All addresses of the host are tried within `timeout`. What is waited for is counted in `progress`.
   static tl::expected<Connection, AssociationFailure> Connect(const std::string& host, std::uint16_t port,
-                                                              Duration timeout, std::atomic<std::uint64_t>& waits,
+                                                              Duration timeout, SendingProgress& progress,
                                                               const WakeEvent* cancel);
 
   // Send everything; `idle` is how long it may wait for progress. `more`: hold back, something follows at once. An
@@ -67,8 +66,8 @@ class Connection {
   void TrySend(ByteView bytes) noexcept;  // without waiting, for an A-ABORT on the way out
 
  private:
-  Connection(UniqueFd fd, std::atomic<std::uint64_t>& waits, const WakeEvent* cancel)
-      : fd_(std::move(fd)), waits_(&waits), cancel_(cancel) {}
+  Connection(UniqueFd fd, SendingProgress& progress, const WakeEvent* cancel)
+      : fd_(std::move(fd)), progress_(&progress), cancel_(cancel) {}
 
   ConnectionResult<void> WaitToSend(Duration idle);
   ConnectionResult<bool> ReadAvailable();  // false: nothing new, true: something
@@ -78,7 +77,7 @@ class Connection {
   ByteView Unread() const { return ByteView(received_).first(received_end_).subspan(received_begin_); }
 
   UniqueFd fd_;
-  std::atomic<std::uint64_t>* waits_;
+  SendingProgress* progress_;
   const WakeEvent* cancel_ = nullptr;
   std::uint32_t receive_max_bytes_ = kDataPduBytesMax;
   Bytes received_;  // [begin, end) has been received and not yet taken

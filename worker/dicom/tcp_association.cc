@@ -403,7 +403,7 @@ tl::expected<std::unique_ptr<Association>, AssociationFailure> RequestAssociatio
   if (std::string wrong = WrongIn(request); !wrong.empty()) {
     return Refuse(AssociationFailureKind::kInvalidRequest, std::move(wrong));
   }
-  auto connection = Connection::Connect(request.host, request.port, request.timeouts.connect, progress.waits, cancel);
+  auto connection = Connection::Connect(request.host, request.port, request.timeouts.connect, progress, cancel);
   if (!connection) return tl::unexpected(connection.error());
   auto association = std::make_unique<TcpAssociation>(std::move(*connection), request, progress);
   if (auto negotiated = association->Negotiate(request); !negotiated) return tl::unexpected(negotiated.error());

@@ -93,7 +93,7 @@ class SendingThreads {
                                      [&sender](const AssociationRequest& request) {
                                        return RequestAssociation(request, sender.progress, &sender.cancel);
                                      },
-                                 .bytes_sent = sender.progress.bytes_sent,
+                                 .progress = sender.progress,
                                  .metrics = metrics_,
                                  .observer = counting};
     while (auto study = Next(stop)) {
@@ -317,6 +317,7 @@ class WorkerLoop {
 tl::expected<void, std::string> RunWorker(DealerChannel& channel, const WorkerOptions& options,
                                           WorkerMetrics& metrics, SendingObserver& observer, WorkerHealth& health,
                                           std::stop_token drain, std::stop_token abort) {
+  metrics.threads.Set(options.threads);
   return WorkerLoop(channel, options, metrics, observer, health).Run(drain, abort);
 }
 

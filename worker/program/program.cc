@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "common/http_server.h"
+#include "common/service_manager.h"
 #include "worker/loop/outcome_log.h"
 #include "worker/loop/worker_loop.h"
 #include "worker/program/worker_name.h"
@@ -86,6 +87,8 @@ tl::expected<int, WorkerFailure> RunWorkerProgram(const WorkerProgramOptions& op
   OutcomeLog outcomes(options.service.verbose);
   Abort abort(signals, options.grace_period);
   spdlog::info("Worker {} starts with {} threads for {}", worker_id, options.threads, options.connection.coordinator);
+  const ServiceManager manager(SilentFor(health.last_round, kStuckAfter, "stuck"), signals.stop_token());
+  manager.Ready(fmt::format("worker {} of {}", worker_id, options.connection.coordinator));
   const auto done =
       RunWorker(channel, {.worker_id = worker_id, .threads = options.threads, .path_map = options.path_map}, metrics,
                 outcomes, health, signals.stop_token(), abort.token());

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <utility>
@@ -85,6 +86,45 @@ std::vector<ContextNeed> NeedsOf(const wire::LeaseGrant& grant) {
   return needs;
 }
 
+double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+// Adds its lifetime to a counter of seconds.
+class TimeSpent {
+ public:
+  explicit TimeSpent(prometheus::Counter& counter) : counter_(counter) {}
+  ~TimeSpent() { counter_.Increment(Seconds(MonotonicNow() - begin_)); }
+  TimeSpent(const TimeSpent&) = delete;
+  TimeSpent& operator=(const TimeSpent&) = delete;
+
+ private:
+  prometheus::Counter& counter_;
+  const TimePoint begin_ = MonotonicNow();
+};
+
+// Divides the time of one C-STORE, from its construction to its end, among the counters, and counts its bytes.
+class StoreMeter {
+ public:
+  StoreMeter(const SendingProgress& progress, WorkerMetrics& metrics) : progress_(progress), metrics_(metrics) {}
+  ~StoreMeter() {
+    const double taking = static_cast<double>(progress_.taking_us - taking_us_) / 1e6;
+    const double answer = static_cast<double>(progress_.answer_us - answer_us_) / 1e6;
+    metrics_.transfer_seconds.Increment(taking);
+    metrics_.response_seconds.Increment(answer);
+    // A counter must not fall, and the waits are rounded.
+    metrics_.storage_seconds.Increment(std::max(0.0, Seconds(MonotonicNow() - begin_) - taking - answer));
+    metrics_.bytes_sent_total.Increment(static_cast<double>(progress_.bytes_sent - bytes_sent_));
+  }
+  StoreMeter(const StoreMeter&) = delete;
+  StoreMeter& operator=(const StoreMeter&) = delete;
+
+ private:
+  const SendingProgress& progress_;
+  WorkerMetrics& metrics_;
+  const TimePoint begin_ = MonotonicNow();
+  const std::uint64_t bytes_sent_ = progress_.bytes_sent, taking_us_ = progress_.taking_us,
+                      answer_us_ = progress_.answer_us;
+};
+
 // What goes out for one instance: the file's own bytes, or its dataset decoded into a file without a name.
 struct Payload {
   ContextChoice choice;
@@ -112,10 +152,12 @@ class StudySender {
   bool SendPage(const wire::Page& page);
   bool SendInstance(const std::string& path, const wire::Instance& instance);
   bool OpenAssociation();
+  tl::expected<std::unique_ptr<Association>, AssociationFailure> Associate();
   bool OnResponse(const std::string& path, const wire::Instance& instance, const StoreResponse& response,
                   std::chrono::microseconds duration, bool decoded);
   bool OnLoss(const StoreFailure& failure);
 
+  tl::expected<SourceFile, std::string> Open(const std::string& path, const wire::Instance& instance);
   tl::expected<Payload, std::string> Prepare(const std::string& path, const wire::Instance& instance,
                                              const SourceFile& source);
   tl::expected<StoreResponse, StoreFailure> Store(const wire::Instance& instance, const Payload& payload);
@@ -172,7 +214,7 @@ bool StudySender::SendPage(const wire::Page& page) {
 }
 
 bool StudySender::SendInstance(const std::string& path, const wire::Instance& instance) {
-  const auto source = OpenSourceFile(path, instance);
+  const auto source = Open(path, instance);
   if (!source) {
     TellNotSendable(path, instance, source.error());
     return true;
@@ -221,7 +263,7 @@ bool StudySender::SendInstance(const std::string& path, const wire::Instance& in
 bool StudySender::OnResponse(const std::string& path, const wire::Instance& instance, const StoreResponse& response,
                              std::chrono::microseconds duration, bool decoded) {
   losses_ = 0;
-  context_.metrics.cstore_duration_seconds.Observe(std::chrono::duration<double>(duration).count());
+  context_.metrics.cstore_duration_seconds.Observe(Seconds(duration));
   wire::Outcome outcome;
   outcome.set_index(instance.index());
   outcome.set_kind(wire::Outcome::RESPONDED);
@@ -244,11 +286,16 @@ bool StudySender::OnLoss(const StoreFailure& failure) {
                   FailureName(failure.kind));
 }
 
+tl::expected<std::unique_ptr<Association>, AssociationFailure> StudySender::Associate() {
+  const TimeSpent spent(context_.metrics.association_seconds);
+  return context_.associate(RequestFor(grant_, plan_.associations()[part_]));
+}
+
 bool StudySender::OpenAssociation() {
   const std::uint32_t requests_max = grant_.send_options().requests_per_association_max();
   if (association_ && requests_max > 0 && requests_ >= requests_max) CloseAssociation();
   if (association_) return true;
-  auto opened = context_.associate(RequestFor(grant_, plan_.associations()[part_]));
+  auto opened = Associate();
   if (opened) {
     association_ = *std::move(opened);
     requests_ = 0;
@@ -261,6 +308,11 @@ bool StudySender::OpenAssociation() {
   context_.metrics.association_failures_total[FailureName(failure.kind)].Increment();
   const auto reason = failure.permanent ? wire::GiveBack::DESTINATION_REFUSED : wire::GiveBack::DESTINATION_TRANSIENT;
   return GiveBack(reason, Named(failure.reason), FailureName(failure.kind));
+}
+
+tl::expected<SourceFile, std::string> StudySender::Open(const std::string& path, const wire::Instance& instance) {
+  const TimeSpent spent(context_.metrics.storage_seconds);
+  return OpenSourceFile(path, instance);
 }
 
 tl::expected<Payload, std::string> StudySender::Prepare(const std::string& path, const wire::Instance& instance,
@@ -276,6 +328,7 @@ tl::expected<Payload, std::string> StudySender::Prepare(const std::string& path,
                             .size_bytes = source.dataset_bytes,
                             .pad_to_even = source.transfer_syntax_uid == kDeflatedExplicitVrLittleEndian}};
   if (!payload.choice.decode) return payload;
+  const TimeSpent spent(context_.metrics.decode_seconds);
   auto decoded = Transcode(path, payload.choice.transfer_syntax);
   if (!decoded) {
     return tl::unexpected(
@@ -288,19 +341,18 @@ tl::expected<Payload, std::string> StudySender::Prepare(const std::string& path,
 }
 
 tl::expected<StoreResponse, StoreFailure> StudySender::Store(const wire::Instance& instance, const Payload& payload) {
-  const std::uint64_t before = context_.bytes_sent.load(std::memory_order_relaxed);
+  const StoreMeter meter(context_.progress, context_.metrics);
   ++requests_;
-  auto response = association_->Store({.context_id = payload.choice.context_id,
-                                       .sop_class_uid = instance.sop_class_uid(),
-                                       .sop_instance_uid = instance.sop_instance_uid(),
-                                       .dataset = payload.bytes});
-  const std::uint64_t sent = context_.bytes_sent.load(std::memory_order_relaxed) - before;
-  context_.metrics.bytes_sent_total.Increment(static_cast<double>(sent));
-  return response;
+  return association_->Store({.context_id = payload.choice.context_id,
+                              .sop_class_uid = instance.sop_class_uid(),
+                              .sop_instance_uid = instance.sop_instance_uid(),
+                              .dataset = payload.bytes});
 }
 
 void StudySender::CloseAssociation() {
-  if (association_) association_->Release();
+  if (!association_) return;
+  const TimeSpent spent(context_.metrics.association_seconds);
+  association_->Release();
   DropAssociation();
 }
 
@@ -342,7 +394,7 @@ wire::GiveBack SendStudy(const wire::LeaseGrant& grant, StudyPort& port, const S
   const TimePoint begin = MonotonicNow();
   spdlog::info("Thread {} starting with study {}", context.thread, grant.study_instance_uid());
   wire::GiveBack give_back = StudySender(grant, port, context).Run();
-  context.metrics.study_duration_seconds.Observe(std::chrono::duration<double>(MonotonicNow() - begin).count());
+  context.metrics.study_duration_seconds.Observe(Seconds(MonotonicNow() - begin));
   if (give_back.reason() == wire::GiveBack::DONE) {
     spdlog::info("Thread {} finished with study {}", context.thread, grant.study_instance_uid());
   } else {

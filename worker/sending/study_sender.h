@@ -2,7 +2,6 @@
 // what became of each. Decides nothing about retries: it says what it saw, the coordinator judges it.
 #pragma once
 
-#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -23,7 +22,7 @@ class SendingObserver {
 struct SendingContext {
   unsigned thread = 0;  // for the log
   std::function<tl::expected<std::unique_ptr<Association>, AssociationFailure>(const AssociationRequest&)> associate;
-  std::atomic<std::uint64_t>& bytes_sent;  // grows as associate()'s associations send
+  const SendingProgress& progress;  // of associate()'s associations
   WorkerMetrics& metrics;
   SendingObserver& observer;
 };

@@ -59,10 +59,28 @@ TEST(Metrics, KnownSeriesStartAtZero) {
            "breaker_open",
            "last_success_timestamp_seconds",
            "ledger_commit_duration_seconds_count",
+           "threads",
+           "thread_seconds_total{activity=\"association\"}",
+           "thread_seconds_total{activity=\"storage\"}",
+           "thread_seconds_total{activity=\"transfer\"}",
+           "thread_seconds_total{activity=\"response\"}",
+           "thread_seconds_total{activity=\"decode\"}",
+           "failures_total{reason=\"out_of_resources\"}",
+           "failures_total{reason=\"processing_failure\"}",
+           "failures_total{reason=\"dataset_mismatch\"}",
+           "failures_total{reason=\"cannot_understand\"}",
+           "failures_total{reason=\"sop_class_not_supported\"}",
+           "failures_total{reason=\"other_status\"}",
+           "failures_total{reason=\"association_lost\"}",
+           "failures_total{reason=\"not_sendable\"}",
+           "failures_total{reason=\"defective_file\"}",
+           "sessions{state=\"scanning\"}",
+           "sessions{state=\"sending\"}",
        }) {
     EXPECT_THAT(text, HasSubstr("\ndicom_sender_" + series + " 0"));
   }
-  EXPECT_THAT(text, Not(HasSubstr("other")));
+  EXPECT_THAT(text, Not(HasSubstr("=\"other\"")));
+  EXPECT_THAT(text, Not(HasSubstr("destination=")));  // none is known yet
 }
 
 TEST(Metrics, AProcessShowsOnlyWhatItIs) {
@@ -86,6 +104,44 @@ TEST(Metrics, CountWhereTheyShould) {
   EXPECT_THAT(text, HasSubstr("dicom_sender_instances_total{outcome=\"stored\"} 0"));
   EXPECT_THAT(text, HasSubstr("dicom_sender_instances_total{outcome=\"other\"} 2"));
   EXPECT_THAT(text, HasSubstr("dicom_sender_studies{state=\"leased\"} 2"));
+}
+
+TEST(DestinationMetrics, ADestinationBeginsAtZeroAndHasItsOwnSeries) {
+  prometheus::Registry registry;
+  DestinationMetrics metrics(registry);
+  metrics.InstancesTotal("A:104@a").at("stored")->Increment(2);
+  metrics.SetLoads(
+      {{"A:104@a", {.pending_instances = 3, .pending_bytes = 4, .associations = 5, .breaker_open = true}},
+       {"B:104@b", {}}});
+  std::string text = Text(registry);
+  for (const std::string series :
+       {"instances_total{destination=\"A:104@a\",outcome=\"stored\"} 2",
+        "instances_total{destination=\"A:104@a\",outcome=\"failed\"} 0",
+        "pending_instances{destination=\"A:104@a\"} 3", "pending_bytes{destination=\"A:104@a\"} 4",
+        "associations{destination=\"A:104@a\"} 5", "breaker_open{destination=\"A:104@a\"} 1",
+        "pending_instances{destination=\"B:104@b\"} 0"}) {
+    EXPECT_THAT(text, HasSubstr("\ndicom_sender_destination_" + series));
+  }
+  metrics.SetLoads({});
+  text = Text(registry);
+  EXPECT_THAT(text, HasSubstr("pending_instances{destination=\"A:104@a\"} 0"));
+  EXPECT_THAT(text, HasSubstr("breaker_open{destination=\"A:104@a\"} 0"));
+  EXPECT_THAT(text, HasSubstr("instances_total{destination=\"A:104@a\",outcome=\"stored\"} 2"));
+}
+
+TEST(DestinationMetrics, NamesFromOutsideAreBounded) {
+  prometheus::Registry registry;
+  DestinationMetrics metrics(registry);
+  std::map<std::string, DestinationLoad> loads;
+  for (int i = 0; i < 102; ++i) loads["D:" + std::to_string(i) + "@h"] = {.pending_instances = 1};
+  metrics.SetLoads(loads);
+  metrics.SetLoads(loads);
+  const std::string text = Text(registry);
+  const std::string name = "\ndicom_sender_destination_pending_instances{";
+  std::size_t series = 0;
+  for (auto at = text.find(name); at != std::string::npos; at = text.find(name, at + 1)) ++series;
+  EXPECT_EQ(series, DestinationMetrics::kDestinationsMax + 1);
+  EXPECT_THAT(text, HasSubstr("pending_instances{destination=\"other\"} 2"));
 }
 
 TEST(Metrics, BuildInfoSaysWhatRuns) {

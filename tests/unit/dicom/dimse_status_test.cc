@@ -93,6 +93,28 @@ TEST(DimseStatusTest, OnlySuccessAndWarningsAreStored) {
   }
 }
 
+TEST(DimseStatusTest, FailuresAreCountedByCategory) {
+  for (const auto& [status, category] :
+       std::initializer_list<std::pair<std::uint16_t, const char*>>{{0xA6FF, "other_status"},
+                                                                    {0xA700, "out_of_resources"},
+                                                                    {0xA7FF, "out_of_resources"},
+                                                                    {0xA800, "other_status"},
+                                                                    {0x0213, "out_of_resources"},
+                                                                    {0xA900, "dataset_mismatch"},
+                                                                    {0xA9FF, "dataset_mismatch"},
+                                                                    {0xAA00, "other_status"},
+                                                                    {0xBFFF, "other_status"},
+                                                                    {0xC000, "cannot_understand"},
+                                                                    {0xCFFF, "cannot_understand"},
+                                                                    {0xD000, "other_status"},
+                                                                    {0x0110, "processing_failure"},
+                                                                    {0x0118, "sop_class_not_supported"},
+                                                                    {0x0122, "sop_class_not_supported"},
+                                                                    {0x0117, "other_status"}}) {
+    EXPECT_STREQ(StatusCategory(status), category) << std::hex << status;
+  }
+}
+
 TEST(DimseStatusTest, TheCodeHasFourDigits) {
   EXPECT_EQ(DescribeStatus(0x0000), "0000 (success)");
   EXPECT_EQ(DescribeStatus(0xA700), "A700 (out of resources)");

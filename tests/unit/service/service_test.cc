@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
 
 #include <algorithm>
 
@@ -16,6 +17,8 @@
 
 namespace dicom_sender {
 namespace {
+
+using testing::HasSubstr;
 
 constexpr const char* kSession = kConversationSession;
 constexpr const char* kCtClass = "1.2.840.10008.5.1.4.1.1.2";
@@ -100,6 +103,7 @@ class ServiceTest : public testing::Test {
     return to_worker;
   }
 
+  wire::Overview Look() { return service_->Look(now_, WallTime(std::chrono::milliseconds(1'000'000))); }
   wire::SessionStatus Status() {
     wire::ClientRequest request;
     request.mutable_get_session()->set_session(kSession);
@@ -773,6 +777,128 @@ TEST_F(ServiceTest, AnOvertakenStatusDoesNotMoveAWorker) {
     if (outgoing.message.worker().has_grant()) granted.push_back(outgoing.peer);
   }
   EXPECT_EQ(granted, std::vector<std::string>{"the new connection"});
+}
+
+TEST_F(ServiceTest, OutcomesAreCountedByDestinationAndReason) {
+  Open();
+  const auto& to_pacs = metrics_.destinations.InstancesTotal("PACS:104@127.0.0.1");
+  EXPECT_EQ(to_pacs.at("stored")->Value(), 0);
+  Ask(Batch(6));
+  Announce();
+  const auto lease = ScanComplete().at(0).grant().lease_id();
+  auto report = Report(lease, {{0, 0}, {1, 0xB000}, {2, 0xC123}, {3, 0xA900}}, false);
+  auto* unsendable = report.mutable_report()->add_outcomes();
+  unsendable->set_index(4);
+  unsendable->set_kind(wire::Outcome::NOT_SENDABLE);
+  Worker(report);
+  Worker(report);  // repeated, and counted once
+  Worker(Report(lease, {{5, 0}}, true));
+  EXPECT_EQ(metrics_.instances_total["stored"].Value(), 2);
+  EXPECT_EQ(metrics_.instances_total["failed"].Value(), 3);
+  EXPECT_EQ(to_pacs.at("stored")->Value(), 2);
+  EXPECT_EQ(to_pacs.at("stored_with_warning")->Value(), 1);
+  EXPECT_EQ(to_pacs.at("failed")->Value(), 3) << "though the session has ended with the last report";
+  EXPECT_EQ(metrics_.failures_total["cannot_understand"].Value(), 1);
+  EXPECT_EQ(metrics_.failures_total["dataset_mismatch"].Value(), 1);
+  EXPECT_EQ(metrics_.failures_total["not_sendable"].Value(), 1);
+}
+
+TEST_F(ServiceTest, AnAssociationLostForTheLastTimeIsAReasonOfItsOwn) {
+  Open();
+  Ask(Batch(1));
+  Announce();
+  LeaseId lease = ScanComplete().at(0).grant().lease_id();
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    auto report = Report(lease, {{0, 0}}, true);
+    report.mutable_report()->mutable_outcomes(0)->set_kind(wire::Outcome::ASSOCIATION_LOST);
+    Worker(report);
+    if (attempt == 1) break;
+    for (const Outgoing& outgoing : Wait(std::chrono::minutes(1))) {
+      if (outgoing.message.worker().has_grant()) lease = outgoing.message.worker().grant().lease_id();
+    }
+  }
+  EXPECT_EQ(metrics_.failures_total["association_lost"].Value(), 1);
+  EXPECT_EQ(metrics_.instances_total["delayed"].Value(), 1);
+}
+
+TEST_F(ServiceTest, WhatTheScanSettlesIsCountedOnce) {
+  Open();
+  auto batch = Batch(3);
+  auto& instances = *batch.mutable_publish_batch()->mutable_studies(0)->mutable_instances();
+  instances[1].set_defect("it is cut off");
+  instances[2].set_sop_instance_uid(instances[0].sop_instance_uid());
+  Ask(batch);
+  Ask(batch);
+  EXPECT_EQ(metrics_.instances_total["failed"].Value(), 1);
+  EXPECT_EQ(metrics_.failures_total["defective_file"].Value(), 1);
+  EXPECT_EQ(metrics_.instances_total["skipped"].Value(), 1);
+  const wire::FailuresPage failures = Look().failures();
+  ASSERT_EQ(failures.failures_size(), 1);
+  EXPECT_EQ(failures.failures(0).failure().reason(), "it is cut off");
+  EXPECT_EQ(failures.failures(0).failure().path(), "/data/1.2.3/1");
+  EXPECT_EQ(failures.failures(0).session(), kSession);
+}
+
+TEST_F(ServiceTest, LooksAtWhatIsOpen) {
+  Open();
+  Ask(Batch(3));
+  wire::Overview overview = Look();
+  ASSERT_EQ(overview.sessions().sessions_size(), 1);
+  EXPECT_EQ(overview.sessions().at_ms(), 1'000'000);
+  EXPECT_EQ(overview.sessions().sessions(0).status().state(), wire::SESSION_SCANNING);
+  EXPECT_EQ(overview.sessions().sessions(0).status().total(), 3U);
+  EXPECT_EQ(metrics_.sessions_scanning.Value(), 1);
+  EXPECT_EQ(metrics_.sessions_sending.Value(), 0);
+  EXPECT_EQ(overview.workers().workers_size(), 0);
+
+  Announce();
+  const auto lease = ScanComplete().at(0).grant().lease_id();
+  overview = Look();
+  ASSERT_EQ(overview.workers().workers_size(), 1);
+  EXPECT_EQ(overview.workers().total(), 1U);
+  EXPECT_EQ(overview.workers().workers(0).leases(), 1U);
+  ASSERT_EQ(overview.destinations().destinations_size(), 1);
+  EXPECT_EQ(overview.destinations().destinations(0).leases(), 1U);
+  EXPECT_EQ(metrics_.sessions_sending.Value(), 1);
+  const std::string text = prometheus::TextSerializer().Serialize(registry_.Collect());
+  const std::string pacs = "{destination=\"PACS:104@127.0.0.1\"} ";
+  EXPECT_THAT(text, HasSubstr("destination_pending_instances" + pacs + "3\n"));
+  EXPECT_THAT(text, HasSubstr("destination_associations" + pacs + "1\n"));
+
+  Worker(Report(lease, {{0, 0}, {1, 0xC001}, {2, 0}}, true));
+  overview = Look();
+  EXPECT_EQ(overview.sessions().sessions(0).status().state(), wire::SESSION_COMPLETE) << "ended ones are shown, too";
+  EXPECT_EQ(overview.sessions().not_shown(), 0U);
+  EXPECT_EQ(metrics_.sessions_sending.Value(), 0);
+  ASSERT_EQ(overview.failures().failures_size(), 1);
+  EXPECT_EQ(overview.failures().failures(0).failure().status(), 0xC001U);
+  EXPECT_EQ(overview.failures().failures(0).failure().path(), "/data/1.2.3/1");
+  EXPECT_EQ(overview.failures().failures(0).session(), kSession);
+}
+
+TEST_F(ServiceTest, AFailureThatWasRequeuedBeforeAnybodyLookedIsNotShown) {
+  Open();
+  Ask(Batch(2));
+  Announce();
+  const auto lease = ScanComplete().at(0).grant().lease_id();
+  Worker(Report(lease, {{0, 0xC001}, {1, 0}}, true));
+  wire::ClientRequest requeue;
+  requeue.mutable_requeue_instances()->set_session(kSession);
+  Ask(requeue);
+  EXPECT_EQ(Look().failures().failures_size(), 0);
+}
+
+TEST_F(ServiceTest, OnlySoManyFailuresAreKept) {
+  Open();
+  Ask(Batch(60));
+  Announce();
+  const auto lease = ScanComplete().at(0).grant().lease_id();
+  std::map<std::uint32_t, std::uint32_t> statuses;
+  for (std::uint32_t i = 0; i < 60; ++i) statuses[i] = 0xC000;
+  Worker(Report(lease, statuses, true));
+  const wire::FailuresPage failures = Look().failures();
+  ASSERT_EQ(failures.failures_size(), static_cast<int>(RecentFailures::kMax));
+  EXPECT_EQ(failures.failures(0).failure().path(), "/data/1.2.3/59") << "the newest first";
 }
 
 TEST_F(ServiceTest, ListsStudiesInTheirOrder) {

@@ -34,6 +34,7 @@ struct Script {
   std::size_t contexts_refused = 0;                     // the first so many of each association
   std::vector<std::string> stored;                      // SOP Instance UIDs
   unsigned associations = 0, released = 0, open = 0;
+  std::function<void()> on_store;  // before the answer
 };
 
 class ScriptedAssociation : public Association {
@@ -52,6 +53,7 @@ class ScriptedAssociation : public Association {
   const std::vector<ContextAnswer>& contexts() const override { return contexts_; }
   std::uint32_t peer_max_pdu_bytes() const override { return 0; }
   StoreAnswer Store(const StoreRequest& request) override {
+    if (script_.on_store) script_.on_store();
     script_.stored.emplace_back(request.sop_instance_uid);
     if (script_.answers.empty()) return Status(0);
     StoreAnswer answer = std::move(script_.answers.front());
@@ -144,7 +146,7 @@ class StudySenderTest : public testing::Test {
                                    }
                                    return std::make_unique<ScriptedAssociation>(script_, request);
                                  },
-                                 .bytes_sent = bytes_sent_,
+                                 .progress = progress_,
                                  .metrics = metrics_,
                                  .observer = nobody_};
     wire::GiveBack give_back = SendStudy(grant_, port_, context);
@@ -163,7 +165,7 @@ class StudySenderTest : public testing::Test {
   ScriptedPort port_;
   Script script_;
   Nobody nobody_;
-  std::atomic<std::uint64_t> bytes_sent_ = 0;
+  SendingProgress progress_;
   prometheus::Registry registry_;
   WorkerMetrics metrics_{registry_};
 };
@@ -196,6 +198,23 @@ TEST_F(StudySenderTest, SendsEverythingOverOneAssociation) {
   EXPECT_EQ(script_.associations, 1U);
   EXPECT_EQ(script_.released, 1U);
   EXPECT_EQ(port_.associations, 1U);
+}
+
+TEST_F(StudySenderTest, TellsWhatTheTimeWasSpentOn) {
+  AddInstances(2);
+  // The clock is the real one: only what the association says of its waits is exact.
+  script_.on_store = [this] {
+    progress_.bytes_sent += 1000;
+    progress_.taking_us += 250'000;
+    progress_.answer_us += 1'500'000;
+  };
+  Send();
+  EXPECT_EQ(metrics_.bytes_sent_total.Value(), 2000);
+  EXPECT_DOUBLE_EQ(metrics_.transfer_seconds.Value(), 0.5);
+  EXPECT_DOUBLE_EQ(metrics_.response_seconds.Value(), 3);
+  EXPECT_GT(metrics_.storage_seconds.Value(), 0);
+  EXPECT_GT(metrics_.association_seconds.Value(), 0);
+  EXPECT_EQ(metrics_.decode_seconds.Value(), 0);
 }
 
 TEST_F(StudySenderTest, FetchesFurtherPages) {

@@ -1,0 +1,638 @@
+// The status page: asks the coordinator every two seconds and changes what has changed in the page, in place, so that
+// scroll position, focus and selected text stay. What comes from files and peers reaches the page as text only.
+'use strict';
+
+(() => {
+  const kEvery = 2000;        // between the end of a round and the next one
+  const kTimeout = 5000;      // of a request
+  const kPauseMax = 15000;    // between rounds that fail
+  const kStaleAfter = 8000;   // from then on the page says how old it is
+  const kSilentAfter = 25000; // workers tell their state at least every ten seconds
+  const kEndedShown = 5, kFailuresShown = 6, kWorkersShown = 12, kOpenShown = 20;
+
+  const byId = (id) => document.getElementById(id);
+
+  // ---- Values: what is missing or of another type is harmless.
+
+  const isNumber = (value) => typeof value === 'number' && Number.isFinite(value);
+  const count = (value) => (isNumber(value) && value > 0 ? value : 0);
+  const list = (value) => (Array.isArray(value) ? value.filter((entry) => entry !== null && typeof entry === 'object') : []);
+  const object = (value) => (value !== null && typeof value === 'object' ? value : {});
+  const sum = (entries, of) => entries.reduce((total, entry) => total + of(entry), 0);
+
+  // Control characters, and those that are invisible or turn the direction of what follows, by their numbers.
+  const kHidden = new RegExp('[\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u061c\\u180e\\u200b-\\u200f\\u2028-\\u202e' +
+    '\\u2060-\\u206f\\ufe00-\\ufe0f\\ufeff\\ufff9-\\ufffb]', 'g');
+  const kShort = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
+  function printable(value) {
+    if (typeof value !== 'string') return isNumber(value) ? String(value) : '';
+    return value.replace(kHidden, (c) => {
+      const code = c.charCodeAt(0);
+      return kShort[c] || (code < 256 ? '\\x' + code.toString(16).padStart(2, '0')
+                                      : '\\u' + code.toString(16).padStart(4, '0'));
+    });
+  }
+
+  // ---- Words and figures
+
+  const kThin = '\u202f', kSpace = '\u00a0';  // they do not break
+  const kNothing = '\u2013';
+
+  function grouped(digits) { return digits.replace(/\B(?=(\d{3})+$)/g, kThin); }
+  function number(value) { return grouped(String(Math.round(count(value)))); }
+  function counted(value, one, many) { return number(value) + ' ' + (count(value) === 1 ? one : many); }
+  const instances = (value) => counted(value, 'instance', 'instances');
+  const studies = (value) => counted(value, 'study', 'studies');
+
+  function figure(value) {
+    return value < 99.95 ? value.toFixed(1) : grouped(String(Math.round(value)));
+  }
+
+  // As the console of dicom-sender writes them.
+  function bytes(value) {
+    let left = count(value);
+    if (left < 1024) return Math.round(left) + kSpace + 'B';
+    const units = ['KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
+    let unit = 0;
+    for (left /= 1024; left >= 1023.95 && unit + 1 < units.length; ++unit) left /= 1024;
+    return left.toFixed(1) + kSpace + units[unit];
+  }
+
+  const kDays = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];
+  const two = (value) => String(value).padStart(2, '0');
+
+  function duration(milliseconds) {
+    const seconds = Math.round(Math.max(0, milliseconds) / 1000);
+    const minutes = Math.floor(seconds / 60), hours = Math.floor(minutes / 60);
+    const text = seconds < 60 ? seconds + ' s'
+      : minutes < 60 ? minutes + ' min ' + two(seconds % 60) + ' s'
+      : hours < 48 ? hours + ' h ' + two(minutes % 60) + ' min'
+      : number(Math.floor(hours / 24)) + ' d ' + (hours % 24) + ' h';
+    return text.replace(/ /g, kSpace);
+  }
+
+  // In the time zone of whoever looks. With the day if that is not today; of the days to come by its name.
+  function clock(ms, withSeconds) {
+    const time = new Date(ms);
+    if (!isNumber(ms) || Number.isNaN(time.getTime())) return kNothing;
+    const text = two(time.getHours()) + ':' + two(time.getMinutes()) + (withSeconds ? ':' + two(time.getSeconds()) : '');
+    if (time.toDateString() === new Date(now()).toDateString()) return text;
+    const days = (ms - now()) / 86400000;
+    if (days > 0 && days < 6) return kDays[time.getDay()] + kSpace + text;
+    return time.getFullYear() + '-' + two(time.getMonth() + 1) + '-' + two(time.getDate()) + ' ' + text;
+  }
+
+  // ---- The page
+
+  function setText(element, text) {
+    const node = element.firstChild;
+    if (node !== null && node.nodeType === Node.TEXT_NODE && node === element.lastChild) {
+      if (node.nodeValue !== text) node.nodeValue = text;
+    } else if (node !== null || text !== '') {
+      element.textContent = text;
+    }
+  }
+  function setAttribute(element, name, value) {
+    if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+  }
+  function show(element, visible) {
+    if (element.hidden === visible) element.hidden = !visible;
+  }
+  function showText(element, text) {
+    setText(element, text);
+    show(element, text !== '');
+  }
+  // Names and paths of any length: a very long one gets a box of its own that scrolls.
+  function setLong(element, text, longest = 400) {
+    setText(element, text);
+    const isLong = text.length > longest;
+    element.classList.toggle('long', isLong);
+    if (isLong) setAttribute(element, 'tabindex', '0');
+    else element.removeAttribute('tabindex');
+  }
+  function setState(chip, word, mood) {
+    setText(chip, word);
+    setAttribute(chip, 'data-mood', mood);
+  }
+  function setWidth(element, part, whole) {
+    const width = whole > 0 ? (100 * part / whole).toFixed(3) + '%' : '0%';
+    if (element.dataset.width === width) return;
+    element.dataset.width = width;
+    element.style.width = width;
+    element.hidden = !(part > 0);
+  }
+
+  const kParts = new WeakMap();  // of a copy of a template: its elements by data-f
+  function copyOf(template) {
+    const element = byId(template).content.firstElementChild.cloneNode(true);
+    const parts = {};
+    for (const part of element.querySelectorAll('[data-f]')) parts[part.dataset.f] = part;
+    kParts.set(element, parts);
+    return element;
+  }
+  function make(name, classes) {
+    const element = document.createElement(name);
+    element.className = classes;
+    kParts.set(element, { self: element });
+    return element;
+  }
+
+  // A list of keyed elements in `container`, of which the first `limit` are shown until somebody asks for all.
+  class KeyedList {
+    constructor(container, create, limit, what) {
+      this.container = container;
+      this.create = create;
+      this.limit = limit;
+      this.elements = new Map();
+      if (!limit) return;
+      this.button = document.createElement('button');
+      this.button.type = 'button';
+      this.button.className = 'more';
+      this.button.hidden = true;
+      this.what = what;
+      this.all = false;
+      this.button.addEventListener('click', () => {
+        this.all = !this.all;
+        render();
+      });
+      const before = container.closest('table') || container;
+      before.after(this.button);
+    }
+    // `update(parts, entry)` fills in one element.
+    show(entries, key, update) {
+      const cut = this.limit && !this.all && entries.length > this.limit;
+      const shown = cut ? entries.slice(0, this.limit) : entries;
+      if (this.button) {
+        showText(this.button, entries.length <= this.limit ? ''
+          : this.all ? 'Show the first ' + this.limit + ' only' : 'Show all ' + number(entries.length) + ' ' + this.what);
+        setAttribute(this.button, 'aria-expanded', String(this.all));
+      }
+      const seen = new Set();
+      const keyed = [];
+      for (const entry of shown) {
+        let name = String(key(entry));
+        while (seen.has(name)) name += '+';
+        seen.add(name);
+        keyed.push([name, entry]);
+      }
+      for (const [name, element] of this.elements) {
+        if (seen.has(name)) continue;
+        element.remove();
+        this.elements.delete(name);
+      }
+      let next = this.container.firstElementChild;
+      for (const [name, entry] of keyed) {
+        let element = this.elements.get(name);
+        if (element === undefined) {
+          element = this.create();
+          this.elements.set(name, element);
+        }
+        if (element === next) next = next.nextElementSibling;
+        else this.container.insertBefore(element, next);
+        update(kParts.get(element), entry, element);
+      }
+    }
+  }
+
+  const body = (table) => byId(table).tBodies[0];
+  const lists = {
+    problems: new KeyedList(byId('problems'), () => make('li', 'problem wrap')),
+    open: new KeyedList(byId('open'), () => copyOf('session-card'), kOpenShown, 'sessions'),
+    ended: new KeyedList(body('ended'), () => copyOf('ended-row'), kEndedShown, 'that have ended'),
+    reasons: new KeyedList(byId('reasons'), () => make('li', 'wrap')),
+    failures: new KeyedList(body('failures'), () => copyOf('failure-row'), kFailuresShown, 'failures'),
+    workers: new KeyedList(body('workers'), () => copyOf('worker-row'), kWorkersShown, 'workers'),
+    destinations: new KeyedList(body('destinations'), () => copyOf('destination-row'), kWorkersShown, 'destinations'),
+  };
+
+  // ---- What is known
+
+  // The latest answers, when `at_ms` last changed by our own clock, and what is wrong since.
+  const known = { sessions: null, workers: null, destinations: null, failures: null, at: 0, changed: 0, age: 0 };
+  let failures = 0;      // rounds in a row
+  let watched = performance.now();  // since when the page is looked at
+  let nextRound = 0;
+
+  // The coordinator's time, whatever this machine's clock says.
+  function now() { return known.at === 0 ? Date.now() : known.at + ageMs(); }
+  function ageMs() { return known.age + performance.now() - known.changed; }
+
+  const kOpen = new Set(['scanning', 'sending']);
+  const kWords = {
+    scanning: ['scanning', 'busy'],
+    sending: ['sending', 'busy'],
+    complete: ['complete', 'good'],
+    unreachable: ['unreachable', 'bad'],
+    refused: ['refused', 'bad'],
+    suspended: ['paused', 'idle'],
+    cancelled: ['cancelled', 'idle'],
+  };
+
+  // A session as the page needs it.
+  function viewOf(entry) {
+    const status = object(entry.status);
+    const to = object(status.destination);
+    const view = {
+      id: printable(status.session),
+      state: printable(status.state),
+      destination: printable(to.called_ae) + ':' + count(to.port) + '@' + printable(to.host),
+      calling: printable(to.calling_ae),
+      start: isNumber(entry.start_ms) ? entry.start_ms : null,
+      whole: status.scan_complete === true,
+      stopping: status.stopping === true,
+      asFound: status.dispatch === 'as_found',
+      total: count(status.total),
+      totalBytes: count(status.total_bytes),
+      stored: count(status.stored),
+      storedBytes: count(status.stored_bytes),
+      warned: count(status.warnings),
+      failed: count(status.failed),
+      skipped: count(status.skipped),
+      settledBytes: count(status.settled_bytes),
+      studies: count(status.studies),
+      leases: count(status.leases),
+      trouble: printable(status.trouble),
+      endReason: printable(status.end_reason),
+      rate: isNumber(entry.instances_per_second) ? Math.max(0, entry.instances_per_second) : null,
+      byteRate: isNumber(entry.bytes_per_second) ? Math.max(0, entry.bytes_per_second) : null,
+      secondsLeft: isNumber(entry.seconds_left) ? Math.max(0, entry.seconds_left) : null,
+    };
+    view.isOpen = kOpen.has(view.state);
+    view.isPaused = view.state === 'suspended';
+    view.settled = view.stored + view.failed + view.skipped;
+    view.left = Math.max(0, view.total - view.settled);
+    return view;
+  }
+
+  function percent(done, total) { return total > 0 ? Math.min(100, Math.floor(100 * done / total)) : 0; }
+
+  function stateOf(view) {
+    const [word, mood] = kWords[view.state] || [view.state || 'unknown', 'idle'];
+    if (view.state === 'complete' && view.failed > 0) return ['complete, some failed', 'bad'];
+    if (view.isOpen && view.stopping) return [word + ' (stopping)', 'warn'];
+    if (view.isOpen && view.trouble !== '') return [word, 'warn'];
+    return [word, mood];
+  }
+
+  // What the session waits for: one sentence, and whether somebody should look.
+  function waitsFor(view, workers) {
+    if (view.isPaused) return ['Paused. To go on: dicom-ctl resume ' + view.id, false];
+    if (view.stopping) {
+      return [view.leases > 0 ? 'Stops when ' + studies(view.leases) + ' under way ' + (view.leases === 1 ? 'has' : 'have') + ' ended.'
+                              : 'Stops now.', false];
+    }
+    if (view.trouble !== '') return ['Waiting for the destination: ' + view.trouble, true];
+    if (view.leases > 0 || view.left === 0) {
+      return [view.whole || view.left > 0 ? '' : 'Waiting for what the scan finds.', false];
+    }
+    if (!view.whole && !view.asFound) return ['Sending begins when the scan is complete.', false];
+    if (workers.length === 0) return ['Waiting for a worker: none is here.', true];
+    return ['Waiting for a worker that is free.', false];
+  }
+
+  // ---- Sections
+
+  function showSession(parts, view, workers, card) {
+    const [word, mood] = stateOf(view);
+    setState(parts.state, word, mood);
+    setLong(parts.destination, view.destination, 160);
+    setAttribute(parts.destination, 'title', view.calling === '' ? '' : 'We call ourselves ' + view.calling);
+    setText(parts.started, view.start === null ? ''
+      : 'Started ' + clock(view.start) + ', ' + duration(now() - view.start) + ' ago');
+    setText(parts.id, view.id);
+    card.classList.toggle('paused', view.isPaused);
+
+    const warned = Math.min(view.warned, view.stored);
+    const whole = Math.max(view.total, view.settled);
+    setWidth(parts['bar-stored'], view.stored - warned, whole);
+    setWidth(parts['bar-warned'], warned, whole);
+    setWidth(parts['bar-failed'], view.failed, whole);
+    setWidth(parts['bar-skipped'], view.skipped, whole);
+    parts.bar.classList.toggle('growing', !view.whole);
+    const settled = view.whole ? number(view.settled) + ' of ' + instances(view.total)
+                               : number(view.settled) + ' of ' + number(view.total) + ' found so far';
+    setText(parts.percent, view.whole ? percent(view.settled, view.total) + '%' : number(view.total) + ' found so far');
+    if (view.whole) setAttribute(parts.bar, 'aria-valuenow', String(percent(view.settled, view.total)));
+    else parts.bar.removeAttribute('aria-valuenow');
+    setAttribute(parts.bar, 'aria-valuetext', settled);
+
+    const [waits, matters] = waitsFor(view, workers);
+    showText(parts.waits, waits);
+    parts.waits.classList.toggle('problem', matters);
+
+    setText(parts.stored, number(view.stored));
+    setText(parts.warned, number(view.warned));
+    setText(parts.failed, number(view.failed));
+    parts.failed.classList.toggle('bad', view.failed > 0);
+    setText(parts.skipped, number(view.skipped));
+    setText(parts.left, number(view.left));
+    setText(parts['left-more'], view.whole ? '' : 'so far');
+    setText(parts.bytes, bytes(view.settledBytes));
+    setText(parts['bytes-more'], 'of ' + bytes(view.totalBytes));
+    setText(parts.studies, number(view.studies));
+    setText(parts['studies-more'], view.leases > 0 ? number(view.leases) + ' being sent' : '');
+    const rate = view.isPaused ? null : view.rate;
+    setText(parts.speed, rate === null ? kNothing : figure(rate) + '/s');
+    setText(parts['speed-more'], rate === null || view.byteRate === null ? '' : bytes(view.byteRate) + '/s');
+    const left = view.isPaused ? null : view.secondsLeft;
+    setText(parts.eta, left === null ? kNothing : duration(left * 1000));
+    setText(parts['eta-more'], left === null ? '' : 'until ' + clock(now() + left * 1000));
+  }
+
+  function showEnded(parts, view) {
+    setState(parts.state, ...stateOf(view));
+    setLong(parts.destination, view.destination, 160);
+    setText(parts.id, view.id);
+    const unsent = view.left > 0 ? instances(view.left) + ' not sent.' : '';
+    showText(parts.why, [view.endReason, unsent].filter((text) => text !== '').join(' \u2013 '));
+    setText(parts.stored, number(view.stored));
+    setText(parts.warned, view.warned > 0 ? number(view.warned) + ' with a warning' : '');
+    setText(parts.failed, number(view.failed));
+    parts.failed.classList.toggle('bad', view.failed > 0);
+    setText(parts.skipped, number(view.skipped));
+    setText(parts.bytes, bytes(view.storedBytes));
+    setText(parts.started, clock(view.start));
+  }
+
+  function statusText(status) {
+    return isNumber(status) ? Math.round(status).toString(16).toUpperCase().padStart(4, '0') : '';
+  }
+
+  function showFailure(parts, entry) {
+    const failure = object(entry.failure);
+    setText(parts.time, clock(entry.time_ms, true));
+    const status = statusText(failure.status);
+    setText(parts.status, status === '' ? 'none' : status);
+    setAttribute(parts.status, 'title', status === '' ? 'The destination answered with no status' : 'DIMSE status');
+    parts.status.classList.toggle('muted', status === '');
+    setLong(parts.reason, printable(failure.reason));
+    setText(parts.attempts, count(failure.attempts) > 1 ? 'after ' + number(failure.attempts) + ' attempts' : '');
+    setLong(parts.path, printable(failure.path));
+    setText(parts.instance, printable(failure.sop_instance_uid) || kNothing);
+    setText(parts.study, printable(failure.study_instance_uid) || kNothing);
+    setText(parts.session, printable(entry.session) || kNothing);
+  }
+
+  function showFailures(entries) {
+    show(byId('failures'), entries.length > 0);
+    showText(byId('no-failure'), entries.length > 0 ? '' : 'None.');
+    const reasons = new Map();
+    for (const entry of entries) {
+      const failure = object(entry.failure);
+      const status = statusText(failure.status);
+      const text = (status === '' ? '' : status + ' ') + printable(failure.reason);
+      reasons.set(text, (reasons.get(text) || 0) + 1);
+    }
+    const frequent = [...reasons].filter(([, times]) => times > 1).sort((a, b) => b[1] - a[1]).slice(0, 3);
+    show(byId('reasons'), frequent.length > 0);
+    lists.reasons.show(frequent, ([text]) => text, (parts, [text, times]) => {
+      setText(parts.self, number(times) + kSpace + '\u00d7 ' + text);
+    });
+    lists.failures.show(entries,
+      (entry) => [entry.time_ms, entry.session, object(entry.failure).path, object(entry.failure).sop_instance_uid].join(' '),
+      showFailure);
+  }
+
+  function workerState(worker) {
+    if (count(worker.capacity) === 0) return ['not heard of', 'warn'];
+    if (count(worker.last_seen_ms) > kSilentAfter) return ['silent', 'warn'];
+    if (worker.draining === true) return ['draining', 'idle'];
+    return count(worker.leases) > 0 ? ['sending', 'busy'] : ['idle', 'idle'];
+  }
+
+  function showWorkers(workers, total) {
+    show(byId('no-worker'), workers.length === 0);
+    show(byId('workers'), workers.length > 0);
+    showText(byId('workers-not-shown'),
+      total > workers.length ? 'And ' + number(total - workers.length) + ' more: see dicom-ctl workers.' : '');
+    lists.workers.show(workers, (worker) => worker.worker, (parts, worker) => {
+      const capacity = count(worker.capacity), leases = count(worker.leases);
+      setLong(parts.worker, printable(worker.worker), 120);
+      setState(parts.state, ...workerState(worker));
+      show(parts.load, capacity > 0);
+      setWidth(parts['load-bar'], Math.min(leases, capacity), capacity);
+      setText(parts.associations, capacity > 0 ? number(leases) + ' of ' + number(capacity) : number(leases));
+      setText(parts.seen, capacity > 0 ? duration(count(worker.last_seen_ms)) + ' ago' : kNothing);
+    });
+  }
+
+  function showDestinations(destinations) {
+    show(byId('no-destination'), destinations.length === 0);
+    show(byId('destinations'), destinations.length > 0);
+    lists.destinations.show(destinations, (to) => to.destination, (parts, to) => {
+      const trouble = printable(to.trouble);
+      setLong(parts.destination, printable(to.destination), 120);
+      showText(parts.why, trouble);
+      if (to.breaker_open === true) setState(parts.state, 'out of reach', 'bad');
+      else if (isNumber(to.limit)) setState(parts.state, 'slowed down', 'warn');
+      else if (trouble !== '') setState(parts.state, 'in trouble', 'warn');
+      else setState(parts.state, 'well', 'good');
+      setText(parts.leases, number(to.leases) + (isNumber(to.limit) ? ' of at most ' + number(to.limit) : ''));
+      setText(parts.ready, number(to.ready));
+    });
+  }
+
+  // ---- The overview
+
+  function problemsOf(open, workers, destinations) {
+    const problems = [];
+    const waiting = sum(destinations, (to) => count(to.ready));
+    const heard = workers.filter((worker) => count(worker.capacity) > 0);
+    const silent = heard.filter((worker) => count(worker.last_seen_ms) > kSilentAfter);
+    if (waiting > 0 && workers.length === 0) {
+      problems.push([studies(waiting) + ' ' + (waiting === 1 ? 'waits' : 'wait') + ', and no worker is here. Start dicom-worker.']);
+    } else if (waiting > 0 && heard.length > 0 && heard.every((worker) => worker.draining === true)) {
+      problems.push([studies(waiting) + ' ' + (waiting === 1 ? 'waits' : 'wait') + ', and every worker is draining. Start another dicom-worker.']);
+    }
+    for (const to of destinations) {
+      const trouble = printable(to.trouble);
+      if (to.breaker_open !== true && trouble === '') continue;
+      problems.push([printable(to.destination) + ': ' + (trouble || 'out of reach'), 'destination ' + to.destination]);
+    }
+    if (silent.length > 0) {
+      problems.push([counted(silent.length, 'worker has', 'workers have') + ' not been heard of for ' +
+        duration(Math.max(...silent.map((worker) => worker.last_seen_ms))) + '.', 'silent']);
+    }
+    return problems;
+  }
+
+  function verdictOf(open, paused, ended, workers) {
+    if (open.length === 0) {
+      if (paused.length > 0) return ['Paused', 'idle'];
+      if (ended.length === 0) return ['Nothing to do', 'idle'];
+      return ['All sessions have ended', stateOf(ended[0])[1] === 'good' ? 'good' : 'warn'];
+    }
+    const rate = sum(open, (view) => view.rate || 0);
+    const sending = open.filter((view) => view.leases > 0 && view.trouble === '');
+    if (rate > 0 || sending.length > 0) return ['Sending', 'busy'];
+    if (open.some((view) => view.trouble !== '')) return ['Waiting for the destination', 'warn'];
+    if (open.every((view) => view.stopping)) return ['Stopping', 'warn'];
+    if (open.every((view) => !view.whole)) return ['Scanning', 'busy'];
+    if (workers.length === 0) return ['Waiting for a worker', 'warn'];
+    return ['Waiting', 'idle'];
+  }
+
+  function showOverview(open, paused, ended, workers, workersTotal, destinations) {
+    const [word, mood] = verdictOf(open, paused, ended, workers);
+    setText(byId('verdict'), word);
+    setAttribute(byId('overview'), 'data-mood', mood);
+    const counts = [[open.length, 'open'], [paused.length, 'paused'], [ended.length, 'ended']]
+      .filter(([n]) => n > 0).map(([n, what]) => number(n) + ' ' + what);
+    setText(byId('verdict-detail'), counts.length === 0 ? 'No session yet'
+      : counts.join(', ') + (open.length + paused.length + ended.length === 1 ? ' session' : ' sessions'));
+
+    for (const name of ['done', 'speed', 'left']) show(byId(name).parentElement, open.length > 0);
+    // A part of what is still being counted would be no figure.
+    const whole = open.filter((view) => view.whole), growing = open.filter((view) => !view.whole);
+    const part = percent(sum(whole, (view) => view.settled), sum(whole, (view) => view.total)) + '%';
+    setText(byId('done'), whole.length > 0 ? part : kNothing);
+    const amounts = [];
+    if (whole.length > 0) {
+      amounts.push(number(sum(whole, (view) => view.settled)) + ' of ' + number(sum(whole, (view) => view.total)));
+    }
+    if (growing.length > 0) amounts.push(number(sum(growing, (view) => view.total)) + ' found so far');
+    setText(byId('done-detail'), amounts.join(', and '));
+
+    const rated = open.filter((view) => view.rate !== null);
+    setText(byId('speed'), rated.length === 0 ? kNothing : figure(sum(rated, (view) => view.rate)) + '/s');
+    setText(byId('speed-detail'), rated.length === 0 ? 'not known yet'
+      : 'instances, ' + bytes(sum(rated, (view) => view.byteRate || 0)) + '/s');
+
+    const lefts = whole.filter((view) => !view.stopping).map((view) => view.secondsLeft);
+    const longest = lefts.length === 0 || lefts.includes(null) ? null : Math.max(...lefts);
+    setText(byId('left'), longest === null ? kNothing : duration(longest * 1000));
+    setText(byId('left-detail'), longest !== null
+      ? 'until ' + clock(now() + longest * 1000) + (growing.length > 0 ? ', without what is being scanned' : '')
+      : 'cannot be told yet');
+
+    const failed = sum(open, (view) => view.failed), failedEarlier = sum(ended.concat(paused), (view) => view.failed);
+    const shownFailed = open.length > 0 ? failed : failedEarlier;
+    setText(byId('failed'), number(shownFailed));
+    byId('failed').classList.toggle('bad', shownFailed > 0);
+    setText(byId('failed-detail'), open.length === 0 ? 'in all sessions below'
+      : failedEarlier > 0 ? 'and ' + number(failedEarlier) + ' in other sessions' : 'in open sessions');
+
+    const capacity = sum(workers, (worker) => count(worker.capacity));
+    setText(byId('busy'), number(Math.max(workersTotal, workers.length)));
+    setText(byId('busy-detail'), workers.length === 0 ? 'none is here'
+      : number(sum(workers, (worker) => count(worker.leases))) + ' of ' + counted(capacity, 'association', 'associations') + ' in use');
+
+    lists.problems.show(problemsOf(open, workers, destinations), ([text, key]) => key || text, (parts, [text]) => {
+      setLong(parts.self, text);
+    });
+    if (open.length === 0 && paused.length === 0 && ended.length > 0) return stateOf(ended[0])[0];
+    if (whole.length === 0) return word.toLowerCase();
+    return part + (mood === 'warn' ? ' ' + word.toLowerCase() : '');
+  }
+
+  let title = '';
+  function render() {
+    if (known.sessions === null) return;
+    const views = list(known.sessions.sessions).map(viewOf);
+    const open = views.filter((view) => view.isOpen);
+    const paused = views.filter((view) => view.isPaused);
+    const ended = views.filter((view) => !view.isOpen && !view.isPaused);
+    const workers = list(known.workers.workers);
+    const destinations = list(known.destinations.destinations);
+
+    setText(byId('version'), printable(known.sessions.version));
+    title = showOverview(open, paused, ended, workers, count(known.workers.total), destinations);
+    show(byId('no-session'), views.length === 0);
+    lists.open.show(open.concat(paused), (view) => view.id,
+      (parts, view, card) => showSession(parts, view, workers, card));
+    show(byId('ended'), ended.length > 0);
+    show(byId('ended-title'), ended.length > 0);
+    lists.ended.show(ended, (view) => view.id, showEnded);
+    const more = count(known.sessions.not_shown);
+    showText(byId('not-shown'), more > 0 ? counted(more, 'older session is', 'older sessions are') +
+      ' not shown: see dicom-ctl sessions.' : '');
+    showFailures(list(known.failures.failures));
+    showWorkers(workers, count(known.workers.total));
+    showDestinations(destinations);
+    show(byId('main'), true);
+    showAge();
+  }
+
+  // How old all this is.
+  function showAge() {
+    const current = performance.now();
+    const nothing = known.sessions === null;
+    const failing = failures > 0 && (nothing || failures > 1);
+    // What is old because nobody looked is being asked for at this moment.
+    const stale = !nothing && ageMs() > kStaleAfter && current - watched > kStaleAfter;
+    const text = !failing && !stale ? ''
+      : nothing ? 'The coordinator does not answer.'
+      : (failures > 0 ? 'The coordinator does not answer.' : 'The coordinator is busy and tells nothing new.') +
+        ' This is as of ' + clock(known.at, true);
+    const wait = Math.ceil((nextRound - current) / 1000);
+    setText(byId('notice-text'), text);
+    setText(byId('notice-age'), text === '' ? ''
+      : (nothing ? '' : ', ' + duration(ageMs()) + ' ago.') + (failures > 0 && wait > 0 ? ' Trying again in ' + wait + ' s.' : ''));
+    byId('notice').classList.toggle('shown', text !== '');
+    document.body.classList.toggle('stale', text !== '');
+    setText(byId('updated'), nothing ? (text === '' ? 'Asking the coordinator \u2026' : '') : 'as of ' + clock(known.at, true));
+    const wanted = (text !== '' ? (nothing ? 'no answer' : (failures > 0 ? 'no answer' : 'no news') + ', was ' + title) : title);
+    const whole = wanted === '' ? 'dicom-sender' : wanted + ' - dicom-sender';
+    if (document.title !== whole) document.title = whole;
+  }
+
+  // ---- Asking
+
+  async function ask(path) {
+    const abort = new AbortController();
+    const timer = setTimeout(() => abort.abort(), kTimeout);
+    try {
+      const answer = await fetch('api/' + path, { signal: abort.signal, cache: 'no-store' });
+      if (!answer.ok) throw new Error('status ' + answer.status);
+      const data = object(await answer.json());
+      if (!isNumber(data.at_ms)) throw new Error('not an answer');
+      return [data, Date.parse(answer.headers.get('Date') || '')];
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  let asking = false;
+  let timer = 0;
+  async function round() {
+    clearTimeout(timer);
+    if (asking || document.hidden) return;
+    asking = true;
+    try {
+      // One after the other: the coordinator answers few requests at a time, and others look, too.
+      const [sessions, date] = await ask('sessions');
+      const [workers] = await ask('workers');
+      const [destinations] = await ask('destinations');
+      const [recent] = await ask('failures');
+      if (sessions.at_ms !== known.at) {
+        // How old it was when it came, by the coordinator's own clock, which tells whole seconds.
+        known.age = isNumber(date) ? Math.max(0, date - sessions.at_ms) : 0;
+        known.at = sessions.at_ms;
+        known.changed = performance.now();
+      }
+      Object.assign(known, { sessions, workers, destinations, failures: recent });
+      failures = 0;
+    } catch {
+      ++failures;
+    }
+    asking = false;
+    const pause = failures === 0 ? kEvery : Math.min(kPauseMax, kEvery * 2 ** (failures - 1));
+    nextRound = performance.now() + pause;
+    if (!document.hidden) timer = setTimeout(round, pause);
+    if (failures === 0) render();
+    else showAge();
+  }
+
+  document.addEventListener('visibilitychange', () => {
+    clearTimeout(timer);
+    if (document.hidden) return;
+    watched = performance.now();
+    round();
+  });
+  window.addEventListener('online', round);
+  setInterval(() => { if (!document.hidden) showAge(); }, 1000);
+
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  setText(byId('zone'), zone ? 'Times are those of ' + zone + '.' : '');
+  round();
+})();

@@ -1,0 +1,330 @@
+#!/usr/bin/env bash
+# The status page as a person sees it: the real coordinator, worker and indexer, and a browser without a window that is
+# driven by the WebDriver protocol. Whatever has a name that others choose (folder, AE title, worker) has a hostile one.
+#
+#   status_page_test.sh BIN_DIR
+#
+# SCREENSHOTS_DIR: where to leave pictures of the page. Exit status 77: something that the test needs is not installed.
+set -euo pipefail
+
+if [ $# -ne 1 ]; then
+  echo "usage: status_page_test.sh BIN_DIR" >&2
+  exit 2
+fi
+bin=$(cd "$1" && pwd)
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+for tool in chromium chromedriver curl jq storescp echoscu dump2dcm img2dcm; do
+  if ! command -v "$tool" > /dev/null; then
+    echo "skipped: $tool is not installed"
+    exit 77
+  fi
+done
+
+work=$(mktemp -d)
+started=() # the processes to be ended
+web_session=
+driver=
+coordinator_pid=
+
+# shellcheck disable=SC2317  # the trap calls it
+finish() {
+  local status=$? pid log
+  set +e
+  if [ -n "$web_session" ]; then curl -s --noproxy '*' -m 10 -X DELETE "$driver/session/$web_session" > /dev/null; fi
+  for pid in "${started[@]}"; do
+    kill -CONT "$pid" 2> /dev/null # one that is stopped would not hear the next one
+    kill "$pid" 2> /dev/null
+  done
+  for pid in "${started[@]}"; do wait "$pid" 2> /dev/null; done
+  if [ "$status" -ne 0 ]; then
+    for log in "$work"/*.log; do
+      echo "---- ${log##*/}"
+      tail -n 15 "$log"
+    done >&2
+  fi
+  rm -rf "$work"
+  exit "$status"
+}
+trap finish EXIT
+trap 'exit 143' TERM
+trap 'exit 130' INT
+
+step() { echo "==> $*"; }
+fail() {
+  echo "FAILED: $*" >&2
+  exit 1
+}
+
+# wait_for SECONDS WHAT COMMAND...: until the command succeeds. What the page shows is told if it never does.
+wait_for() {
+  local end=$((SECONDS + $1)) what=$2
+  shift 2
+  until "$@"; do
+    if [ "$SECONDS" -ge "$end" ]; then
+      if [ -n "$web_session" ]; then js 'return document.body.innerText' >&2 || true; fi
+      fail "waited in vain: $what"
+    fi
+    sleep 0.1
+  done
+}
+
+# end_process PID: and do not come back before it has ended.
+end_process() {
+  kill "$1"
+  wait "$1" || true
+}
+
+# ---- The programs
+
+# A port below those that Linux gives to clients; who takes it finds out whether it is free.
+random_port() { echo $((RANDOM % 20000 + 12000)); }
+get() { curl -sS --noproxy '*' -m 5 "$@"; }
+is_well() { get -o "$work/answer" -f "http://$page_address/healthz" 2> /dev/null; }
+runs() { kill -0 "$1" 2> /dev/null; }
+
+start_coordinator() {
+  local try
+  for try in {1..20}; do
+    endpoint=tcp://127.0.0.1:$(random_port)
+    page_address=127.0.0.1:$(random_port)
+    "$bin/dicom-coordinator" --ledger "$work/ledger.db" --output-dir "$work/report" --bind "$endpoint" \
+      --metrics "$page_address" > "$work/coordinator.log" 2>&1 &
+    coordinator_pid=$!
+    while runs "$coordinator_pid"; do
+      if is_well; then
+        started+=("$coordinator_pid")
+        return
+      fi
+      sleep 0.05
+    done
+  done
+  fail "the coordinator did not start in $try attempts"
+}
+start_destination() {
+  local try pid
+  mkdir "$work/received"
+  for try in {1..20}; do
+    destination_port=$(random_port)
+    storescp -q +xa -od "$work/received" "$destination_port" > "$work/storescp.log" 2>&1 &
+    pid=$!
+    while runs "$pid"; do
+      if echoscu -q 127.0.0.1 "$destination_port" 2> /dev/null; then
+        started+=("$pid")
+        return
+      fi
+      sleep 0.05
+    done
+  done
+  fail "storescp did not start in $try attempts"
+}
+start_worker() {
+  "$bin/dicom-worker" --coordinator "$endpoint" --worker-id "$worker" > "$work/worker.log" 2>&1 &
+  worker_pid=$!
+  started+=("$worker_pid")
+}
+# index FOLDER: prints the session.
+index() {
+  "$bin/dicom-indexer" --coordinator "$endpoint" -i "$1" -r -a "$ae_title" -H 127.0.0.1 -p "$destination_port" \
+    2>> "$work/indexer.log"
+}
+
+# ---- The browser
+
+web() { # web METHOD PATH [JSON]: prints the value of the answer as JSON
+  local answer
+  answer=$(curl -sS --noproxy '*' -m 60 -X "$1" -H 'Content-Type: application/json' ${3+--data-binary "$3"} "$driver$2")
+  if jq -e '.value | objects | has("error")' <<< "$answer" > /dev/null; then
+    fail "the browser's answer to $1 $2: $(jq -c '[.value.error, .value.message]' <<< "$answer")"
+  fi
+  jq -c .value <<< "$answer"
+}
+browser() { web "$1" "/session/$web_session$2" "${@:3}"; }
+chrome() { # chrome COMMAND PARAMETERS, of the DevTools protocol
+  browser POST /goog/cdp/execute "$(jq -nc --arg cmd "$1" --argjson params "$2" '{$cmd, $params}')"
+}
+# js SCRIPT [ARGUMENT...]: prints what the script returns. In it, text(element) is what a reader sees in one line, and
+# shown(selector) are the elements that are not hidden.
+js() {
+  local script='const text = (e) => e ? e.textContent.replace(/[\u202f\u00a0\s]+/g, " ").trim() : "";
+    const shown = (s) => [...document.querySelectorAll(s)].filter((e) => e.checkVisibility());'
+  browser POST /execute/sync \
+    "$(jq -nc --arg script "$script $1" '{$script, args: $ARGS.positional}' --args "${@:2}")" | jq -r .
+}
+is_true() { [ "$(js "$@")" = true ]; }
+check() { # check WHAT SCRIPT [ARGUMENT...]
+  is_true "${@:2}" || fail "$1"
+}
+
+start_browser() {
+  # What the browser leaves behind goes with our folder.
+  HOME=$work TMPDIR=$work chromedriver --port=0 > "$work/chromedriver.log" 2>&1 &
+  started+=("$!")
+  wait_for 30 "chromedriver's port" grep -q 'started successfully on port' "$work/chromedriver.log"
+  driver=http://127.0.0.1:$(sed -n 's/.*started successfully on port \([0-9]*\).*/\1/p' "$work/chromedriver.log")
+  # Without its sandbox: containers and root have none. It sees nothing but our page.
+  web_session=$(web POST /session '{"capabilities": {"alwaysMatch": {
+    "goog:loggingPrefs": {"browser": "ALL"},
+    "goog:chromeOptions": {"args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+      "--no-proxy-server", "--window-size=1280,900"]}}}}' | jq -r .sessionId)
+}
+
+screen() { # screen WIDTH HEIGHT IS_MOBILE light|dark
+  chrome Emulation.setDeviceMetricsOverride \
+    "{\"width\": $1, \"height\": $2, \"deviceScaleFactor\": 1, \"mobile\": $3}" > "$work/answer"
+  chrome Emulation.setEmulatedMedia \
+    "{\"features\": [{\"name\": \"prefers-color-scheme\", \"value\": \"$4\"}]}" > "$work/answer"
+}
+picture() { # picture NAME
+  if [ -z "${SCREENSHOTS_DIR:-}" ]; then return; fi
+  mkdir -p "$SCREENSHOTS_DIR"
+  browser GET /screenshot | jq -r . | base64 -d > "$SCREENSHOTS_DIR/status_$1.png"
+}
+
+# Whatever the browser complained of since the last call, one JSON object a line: scripts that failed, what the policy
+# forbade, requests without answer.
+complaints() { browser POST /se/log '{"type": "browser"}' | jq -c '.[] | {source, level, message}'; }
+check_no_complaints() {
+  local found
+  found=$(complaints)
+  [ -z "$found" ] || fail "the browser complains: $found"
+}
+
+check_nothing_injected() {
+  check "an element came from a name" \
+    'return document.querySelectorAll("body img, body script, body i, body b, body iframe").length === 0'
+  check "a script came from a name" 'return window.injected === undefined'
+}
+check_fits() {
+  check "the page is wider than the screen: $(js 'return document.documentElement.scrollWidth + " > " + innerWidth')" \
+    'return document.documentElement.scrollWidth <= innerWidth'
+}
+
+# ---- Conditions in the page
+
+# Each figure of the card of session $1: "Stored 19, Failed 1"
+card_figures() {
+  js 'const card = shown("#open article").find((e) => text(e).includes(arguments[0]));
+    return card ? [...card.querySelectorAll("dl > div")].map((e) => text(e.children[0]) + " " + text(e.children[1]))
+      .join(", ") : "no card"' "$1"
+}
+has_card() { # has_card SESSION STATE FIGURE...
+  local figures figure
+  is_true 'return shown("#open article").some((e) => text(e).includes(arguments[0]) &&
+    text(e.querySelector(".chip")) === arguments[1])' "$1" "$2" || return 1
+  figures=", $(card_figures "$1"), "
+  for figure in "${@:3}"; do [[ $figures = *", $figure, "* ]] || return 1; done
+}
+# The row of session $1 among those that have ended, with state $2, and $3 stored, $4 failed, $5 skipped.
+has_ended_row() {
+  is_true 'return shown("#ended tbody tr").some((e) => text(e.querySelector("code")) === arguments[0] &&
+    text(e.querySelector(".chip")) === arguments[1] &&
+    [...e.querySelectorAll("td.number")].slice(0, 3).map(text).join(" ") === arguments[2])' "$1" "$2" "$3 $4 $5"
+}
+has_row() { # has_row TABLE NAME STATE
+  is_true 'return shown("#" + arguments[0] + " tbody tr").some((e) => text(e.querySelector("th span")) === arguments[1] &&
+    text(e.querySelector(".chip")) === arguments[2])' "$@"
+}
+has_text() { # has_text SELECTOR TEXT
+  is_true 'return shown(arguments[0]).some((e) => text(e).includes(arguments[1]))' "$@"
+}
+is_gone() { is_true 'return shown(arguments[0]).length === 0' "$1"; }
+title_has() { is_true 'return document.title.includes(arguments[0])' "$1"; }
+
+# ---- The test
+
+hostile='<img src=x onerror="window.injected=1">'
+ae_title='<b>"A&P'\'
+worker='<i>worker</i>'
+mkdir "$work/data"
+"$top/deploy/make-example-studies.sh" "$work/data/$hostile"
+broken="$work/data/$hostile/study_1/image_1.dcm"
+truncate -s -100 "$broken"
+
+step "An empty coordinator"
+start_coordinator
+start_destination
+destination="$ae_title:$destination_port@127.0.0.1"
+for file in / /status.css /status.js; do
+  name=${file#/}
+  get -f "http://$page_address$file" | cmp - "$top/coordinator/status/page/${name:-index.html}" ||
+    fail "$file is not the file of the repository"
+done
+start_browser
+screen 1280 900 false light
+browser POST /url "{\"url\": \"http://$page_address/\"}" > "$work/answer"
+wait_for 20 "what to do without a session" has_text '#no-session' dicom-indexer
+wait_for 5 "what to do without a worker" has_text '#no-worker' dicom-worker
+# From here on the page is never loaded again.
+js 'window.marker = "the same page"' > "$work/answer"
+
+step "A session without a worker"
+first=$(index "$work/data")
+wait_for 20 "the session's card" has_card "$first" sending 'Stored 0' 'Failed 1' 'Skipped 0' 'Left 19' 'Studies 4'
+wait_for 5 "the warning" has_text '#problems li' 'no worker is here'
+wait_for 5 "the destination" has_row destinations "$destination" well
+has_text '#open h3' "$destination" || fail "the card does not name the destination"
+title_has '5% waiting for a worker' || fail "the title is $(js 'return document.title')"
+picture waiting
+
+step "A worker comes"
+start_worker
+wait_for 20 "the worker" has_row workers "$worker" idle
+wait_for 30 "the end of the session" has_ended_row "$first" 'complete, some failed' 19 1 0
+wait_for 5 "no open session" is_gone '#open article'
+wait_for 5 "that the warning goes" is_gone '#problems li'
+
+step "The failure, and nothing else than text"
+wait_for 10 "the failure's path" has_text '#failures .path' "$broken"
+check "the path is not text" 'const path = document.querySelector("#failures .path");
+  return path.textContent.includes("<img") && path.childNodes.length === 1 && path.firstChild.nodeType === Node.TEXT_NODE'
+has_text '#failures tbody tr' 'it ends inside' || fail "no reason is shown"
+check_nothing_injected
+check_no_complaints
+
+step "Another session, in the same page"
+end_process "$worker_pid"
+js 'getSelection().selectAllChildren(document.querySelector("#ended code"))' > "$work/answer"
+second=$(index "$work/data/$hostile/study_2")
+wait_for 20 "the second session's card" has_card "$second" sending 'Stored 0' 'Failed 0' 'Left 5'
+"$bin/dicom-ctl" --coordinator "$endpoint" pause "$second" >> "$work/ctl.log" 2>&1
+wait_for 20 "that it is paused" has_card "$second" paused 'Left 5'
+has_ended_row "$first" 'complete, some failed' 19 1 0 || fail "the first session is not shown any more"
+check "the page was loaded again" 'return window.marker === "the same page"'
+check "what was selected is not any more" 'return getSelection().toString() === arguments[0]' "$first"
+picture desktop
+
+step "A phone"
+check_fits
+for scheme in light dark; do
+  screen 390 844 true "$scheme"
+  check_fits
+  picture "phone_$scheme"
+done
+screen 320 568 true light
+check_fits
+screen 1280 900 false dark
+check_fits
+picture desktop_dark
+check_nothing_injected
+check_no_complaints
+
+step "A coordinator that stands still"
+kill -STOP "$coordinator_pid"
+wait_for 40 "the notice" has_text '#notice.shown' 'does not answer. This is as of'
+has_ended_row "$first" 'complete, some failed' 19 1 0 || fail "what was known is not shown any more"
+wait_for 5 "the title" title_has 'no answer'
+picture stale
+kill -CONT "$coordinator_pid"
+wait_for 60 "that the notice goes" is_gone '#notice.shown'
+check "the page was loaded again" 'return window.marker === "the same page"'
+
+step "A coordinator that has ended"
+kill -KILL "$coordinator_pid"
+wait "$coordinator_pid" 2> /dev/null || true
+wait_for 40 "the notice" has_text '#notice.shown' 'does not answer. This is as of'
+wait_for 20 "how old it is" is_true 'return /\d+ s ago/.test(text(document.querySelector("#notice-age")))'
+others=$(complaints | jq -c 'select(.source != "network")')
+[ -z "$others" ] || fail "the browser complains: $others"
+check_nothing_injected
+
+step "Passed"
