@@ -5,6 +5,7 @@
 #include <prometheus/text_serializer.h>
 #include <spdlog/spdlog.h>
 
+#include <ctime>
 #include <exception>
 #include <utility>
 
@@ -19,6 +20,15 @@ constexpr const char* kSafetyHeaders =
     "X-Content-Type-Options: nosniff\r\n"
     "Referrer-Policy: no-referrer\r\n"
     "Cache-Control: no-store\r\n";
+
+// RFC 9110, 5.6.7. What is shown can tell how old it is by it, whatever the clock of who looks says.
+std::string HttpDate() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  gmtime_r(&now, &utc);
+  char text[32];
+  return {text, std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &utc)};
+}
 
 HttpPage MetricsPage(const prometheus::Registry& registry) {
   return {.content_type = "text/plain; version=0.0.4; charset=utf-8",
@@ -60,10 +70,10 @@ int HttpServer::OnRequest(mg_connection* connection) {
   const auto* server = static_cast<const HttpServer*>(request->user_data);
   const std::string method = request->request_method;
   const HttpPage page = server->Answer(method, request->local_uri != nullptr ? request->local_uri : "");
-  std::string answer =
-      fmt::format("HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{}{}Connection: close\r\n\r\n",
-                  page.status, mg_get_response_code_text(connection, page.status), page.content_type,
-                  page.body.size(), page.status == 405 ? "Allow: GET, HEAD\r\n" : "", kSafetyHeaders);
+  std::string answer = fmt::format(
+      "HTTP/1.1 {} {}\r\nDate: {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{}{}Connection: close\r\n\r\n",
+      page.status, mg_get_response_code_text(connection, page.status), HttpDate(), page.content_type,
+      page.body.size(), page.status == 405 ? "Allow: GET, HEAD\r\n" : "", kSafetyHeaders);
   if (method != "HEAD") answer += page.body;
   mg_write(connection, answer.data(), answer.size());  // if it fails, nobody waits for it
   return page.status;

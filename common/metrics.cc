@@ -128,6 +128,8 @@ CoordinatorMetrics::CoordinatorMetrics(Registry& registry)
       sessions(MakeGauges(registry, "sessions", "Open sessions by state")),
       sessions_scanning(sessions.Add({{"state", "scanning"}})),
       sessions_sending(sessions.Add({{"state", "sending"}})),
+      sessions_ended_total(registry, "sessions_ended_total", "Sessions that ended or were suspended, by their state",
+                           "state", {"complete", "unreachable", "refused", "suspended", "cancelled"}),
       queue_wait_seconds(MakeHistogram(registry, "queue_wait_seconds",
                                        "How long studies were ready before they were leased", kLong)),
       studies(MakeGauges(registry, "studies", "Studies by state")),

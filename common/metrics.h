@@ -95,6 +95,7 @@ struct CoordinatorMetrics {
   prometheus::Family<prometheus::Gauge>& sessions;  // open ones by state; use the references below
   prometheus::Gauge& sessions_scanning;
   prometheus::Gauge& sessions_sending;
+  LabelledCounters sessions_ended_total;  // by state
   prometheus::Histogram& queue_wait_seconds;
   prometheus::Family<prometheus::Gauge>& studies;  // by state; use the references below
   prometheus::Gauge& studies_pending;

@@ -175,6 +175,7 @@ wire::Overview Queries::Overview(std::span<const SessionRecord> open, TimePoint 
   const auto show = [&](const SessionRecord& record) {
     auto* shown = page.add_sessions();
     shown->set_start_ms(record.start_time.time_since_epoch().count());
+    if (record.end_time) shown->set_end_ms(record.end_time->time_since_epoch().count());
     *shown->mutable_status() = BriefStatusOf(record, now);
   };
   for (std::size_t i = open.size(); i > 0 && open.size() - i < kShownOpenSessionsMax; --i) show(open[i - 1]);

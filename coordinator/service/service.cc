@@ -37,6 +37,21 @@ wire::ClientReply HasEnded(const SessionRecord& record) {
                             record.end_reason.empty() ? "" : ": ", record.end_reason));
 }
 
+const char* EndName(wire::SessionState state) {
+  switch (state) {
+    case wire::SESSION_UNREACHABLE:
+      return "unreachable";
+    case wire::SESSION_REFUSED:
+      return "refused";
+    case wire::SESSION_SUSPENDED:
+      return "suspended";
+    case wire::SESSION_CANCELLED:
+      return "cancelled";
+    default:
+      return "complete";
+  }
+}
+
 const char* OutcomeName(InstanceState state) {
   switch (state) {
     case InstanceState::kDelayed:
@@ -491,6 +506,7 @@ void Service::Write(const SessionChanged& change, const Moment& moment) {
   if (EndsBadly(change.state)) ledger_.AbandonUnsettled(change.session, change.reason);
   ledger_.SetSessionState(change.session, change.state, change.reason, moment.wall);
   if (IsOngoing(change.state)) return;
+  metrics_.sessions_ended_total[EndName(change.state)].Increment();
   sessions_.erase(change.session);
   ended_.push_back(change.session);
 }

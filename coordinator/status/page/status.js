@@ -16,8 +16,9 @@
 
   const isNumber = (value) => typeof value === 'number' && Number.isFinite(value);
   const count = (value) => (isNumber(value) && value > 0 ? value : 0);
-  const list = (value) => (Array.isArray(value) ? value.filter((entry) => entry !== null && typeof entry === 'object') : []);
-  const object = (value) => (value !== null && typeof value === 'object' ? value : {});
+  const isObject = (value) => value !== null && typeof value === 'object';
+  const object = (value) => (isObject(value) ? value : {});
+  const list = (value) => (Array.isArray(value) ? value.filter(isObject) : []);
   const sum = (entries, of) => entries.reduce((total, entry) => total + of(entry), 0);
 
   // Control characters, and those that are invisible or turn the direction of what follows, by their numbers.
@@ -45,7 +46,7 @@
   const studies = (value) => counted(value, 'study', 'studies');
 
   function figure(value) {
-    return value < 99.95 ? value.toFixed(1) : grouped(String(Math.round(value)));
+    return value === 0 ? '0' : value < 99.95 ? value.toFixed(1) : grouped(String(Math.round(value)));
   }
 
   // As the console of dicom-sender writes them.
@@ -75,7 +76,8 @@
   function clock(ms, withSeconds) {
     const time = new Date(ms);
     if (!isNumber(ms) || Number.isNaN(time.getTime())) return kNothing;
-    const text = two(time.getHours()) + ':' + two(time.getMinutes()) + (withSeconds ? ':' + two(time.getSeconds()) : '');
+    const text = two(time.getHours()) + ':' + two(time.getMinutes()) +
+      (withSeconds ? ':' + two(time.getSeconds()) : '');
     if (time.toDateString() === new Date(now()).toDateString()) return text;
     const days = (ms - now()) / 86400000;
     if (days > 0 && days < 6) return kDays[time.getDay()] + kSpace + text;
@@ -164,7 +166,8 @@
       const shown = cut ? entries.slice(0, this.limit) : entries;
       if (this.button) {
         showText(this.button, entries.length <= this.limit ? ''
-          : this.all ? 'Show the first ' + this.limit + ' only' : 'Show all ' + number(entries.length) + ' ' + this.what);
+          : this.all ? 'Show the first ' + this.limit + ' only'
+          : 'Show all ' + number(entries.length) + ' ' + this.what);
         setAttribute(this.button, 'aria-expanded', String(this.all));
       }
       const seen = new Set();
@@ -209,7 +212,7 @@
 
   // The latest answers, when `at_ms` last changed by our own clock, and what is wrong since.
   const known = { sessions: null, workers: null, destinations: null, failures: null, at: 0, changed: 0, age: 0 };
-  let failures = 0;      // rounds in a row
+  let failedRounds = 0;  // in a row
   let watched = performance.now();  // since when the page is looked at
   let nextRound = 0;
 
@@ -238,6 +241,7 @@
       destination: printable(to.called_ae) + ':' + count(to.port) + '@' + printable(to.host),
       calling: printable(to.calling_ae),
       start: isNumber(entry.start_ms) ? entry.start_ms : null,
+      end: isNumber(entry.end_ms) ? entry.end_ms : null,
       whole: status.scan_complete === true,
       stopping: status.stopping === true,
       asFound: status.dispatch === 'as_found',
@@ -278,8 +282,8 @@
   function waitsFor(view, workers) {
     if (view.isPaused) return ['Paused. To go on: dicom-ctl resume ' + view.id, false];
     if (view.stopping) {
-      return [view.leases > 0 ? 'Stops when ' + studies(view.leases) + ' under way ' + (view.leases === 1 ? 'has' : 'have') + ' ended.'
-                              : 'Stops now.', false];
+      const ends = studies(view.leases) + ' under way ' + (view.leases === 1 ? 'has' : 'have') + ' ended.';
+      return [view.leases > 0 ? 'Stops when ' + ends : 'Stops now.', false];
     }
     if (view.trouble !== '') return ['Waiting for the destination: ' + view.trouble, true];
     if (view.leases > 0 || view.left === 0) {
@@ -351,7 +355,8 @@
     parts.failed.classList.toggle('bad', view.failed > 0);
     setText(parts.skipped, number(view.skipped));
     setText(parts.bytes, bytes(view.storedBytes));
-    setText(parts.started, clock(view.start));
+    setText(parts.ended, clock(view.end === null ? view.start : view.end));
+    setText(parts.took, view.end === null || view.start === null ? '' : 'after ' + duration(view.end - view.start));
   }
 
   function statusText(status) {
@@ -388,9 +393,11 @@
     lists.reasons.show(frequent, ([text]) => text, (parts, [text, times]) => {
       setText(parts.self, number(times) + kSpace + '\u00d7 ' + text);
     });
-    lists.failures.show(entries,
-      (entry) => [entry.time_ms, entry.session, object(entry.failure).path, object(entry.failure).sop_instance_uid].join(' '),
-      showFailure);
+    const key = (entry) => {
+      const failure = object(entry.failure);
+      return [entry.time_ms, entry.session, failure.path, failure.sop_instance_uid].join(' ');
+    };
+    lists.failures.show(entries, key, showFailure);
   }
 
   function workerState(worker) {
@@ -434,15 +441,17 @@
 
   // ---- The overview
 
-  function problemsOf(open, workers, destinations) {
+  // Each as a sentence, and what it is known by when that changes.
+  function problemsOf(workers, destinations) {
     const problems = [];
     const waiting = sum(destinations, (to) => count(to.ready));
     const heard = workers.filter((worker) => count(worker.capacity) > 0);
     const silent = heard.filter((worker) => count(worker.last_seen_ms) > kSilentAfter);
+    const wait = studies(waiting) + (waiting === 1 ? ' waits' : ' wait');
     if (waiting > 0 && workers.length === 0) {
-      problems.push([studies(waiting) + ' ' + (waiting === 1 ? 'waits' : 'wait') + ', and no worker is here. Start dicom-worker.']);
+      problems.push([wait + ', and no worker is here. Start dicom-worker.', 'no worker']);
     } else if (waiting > 0 && heard.length > 0 && heard.every((worker) => worker.draining === true)) {
-      problems.push([studies(waiting) + ' ' + (waiting === 1 ? 'waits' : 'wait') + ', and every worker is draining. Start another dicom-worker.']);
+      problems.push([wait + ', and every worker is draining. Start another dicom-worker.', 'no worker']);
     }
     for (const to of destinations) {
       const trouble = printable(to.trouble);
@@ -509,15 +518,17 @@
     const shownFailed = open.length > 0 ? failed : failedEarlier;
     setText(byId('failed'), number(shownFailed));
     byId('failed').classList.toggle('bad', shownFailed > 0);
-    setText(byId('failed-detail'), open.length === 0 ? 'in all sessions below'
+    const isEmpty = open.length + paused.length + ended.length === 0;
+    setText(byId('failed-detail'), isEmpty ? '' : open.length === 0 ? 'in the sessions below'
       : failedEarlier > 0 ? 'and ' + number(failedEarlier) + ' in other sessions' : 'in open sessions');
 
     const capacity = sum(workers, (worker) => count(worker.capacity));
+    const leases = sum(workers, (worker) => count(worker.leases));
     setText(byId('busy'), number(Math.max(workersTotal, workers.length)));
     setText(byId('busy-detail'), workers.length === 0 ? 'none is here'
-      : number(sum(workers, (worker) => count(worker.leases))) + ' of ' + counted(capacity, 'association', 'associations') + ' in use');
+      : number(leases) + ' of ' + counted(capacity, 'association', 'associations') + ' in use');
 
-    lists.problems.show(problemsOf(open, workers, destinations), ([text, key]) => key || text, (parts, [text]) => {
+    lists.problems.show(problemsOf(workers, destinations), ([, key]) => key, (parts, [text]) => {
       setLong(parts.self, text);
     });
     if (open.length === 0 && paused.length === 0 && ended.length > 0) return stateOf(ended[0])[0];
@@ -553,26 +564,32 @@
     showAge();
   }
 
-  // How old all this is.
+  // How old all this is, once that matters.
   function showAge() {
     const current = performance.now();
     const nothing = known.sessions === null;
-    const failing = failures > 0 && (nothing || failures > 1);
     // What is old because nobody looked is being asked for at this moment.
-    const stale = !nothing && ageMs() > kStaleAfter && current - watched > kStaleAfter;
-    const text = !failing && !stale ? ''
-      : nothing ? 'The coordinator does not answer.'
-      : (failures > 0 ? 'The coordinator does not answer.' : 'The coordinator is busy and tells nothing new.') +
-        ' This is as of ' + clock(known.at, true);
-    const wait = Math.ceil((nextRound - current) / 1000);
+    const isStale = !nothing && ageMs() > kStaleAfter && current - watched > kStaleAfter;
+    const fails = failedRounds > (nothing ? 0 : 1) || (isStale && failedRounds > 0);
+    const asOf = nothing ? '' : 'as of ' + clock(known.at, true);
+    let text = '', news = '', age = '';
+    if (fails || isStale) {
+      text = fails ? 'The coordinator does not answer.' : 'The coordinator is busy and tells nothing new.';
+      news = fails ? 'no answer' : 'no news';
+      if (!nothing) {
+        text += ' This is ' + asOf;
+        news += ', was ' + title;
+        age = ', ' + duration(ageMs()) + ' ago.';
+      }
+      const wait = Math.ceil((nextRound - current) / 1000);
+      if (fails && wait > 0) age += ' Trying again in ' + wait + ' s.';
+    }
     setText(byId('notice-text'), text);
-    setText(byId('notice-age'), text === '' ? ''
-      : (nothing ? '' : ', ' + duration(ageMs()) + ' ago.') + (failures > 0 && wait > 0 ? ' Trying again in ' + wait + ' s.' : ''));
+    setText(byId('notice-age'), age);
     byId('notice').classList.toggle('shown', text !== '');
     document.body.classList.toggle('stale', text !== '');
-    setText(byId('updated'), nothing ? (text === '' ? 'Asking the coordinator \u2026' : '') : 'as of ' + clock(known.at, true));
-    const wanted = (text !== '' ? (nothing ? 'no answer' : (failures > 0 ? 'no answer' : 'no news') + ', was ' + title) : title);
-    const whole = wanted === '' ? 'dicom-sender' : wanted + ' - dicom-sender';
+    setText(byId('updated'), nothing && text === '' ? 'Asking the coordinator \u2026' : asOf);
+    const whole = [news || title, 'dicom-sender'].filter((part) => part !== '').join(' - ');
     if (document.title !== whole) document.title = whole;
   }
 
@@ -611,15 +628,15 @@
         known.changed = performance.now();
       }
       Object.assign(known, { sessions, workers, destinations, failures: recent });
-      failures = 0;
+      failedRounds = 0;
     } catch {
-      ++failures;
+      ++failedRounds;
     }
     asking = false;
-    const pause = failures === 0 ? kEvery : Math.min(kPauseMax, kEvery * 2 ** (failures - 1));
+    const pause = failedRounds === 0 ? kEvery : Math.min(kPauseMax, kEvery * 2 ** (failedRounds - 1));
     nextRound = performance.now() + pause;
     if (!document.hidden) timer = setTimeout(round, pause);
-    if (failures === 0) render();
+    if (failedRounds === 0) render();
     else showAge();
   }
 

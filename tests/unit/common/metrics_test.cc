@@ -76,6 +76,11 @@ TEST(Metrics, KnownSeriesStartAtZero) {
            "failures_total{reason=\"defective_file\"}",
            "sessions{state=\"scanning\"}",
            "sessions{state=\"sending\"}",
+           "sessions_ended_total{state=\"complete\"}",
+           "sessions_ended_total{state=\"unreachable\"}",
+           "sessions_ended_total{state=\"refused\"}",
+           "sessions_ended_total{state=\"suspended\"}",
+           "sessions_ended_total{state=\"cancelled\"}",
        }) {
     EXPECT_THAT(text, HasSubstr("\ndicom_sender_" + series + " 0"));
   }

@@ -849,6 +849,7 @@ TEST_F(ServiceTest, LooksAtWhatIsOpen) {
   EXPECT_EQ(overview.sessions().sessions(0).status().total(), 3U);
   EXPECT_EQ(metrics_.sessions_scanning.Value(), 1);
   EXPECT_EQ(metrics_.sessions_sending.Value(), 0);
+  EXPECT_FALSE(overview.sessions().sessions(0).has_end_ms());
   EXPECT_EQ(overview.workers().workers_size(), 0);
 
   Announce();
@@ -868,6 +869,7 @@ TEST_F(ServiceTest, LooksAtWhatIsOpen) {
   Worker(Report(lease, {{0, 0}, {1, 0xC001}, {2, 0}}, true));
   overview = Look();
   EXPECT_EQ(overview.sessions().sessions(0).status().state(), wire::SESSION_COMPLETE) << "ended ones are shown, too";
+  EXPECT_EQ(overview.sessions().sessions(0).end_ms(), 1'000'000);
   EXPECT_EQ(overview.sessions().not_shown(), 0U);
   EXPECT_EQ(metrics_.sessions_sending.Value(), 0);
   ASSERT_EQ(overview.failures().failures_size(), 1);
@@ -886,6 +888,28 @@ TEST_F(ServiceTest, AFailureThatWasRequeuedBeforeAnybodyLookedIsNotShown) {
   requeue.mutable_requeue_instances()->set_session(kSession);
   Ask(requeue);
   EXPECT_EQ(Look().failures().failures_size(), 0);
+}
+
+TEST_F(ServiceTest, EndsAreCountedByTheirState) {
+  Open();
+  wire::ClientRequest cancel;
+  cancel.mutable_cancel_session()->set_session(kSession);
+  Ask(cancel);
+  EXPECT_EQ(metrics_.sessions_ended_total["cancelled"].Value(), 1);
+  Open(true);
+  wire::ClientRequest pause;
+  pause.mutable_suspend_session()->set_session(kSession);
+  Ask(pause);
+  EXPECT_EQ(metrics_.sessions_ended_total["suspended"].Value(), 1);
+  Open(true);
+  Ask(Batch(1));
+  Announce();
+  const auto lease = ScanComplete().at(0).grant().lease_id();
+  auto refused = Report(lease, {}, true);
+  refused.mutable_report()->mutable_give_back()->set_reason(wire::GiveBack::DESTINATION_REFUSED);
+  Worker(refused);
+  EXPECT_EQ(metrics_.sessions_ended_total["refused"].Value(), 1);
+  EXPECT_EQ(metrics_.sessions_ended_total["complete"].Value(), 0);
 }
 
 TEST_F(ServiceTest, OnlySoManyFailuresAreKept) {

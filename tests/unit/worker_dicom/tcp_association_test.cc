@@ -255,6 +255,19 @@ TEST_F(TcpAssociationTest, AFileTooShortSparesTheAssociation) {
   EXPECT_TRUE(association->Store(MakeInstance(1000)));
 }
 
+TEST_F(TcpAssociationTest, TellsHowLongItWaitedForTheAnswer) {
+  DestinationBehaviour behaviour;
+  behaviour.rules.push_back({});
+  behaviour.rules[0].delay = std::chrono::milliseconds(200);
+  Start(behaviour);
+  auto association = Associate();
+  ASSERT_TRUE(association);
+  const std::uint64_t answer_before = progress_.answer_us, taking_before = progress_.taking_us;
+  ASSERT_TRUE(association->Store(MakeInstance(1000)));
+  EXPECT_GE(progress_.answer_us - answer_before, 150'000U);
+  EXPECT_EQ(progress_.taking_us, taking_before) << "a small dataset never waits to be taken";
+}
+
 // The destination has stopped reading: the writer waits for room until another thread raises the event.
 TEST_F(TcpAssociationTest, CancelEndsABlockedStoreAndNothingIsCompleted) {
   StartWithRule(InstanceAction::kStallReceiving, 65536);
@@ -263,12 +276,16 @@ TEST_F(TcpAssociationTest, CancelEndsABlockedStoreAndNothingIsCompleted) {
   const StoreRequest instance = MakeInstance(32'000'000);
   std::thread canceller([&] {
     while (progress_.bytes_sent == 0) std::this_thread::yield();
+    // Until it waits: what is sent meanwhile is that which fits into the buffers.
+    for (std::uint64_t sent = 0; sent != progress_.bytes_sent || progress_.waits == 0;) sent = progress_.bytes_sent;
     cancel_.Raise();
   });
+  const std::uint64_t taking_before = progress_.taking_us;
   const auto stored = association->Store(instance);
   canceller.join();
   ASSERT_FALSE(stored);
   EXPECT_EQ(stored.error().kind, StoreFailureKind::kCancelled);
+  EXPECT_GT(progress_.taking_us, taking_before);
   EXPECT_FALSE(stored.error().response_unknown);
   EXPECT_EQ(Request().error().kind, AssociationFailureKind::kCancelled);
   for (const auto& record : destination_.Log().instances) EXPECT_FALSE(record.complete);

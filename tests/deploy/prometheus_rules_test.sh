@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Prometheus' configuration and rules are valid, the rules do what their tests say, and each alert has what a person
+# needs who is woken by it.
+#
+#   tests/deploy/prometheus_rules_test.sh        exit status 77: cannot be run here
+set -euo pipefail
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+cd "$top/deploy/prometheus"
+runbook=docs/operations.md
+
+if ! command -v promtool > /dev/null; then
+  echo "skipped: there is no promtool here (Debian's package prometheus)"
+  exit 77
+fi
+
+failures=0
+fail() {
+  echo "FAILED: $*"
+  failures=$((failures + 1))
+}
+
+promtool check config prometheus.yml || fail "prometheus.yml"
+promtool check rules rules/*.yml || fail "a file of rules"
+promtool test rules rules/tests/*.yml || fail "a test of the rules"
+
+# The anchors that the headings of a Markdown file get.
+anchors() {
+  sed -n 's/^##* *//p' "$1" | tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9 _-]//g; s/ /-/g'
+}
+[ -e "$top/$runbook" ] || fail "there is no $runbook"
+# alert NAME: its lines in the file of rules.
+alert() {
+  awk -v name="$1" '$1 == "-" { inside = $2 == "alert:" && $3 == name } inside' rules/dicom_sender_alerts.yml
+}
+
+mapfile -t alerts < <(sed -n 's/^ *- alert: //p' rules/dicom_sender_alerts.yml)
+[ ${#alerts[@]} -gt 0 ] || fail "there are no alerts"
+for name in "${alerts[@]}"; do
+  text=$(alert "$name")
+  for key in for severity summary description runbook; do
+    grep -q "^ *$key: *[^ ]" <<< "$text" || fail "$name has no '$key'"
+  done
+  anchor=alert-${name,,}
+  grep -q "^ *runbook: $runbook#$anchor\$" <<< "$text" || fail "the runbook of $name is not $runbook#$anchor"
+  if [ -e "$top/$runbook" ] && ! anchors "$top/$runbook" | grep -qx "$anchor"; then
+    fail "$runbook has no heading for $name"
+  fi
+  # A test that sees it fire, and one that sees it keep quiet.
+  grep -q "alertname: $name\$" rules/tests/dicom_sender_alerts_test.yml || fail "no test sees $name fire"
+  grep -Eq "alertname(: |=\")$name\"?.*exp_samples: \[\]|alertname: $name, exp_alerts: \[\]" \
+    rules/tests/dicom_sender_alerts_test.yml || fail "no test sees $name keep quiet"
+done
+
+[ "$failures" -eq 0 ] || exit 1
+echo "${#alerts[@]} alerts are tested and have a runbook"
