@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <set>
 
-#include "dicom/dimse_status.h"
 #include "proto/channel.h"
 #include "proto/validate.h"
 
@@ -37,47 +36,14 @@ wire::ClientReply HasEnded(const SessionRecord& record) {
                             record.end_reason.empty() ? "" : ": ", record.end_reason));
 }
 
-const char* EndName(wire::SessionState state) {
-  switch (state) {
-    case wire::SESSION_UNREACHABLE:
-      return "unreachable";
-    case wire::SESSION_REFUSED:
-      return "refused";
-    case wire::SESSION_SUSPENDED:
-      return "suspended";
-    case wire::SESSION_CANCELLED:
-      return "cancelled";
-    default:
-      return "complete";
-  }
-}
-
-const char* OutcomeName(InstanceState state) {
-  switch (state) {
-    case InstanceState::kDelayed:
-      return "delayed";
-    case InstanceState::kStored:
-      return "stored";
-    case InstanceState::kStoredWithWarning:
-      return "stored_with_warning";
-    case InstanceState::kSkipped:
-      return "skipped";
-    default:
-      return "failed";
-  }
-}
-
-std::string DestinationKey(const wire::Destination& destination) {
-  return fmt::format("{}:{}@{}", destination.called_ae(), destination.port(), destination.host());
-}
-
 }  // namespace
 
 Service::Service(Ledger& ledger, SchedulerOptions options, CoordinatorMetrics& metrics, std::string output_dir)
     : ledger_(ledger),
       scheduler_(options, ledger.LastLeaseId()),
       queries_(ledger_, scheduler_, std::move(output_dir)),
-      metrics_(metrics) {}
+      metrics_(metrics),
+      meter_(metrics) {}
 
 StepResult Service::ResumeSessions(TimePoint now, WallTime wall) {
   const Moment moment{now, wall};
@@ -101,7 +67,7 @@ StepResult Service::Step(const std::vector<Incoming>& messages, TimePoint now, W
   ledger_.Commit();
   metrics_.ledger_commit_duration_seconds.Observe(
       std::chrono::duration<double>(MonotonicNow() - commit_start).count());
-  UpdateMetrics();
+  meter_.Stats(scheduler_.Stats());
   ForgetSilentWorkers();
   return {std::move(outgoing_), wake_at, std::move(ended_)};
 }
@@ -110,8 +76,8 @@ wire::Overview Service::Look(TimePoint now, WallTime wall) {
   std::vector<SessionRecord> open;
   for (const auto& [key, settings] : sessions_) open.push_back(ledger_.LoadSession(key));
   wire::Overview overview = queries_.Overview(open, now, wall);
-  *overview.mutable_failures() = recent_failures_.Page(ledger_, wall);
-  UpdateLoads(open, overview.destinations());
+  *overview.mutable_failures() = meter_.LatestFailures(ledger_, wall);
+  meter_.Loads(open, overview.destinations());
   return overview;
 }
 
@@ -230,7 +196,7 @@ void Service::Reopen(const SessionRecord& record, const Moment& moment) {
 void Service::OpenInScheduler(const SessionRecord& record, const Moment& moment) {
   const wire::OpenSession& settings = record.settings;
   sessions_[record.key] = settings;
-  InstancesTo(settings);  // at 0 from now on
+  meter_.SessionOpened(settings);
   // Incomplete until everything that the ledger has is fed: a session without studies would be complete at once.
   Apply(SessionOpened{.session = record.key,
                       .destination = DestinationKey(settings.destination()),
@@ -295,7 +261,7 @@ wire::ClientReply Service::Answer(const wire::PublishBatch& request, const Momen
   return About(request.session(), [&](const SessionRecord& record) {
     if (!IsOpen(record.key) && record.state != wire::SESSION_SUSPENDED) return HasEnded(record);
     Apply(StudiesFed{record.key, ledger_.AddStudies(record.key, request)}, moment);
-    CountFromScan(record, request, moment.wall);
+    meter_.BatchAdded(record, ledger_.LoadSession(record.key).counts, request, moment.wall);
     wire::ClientReply reply;
     reply.mutable_publish_ack();
     return reply;
@@ -455,16 +421,13 @@ void Service::ApplyReport(const wire::Report& report, const LeaseRecord& lease, 
   if (report.has_give_back()) event.give_back = report.give_back();
   const bool late = !scheduler_.StudyOf(lease.id);
   ledger_.RecordReport(lease, report.seq(), report.associations());
-  // Afterwards the session may be over.
-  const auto settings = sessions_.find(lease.session);
+  const auto open = sessions_.find(lease.session);  // afterwards it may be over
   const auto& destination =
-      InstancesTo(settings != sessions_.end() ? settings->second : ledger_.LoadSession(lease.session).settings);
+      meter_.InstancesTo(open != sessions_.end() ? open->second : ledger_.LoadSession(lease.session).settings);
   for (const LedgerChange& change : Apply(event, moment).changes) {
     const auto* instance = std::get_if<InstanceChange>(&change);
     if (!instance) continue;
-    Count(*instance, destination, moment.wall);
-    if (instance->state != InstanceState::kFailed) continue;
-    CountFailure(lease.session, *instance, by_index.at(instance->index)->kind(), moment.wall);
+    meter_.InstanceChanged(lease.session, *instance, by_index.at(instance->index)->kind(), destination, moment.wall);
   }
   if (!late || report.outcomes_size() == 0) return;
   // What a session that has ended is told now belongs into its summary, too.
@@ -506,7 +469,7 @@ void Service::Write(const SessionChanged& change, const Moment& moment) {
   if (EndsBadly(change.state)) ledger_.AbandonUnsettled(change.session, change.reason);
   ledger_.SetSessionState(change.session, change.state, change.reason, moment.wall);
   if (IsOngoing(change.state)) return;
-  metrics_.sessions_ended_total[EndName(change.state)].Increment();
+  meter_.SessionEnded(change.state);
   sessions_.erase(change.session);
   ended_.push_back(change.session);
 }
@@ -552,80 +515,6 @@ void Service::ForgetSilentWorkers() {
     spdlog::info("Worker {} is gone: it was not heard of for the lease time", entry.first);
     return true;
   });
-}
-
-// --- metrics
-
-const DestinationMetrics::Outcomes& Service::InstancesTo(const wire::OpenSession& settings) {
-  return metrics_.destinations.InstancesTotal(DestinationKey(settings.destination()));
-}
-
-void Service::Count(const InstanceChange& change, const DestinationMetrics::Outcomes& destination, WallTime wall) {
-  const char* outcome = OutcomeName(change.state);
-  metrics_.instances_total[outcome].Increment();
-  destination.at(outcome)->Increment();
-  if (change.resend) metrics_.resends_total.Increment();
-  if (change.state == InstanceState::kStored || change.state == InstanceState::kStoredWithWarning) {
-    metrics_.last_success_timestamp_seconds.Set(std::chrono::duration<double>(wall.time_since_epoch()).count());
-  }
-}
-
-void Service::CountFailure(SessionKey session, const InstanceChange& change, wire::Outcome::Kind kind,
-                           WallTime wall) {
-  const char* unanswered = kind == wire::Outcome::NOT_SENDABLE ? "not_sendable" : "association_lost";
-  metrics_.failures_total[change.status ? StatusCategory(*change.status) : unanswered].Increment();
-  recent_failures_.Add(session, change, wall);
-}
-
-// What a batch has settled by itself: duplicates, and files whose defect is known from the scan.
-void Service::CountFromScan(const SessionRecord& before, const wire::PublishBatch& batch, WallTime wall) {
-  const Counts counts = ledger_.LoadSession(before.key).counts;
-  const auto& destination = InstancesTo(before.settings);
-  const auto count = [&](const char* outcome, std::uint64_t was, std::uint64_t is) {
-    if (is <= was) return;
-    metrics_.instances_total[outcome].Increment(static_cast<double>(is - was));
-    destination.at(outcome)->Increment(static_cast<double>(is - was));
-  };
-  count("skipped", before.counts.skipped, counts.skipped);
-  count("failed", before.counts.failed, counts.failed);
-  if (counts.failed <= before.counts.failed) return;
-  metrics_.failures_total["defective_file"].Increment(static_cast<double>(counts.failed - before.counts.failed));
-  recent_failures_.AddDefects(batch, wall);
-}
-
-void Service::UpdateMetrics() {
-  const SchedulerStats stats = scheduler_.Stats();
-  metrics_.studies_pending.Set(static_cast<double>(stats.studies_pending));
-  metrics_.studies_delayed.Set(static_cast<double>(stats.studies_delayed));
-  metrics_.studies_leased.Set(static_cast<double>(stats.studies_leased));
-  metrics_.studies_done.Set(static_cast<double>(stats.studies_done));
-  metrics_.workers_connected.Set(static_cast<double>(stats.workers_connected));
-  metrics_.breaker_open.Set(static_cast<double>(stats.breakers_open));
-  if (const auto expired = stats.leases_expired - counted_.leases_expired; expired > 0) {
-    spdlog::warn("{} leases ran out: their workers were not heard of, or made no progress", expired);
-  }
-  metrics_.leases_expired_total.Increment(static_cast<double>(stats.leases_expired - counted_.leases_expired));
-  metrics_.late_outcomes_total.Increment(static_cast<double>(stats.late_outcomes - counted_.late_outcomes));
-  counted_ = stats;
-}
-
-void Service::UpdateLoads(const std::vector<SessionRecord>& open, const wire::DestinationsPage& destinations) {
-  std::map<std::string, DestinationLoad> loads;
-  std::size_t scanning = 0;
-  for (const SessionRecord& record : open) {
-    scanning += !record.scan_complete;
-    DestinationLoad& load = loads[DestinationKey(record.settings.destination())];
-    load.pending_instances += record.counts.unsettled();
-    load.pending_bytes += record.counts.total_bytes - record.counts.settled_bytes;
-  }
-  for (const auto& destination : destinations.destinations()) {
-    DestinationLoad& load = loads[destination.destination()];
-    load.associations = destination.leases();
-    load.breaker_open = destination.breaker_open();
-  }
-  metrics_.destinations.SetLoads(loads);
-  metrics_.sessions_scanning.Set(static_cast<double>(scanning));
-  metrics_.sessions_sending.Set(static_cast<double>(open.size() - scanning));
 }
 
 }  // namespace dicom_sender

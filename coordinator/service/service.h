@@ -12,8 +12,8 @@
 #include "common/metrics.h"
 #include "coordinator/core/scheduler.h"
 #include "coordinator/ledger/ledger.h"
+#include "coordinator/service/meter.h"
 #include "coordinator/service/queries.h"
-#include "coordinator/service/recent_failures.h"
 #include "envelope.pb.h"
 #include "proto/refusals.h"
 
@@ -95,28 +95,21 @@ class Service {
   Output Apply(const Event& event, const Moment& moment);
   void Write(const std::vector<LedgerChange>& changes, const Moment& moment);
   void Write(const SessionChanged& change, const Moment& moment);
-  const DestinationMetrics::Outcomes& InstancesTo(const wire::OpenSession& settings);
-  void Count(const InstanceChange& change, const DestinationMetrics::Outcomes& destination, WallTime wall);
-  void CountFailure(SessionKey session, const InstanceChange& change, wire::Outcome::Kind kind, WallTime wall);
-  void CountFromScan(const SessionRecord& before, const wire::PublishBatch& batch, WallTime wall);
   void Tell(const GrantReply& reply);
   void Tell(const StatusReply& reply);
   wire::Page PageOf(LeaseId lease, StudyKey study, std::uint32_t from_index);
   std::uint32_t TtlMs() const;
-  void UpdateMetrics();
-  void UpdateLoads(const std::vector<SessionRecord>& open, const wire::DestinationsPage& destinations);
   void ForgetSilentWorkers();
 
   Ledger& ledger_;
   Scheduler scheduler_;
   Queries queries_;
   CoordinatorMetrics& metrics_;
-  RecentFailures recent_failures_;
+  Meter meter_;
   Refusals refusals_;
   std::map<SessionKey, wire::OpenSession> sessions_;  // those that the scheduler knows
   std::map<std::string, std::string> worker_peers_;   // where each worker was heard of last
   std::uint64_t status_seq_ = 0;                      // of the WorkerStatus that is being answered; 0: none
-  SchedulerStats counted_;                            // what the counters have
   std::vector<Outgoing> outgoing_;
   std::vector<SessionKey> ended_;
 };

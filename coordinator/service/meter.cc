@@ -1,0 +1,121 @@
+#include "coordinator/service/meter.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+#include <map>
+
+#include "dicom/dimse_status.h"
+
+namespace dicom_sender {
+namespace {
+
+const char* EndName(wire::SessionState state) {
+  switch (state) {
+    case wire::SESSION_UNREACHABLE:
+      return "unreachable";
+    case wire::SESSION_REFUSED:
+      return "refused";
+    case wire::SESSION_SUSPENDED:
+      return "suspended";
+    case wire::SESSION_CANCELLED:
+      return "cancelled";
+    default:
+      return "complete";
+  }
+}
+
+const char* OutcomeName(InstanceState state) {
+  switch (state) {
+    case InstanceState::kDelayed:
+      return "delayed";
+    case InstanceState::kStored:
+      return "stored";
+    case InstanceState::kStoredWithWarning:
+      return "stored_with_warning";
+    case InstanceState::kSkipped:
+      return "skipped";
+    default:
+      return "failed";
+  }
+}
+
+}  // namespace
+
+std::string DestinationKey(const wire::Destination& destination) {
+  return fmt::format("{}:{}@{}", destination.called_ae(), destination.port(), destination.host());
+}
+
+const DestinationMetrics::Outcomes& Meter::InstancesTo(const wire::OpenSession& settings) {
+  return metrics_.destinations.InstancesTotal(DestinationKey(settings.destination()));
+}
+
+void Meter::SessionOpened(const wire::OpenSession& settings) { InstancesTo(settings); }
+
+void Meter::SessionEnded(wire::SessionState state) { metrics_.sessions_ended_total[EndName(state)].Increment(); }
+
+void Meter::InstanceChanged(SessionKey session, const InstanceChange& change, wire::Outcome::Kind kind,
+                            const DestinationMetrics::Outcomes& destination, WallTime now) {
+  const char* outcome = OutcomeName(change.state);
+  metrics_.instances_total[outcome].Increment();
+  destination.at(outcome)->Increment();
+  if (change.resend) metrics_.resends_total.Increment();
+  if (change.state == InstanceState::kStored || change.state == InstanceState::kStoredWithWarning) {
+    metrics_.last_success_timestamp_seconds.Set(std::chrono::duration<double>(now.time_since_epoch()).count());
+  }
+  if (change.state != InstanceState::kFailed) return;
+  const char* unanswered = kind == wire::Outcome::NOT_SENDABLE ? "not_sendable" : "association_lost";
+  metrics_.failures_total[change.status ? StatusCategory(*change.status) : unanswered].Increment();
+  failures_.Add(session, change, now);
+}
+
+void Meter::BatchAdded(const SessionRecord& before, const Counts& counts, const wire::PublishBatch& batch,
+                       WallTime now) {
+  const auto count = [&](const char* outcome, std::uint64_t was, std::uint64_t is) {
+    if (is <= was) return;
+    metrics_.instances_total[outcome].Increment(static_cast<double>(is - was));
+    InstancesTo(before.settings).at(outcome)->Increment(static_cast<double>(is - was));
+  };
+  count("skipped", before.counts.skipped, counts.skipped);
+  count("failed", before.counts.failed, counts.failed);
+  if (counts.failed <= before.counts.failed) return;
+  metrics_.failures_total["defective_file"].Increment(static_cast<double>(counts.failed - before.counts.failed));
+  failures_.AddDefects(batch, now);
+}
+
+void Meter::Stats(const SchedulerStats& stats) {
+  metrics_.studies_pending.Set(static_cast<double>(stats.studies_pending));
+  metrics_.studies_delayed.Set(static_cast<double>(stats.studies_delayed));
+  metrics_.studies_leased.Set(static_cast<double>(stats.studies_leased));
+  metrics_.studies_done.Set(static_cast<double>(stats.studies_done));
+  metrics_.workers_connected.Set(static_cast<double>(stats.workers_connected));
+  metrics_.breaker_open.Set(static_cast<double>(stats.breakers_open));
+  if (const auto expired = stats.leases_expired - counted_.leases_expired; expired > 0) {
+    spdlog::warn("{} leases ran out: their workers were not heard of, or made no progress", expired);
+  }
+  metrics_.leases_expired_total.Increment(static_cast<double>(stats.leases_expired - counted_.leases_expired));
+  metrics_.late_outcomes_total.Increment(static_cast<double>(stats.late_outcomes - counted_.late_outcomes));
+  counted_ = stats;
+}
+
+void Meter::Loads(std::span<const SessionRecord> open, const wire::DestinationsPage& destinations) {
+  std::map<std::string, DestinationLoad> loads;
+  std::size_t scanning = 0;
+  for (const SessionRecord& record : open) {
+    scanning += !record.scan_complete;
+    DestinationLoad& load = loads[DestinationKey(record.settings.destination())];
+    load.pending_instances += record.counts.unsettled();
+    load.pending_bytes += record.counts.total_bytes - record.counts.settled_bytes;
+  }
+  for (const auto& destination : destinations.destinations()) {
+    DestinationLoad& load = loads[destination.destination()];
+    load.associations = destination.leases();
+    load.breaker_open = destination.breaker_open();
+  }
+  metrics_.destinations.SetLoads(loads);
+  metrics_.sessions_scanning.Set(static_cast<double>(scanning));
+  metrics_.sessions_sending.Set(static_cast<double>(open.size() - scanning));
+}
+
+}  // namespace dicom_sender

@@ -1,0 +1,43 @@
+// Counts what becomes of instances, sessions and destinations into the metrics, and keeps the latest failures for the
+// status page. One thread.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "common/metrics.h"
+#include "coordinator/core/scheduler.h"
+#include "coordinator/ledger/ledger.h"
+#include "coordinator/service/recent_failures.h"
+#include "status.pb.h"
+
+namespace dicom_sender {
+
+// "AE:port@host": sessions with an equal one share a breaker, a limit and their series.
+std::string DestinationKey(const wire::Destination& destination);
+
+class Meter {
+ public:
+  explicit Meter(CoordinatorMetrics& metrics) : metrics_(metrics) {}
+
+  void SessionOpened(const wire::OpenSession& settings);  // its destination has series from now on
+  void SessionEnded(wire::SessionState state);
+  // The series of its destination, for InstanceChanged; to be asked for once a report.
+  const DestinationMetrics::Outcomes& InstancesTo(const wire::OpenSession& settings);
+  // `kind`: of the outcome that changed the instance.
+  void InstanceChanged(SessionKey session, const InstanceChange& change, wire::Outcome::Kind kind,
+                       const DestinationMetrics::Outcomes& destination, WallTime now);
+  // What a batch has settled by itself: duplicates, and files whose defect is known from the scan.
+  void BatchAdded(const SessionRecord& before, const Counts& counts, const wire::PublishBatch& batch, WallTime now);
+  void Stats(const SchedulerStats& stats);
+  void Loads(std::span<const SessionRecord> open, const wire::DestinationsPage& destinations);
+
+  wire::FailuresPage LatestFailures(Ledger& ledger, WallTime now) { return failures_.Page(ledger, now); }
+
+ private:
+  CoordinatorMetrics& metrics_;
+  RecentFailures failures_;
+  SchedulerStats counted_;  // what the counters have
+};
+
+}  // namespace dicom_sender
