@@ -30,8 +30,12 @@ class Abort {
 
  private:
   void Wait(const std::stop_token& drain, const std::stop_token& end, std::chrono::seconds grace) {
+    // Between the look at the condition and the wait, a call without the lock would wake nobody.
+    const std::stop_callback wake(drain, [this] {
+      const std::lock_guard lock(mutex_);
+      changed_.notify_all();
+    });
     std::unique_lock lock(mutex_);
-    const std::stop_callback wake(drain, [this] { changed_.notify_all(); });
     changed_.wait(lock, end, [&] { return drain.stop_requested(); });
     if (end.stop_requested()) return;
     if (changed_.wait_for(lock, end, grace, [] { return false; }) || end.stop_requested()) return;

@@ -4,6 +4,8 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <filesystem>
+#include <iterator>
 
 #include "tests/support/notify_socket.h"
 
@@ -71,9 +73,12 @@ TEST_F(ServiceManagerTest, SaysOnceThatTheProgramBeginsToEnd) {
 TEST_F(ServiceManagerTest, IsQuietWhereNobodyListens) {
   unsetenv("NOTIFY_SOCKET");
   SetWatchdog(milliseconds(2));
+  const auto threads = [] { return std::distance(std::filesystem::directory_iterator("/proc/self/task"), {}); };
+  const auto before = threads();
   {
     const ServiceManager manager(Health(), stop_.get_token());
     manager.Ready("listening");
+    EXPECT_EQ(threads(), before);
     stop_.request_stop();
   }
   EXPECT_TRUE(Nothing());

@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# Checks the units of deploy/systemd/ and the settings beside them: that systemd understands them, how far they are shut
+# off, that they name every option of the programs and no other, and that the programs start with them.
+#
+#   tests/deploy/systemd_test.sh FOLDER        of the built programs
+#
+# Exit status: 0; 1 if something is wrong, one line for each; 77 where there is no systemd-analyze.
+set -euo pipefail
+
+exposure_max=15 # tenths, as `systemd-analyze security` counts: 0 is shut off from everything, 100 from nothing
+
+if ! command -v systemd-analyze > /dev/null; then
+  echo "skipped: systemd-analyze is not installed"
+  exit 77
+fi
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+bin=$(cd "$1" && pwd)
+units=$top/deploy/systemd
+work=$(mktemp -d)
+process= # the program under test, while it runs
+# shellcheck disable=SC2317  # the trap calls it
+clean_up() {
+  [ -z "$process" ] || kill -KILL "$process" 2> /dev/null || true
+  rm -rf "$work"
+}
+trap clean_up EXIT
+
+status=0
+wrong() {
+  echo "$*"
+  status=1
+}
+
+# systemd looks into this tree instead of the machine's.
+root=$work/root
+mkdir -p "$root"/usr/bin "$root"/etc/systemd/system
+cp "$units"/*.service "$root/etc/systemd/system/"
+for target in multi-user network-online remote-fs sysinit basic shutdown; do
+  printf '[Unit]\nDescription=%s\n' "$target" > "$root/etc/systemd/system/$target.target"
+done
+
+verify() { # UNIT
+  local said
+  said=$(systemd-analyze verify --man=no --root="$root" "$1.service" 2>&1) || wrong "$1: systemd-analyze verify fails"
+  [ -z "$said" ] || wrong "$1: $said"
+}
+check_exposure() { # UNIT
+  systemd-analyze security --offline=yes --threshold="$exposure_max" "$units/$1.service" > "$work/security" 2>&1 ||
+    wrong "$1: too open: $(tail -n 1 "$work/security")"
+  echo "$1: $(tail -n 1 "$work/security")"
+}
+
+# The long options of a program that a service can have.
+options_of() { # PROGRAM
+  "$bin/$1" --help | sed -n '/^Examples$/q; s/^  \(-[A-Za-z], \|    \)--\([a-z-]*\).*/\2/p' |
+    grep -vxE 'help|version|config|log-file' | sort
+}
+options_in() { # FILE
+  sed -n 's/^#\{0,1\}DICOM_SENDER_\([A-Z_]*\)=.*/\1/p' "$1" | tr 'A-Z_' 'a-z-' | sort
+}
+check_settings() { # PROGRAM FILE
+  diff <(options_of "$1") <(options_in "$units/$2") ||
+    wrong "$2: names other options ('>') than $1 has ('<')"
+}
+
+# Seconds, of the one unit that systemd writes such a span in: "2min" or "30".
+seconds() {
+  case $1 in *min) echo $((${1%min} * 60)) ;; *) echo "$1" ;; esac
+}
+setting() { # UNIT NAME
+  sed -n "s/^$2=//p" "$units/$1.service"
+}
+check_time_to_stop() {
+  local grace stop
+  grace=$("$bin/dicom-worker" --help | tr '\n' ' ' | sed -n 's/.*--grace-period.*(default: \([0-9]*\)).*--log-file.*/\1/p')
+  stop=$(seconds "$(setting dicom-worker TimeoutStopSec)")
+  [ "$stop" -ge $((grace + 20)) ] || wrong "dicom-worker: TimeoutStopSec=$stop is too short for --grace-period $grace"
+}
+
+# The program with the unit's settings and every line of the site's file, but for what must be elsewhere in a test.
+run_with_settings() { # PROGRAM FILE TEXT
+  local settings try ended=0
+  mapfile -t settings < <({
+    sed -n 's/^Environment=//p' "$units/$1.service"
+    sed -n 's/^#\{0,1\}\(DICOM_SENDER_[A-Z_]*=\)/\1/p' "$units/$2"
+  } | sed -e "s#/run/credentials/$1.service\|/etc/dicom-sender\|/var/lib/dicom-sender#$work/site#" \
+    -e "s#127\.0\.0\.1:\|\*:#$address:#")
+  : > "$work/$1.log"
+  env -i "${settings[@]}" "$bin/$1" 2> "$work/$1.log" &
+  process=$!
+  for ((try = 0; try < 1200; try++)); do
+    ! grep -q "$3" "$work/$1.log" || break
+    kill -0 "$process" 2> /dev/null || break
+    sleep 0.05
+  done
+  grep -q "$3" "$work/$1.log" || wrong "$1 does not start with $2: $(tail -n 1 "$work/$1.log")"
+  kill -TERM "$process" 2> /dev/null || true
+  wait "$process" || ended=$?
+  process=
+  [ "$ended" -eq 0 ] || wrong "$1 ends with status $ended: $(tail -n 1 "$work/$1.log")"
+}
+
+address=127.$((RANDOM % 200 + 20)).$((RANDOM % 256)).$((RANDOM % 254 + 1)) # of the loopback: all of its ports are free
+mkdir -p "$work/site/clients"
+"$bin/dicom-ctl" keygen coordinator --output-dir "$work/site" > /dev/null
+"$bin/dicom-ctl" keygen worker --output-dir "$work/site" > /dev/null
+for program in coordinator worker; do
+  cp "$bin/dicom-$program" "$root/usr/bin/"
+  verify "dicom-$program"
+  check_exposure "dicom-$program"
+  check_settings "dicom-$program" "$program.env"
+done
+check_time_to_stop
+run_with_settings dicom-coordinator coordinator.env 'Listening on tcp://.* with keys'
+run_with_settings dicom-worker worker.env 'starts with 1 threads'
+exit "$status"
