@@ -17,8 +17,8 @@ class DistributedServiceTest : public MigrationTest {
 
   void ExpectAService(const Words& command, const std::string& ready) {
     ChildProcess service(AsService(command), Surroundings());
-    EXPECT_EQ(socket_.Receive(kPatience), ready) << service.Errors();
-    for (int i = 0; i < 3; ++i) EXPECT_EQ(socket_.Receive(kPatience), "WATCHDOG=1") << service.Errors();
+    ASSERT_TRUE(socket_.WaitFor(ready, kPatience)) << service.Errors();
+    for (int i = 0; i < 3; ++i) ASSERT_EQ(socket_.Receive(kPatience), "WATCHDOG=1") << service.Errors();
     service.Signal(SIGTERM);
     EXPECT_TRUE(socket_.WaitFor("STOPPING=1", kPatience)) << service.Errors();
     EXPECT_EQ(EndOf(service), (ProcessEnd{0, 0})) << service.Errors();

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Whether what listens on a port of this machine answers a GET with 200; for the health checks of containers, whose
+# images have no curl.
+#
+#   healthcheck.sh [PATH [PORT]]        (default: /readyz 9464)
+set -euo pipefail
+
+path=${1:-/readyz}
+port=${2:-9464}
+
+exec 3<> "/dev/tcp/127.0.0.1/$port"
+# HTTP/1.0, so that the other side closes the connection after its answer.
+printf 'GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n' "$path" >&3
+read -r -t 5 _ status _ <&3
+timeout 5 cat <&3 > /dev/null # some servers complain of a client that hangs up in the middle
+[ "$status" = 200 ] || {
+  echo "$path answered $status"
+  exit 1
+}

@@ -1,0 +1,393 @@
+#!/usr/bin/env bash
+# The containers, for real: builds the images, brings up docker-compose.yml with three workers, Prometheus and an
+# Orthanc as the archive, migrates some thousand instances, kills a worker and the coordinator and stops a worker in the
+# middle, and checks that everything has arrived and everybody says so. Grafana is left out: its image is not Debian's.
+#
+#   tests/deploy/compose_test.sh        exit status 77: cannot be run here, and why
+#
+# Uses the Docker engine that answers; as root it otherwise starts one of its own, which ends with it. Leaves the images
+# (tagged 'test') in an engine that was there before, and nothing else. Needs some minutes.
+set -euo pipefail
+exec < /dev/null
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+work=$(mktemp -d "${TMPDIR:-/tmp}/compose-test.XXXXXX")
+project=dicom-sender-test-$$
+image=dicom-sender:test
+base=debian:bookworm-slim
+studies=1000
+instances=30
+workers=3
+
+# --- words, waiting, cleaning up
+
+say() {
+  printf '%4d s  %s\n' "$SECONDS" "$*"
+}
+skip() {
+  echo "SKIPPED: $*"
+  exit 77
+}
+fail() {
+  echo "FAILED: $*"
+  exit 1
+}
+# wait_for SECONDS WHAT COMMAND...: until the command succeeds.
+wait_for() {
+  local end=$((SECONDS + $1)) what=$2
+  shift 2
+  until "$@"; do
+    [ "$SECONDS" -lt "$end" ] || fail "$what: not so in time"
+    sleep 0.2
+  done
+}
+# quietly NAME COMMAND...: what it prints is shown only if it fails.
+quietly() {
+  local log=$work/$1.log
+  shift
+  "$@" > "$log" 2>&1 && return
+  tail -n 40 "$log"
+  fail "$*"
+}
+
+engine=  # the process of an engine of our own
+network= # that of its way out
+inside=() # how to get where the engine's ports are
+stack=no # whether there may be containers
+# shellcheck disable=SC2317  # the trap calls it
+clean_up() {
+  local status=$?
+  set +e
+  if [ $stack = yes ]; then
+    if [ $status -ne 0 ]; then
+      compose ps -a
+      compose logs --no-color --tail 15
+    fi
+    compose --profile demo --profile tools down --volumes --remove-orphans --timeout 20 > "$work/down.log" 2>&1 || {
+      cat "$work/down.log"
+      status=1
+    }
+  fi
+  if [ -n "$engine" ]; then
+    kill "$engine"
+    wait "$engine"
+  fi
+  [ -z "$network" ] || kill "$network" 2> /dev/null
+  # A single command for all: some files belong to the user of the containers.
+  rm -rf "$work" || status=1
+  exit $status
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# --- a Docker engine
+
+engine_answers() {
+  docker info > /dev/null 2>&1
+}
+engine_answers_or_has_ended() {
+  engine_answers || ! kill -0 "$engine" 2> /dev/null
+}
+# An engine that leaves this machine alone: what it mounts, and its bridges and firewall rules, are in namespaces of its
+# own, which end with it. The network beyond is reached through slirp4netns, a process without rights.
+start_engine() {
+  local program
+  [ "$(id -u)" -eq 0 ] || skip "no Docker engine answers, and only root can start one"
+  for program in dockerd containerd debootstrap iptables slirp4netns; do
+    command -v "$program" > /dev/null || skip "no Docker engine answers, and there is no '$program' to start one with"
+  done
+  [ -e /dev/net/tun ] || skip "no Docker engine answers, and without /dev/net/tun none can be started here"
+  export DOCKER_HOST=unix://$work/docker.sock
+  unset DOCKER_CONTEXT
+  # Where nobody has mounted the control groups (in some containers and small virtual machines), it gets its own.
+  # shellcheck disable=SC2016  # these are variables of the inner shell
+  unshare --mount --net sh -c '
+    set -e
+    if [ ! -e /sys/fs/cgroup/cgroup.controllers ] && [ ! -e /sys/fs/cgroup/memory ]; then
+      mount -t tmpfs -o mode=755 cgroups /sys/fs/cgroup
+      for group in $(awk "!/^#/ && \$4 == 1 {print \$1}" /proc/cgroups); do
+        mkdir "/sys/fs/cgroup/$group"
+        mount -t cgroup -o "$group" cgroup "/sys/fs/cgroup/$group"
+      done
+    fi
+    exec dockerd --host "$DOCKER_HOST" --data-root "$1/data" --exec-root "$1/exec" --pidfile "$1/pid" --dns 10.0.2.3
+  ' sh "$work" > "$work/engine.log" 2>&1 &
+  engine=$!
+  wait_for 60 "the Docker engine answers" engine_answers_or_has_ended
+  engine_answers || {
+    engine=
+    skip "no Docker engine answers, and none can be started here: $(grep -v 'level=info' "$work/engine.log" | tail -n 1)"
+  }
+  slirp4netns --configure --disable-host-loopback --mtu 65520 "$engine" tap0 > "$work/network.log" 2>&1 &
+  network=$!
+  inside=(nsenter --net --target "$engine")
+  wait_for 20 "the engine's network has a way out" has_way_out
+  say "Started a Docker engine of our own"
+}
+has_way_out() {
+  [ -n "$("${inside[@]}" ip route show default)" ]
+}
+
+command -v docker > /dev/null || skip "there is no 'docker' command"
+case ${DOCKER_HOST:-} in
+  "" | unix://*) ;;
+  *) skip "the Docker engine at $DOCKER_HOST is on another machine, which does not see our files" ;;
+esac
+if docker compose version > /dev/null 2>&1; then
+  compose_command=(docker compose)
+elif command -v docker-compose > /dev/null; then
+  compose_command=(docker-compose)
+else
+  skip "there is no Compose"
+fi
+engine_answers || start_engine
+
+# --- the image that the others are built on
+
+# Debian's archive as this machine reaches it: "URI RELEASE" a line.
+archives() {
+  # shellcheck disable=SC2016  # these are for apt
+  apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' 'Origin: Debian' |
+    awk '$2 ~ /^bookworm/ && !seen[$0]++'
+}
+make_base() {
+  local archive release root=$work/root
+  local -a mirror
+  mapfile -t mirror < <(archives | sed -n 's/ bookworm$//p' | head -n 1)
+  debootstrap --variant=minbase bookworm "$root" "${mirror[@]}" || return
+  rm -f "$root/etc/apt/sources.list"
+  while read -r archive release; do
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $archive $release main"
+  done < <(archives) > "$root/etc/apt/sources.list.d/debian.list"
+  apt-config dump | grep -E '^Acquire::(https?::Proxy|Check-Valid-Until) ' > "$root/etc/apt/apt.conf.d/90test" || true
+  tar -C "$root" --exclude './var/cache/apt/*' --exclude './var/lib/apt/lists/*' --exclude './usr/share/doc/*' \
+    --exclude './usr/share/man/*' --exclude './usr/share/locale/*' --exclude './usr/share/info/*' \
+    --exclude './dev/*' -c . | docker import - "$base" || return
+  rm -rf "$root"
+}
+if ! docker image inspect "$base" > /dev/null 2>&1 && ! timeout 120 docker pull -q "$base" > /dev/null 2>&1; then
+  base=dicom-sender-test-base:bookworm # nobody should take ours for the official one
+  if ! docker image inspect "$base" > /dev/null 2>&1; then
+    [ "$(id -u)" -eq 0 ] || skip "the image 'debian:bookworm-slim' cannot be pulled, and only root can make one"
+    command -v debootstrap > /dev/null || skip "the image 'debian:bookworm-slim' cannot be pulled, and there is no debootstrap"
+    say "Making a base image with debootstrap"
+    quietly base make_base
+  fi
+fi
+
+# --- the images
+
+say "Building the images on $base"
+for name in "$image:deploy/Dockerfile" dicom-sender-prometheus:test:deploy/prometheus/Dockerfile \
+  dicom-sender-demo:test:deploy/demo/Dockerfile; do
+  quietly build docker build --build-arg BASE="$base" -t "${name%:*}" -f "$top/${name##*:}" "$top"
+done
+size=$(docker image inspect -f '{{.Size}}' "$image")
+say "Built; $image has $((size / 1000000)) MB, $(($(docker image inspect -f '{{.Size}}' "$base") / 1000000)) MB of them its base"
+
+version=$(docker run --rm --network none "$image" dicom-sender --version)
+[ "$version" = "dicom-sender $(docker image inspect -f '{{index .Config.Labels "org.opencontainers.image.version"}}' "$image")" ] ||
+  fail "the image is labelled with another version than '$version'"
+for program in dicom-coordinator dicom-worker dicom-indexer dicom-ctl; do
+  [ "$(docker run --rm --network none "$image" "$program" --version)" = "$program ${version#* }" ] || fail "$program --version"
+done
+
+# --- the stack
+
+# A site's settings are not ours, neither from .env nor from the shell.
+mapfile -t settings < <(sed -n 's/^#\([A-Z_]*\)=.*/\1/p' "$top/.env.example")
+[ ${#settings[@]} -gt 20 ] || fail ".env.example has only ${#settings[@]} settings"
+unset "${settings[@]}"
+# Ports of this machine without a number: free ones, so that nothing clashes.
+cat > "$work/env" << ENV
+IMAGE=$image
+PROMETHEUS_IMAGE=dicom-sender-prometheus:test
+DEMO_IMAGE=dicom-sender-demo:test
+KEYS_DIR=$work/keys
+COORDINATOR_PUBLISH=127.0.0.1:
+STATUS_PUBLISH=127.0.0.1:
+PROMETHEUS_PUBLISH=127.0.0.1:
+ORTHANC_PUBLISH=127.0.0.1:
+DEMO_STUDIES=$studies
+DEMO_INSTANCES=$instances
+WORKER_THREADS=2
+ENV
+compose() {
+  "${compose_command[@]}" -p "$project" -f "$top/docker-compose.yml" --project-directory "$top" --env-file "$work/env" "$@"
+}
+# container SERVICE [NUMBER]: its id, running or not
+container() {
+  docker ps -a -q --no-trunc --filter "label=com.docker.compose.project=$project" \
+    --filter "label=com.docker.compose.service=$1" --filter "label=com.docker.compose.container-number=${2:-1}" \
+    --filter label=com.docker.compose.oneoff=False
+}
+state() {
+  docker inspect -f "{{.State.$2}}" "$1"
+}
+is_healthy() {
+  [ "$(docker inspect -f '{{if .State.Health}}{{.State.Health.Status}}{{end}}' "$1")" = healthy ]
+}
+
+quietly config compose --profile demo --profile tools config -q
+# The example says the defaults, and all of them.
+while IFS='=' read -r name value; do
+  grep -qF "\${$name:-$value}" "$top/docker-compose.yml" || fail ".env.example: docker-compose.yml has no \${$name:-$value}"
+done < <(sed -n 's/^#\([A-Z_]*=.*\)/\1/p' "$top/.env.example")
+# shellcheck disable=SC2016  # the file's variables are meant
+while read -r name; do
+  [[ " ${settings[*]} " == *" $name "* ]] || fail "docker-compose.yml: $name is not in .env.example"
+done < <(grep -o '\${[A-Z_]*' "$top/docker-compose.yml" | tr -d '${' | sort -u)
+
+quietly keys env IMAGE="$image" "$top/deploy/make-keys.sh" "$work/keys"
+before=$(cat "$work"/keys/*.key)
+quietly keys env IMAGE="$image" "$top/deploy/make-keys.sh" "$work/keys"
+[ "$(cat "$work"/keys/*.key)" = "$before" ] || fail "make-keys.sh has changed keys that were there"
+
+say "Starting the stack"
+stack=yes
+services=(coordinator worker prometheus orthanc demo-studies)
+quietly up compose --profile demo up -d --no-build --scale worker=$workers "${services[@]}"
+for service in coordinator prometheus orthanc; do
+  wait_for 60 "$service is healthy" is_healthy "$(container "$service")"
+done
+for ((i = 1; i <= workers; i++)); do
+  wait_for 60 "worker $i is healthy" is_healthy "$(container worker "$i")"
+done
+
+for id in $(compose ps -q); do
+  name=$(docker inspect -f '{{index .Config.Labels "com.docker.compose.service"}}' "$id")
+  [ "$(docker inspect -f '{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.Privileged}} {{.HostConfig.CapDrop}}' "$id")" = "true false [ALL]" ] ||
+    fail "$name is not as confined as it should be"
+  [ "$(state "$id" Running)" = true ] || continue
+  [ "$(docker exec "$id" id -u)" -ne 0 ] || fail "$name runs as root"
+  [ "$(docker exec "$id" awk '/^CapEff/ {print $2}' /proc/1/status)" = 0000000000000000 ] || fail "$name has capabilities"
+  [ "$(docker exec "$id" awk '/^NoNewPrivs/ {print $2}' /proc/1/status)" = 1 ] || fail "$name may get new privileges"
+  ! docker exec "$id" touch /usr/there 2> /dev/null || fail "$name can write to its root file system"
+done
+! docker exec "$(container worker)" touch /data/there 2> /dev/null || fail "a worker can write to the storage"
+
+# Nobody is heard without a key.
+status=0
+docker run --rm --network "${project}_default" "$image" dicom-ctl --coordinator tcp://coordinator:5555 --timeout 2 sessions \
+  > "$work/unknown.log" 2>&1 || status=$?
+[ $status -eq 3 ] || fail "a client without a key got exit status $status, not 3: $(cat "$work/unknown.log")"
+
+# --- the migration
+
+# ask SERVICE PORT PATH
+ask() {
+  "${inside[@]}" curl -sS --max-time 10 "http://$(compose port "$1" "$2")$3"
+}
+stored() {
+  ask orthanc 8042 /statistics | jq .CountInstances
+}
+total=$((studies * instances))
+has_stored() {
+  local now
+  now=$(stored)
+  [ "$now" -ge "$1" ]
+}
+sending() {
+  wait_for 120 "$1 instances have arrived" has_stored "$1"
+  [ "$(state "$(container demo-indexer)" Running)" = true ] || fail "the migration ended before it could be disturbed"
+}
+# kill_hard ID PROGRAM: as a crash would. Docker starts again what crashed, but not what `docker kill` has ended; where
+# the process cannot be reached, it is that, and a start by hand.
+kill_hard() {
+  local pid restarts
+  pid=$(state "$1" Pid)
+  restarts=$(docker inspect -f '{{.RestartCount}}' "$1")
+  if [ "$(id -u)" -eq 0 ] && [ "$(tr '\0' '\n' < "/proc/$pid/cmdline" 2> /dev/null | head -n 1)" = "$2" ]; then
+    kill -9 "$pid"
+    wait_for 30 "$2 is started again by its restart policy" has_restarted "$1" "$restarts"
+  else
+    docker kill "$1" > /dev/null
+    docker start "$1" > /dev/null
+  fi
+}
+has_restarted() {
+  [ "$(docker inspect -f '{{.RestartCount}}' "$1")" -gt "$2" ] && [ "$(state "$1" Running)" = true ]
+}
+
+say "Migrating $total instances in $studies studies"
+begin=$SECONDS
+quietly up compose --profile demo up -d --no-build --no-recreate demo-indexer
+indexer=$(container demo-indexer)
+sending $((total / 10))
+kill_hard "$(container worker 1)" dicom-worker
+say "Killed worker 1"
+sending $((total * 3 / 10))
+kill_hard "$(container coordinator)" dicom-coordinator
+say "Killed the coordinator"
+sending $((total * 5 / 10))
+docker stop -t 60 "$(container worker 2)" > /dev/null
+[ "$(state "$(container worker 2)" ExitCode)" = 0 ] || fail "a stopped worker ended with $(state "$(container worker 2)" ExitCode), not drained"
+[ "$(state "$(container demo-indexer)" Running)" = true ] || fail "the migration ended before a worker had drained"
+say "Stopped worker 2: drained"
+docker start "$(container worker 2)" > /dev/null
+
+status=$(timeout 300 docker wait "$indexer") || fail "the migration did not end in time"
+docker logs "$indexer" > "$work/session" 2> "$work/progress"
+[ "$status" = 0 ] || {
+  tail -n 20 "$work/progress"
+  fail "the indexer ended with exit status $status"
+}
+session=$(cat "$work/session")
+say "Migrated, in $((SECONDS - begin)) s"
+
+[ "$(stored)" = $total ] || fail "Orthanc has $(stored) instances, not $total"
+[ "$(ask orthanc 8042 /statistics | jq .CountStudies)" = $studies ] || fail "Orthanc has not $studies studies"
+compose --profile tools run --rm -T ctl summary "$session" --format json > "$work/summary.json" 2> "$work/ctl.log" || {
+  cat "$work/ctl.log"
+  fail "dicom-ctl summary"
+}
+jq -e --argjson total $total --argjson workers $workers '.total_files == $total and .successful_transfers == $total
+  and .failed_transfers == 0 and .skipped == 0 and .pending == 0 and .interrupted == false and .workers >= $workers' \
+  "$work/summary.json" > /dev/null || fail "the summary says: $(jq -c 'del(.studies, .studies_processed)' "$work/summary.json")"
+say "The summary: $(jq -c '{successful_transfers, failed_transfers, retries, resends, associations, workers}' "$work/summary.json")"
+# The report is a file, too.
+compose exec -T coordinator cat "/var/lib/dicom-sender/reports/dicom_sender_summary_$session.json" |
+  cmp -s - "$work/summary.json" || fail "the summary in the volume is not that of dicom-ctl"
+
+# The service for the user, once more with one study that is there already.
+quietly indexer compose --profile tools run --rm -T --use-aliases indexer -i /data/demo/studies/study_00001 -r \
+  -a ORTHANC -H orthanc -p 4242 --wait
+[ "$(stored)" = $total ] || fail "sending a study again changed the number of instances"
+
+# --- what Prometheus says
+
+for ((i = 1; i <= workers; i++)); do
+  wait_for 60 "worker $i is healthy at the end" is_healthy "$(container worker "$i")"
+done
+up_targets() {
+  ask prometheus 9090 /api/v1/targets | jq "[.data.activeTargets[] | select(.labels.job == \"$1\" and .health == \"up\")] | length"
+}
+targets_are() {
+  [ "$(ask prometheus 9090 /api/v1/targets | jq '[.data.activeTargets[] | select(.health != "up")] | length')" = 0 ] &&
+    [ "$(up_targets coordinator)" = 1 ] && [ "$(up_targets worker)" = $workers ] && [ "$(up_targets indexer)" = 0 ]
+}
+wait_for 60 "Prometheus reaches the coordinator, $workers workers and nothing else" targets_are
+ask prometheus 9090 /api/v1/rules > "$work/rules.json"
+rules=$(jq '[.data.groups[].rules[]] | length' "$work/rules.json")
+jq -e '[.data.groups[].rules[]] | length > 0 and all(.health == "ok")' "$work/rules.json" > /dev/null ||
+  fail "Prometheus' rules: $(jq -c '[.data.groups[].rules[] | select(.health != "ok")]' "$work/rules.json")"
+# All alerts wait for minutes before they fire; what happened here is over by then. Those that are pending may be.
+none_fires() {
+  ask prometheus 9090 /api/v1/alerts > "$work/alerts.json"
+  jq -e 'all(.data.alerts[]; .state != "firing")' "$work/alerts.json" > /dev/null
+}
+wait_for 120 "no alert fires" none_fires
+say "Prometheus: coordinator and $workers workers up, $rules rules, none firing, pending: $(jq -c '[.data.alerts[].labels.alertname]' "$work/alerts.json")"
+
+say "Taking it down"
+compose --profile demo --profile tools down --volumes --remove-orphans > "$work/down.log" 2>&1 || {
+  cat "$work/down.log"
+  fail "docker-compose down"
+}
+stack=no
+left=$(docker ps -a -q --filter "label=com.docker.compose.project=$project"
+  docker volume ls -q --filter "label=com.docker.compose.project=$project"
+  docker network ls -q --filter "label=com.docker.compose.project=$project")
+[ -z "$left" ] || fail "left behind: $left"
+say "PASSED"
