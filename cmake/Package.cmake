@@ -10,6 +10,12 @@ function(install_system)
   install(${ARGV} COMPONENT system EXCLUDE_FROM_ALL)
 endfunction()
 
+# For a Prometheus and a Grafana of the site's own, see operations.md.
+set(examples ${CMAKE_INSTALL_DOCDIR}/examples)
+install_system(FILES ${here}/prometheus/prometheus.yml DESTINATION ${examples}/prometheus)
+install_system(FILES ${here}/prometheus/rules/dicom_sender.yml ${here}/prometheus/rules/dicom_sender_alerts.yml
+  DESTINATION ${examples}/prometheus/rules)
+install_system(DIRECTORY ${here}/grafana DESTINATION ${examples})
 install_system(FILES ${here}/systemd/dicom-coordinator.service ${here}/systemd/dicom-worker.service
   DESTINATION lib/systemd/system)
 install_system(FILES ${here}/systemd/coordinator.env ${here}/systemd/worker.env DESTINATION /etc/dicom-sender)

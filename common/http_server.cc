@@ -83,7 +83,7 @@ tl::expected<std::unique_ptr<HttpServer>, std::string> HttpServer::Start(HttpSer
   const std::string address = options.address;
   AddBuildInfo(*options.registry, options.version);
   std::unique_ptr<HttpServer> server(new HttpServer(std::move(options)));
-  const char* settings[] = {"listening_ports",  address.c_str(), "num_threads", "2", "request_timeout_ms", "5000",
+  const char* settings[] = {"listening_ports",  address.c_str(), "num_threads", "8", "request_timeout_ms", "5000",
                             "max_request_size", "8192",          nullptr};
   mg_callbacks callbacks{};
   callbacks.begin_request = OnRequest;

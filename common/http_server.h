@@ -27,7 +27,7 @@ struct HttpPage {
 // What is wrong, one sentence; nullopt: all is well.
 using HttpCheck = std::function<std::optional<std::string>()>;
 
-// Everything that is called here is called from the server's threads, at most two at a time, and should be quick.
+// Everything that is called here is called from the server's threads, at most eight at a time, and should be quick.
 struct HttpServerOptions {
   std::string address;  // HOST:PORT, IPv6 addresses in brackets
   std::string version;  // of the program, for `build_info`
@@ -40,7 +40,7 @@ struct HttpServerOptions {
 // Answers GET and HEAD on
 //   /metrics            everything in the registry, and `build_info`
 //   /healthz, /readyz   200 and "ok", or 503 and the sentence of the check
-// and on the paths of `pages`; 404 on others, 405 to other methods. One request a connection, two at a time; a
+// and on the paths of `pages`; 404 on others, 405 to other methods. One request a connection, eight at a time; a
 // request has at most 8 KiB, and a peer that is silent for five seconds loses its connection.
 class HttpServer {
  public:

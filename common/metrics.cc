@@ -23,8 +23,8 @@ Histogram& MakeHistogram(Registry& registry, const std::string& name, const std:
   return prometheus::BuildHistogram().Name(Full(name)).Help(help).Register(registry).Add({}, bounds);
 }
 
-constexpr std::initializer_list<const char*> kOutcomes = {"stored", "stored_with_warning", "failed", "skipped",
-                                                          "delayed"};
+constexpr std::initializer_list<const char*> kOutcomes = {
+    "stored", "stored_with_warning", "failed", "skipped", "delayed", "abandoned"};
 const Histogram::BucketBoundaries kShort = {0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100};
 const Histogram::BucketBoundaries kLong = {0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000};
 
@@ -76,9 +76,17 @@ DestinationMetrics::DestinationMetrics(Registry& registry)
                            .Name(Full("destination_instances_total"))
                            .Help("Outcomes of instances by destination")
                            .Register(registry)),
+      settled_bytes_total_(prometheus::BuildCounter()
+                               .Name(Full("destination_settled_bytes_total"))
+                               .Help("Bytes of the instances that got an outcome")
+                               .Register(registry)),
+      found_instances_(MakeGauges(registry, "destination_found_instances", "Instances of open sessions")),
       pending_instances_(MakeGauges(registry, "destination_pending_instances",
                                     "Instances of open sessions that have no outcome yet")),
       pending_bytes_(MakeGauges(registry, "destination_pending_bytes", "Bytes of these instances")),
+      sending_sessions_(
+          MakeGauges(registry, "destination_sending_sessions",
+                     "Open sessions that may be sent: their scan is complete, or they do not wait for it")),
       associations_(MakeGauges(registry, "destination_associations", "Studies that are with a worker now")),
       breaker_open_(MakeGauges(registry, "destination_breaker_open",
                                "1 while the destination is out of reach and tried with one study at a time")) {}
@@ -89,8 +97,11 @@ DestinationMetrics::Series& DestinationMetrics::Of(const std::string& destinatio
   if (const auto it = series_.find(name); it != series_.end()) return it->second;
   const prometheus::Labels labels = {{"destination", name}};
   Series series{.instances_total = {},
+                .settled_bytes_total = settled_bytes_total_.Add(labels),
+                .found_instances = found_instances_.Add(labels),
                 .pending_instances = pending_instances_.Add(labels),
                 .pending_bytes = pending_bytes_.Add(labels),
+                .sending_sessions = sending_sessions_.Add(labels),
                 .associations = associations_.Add(labels),
                 .breaker_open = breaker_open_.Add(labels)};
   for (const char* outcome : kOutcomes) {
@@ -105,14 +116,20 @@ void DestinationMetrics::SetLoads(const std::map<std::string, DestinationLoad>& 
   for (auto& [name, series] : series_) sums[&series];
   for (const auto& [destination, load] : loads) {
     DestinationLoad& sum = sums[&Of(destination)];
+    sum.found_instances += load.found_instances;
     sum.pending_instances += load.pending_instances;
     sum.pending_bytes += load.pending_bytes;
+    sum.settled_bytes += load.settled_bytes;
+    sum.sending_sessions += load.sending_sessions;
     sum.associations += load.associations;
     sum.breaker_open |= load.breaker_open;
   }
   for (const auto& [series, sum] : sums) {
+    series->found_instances.Set(static_cast<double>(sum.found_instances));
     series->pending_instances.Set(static_cast<double>(sum.pending_instances));
     series->pending_bytes.Set(static_cast<double>(sum.pending_bytes));
+    series->settled_bytes_total.Increment(static_cast<double>(sum.settled_bytes));
+    series->sending_sessions.Set(static_cast<double>(sum.sending_sessions));
     series->associations.Set(static_cast<double>(sum.associations));
     series->breaker_open.Set(sum.breaker_open ? 1 : 0);
   }
@@ -125,7 +142,9 @@ CoordinatorMetrics::CoordinatorMetrics(Registry& registry)
           {"out_of_resources", "processing_failure", "dataset_mismatch", "cannot_understand",
            "sop_class_not_supported", "other_status", "association_lost", "not_sendable", "defective_file"}),
       destinations(registry),
-      sessions(MakeGauges(registry, "sessions", "Open sessions by state")),
+      sessions(MakeGauges(registry, "sessions",
+                          "Open sessions: those that may not be sent before their scan is "
+                          "complete (scanning), and those that may (sending)")),
       sessions_scanning(sessions.Add({{"state", "scanning"}})),
       sessions_sending(sessions.Add({{"state", "sending"}})),
       sessions_ended_total(registry, "sessions_ended_total", "Sessions that ended or were suspended, by their state",

@@ -51,8 +51,11 @@ struct WorkerMetrics {
 
 // What is with one destination now.
 struct DestinationLoad {
+  std::uint64_t found_instances = 0;
   std::uint64_t pending_instances = 0;
   std::uint64_t pending_bytes = 0;
+  std::uint64_t settled_bytes = 0;     // since the last time
+  std::uint64_t sending_sessions = 0;  // that may be sent
   std::uint64_t associations = 0;
   bool breaker_open = false;
 };
@@ -72,16 +75,22 @@ class DestinationMetrics {
  private:
   struct Series {
     Outcomes instances_total;
+    prometheus::Counter& settled_bytes_total;
+    prometheus::Gauge& found_instances;
     prometheus::Gauge& pending_instances;
     prometheus::Gauge& pending_bytes;
+    prometheus::Gauge& sending_sessions;
     prometheus::Gauge& associations;
     prometheus::Gauge& breaker_open;
   };
   Series& Of(const std::string& destination);
 
   prometheus::Family<prometheus::Counter>& instances_total_;
+  prometheus::Family<prometheus::Counter>& settled_bytes_total_;
+  prometheus::Family<prometheus::Gauge>& found_instances_;
   prometheus::Family<prometheus::Gauge>& pending_instances_;
   prometheus::Family<prometheus::Gauge>& pending_bytes_;
+  prometheus::Family<prometheus::Gauge>& sending_sessions_;
   prometheus::Family<prometheus::Gauge>& associations_;
   prometheus::Family<prometheus::Gauge>& breaker_open_;
   std::map<std::string, Series> series_;

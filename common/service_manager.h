@@ -2,6 +2,7 @@
 // it is well, that it ends. The protocol is that of sd_notify(3), sd_watchdog_enabled(3).
 #pragma once
 
+#include <atomic>
 #include <stop_token>
 #include <string>
 #include <thread>

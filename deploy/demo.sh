@@ -26,7 +26,7 @@ fail() {
 # The variables are of Compose, not of this script, so Compose is asked.
 image_of() {
   compose config | awk -v service="$1" '/^[^ ]/ {section = $1} section == "services:" && /^  [^ ]/ {name = $1}
-    name == service ":" && $1 == "image:" {print $2; exit}'
+    name == service ":" && $1 == "image:" {print $2}'
 }
 # at SERVICE PORT: where a port of a container is on this machine
 at() {
@@ -56,7 +56,6 @@ if [ "${1:-}" = down ]; then
 fi
 
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
 # quietly COMMAND...: what it prints is shown only if it fails.
 quietly() {
   "$@" > "$log" 2>&1 && return
@@ -64,6 +63,8 @@ quietly() {
   fail "failed: $*"
 }
 
+# What ends this script without a word of its own would look like an end in peace.
+trap 'status=$?; rm -f "$log"; [ "$status" -eq 0 ] || echo "demo: ended with status $status" >&2' EXIT
 step "Building the images (some minutes the first time)"
 quietly compose build
 step "Making keys"

@@ -51,27 +51,29 @@ docker run --rm --network none --read-only --cap-drop ALL --cap-add CHOWN --cap-
     [ -d clients ] || { mkdir -m 755 clients; chown --reference=. clients; }
     for name in coordinator worker indexer ctl; do
       if [ -e $name.key ] && [ -e $name.key_secret ]; then
-        echo "$name: left as it is"
-        continue
-      fi
-      for half in $name.key $name.key_secret; do
-        if [ -e $half ]; then
-          echo "make-keys: $shown/$half is there without its other half: remove it, or put the other one beside it" >&2
+        made="left as it is"
+      else
+        for half in $name.key $name.key_secret; do
+          if [ -e $half ]; then
+            echo "make-keys: $shown/$half is there without its other half: remove it, or put the other one beside it" >&2
+            exit 2
+          fi
+        done
+        if [ $name != coordinator ] && [ -e clients/$name.key ]; then
+          echo "make-keys: $shown/clients/$name.key belongs to a pair that is gone: remove it, or put the pair back" >&2
           exit 2
         fi
-      done
-      if [ $name != coordinator ] && [ -e clients/$name.key ]; then
-        echo "make-keys: $shown/clients/$name.key belongs to a pair that is gone: remove it, or put the pair back" >&2
-        exit 2
+        dicom-ctl keygen $name > /dev/null
+        made=made
       fi
-      dicom-ctl keygen $name > /dev/null
+      # Also for a pair that is there: an earlier run may have been interrupted, or the user of the programs is another.
       files=($name.key $name.key_secret)
       if [ $name != coordinator ]; then
-        cp $name.key clients/
+        cmp -s $name.key clients/$name.key || cp $name.key clients/
         files+=(clients/$name.key)
       fi
       chown "$uid:$gid" "${files[@]}"
-      echo "$name: made"
+      echo "$name: $made"
     done
     if [ -e grafana_password ]; then
       echo "grafana_password: left as it is"

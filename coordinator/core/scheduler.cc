@@ -343,11 +343,21 @@ void Scheduler::ExpireLeases(TimePoint now, Output& out) {
   }
 }
 
+// Each in turn, by name: where the trouble is one worker's alone, it must not be the only one that is asked. Some
+// worker is free.
+const std::string& Scheduler::NextToProbe(const Destination& destination) const {
+  const auto is_free = [](const auto& entry) { return FreePlaces(entry.second) > 0; };
+  const auto after = workers_.upper_bound(destination.tried_by);
+  const auto next = std::find_if(after, workers_.end(), is_free);
+  return next != workers_.end() ? next->first : std::find_if(workers_.begin(), workers_.end(), is_free)->first;
+}
+
 void Scheduler::Grant(TimePoint now, Output& out) {
   for (auto& [name, destination] : destinations_) {
     while (!destination.ready.empty() && MayGrant(destination)) {
       if (free_workers_.empty()) return;
-      const std::string& worker = *free_workers_.begin()->name;
+      const std::string& worker =
+          destination.breaker == Breaker::kOpen ? NextToProbe(destination) : *free_workers_.begin()->name;
       const StudyKey key = destination.ready.begin()->study;
       destination.ready.erase(destination.ready.begin());
       Study& study = studies_.at(key);
@@ -474,7 +484,7 @@ void Scheduler::TakeBack(LeaseId id, const wire::GiveBack& give_back, TimePoint 
       break;
     case wire::GiveBack::DESTINATION_TRANSIENT:
       ++studies_.at(lease.study).setbacks;
-      DestinationFailed(destination, give_back.detail(), now);
+      DestinationFailed(destination, lease, give_back.detail(), now);
       break;
     case wire::GiveBack::DESTINATION_REFUSED:
       destination.detail = give_back.detail();
@@ -574,8 +584,10 @@ void Scheduler::DestinationAnswered(Destination& destination) {
   destination.unreachable_since.reset();
 }
 
-void Scheduler::DestinationFailed(Destination& destination, const std::string& detail, TimePoint now) {
+void Scheduler::DestinationFailed(Destination& destination, const Lease& lease, const std::string& detail,
+                                  TimePoint now) {
   destination.detail = detail;
+  destination.tried_by = lease.worker;
   if (destination.served_leases > 0) {  // it takes no more associations than these; that is not an outage
     destination.limit = std::max(1U, destination.live_leases);
     destination.limit_changed = now;

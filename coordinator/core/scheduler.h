@@ -259,6 +259,7 @@ class Scheduler {
     std::uint32_t failures = 0;  // in a row
     TimePoint retry_at;          // of kOpen
     LeaseId probe = 0;           // of kProbing
+    std::string tried_by;        // the worker that could not reach it last
     std::optional<TimePoint> unreachable_since;
     std::string detail;  // of the last failure
   };
@@ -329,7 +330,8 @@ class Scheduler {
   void FinishStudyIfSettled(StudyKey key);
 
   void DestinationAnswered(Destination& destination);
-  void DestinationFailed(Destination& destination, const std::string& detail, TimePoint now);
+  void DestinationFailed(Destination& destination, const Lease& lease, const std::string& detail, TimePoint now);
+  const std::string& NextToProbe(const Destination& destination) const;
   void SlowDown(Destination& destination, TimePoint now);
   void AdvanceDestinations(TimePoint now);
   bool MayGrant(const Destination& destination) const;

@@ -46,7 +46,9 @@ Program Describe(CoordinatorOptions& options) {
       .about =
           "Owns the sessions of a migration that is shared among machines: takes in what dicom-indexer finds, hands\n"
           "the studies to dicom-worker, keeps the ledger of what became of each instance, writes the summaries.\n"
-          "It goes on where it was when it is started again on the same ledger.\n"
+          "It goes on where it was when it is started again on the same ledger. With --metrics it has a status "
+          "page,\n"
+          "http://HOST:PORT/.\n"
           "\n"
           "  dicom-coordinator --ledger FILE [OPTION ...]\n",
       .groups = Groups(options),

@@ -84,6 +84,11 @@ void Meter::BatchAdded(const SessionRecord& before, const Counts& counts, const 
   failures_.AddDefects(batch, now);
 }
 
+void Meter::Abandoned(const wire::OpenSession& settings, std::uint64_t instances) {
+  metrics_.instances_total["abandoned"].Increment(static_cast<double>(instances));
+  InstancesTo(settings).at("abandoned")->Increment(static_cast<double>(instances));
+}
+
 void Meter::Stats(const SchedulerStats& stats) {
   metrics_.studies_pending.Set(static_cast<double>(stats.studies_pending));
   metrics_.studies_delayed.Set(static_cast<double>(stats.studies_delayed));
@@ -101,12 +106,21 @@ void Meter::Stats(const SchedulerStats& stats) {
 
 void Meter::Loads(std::span<const SessionRecord> open, const wire::DestinationsPage& destinations) {
   std::map<std::string, DestinationLoad> loads;
+  std::map<SessionKey, std::uint64_t> settled_before;
+  settled_before.swap(settled_bytes_);
   std::size_t scanning = 0;
   for (const SessionRecord& record : open) {
-    scanning += !record.scan_complete;
+    const bool may_be_sent = record.scan_complete || record.settings.dispatch() == wire::DISPATCH_AS_FOUND;
+    scanning += !may_be_sent;
     DestinationLoad& load = loads[DestinationKey(record.settings.destination())];
+    load.sending_sessions += may_be_sent;
+    load.found_instances += record.counts.total;
     load.pending_instances += record.counts.unsettled();
     load.pending_bytes += record.counts.total_bytes - record.counts.settled_bytes;
+    // What was settled before anybody looked, or is pending again, is no progress.
+    const std::uint64_t settled = settled_bytes_[record.key] = record.counts.settled_bytes;
+    const auto before = settled_before.find(record.key);
+    if (before != settled_before.end() && settled > before->second) load.settled_bytes += settled - before->second;
   }
   for (const auto& destination : destinations.destinations()) {
     DestinationLoad& load = loads[destination.destination()];

@@ -2,6 +2,7 @@
 // status page. One thread.
 #pragma once
 
+#include <map>
 #include <span>
 #include <string>
 
@@ -29,6 +30,8 @@ class Meter {
                        const DestinationMetrics::Outcomes& destination, WallTime now);
   // What a batch has settled by itself: duplicates, and files whose defect is known from the scan.
   void BatchAdded(const SessionRecord& before, const Counts& counts, const wire::PublishBatch& batch, WallTime now);
+  // `instances` of a session that has ended before it was their turn.
+  void Abandoned(const wire::OpenSession& settings, std::uint64_t instances);
   void Stats(const SchedulerStats& stats);
   void Loads(std::span<const SessionRecord> open, const wire::DestinationsPage& destinations);
 
@@ -37,7 +40,8 @@ class Meter {
  private:
   CoordinatorMetrics& metrics_;
   RecentFailures failures_;
-  SchedulerStats counted_;  // what the counters have
+  SchedulerStats counted_;                             // what the counters have
+  std::map<SessionKey, std::uint64_t> settled_bytes_;  // the same, of the open sessions
 };
 
 }  // namespace dicom_sender

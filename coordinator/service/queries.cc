@@ -167,7 +167,8 @@ wire::ClientReply Queries::Destinations(TimePoint now) const {
   return reply;
 }
 
-wire::Overview Queries::Overview(std::span<const SessionRecord> open, TimePoint now, WallTime wall) const {
+wire::Overview Queries::Overview(std::span<const SessionRecord> open, std::span<const SessionRecord> suspended,
+                                 TimePoint now, WallTime wall) const {
   const std::int64_t at_ms = wall.time_since_epoch().count();
   wire::Overview overview;
   wire::SessionsPage& page = *overview.mutable_sessions();
@@ -178,12 +179,15 @@ wire::Overview Queries::Overview(std::span<const SessionRecord> open, TimePoint 
     if (record.end_time) shown->set_end_ms(record.end_time->time_since_epoch().count());
     *shown->mutable_status() = BriefStatusOf(record, now);
   };
-  for (std::size_t i = open.size(); i > 0 && open.size() - i < kShownOpenSessionsMax; --i) show(open[i - 1]);
+  for (auto record = open.rbegin(); record != open.rend(); ++record) show(*record);
+  for (const SessionRecord& record : suspended) show(record);
   const std::vector<SessionKey> keys = ledger_.Sessions();
   std::size_t ended = 0;
-  for (auto key = keys.rbegin(); key != keys.rend() && ended < kShownEndedSessionsMax; ++key) {
+  for (auto key = keys.rbegin(); key != keys.rend() && ended < kShownEndedMax; ++key) {
     if (std::ranges::binary_search(open, *key, {}, &SessionRecord::key)) continue;
-    show(ledger_.LoadSession(*key));
+    const SessionRecord record = ledger_.LoadSession(*key);
+    if (record.state == wire::SESSION_SUSPENDED) continue;
+    show(record);
     ++ended;
   }
   page.set_not_shown(keys.size() - static_cast<std::size_t>(page.sessions_size()));

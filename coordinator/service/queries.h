@@ -18,7 +18,7 @@ inline constexpr std::uint32_t kListedSessionsMax = 100;
 inline constexpr std::uint32_t kListedFailuresMax = 300;
 inline constexpr std::size_t kListedWorkersMax = 10'000;
 inline constexpr std::size_t kSummaryPartBytes = 1 << 20;
-inline constexpr std::size_t kShownOpenSessionsMax = 100, kShownEndedSessionsMax = 20;  // by Overview
+inline constexpr std::size_t kShownSuspendedMax = 100, kShownEndedMax = 20;  // by Overview, sessions
 
 wire::ClientReply Failed(std::string reason);
 wire::FailureList::Entry ToEntry(const ReportedInstance& failure);
@@ -38,8 +38,10 @@ class Queries {
   wire::ClientReply Sessions(const wire::ListSessions& request, TimePoint now) const;
   wire::ClientReply Workers(TimePoint now) const;
   wire::ClientReply Destinations(TimePoint now) const;
-  // For the status page, without failures. `open`: all open sessions by ascending key.
-  wire::Overview Overview(std::span<const SessionRecord> open, TimePoint now, WallTime wall) const;
+  // For the status page, without failures. `open`: all open sessions by ascending key; `suspended`: those to be
+  // shown.
+  wire::Overview Overview(std::span<const SessionRecord> open, std::span<const SessionRecord> suspended,
+                          TimePoint now, WallTime wall) const;
 
  private:
   wire::SessionStatus StatusOf(const SessionRecord& record, TimePoint now) const;

@@ -51,6 +51,7 @@ StepResult Service::ResumeSessions(TimePoint now, WallTime wall) {
   for (const SessionKey key : ledger_.Sessions()) {
     const SessionRecord record = ledger_.LoadSession(key);
     if (IsOngoing(record.state) && !IsOpen(key)) OpenInScheduler(record, moment);
+    if (record.state == wire::SESSION_SUSPENDED) suspended_.insert(key);
   }
   ledger_.Commit();
   return Step({}, now, wall);
@@ -75,7 +76,11 @@ StepResult Service::Step(const std::vector<Incoming>& messages, TimePoint now, W
 wire::Overview Service::Look(TimePoint now, WallTime wall) {
   std::vector<SessionRecord> open;
   for (const auto& [key, settings] : sessions_) open.push_back(ledger_.LoadSession(key));
-  wire::Overview overview = queries_.Overview(open, now, wall);
+  std::vector<SessionRecord> suspended;
+  for (auto key = suspended_.rbegin(); key != suspended_.rend() && suspended.size() < kShownSuspendedMax; ++key) {
+    suspended.push_back(ledger_.LoadSession(*key));
+  }
+  wire::Overview overview = queries_.Overview(open, suspended, now, wall);
   *overview.mutable_failures() = meter_.LatestFailures(ledger_, wall);
   meter_.Loads(open, overview.destinations());
   return overview;
@@ -196,6 +201,7 @@ void Service::Reopen(const SessionRecord& record, const Moment& moment) {
 void Service::OpenInScheduler(const SessionRecord& record, const Moment& moment) {
   const wire::OpenSession& settings = record.settings;
   sessions_[record.key] = settings;
+  suspended_.erase(record.key);
   meter_.SessionOpened(settings);
   // Incomplete until everything that the ledger has is fed: a session without studies would be complete at once.
   Apply(SessionOpened{.session = record.key,
@@ -458,6 +464,7 @@ void Service::Write(const std::vector<LedgerChange>& changes, const Moment& mome
     if (const auto* granted = std::get_if<LeaseGranted>(&change)) {
       ledger_.GrantLease(granted->study, granted->lease, granted->worker, granted->worker_capacity, moment.wall);
     } else if (const auto* ended = std::get_if<LeaseEnded>(&change)) {
+      if (!ended->clean) NoteLostLease(ended->study);
       metrics_.resends_total.Increment(static_cast<double>(ledger_.EndLease(ended->study, ended->clean)));
     } else if (const auto* session = std::get_if<SessionChanged>(&change)) {
       Write(*session, moment);
@@ -465,10 +472,22 @@ void Service::Write(const std::vector<LedgerChange>& changes, const Moment& mome
   }
 }
 
+// Whoever looks for a file that kills its workers finds its study here.
+void Service::NoteLostLease(StudyKey study) {
+  const StudyRecord record = ledger_.LoadStudy(study);
+  spdlog::warn("Worker {} has lost its lease {} of study {}", record.lease_worker, record.lease,
+               record.uid.empty() ? "without a UID" : record.uid);
+}
+
 void Service::Write(const SessionChanged& change, const Moment& moment) {
-  if (EndsBadly(change.state)) ledger_.AbandonUnsettled(change.session, change.reason);
+  if (EndsBadly(change.state)) {
+    const SessionRecord record = ledger_.LoadSession(change.session);
+    meter_.Abandoned(record.settings, record.counts.unsettled());
+    ledger_.AbandonUnsettled(change.session, change.reason);
+  }
   ledger_.SetSessionState(change.session, change.state, change.reason, moment.wall);
   if (IsOngoing(change.state)) return;
+  if (change.state == wire::SESSION_SUSPENDED) suspended_.insert(change.session);
   meter_.SessionEnded(change.state);
   sessions_.erase(change.session);
   ended_.push_back(change.session);

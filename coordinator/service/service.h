@@ -6,6 +6,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -95,6 +96,7 @@ class Service {
   Output Apply(const Event& event, const Moment& moment);
   void Write(const std::vector<LedgerChange>& changes, const Moment& moment);
   void Write(const SessionChanged& change, const Moment& moment);
+  void NoteLostLease(StudyKey study);
   void Tell(const GrantReply& reply);
   void Tell(const StatusReply& reply);
   wire::Page PageOf(LeaseId lease, StudyKey study, std::uint32_t from_index);
@@ -108,6 +110,7 @@ class Service {
   Meter meter_;
   Refusals refusals_;
   std::map<SessionKey, wire::OpenSession> sessions_;  // those that the scheduler knows
+  std::set<SessionKey> suspended_;                    // those that wait to be resumed
   std::map<std::string, std::string> worker_peers_;   // where each worker was heard of last
   std::uint64_t status_seq_ = 0;                      // of the WorkerStatus that is being answered; 0: none
   std::vector<Outgoing> outgoing_;

@@ -269,7 +269,7 @@ void NaiveScheduler::Grant() {
   for (Destination& destination : destinations_) {
     while (Takes(destination)) {
       Study* study = NextReady(destination);
-      const Worker* worker = FreestWorker();
+      const Worker* worker = destination.broken ? NextProber(destination) : FreestWorker();
       if (!study || !worker) break;
       const LeaseId id = ++last_lease_;
       leases_.push_back({.id = id,
@@ -294,6 +294,17 @@ NaiveScheduler::Study* NaiveScheduler::NextReady(const Destination& destination)
     if (!IsReady(study) || &DestinationOf(SessionOf(study)) != &destination) continue;
     const auto order = [](const Study& s) { return std::tuple(s.setbacks, UINT64_MAX - s.bytes, s.key); };
     if (!next || order(study) < order(*next)) next = &study;
+  }
+  return next;
+}
+
+// The workers in turn: the names after the last one first.
+const NaiveScheduler::Worker* NaiveScheduler::NextProber(const Destination& destination) const {
+  const Worker* next = nullptr;
+  for (const Worker& worker : workers_) {
+    if (worker.draining() || worker.capacity() <= LeasesOf(worker)) continue;
+    const auto order = [&](const Worker& w) { return std::pair(w.name <= destination.tried_by, w.name); };
+    if (!next || order(worker) < order(*next)) next = &worker;
   }
   return next;
 }
@@ -414,6 +425,7 @@ void NaiveScheduler::GiveBack(LeaseId id, const wire::GiveBack& give_back) {
       break;
     case wire::GiveBack::DESTINATION_TRANSIENT:
       ++study.setbacks;
+      destination.tried_by = lease.worker;
       Failed(destination, give_back.detail());
       break;
     case wire::GiveBack::DESTINATION_REFUSED:

@@ -78,6 +78,7 @@ class NaiveScheduler {
     std::optional<Duration> backoff_max{};  // as of a study
     std::optional<TimePoint> unreachable_since{};
     std::string detail{};
+    std::string tried_by{};  // the worker that could not reach it last
   };
 
   void On(const SessionOpened& event);
@@ -135,6 +136,7 @@ class NaiveScheduler {
   std::optional<std::uint32_t> LimitOf(const Destination& destination) const;
   bool Takes(const Destination& destination) const;
   Study* NextReady(const Destination& destination);
+  const Worker* NextProber(const Destination& destination) const;
   const Worker* FreestWorker() const;
   std::optional<TimePoint> PatienceEnds(const Session& session) const;
   std::string TroubleOf(const Destination& destination, TimePoint now) const;

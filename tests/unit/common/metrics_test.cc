@@ -46,6 +46,7 @@ TEST(Metrics, KnownSeriesStartAtZero) {
            "instances_total{outcome=\"failed\"}",
            "instances_total{outcome=\"skipped\"}",
            "instances_total{outcome=\"delayed\"}",
+           "instances_total{outcome=\"abandoned\"}",
            "queue_wait_seconds_count",
            "studies{state=\"pending\"}",
            "studies{state=\"delayed\"}",
@@ -115,22 +116,30 @@ TEST(DestinationMetrics, ADestinationBeginsAtZeroAndHasItsOwnSeries) {
   prometheus::Registry registry;
   DestinationMetrics metrics(registry);
   metrics.InstancesTotal("A:104@a").at("stored")->Increment(2);
-  metrics.SetLoads(
-      {{"A:104@a", {.pending_instances = 3, .pending_bytes = 4, .associations = 5, .breaker_open = true}},
-       {"B:104@b", {}}});
+  metrics.SetLoads({{"A:104@a",
+                     {.found_instances = 9,
+                      .pending_instances = 3,
+                      .pending_bytes = 4,
+                      .settled_bytes = 7,
+                      .sending_sessions = 2,
+                      .associations = 5,
+                      .breaker_open = true}},
+                    {"B:104@b", {}}});
   std::string text = Text(registry);
   for (const std::string series :
        {"instances_total{destination=\"A:104@a\",outcome=\"stored\"} 2",
         "instances_total{destination=\"A:104@a\",outcome=\"failed\"} 0",
         "pending_instances{destination=\"A:104@a\"} 3", "pending_bytes{destination=\"A:104@a\"} 4",
-        "associations{destination=\"A:104@a\"} 5", "breaker_open{destination=\"A:104@a\"} 1",
-        "pending_instances{destination=\"B:104@b\"} 0"}) {
+        "found_instances{destination=\"A:104@a\"} 9", "settled_bytes_total{destination=\"A:104@a\"} 7",
+        "sending_sessions{destination=\"A:104@a\"} 2", "associations{destination=\"A:104@a\"} 5",
+        "breaker_open{destination=\"A:104@a\"} 1", "pending_instances{destination=\"B:104@b\"} 0"}) {
     EXPECT_THAT(text, HasSubstr("\ndicom_sender_destination_" + series));
   }
   metrics.SetLoads({});
   text = Text(registry);
   EXPECT_THAT(text, HasSubstr("pending_instances{destination=\"A:104@a\"} 0"));
   EXPECT_THAT(text, HasSubstr("breaker_open{destination=\"A:104@a\"} 0"));
+  EXPECT_THAT(text, HasSubstr("settled_bytes_total{destination=\"A:104@a\"} 7"));
   EXPECT_THAT(text, HasSubstr("instances_total{destination=\"A:104@a\",outcome=\"stored\"} 2"));
 }
 

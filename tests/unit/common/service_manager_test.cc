@@ -1,6 +1,7 @@
 #include "common/service_manager.h"
 
 #include <gtest/gtest.h>
+#include <spdlog/spdlog.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -18,6 +19,8 @@ constexpr std::chrono::seconds kPatience(20);
 
 class ServiceManagerTest : public testing::Test {
  protected:
+  // As in the programs, whose first words are said before there are threads.
+  static void SetUpTestSuite() { spdlog::default_logger(); }
   ServiceManagerTest() { setenv("NOTIFY_SOCKET", socket_.path().c_str(), 1); }
   ~ServiceManagerTest() override {
     for (const char* name : {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}) unsetenv(name);

@@ -878,6 +878,68 @@ TEST_F(ServiceTest, LooksAtWhatIsOpen) {
   EXPECT_EQ(overview.failures().failures(0).session(), kSession);
 }
 
+TEST_F(ServiceTest, WhatASessionLeavesIsAbandonedAndCounted) {
+  Open();
+  Ask(Batch(3));
+  wire::ClientRequest cancel;
+  cancel.mutable_cancel_session()->set_session(kSession);
+  Ask(cancel);
+  EXPECT_EQ(metrics_.instances_total["abandoned"].Value(), 3);
+  EXPECT_EQ(metrics_.destinations.InstancesTotal("PACS:104@127.0.0.1").at("abandoned")->Value(), 3);
+}
+
+TEST_F(ServiceTest, SettledBytesAreCountedFromTheFirstLookOn) {
+  Open();
+  Ask(Batch(4));
+  Announce();
+  const auto lease = ScanComplete().at(0).grant().lease_id();
+  const auto settled = [this] {
+    Look();
+    const std::string text = prometheus::TextSerializer().Serialize(registry_.Collect());
+    const std::string name = "\ndicom_sender_destination_settled_bytes_total{destination=\"PACS:104@127.0.0.1\"} ";
+    return std::stoull(text.substr(text.find(name) + name.size()));
+  };
+  EXPECT_EQ(settled(), 0U);
+  Worker(Report(lease, {{0, 0}, {1, 0}}, false));
+  const auto two = settled();
+  EXPECT_GT(two, 0U);
+  EXPECT_EQ(settled(), two);
+  Restart();
+  service_->ResumeSessions(now_, WallTime());
+  EXPECT_EQ(settled(), two) << "what an earlier coordinator has counted is not counted again";
+}
+
+TEST_F(ServiceTest, ASessionThatMayBeSentWhileItIsScannedIsNoScanningOne) {
+  auto request = OpenSession(kSession, false);
+  request.mutable_open_session()->set_dispatch(wire::DISPATCH_AS_FOUND);
+  Ask(request);
+  Look();
+  EXPECT_EQ(metrics_.sessions_scanning.Value(), 0);
+  EXPECT_EQ(metrics_.sessions_sending.Value(), 1);
+}
+
+TEST_F(ServiceTest, SuspendedSessionsAreShownHoweverManyHaveEndedSince) {
+  Open();
+  wire::ClientRequest pause;
+  pause.mutable_suspend_session()->set_session(kSession);
+  Ask(pause);
+  for (std::size_t i = 0; i < kShownEndedMax + 5; ++i) {
+    const std::string session = "22222222-2222-4333-8444-" + std::to_string(100000000000 + i);
+    Ask(OpenSession(session, false));
+    wire::ClientRequest cancel;
+    cancel.mutable_cancel_session()->set_session(session);
+    Ask(cancel);
+  }
+  for (int restarts = 0; restarts < 2; ++restarts) {
+    const auto page = Look().sessions();
+    ASSERT_EQ(page.sessions_size(), static_cast<int>(kShownEndedMax + 1));
+    EXPECT_EQ(page.sessions(0).status().state(), wire::SESSION_SUSPENDED);
+    EXPECT_EQ(page.not_shown(), 5U);
+    Restart();
+    service_->ResumeSessions(now_, WallTime());
+  }
+}
+
 TEST_F(ServiceTest, AFailureThatWasRequeuedBeforeAnybodyLookedIsNotShown) {
   Open();
   Ask(Batch(2));
