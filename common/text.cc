@@ -81,6 +81,10 @@ std::string ToPrintable(std::string_view bytes) {
   return out;
 }
 
+std::string JoinPath(const std::string& root, const std::string& path) {
+  return root.empty() || root.ends_with('/') ? root + path : root + "/" + path;
+}
+
 std::string FormatBytes(std::uint64_t bytes) {
   constexpr std::array<const char*, 5> kUnits = {"KiB", "MiB", "GiB", "TiB", "PiB"};
   if (bytes < 1024) return fmt::format("{} B", bytes);

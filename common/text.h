@@ -16,6 +16,9 @@ std::string ToValidUtf8(std::string_view bytes);
 // must not reach a terminal. They become "\n", "\x1b" and the like.
 std::string ToPrintable(std::string_view bytes);
 
+// A path below a root, as the messages of the protocol name files. An empty root adds nothing.
+std::string JoinPath(const std::string& root, const std::string& path);
+
 std::string FormatBytes(std::uint64_t bytes);   // "1.5 GiB"
 std::string FormatDuration(Duration duration);  // "0.4 s", "12 s", "3 min 05 s", "2 h 07 min"
 

@@ -86,7 +86,8 @@ disable() {
   local unit
   for unit in ${units[$1]}; do
     if command -v deb-systemd-helper > /dev/null; then
-      as_root deb-systemd-helper disable "$unit" > /dev/null 2>&1 || true
+      # It wants to hear for which package, as in the package's own scripts, or does nothing.
+      as_root env DPKG_MAINTSCRIPT_PACKAGE="$1" deb-systemd-helper disable "$unit" > /dev/null 2>&1 || true
     fi
     if command -v update-rc.d > /dev/null; then
       as_root update-rc.d "${unit%.*}" disable > /dev/null 2>&1 || true

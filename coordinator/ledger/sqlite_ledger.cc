@@ -14,6 +14,8 @@
 #include <set>
 #include <unordered_map>
 
+#include "common/text.h"
+
 namespace dicom_sender {
 namespace {
 
@@ -139,10 +141,6 @@ std::int64_t PathHash(std::string_view root, std::string_view path) { return Joi
 std::int64_t UidHash(std::string_view uid) {
   const std::size_t dot = std::min(uid.rfind('.'), uid.size());
   return Join(Hash(uid.substr(0, dot)), Hash(uid.substr(dot)));
-}
-
-std::string JoinPath(const std::string& root, const std::string& path) {
-  return root.empty() || root.ends_with('/') ? root + path : root + "/" + path;
 }
 
 std::int64_t Milliseconds(WallTime time) { return time.time_since_epoch().count(); }

@@ -1,7 +1,6 @@
 #include "coordinator/service/meter.h"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <chrono>
 #include <map>
@@ -96,9 +95,6 @@ void Meter::Stats(const SchedulerStats& stats) {
   metrics_.studies_done.Set(static_cast<double>(stats.studies_done));
   metrics_.workers_connected.Set(static_cast<double>(stats.workers_connected));
   metrics_.breaker_open.Set(static_cast<double>(stats.breakers_open));
-  if (const auto expired = stats.leases_expired - counted_.leases_expired; expired > 0) {
-    spdlog::warn("{} leases ran out: their workers were not heard of, or made no progress", expired);
-  }
   metrics_.leases_expired_total.Increment(static_cast<double>(stats.leases_expired - counted_.leases_expired));
   metrics_.late_outcomes_total.Increment(static_cast<double>(stats.late_outcomes - counted_.late_outcomes));
   counted_ = stats;

@@ -167,7 +167,7 @@ wire::ClientReply Queries::Destinations(TimePoint now) const {
   return reply;
 }
 
-wire::Overview Queries::Overview(std::span<const SessionRecord> open, std::span<const SessionRecord> suspended,
+wire::Overview Queries::Overview(std::span<const SessionRecord> open, const std::set<SessionKey>& suspended,
                                  TimePoint now, WallTime wall) const {
   const std::int64_t at_ms = wall.time_since_epoch().count();
   wire::Overview overview;
@@ -180,15 +180,16 @@ wire::Overview Queries::Overview(std::span<const SessionRecord> open, std::span<
     *shown->mutable_status() = BriefStatusOf(record, now);
   };
   for (auto record = open.rbegin(); record != open.rend(); ++record) show(*record);
-  for (const SessionRecord& record : suspended) show(record);
+  std::size_t shown = 0;
+  for (auto key = suspended.rbegin(); key != suspended.rend() && shown < kShownSuspendedMax; ++key, ++shown) {
+    show(ledger_.LoadSession(*key));
+  }
   const std::vector<SessionKey> keys = ledger_.Sessions();
-  std::size_t ended = 0;
-  for (auto key = keys.rbegin(); key != keys.rend() && ended < kShownEndedMax; ++key) {
-    if (std::ranges::binary_search(open, *key, {}, &SessionRecord::key)) continue;
-    const SessionRecord record = ledger_.LoadSession(*key);
-    if (record.state == wire::SESSION_SUSPENDED) continue;
-    show(record);
-    ++ended;
+  shown = 0;
+  for (auto key = keys.rbegin(); key != keys.rend() && shown < kShownEndedMax; ++key) {
+    if (suspended.contains(*key) || std::ranges::binary_search(open, *key, {}, &SessionRecord::key)) continue;
+    show(ledger_.LoadSession(*key));
+    ++shown;
   }
   page.set_not_shown(keys.size() - static_cast<std::size_t>(page.sessions_size()));
 

@@ -3,6 +3,7 @@
 // Lists are paged or cut, so that every reply is far below kMessageBytesMax. Throws LedgerError. One thread.
 #pragma once
 
+#include <set>
 #include <span>
 #include <string>
 
@@ -38,10 +39,9 @@ class Queries {
   wire::ClientReply Sessions(const wire::ListSessions& request, TimePoint now) const;
   wire::ClientReply Workers(TimePoint now) const;
   wire::ClientReply Destinations(TimePoint now) const;
-  // For the status page, without failures. `open`: all open sessions by ascending key; `suspended`: those to be
-  // shown.
-  wire::Overview Overview(std::span<const SessionRecord> open, std::span<const SessionRecord> suspended,
-                          TimePoint now, WallTime wall) const;
+  // For the status page, without failures. `open`: all open sessions by ascending key; `suspended`: all of these.
+  wire::Overview Overview(std::span<const SessionRecord> open, const std::set<SessionKey>& suspended, TimePoint now,
+                          WallTime wall) const;
 
  private:
   wire::SessionStatus StatusOf(const SessionRecord& record, TimePoint now) const;

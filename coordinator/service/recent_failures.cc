@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "common/text.h"
 #include "coordinator/service/queries.h"
 #include "coordinator/summary/summary.h"
 
@@ -30,7 +31,7 @@ void RecentFailures::AddDefects(const wire::PublishBatch& batch, WallTime now) {
       wire::RecentFailure failure;
       failure.set_time_ms(now.time_since_epoch().count());
       failure.set_session(batch.session());
-      failure.mutable_failure()->set_path(roots[instance.root()] + "/" + instance.path());
+      failure.mutable_failure()->set_path(JoinPath(roots[instance.root()], instance.path()));
       failure.mutable_failure()->set_study_instance_uid(study.study_instance_uid());
       failure.mutable_failure()->set_sop_instance_uid(instance.sop_instance_uid());
       failure.mutable_failure()->set_reason(instance.defect());

@@ -76,11 +76,7 @@ StepResult Service::Step(const std::vector<Incoming>& messages, TimePoint now, W
 wire::Overview Service::Look(TimePoint now, WallTime wall) {
   std::vector<SessionRecord> open;
   for (const auto& [key, settings] : sessions_) open.push_back(ledger_.LoadSession(key));
-  std::vector<SessionRecord> suspended;
-  for (auto key = suspended_.rbegin(); key != suspended_.rend() && suspended.size() < kShownSuspendedMax; ++key) {
-    suspended.push_back(ledger_.LoadSession(*key));
-  }
-  wire::Overview overview = queries_.Overview(open, suspended, now, wall);
+  wire::Overview overview = queries_.Overview(open, suspended_, now, wall);
   *overview.mutable_failures() = meter_.LatestFailures(ledger_, wall);
   meter_.Loads(open, overview.destinations());
   return overview;
@@ -475,8 +471,9 @@ void Service::Write(const std::vector<LedgerChange>& changes, const Moment& mome
 // Whoever looks for a file that kills its workers finds its study here.
 void Service::NoteLostLease(StudyKey study) {
   const StudyRecord record = ledger_.LoadStudy(study);
-  spdlog::warn("Worker {} has lost its lease {} of study {}", record.lease_worker, record.lease,
-               record.uid.empty() ? "without a UID" : record.uid);
+  spdlog::warn(
+      "Worker {} has lost its lease {} of study {}: it was not heard of, has started anew, or made no progress",
+      record.lease_worker, record.lease, record.uid.empty() ? "without a UID" : record.uid);
 }
 
 void Service::Write(const SessionChanged& change, const Moment& moment) {
@@ -487,7 +484,11 @@ void Service::Write(const SessionChanged& change, const Moment& moment) {
   }
   ledger_.SetSessionState(change.session, change.state, change.reason, moment.wall);
   if (IsOngoing(change.state)) return;
-  if (change.state == wire::SESSION_SUSPENDED) suspended_.insert(change.session);
+  if (change.state == wire::SESSION_SUSPENDED) {
+    suspended_.insert(change.session);
+  } else {
+    suspended_.erase(change.session);
+  }
   meter_.SessionEnded(change.state);
   sessions_.erase(change.session);
   ended_.push_back(change.session);

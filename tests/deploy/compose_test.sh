@@ -193,6 +193,8 @@ for program in dicom-coordinator dicom-worker dicom-indexer dicom-ctl; do
   [ "$(docker run --rm --network none "$image" "$program" --version)" = "$program ${version#* }" ] || fail "$program --version"
 done
 
+docker run --rm --network none "$image" sh -c 'test -s /usr/share/libdcmtk*/dicom.dic' || fail "the image has no data dictionary"
+
 # --- the stack
 
 # A site's settings are not ours, neither from .env nor from the shell.
@@ -259,6 +261,7 @@ for id in $(compose ps -q); do
   name=$(docker inspect -f '{{index .Config.Labels "com.docker.compose.service"}}' "$id")
   [ "$(docker inspect -f '{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.Privileged}} {{.HostConfig.CapDrop}}' "$id")" = "true false [ALL]" ] ||
     fail "$name is not as confined as it should be"
+  [ "$(docker inspect -f '{{.HostConfig.Memory}}' "$id")" -gt 0 ] || fail "$name may take all memory"
   [ "$(state "$id" Running)" = true ] || continue
   [ "$(docker exec "$id" id -u)" -ne 0 ] || fail "$name runs as root"
   [ "$(docker exec "$id" awk '/^CapEff/ {print $2}' /proc/1/status)" = 0000000000000000 ] || fail "$name has capabilities"

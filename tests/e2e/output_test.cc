@@ -300,18 +300,19 @@ class MetricsTest : public OutputTest {
   void SetUp() override {
     if (FindProgram("curl").empty()) GTEST_SKIP() << "curl is not installed";
   }
-  std::string Scrape() const {
-    const auto result = RunProcess({"curl", "-sS", "--noproxy", "*", "http://" + address_ + "/metrics"}, kRunTimeout);
+  std::string Scrape(const std::string& path = "/metrics") const {
+    const auto result = RunProcess({"curl", "-sS", "--noproxy", "*", "http://" + address_ + path}, kRunTimeout);
     EXPECT_EQ(result.end, (ProcessEnd{0, 0})) << result.errors;
     return result.output;
   }
   // Scrapes until that line is there; returns the last text.
-  std::string ScrapeUntil(const std::string& line) const {
+  std::string ScrapeUntil(const std::string& line) const { return ScrapeUntil("/metrics", line + "\n"); }
+  std::string ScrapeUntil(const std::string& path, const std::string& expected) const {
     const auto deadline = std::chrono::steady_clock::now() + kRunTimeout;
-    std::string text = Scrape();
-    while (text.find(line + "\n") == std::string::npos && std::chrono::steady_clock::now() < deadline)
-      text = Scrape();
-    EXPECT_THAT(text, HasSubstr(line + "\n"));
+    std::string text = Scrape(path);
+    while (text.find(expected) == std::string::npos && std::chrono::steady_clock::now() < deadline)
+      text = Scrape(path);
+    EXPECT_THAT(text, HasSubstr(expected));
     return text;
   }
 
@@ -340,6 +341,10 @@ TEST_F(MetricsTest, KnownSeriesStartAtZeroAndFollowTheRun) {
         "workers_connected 1\n", "ledger_commit_duration_seconds_count ", "build_info{version=\""}) {
     EXPECT_THAT(start, HasSubstr("\ndicom_sender_" + name));
   }
+  EXPECT_THAT(Scrape("/"), HasSubstr("<script src=\"status.js\"")) << "the status page";
+  const std::string sessions = ScrapeUntil("/api/sessions", "\"state\":\"sending\"");
+  EXPECT_THAT(sessions, HasSubstr("\"session\":\"" + Session() + "\""));
+  EXPECT_THAT(sessions, HasSubstr("\"total\":4,"));
 
   destination_.Stop();
   destination_.SetBehaviour({.rules = {InstanceRule{.nth = 3, .action = InstanceAction::kStall}}});

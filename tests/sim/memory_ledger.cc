@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "common/text.h"
+
 namespace dicom_sender {
 namespace {
 
@@ -12,10 +14,6 @@ bool IsStored(InstanceState state) {
   return state == InstanceState::kStored || state == InstanceState::kStoredWithWarning;
 }
 bool IsUnsettled(const State::Row& row) { return !IsSettled(row.state); }
-
-std::string Joined(const std::string& root, const std::string& path) {
-  return root.empty() || root.ends_with('/') ? root + path : root + "/" + path;
-}
 
 // `sign` is 1 or -1: the counts are unsigned and wrap.
 void Contribute(Counts& counts, const State::Row& row, std::uint64_t sign) {
@@ -119,7 +117,7 @@ class MemoryLedger : public Ledger {
            StudyFeed& feed);
   void Learn(const State::Study& study, std::uint32_t index);
   std::string PathOf(SessionKey session, const State::Row& row) {
-    return Joined(Of(session).roots.at(row.file->root()), row.file->path());
+    return JoinPath(Of(session).roots.at(row.file->root()), row.file->path());
   }
   static std::string Key(SessionKey session, std::string_view a, std::string_view b) {
     return std::to_string(session) + '\0' + std::string(a) + '\0' + std::string(b);

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/text.h"
 #include "common/time.h"
 #include "dicom/dimse_status.h"
 #include "proto/channel.h"
@@ -208,7 +209,7 @@ bool StudySender::SendPage(const wire::Page& page) {
     if (tried_[instance.index()]) continue;
     tried_[instance.index()] = true;
     if (port_.StopRequested()) return GiveBack(wire::GiveBack::DRAINING);
-    if (!SendInstance(roots[instance.root()] + "/" + instance.path(), instance)) return false;
+    if (!SendInstance(JoinPath(roots[instance.root()], instance.path()), instance)) return false;
   }
   return true;
 }

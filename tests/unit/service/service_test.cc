@@ -940,6 +940,23 @@ TEST_F(ServiceTest, SuspendedSessionsAreShownHoweverManyHaveEndedSince) {
   }
 }
 
+TEST_F(ServiceTest, ASuspendedSessionThatIsCancelledIsShownOnce) {
+  Open();
+  for (const bool cancels : {false, true}) {
+    wire::ClientRequest request;
+    if (cancels) {
+      request.mutable_cancel_session()->set_session(kSession);
+    } else {
+      request.mutable_suspend_session()->set_session(kSession);
+    }
+    Ask(request);
+    const auto page = Look().sessions();
+    ASSERT_EQ(page.sessions_size(), 1);
+    EXPECT_EQ(page.sessions(0).status().state(), cancels ? wire::SESSION_CANCELLED : wire::SESSION_SUSPENDED);
+    EXPECT_EQ(page.not_shown(), 0U);
+  }
+}
+
 TEST_F(ServiceTest, AFailureThatWasRequeuedBeforeAnybodyLookedIsNotShown) {
   Open();
   Ask(Batch(2));
