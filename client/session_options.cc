@@ -40,6 +40,10 @@ OptionGroup SendingOptions(SessionOptions& o) {
         SetSpan(o.retry_for)},
        {0, "max-requests-per-association", "N", "instances over one association; 0: no limit (default: 0)",
         SetNumber(o.requests_per_association_max, 0, 1'000'000'000)},
+       {0, "async-window", "N",
+        "instances that may be on their way without an answer, where the destination agrees, 1 to 128; 1: ask for "
+        "none (default: 16)",
+        SetNumber(o.async_window, 1, 128)},
        {0, "max-pdu", "BYTES", "longest PDU, 4096 to 131072; the destination's own limit is obeyed (default: 131072)",
         SetNumber(o.max_pdu_bytes, 4096, 131072)},
        {0, "connect-timeout", "SECONDS", "for the TCP connection (default: 10)", SetTimeout(o.connect_timeout)},

@@ -24,6 +24,7 @@ void PutSendOptions(const SessionOptions& options, const std::function<bool(cons
   if (wanted("acse-timeout")) out.set_acse_timeout_ms(Milliseconds(options.acse_timeout));
   if (wanted("dimse-timeout")) out.set_dimse_timeout_ms(Milliseconds(options.dimse_timeout));
   if (wanted("idle-timeout")) out.set_idle_timeout_ms(Milliseconds(options.idle_timeout));
+  if (wanted("async-window")) out.set_async_window(options.async_window);
   if (wanted("max-requests-per-association")) {
     out.set_requests_per_association_max(options.requests_per_association_max);
   }

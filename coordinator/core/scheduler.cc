@@ -422,6 +422,11 @@ InstanceChange Scheduler::Judge(const Reported& event, const OutcomeReported& re
                                   (facts.index < event.suspect_end || facts.may_be_stored),
                         .may_be_stored = facts.may_be_stored || outcome.may_be_stored()};
   if (outcome.kind() == wire::Outcome::NOT_SENDABLE) return change;
+  if (outcome.kind() == wire::Outcome::UNANSWERED) {
+    change.state = facts.state;
+    change.may_be_stored = true;
+    return change;
+  }
   ++change.attempts;
   const bool last = change.attempts >= attempts_max;
   if (outcome.kind() == wire::Outcome::ASSOCIATION_LOST) {

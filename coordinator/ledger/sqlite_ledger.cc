@@ -1052,7 +1052,7 @@ wire::Page SqliteLedger::LoadPage(StudyKey study, LeaseId lease, std::uint32_t f
     // One more than asked for tells whether there is a next page. Roots and pairs are read by themselves, because
     // nearly all instances of a study have the same.
     auto& rows = Query(
-        "SELECT idx, root, path, pair, sop_instance, data_offset, size, mtime FROM instance"
+        "SELECT idx, root, path, pair, sop_instance, data_offset, size, mtime, may_be_stored FROM instance"
         " WHERE study = ? AND idx >= ? AND state IN (0, 1) ORDER BY idx LIMIT ?",
         study, std::int64_t{from_index}, static_cast<std::int64_t>(limit + 1));
     while (rows.executeStep()) {
@@ -1074,6 +1074,7 @@ wire::Page SqliteLedger::LoadPage(StudyKey study, LeaseId lease, std::uint32_t f
       instance->set_dataset_offset(static_cast<std::uint64_t>(rows.getColumn(5).getInt64()));
       instance->set_size_bytes(static_cast<std::uint64_t>(rows.getColumn(6).getInt64()));
       instance->set_mtime_ns(rows.getColumn(7).getInt64());
+      instance->set_alone(rows.getColumn(8).getInt() != 0);
     }
     rows.reset();
     for (const std::int64_t id : roots) {

@@ -27,6 +27,7 @@ const char* EndName(wire::SessionState state) {
 
 const char* OutcomeName(InstanceState state) {
   switch (state) {
+    case InstanceState::kPending:  // sent, not answered, and to be sent again
     case InstanceState::kDelayed:
       return "delayed";
     case InstanceState::kStored:

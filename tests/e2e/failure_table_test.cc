@@ -45,6 +45,48 @@ TEST_F(FailureTable, Success) {
   EXPECT_TRUE(Files(".db").empty()) << "the ledger goes after a complete success";
 }
 
+TEST_F(FailureTable, AWindowIsUsedWhereItIsGrantedAndEachAnswerIsItsOwn) {
+  const auto instances = WriteExampleStudies(data(), 2, 40);
+  StartDestination({.async_window = 8,
+                    .reorder_answers = true,
+                    .rules = {Rule(instances[3], 0xC001), Rule(instances[41], 0xB000), Rule(instances[50], 0xA900)}});
+  EXPECT_EQ(Run(), 1) << result_.output << result_.errors;
+  const auto summary = Summary();
+  ExpectCountsAddUp(summary);
+  EXPECT_EQ(Number(summary, "successful_transfers"), 78U);
+  EXPECT_EQ(Number(summary, "warnings"), 1U);
+  const auto log = EndedLog();
+  ASSERT_EQ(log.associations.size(), 2U);
+  for (const auto& association : log.associations) {
+    EXPECT_EQ(association.async_window, 8U);
+    EXPECT_EQ(association.end, AssociationEnd::kReleased);
+  }
+  EXPECT_EQ(log.instances.size(), 80U);
+}
+
+TEST_F(FailureTable, OnlyThePoisonousInstanceOfAWindowUsesUpItsAttempts) {
+  const auto instances = WriteExampleStudies(data(), 1, 30);
+  StartDestination({.async_window = 8, .rules = {Rule(instances[12], InstanceAction::kAbortAfterDataset)}});
+  EXPECT_EQ(Run({"--max-attempts", "2", "--retry-for", "60"}), 1) << result_.output << result_.errors;
+  const auto summary = Summary();
+  ExpectCountsAddUp(summary);
+  EXPECT_EQ(Number(summary, "successful_transfers"), 29U);
+  EXPECT_EQ(Number(summary, "failed_transfers"), 1U);
+  const auto times = StoredTimes(EndedLog());
+  std::uint64_t twice = 0;
+  for (const auto& [uid, count] : times) twice += count > 1;
+  EXPECT_GE(Number(summary, "resends"), twice);
+}
+
+TEST_F(FailureTable, WithoutTheOptionNoWindowIsProposed) {
+  WriteExampleStudies(data(), 1, 3);
+  StartDestination({.async_window = 8});
+  EXPECT_EQ(Run({"--async-window", "1"}), 0) << result_.output << result_.errors;
+  const auto log = EndedLog();
+  ASSERT_EQ(log.associations.size(), 1U);
+  EXPECT_EQ(log.associations[0].async_window, 1U);
+}
+
 TEST_F(FailureTable, WarningsAreStoredAndReported) {
   const auto instances = WriteExampleStudies(data(), 1, 5);
   StartDestination({.rules = {Rule(instances[0], 0xB000), Rule(instances[1], 0x0001), Rule(instances[2], 0x0107),

@@ -163,7 +163,11 @@ class ScenarioRunner {
       OutcomeReported reported;
       reported.outcome.set_index(static_cast<std::uint32_t>(std::stoul(word)));
       const std::string result = word.substr(colon + 1);
-      if (result == "lost" || result == "unanswered") {
+      if (result == "with-others") {
+        reported.outcome.set_kind(wire::Outcome::UNANSWERED);
+        reported.outcome.set_may_be_stored(true);
+        reported.outcome.set_reason("association lost");
+      } else if (result == "lost" || result == "unanswered") {
         reported.outcome.set_kind(wire::Outcome::ASSOCIATION_LOST);
         reported.outcome.set_may_be_stored(result == "unanswered");
         reported.outcome.set_reason("association lost");

@@ -356,6 +356,11 @@ InstanceChange NaiveScheduler::Judge(const Reported& event, const OutcomeReporte
                         .may_be_stored = facts.may_be_stored || outcome.may_be_stored()};
   if (outcome.kind() == wire::Outcome::NOT_SENDABLE) return change;
   change.resend = facts.index < event.suspect_end || facts.may_be_stored;
+  if (outcome.kind() == wire::Outcome::UNANSWERED) {
+    change.state = facts.state;
+    change.may_be_stored = true;
+    return change;
+  }
   change.attempts = facts.attempts + 1;
   const InstanceState again = change.attempts >= attempts_max ? InstanceState::kFailed : InstanceState::kDelayed;
   if (outcome.kind() == wire::Outcome::ASSOCIATION_LOST) {

@@ -585,7 +585,7 @@ class Duel {
     outcome.set_index(index);
     outcome.set_duration_us(how);
     if (how >> 4 < 3) {
-      outcome.set_kind(wire::Outcome::ASSOCIATION_LOST);
+      outcome.set_kind(how & 16 ? wire::Outcome::UNANSWERED : wire::Outcome::ASSOCIATION_LOST);
       outcome.set_may_be_stored(how & 8);
       outcome.set_reason("lost");
     } else if (how >> 4 == 3) {

@@ -442,6 +442,7 @@ wire::Page MemoryLedger::LoadPage(StudyKey key, LeaseId lease, std::uint32_t fro
     auto* instance = page.add_instances();
     *instance = *row.file;
     instance->set_index(index);
+    instance->set_alone(row.may_be_stored);
     roots.insert(row.file->root());
   }
   for (const std::uint32_t id : roots) {

@@ -254,7 +254,9 @@ void SimWorker::OnLoss(std::uint64_t lease, SimDestination::Stored lost) {
   const bool touched = lost.end == SimDestination::Stored::End::kLost;
   Sender& sender = process_->senders.at(lease);
   sender.association.reset();
-  if (touched) Tell(lease, wire::Outcome::ASSOCIATION_LOST, lost);
+  // With others in flight, nobody knows which one it was.
+  const bool alone = sender.in_flight.alone() || world_.random.Below(2) == 0;
+  if (touched) Tell(lease, alone ? wire::Outcome::ASSOCIATION_LOST : wire::Outcome::UNANSWERED, lost);
   if (++sender.losses >= kLossesMax) return Finish(lease, wire::GiveBack::DESTINATION_TRANSIENT);
   if (!touched) return Associate(lease);
   sender.busy = false;

@@ -14,6 +14,8 @@
 
 namespace dicom_sender {
 
+inline constexpr std::uint16_t kAsyncWindowMax = 128;
+
 // All positive; nothing here ever waits without a limit.
 struct AssociationTimeouts {
   std::chrono::milliseconds connect = std::chrono::seconds(10);  // TCP, over all addresses of the host together
@@ -29,6 +31,8 @@ struct AssociationRequest {
   std::string calling_ae;                 // 1..16 characters
   std::vector<ProposedContext> contexts;  // 1..128, ids 1, 3, 5, ...
   std::uint32_t max_pdu_bytes = 131072;   // announced; sent where the destination has no limit; 4096..131072
+  // How many C-STOREs we would have outstanding (PS3.7 D.3.3.3), 1..kAsyncWindowMax; 1: no window is proposed.
+  std::uint16_t async_window = 1;
   AssociationTimeouts timeouts;
 };
 
@@ -70,8 +74,9 @@ struct StoreRequest {
 };
 
 struct StoreResponse {
-  std::uint16_t status = 0;   // as answered; dicom/dimse_status.h judges it
-  std::string error_comment;  // printable ASCII, may be empty
+  std::uint16_t message_id = 0;  // of the request
+  std::uint16_t status = 0;      // as answered; dicom/dimse_status.h judges it
+  std::string error_comment;     // printable ASCII, may be empty
 };
 
 enum class StoreFailureKind {
@@ -88,8 +93,7 @@ enum class StoreFailureKind {
 struct StoreFailure {
   StoreFailureKind kind = StoreFailureKind::kConnectionLost;
   bool association_usable = false;  // false: the association is over, the connection closed
-  bool instance_touched = false;    // something of this instance was sent: it has used an attempt
-  bool response_unknown = false;    // all of it was sent and no answer came: the destination may have stored it
+  bool instance_touched = false;    // of Send: something of this instance was sent
   std::string reason;
 };
 
@@ -114,8 +118,14 @@ class Association {
   virtual const std::vector<ContextAnswer>& contexts() const = 0;
   virtual std::uint32_t peer_max_pdu_bytes() const = 0;  // as announced; 0: no limit
 
-  // Sends one instance and waits for its response.
-  virtual tl::expected<StoreResponse, StoreFailure> Store(const StoreRequest& request) = 0;
+  // How many C-STOREs may be outstanding: what was asked for and the destination grants, at least 1. One that does
+  // not answer the proposal has no window: 1.
+  virtual std::uint16_t window() const = 0;
+  // Sends one instance; fewer than window() may be outstanding. Returns the message id that its response will have.
+  virtual tl::expected<std::uint16_t, StoreFailure> Send(const StoreRequest& request) = 0;
+  // Waits for the next response; at least one must be outstanding. They may come in any order. After a failure, here
+  // or in Send, that ends the association, those without a response will have none.
+  virtual tl::expected<StoreResponse, StoreFailure> Receive() = 0;
   // The status of a C-ECHO; needs an accepted context of the Verification SOP class.
   virtual tl::expected<std::uint16_t, StoreFailure> Echo(std::uint8_t context_id) = 0;
   // Both end the association, if it still lives, and the connection. Release waits for the answer.

@@ -88,6 +88,9 @@ std::string WrongIn(const AssociationRequest& request) {
     }
   }
   if (request.max_pdu_bytes < 4096 || request.max_pdu_bytes > 131072) return "max PDU is not 4096 to 131072";
+  if (request.async_window < 1 || request.async_window > kAsyncWindowMax) {
+    return fmt::format("the asynchronous operations window is not 1 to {}", kAsyncWindowMax);
+  }
   return {};
 }
 
@@ -112,6 +115,13 @@ tl::expected<std::vector<ContextAnswer>, std::string> MatchAnswers(const std::ve
   return matched;
 }
 
+// What we may invoke is the first number, PS3.7 D.3.3.3.2; 0 there is no limit.
+std::uint16_t GrantedWindow(std::uint16_t proposed, const std::optional<AsyncWindow>& answer) {
+  if (!answer) return 1;
+  if (answer->invoked_max == 0) return proposed;
+  return std::min(proposed, answer->invoked_max);
+}
+
 constexpr std::array<std::uint8_t, 1> kZeroByte = {0};
 
 class TcpAssociation final : public Association {
@@ -130,20 +140,23 @@ class TcpAssociation final : public Association {
 
   const std::vector<ContextAnswer>& contexts() const override { return contexts_; }
   std::uint32_t peer_max_pdu_bytes() const override { return peer_max_pdu_bytes_; }
-  tl::expected<StoreResponse, StoreFailure> Store(const StoreRequest& request) override;
+  std::uint16_t window() const override { return window_; }
+  tl::expected<std::uint16_t, StoreFailure> Send(const StoreRequest& request) override;
+  tl::expected<StoreResponse, StoreFailure> Receive() override;
   tl::expected<std::uint16_t, StoreFailure> Echo(std::uint8_t context_id) override;
   void Release() override;
   void Abort() override;
 
  private:
-  tl::expected<void, AssociationFailure> Accept(ByteView body, const std::vector<ProposedContext>& proposed);
+  tl::expected<void, AssociationFailure> Accept(ByteView body, const AssociationRequest& request);
   tl::expected<void, StoreFailure> CheckContext(std::uint8_t context_id);
+  static tl::expected<void, StoreFailure> CheckRequest(const StoreRequest& request);
   tl::expected<void, StoreFailure> CheckFile(const DatasetBytes& dataset);
   void StartMessage(std::uint8_t context_id, Command& command);
   ConnectionResult<void> SendDataset(std::uint8_t context_id, const DatasetBytes& dataset);
   ConnectionResult<void> SendFragment(const DatasetBytes& dataset, std::uint64_t from, std::uint32_t size);
-  ConnectionResult<Command> ReceiveResponse(std::uint8_t context_id, const Command& request);
-  ConnectionResult<void> CollectCommand(ByteView body, std::uint8_t context_id, bool& is_complete);
+  ConnectionResult<Command> ReceiveResponse();
+  ConnectionResult<void> CollectCommand(ByteView body, bool& is_complete);
   StoreFailure End(const ConnectionFailure& failure);
 
   Connection connection_;
@@ -153,12 +166,21 @@ class TcpAssociation final : public Association {
   std::vector<ContextAnswer> contexts_;
   std::uint32_t peer_max_pdu_bytes_ = 0;
   std::uint32_t fragment_bytes_max_ = 0;
+  struct Outstanding {
+    std::uint16_t message_id = 0;
+    std::uint8_t context_id = 0;
+    CommandField field = CommandField::kStoreRequest;
+  };
+  std::uint16_t window_ = 1;
+  std::vector<Outstanding> outstanding_;  // at most window_
   std::uint16_t message_id_ = 0;
   bool inside_pdu_ = false;  // a PDU is sent in part: no other may begin
   // Kept for their memory only: no instance allocates.
   Bytes command_;
   Bytes head_;
   Bytes response_;
+  std::uint8_t response_context_ = 0;
+  Bytes rest_;  // of a PDU that holds more than one response
 };
 
 tl::expected<void, AssociationFailure> TcpAssociation::Negotiate(const AssociationRequest& request) {
@@ -166,11 +188,13 @@ tl::expected<void, AssociationFailure> TcpAssociation::Negotiate(const Associati
   pdu.user.max_pdu_bytes = request.max_pdu_bytes;
   pdu.user.implementation_class_uid = kImplementationClassUid;
   pdu.user.implementation_version = kImplementationVersion;
+  // We perform no operations that anybody could invoke: 1 is the least that may be said.
+  if (request.async_window > 1) pdu.user.async_window = AsyncWindow{request.async_window, 1};
   const auto sent = connection_.Send(EncodeAssociateRequest(pdu), false, timeouts_.acse);
   if (!sent) return Refuse(ToAssociationKind(sent.error().problem), sent.error().reason);
   const auto answer = connection_.Receive(timeouts_.acse);
   if (!answer) return Refuse(ToAssociationKind(answer.error().problem), answer.error().reason);
-  if (answer->type == PduType::kAssociateAccept) return Accept(answer->body, request.contexts);
+  if (answer->type == PduType::kAssociateAccept) return Accept(answer->body, request);
   if (answer->type != PduType::kAssociateReject) {
     return Refuse(AssociationFailureKind::kProtocolError,
                   fmt::format("protocol error: PDU of type {:02X}H instead of an answer to A-ASSOCIATE-RQ",
@@ -184,14 +208,14 @@ tl::expected<void, AssociationFailure> TcpAssociation::Negotiate(const Associati
                 DescribeReject(*reject));
 }
 
-tl::expected<void, AssociationFailure> TcpAssociation::Accept(ByteView body,
-                                                              const std::vector<ProposedContext>& proposed) {
+tl::expected<void, AssociationFailure> TcpAssociation::Accept(ByteView body, const AssociationRequest& request) {
   const auto accept = DecodeAssociateAccept(body);
   if (!accept) return Refuse(AssociationFailureKind::kProtocolError, "protocol error: " + accept.error());
-  auto matched = MatchAnswers(proposed, accept->contexts);
+  auto matched = MatchAnswers(request.contexts, accept->contexts);
   if (!matched) return Refuse(AssociationFailureKind::kProtocolError, "protocol error: " + matched.error());
   contexts_ = std::move(*matched);
   peer_max_pdu_bytes_ = accept->user.max_pdu_bytes;
+  window_ = GrantedWindow(request.async_window, accept->user.async_window);
   const std::uint32_t allowed = peer_max_pdu_bytes_ == 0 ? own_max_pdu_bytes_ : peer_max_pdu_bytes_;
   if (allowed < kPeerPduBytesMin) {
     return Refuse(AssociationFailureKind::kProtocolError,
@@ -204,20 +228,19 @@ tl::expected<void, AssociationFailure> TcpAssociation::Accept(ByteView body,
 
 tl::expected<void, StoreFailure> TcpAssociation::CheckContext(std::uint8_t context_id) {
   if (!connection_.is_open()) {
-    return tl::unexpected(
-        StoreFailure{StoreFailureKind::kConnectionLost, false, false, false, "association is over"});
+    return tl::unexpected(StoreFailure{StoreFailureKind::kConnectionLost, false, false, "association is over"});
   }
   const std::size_t index = context_id / 2;
   if (context_id % 2 == 1 && index < contexts_.size() && contexts_[index].result == ContextResult::kAccepted)
     return {};
-  return tl::unexpected(StoreFailure{StoreFailureKind::kInvalidRequest, true, false, false,
+  return tl::unexpected(StoreFailure{StoreFailureKind::kInvalidRequest, true, false,
                                      fmt::format("presentation context {} is not accepted", context_id)});
 }
 
 // Before a byte is sent the association can still be spared.
 tl::expected<void, StoreFailure> TcpAssociation::CheckFile(const DatasetBytes& dataset) {
   const auto fail = [](StoreFailureKind kind, std::string reason) {
-    return tl::unexpected(StoreFailure{kind, true, false, false, std::move(reason)});
+    return tl::unexpected(StoreFailure{kind, true, false, std::move(reason)});
   };
   if (dataset.size_bytes == 0) return fail(StoreFailureKind::kInvalidRequest, "the dataset is empty");
   struct stat status {};
@@ -233,7 +256,7 @@ tl::expected<void, StoreFailure> TcpAssociation::CheckFile(const DatasetBytes& d
 
 // Gives the command its message id and lays its PDUs into head_, from where they are sent together with what follows.
 void TcpAssociation::StartMessage(std::uint8_t context_id, Command& command) {
-  command.message_id = ++message_id_;
+  command.message_id = ++message_id_;  // of the outstanding ones none is so old that the number comes again
   command_.clear();
   EncodeCommand(command, command_);
   head_.clear();
@@ -278,69 +301,91 @@ ConnectionResult<void> TcpAssociation::SendFragment(const DatasetBytes& dataset,
   return {};
 }
 
-// Appends the PDVs of one P-DATA-TF to response_.
-ConnectionResult<void> TcpAssociation::CollectCommand(ByteView body, std::uint8_t context_id, bool& is_complete) {
-  while (!body.empty()) {
+// Appends PDVs to response_ until it is complete. What follows in the same P-DATA-TF is of the next response.
+ConnectionResult<void> TcpAssociation::CollectCommand(ByteView body, bool& is_complete) {
+  while (!body.empty() && !is_complete) {
     const auto pdv = TakePdv(body);
     if (!pdv) return ProtocolError(pdv.error());
-    if (is_complete) return ProtocolError("data after the response");
-    if (pdv->context_id != context_id) return ProtocolError(fmt::format("response on context {}", pdv->context_id));
     if (!pdv->is_command) return ProtocolError("a dataset instead of a response");
+    if (response_.empty()) response_context_ = pdv->context_id;
+    if (pdv->context_id != response_context_) return ProtocolError("a response on two contexts");
     if (response_.size() + pdv->data.size() > kCommandBytesMax) return ProtocolError("response is too long");
     response_.insert(response_.end(), pdv->data.begin(), pdv->data.end());
     is_complete = pdv->is_last;
   }
+  rest_.assign(body.begin(), body.end());
+  if (!rest_.empty() && outstanding_.size() < 2) return ProtocolError("data after the response");
   return {};
 }
 
-ConnectionResult<Command> TcpAssociation::ReceiveResponse(std::uint8_t context_id, const Command& request) {
+// The response to one of those outstanding, which it is no longer.
+ConnectionResult<Command> TcpAssociation::ReceiveResponse() {
   response_.clear();
   const TimePoint deadline = MonotonicNow() + timeouts_.dimse;
-  for (bool is_complete = false; !is_complete;) {
+  bool is_complete = false;
+  if (!rest_.empty()) {
+    if (auto collected = CollectCommand(Bytes(std::move(rest_)), is_complete); !collected) {
+      return tl::unexpected(collected.error());
+    }
+  }
+  while (!is_complete) {
     const auto pdu = connection_.Receive(deadline - MonotonicNow());
     if (!pdu) return tl::unexpected(pdu.error());
     if (pdu->type != PduType::kData) {
       return ProtocolError(
           fmt::format("PDU of type {:02X}H instead of a response", static_cast<unsigned>(pdu->type)));
     }
-    if (auto collected = CollectCommand(pdu->body, context_id, is_complete); !collected) {
+    if (auto collected = CollectCommand(pdu->body, is_complete); !collected) {
       return tl::unexpected(collected.error());
     }
   }
   auto response = DecodeCommand(response_);
   if (!response) return ProtocolError(response.error());
-  const auto expected = static_cast<std::uint16_t>(static_cast<unsigned>(request.field) | 0x8000U);
+  const auto request = std::ranges::find(outstanding_, response->message_id, &Outstanding::message_id);
+  if (request == outstanding_.end()) {
+    return ProtocolError(fmt::format("response to message {}, which is not outstanding", response->message_id));
+  }
+  const auto expected = static_cast<std::uint16_t>(static_cast<unsigned>(request->field) | 0x8000U);
   if (static_cast<std::uint16_t>(response->field) != expected) {
     return ProtocolError(
         fmt::format("command {:04X}H instead of {:04X}H", static_cast<std::uint16_t>(response->field), expected));
   }
-  if (response->message_id != request.message_id) {
-    return ProtocolError(
-        fmt::format("response to message {} instead of {}", response->message_id, request.message_id));
+  if (response_context_ != request->context_id) {
+    return ProtocolError(fmt::format("response on context {}", response_context_));
   }
   if (response->has_dataset) return ProtocolError("response announces a dataset");
+  outstanding_.erase(request);
   return *std::move(response);
 }
 
 // After any failure on the wire nothing more can be said on this association.
 StoreFailure TcpAssociation::End(const ConnectionFailure& failure) {
   Abort();
-  return {ToStoreKind(failure.problem), false, true, false, failure.reason};
+  return {ToStoreKind(failure.problem), false, true, failure.reason};
 }
 
-tl::expected<StoreResponse, StoreFailure> TcpAssociation::Store(const StoreRequest& request) {
-  if (auto checked = CheckContext(request.context_id); !checked) return tl::unexpected(checked.error());
-  if (auto checked = CheckFile(request.dataset); !checked) return tl::unexpected(checked.error());
+tl::expected<void, StoreFailure> TcpAssociation::CheckRequest(const StoreRequest& request) {
   for (const std::string_view uid : {request.sop_class_uid, request.sop_instance_uid}) {
     if (uid.empty() || uid.size() > kUidBytesMax) {
-      return tl::unexpected(StoreFailure{StoreFailureKind::kInvalidRequest, true, false, false,
+      return tl::unexpected(StoreFailure{StoreFailureKind::kInvalidRequest, true, false,
                                          "a SOP class or instance UID is empty or too long"});
     }
   }
-  if (auto quiet = connection_.CheckQuiet(); !quiet) {
-    StoreFailure failure = End(quiet.error());
-    failure.instance_touched = false;
-    return tl::unexpected(failure);
+  return {};
+}
+
+tl::expected<std::uint16_t, StoreFailure> TcpAssociation::Send(const StoreRequest& request) {
+  assert(outstanding_.size() < window_);
+  if (auto checked = CheckContext(request.context_id); !checked) return tl::unexpected(checked.error());
+  if (auto checked = CheckFile(request.dataset); !checked) return tl::unexpected(checked.error());
+  if (auto checked = CheckRequest(request); !checked) return tl::unexpected(checked.error());
+  // While a response is outstanding, something may come at any time.
+  if (outstanding_.empty()) {
+    if (auto quiet = connection_.CheckQuiet(); !quiet) {
+      StoreFailure failure = End(quiet.error());
+      failure.instance_touched = false;
+      return tl::unexpected(failure);
+    }
   }
   Command command;
   command.field = CommandField::kStoreRequest;
@@ -349,16 +394,19 @@ tl::expected<StoreResponse, StoreFailure> TcpAssociation::Store(const StoreReque
   command.sop_instance_uid = request.sop_instance_uid;
   StartMessage(request.context_id, command);
   if (auto sent = SendDataset(request.context_id, request.dataset); !sent) return tl::unexpected(End(sent.error()));
-  const auto response = ReceiveResponse(request.context_id, command);
-  if (!response) {
-    StoreFailure failure = End(response.error());
-    failure.response_unknown = true;
-    return tl::unexpected(failure);
-  }
-  return StoreResponse{response->status, PrintableText(response->error_comment)};
+  outstanding_.push_back({command.message_id, request.context_id, command.field});
+  return command.message_id;
+}
+
+tl::expected<StoreResponse, StoreFailure> TcpAssociation::Receive() {
+  assert(!outstanding_.empty());
+  const auto response = ReceiveResponse();
+  if (!response) return tl::unexpected(End(response.error()));
+  return StoreResponse{response->message_id, response->status, PrintableText(response->error_comment)};
 }
 
 tl::expected<std::uint16_t, StoreFailure> TcpAssociation::Echo(std::uint8_t context_id) {
+  assert(outstanding_.empty());
   if (auto checked = CheckContext(context_id); !checked) return tl::unexpected(checked.error());
   Command command;
   command.field = CommandField::kEchoRequest;
@@ -367,7 +415,8 @@ tl::expected<std::uint16_t, StoreFailure> TcpAssociation::Echo(std::uint8_t cont
   inside_pdu_ = true;
   if (auto sent = connection_.Send(head_, false, timeouts_.idle); !sent) return tl::unexpected(End(sent.error()));
   inside_pdu_ = false;
-  const auto response = ReceiveResponse(context_id, command);
+  outstanding_.push_back({command.message_id, context_id, command.field});
+  const auto response = ReceiveResponse();
   if (!response) return tl::unexpected(End(response.error()));
   return response->status;
 }

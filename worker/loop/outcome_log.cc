@@ -9,7 +9,7 @@ namespace {
 
 InstanceResult ResultOf(const wire::Outcome& outcome) {
   if (outcome.kind() == wire::Outcome::NOT_SENDABLE) return InstanceResult::kFailed;
-  if (outcome.kind() == wire::Outcome::ASSOCIATION_LOST) return InstanceResult::kDelayed;
+  if (outcome.kind() != wire::Outcome::RESPONDED) return InstanceResult::kDelayed;
   switch (JudgeStoreStatus(static_cast<std::uint16_t>(outcome.status()))) {
     case StatusVerdict::kStored:
       return InstanceResult::kStored;

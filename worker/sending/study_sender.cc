@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <optional>
 #include <utility>
@@ -22,7 +23,8 @@ namespace dicom_sender {
 namespace {
 
 constexpr std::string_view kDeflatedExplicitVrLittleEndian = "1.2.840.10008.1.2.1.99";
-constexpr unsigned kLossesMax = 3;  // in a row, without a response between them
+constexpr std::size_t kAheadMax = 4;  // files that are open before it is their turn
+constexpr unsigned kLossesMax = 3;    // in a row, without a response between them
 
 const char* FailureName(AssociationFailureKind kind) {
   switch (kind) {
@@ -69,12 +71,14 @@ const char* FailureName(StoreFailureKind kind) {
 AssociationRequest RequestFor(const wire::LeaseGrant& grant, std::vector<ProposedContext> contexts) {
   using std::chrono::milliseconds;
   const wire::SendOptions& options = grant.send_options();
+  const auto window = std::clamp<std::uint32_t>(options.async_window(), 1, kAsyncWindowMax);
   return {.host = grant.destination().host(),
           .port = static_cast<std::uint16_t>(grant.destination().port()),
           .called_ae = grant.destination().called_ae(),
           .calling_ae = grant.destination().calling_ae(),
           .contexts = std::move(contexts),
           .max_pdu_bytes = options.max_pdu_bytes(),
+          .async_window = static_cast<std::uint16_t>(window),
           .timeouts = {.connect = milliseconds(options.connect_timeout_ms()),
                        .acse = milliseconds(options.acse_timeout_ms()),
                        .dimse = milliseconds(options.dimse_timeout_ms()),
@@ -85,6 +89,10 @@ std::vector<ContextNeed> NeedsOf(const wire::LeaseGrant& grant) {
   std::vector<ContextNeed> needs;
   for (const auto& pair : grant.pairs()) needs.push_back({pair.sop_class_uid(), pair.transfer_syntax_uid()});
   return needs;
+}
+
+std::uint32_t Microseconds(Duration duration) {
+  return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::microseconds>(duration).count());
 }
 
 double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
@@ -102,7 +110,8 @@ class TimeSpent {
   const TimePoint begin_ = MonotonicNow();
 };
 
-// Divides the time of one C-STORE, from its construction to its end, among the counters, and counts its bytes.
+// Divides the time of a part of a C-STORE, from its construction to its end, among the counters, and counts its
+// bytes.
 class StoreMeter {
  public:
   StoreMeter(const SendingProgress& progress, WorkerMetrics& metrics) : progress_(progress), metrics_(metrics) {}
@@ -133,16 +142,35 @@ struct Payload {
   DatasetBytes bytes;
 };
 
+// An instance whose turn has not come: its file is open, and the kernel reads it ahead.
+struct Opened {
+  std::shared_ptr<const wire::Page> page;  // keeps the instance
+  const wire::Instance* instance = nullptr;
+  std::string path;
+  tl::expected<SourceFile, std::string> source;
+};
+
+// Sent, and not answered yet.
+struct InFlight {
+  std::shared_ptr<const wire::Page> page;
+  const wire::Instance* instance = nullptr;
+  std::string path;
+  std::uint16_t message_id = 0;
+  TimePoint begin;
+  bool decoded = false;
+};
+
 class StudySender {
  public:
   StudySender(const wire::LeaseGrant& grant, StudyPort& port, const SendingContext& context)
       : grant_(grant), port_(port), context_(context), plan_(NeedsOf(grant)) {}
-  ~StudySender() { CloseAssociation(); }
+  ~StudySender() { DropAssociation(); }
 
   wire::GiveBack Run() {
     for (part_ = 0; part_ < plan_.associations().size(); ++part_) {
-      if (!SendPart()) break;
-      CloseAssociation();
+      const bool goes_on = SendPart();
+      ahead_.clear();
+      if (!CloseAssociation() || !goes_on) break;
     }
     return std::move(give_back_);
   }
@@ -150,20 +178,24 @@ class StudySender {
  private:
   // All of these return false when the study is not to go on; give_back_ says why.
   bool SendPart();
-  bool SendPage(const wire::Page& page);
-  bool SendInstance(const std::string& path, const wire::Instance& instance);
+  bool SendPage(std::shared_ptr<const wire::Page> page);
+  bool SendAhead(std::size_t left);
+  bool SendInstance(Opened opened);
   bool OpenAssociation();
-  tl::expected<std::unique_ptr<Association>, AssociationFailure> Associate();
-  bool OnResponse(const std::string& path, const wire::Instance& instance, const StoreResponse& response,
-                  std::chrono::microseconds duration, bool decoded);
+  bool MakeRoom(const wire::Instance& instance);
+  bool Settle(std::size_t left);
+  bool OnResponse(const StoreResponse& response);
+  bool OnSendFailure(const Opened& opened, const StoreFailure& failure, Duration duration);
   bool OnLoss(const StoreFailure& failure);
+  bool CloseAssociation();
 
+  tl::expected<std::unique_ptr<Association>, AssociationFailure> Associate();
   tl::expected<SourceFile, std::string> Open(const std::string& path, const wire::Instance& instance);
-  tl::expected<Payload, std::string> Prepare(const std::string& path, const wire::Instance& instance,
-                                             const SourceFile& source);
-  tl::expected<StoreResponse, StoreFailure> Store(const wire::Instance& instance, const Payload& payload);
-  void CloseAssociation();
+  tl::expected<Payload, std::string> Prepare(const Opened& opened);
+  tl::expected<std::uint16_t, StoreFailure> Send(const wire::Instance& instance, const Payload& payload);
+  tl::expected<StoreResponse, StoreFailure> Receive();
   void DropAssociation();
+  void TellUnanswered(const StoreFailure& failure, bool alone);
   void Tell(const std::string& path, wire::Outcome outcome);
   void TellNotSendable(const std::string& path, const wire::Instance& instance, std::string_view reason);
   bool GiveBack(wire::GiveBack::Reason reason, const std::string& detail = {}, const char* failure = "");
@@ -175,31 +207,34 @@ class StudySender {
   const ContextPlan plan_;
   std::size_t part_ = 0;
   std::vector<bool> tried_;  // by index: a page of a further part lists again what is not settled
+  std::deque<Opened> ahead_;
+  std::vector<InFlight> in_flight_;  // as many as the association's window at most, in the order of sending
   std::unique_ptr<Association> association_;
   std::uint32_t requests_ = 0;  // on this association
   unsigned losses_ = 0;         // in a row
+  bool gives_back_ = false;     // give_back_ has its reason
   wire::GiveBack give_back_;    // DONE unless something happens
 };
 
 bool StudySender::SendPart() {
-  wire::Page page = grant_.first_page();
+  auto page = std::make_shared<const wire::Page>(grant_.first_page());
   bool have_page = part_ == 0;
-  for (std::uint32_t from = 0;; from = page.next_index()) {
+  for (std::uint32_t from = 0;; from = page->next_index()) {
     if (!have_page) {
       auto fetched = port_.FetchPage(from);
       if (!fetched) return GiveBack(wire::GiveBack::DRAINING);
-      page = *std::move(fetched);
+      page = std::make_shared<const wire::Page>(*std::move(fetched));
     }
     have_page = false;
     if (!SendPage(page)) return false;
-    if (page.next_index() <= from) return true;
+    if (page->next_index() <= from) return SendAhead(0);
   }
 }
 
-bool StudySender::SendPage(const wire::Page& page) {
+bool StudySender::SendPage(std::shared_ptr<const wire::Page> page) {
   std::map<std::uint32_t, std::string> roots;
-  for (const auto& root : page.roots()) roots[root.id()] = root.path();
-  for (const auto& instance : page.instances()) {
+  for (const auto& root : page->roots()) roots[root.id()] = root.path();
+  for (const auto& instance : page->instances()) {
     const auto place = plan_.AssociationOf(instance.sop_class_uid(), instance.transfer_syntax_uid());
     // Found since the study was leased: it stays as it is, and the study is leased again with a plan that has it.
     if (!place && grant_.pairs_size() < kContextPairsMax) continue;
@@ -208,71 +243,139 @@ bool StudySender::SendPage(const wire::Page& page) {
     if (instance.index() >= tried_.size()) tried_.resize(instance.index() + std::size_t{1});
     if (tried_[instance.index()]) continue;
     tried_[instance.index()] = true;
-    if (port_.StopRequested()) return GiveBack(wire::GiveBack::DRAINING);
-    if (!SendInstance(JoinPath(roots[instance.root()], instance.path()), instance)) return false;
+    std::string path = JoinPath(roots[instance.root()], instance.path());
+    auto source = Open(path, instance);
+    ahead_.push_back({page, &instance, std::move(path), std::move(source)});
+    if (!SendAhead(kAheadMax)) return false;
   }
   return true;
 }
 
-bool StudySender::SendInstance(const std::string& path, const wire::Instance& instance) {
-  const auto source = Open(path, instance);
-  if (!source) {
-    TellNotSendable(path, instance, source.error());
+// Sends those whose turn it is, until so many are left.
+bool StudySender::SendAhead(std::size_t left) {
+  while (ahead_.size() > left) {
+    if (port_.StopRequested()) return GiveBack(wire::GiveBack::DRAINING);
+    Opened opened = std::move(ahead_.front());
+    ahead_.pop_front();
+    if (!SendInstance(std::move(opened))) return false;
+  }
+  return true;
+}
+
+bool StudySender::SendInstance(Opened opened) {
+  const wire::Instance& instance = *opened.instance;
+  if (!opened.source) {
+    TellNotSendable(opened.path, instance, opened.source.error());
     return true;
   }
   // Again only while no byte of this instance has been sent.
   for (;;) {
-    if (!OpenAssociation()) return false;
-    const auto payload = Prepare(path, instance, *source);
+    if (!MakeRoom(instance)) return false;
+    if (port_.StopRequested()) return GiveBack(wire::GiveBack::DRAINING);  // it may have been waited for long
+    const auto payload = Prepare(opened);
     if (!payload) {
-      TellNotSendable(path, instance, payload.error());
+      TellNotSendable(opened.path, instance, payload.error());
       return true;
     }
     // Decoding may have taken long, and counts as no progress of the lease.
     if (payload->choice.decode && port_.StopRequested()) return GiveBack(wire::GiveBack::DRAINING);
     const TimePoint begin = MonotonicNow();
-    const auto response = Store(instance, *payload);
-    const auto duration = std::chrono::duration_cast<std::chrono::microseconds>(MonotonicNow() - begin);
-    if (response) return OnResponse(path, instance, *response, duration, payload->choice.decode);
-    const StoreFailure& failure = response.error();
-    if (!failure.association_usable) DropAssociation();
-    switch (failure.kind) {
-      case StoreFailureKind::kCancelled:
-        return GiveBack(wire::GiveBack::DRAINING);
-      case StoreFailureKind::kInvalidRequest:
-      case StoreFailureKind::kFileChanged:
-      case StoreFailureKind::kFileUnreadable:
-        TellNotSendable(path, instance, failure.reason);
-        return true;
-      default:
-        break;
+    const auto sent = Send(instance, *payload);
+    if (sent) {
+      in_flight_.push_back(
+          {std::move(opened.page), &instance, std::move(opened.path), *sent, begin, payload->choice.decode});
+      return !instance.alone() || Settle(0);
     }
-    if (failure.instance_touched) {
-      wire::Outcome outcome;
-      outcome.set_index(instance.index());
-      outcome.set_kind(wire::Outcome::ASSOCIATION_LOST);
-      outcome.set_reason(LimitedReason(failure.reason));
-      outcome.set_duration_us(static_cast<std::uint32_t>(duration.count()));
-      outcome.set_may_be_stored(failure.response_unknown);
-      Tell(path, std::move(outcome));
-    }
-    if (!OnLoss(failure)) return false;
-    if (failure.instance_touched) return true;
+    if (!OnSendFailure(opened, sent.error(), MonotonicNow() - begin)) return false;
+    if (sent.error().instance_touched || sent.error().association_usable) return true;
   }
 }
 
-bool StudySender::OnResponse(const std::string& path, const wire::Instance& instance, const StoreResponse& response,
-                             std::chrono::microseconds duration, bool decoded) {
+// An association with room for the instance; for one that has to go alone, without others in flight.
+bool StudySender::MakeRoom(const wire::Instance& instance) {
+  for (;;) {
+    if (!OpenAssociation()) return false;
+    const std::size_t others = instance.alone() ? 0 : association_->window() - std::size_t{1};
+    if (in_flight_.size() <= others) return true;
+    if (!Settle(others)) return false;
+    if (association_) return true;
+  }
+}
+
+// Waits for responses until only so many instances are left without one, or the association is lost.
+bool StudySender::Settle(std::size_t left) {
+  bool goes_on = true;
+  while (in_flight_.size() > left) {
+    const auto response = Receive();
+    if (response) {
+      goes_on = OnResponse(*response) && goes_on;
+      continue;
+    }
+    DropAssociation();
+    TellUnanswered(response.error(), /*alone=*/in_flight_.size() == 1);
+    if (response.error().kind == StoreFailureKind::kCancelled) return GiveBack(wire::GiveBack::DRAINING);
+    return OnLoss(response.error()) && goes_on;
+  }
+  return goes_on;
+}
+
+bool StudySender::OnSendFailure(const Opened& opened, const StoreFailure& failure, Duration duration) {
+  if (!failure.association_usable) DropAssociation();
+  const bool alone = in_flight_.empty();
+  TellUnanswered(failure, /*alone=*/in_flight_.size() == 1 && !failure.instance_touched);
+  switch (failure.kind) {
+    case StoreFailureKind::kCancelled:
+      return GiveBack(wire::GiveBack::DRAINING);
+    case StoreFailureKind::kInvalidRequest:
+    case StoreFailureKind::kFileChanged:
+    case StoreFailureKind::kFileUnreadable:
+      TellNotSendable(opened.path, *opened.instance, failure.reason);
+      return true;
+    default:
+      break;
+  }
+  if (failure.instance_touched) {
+    wire::Outcome outcome;
+    outcome.set_index(opened.instance->index());
+    outcome.set_kind(alone ? wire::Outcome::ASSOCIATION_LOST : wire::Outcome::UNANSWERED);
+    outcome.set_reason(LimitedReason(failure.reason));
+    outcome.set_duration_us(Microseconds(duration));
+    Tell(opened.path, std::move(outcome));
+  }
+  return OnLoss(failure);
+}
+
+// Of the instances in flight, when the association is gone. Of several nobody knows which one it could not bear.
+void StudySender::TellUnanswered(const StoreFailure& failure, bool alone) {
+  if (association_) return;  // spared: it was the trouble of one file alone
+  const auto lost = std::exchange(in_flight_, {});
+  if (failure.kind == StoreFailureKind::kCancelled) return;  // nobody waits for it any more
+  for (const InFlight& instance : lost) {
+    wire::Outcome outcome;
+    outcome.set_index(instance.instance->index());
+    outcome.set_kind(alone ? wire::Outcome::ASSOCIATION_LOST : wire::Outcome::UNANSWERED);
+    outcome.set_reason(LimitedReason(failure.reason));
+    outcome.set_duration_us(Microseconds(MonotonicNow() - instance.begin));
+    outcome.set_may_be_stored(true);
+    Tell(instance.path, std::move(outcome));
+  }
+}
+
+bool StudySender::OnResponse(const StoreResponse& response) {
   losses_ = 0;
+  const auto it = std::ranges::find(in_flight_, response.message_id, &InFlight::message_id);
+  const InFlight answered = std::move(*it);
+  in_flight_.erase(it);
+  const Duration duration = MonotonicNow() - answered.begin;
   context_.metrics.cstore_duration_seconds.Observe(Seconds(duration));
   wire::Outcome outcome;
-  outcome.set_index(instance.index());
+  outcome.set_index(answered.instance->index());
   outcome.set_kind(wire::Outcome::RESPONDED);
   outcome.set_status(response.status);
   outcome.set_reason(LimitedReason(response.error_comment));
-  outcome.set_duration_us(static_cast<std::uint32_t>(duration.count()));
-  outcome.set_transcoded(decoded);
-  Tell(path, std::move(outcome));
+  outcome.set_duration_us(Microseconds(duration));
+  outcome.set_transcoded(answered.decoded);
+  Tell(answered.path, std::move(outcome));
   if (JudgeStoreStatus(response.status) != StatusVerdict::kRefused) return true;
   return GiveBack(wire::GiveBack::DESTINATION_REFUSED, Named("answered " + DescribeStatus(response.status)),
                   "not_authorized");
@@ -294,7 +397,7 @@ tl::expected<std::unique_ptr<Association>, AssociationFailure> StudySender::Asso
 
 bool StudySender::OpenAssociation() {
   const std::uint32_t requests_max = grant_.send_options().requests_per_association_max();
-  if (association_ && requests_max > 0 && requests_ >= requests_max) CloseAssociation();
+  if (association_ && requests_max > 0 && requests_ >= requests_max && !CloseAssociation()) return false;
   if (association_) return true;
   auto opened = Associate();
   if (opened) {
@@ -316,10 +419,10 @@ tl::expected<SourceFile, std::string> StudySender::Open(const std::string& path,
   return OpenSourceFile(path, instance);
 }
 
-tl::expected<Payload, std::string> StudySender::Prepare(const std::string& path, const wire::Instance& instance,
-                                                        const SourceFile& source) {
+tl::expected<Payload, std::string> StudySender::Prepare(const Opened& opened) {
+  const SourceFile& source = *opened.source;
   const auto& proposed = plan_.associations()[part_];
-  auto choice = ChooseContext(proposed, association_->contexts(), instance.sop_class_uid(),
+  auto choice = ChooseContext(proposed, association_->contexts(), opened.instance->sop_class_uid(),
                               source.transfer_syntax_uid, CanDecode);
   if (!choice) return tl::unexpected(std::move(choice.error()));
   Payload payload{.choice = *std::move(choice),
@@ -330,7 +433,7 @@ tl::expected<Payload, std::string> StudySender::Prepare(const std::string& path,
                             .pad_to_even = source.transfer_syntax_uid == kDeflatedExplicitVrLittleEndian}};
   if (!payload.choice.decode) return payload;
   const TimeSpent spent(context_.metrics.decode_seconds);
-  auto decoded = Transcode(path, payload.choice.transfer_syntax);
+  auto decoded = Transcode(opened.path, payload.choice.transfer_syntax);
   if (!decoded) {
     return tl::unexpected(
         fmt::format("the destination does not take transfer syntax {}, and it cannot be decoded: {}",
@@ -341,20 +444,28 @@ tl::expected<Payload, std::string> StudySender::Prepare(const std::string& path,
   return payload;
 }
 
-tl::expected<StoreResponse, StoreFailure> StudySender::Store(const wire::Instance& instance, const Payload& payload) {
+tl::expected<std::uint16_t, StoreFailure> StudySender::Send(const wire::Instance& instance, const Payload& payload) {
   const StoreMeter meter(context_.progress, context_.metrics);
   ++requests_;
-  return association_->Store({.context_id = payload.choice.context_id,
-                              .sop_class_uid = instance.sop_class_uid(),
-                              .sop_instance_uid = instance.sop_instance_uid(),
-                              .dataset = payload.bytes});
+  return association_->Send({.context_id = payload.choice.context_id,
+                             .sop_class_uid = instance.sop_class_uid(),
+                             .sop_instance_uid = instance.sop_instance_uid(),
+                             .dataset = payload.bytes});
 }
 
-void StudySender::CloseAssociation() {
-  if (!association_) return;
+tl::expected<StoreResponse, StoreFailure> StudySender::Receive() {
+  const StoreMeter meter(context_.progress, context_.metrics);
+  return association_->Receive();
+}
+
+// What is in flight is waited for first.
+bool StudySender::CloseAssociation() {
+  const bool goes_on = Settle(0);
+  if (!association_) return goes_on;
   const TimeSpent spent(context_.metrics.association_seconds);
   association_->Release();
   DropAssociation();
+  return goes_on;
 }
 
 void StudySender::DropAssociation() {
@@ -376,7 +487,9 @@ void StudySender::TellNotSendable(const std::string& path, const wire::Instance&
   Tell(path, std::move(outcome));
 }
 
+// The first reason counts.
 bool StudySender::GiveBack(wire::GiveBack::Reason reason, const std::string& detail, const char* failure) {
+  if (std::exchange(gives_back_, true)) return false;
   give_back_.set_reason(reason);
   give_back_.set_detail(LimitedReason(detail));
   give_back_.set_failure(failure);

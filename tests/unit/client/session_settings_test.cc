@@ -34,6 +34,7 @@ TEST(NewSessionSettings, CarriesEveryOption) {
   EXPECT_EQ(settings.dispatch(), wire::DISPATCH_AFTER_SCAN);
   const auto& send = settings.send_options();
   EXPECT_EQ(send.max_pdu_bytes(), 131072U);
+  EXPECT_EQ(send.async_window(), 16U);
   EXPECT_EQ(send.connect_timeout_ms(), 10'000U);
   EXPECT_EQ(send.acse_timeout_ms(), 30'000U);
   EXPECT_EQ(send.dimse_timeout_ms(), 120'000U);

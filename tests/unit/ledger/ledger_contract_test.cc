@@ -547,6 +547,20 @@ TEST_P(LedgerContract, WhatWasAbandonedIsPendingAgain) {
   ExpectCountsAreThoseOfTheInstances(/*with_retries=*/false);
 }
 
+TEST_P(LedgerContract, WhatMayBeStoredIsToBeSentAlone) {
+  CreateSession();
+  const StudyKey study = FeedStudy("1", 3);
+  InstanceChange unanswered = To(study, 1, kPending);
+  unanswered.may_be_stored = true;
+  Change({unanswered});
+  const wire::Page page = ledger_->LoadPage(study, 1, 0, 10);
+  ASSERT_EQ(page.instances_size(), 3);
+  EXPECT_FALSE(page.instances(0).alone());
+  EXPECT_TRUE(page.instances(1).alone());
+  EXPECT_EQ(Session().counts.unsettled(), 3U);
+  EXPECT_EQ(Session().counts.retries, 0U);
+}
+
 TEST_P(LedgerContract, WhatFailedIsPendingAgainIfAskedForUnlessItsDefectIsKnown) {
   CreateSession();
   const StudyKey study = FeedStudy("1", 4);

@@ -83,6 +83,11 @@ TEST(ParseToCoordinator, RefusesWhatBreaksOne) {
          r.mutable_open_session()->set_session("S");
          r.mutable_open_session()->mutable_send_options()->set_max_pdu_bytes(100);
        }},
+      {"window",
+       [](auto& r) {
+         r.mutable_open_session()->set_session("S");
+         r.mutable_open_session()->mutable_send_options()->set_async_window(129);
+       }},
       {"DIMSE status", [](auto& r) { r.mutable_requeue_instances()->set_status(0x10000); }},
       {"Study Instance UID",
        [](auto& r) { r.mutable_requeue_instances()->set_study_instance_uid(std::string(65, '1')); }},

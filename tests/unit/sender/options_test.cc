@@ -93,6 +93,7 @@ TEST_F(OptionsTest, DefaultsAreThePromisedOnes) {
   EXPECT_EQ(options.attempts_max, 5U);
   EXPECT_EQ(options.retry_for, seconds(60));
   EXPECT_EQ(options.requests_per_association_max, 0U);
+  EXPECT_EQ(options.async_window, 16U);
   EXPECT_EQ(options.log_format, LogFormat::kText);
   EXPECT_FALSE(options.metrics || options.verbose || options.echo || options.dry_run || options.resume ||
                options.retry_failed || options.keep_ledger);

@@ -81,7 +81,20 @@ class TcpAssociationTest : public ::testing::Test {
   }
   std::string Dataset(std::uint64_t offset = 300) const { return content_.substr(offset); }
 
+  // One instance and its answer.
+  tl::expected<StoreResponse, StoreFailure> Store(Association& association, const StoreRequest& instance) {
+    const auto id = association.Send(instance);
+    sent_ = id.has_value();
+    if (!id) return tl::unexpected(id.error());
+    auto response = association.Receive();
+    if (response) {
+      EXPECT_EQ(response->message_id, *id);
+    }
+    return response;
+  }
+
   TemporaryFolder folder_;
+  bool sent_ = false;  // the last instance was sent whole
   TestDestination destination_{HashDatasets()};
   WakeEvent cancel_;
   SendingProgress progress_;
@@ -102,7 +115,7 @@ TEST_F(TcpAssociationTest, StoresByteForByteWhateverTheSizes) {
     for (const std::uint64_t size : {1U, 2U, 57U, 58U, 59U, 8191U, 131065U, 131066U, 131067U, 1'000'001U}) {
       const StoreRequest instance = MakeInstance(size);
       progress_.bytes_sent = 0;
-      const auto stored = association->Store(instance);
+      const auto stored = Store(*association, instance);
       ASSERT_TRUE(stored) << stored.error().reason;
       EXPECT_EQ(stored->status, 0);
       EXPECT_EQ(progress_.bytes_sent, size);
@@ -125,7 +138,7 @@ TEST_F(TcpAssociationTest, PadsAnOddDatasetWhereThatIsAskedFor) {
   for (const std::uint64_t size : {1U, 4303U, 262'145U, 1000U}) {
     StoreRequest instance = MakeInstance(size);
     instance.dataset.pad_to_even = true;
-    ASSERT_TRUE(association->Store(instance));
+    ASSERT_TRUE(Store(*association, instance));
     const auto log = destination_.Log();
     EXPECT_EQ(log.instances.back().bytes, size + size % 2);
     EXPECT_EQ(log.instances.back().fnv1a_hash, Fnv1a(Dataset() + std::string(size % 2, '\0')));
@@ -141,11 +154,11 @@ TEST_F(TcpAssociationTest, ReturnsStatusAndCommentAsAnswered) {
   Start(behaviour);
   auto association = Associate();
   ASSERT_TRUE(association);
-  const auto refused = association->Store(MakeInstance(100));
+  const auto refused = Store(*association, MakeInstance(100));
   ASSERT_TRUE(refused);
   EXPECT_EQ(refused->status, 0xA700);
   EXPECT_EQ(refused->error_comment, "disk full");
-  EXPECT_EQ(association->Store(MakeInstance(100))->status, 0);
+  EXPECT_EQ(Store(*association, MakeInstance(100))->status, 0);
 }
 
 TEST_F(TcpAssociationTest, EchoesAndTellsEveryContext) {
@@ -161,7 +174,7 @@ TEST_F(TcpAssociationTest, EchoesAndTellsEveryContext) {
   EXPECT_EQ(association->Echo(3), 0);
   StoreRequest instance = MakeInstance(10);
   instance.context_id = 5;
-  const auto stored = association->Store(instance);
+  const auto stored = Store(*association, instance);
   ASSERT_FALSE(stored);
   EXPECT_EQ(stored.error().kind, StoreFailureKind::kInvalidRequest);
   EXPECT_TRUE(stored.error().association_usable);
@@ -204,7 +217,7 @@ TEST_F(TcpAssociationTest, GivesUpWhenNobodyAnswersTheRequest) {
 struct Ending {
   InstanceAction action;
   StoreFailureKind kind;
-  bool response_unknown;
+  bool sent;
   const char* reason;
 };
 
@@ -217,14 +230,14 @@ TEST_P(EndingTest, EndsTheAssociationAndSaysWhy) {
   request_.timeouts.dimse = request_.timeouts.idle = milliseconds(300);
   auto association = Associate();
   ASSERT_TRUE(association);
-  const auto stored = association->Store(MakeInstance(32'000'000));
+  const auto stored = Store(*association, MakeInstance(32'000'000));
   ASSERT_FALSE(stored);
   EXPECT_EQ(stored.error().kind, expected.kind) << stored.error().reason;
-  EXPECT_EQ(stored.error().response_unknown, expected.response_unknown);
+  EXPECT_EQ(sent_, expected.sent);
   EXPECT_THAT(stored.error().reason, HasSubstr(expected.reason));
   EXPECT_FALSE(stored.error().association_usable);
   EXPECT_TRUE(stored.error().instance_touched);
-  const auto again = association->Store(MakeInstance(10));
+  const auto again = Store(*association, MakeInstance(10));
   ASSERT_FALSE(again);
   EXPECT_FALSE(again.error().instance_touched);
 }
@@ -247,12 +260,71 @@ TEST_F(TcpAssociationTest, AFileTooShortSparesTheAssociation) {
   ASSERT_TRUE(association);
   StoreRequest instance = MakeInstance(1000);
   instance.dataset.size_bytes = 1001;
-  const auto stored = association->Store(instance);
+  const auto stored = Store(*association, instance);
   ASSERT_FALSE(stored);
   EXPECT_EQ(stored.error().kind, StoreFailureKind::kFileChanged);
   EXPECT_TRUE(stored.error().association_usable);
   EXPECT_FALSE(stored.error().instance_touched);
-  EXPECT_TRUE(association->Store(MakeInstance(1000)));
+  EXPECT_TRUE(Store(*association, MakeInstance(1000)));
+}
+
+TEST_F(TcpAssociationTest, TheWindowIsWhatBothAgreeOn) {
+  for (const auto& [asked, granted, window] : std::initializer_list<std::array<std::uint16_t, 3>>{
+           {16, 1, 1}, {16, 8, 8}, {8, 16, 8}, {16, 0, 16}, {1, 16, 1}}) {
+    DestinationBehaviour behaviour;
+    behaviour.async_window = granted;
+    destination_.Stop();
+    Start(behaviour);
+    request_.async_window = asked;
+    const auto association = Associate();
+    ASSERT_TRUE(association);
+    EXPECT_EQ(association->window(), window) << asked << " " << granted;
+  }
+  request_.async_window = kAsyncWindowMax + 1;
+  EXPECT_EQ(Request().error().kind, AssociationFailureKind::kInvalidRequest);
+}
+
+TEST_F(TcpAssociationTest, ResponsesComeInAnyOrderAndEachHasItsOwnStatus) {
+  DestinationBehaviour behaviour;
+  behaviour.async_window = 4;
+  behaviour.reorder_answers = true;
+  behaviour.rules.push_back({});
+  behaviour.rules[0].nth = 2;
+  behaviour.rules[0].status = 0xA700;
+  Start(behaviour);
+  request_.async_window = 4;
+  auto association = Associate();
+  ASSERT_TRUE(association);
+  std::vector<std::uint16_t> sent, answered;
+  for (int i = 0; i < 4; ++i) sent.push_back(association->Send(MakeInstance(1000)).value());
+  for (int i = 0; i < 4; ++i) {
+    const auto response = association->Receive();
+    ASSERT_TRUE(response) << response.error().reason;
+    answered.push_back(response->message_id);
+    EXPECT_EQ(response->status, response->message_id == sent[1] ? 0xA700 : 0) << response->message_id;
+  }
+  EXPECT_THAT(answered, ::testing::ElementsAre(sent[3], sent[2], sent[1], sent[0]));
+  EXPECT_EQ(destination_.Log().instances.size(), 4U);
+  association->Release();
+}
+
+TEST_F(TcpAssociationTest, WhatWasNotAnsweredBeforeALossNeverIs) {
+  DestinationBehaviour behaviour;
+  behaviour.async_window = 4;
+  behaviour.rules.push_back({});
+  behaviour.rules[0].nth = 3;
+  behaviour.rules[0].action = InstanceAction::kAbortAfterDataset;
+  Start(behaviour);
+  request_.async_window = 4;
+  auto association = Associate();
+  ASSERT_TRUE(association);
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(association->Send(MakeInstance(1000)));
+  std::size_t answered = 0;
+  auto response = association->Receive();
+  for (; response; response = association->Receive()) ++answered;
+  EXPECT_LE(answered, 2U);
+  EXPECT_EQ(response.error().kind, StoreFailureKind::kAborted) << response.error().reason;
+  EXPECT_FALSE(response.error().association_usable);
 }
 
 TEST_F(TcpAssociationTest, TellsHowLongItWaitedForTheAnswer) {
@@ -263,7 +335,7 @@ TEST_F(TcpAssociationTest, TellsHowLongItWaitedForTheAnswer) {
   auto association = Associate();
   ASSERT_TRUE(association);
   const std::uint64_t answer_before = progress_.answer_us, taking_before = progress_.taking_us;
-  ASSERT_TRUE(association->Store(MakeInstance(1000)));
+  ASSERT_TRUE(Store(*association, MakeInstance(1000)));
   EXPECT_GE(progress_.answer_us - answer_before, 150'000U);
   EXPECT_EQ(progress_.taking_us, taking_before) << "a small dataset never waits to be taken";
 }
@@ -281,12 +353,12 @@ TEST_F(TcpAssociationTest, CancelEndsABlockedStoreAndNothingIsCompleted) {
     cancel_.Raise();
   });
   const std::uint64_t taking_before = progress_.taking_us;
-  const auto stored = association->Store(instance);
+  const auto stored = Store(*association, instance);
   canceller.join();
   ASSERT_FALSE(stored);
   EXPECT_EQ(stored.error().kind, StoreFailureKind::kCancelled);
   EXPECT_GT(progress_.taking_us, taking_before);
-  EXPECT_FALSE(stored.error().response_unknown);
+  EXPECT_FALSE(sent_);
   EXPECT_EQ(Request().error().kind, AssociationFailureKind::kCancelled);
   for (const auto& record : destination_.Log().instances) EXPECT_FALSE(record.complete);
 }
@@ -309,8 +381,8 @@ TEST_F(TcpAssociationTest, StorescpStoresTheBytes) {
   const std::string path = (folder_ / "own").string();
   std::ofstream(path, std::ios::binary) << dataset;
   file_ = UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  const auto stored = association->Store(
-      {1, kCtImage, "1.2.3.4", {.fd = file_.get(), .offset_bytes = 0, .size_bytes = dataset.size()}});
+  const auto stored = Store(
+      *association, {1, kCtImage, "1.2.3.4", {.fd = file_.get(), .offset_bytes = 0, .size_bytes = dataset.size()}});
   ASSERT_TRUE(stored) << stored.error().reason;
   EXPECT_EQ(stored->status, 0);
   association->Release();

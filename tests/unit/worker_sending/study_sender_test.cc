@@ -19,12 +19,20 @@ using testing::HasSubstr;
 
 using StoreAnswer = tl::expected<StoreResponse, StoreFailure>;
 
-StoreAnswer Status(std::uint16_t status) { return StoreResponse{status, ""}; }
+StoreAnswer Status(std::uint16_t status) {
+  return StoreResponse{.message_id = 0, .status = status, .error_comment = ""};
+}
 StoreAnswer Lost(bool touched = true) {
-  return tl::unexpected(StoreFailure{StoreFailureKind::kConnectionLost, false, touched, false, "connection lost"});
+  return tl::unexpected(StoreFailure{StoreFailureKind::kConnectionLost, false, touched, "connection lost"});
 }
 StoreAnswer Failed(StoreFailureKind kind, bool usable) {
-  return tl::unexpected(StoreFailure{kind, usable, !usable, false, "scripted"});
+  return tl::unexpected(StoreFailure{kind, usable, !usable, "scripted"});
+}
+// All of it is sent, and the association is lost instead of an answer.
+const StoreAnswer kUnanswered =
+    tl::unexpected(StoreFailure{StoreFailureKind::kConnectionLost, false, true, "lost while it was waited for"});
+bool IsUnanswered(const StoreAnswer& answer) {
+  return !answer && answer.error().reason == kUnanswered.error().reason;
 }
 
 // What the destination does, and what it saw.
@@ -33,6 +41,9 @@ struct Script {
   std::deque<AssociationFailure> association_failures;  // before any association comes about
   std::size_t contexts_refused = 0;                     // the first so many of each association
   std::vector<std::string> stored;                      // SOP Instance UIDs
+  std::uint16_t window = 1;
+  bool last_first = false;  // answers
+  std::size_t in_flight_max = 0;
   unsigned associations = 0, released = 0, open = 0;
   std::function<void()> on_store;  // before the answer
 };
@@ -52,21 +63,44 @@ class ScriptedAssociation : public Association {
   ~ScriptedAssociation() override { --script_.open; }
   const std::vector<ContextAnswer>& contexts() const override { return contexts_; }
   std::uint32_t peer_max_pdu_bytes() const override { return 0; }
-  StoreAnswer Store(const StoreRequest& request) override {
+  std::uint16_t window() const override { return script_.window; }
+  tl::expected<std::uint16_t, StoreFailure> Send(const StoreRequest& request) override {
+    EXPECT_LT(in_flight_.size(), script_.window);
     if (script_.on_store) script_.on_store();
     script_.stored.emplace_back(request.sop_instance_uid);
-    if (script_.answers.empty()) return Status(0);
-    StoreAnswer answer = std::move(script_.answers.front());
-    script_.answers.pop_front();
+    StoreAnswer answer = Status(0);
+    if (!script_.answers.empty()) {
+      answer = std::move(script_.answers.front());
+      script_.answers.pop_front();
+    }
+    if (!answer && !IsUnanswered(answer)) return tl::unexpected(answer.error());
+    if (answer) answer->message_id = ++message_id_;
+    in_flight_.push_back(std::move(answer));
+    script_.in_flight_max = std::max(script_.in_flight_max, in_flight_.size());
+    return message_id_;
+  }
+  StoreAnswer Receive() override {
+    if (in_flight_.empty()) {
+      ADD_FAILURE() << "nothing is outstanding";
+      return kUnanswered;
+    }
+    const auto next = script_.last_first ? in_flight_.end() - 1 : in_flight_.begin();
+    StoreAnswer answer = std::move(*next);
+    in_flight_.erase(next);
     return answer;
   }
   tl::expected<std::uint16_t, StoreFailure> Echo(std::uint8_t) override { return 0; }
-  void Release() override { ++script_.released; }
+  void Release() override {
+    EXPECT_TRUE(in_flight_.empty()) << "released with operations outstanding";
+    ++script_.released;
+  }
   void Abort() override {}
 
  private:
   Script& script_;
   std::vector<ContextAnswer> contexts_;
+  std::uint16_t message_id_ = 0;
+  std::deque<StoreAnswer> in_flight_;
 };
 
 class ScriptedPort : public StudyPort {
@@ -173,6 +207,95 @@ class StudySenderTest : public testing::Test {
 constexpr auto kResponded = wire::Outcome::RESPONDED;
 constexpr auto kAssociationLost = wire::Outcome::ASSOCIATION_LOST;
 constexpr auto kNotSendable = wire::Outcome::NOT_SENDABLE;
+constexpr auto kUnansweredKind = wire::Outcome::UNANSWERED;
+
+std::vector<std::uint32_t> Indices(const std::vector<wire::Outcome>& outcomes) {
+  std::vector<std::uint32_t> indices;
+  for (const auto& outcome : outcomes) indices.push_back(outcome.index());
+  return indices;
+}
+
+TEST_F(StudySenderTest, FillsTheWindowAndReportsEachByItsOwnResponse) {
+  AddInstances(6);
+  script_.window = 4;
+  script_.last_first = true;
+  script_.answers = {Status(0), Status(0xC001), Status(0), Status(0xB000)};
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  EXPECT_EQ(script_.in_flight_max, 4U);
+  EXPECT_EQ(script_.stored.size(), 6U);
+  EXPECT_EQ(script_.released, 1U);
+  EXPECT_THAT(Indices(port_.outcomes), testing::UnorderedElementsAre(0U, 1U, 2U, 3U, 4U, 5U));
+  for (const auto& outcome : port_.outcomes) {
+    const std::uint32_t expected = outcome.index() == 1 ? 0xC001 : outcome.index() == 3 ? 0xB000 : 0;
+    EXPECT_EQ(outcome.status(), expected) << outcome.index();
+  }
+}
+
+TEST_F(StudySenderTest, OfSeveralInFlightNobodyKnowsWhichOneCostTheAssociation) {
+  AddInstances(5);
+  script_.window = 3;
+  script_.answers = {Status(0), Status(0), kUnanswered, Status(0), Status(0)};
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  EXPECT_THAT(Kinds(), ElementsAre(kResponded, kResponded, kUnansweredKind, kUnansweredKind, kUnansweredKind));
+  EXPECT_THAT(Indices(port_.outcomes), ElementsAre(0U, 1U, 2U, 3U, 4U));
+  for (std::size_t i = 2; i < 5; ++i) EXPECT_TRUE(port_.outcomes[i].may_be_stored());
+}
+
+TEST_F(StudySenderTest, TheOnlyOneInFlightHasUsedAnAttempt) {
+  AddInstances(1);
+  script_.window = 3;
+  script_.answers = {kUnanswered};
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  EXPECT_THAT(Kinds(), ElementsAre(kAssociationLost));
+  EXPECT_TRUE(port_.outcomes[0].may_be_stored());
+}
+
+TEST_F(StudySenderTest, ALossWhileSendingConcernsThoseInFlight) {
+  AddInstances(3);
+  script_.window = 3;
+  script_.answers = {Status(0), Lost(), Status(0)};
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  EXPECT_THAT(Kinds(), ElementsAre(kUnansweredKind, kUnansweredKind, kResponded));
+  EXPECT_TRUE(port_.outcomes[0].may_be_stored());
+  EXPECT_FALSE(port_.outcomes[1].may_be_stored()) << "it was sent in part";
+}
+
+TEST_F(StudySenderTest, AFileThatShrinksCostsTheOthersNoAttempt) {
+  AddInstances(3);
+  script_.window = 3;
+  script_.answers = {Status(0), Failed(StoreFailureKind::kFileChanged, /*usable=*/false), Status(0)};
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  EXPECT_THAT(Kinds(), ElementsAre(kUnansweredKind, kNotSendable, kResponded));
+}
+
+TEST_F(StudySenderTest, WhatIsToGoAloneGoesAlone) {
+  AddInstances(5);
+  grant_.mutable_first_page()->mutable_instances(2)->set_alone(true);
+  script_.window = 4;
+  std::vector<std::size_t> reported;
+  script_.on_store = [&] { reported.push_back(port_.outcomes.size()); };
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  EXPECT_THAT(reported, ElementsAre(0U, 0U, 2U, 3U, 3U));
+}
+
+TEST_F(StudySenderTest, ADrainFinishesWhatIsInFlight) {
+  AddInstances(6);
+  script_.window = 3;
+  port_.stop_after = 1;
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DRAINING);
+  EXPECT_EQ(script_.stored.size(), 3U);
+  EXPECT_EQ(port_.outcomes.size(), 3U);
+  EXPECT_EQ(script_.released, 1U);
+}
+
+TEST_F(StudySenderTest, ARefusalLeavesNoAnswerUnreported) {
+  AddInstances(6);
+  script_.window = 3;
+  script_.answers = {Status(0x0124)};
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DESTINATION_REFUSED);
+  EXPECT_EQ(script_.stored.size(), 3U);
+  EXPECT_EQ(port_.outcomes.size(), 3U);
+}
 
 TEST_F(StudySenderTest, WhatWasFoundSinceTheLeaseIsLeftForTheNextOne) {
   AddInstances(1);
