@@ -1,11 +1,11 @@
 #include "dicom/byte_reader.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
+
+#include "common/read_at.h"
 
 namespace dicom_sender {
 
@@ -36,20 +36,15 @@ bool FileReader::Fill() {
   block_bytes_ = goes_on ? std::min(block_bytes_ * 2, kBlockBytes) : kBlockBytesAfterJump;
   const std::size_t wanted = static_cast<std::size_t>(std::min<std::uint64_t>(block_bytes_, remaining()));
   buffer_offset_ = position_;
-  buffered_ = 0;
-  while (buffered_ < wanted) {
-    const ssize_t got =
-        pread(fd_, buffer_.data() + buffered_, wanted - buffered_, static_cast<off_t>(buffer_offset_ + buffered_));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) {
-      Fail(HeaderProblem::kUnreadable, std::string("reading failed: ") + std::strerror(errno));
-      return false;
-    }
-    if (got == 0) {
-      Fail(HeaderProblem::kTruncated, "the file became shorter while it was read");
-      return false;
-    }
-    buffered_ += static_cast<std::size_t>(got);
+  const ssize_t got = ReadAt(fd_, {buffer_.data(), wanted}, buffer_offset_);
+  buffered_ = got > 0 ? static_cast<std::size_t>(got) : 0;
+  if (got < 0) {
+    Fail(HeaderProblem::kUnreadable, std::string("reading failed: ") + std::strerror(errno));
+    return false;
+  }
+  if (buffered_ < wanted) {
+    Fail(HeaderProblem::kTruncated, "the file became shorter while it was read");
+    return false;
   }
   return true;
 }

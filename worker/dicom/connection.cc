@@ -312,6 +312,13 @@ ConnectionResult<std::optional<ReceivedPdu>> Connection::TakePdu() {
   return ReceivedPdu{header->type, body};
 }
 
+bool Connection::HasPdu() const {
+  const ByteView unread = Unread();
+  if (unread.size() < kPduHeaderBytes) return false;
+  const auto header = DecodePduHeader(unread);
+  return !header || unread.size() - kPduHeaderBytes >= header->length_bytes;
+}
+
 ConnectionResult<ReceivedPdu> Connection::Receive(Duration timeout) {
   const TimePoint deadline = MonotonicNow() + timeout;
   while (true) {

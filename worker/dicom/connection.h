@@ -53,6 +53,8 @@ class Connection {
   // Returns how much was sent, at least 1 byte and at most `size`.
   ConnectionResult<std::size_t> SendFile(int fd, std::uint64_t offset, std::size_t size, Duration idle);
 
+  // Whether Receive would not have to wait.
+  bool HasPdu() const;
   // The next PDU. An A-ABORT is a failure. The wait ends at `timeout` from now however many bytes trickle in.
   ConnectionResult<ReceivedPdu> Receive(Duration timeout);
   // What has come while nothing was expected: an A-ABORT, the end of the connection, or a PDU nobody asked for.

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "common/read_at.h"
 #include "worker/dicom/connection.h"
 #include "worker/dicom/dimse.h"
 
@@ -21,6 +22,10 @@ constexpr std::string_view kImplementationClassUid = "2.25.140829010783122556701
 constexpr std::string_view kImplementationVersion = "DICOM_SENDER";
 // Fragments longer than this save nothing, and few destinations are tried with them.
 constexpr std::uint32_t kSendPduBytesMax = 1U << 20;
+// In a window, datasets up to this size are read into a buffer, so that small instances share system calls and segments.
+// Above it, and where each instance is waited for, sendfile(2) is faster (docs/performance.md).
+constexpr std::uint64_t kCopiedBytesMax = 32 * 1024;
+constexpr std::size_t kBufferedBytesMax = 64 * 1024;  // of a window, before it is sent
 constexpr std::uint32_t kPeerPduBytesMin = kPdvHeaderBytes + 2;  // or no fragment fits
 
 AssociationFailureKind ToAssociationKind(ConnectionProblem problem) {
@@ -122,6 +127,19 @@ std::uint16_t GrantedWindow(std::uint16_t proposed, const std::optional<AsyncWin
   return std::min(proposed, answer->invoked_max);
 }
 
+// While nothing of the instance has been sent.
+tl::unexpected<StoreFailure> Spare(StoreFailureKind kind, std::string reason) {
+  return tl::unexpected(StoreFailure{kind, true, false, std::move(reason)});
+}
+
+tl::unexpected<StoreFailure> CannotRead() {
+  return Spare(StoreFailureKind::kFileUnreadable, fmt::format("cannot read the file: {}", std::strerror(errno)));
+}
+
+tl::unexpected<StoreFailure> BecameShorter() {
+  return Spare(StoreFailureKind::kFileChanged, "the file is shorter than it was");
+}
+
 constexpr std::array<std::uint8_t, 1> kZeroByte = {0};
 
 class TcpAssociation final : public Association {
@@ -151,8 +169,12 @@ class TcpAssociation final : public Association {
   tl::expected<void, AssociationFailure> Accept(ByteView body, const AssociationRequest& request);
   tl::expected<void, StoreFailure> CheckContext(std::uint8_t context_id);
   static tl::expected<void, StoreFailure> CheckRequest(const StoreRequest& request);
-  tl::expected<void, StoreFailure> CheckFile(const DatasetBytes& dataset);
-  void StartMessage(std::uint8_t context_id, Command& command);
+  static tl::expected<void, StoreFailure> CheckFile(const DatasetBytes& dataset);
+  tl::expected<void, StoreFailure> CheckQuiet();
+  void LayCommand(std::uint8_t context_id, Command& command);
+  void LayHeader(std::uint8_t context_id, bool is_command, bool is_last, std::uint32_t size);
+  tl::expected<void, StoreFailure> LayDataset(std::uint8_t context_id, const DatasetBytes& dataset);
+  ConnectionResult<void> Flush(bool more);
   ConnectionResult<void> SendDataset(std::uint8_t context_id, const DatasetBytes& dataset);
   ConnectionResult<void> SendFragment(const DatasetBytes& dataset, std::uint64_t from, std::uint32_t size);
   ConnectionResult<Command> ReceiveResponse();
@@ -175,9 +197,10 @@ class TcpAssociation final : public Association {
   std::vector<Outstanding> outstanding_;  // at most window_
   std::uint16_t message_id_ = 0;
   bool inside_pdu_ = false;  // a PDU is sent in part: no other may begin
+  Bytes laid_;               // whole messages, or the beginning of one, that the kernel has not been given yet
+  std::uint64_t laid_dataset_bytes_ = 0;
   // Kept for their memory only: no instance allocates.
   Bytes command_;
-  Bytes head_;
   Bytes response_;
   std::uint8_t response_context_ = 0;
   Bytes rest_;  // of a PDU that holds more than one response
@@ -233,53 +256,73 @@ tl::expected<void, StoreFailure> TcpAssociation::CheckContext(std::uint8_t conte
   const std::size_t index = context_id / 2;
   if (context_id % 2 == 1 && index < contexts_.size() && contexts_[index].result == ContextResult::kAccepted)
     return {};
-  return tl::unexpected(StoreFailure{StoreFailureKind::kInvalidRequest, true, false,
-                                     fmt::format("presentation context {} is not accepted", context_id)});
+  return Spare(StoreFailureKind::kInvalidRequest, fmt::format("presentation context {} is not accepted", context_id));
 }
 
-// Before a byte is sent the association can still be spared.
+// Before a byte of a large dataset is sent the association can still be spared.
 tl::expected<void, StoreFailure> TcpAssociation::CheckFile(const DatasetBytes& dataset) {
-  const auto fail = [](StoreFailureKind kind, std::string reason) {
-    return tl::unexpected(StoreFailure{kind, true, false, std::move(reason)});
-  };
-  if (dataset.size_bytes == 0) return fail(StoreFailureKind::kInvalidRequest, "the dataset is empty");
   struct stat status {};
-  if (fstat(dataset.fd, &status) != 0) {
-    return fail(StoreFailureKind::kFileUnreadable, fmt::format("cannot read the file: {}", std::strerror(errno)));
-  }
+  if (fstat(dataset.fd, &status) != 0) return CannotRead();
   const auto size = static_cast<std::uint64_t>(status.st_size);
-  if (size < dataset.offset_bytes || size - dataset.offset_bytes < dataset.size_bytes) {
-    return fail(StoreFailureKind::kFileChanged, "the file is shorter than it was");
-  }
+  if (size < dataset.offset_bytes || size - dataset.offset_bytes < dataset.size_bytes) return BecameShorter();
   return {};
 }
 
-// Gives the command its message id and lays its PDUs into head_, from where they are sent together with what follows.
-void TcpAssociation::StartMessage(std::uint8_t context_id, Command& command) {
+void TcpAssociation::LayHeader(std::uint8_t context_id, bool is_command, bool is_last, std::uint32_t size) {
+  const DataHeader header = EncodeDataHeader(context_id, is_command, is_last, size);
+  laid_.insert(laid_.end(), header.begin(), header.end());
+}
+
+// Gives the command its message id and lays its PDUs into the buffer, from where they are sent with what follows.
+void TcpAssociation::LayCommand(std::uint8_t context_id, Command& command) {
   command.message_id = ++message_id_;  // of the outstanding ones none is so old that the number comes again
   command_.clear();
   EncodeCommand(command, command_);
-  head_.clear();
   for (ByteView rest = command_; !rest.empty();) {
     const auto size = static_cast<std::uint32_t>(std::min<std::size_t>(rest.size(), fragment_bytes_max_));
-    const DataHeader header = EncodeDataHeader(context_id, true, size == rest.size(), size);
-    head_.insert(head_.end(), header.begin(), header.end());
-    head_.insert(head_.end(), rest.begin(), rest.begin() + size);
+    LayHeader(context_id, true, size == rest.size(), size);
+    laid_.insert(laid_.end(), rest.begin(), rest.begin() + size);
     rest = rest.subspan(size);
   }
+}
+
+// Nothing of this instance is sent yet: whatever is wrong with its file, the association is spared.
+tl::expected<void, StoreFailure> TcpAssociation::LayDataset(std::uint8_t context_id, const DatasetBytes& dataset) {
+  for (std::uint64_t done = 0; done < dataset.size_bytes;) {
+    const std::uint64_t left = dataset.size_bytes - done;
+    const auto size = static_cast<std::uint32_t>(std::min<std::uint64_t>(left, fragment_bytes_max_));
+    const std::uint32_t padding = dataset.pad_to_even ? size % 2 : 0;  // fragments are even but for the last
+    LayHeader(context_id, false, size == left, size + padding);
+    const std::size_t at = laid_.size();
+    laid_.resize(at + size + padding);
+    const ssize_t read = ReadAt(dataset.fd, {&laid_[at], size}, dataset.offset_bytes + done);
+    if (read < 0) return CannotRead();
+    if (read < ssize_t{size}) return BecameShorter();
+    done += size;
+  }
+  laid_dataset_bytes_ += dataset.size_bytes;
+  return {};
+}
+
+// Sends what is laid down. `more`: the PDU goes on.
+ConnectionResult<void> TcpAssociation::Flush(bool more) {
+  if (laid_.empty()) return {};
+  inside_pdu_ = true;
+  if (auto sent = connection_.Send(laid_, more, timeouts_.idle); !sent) return sent;
+  inside_pdu_ = more;
+  laid_.clear();
+  progress_.bytes_sent.fetch_add(std::exchange(laid_dataset_bytes_, 0), std::memory_order_relaxed);
+  return {};
 }
 
 ConnectionResult<void> TcpAssociation::SendDataset(std::uint8_t context_id, const DatasetBytes& dataset) {
   for (std::uint64_t done = 0; done < dataset.size_bytes;) {
     const std::uint64_t left = dataset.size_bytes - done;
     const auto size = static_cast<std::uint32_t>(std::min<std::uint64_t>(left, fragment_bytes_max_));
-    const std::uint32_t padding = dataset.pad_to_even ? size % 2 : 0;  // fragments are even but for the last
-    const DataHeader header = EncodeDataHeader(context_id, false, size == left, size + padding);
-    head_.insert(head_.end(), header.begin(), header.end());
-    inside_pdu_ = true;
-    // The kernel joins the headers with the bytes of the file: one segment for a small instance.
-    if (auto sent = connection_.Send(head_, true, timeouts_.idle); !sent) return sent;
-    head_.clear();
+    const std::uint32_t padding = dataset.pad_to_even ? size % 2 : 0;
+    LayHeader(context_id, false, size == left, size + padding);
+    // The kernel joins the headers with the bytes of the file.
+    if (auto sent = Flush(true); !sent) return sent;
     if (auto sent = SendFragment(dataset, dataset.offset_bytes + done, size); !sent) return sent;
     if (padding > 0) {
       if (auto sent = connection_.Send(kZeroByte, false, timeouts_.idle); !sent) return sent;
@@ -321,13 +364,16 @@ ConnectionResult<void> TcpAssociation::CollectCommand(ByteView body, bool& is_co
 // The response to one of those outstanding, which it is no longer.
 ConnectionResult<Command> TcpAssociation::ReceiveResponse() {
   response_.clear();
-  const TimePoint deadline = MonotonicNow() + timeouts_.dimse;
   bool is_complete = false;
   if (!rest_.empty()) {
     if (auto collected = CollectCommand(Bytes(std::move(rest_)), is_complete); !collected) {
       return tl::unexpected(collected.error());
     }
   }
+  if (!is_complete && !connection_.HasPdu()) {
+    if (auto sent = Flush(false); !sent) return tl::unexpected(sent.error());
+  }
+  const TimePoint deadline = MonotonicNow() + timeouts_.dimse;
   while (!is_complete) {
     const auto pdu = connection_.Receive(deadline - MonotonicNow());
     if (!pdu) return tl::unexpected(pdu.error());
@@ -367,33 +413,51 @@ StoreFailure TcpAssociation::End(const ConnectionFailure& failure) {
 tl::expected<void, StoreFailure> TcpAssociation::CheckRequest(const StoreRequest& request) {
   for (const std::string_view uid : {request.sop_class_uid, request.sop_instance_uid}) {
     if (uid.empty() || uid.size() > kUidBytesMax) {
-      return tl::unexpected(StoreFailure{StoreFailureKind::kInvalidRequest, true, false,
-                                         "a SOP class or instance UID is empty or too long"});
+      return Spare(StoreFailureKind::kInvalidRequest, "a SOP class or instance UID is empty or too long");
     }
   }
+  if (request.dataset.size_bytes == 0) return Spare(StoreFailureKind::kInvalidRequest, "the dataset is empty");
   return {};
+}
+
+// While a response is outstanding, something may come at any time; otherwise nothing may.
+tl::expected<void, StoreFailure> TcpAssociation::CheckQuiet() {
+  if (!outstanding_.empty()) return {};
+  const auto quiet = connection_.CheckQuiet();
+  if (quiet) return {};
+  StoreFailure failure = End(quiet.error());
+  failure.instance_touched = false;
+  return tl::unexpected(std::move(failure));
 }
 
 tl::expected<std::uint16_t, StoreFailure> TcpAssociation::Send(const StoreRequest& request) {
   assert(outstanding_.size() < window_);
+  const DatasetBytes& dataset = request.dataset;
+  const bool copied = window_ > 1 && dataset.size_bytes <= kCopiedBytesMax;
   if (auto checked = CheckContext(request.context_id); !checked) return tl::unexpected(checked.error());
-  if (auto checked = CheckFile(request.dataset); !checked) return tl::unexpected(checked.error());
   if (auto checked = CheckRequest(request); !checked) return tl::unexpected(checked.error());
-  // While a response is outstanding, something may come at any time.
-  if (outstanding_.empty()) {
-    if (auto quiet = connection_.CheckQuiet(); !quiet) {
-      StoreFailure failure = End(quiet.error());
-      failure.instance_touched = false;
-      return tl::unexpected(failure);
-    }
+  if (!copied) {
+    if (auto checked = CheckFile(dataset); !checked) return tl::unexpected(checked.error());
   }
+  if (auto quiet = CheckQuiet(); !quiet) return tl::unexpected(quiet.error());
   Command command;
   command.field = CommandField::kStoreRequest;
   command.has_dataset = true;
   command.sop_class_uid = request.sop_class_uid;
   command.sop_instance_uid = request.sop_instance_uid;
-  StartMessage(request.context_id, command);
-  if (auto sent = SendDataset(request.context_id, request.dataset); !sent) return tl::unexpected(End(sent.error()));
+  const std::size_t begin = laid_.size();
+  LayCommand(request.context_id, command);
+  if (copied) {
+    if (auto laid = LayDataset(request.context_id, dataset); !laid) {
+      laid_.resize(begin);
+      return tl::unexpected(laid.error());
+    }
+  } else if (auto sent = SendDataset(request.context_id, dataset); !sent) {
+    return tl::unexpected(End(sent.error()));
+  }
+  if (laid_.size() >= kBufferedBytesMax) {
+    if (auto sent = Flush(false); !sent) return tl::unexpected(End(sent.error()));
+  }
   outstanding_.push_back({command.message_id, request.context_id, command.field});
   return command.message_id;
 }
@@ -411,10 +475,7 @@ tl::expected<std::uint16_t, StoreFailure> TcpAssociation::Echo(std::uint8_t cont
   Command command;
   command.field = CommandField::kEchoRequest;
   command.sop_class_uid = kVerificationSopClass;
-  StartMessage(context_id, command);
-  inside_pdu_ = true;
-  if (auto sent = connection_.Send(head_, false, timeouts_.idle); !sent) return tl::unexpected(End(sent.error()));
-  inside_pdu_ = false;
+  LayCommand(context_id, command);
   outstanding_.push_back({command.message_id, context_id, command.field});
   const auto response = ReceiveResponse();
   if (!response) return tl::unexpected(End(response.error()));

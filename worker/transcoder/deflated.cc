@@ -1,7 +1,6 @@
 #include "worker/transcoder/deflated.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 #include <zlib.h>
 
 #include <array>
@@ -10,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "common/read_at.h"
 #include "worker/transcoder/reason.h"
 
 namespace dicom_sender {
@@ -18,19 +18,6 @@ namespace {
 constexpr std::size_t kBlockBytes = 256 << 10;
 constexpr std::uint64_t kPreambleBytes = 128;
 constexpr std::uint32_t kUidBytesMax = 66;  // 64, and what careless writers pad
-
-// Reads until `bytes` is full or the file ends; negative on failure.
-ssize_t ReadAt(int fd, std::span<std::uint8_t> bytes, std::uint64_t offset) {
-  std::size_t done = 0;
-  while (done < bytes.size()) {
-    const ssize_t count = pread(fd, bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset + done));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return -1;
-    if (count == 0) break;
-    done += static_cast<std::size_t>(count);
-  }
-  return static_cast<ssize_t>(done);
-}
 
 struct ElementHeader {
   unsigned group = 0, element = 0;

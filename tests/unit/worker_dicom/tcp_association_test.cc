@@ -55,6 +55,11 @@ class TcpAssociationTest : public ::testing::Test {
     ASSERT_TRUE(started) << started.error();
     request_ = RequestTo(destination_.port());
   }
+  void StartWithWindow(std::uint16_t window, DestinationBehaviour behaviour = {}) {
+    behaviour.async_window = window;
+    Start(std::move(behaviour));
+    request_.async_window = window;
+  }
   void StartWithRule(InstanceAction action, int receive_buffer_bytes = 0) {
     DestinationBehaviour behaviour;
     behaviour.rules.push_back({});
@@ -108,7 +113,7 @@ TEST_F(TcpAssociationTest, StoresByteForByteWhateverTheSizes) {
     DestinationBehaviour behaviour;
     behaviour.max_pdu_bytes = max_pdu;
     destination_.Stop();
-    Start(behaviour);
+    StartWithWindow(max_pdu == 64 || max_pdu == 131072 ? 4 : 1, behaviour);
     auto association = Associate();
     ASSERT_TRUE(association);
     EXPECT_EQ(association->peer_max_pdu_bytes(), max_pdu);
@@ -133,16 +138,34 @@ TEST_F(TcpAssociationTest, StoresByteForByteWhateverTheSizes) {
 }
 
 TEST_F(TcpAssociationTest, PadsAnOddDatasetWhereThatIsAskedFor) {
-  Start();
-  auto association = Associate();
-  for (const std::uint64_t size : {1U, 4303U, 262'145U, 1000U}) {
-    StoreRequest instance = MakeInstance(size);
-    instance.dataset.pad_to_even = true;
-    ASSERT_TRUE(Store(*association, instance));
-    const auto log = destination_.Log();
-    EXPECT_EQ(log.instances.back().bytes, size + size % 2);
-    EXPECT_EQ(log.instances.back().fnv1a_hash, Fnv1a(Dataset() + std::string(size % 2, '\0')));
+  for (const std::uint16_t window : {std::uint16_t{1}, std::uint16_t{4}}) {
+    destination_.Stop();
+    StartWithWindow(window);
+    auto association = Associate();
+    for (const std::uint64_t size : {1U, 4303U, 262'145U, 1000U}) {
+      StoreRequest instance = MakeInstance(size);
+      instance.dataset.pad_to_even = true;
+      ASSERT_TRUE(Store(*association, instance));
+      const auto log = destination_.Log();
+      EXPECT_EQ(log.instances.back().bytes, size + size % 2);
+      EXPECT_EQ(log.instances.back().fnv1a_hash, Fnv1a(Dataset() + std::string(size % 2, '\0')));
+    }
   }
+}
+
+TEST_F(TcpAssociationTest, SmallAndLargeOnesOfAWindowKeepTheirOrder) {
+  StartWithWindow(16);
+  auto association = Associate();
+  std::vector<std::uint64_t> hashes;
+  for (const std::uint64_t size : {100U, 30'000U, 32'768U, 200'000U, 200U, 32'769U, 300U}) {
+    ASSERT_TRUE(association->Send(MakeInstance(size)));
+    hashes.push_back(Fnv1a(Dataset()));
+  }
+  for (std::size_t i = 0; i < hashes.size(); ++i) {
+    ASSERT_TRUE(association->Receive());
+    EXPECT_EQ(destination_.Log().instances[i].fnv1a_hash, hashes[i]) << i;
+  }
+  association->Release();
 }
 
 TEST_F(TcpAssociationTest, ReturnsStatusAndCommentAsAnswered) {
@@ -268,6 +291,25 @@ TEST_F(TcpAssociationTest, AFileTooShortSparesTheAssociation) {
   EXPECT_TRUE(Store(*association, MakeInstance(1000)));
 }
 
+TEST_F(TcpAssociationTest, AFileTooShortSparesTheWindow) {
+  StartWithWindow(4);
+  auto association = Associate();
+  const auto first = association->Send(MakeInstance(1000));
+  for (const std::uint64_t size : {1000U, 100'000U}) {
+    StoreRequest instance = MakeInstance(size);
+    instance.dataset.size_bytes = size + 1;
+    const auto sent = association->Send(instance);
+    ASSERT_FALSE(sent);
+    EXPECT_EQ(sent.error().kind, StoreFailureKind::kFileChanged);
+    EXPECT_TRUE(sent.error().association_usable);
+    EXPECT_FALSE(sent.error().instance_touched);
+  }
+  const auto last = association->Send(MakeInstance(2000));
+  EXPECT_EQ(association->Receive()->message_id, *first);
+  EXPECT_EQ(association->Receive()->message_id, *last);
+  EXPECT_EQ(destination_.Log().instances.size(), 2U);
+}
+
 TEST_F(TcpAssociationTest, TheWindowIsWhatBothAgreeOn) {
   for (const auto& [asked, granted, window] : std::initializer_list<std::array<std::uint16_t, 3>>{
            {16, 1, 1}, {16, 8, 8}, {8, 16, 8}, {16, 0, 16}, {1, 16, 1}}) {
@@ -286,13 +328,11 @@ TEST_F(TcpAssociationTest, TheWindowIsWhatBothAgreeOn) {
 
 TEST_F(TcpAssociationTest, ResponsesComeInAnyOrderAndEachHasItsOwnStatus) {
   DestinationBehaviour behaviour;
-  behaviour.async_window = 4;
   behaviour.reorder_answers = true;
   behaviour.rules.push_back({});
   behaviour.rules[0].nth = 2;
   behaviour.rules[0].status = 0xA700;
-  Start(behaviour);
-  request_.async_window = 4;
+  StartWithWindow(4, behaviour);
   auto association = Associate();
   ASSERT_TRUE(association);
   std::vector<std::uint16_t> sent, answered;
@@ -310,12 +350,10 @@ TEST_F(TcpAssociationTest, ResponsesComeInAnyOrderAndEachHasItsOwnStatus) {
 
 TEST_F(TcpAssociationTest, WhatWasNotAnsweredBeforeALossNeverIs) {
   DestinationBehaviour behaviour;
-  behaviour.async_window = 4;
   behaviour.rules.push_back({});
   behaviour.rules[0].nth = 3;
   behaviour.rules[0].action = InstanceAction::kAbortAfterDataset;
-  Start(behaviour);
-  request_.async_window = 4;
+  StartWithWindow(4, behaviour);
   auto association = Associate();
   ASSERT_TRUE(association);
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(association->Send(MakeInstance(1000)));
