@@ -1,5 +1,6 @@
 #include "tests/bench/destination.h"
 
+#include <fmt/format.h>
 #include <signal.h>
 
 #include <cinttypes>
@@ -8,11 +9,13 @@
 #include <stdexcept>
 
 #include "tests/support/example_studies.h"
+#include "tests/support/orthanc.h"
 
 namespace dicom_sender {
 namespace {
 
 constexpr std::chrono::seconds kStartTimeout(30), kStopTimeout(30);
+constexpr int kLateMilliseconds = 20;
 
 double Seconds(const timeval& time) {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1'000'000;
@@ -41,17 +44,51 @@ std::filesystem::path WriteLogSettings(const std::filesystem::path& folder, cons
   return settings;
 }
 
-std::unique_ptr<ChildProcess> Start(DestinationKind kind, std::uint16_t port, const std::filesystem::path& folder,
-                                    const std::filesystem::path& log) {
+struct Launch {
+  std::vector<std::string> command, environment;
+};
+
+Launch LaunchOf(DestinationKind kind, std::uint16_t port, std::uint16_t http_port,
+                const std::filesystem::path& folder, const std::filesystem::path& log) {
   const std::string port_text = std::to_string(port);
-  if (kind == DestinationKind::kSink) {
-    return std::make_unique<ChildProcess>(std::vector<std::string>{TEST_DESTINATION_PROGRAM, "--port", port_text});
+  Launch sink{{TEST_DESTINATION_PROGRAM, "--port", port_text, "--do", "async-window 16"}, {}};
+  Launch storescp{{"storescp", "--fork", "--ignore", "--log-config", WriteLogSettings(folder, log), port_text}, {}};
+  switch (kind) {
+    case DestinationKind::kLateSink:
+      sink.command.insert(sink.command.end(), {"--do", fmt::format("rule delay={}", kLateMilliseconds)});
+      break;
+    case DestinationKind::kRaw:
+      return {{RAW_TRANSFER_PROGRAM, "receive", port_text}, {}};
+    case DestinationKind::kStorescpNoDelay:
+      storescp.environment.push_back("TCP_NODELAY=1");
+      return storescp;
+    case DestinationKind::kStorescp:
+      return storescp;
+    case DestinationKind::kOrthanc:
+      return {OrthancCommand(folder, port, http_port), {}};
+    case DestinationKind::kSink:
+      break;
   }
-  std::vector<std::string> environment;
-  if (kind == DestinationKind::kStorescpNoDelay) environment.push_back("TCP_NODELAY=1");
-  return std::make_unique<ChildProcess>(std::vector<std::string>{"storescp", "--fork", "--ignore", "--log-config",
-                                                                 WriteLogSettings(folder, log), port_text},
-                                        environment);
+  return sink;
+}
+
+bool IsOurs(DestinationKind kind) {
+  return kind == DestinationKind::kSink || kind == DestinationKind::kLateSink || kind == DestinationKind::kRaw;
+}
+
+std::uint64_t NumberBehind(const std::string& text, const std::string& word) {
+  const auto at = text.find(word);
+  std::uint64_t number = 0;
+  if (at == std::string::npos || std::sscanf(&text[at + word.size()], "%" SCNu64, &number) != 1) {
+    throw std::runtime_error("the destination did not say how much it received\n" + text);
+  }
+  return number;
+}
+
+std::uint64_t CountOfOrthanc(std::uint16_t http_port) {
+  const auto answer = RunProcess(
+      {"curl", "-sSf", "--noproxy", "*", fmt::format("http://127.0.0.1:{}/statistics", http_port)}, kStopTimeout);
+  return NumberBehind(answer.output + answer.errors, "\"CountInstances\" : ");
 }
 
 }  // namespace
@@ -61,39 +98,53 @@ double CpuSeconds(const rusage& usage) { return Seconds(usage.ru_utime) + Second
 std::string Describe(DestinationKind kind) {
   switch (kind) {
     case DestinationKind::kSink:
-      return "a sink that only answers success";
+      return "a sink that only answers success and grants a window of 16";
+    case DestinationKind::kLateSink:
+      return fmt::format("the same sink, answering {} ms late", kLateMilliseconds);
+    case DestinationKind::kRaw:
+      return "one byte for each file";
     case DestinationKind::kStorescp:
       return "storescp --fork --ignore";
     case DestinationKind::kStorescpNoDelay:
       return "storescp --fork --ignore with TCP_NODELAY=1";
+    case DestinationKind::kOrthanc:
+      return "Orthanc, which stores on disk";
   }
   return "";
 }
 
+bool IsAvailable(DestinationKind kind) {
+  if (IsOurs(kind)) return true;
+  return !FindProgram(kind == DestinationKind::kOrthanc ? "Orthanc" : "storescp").empty();
+}
+
 Destination::Destination(DestinationKind kind, const std::filesystem::path& folder)
-    : kind_(kind), log_(folder / "storescp.log"), port_(FindFreePort()), process_(Start(kind, port_, folder, log_)) {
-  if (!WaitForPort(port_, kStartTimeout)) {
+    : kind_(kind), log_(folder / "storescp.log"), port_(FindFreePort()) {
+  if (kind == DestinationKind::kOrthanc) http_port_ = FindFreePort();
+  const Launch launch = LaunchOf(kind, port_, http_port_, folder, log_);
+  process_ = std::make_unique<ChildProcess>(launch.command, launch.environment);
+  for (const std::uint16_t port : {port_, http_port_}) {
+    if (port == 0 || WaitForPort(port, kStartTimeout)) continue;
     throw std::runtime_error("the destination does not listen\n" + process_->Output() + process_->Errors());
   }
 }
 
+std::uint64_t Destination::Count() const {
+  return kind_ == DestinationKind::kOrthanc ? CountOfOrthanc(http_port_) : CountOfStorescp(log_);
+}
+
 Received Destination::Stop(std::uint64_t expected) {
   Received received;
-  if (kind_ != DestinationKind::kSink) {  // its children may still have to write what they have answered
+  if (!IsOurs(kind_)) {  // storescp's children may still have to write what they have answered
     const auto until = std::chrono::steady_clock::now() + kStopTimeout;
     do {
-      received.instances = CountOfStorescp(log_);
+      received.instances = Count();
     } while (received.instances < expected && std::chrono::steady_clock::now() < until);
   }
   process_->Signal(SIGTERM);
   if (!process_->Wait(kStopTimeout)) throw std::runtime_error("the destination does not end");
-  if (kind_ != DestinationKind::kSink) return received;
-  const std::string output = process_->Output();
-  const auto line = output.find("received ");
-  if (line == std::string::npos || std::sscanf(&output[line], "received %" SCNu64, &received.instances) != 1) {
-    throw std::runtime_error("the sink did not say how much it received\n" + output + process_->Errors());
-  }
-  received.cpu_seconds = CpuSeconds(process_->Usage());
+  if (IsOurs(kind_)) received.instances = NumberBehind(process_->Output() + process_->Errors(), "received ");
+  if (IsOurs(kind_) || kind_ == DestinationKind::kOrthanc) received.cpu_seconds = CpuSeconds(process_->Usage());
   return received;
 }
 

@@ -1,4 +1,4 @@
-// The destinations of the benchmark, each a process of its own that stores nothing and counts.
+// The destinations of the benchmark, each a process of its own that counts what it received.
 #pragma once
 
 #include <cstdint>
@@ -12,12 +12,16 @@
 namespace dicom_sender {
 
 enum class DestinationKind {
-  kSink,             // our test destination, which only answers success
+  kSink,             // our test destination, which only answers success; grants a window of 16
+  kLateSink,         // the same, each answer 20 ms late
+  kRaw,              // no DICOM: one byte for each file
   kStorescp,         // DCMTK's, as installed: Nagle's algorithm on
   kStorescpNoDelay,  // the same with TCP_NODELAY=1 in its environment
+  kOrthanc,          // as installed, without plugins: it stores on disk
 };
 
 std::string Describe(DestinationKind kind);
+bool IsAvailable(DestinationKind kind);
 
 struct Received {
   std::uint64_t instances = 0;
@@ -27,7 +31,7 @@ struct Received {
 // Fresh for every run, so that no run pays for the ones before it. Not thread-safe.
 class Destination {
  public:
-  // Listens when this returns. `folder` exists and is empty: storescp's log goes there. Throws std::runtime_error.
+  // Listens when this returns. `folder` exists and is empty: what it writes goes there. Throws std::runtime_error.
   Destination(DestinationKind kind, const std::filesystem::path& folder);
 
   std::uint16_t port() const { return port_; }
@@ -35,9 +39,12 @@ class Destination {
   Received Stop(std::uint64_t expected);
 
  private:
+  std::uint64_t Count() const;  // while it runs
+
   DestinationKind kind_;
   std::filesystem::path log_;  // of storescp
   std::uint16_t port_ = 0;
+  std::uint16_t http_port_ = 0;  // of Orthanc
   std::unique_ptr<ChildProcess> process_;
 };
 

@@ -34,7 +34,10 @@ std::vector<FileSet> FileSets(double scale) {
   return {WithFewerFiles({"small", 10'000, 50, 8 * kKibiByte}, scale),
           WithFewerFiles({"ct", 1'000, 10, 512 * kKibiByte}, scale),
           // A study each: over one association, more than one thread would have nothing to do.
-          WithSmallerFiles({"big", 4, 4, 200 * kMebiByte}, scale)};
+          WithSmallerFiles({"big", 4, 4, 200 * kMebiByte}, scale),
+          WithFewerFiles({"late", 2'000, 80, 8 * kKibiByte}, scale),
+          WithSmallerFiles({"giant", 1, 1, 2048 * kMebiByte - kKibiByte}, scale),
+          WithFewerFiles({"crowd", 50'000, 1, 4 * kKibiByte}, scale)};
 }
 
 std::string Describe(const FileSet& set) {

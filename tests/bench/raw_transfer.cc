@@ -1,5 +1,5 @@
-// raw-transfer: what the machine can do without DICOM. Sends the files of a folder over one connection by sendfile(2),
-// each with its length before it, and waits for one byte of answer after each.
+// raw-transfer: what the machine can do without DICOM. Sends the files of a folder over one connection by
+// sendfile(2), each with its length before it, and waits for one byte of answer after each.
 //
 //   raw-transfer receive PORT     until SIGTERM; then prints "received N"
 //   raw-transfer send PORT FOLDER

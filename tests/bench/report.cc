@@ -25,13 +25,6 @@ double MedianOf(const std::vector<Measurement>& rounds, Value value) {
   return Median(std::move(values));
 }
 
-double MedianRatio(const std::vector<Measurement>& rounds, const std::vector<Measurement>& reference) {
-  std::vector<double> ratios;
-  for (std::size_t i = 0; i < rounds.size(); ++i)
-    ratios.push_back(rounds[i].wall_seconds / reference[i].wall_seconds);
-  return Median(std::move(ratios));
-}
-
 // Each run counts alike, long or short.
 std::optional<double> MeanOthersShare(const std::vector<SenderResult>& results) {
   double sum = 0;
@@ -67,6 +60,13 @@ std::string Kernel() {
 
 }  // namespace
 
+double MedianRatio(const std::vector<Measurement>& rounds, const std::vector<Measurement>& reference,
+                   double Measurement::*value) {
+  std::vector<double> ratios;
+  for (std::size_t i = 0; i < rounds.size(); ++i) ratios.push_back(rounds[i].*value / reference[i].*value);
+  return Median(std::move(ratios));
+}
+
 // proc(5): the first line of /proc/stat, in ticks.
 double BusySeconds() {
   std::ifstream file("/proc/stat");
@@ -96,20 +96,26 @@ std::string RenderTable(const FileSet& set, DestinationKind destination, const s
                         std::size_t reference) {
   std::string text = fmt::format(
       "\n**{}**: {}; to {}.\n\n"
-      "| sender | wall s | relative | CPU s | files/s | MiB/s | peak RSS MiB | destination's CPU s |\n"
-      "|---|---:|---:|---:|---:|---:|---:|---:|\n",
+      "| sender | wall s | relative | CPU s | CPU s/GB | files/s | MiB/s | peak RSS MiB | threads idle | "
+      "destination's CPU s "
+      "|\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
       set.name, Describe(set), Describe(destination));
   for (const SenderResult& result : results) {
-    const double wall = MedianOf(result.rounds, [](const Measurement& m) { return m.wall_seconds; });
-    const double cpu = MedianOf(result.rounds, [](const Measurement& m) { return m.cpu_seconds; });
-    const double rss = MedianOf(result.rounds, [](const Measurement& m) { return m.peak_rss_mebibytes; });
-    const bool has_destination_cpu = result.rounds.front().destination_cpu_seconds.has_value();
-    const double destination_cpu =
-        MedianOf(result.rounds, [](const Measurement& m) { return m.destination_cpu_seconds.value_or(0); });
-    text += fmt::format("| {} | {:.2f} | {} | {:.2f} | {:.0f} | {:.0f} | {:.0f} | {} |\n", result.name, wall,
-                        RatioText(MedianRatio(result.rounds, results[reference].rounds)), cpu, set.files / wall,
-                        set.MebiBytes() / wall, rss,
-                        has_destination_cpu ? fmt::format("{:.2f}", destination_cpu) : std::string("-"));
+    const auto median = [&](double Measurement::*value) {
+      return MedianOf(result.rounds, [=](const Measurement& m) { return m.*value; });
+    };
+    const auto median_if = [&](std::optional<double> Measurement::*value, double factor, const char* format) {
+      if (!(result.rounds.front().*value)) return std::string("-");
+      const double found = MedianOf(result.rounds, [=](const Measurement& m) { return (m.*value).value_or(0); });
+      return fmt::format(fmt::runtime(format), factor * found);
+    };
+    const double wall = median(&Measurement::wall_seconds), cpu = median(&Measurement::cpu_seconds);
+    const double relative = MedianRatio(result.rounds, results[reference].rounds, &Measurement::wall_seconds);
+    text += fmt::format("| {} | {:.2f} | {} | {:.2f} | {:.2f} | {:.0f} | {:.0f} | {:.0f} | {} | {} |\n", result.name,
+                        wall, RatioText(relative), cpu, cpu / (set.MebiBytes() * 1.048576e-3), set.files / wall,
+                        set.MebiBytes() / wall, median(&Measurement::peak_rss_mebibytes),
+                        median_if(&Measurement::idle_share, 100, "{:.0f} %"),
+                        median_if(&Measurement::destination_cpu_seconds, 1, "{:.2f}"));
   }
   if (const auto share = MeanOthersShare(results)) {
     text +=

@@ -16,7 +16,8 @@ struct Measurement {
   double cpu_seconds = 0;  // user and system, of the sender alone
   double peak_rss_mebibytes = 0;
   std::optional<double> destination_cpu_seconds;
-  double busy_seconds = 0;  // of all processors, all processes
+  double busy_seconds = 0;           // of all processors, all processes
+  std::optional<double> idle_share;  // of dicom-sender's threads, see IdleShare
 };
 
 // How long the processors have been busy since the machine was started, summed over all of them.
@@ -27,6 +28,10 @@ struct SenderResult {
   std::vector<Measurement> rounds;
 };
 
+// The median of each round's value divided by the reference's of the same round.
+double MedianRatio(const std::vector<Measurement>& rounds, const std::vector<Measurement>& reference,
+                   double Measurement::*value);
+
 // The part of the machine, 0 to 1, that processes used which had no part in the run; nullopt where the
 // destination's is unknown. Coarse: the kernel counts in ticks of 10 ms.
 std::optional<double> OthersShare(const Measurement& run);
@@ -36,8 +41,7 @@ std::string RenderMachine(const std::string& command);
 // The same, and the versions.
 std::string RenderHeader(const std::string& command, const std::vector<std::string>& versions);
 
-// A table of medians. `reference` is the index of the sender that the others are compared with: each round's wall
-// time is divided by the reference's of the same round.
+// A table of medians. `reference` is the index of the sender that the others' wall times are compared with.
 std::string RenderTable(const FileSet& set, DestinationKind destination, const std::vector<SenderResult>& results,
                         std::size_t reference);
 

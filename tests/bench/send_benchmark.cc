@@ -1,4 +1,4 @@
-// send-benchmark: dicom-sender beside DCMTK's dcmsend, taking turns, on the same files to the same destination.
+// send-benchmark: dicom-sender beside other senders, taking turns, on the same files to the same destination.
 // Prints Markdown. Exit status 1, and no table, as soon as one sender fails or one instance does not arrive.
 #include <fmt/format.h>
 #include <poll.h>
@@ -13,9 +13,11 @@
 #include <system_error>
 #include <thread>
 
+#include "tests/bench/aims.h"
 #include "tests/bench/destination.h"
 #include "tests/bench/file_set.h"
 #include "tests/bench/report.h"
+#include "tests/bench/senders.h"
 
 namespace dicom_sender {
 namespace {
@@ -35,48 +37,16 @@ struct Arguments {
   int plain_files = 500;
   bool without_plain = false;
   bool quiet_only = false;
-  std::vector<std::string> sets{"small", "ct", "big"};
-  std::vector<std::string> against{"sink"};
+  std::vector<std::string> sets{"small", "ct", "big", "late", "giant", "crowd"};
+  std::vector<std::string> against{"sink", "storescp", "orthanc"};
   std::string command;
 };
 
-struct Sender {
-  std::string name;
-  int threads = 0;  // 0: dcmsend
-  bool no_delay = false;
-};
-
-// Nagle's algorithm on either side makes dcmsend wait 40 ms for every file: it gets a part of them.
+// Nagle's algorithm on either side makes dcmsend wait 40 ms for every file, and Orthanc stores some hundreds a
+// second: they get a part of them.
 bool GetsSome(const Sender& sender, DestinationKind destination) {
-  return sender.threads == 0 && (!sender.no_delay || destination == DestinationKind::kStorescp);
-}
-
-std::vector<Sender> Senders(const Arguments& arguments) {
-  std::vector<Sender> senders;
-  if (!arguments.without_plain) senders.push_back({"dcmsend as installed"});
-  senders.push_back({"dcmsend, TCP_NODELAY=1", 0, true});
-  for (const int threads : {1, 2, 4}) senders.push_back({fmt::format("dicom-sender -t {}", threads), threads});
-  return senders;
-}
-
-std::vector<std::string> Command(const Sender& sender, const std::filesystem::path& files,
-                                 const std::filesystem::path& output, std::uint16_t port) {
-  const std::string port_text = std::to_string(port);
-  if (sender.threads == 0) return {"dcmsend", "--no-halt", "+sd", "+r", "127.0.0.1", port_text, files};
-  return {DICOM_SENDER_PROGRAM,
-          "-r",
-          "-i",
-          files,
-          "-t",
-          std::to_string(sender.threads),
-          "-a",
-          "ANY-SCP",
-          "-H",
-          "127.0.0.1",
-          "-p",
-          port_text,
-          "--output-dir",
-          output};
+  if (destination == DestinationKind::kOrthanc) return true;
+  return sender.program == SenderProgram::kDcmsend && (!sender.no_delay || destination == DestinationKind::kStorescp);
 }
 
 // ChildProcess::Wait looks every few milliseconds, too seldom for a clock.
@@ -108,7 +78,8 @@ class Benchmark {
   void Run(const FileSet& set);
 
  private:
-  void PrintGetsSome(DestinationKind destination) const;
+  std::vector<Sender> Senders(const FileSet& set, DestinationKind destination) const;
+  void PrintLeftOut(DestinationKind destination) const;
   std::vector<SenderResult> RunAll(const FileSet& set, DestinationKind destination);
   Measurement RunQuietly(const Sender& sender, DestinationKind destination);
   Measurement RunOnce(const Sender& sender, DestinationKind destination);
@@ -118,16 +89,22 @@ class Benchmark {
   FileSet all_, some_;  // some: see GetsSome
 };
 
-std::vector<DestinationKind> Destinations(const std::vector<std::string>& names) {
+std::vector<DestinationKind> Destinations(const FileSet& set, const std::vector<std::string>& names) {
+  if (set.name == "late") return {DestinationKind::kLateSink};
+  if (set.name == "giant" || set.name == "crowd") return {DestinationKind::kSink};  // they show memory
   std::vector<DestinationKind> kinds;
   for (const std::string& name : names) {
-    if (name == "sink") {
-      kinds.push_back(DestinationKind::kSink);
-    } else {
+    if (name == "sink") kinds.push_back(DestinationKind::kSink);
+    if (name == "storescp") {
       kinds.insert(kinds.end(), {DestinationKind::kStorescp, DestinationKind::kStorescpNoDelay});
     }
+    if (name == "orthanc") kinds.push_back(DestinationKind::kOrthanc);
   }
   return kinds;
+}
+
+std::size_t IndexOf(const std::vector<SenderResult>& results, const std::string& name) {
+  return static_cast<std::size_t>(std::ranges::find(results, name, &SenderResult::name) - results.begin());
 }
 
 void Benchmark::Run(const FileSet& set) {
@@ -136,18 +113,26 @@ void Benchmark::Run(const FileSet& set) {
   MakeFiles(all_, folder_ / "all");
   some_ = LinkSome(all_, folder_ / "all", arguments_.plain_files, folder_ / "some");
   WarmPageCache(folder_ / "all");
-  const std::size_t reference = arguments_.without_plain ? 0 : 1;
-  for (const DestinationKind destination : Destinations(arguments_.against)) {
-    fmt::print("{}", RenderTable(all_, destination, RunAll(set, destination), reference));
-    PrintGetsSome(destination);
+  for (const DestinationKind destination : Destinations(set, arguments_.against)) {
+    if (!IsAvailable(destination)) {
+      fmt::print("\n**{}**: not measured with {}: it is not installed.\n", set.name, Describe(destination));
+      continue;
+    }
+    const std::vector<SenderResult> results = RunAll(set, destination);
+    fmt::print("{}", RenderTable(all_, destination, results, IndexOf(results, kTunedDcmsend)));
+    fmt::print("{}", RenderAims(all_, destination, results));
+    PrintLeftOut(destination);
     std::fflush(stdout);
   }
   std::filesystem::remove_all(folder_ / "all");
   std::filesystem::remove_all(folder_ / "some");
 }
 
-void Benchmark::PrintGetsSome(DestinationKind destination) const {
-  for (const Sender& sender : Senders(arguments_)) {
+void Benchmark::PrintLeftOut(DestinationKind destination) const {
+  if (DicomRsProgram().empty()) {
+    fmt::print("\ndicom-rs was not measured: there is no dicom-storescu (cargo install dicom-storescu).\n");
+  }
+  for (const Sender& sender : Senders(all_, destination)) {
     if (!GetsSome(sender, destination) || some_.files == all_.files) continue;
     fmt::print(
         "\n\"{}\" was given {} of the files, evenly from all studies; its times here are multiplied by {:.3g}.\n",
@@ -155,8 +140,12 @@ void Benchmark::PrintGetsSome(DestinationKind destination) const {
   }
 }
 
+std::vector<Sender> Benchmark::Senders(const FileSet& set, DestinationKind destination) const {
+  return SendersFor(set, destination, !arguments_.without_plain);
+}
+
 std::vector<SenderResult> Benchmark::RunAll(const FileSet& set, DestinationKind destination) {
-  const std::vector<Sender> senders = Senders(arguments_);
+  const std::vector<Sender> senders = Senders(set, destination);
   std::vector<SenderResult> results;
   for (const Sender& sender : senders) results.push_back({sender.name, {}});
   for (int round = 1; round <= arguments_.rounds; ++round) {
@@ -205,13 +194,14 @@ std::string HowItFailed(ChildProcess& process) {
 }
 
 Measurement Benchmark::RunOnce(const Sender& sender, DestinationKind kind) {
+  if (sender.program == SenderProgram::kRaw) kind = DestinationKind::kRaw;
   const bool gets_some = GetsSome(sender, kind);
   const FileSet& set = gets_some ? some_ : all_;
   const auto expected = static_cast<std::uint64_t>(set.files);
   const auto output = folder_ / "output", received_folder = folder_ / "received";
   for (const auto& folder : {output, received_folder}) std::filesystem::create_directory(folder);
   Destination destination(kind, received_folder);
-  const auto command = Command(sender, folder_ / (gets_some ? "some" : "all"), output, destination.port());
+  const auto command = CommandOf(sender, folder_ / (gets_some ? "some" : "all"), output, destination.port());
   std::vector<std::string> environment;
   if (sender.no_delay) environment.push_back("TCP_NODELAY=1");
 
@@ -230,6 +220,7 @@ Measurement Benchmark::RunOnce(const Sender& sender, DestinationKind kind) {
     throw std::runtime_error(
         fmt::format("{} sent {} files, {} instances arrived", sender.name, expected, received.instances));
   }
+  const auto idle_share = IdleShare(output, sender.associations);
   for (const auto& folder : {output, received_folder}) std::filesystem::remove_all(folder);
   const double share = double{1} * all_.files / set.files;
   std::optional<double> destination_cpu = received.cpu_seconds;
@@ -238,7 +229,8 @@ Measurement Benchmark::RunOnce(const Sender& sender, DestinationKind kind) {
           .cpu_seconds = CpuSeconds(process.Usage()) * share,
           .peak_rss_mebibytes = static_cast<double>(process.Usage().ru_maxrss) / 1024,
           .destination_cpu_seconds = destination_cpu,
-          .busy_seconds = busy * share};
+          .busy_seconds = busy * share,
+          .idle_share = idle_share};
 }
 
 std::string FirstLine(const std::vector<std::string>& command) {
@@ -264,20 +256,20 @@ void Run(const Arguments& arguments) {
 }
 
 int Main(int argc, char** argv) {
-  CLI::App app("Sends sets of files with dicom-sender and with DCMTK's dcmsend, in turn, and prints the ratios");
+  CLI::App app("Sends sets of files with dicom-sender and with others, in turn, and prints the ratios");
   app.option_defaults()->always_capture_default();
   Arguments arguments;
-  app.add_option("--folder", arguments.folder, "Files are made in a new folder there, and removed; up to 800 MiB");
+  app.add_option("--folder", arguments.folder, "Files are made in a new folder there, and removed; up to 2 GiB");
   app.add_option("--rounds", arguments.rounds, "Runs of each sender")->check(CLI::Range(1, 1000));
   app.add_option("--scale", arguments.scale, "Makes the sets smaller, for a quick look")
       ->check(CLI::Range(0.0001, 1.0));
-  app.add_option("--set", arguments.sets, "small, ct or big; repeatable")
-      ->check(CLI::IsMember({"small", "ct", "big"}))
+  app.add_option("--set", arguments.sets, "small, ct, big, late, giant or crowd; repeatable")
+      ->check(CLI::IsMember({"small", "ct", "big", "late", "giant", "crowd"}))
       ->allow_extra_args(false);
-  app.add_option("--against", arguments.against, "sink or storescp; repeatable")
-      ->check(CLI::IsMember({"sink", "storescp"}))
+  app.add_option("--against", arguments.against, "sink, storescp or orthanc; repeatable")
+      ->check(CLI::IsMember({"sink", "storescp", "orthanc"}))
       ->allow_extra_args(false);
-  app.add_option("--plain-files", arguments.plain_files, "How many files dcmsend is given where each takes 40 ms")
+  app.add_option("--plain-files", arguments.plain_files, "How many files of a set are sent where each takes long")
       ->check(CLI::Range(1, 100'000));
   app.add_flag("--without-plain-dcmsend", arguments.without_plain, "Leave out dcmsend without TCP_NODELAY=1");
   app.add_flag(

@@ -1,9 +1,6 @@
 #include "tests/e2e/archives.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <sstream>
 #include <stdexcept>
 
 #include "tests/support/example_studies.h"
@@ -14,16 +11,6 @@ namespace {
 constexpr std::chrono::seconds kStartTimeout(60);
 
 }  // namespace
-
-std::string FindProgram(const std::string& name) {
-  const char* path = std::getenv("PATH");
-  std::istringstream folders(std::string(path == nullptr ? "" : path) + ":/usr/sbin:/usr/local/sbin");
-  for (std::string folder; std::getline(folders, folder, ':');) {
-    const std::string program = folder + "/" + name;
-    if (::access(program.c_str(), X_OK) == 0) return program;
-  }
-  return {};
-}
 
 // TCP_NODELAY: without it DCMTK waits 40 ms for every answer.
 Archive::Archive(const std::vector<std::string>& command, std::uint16_t port, std::filesystem::path folder)

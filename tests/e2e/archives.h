@@ -11,9 +11,6 @@
 
 namespace dicom_sender {
 
-// In PATH or where Debian has its daemons. Empty: it is not installed.
-std::string FindProgram(const std::string& name);
-
 class Archive {
  public:
   // Waits until the port answers; throws std::runtime_error with what the program said if it never does.

@@ -1,4 +1,6 @@
 // Against Orthanc, started on free ports with nothing of its own beside the test's folder.
+#include "tests/support/orthanc.h"
+
 #include <fmt/format.h>
 
 #include "tests/e2e/archives.h"
@@ -10,17 +12,12 @@ namespace {
 class OrthancTest : public SenderTest {
  protected:
   void SetUp() override {
-    const std::string program = FindProgram("Orthanc");
-    if (program.empty()) GTEST_SKIP() << "Orthanc is not installed";
-    if (FindProgram("curl").empty()) GTEST_SKIP() << "curl is not installed";
     port_ = FindFreePort();
     http_port_ = FindFreePort();
-    const auto config = folder_ / "orthanc.json";
-    WriteFile(config, fmt::format(R"({{"Name": "test", "StorageDirectory": "{0}", "IndexDirectory": "{0}",
-"HttpPort": {1}, "DicomPort": {2}, "DicomAet": "TEST_SCP", "DicomCheckCalledAet": true, "Plugins": [],
-"RemoteAccessAllowed": true, "AuthenticationEnabled": false, "HttpDescribeErrors": true}})",
-                                  (folder_ / "orthanc").string(), http_port_, port_));
-    archive_ = std::make_unique<Archive>(std::vector<std::string>{program, config}, port_, folder_ / "orthanc");
+    const auto command = OrthancCommand(folder_ / ".", port_, http_port_);
+    if (command.empty()) GTEST_SKIP() << "Orthanc is not installed";
+    if (FindProgram("curl").empty()) GTEST_SKIP() << "curl is not installed";
+    archive_ = std::make_unique<Archive>(command, port_, folder_ / "orthanc");
     ASSERT_TRUE(WaitForPort(http_port_, kRunTimeout));
   }
 

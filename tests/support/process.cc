@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
+#include <sstream>
 #include <system_error>
 #include <thread>
 
@@ -129,6 +131,16 @@ ProcessResult RunProcess(const std::vector<std::string>& arguments, milliseconds
   ChildProcess child(arguments, environment);
   const std::optional<ProcessEnd> end = child.Wait(timeout);
   return {end, child.Output(), child.Errors()};
+}
+
+std::string FindProgram(const std::string& name) {
+  const char* path = std::getenv("PATH");
+  std::istringstream folders(std::string(path == nullptr ? "" : path) + ":/usr/sbin:/usr/local/sbin");
+  for (std::string folder; std::getline(folders, folder, ':');) {
+    const std::string program = folder + "/" + name;
+    if (::access(program.c_str(), X_OK) == 0) return program;
+  }
+  return {};
 }
 
 std::uint16_t FindFreePort() {

@@ -62,6 +62,9 @@ struct ProcessResult {
 ProcessResult RunProcess(const std::vector<std::string>& arguments, std::chrono::milliseconds timeout,
                          const std::vector<std::string>& environment = {});
 
+// In PATH or where Debian has its daemons. Empty: it is not installed.
+std::string FindProgram(const std::string& name);
+
 // A TCP port of 127.0.0.1 on which nobody listened a moment ago.
 std::uint16_t FindFreePort();
 
