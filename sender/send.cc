@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <optional>
 
@@ -16,7 +17,11 @@
 namespace dicom_sender {
 namespace {
 
-constexpr std::chrono::milliseconds kLookEvery(5);
+// How often the session's state is asked for: a short session must not be made longer, a long one not be disturbed.
+std::chrono::milliseconds LookAgainAfter(Duration elapsed) {
+  using std::chrono::milliseconds;
+  return std::clamp(std::chrono::duration_cast<milliseconds>(elapsed / 50), milliseconds(5), milliseconds(100));
+}
 
 class SendRun {
  public:
@@ -79,7 +84,7 @@ tl::expected<void, Failure> SendRun::Send() {
     // Looked at before the status: of a session that has ended, the indexer's batches are refused.
     const auto indexer_failure = session_.engine().indexer_failure();
     pollfd wait{signals_.fd(), POLLIN, 0};
-    poll(&wait, 1, static_cast<int>(kLookEvery.count()));
+    poll(&wait, 1, static_cast<int>(LookAgainAfter(MonotonicNow() - begin_).count()));
     signals_.Clear();
     status = session_.Status();
     if (!status) return tl::unexpected(std::move(status.error()));

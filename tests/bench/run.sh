@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Installs what the benchmarks need, builds release, and measures: dicom-sender beside dcmsend, or what one coordinator
-# takes. Tables come on standard output, progress on standard error. Takes some minutes and some GB of disk; leave the
+# Installs what the benchmarks need, builds release, and measures: dicom-sender beside other senders, how fast it indexes,
+# or what one coordinator takes. dicom-rs is built with cargo where there is one. Tables come on standard output, progress on standard error. Takes some minutes and some GB of disk; leave the
 # machine alone meanwhile.
 #
 #   tests/bench/run.sh [OPTION...]              e.g. --scale 0.1, --rounds 5, --set ct, --against storescp; see --help
+#   tests/bench/run.sh index [OPTION...]        e.g. --many-files 0; see --help
 #   tests/bench/run.sh coordinator [OPTION...]  e.g. --instances 10000000, --mix small; see --help
 set -euo pipefail
 [ -t 0 ] || exec < /dev/null # also where it was closed
@@ -12,10 +13,12 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 build=$top/build/release
 log=$top/build/benchmark.log
 program=send-benchmark
-if [ "${1:-}" = coordinator ]; then
-  program=coordinator-benchmark
-  shift
-fi
+case "${1:-}" in
+  coordinator | index)
+    program=$1-benchmark
+    shift
+    ;;
+esac
 
 step() {
   echo "==> $* ($((SECONDS / 60)):$(printf '%02d' $((SECONDS % 60))))" >&2
@@ -34,6 +37,12 @@ step "Checking the packages"
 step "Building"
 quietly cmake -S "$top" --preset release -DDICOM_SENDER_TESTS=ON
 quietly cmake --build "$build" --parallel "$(nproc)" --target "$program"
+if [ "$program" = send-benchmark ] && command -v cargo > /dev/null; then
+  step "Building dicom-rs"
+  cargo install --root "$top/build/dicom-rs" dicom-storescu > "$log" 2>&1 ||
+    echo "tests/bench/run.sh: dicom-rs cannot be built (see $log) and is left out" >&2
+  PATH=$top/build/dicom-rs/bin:$PATH
+fi
 step "Measuring"
 status=0
 "$build/bin/$program" "$@" || status=$?

@@ -1,8 +1,6 @@
 // send-benchmark: dicom-sender beside other senders, taking turns, on the same files to the same destination.
 // Prints Markdown. Exit status 1, and no table, as soon as one sender fails or one instance does not arrive.
 #include <fmt/format.h>
-#include <poll.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -16,6 +14,7 @@
 #include "tests/bench/aims.h"
 #include "tests/bench/destination.h"
 #include "tests/bench/file_set.h"
+#include "tests/bench/measured_run.h"
 #include "tests/bench/report.h"
 #include "tests/bench/senders.h"
 
@@ -24,7 +23,6 @@ namespace {
 
 using std::chrono::steady_clock;
 
-constexpr std::chrono::minutes kRunTimeout(30);
 // Two processes on one processor wake each other faster than on two: load from others changes more than the speed.
 constexpr double kNoisyShare = 0.15;
 constexpr std::chrono::milliseconds kQuietTime(500);
@@ -47,15 +45,6 @@ struct Arguments {
 bool GetsSome(const Sender& sender, DestinationKind destination) {
   if (destination == DestinationKind::kOrthanc) return true;
   return sender.program == SenderProgram::kDcmsend && (!sender.no_delay || destination == DestinationKind::kStorescp);
-}
-
-// ChildProcess::Wait looks every few milliseconds, too seldom for a clock.
-void WaitForEnd(const ChildProcess& process) {
-  const int fd = static_cast<int>(::syscall(SYS_pidfd_open, process.id(), 0));  // glibc 2.36 has no header for C++
-  if (fd < 0) throw std::system_error(errno, std::generic_category(), "pidfd_open");
-  pollfd ended{fd, POLLIN, 0};
-  ::poll(&ended, 1, static_cast<int>(std::chrono::milliseconds(kRunTimeout).count()));
-  ::close(fd);
 }
 
 class Benchmark {
@@ -184,15 +173,6 @@ Measurement Benchmark::RunQuietly(const Sender& sender, DestinationKind destinat
   }
 }
 
-// How it ended and what it wrote; empty: with exit status 0.
-std::string HowItFailed(ChildProcess& process) {
-  const auto end = process.Wait(std::chrono::seconds(1));
-  if (end == ProcessEnd{0, 0}) return {};
-  const std::string how =
-      end ? fmt::format("ended with status {}, signal {}", end->exit_status, end->signal) : "does not end";
-  return fmt::format("{}\n{}{}", how, process.Output(), process.Errors());
-}
-
 Measurement Benchmark::RunOnce(const Sender& sender, DestinationKind kind) {
   if (sender.program == SenderProgram::kRaw) kind = DestinationKind::kRaw;
   const bool gets_some = GetsSome(sender, kind);
@@ -206,15 +186,9 @@ Measurement Benchmark::RunOnce(const Sender& sender, DestinationKind kind) {
   if (sender.no_delay) environment.push_back("TCP_NODELAY=1");
 
   const double busy_before = BusySeconds();
-  const auto begin = steady_clock::now();
-  ChildProcess process(command, environment);
-  WaitForEnd(process);
-  const double wall = std::chrono::duration<double>(steady_clock::now() - begin).count();
+  const MeasuredRun run = RunMeasured(sender.name, command, environment);
   const double busy = BusySeconds() - busy_before;
 
-  if (const std::string failure = HowItFailed(process); !failure.empty()) {
-    throw std::runtime_error(fmt::format("{} {}", sender.name, failure));
-  }
   const Received received = destination.Stop(expected);
   if (received.instances != expected) {
     throw std::runtime_error(
@@ -225,9 +199,9 @@ Measurement Benchmark::RunOnce(const Sender& sender, DestinationKind kind) {
   const double share = double{1} * all_.files / set.files;
   std::optional<double> destination_cpu = received.cpu_seconds;
   if (destination_cpu) *destination_cpu *= share;
-  return {.wall_seconds = wall * share,
-          .cpu_seconds = CpuSeconds(process.Usage()) * share,
-          .peak_rss_mebibytes = static_cast<double>(process.Usage().ru_maxrss) / 1024,
+  return {.wall_seconds = run.wall_seconds * share,
+          .cpu_seconds = run.cpu_seconds * share,
+          .peak_rss_mebibytes = run.peak_rss_mebibytes,
           .destination_cpu_seconds = destination_cpu,
           .busy_seconds = busy * share,
           .idle_share = idle_share};

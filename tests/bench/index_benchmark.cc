@@ -1,0 +1,154 @@
+// index-benchmark: how fast dicom-sender finds and reads files: beside DCMTK, on storage with latency, and how much
+// memory a million files take. Prints Markdown; exit status 1 as soon as a run fails.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdlib>
+#include <exception>
+#include <system_error>
+
+#include "tests/bench/file_set.h"
+#include "tests/bench/measured_run.h"
+#include "tests/bench/report.h"
+
+namespace dicom_sender {
+namespace {
+
+struct Arguments {
+  std::filesystem::path folder = BENCHMARK_FOLDER;
+  int rounds = 3;
+  int files = 100'000;
+  int late_files = 2'000;
+  int many_files = 1'000'000;
+};
+
+class Benchmark {
+ public:
+  explicit Benchmark(const Arguments& arguments) : arguments_(arguments) {
+    std::string name = std::filesystem::absolute(arguments.folder / "index_benchmark_XXXXXX").string();
+    if (::mkdtemp(name.data()) == nullptr) throw std::system_error(errno, std::generic_category(), "mkdtemp " + name);
+    folder_ = name;
+  }
+  ~Benchmark() {
+    std::error_code ignored;
+    std::filesystem::remove_all(folder_, ignored);
+  }
+  Benchmark(const Benchmark&) = delete;
+  Benchmark& operator=(const Benchmark&) = delete;
+
+  void BesideDcmtk();
+  void OnLateStorage();
+  void WithManyFiles();
+
+ private:
+  void Make(int files);
+  MeasuredRun Scan(int threads, const std::vector<std::string>& environment = {});
+  MeasuredRun MedianOf(const std::vector<MeasuredRun>& runs) const;
+  void PrintRow(const std::string& name, const MeasuredRun& run, int files, double relative) const;
+
+  const Arguments& arguments_;
+  std::filesystem::path folder_;
+};
+
+void Benchmark::Make(int files) {
+  fmt::print(stderr, "Making {} files\n", files);
+  std::filesystem::remove_all(folder_ / "files");
+  MakeFiles({"index", files, std::max(1, files / 100), 2048}, folder_ / "files");
+  WarmPageCache(folder_ / "files");
+}
+
+// With everything but sending: the ledger on disk, too.
+MeasuredRun Benchmark::Scan(int threads, const std::vector<std::string>& environment) {
+  std::filesystem::create_directories(folder_ / "output");
+  return RunMeasured("dicom-sender --dry-run",
+                     {DICOM_SENDER_PROGRAM, "--dry-run", "-r", "-i", folder_ / "files", "--scan-threads",
+                      std::to_string(threads), "--output-dir", folder_ / "output"},
+                     environment);
+}
+
+MeasuredRun Benchmark::MedianOf(const std::vector<MeasuredRun>& runs) const {
+  std::vector<MeasuredRun> sorted = runs;
+  std::ranges::sort(sorted, {}, &MeasuredRun::wall_seconds);
+  return sorted[sorted.size() / 2];
+}
+
+void Benchmark::PrintRow(const std::string& name, const MeasuredRun& run, int files, double relative) const {
+  fmt::print("| {} | {:.2f} | {:.2f} | {:.2f} | {:.0f} | {:.0f} |\n", name, run.wall_seconds,
+             run.wall_seconds / relative, run.cpu_seconds, files / run.wall_seconds, run.peak_rss_mebibytes);
+}
+
+constexpr const char* kTableHead =
+    "| | wall s | relative | CPU s | files/s | peak RSS MiB |\n|---|---:|---:|---:|---:|---:|\n";
+
+void Benchmark::BesideDcmtk() {
+  Make(arguments_.files);
+  const std::vector<int> threads{1, 2, 4};
+  std::vector<MeasuredRun> dcmtk;
+  std::vector<std::vector<MeasuredRun>> ours(threads.size());
+  for (int round = 0; round < arguments_.rounds; ++round) {
+    dcmtk.push_back(RunMeasured("dcmtk-load", {DCMTK_LOAD_PROGRAM, folder_ / "files"}));
+    for (std::size_t i = 0; i < threads.size(); ++i) ours[i].push_back(Scan(threads[i]));
+  }
+  const MeasuredRun reference = MedianOf(dcmtk);
+  fmt::print("\n**index**: {} files of 2 KiB, warm. dicom-sender checks the structure and writes its ledger.\n\n{}",
+             arguments_.files, kTableHead);
+  PrintRow("DCMTK loadFile, one thread", reference, arguments_.files, reference.wall_seconds);
+  for (std::size_t i = 0; i < threads.size(); ++i) {
+    PrintRow(fmt::format("dicom-sender --dry-run --scan-threads {}", threads[i]), MedianOf(ours[i]), arguments_.files,
+             reference.wall_seconds);
+  }
+}
+
+void Benchmark::OnLateStorage() {
+  Make(arguments_.late_files);
+  const std::vector<std::string> slow{std::string("LD_PRELOAD=") + SLOW_OPEN_LIBRARY,
+                                      "SLOW_OPEN_FOLDER=" + (folder_ / "files").string()};
+  fmt::print("\n**index, late storage**: {} files, each open(2) takes 2 ms longer.\n\n{}", arguments_.late_files,
+             kTableHead);
+  double first = 0;
+  for (const int threads : {1, 2, 4, 8, 16}) {
+    const MeasuredRun run = Scan(threads, slow);
+    if (first == 0) first = run.wall_seconds;
+    PrintRow(fmt::format("dicom-sender --dry-run --scan-threads {}", threads), run, arguments_.late_files, first);
+  }
+}
+
+void Benchmark::WithManyFiles() {
+  Make(arguments_.many_files);
+  const MeasuredRun run = Scan(2);
+  fmt::print("\n**index, many files**: {} files of 2 KiB.\n\n{}", arguments_.many_files, kTableHead);
+  PrintRow("dicom-sender --dry-run --scan-threads 2", run, arguments_.many_files, run.wall_seconds);
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("Measures how fast dicom-sender indexes");
+  app.option_defaults()->always_capture_default();
+  Arguments arguments;
+  app.add_option("--folder", arguments.folder, "Files are made in a new folder there, and removed; up to 4 GiB");
+  app.add_option("--rounds", arguments.rounds, "Runs of each kind beside DCMTK")->check(CLI::Range(1, 1000));
+  app.add_option("--files", arguments.files, "Beside DCMTK")->check(CLI::Range(100, 10'000'000));
+  app.add_option("--late-files", arguments.late_files, "On storage with latency")->check(CLI::Range(100, 1'000'000));
+  app.add_option("--many-files", arguments.many_files, "For the memory; 0: left out")
+      ->check(CLI::Range(0, 10'000'000));
+  CLI11_PARSE(app, argc, argv);
+  std::string command = "tests/bench/run.sh index";
+  for (int i = 1; i < argc; ++i) command += fmt::format(" {}", argv[i]);
+  try {
+    Benchmark benchmark(arguments);
+    fmt::print("{}. Medians.\n", RenderMachine(command));
+    benchmark.BesideDcmtk();
+    benchmark.OnLateStorage();
+    if (arguments.many_files > 0) benchmark.WithManyFiles();
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "index-benchmark: FAILED: {}\n", error.what());
+    return 1;
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace dicom_sender
+
+int main(int argc, char** argv) { return dicom_sender::Main(argc, argv); }

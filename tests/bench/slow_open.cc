@@ -1,0 +1,45 @@
+// Preloaded into a program, makes each open(2) of a file below SLOW_OPEN_FOLDER take 2 ms longer: storage with
+// latency.
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdarg>
+#include <cstdlib>
+#include <cstring>
+#include <thread>
+
+namespace {
+
+constexpr std::chrono::milliseconds kLatency(2);
+
+using Open = int (*)(const char*, int, ...);
+
+int OpenSlowly(const char* symbol, const char* path, int flags, mode_t mode) {
+  static const char* folder = std::getenv("SLOW_OPEN_FOLDER");
+  if (folder != nullptr && std::strncmp(path, folder, std::strlen(folder)) == 0)
+    std::this_thread::sleep_for(kLatency);
+  const auto real = reinterpret_cast<Open>(::dlsym(RTLD_NEXT, symbol));
+  return real(path, flags, mode);
+}
+
+}  // namespace
+
+// NOLINTBEGIN(cert-dcl50-cpp): these have the shape of what they replace.
+extern "C" int open(const char* path, int flags, ...) {
+  va_list rest;
+  va_start(rest, flags);
+  const mode_t mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(rest, mode_t) : 0;
+  va_end(rest);
+  return OpenSlowly("open", path, flags, mode);
+}
+
+extern "C" int open64(const char* path, int flags, ...) {
+  va_list rest;
+  va_start(rest, flags);
+  const mode_t mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(rest, mode_t) : 0;
+  va_end(rest);
+  return OpenSlowly("open64", path, flags, mode);
+}
+// NOLINTEND(cert-dcl50-cpp)
