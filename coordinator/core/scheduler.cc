@@ -27,6 +27,10 @@ InstanceState StateOf(StatusVerdict verdict, bool last_attempt) {
 }
 
 // nullopt: the destination did not answer.
+bool IsLost(const wire::Outcome& outcome) {
+  return outcome.kind() == wire::Outcome::ASSOCIATION_LOST || outcome.kind() == wire::Outcome::UNANSWERED;
+}
+
 std::optional<StatusVerdict> VerdictOf(const wire::Outcome& outcome) {
   if (outcome.kind() != wire::Outcome::RESPONDED) return std::nullopt;
   return JudgeStoreStatus(static_cast<std::uint16_t>(outcome.status()));
@@ -465,13 +469,13 @@ void Scheduler::RecordOutcome(const Reported& event, const OutcomeReported& repo
   const bool was_settled = IsSettled(reported.facts.state);
   const bool fact = IsStored(change.state) && !IsStored(reported.facts.state);
   if (was_settled && !fact) return;
-  if (!was_settled && change.state == InstanceState::kDelayed && lease == leases_.end())
-    return;  // tried again anyway
+  if (!was_settled && !IsSettled(change.state) && lease == leases_.end()) return;  // tried again anyway
   out.changes.push_back(change);
   if (!in_memory || was_settled) return;
   if (IsSettled(change.state)) --study->second.unsettled;
   if (lease == leases_.end()) return;
   lease->second.settled_some |= IsSettled(change.state);
+  lease->second.lost_some |= IsLost(reported.outcome);
   if (change.state == InstanceState::kDelayed) {
     lease->second.worst_attempts = std::max(lease->second.worst_attempts, change.attempts);
   }
@@ -485,7 +489,7 @@ void Scheduler::TakeBack(LeaseId id, const wire::GiveBack& give_back, TimePoint 
   switch (give_back.reason()) {
     case wire::GiveBack::DONE:
       // It had an association, or nothing to send at all.
-      if (lease.worst_attempts == 0 || lease.responded) DestinationAnswered(destination);
+      if ((lease.worst_attempts == 0 && !lease.lost_some) || lease.responded) DestinationAnswered(destination);
       break;
     case wire::GiveBack::DESTINATION_TRANSIENT:
       ++studies_.at(lease.study).setbacks;

@@ -270,6 +270,7 @@ class Scheduler {
     TimePoint grant_sent;
     bool held = false;       // the worker has said that it holds it
     bool responded = false;  // the destination answered under it
+    bool lost_some = false;  // associations, with what was on its way over them
     bool settled_some = false;
     bool revoked = false;
     bool restored = false;             // and not yet listed by its worker

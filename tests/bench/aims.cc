@@ -23,13 +23,13 @@ std::vector<Aim> AimsOf(const FileSet& set) {
   const auto wall = &Measurement::wall_seconds;
   // "Linear" with a tenth for the begin and the end of 16 associations.
   if (set.name == "late") {
-    return {{ours(1, 2), kTunedDcmsend, wall, 1 / 10.0}, {ours(16), ours(1), wall, 1.1 / 16}};
+    return {{ours(1, kWindow), kTunedDcmsend, wall, 1 / 10.0}, {ours(16), ours(1), wall, 1.1 / 16}};
   }
   std::vector<Aim> aims;
   if (set.name == "small") {
-    aims = {{ours(1), kTunedDcmsend, wall, 1 / 2.0}, {ours(1, 2), kTunedDcmsend, wall, 1 / 8.0}};
+    aims = {{ours(1), kTunedDcmsend, wall, 1 / 2.0}, {ours(1, kWindow), kTunedDcmsend, wall, 1 / 8.0}};
   } else if (set.name == "ct") {
-    aims = {{ours(1), kTunedDcmsend, wall, 1 / 1.6}, {ours(1, 2), kTunedDcmsend, wall, 1 / 2.0}};
+    aims = {{ours(1), kTunedDcmsend, wall, 1 / 1.6}, {ours(1, kWindow), kTunedDcmsend, wall, 1 / 2.0}};
   } else if (set.name == "big") {
     aims = {{ours(1), kTunedDcmsend, wall, 1 / 1.5}};
   } else {

@@ -13,6 +13,7 @@
 #include "coordinator/ledger/sqlite_ledger.h"
 #include "coordinator/service/coordinator_loop.h"
 #include "proto/coordinator_client.h"
+#include "tests/bench/destination.h"
 
 namespace dicom_sender {
 namespace {
@@ -73,15 +74,7 @@ double CoordinatorProcess::PeakMebiBytes() const {
   throw std::runtime_error("the coordinator has ended: " + process_->Errors());
 }
 
-// proc(5): in ticks, the 14th and 15th field; the second one, the name, is without spaces here.
-double CoordinatorProcess::CpuSeconds() const {
-  std::ifstream file(fmt::format("/proc/{}/stat", process_->id()));
-  std::string skipped;
-  for (int field = 1; field < 14; ++field) file >> skipped;
-  double user = 0, system = 0;
-  file >> user >> system;
-  return (user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
-}
+double CoordinatorProcess::CpuSeconds() const { return CpuSecondsSoFar(process_->id()); }
 
 void CoordinatorProcess::Kill() {
   process_->Signal(SIGKILL);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <cinttypes>
 #include <cstdio>
@@ -95,6 +96,16 @@ std::uint64_t CountOfOrthanc(std::uint16_t http_port) {
 
 double CpuSeconds(const rusage& usage) { return Seconds(usage.ru_utime) + Seconds(usage.ru_stime); }
 
+// proc(5): in ticks, the 14th and 15th field; the second one, the name, is without spaces here.
+double CpuSecondsSoFar(pid_t process) {
+  std::ifstream file(fmt::format("/proc/{}/stat", process));
+  std::string skipped;
+  for (int field = 1; field < 14; ++field) file >> skipped;
+  double user = 0, system = 0;
+  file >> user >> system;
+  return (user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+}
+
 std::string Describe(DestinationKind kind) {
   switch (kind) {
     case DestinationKind::kSink:
@@ -127,6 +138,7 @@ Destination::Destination(DestinationKind kind, const std::filesystem::path& fold
     if (port == 0 || WaitForPort(port, kStartTimeout)) continue;
     throw std::runtime_error("the destination does not listen\n" + process_->Output() + process_->Errors());
   }
+  cpu_at_start_ = CpuSecondsSoFar(process_->id());
 }
 
 std::uint64_t Destination::Count() const {
@@ -135,6 +147,7 @@ std::uint64_t Destination::Count() const {
 
 Received Destination::Stop(std::uint64_t expected) {
   Received received;
+  if (kind_ == DestinationKind::kOrthanc) received.cpu_seconds = CpuSecondsSoFar(process_->id()) - cpu_at_start_;
   if (!IsOurs(kind_)) {  // storescp's children may still have to write what they have answered
     const auto until = std::chrono::steady_clock::now() + kStopTimeout;
     do {
@@ -144,7 +157,7 @@ Received Destination::Stop(std::uint64_t expected) {
   process_->Signal(SIGTERM);
   if (!process_->Wait(kStopTimeout)) throw std::runtime_error("the destination does not end");
   if (IsOurs(kind_)) received.instances = NumberBehind(process_->Output() + process_->Errors(), "received ");
-  if (IsOurs(kind_) || kind_ == DestinationKind::kOrthanc) received.cpu_seconds = CpuSeconds(process_->Usage());
+  if (IsOurs(kind_)) received.cpu_seconds = CpuSeconds(process_->Usage());
   return received;
 }
 

@@ -46,9 +46,11 @@ class Destination {
   std::uint16_t port_ = 0;
   std::uint16_t http_port_ = 0;  // of Orthanc
   std::unique_ptr<ChildProcess> process_;
+  double cpu_at_start_ = 0;  // its start is not the sender's doing
 };
 
-// User and system time.
+// User and system time: of a process that has ended, and, in ticks of 10 ms, of one that runs.
 double CpuSeconds(const rusage& usage);
+double CpuSecondsSoFar(pid_t process);
 
 }  // namespace dicom_sender

@@ -17,7 +17,7 @@ struct FileSet {
   double MebiBytes() const { return static_cast<double>(files) * file_bytes / 1048576; }
 };
 
-// small, ct and big; `scale` in (0, 1] takes files from the first two and bytes from the last.
+// small, ct, big, late, giant and crowd; `scale` in (0, 1] takes files from those with many, bytes from the others.
 std::vector<FileSet> FileSets(double scale);
 
 // The set as one English phrase.

@@ -5,13 +5,16 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <csignal>
 #include <cstdlib>
 #include <exception>
 #include <system_error>
 
+#include "tests/bench/destination.h"
 #include "tests/bench/file_set.h"
 #include "tests/bench/measured_run.h"
 #include "tests/bench/report.h"
+#include "tests/support/process.h"
 
 namespace dicom_sender {
 namespace {
@@ -24,9 +27,18 @@ struct Arguments {
   int many_files = 1'000'000;
 };
 
+constexpr const char* kTableHead =
+    "| | wall s | relative | CPU s | files/s | peak RSS MiB |\n|---|---:|---:|---:|---:|---:|\n";
+
+void PrintRow(const std::string& name, const MeasuredRun& run, int files, double reference_seconds) {
+  fmt::print("| {} | {:.2f} | {:.2f} | {:.2f} | {:.0f} | {:.0f} |\n", name, run.wall_seconds,
+             run.wall_seconds / reference_seconds, run.cpu_seconds, files / run.wall_seconds, run.peak_rss_mebibytes);
+}
+
 class Benchmark {
  public:
   explicit Benchmark(const Arguments& arguments) : arguments_(arguments) {
+    std::filesystem::create_directories(arguments.folder);
     std::string name = std::filesystem::absolute(arguments.folder / "index_benchmark_XXXXXX").string();
     if (::mkdtemp(name.data()) == nullptr) throw std::system_error(errno, std::generic_category(), "mkdtemp " + name);
     folder_ = name;
@@ -45,8 +57,7 @@ class Benchmark {
  private:
   void Make(int files);
   MeasuredRun Scan(int threads, const std::vector<std::string>& environment = {});
-  MeasuredRun MedianOf(const std::vector<MeasuredRun>& runs) const;
-  void PrintRow(const std::string& name, const MeasuredRun& run, int files, double relative) const;
+  static MeasuredRun MedianOf(const std::vector<MeasuredRun>& runs);
 
   const Arguments& arguments_;
   std::filesystem::path folder_;
@@ -68,19 +79,11 @@ MeasuredRun Benchmark::Scan(int threads, const std::vector<std::string>& environ
                      environment);
 }
 
-MeasuredRun Benchmark::MedianOf(const std::vector<MeasuredRun>& runs) const {
+MeasuredRun Benchmark::MedianOf(const std::vector<MeasuredRun>& runs) {
   std::vector<MeasuredRun> sorted = runs;
   std::ranges::sort(sorted, {}, &MeasuredRun::wall_seconds);
   return sorted[sorted.size() / 2];
 }
-
-void Benchmark::PrintRow(const std::string& name, const MeasuredRun& run, int files, double relative) const {
-  fmt::print("| {} | {:.2f} | {:.2f} | {:.2f} | {:.0f} | {:.0f} |\n", name, run.wall_seconds,
-             run.wall_seconds / relative, run.cpu_seconds, files / run.wall_seconds, run.peak_rss_mebibytes);
-}
-
-constexpr const char* kTableHead =
-    "| | wall s | relative | CPU s | files/s | peak RSS MiB |\n|---|---:|---:|---:|---:|---:|\n";
 
 void Benchmark::BesideDcmtk() {
   Make(arguments_.files);
@@ -115,12 +118,36 @@ void Benchmark::OnLateStorage() {
   }
 }
 
+// Processes of their own, to tell their memory apart. Nobody sends.
 void Benchmark::WithManyFiles() {
   Make(arguments_.many_files);
-  const MeasuredRun run = Scan(2);
-  fmt::print("\n**index, many files**: {} files of 2 KiB.\n\n{}", arguments_.many_files, kTableHead);
-  PrintRow("dicom-sender --dry-run --scan-threads 2", run, arguments_.many_files, run.wall_seconds);
+  const std::string endpoint = fmt::format("tcp://127.0.0.1:{}", FindFreePort());
+  ChildProcess coordinator({DICOM_COORDINATOR_PROGRAM, "--ledger", folder_ / "ledger.db", "--bind", endpoint,
+                            "--output-dir", folder_ / "output"});
+  const MeasuredRun run =
+      RunMeasured("dicom-indexer", {DICOM_INDEXER_PROGRAM, "--coordinator", endpoint, "-r", "-i", folder_ / "files",
+                                    "-a", "NOBODY", "-H", "127.0.0.1", "-p", "1", "--scan-threads", "2"});
+  coordinator.Signal(SIGTERM);
+  if (coordinator.Wait(std::chrono::minutes(1)) != ProcessEnd{0, 0}) {
+    throw std::runtime_error("dicom-coordinator failed\n" + coordinator.Errors());
+  }
+  fmt::print("\n**index, many files**: {} files of 2 KiB; relative to dicom-indexer.\n\n{}", arguments_.many_files,
+             kTableHead);
+  PrintRow("dicom-indexer --scan-threads 2", run, arguments_.many_files, run.wall_seconds);
+  PrintRow("dicom-coordinator meanwhile",
+           {.wall_seconds = run.wall_seconds,
+            .cpu_seconds = CpuSeconds(coordinator.Usage()),
+            .peak_rss_mebibytes = static_cast<double>(coordinator.Usage().ru_maxrss) / 1024},
+           arguments_.many_files, run.wall_seconds);
 }
+
+// A study has a hundred files.
+const CLI::Validator kHundreds = CLI::Range(100, 10'000'000) &
+                                 CLI::Validator(
+                                     [](const std::string& text) {
+                                       return text.ends_with("00") ? std::string() : "not a multiple of 100: " + text;
+                                     },
+                                     "");
 
 int Main(int argc, char** argv) {
   CLI::App app("Measures how fast dicom-sender indexes");
@@ -128,18 +155,20 @@ int Main(int argc, char** argv) {
   Arguments arguments;
   app.add_option("--folder", arguments.folder, "Files are made in a new folder there, and removed; up to 4 GiB");
   app.add_option("--rounds", arguments.rounds, "Runs of each kind beside DCMTK")->check(CLI::Range(1, 1000));
-  app.add_option("--files", arguments.files, "Beside DCMTK")->check(CLI::Range(100, 10'000'000));
-  app.add_option("--late-files", arguments.late_files, "On storage with latency")->check(CLI::Range(100, 1'000'000));
-  app.add_option("--many-files", arguments.many_files, "For the memory; 0: left out")
-      ->check(CLI::Range(0, 10'000'000));
+  app.add_option("--files", arguments.files, "Beside DCMTK; hundreds")->check(kHundreds);
+  app.add_option("--late-files", arguments.late_files, "On storage with latency; hundreds")->check(kHundreds);
+  app.add_option("--many-files", arguments.many_files, "For the memory; hundreds; 0: left out")
+      ->check(kHundreds | CLI::IsMember({0}));
   CLI11_PARSE(app, argc, argv);
   std::string command = "tests/bench/run.sh index";
   for (int i = 1; i < argc; ++i) command += fmt::format(" {}", argv[i]);
   try {
     Benchmark benchmark(arguments);
-    fmt::print("{}. Medians.\n", RenderMachine(command));
+    fmt::print("{}. Beside DCMTK medians, then one run each.\n", RenderMachine(command));
     benchmark.BesideDcmtk();
+    std::fflush(stdout);
     benchmark.OnLateStorage();
+    std::fflush(stdout);
     if (arguments.many_files > 0) benchmark.WithManyFiles();
   } catch (const std::exception& error) {
     fmt::print(stderr, "index-benchmark: FAILED: {}\n", error.what());

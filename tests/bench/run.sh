@@ -39,10 +39,10 @@ quietly cmake -S "$top" --preset release -DDICOM_SENDER_TESTS=ON
 quietly cmake --build "$build" --parallel "$(nproc)" --target "$program"
 if [ "$program" = send-benchmark ] && command -v cargo > /dev/null; then
   step "Building dicom-rs"
-  cargo install --root "$top/build/dicom-rs" dicom-storescu > "$log" 2>&1 ||
+  cargo install --root "$top/build/dicom-rs" --locked --version 0.10.1 dicom-storescu > "$log" 2>&1 ||
     echo "tests/bench/run.sh: dicom-rs cannot be built (see $log) and is left out" >&2
-  PATH=$top/build/dicom-rs/bin:$PATH
 fi
+PATH=$top/build/dicom-rs/bin:$PATH
 step "Measuring"
 status=0
 "$build/bin/$program" "$@" || status=$?

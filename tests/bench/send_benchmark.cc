@@ -40,11 +40,12 @@ struct Arguments {
   std::string command;
 };
 
-// Nagle's algorithm on either side makes dcmsend wait 40 ms for every file, and Orthanc stores some hundreds a
-// second: they get a part of them.
+// Nagle's algorithm on either side makes everybody but dicom-sender wait 40 ms for every file, and Orthanc stores
+// some hundreds a second: they get a part of them.
 bool GetsSome(const Sender& sender, DestinationKind destination) {
   if (destination == DestinationKind::kOrthanc) return true;
-  return sender.program == SenderProgram::kDcmsend && (!sender.no_delay || destination == DestinationKind::kStorescp);
+  return sender.program != SenderProgram::kDicomSender &&
+         (!sender.no_delay || destination == DestinationKind::kStorescp);
 }
 
 class Benchmark {
@@ -67,6 +68,10 @@ class Benchmark {
   void Run(const FileSet& set);
 
  private:
+  // What the table is about; senders that get less are shown as if they had got all of it.
+  const FileSet& Shown(DestinationKind destination) const {
+    return destination == DestinationKind::kOrthanc ? some_ : all_;
+  }
   std::vector<Sender> Senders(const FileSet& set, DestinationKind destination) const;
   void PrintLeftOut(DestinationKind destination) const;
   std::vector<SenderResult> RunAll(const FileSet& set, DestinationKind destination);
@@ -108,7 +113,7 @@ void Benchmark::Run(const FileSet& set) {
       continue;
     }
     const std::vector<SenderResult> results = RunAll(set, destination);
-    fmt::print("{}", RenderTable(all_, destination, results, IndexOf(results, kTunedDcmsend)));
+    fmt::print("{}", RenderTable(Shown(destination), destination, results, IndexOf(results, kTunedDcmsend)));
     fmt::print("{}", RenderAims(all_, destination, results));
     PrintLeftOut(destination);
     std::fflush(stdout);
@@ -118,15 +123,16 @@ void Benchmark::Run(const FileSet& set) {
 }
 
 void Benchmark::PrintLeftOut(DestinationKind destination) const {
-  if (DicomRsProgram().empty()) {
+  if (DicomRsProgram().empty() && all_.studies > 1 && destination != DestinationKind::kLateSink) {
     fmt::print("\ndicom-rs was not measured: there is no dicom-storescu (cargo install dicom-storescu).\n");
   }
+  std::vector<std::string> names;
   for (const Sender& sender : Senders(all_, destination)) {
-    if (!GetsSome(sender, destination) || some_.files == all_.files) continue;
-    fmt::print(
-        "\n\"{}\" was given {} of the files, evenly from all studies; its times here are multiplied by {:.3g}.\n",
-        sender.name, some_.files, double{1} * all_.files / some_.files);
+    if (GetsSome(sender, destination)) names.push_back(sender.name);
   }
+  if (names.empty() || some_.files == Shown(destination).files) return;
+  fmt::print("\n{} of the files, evenly from all studies, were sent, and the times multiplied by {:.3g}, by: {}.\n",
+             some_.files, double{1} * all_.files / some_.files, fmt::join(names, "; "));
 }
 
 std::vector<Sender> Benchmark::Senders(const FileSet& set, DestinationKind destination) const {
@@ -196,7 +202,7 @@ Measurement Benchmark::RunOnce(const Sender& sender, DestinationKind kind) {
   }
   const auto idle_share = IdleShare(output, sender.associations);
   for (const auto& folder : {output, received_folder}) std::filesystem::remove_all(folder);
-  const double share = double{1} * all_.files / set.files;
+  const double share = double{1} * Shown(kind).files / set.files;
   std::optional<double> destination_cpu = received.cpu_seconds;
   if (destination_cpu) *destination_cpu *= share;
   return {.wall_seconds = run.wall_seconds * share,
@@ -219,11 +225,20 @@ std::string DcmsendVersion() {
   return begin == std::string::npos ? line : line.substr(begin, line.rfind(' ') - begin);
 }
 
+// Of those that take part.
+std::vector<std::string> Versions() {
+  std::vector<std::string> versions{FirstLine({DICOM_SENDER_PROGRAM, "--version"}), DcmsendVersion()};
+  if (!DicomRsProgram().empty()) versions.push_back(FirstLine({DicomRsProgram(), "--version"}));
+  if (const auto orthanc = FindProgram("Orthanc"); !orthanc.empty()) {
+    versions.push_back(FirstLine({orthanc, "--version"}));
+  }
+  return versions;
+}
+
 void Run(const Arguments& arguments) {
   ::unsetenv("TCP_NODELAY");  // "as installed" means without
   Benchmark benchmark(arguments);
-  fmt::print("{}",
-             RenderHeader(arguments.command, {FirstLine({DICOM_SENDER_PROGRAM, "--version"}), DcmsendVersion()}));
+  fmt::print("{}", RenderHeader(arguments.command, Versions()));
   for (const FileSet& set : FileSets(arguments.scale)) {
     if (std::find(arguments.sets.begin(), arguments.sets.end(), set.name) != arguments.sets.end()) benchmark.Run(set);
   }

@@ -9,8 +9,6 @@
 namespace dicom_sender {
 namespace {
 
-constexpr int kWindow = 16;
-
 Sender Ours(int associations, int window = 1) {
   return {NameOf(SenderProgram::kDicomSender, associations, window), SenderProgram::kDicomSender, associations,
           window};

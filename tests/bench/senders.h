@@ -23,6 +23,7 @@ struct Sender {
 };
 
 // Names by which the aims refer to them.
+inline constexpr int kWindow = 16;
 inline constexpr const char* kTunedDcmsend = "dcmsend, TCP_NODELAY=1";
 inline constexpr const char* kRawTransfer = "no DICOM: sendfile, 1-byte answers";
 std::string NameOf(SenderProgram program, int associations, int window = 1);

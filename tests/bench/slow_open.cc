@@ -16,10 +16,13 @@ constexpr std::chrono::milliseconds kLatency(2);
 
 using Open = int (*)(const char*, int, ...);
 
+// open(2): only then there is a third argument. O_TMPFILE has the bit of O_DIRECTORY.
+bool HasMode(int flags) { return (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE; }
+
 int OpenSlowly(const char* symbol, const char* path, int flags, mode_t mode) {
   static const char* folder = std::getenv("SLOW_OPEN_FOLDER");
-  if (folder != nullptr && std::strncmp(path, folder, std::strlen(folder)) == 0)
-    std::this_thread::sleep_for(kLatency);
+  const bool is_below = folder != nullptr && std::strncmp(path, folder, std::strlen(folder)) == 0;
+  if (is_below && (flags & O_DIRECTORY) == 0) std::this_thread::sleep_for(kLatency);
   const auto real = reinterpret_cast<Open>(::dlsym(RTLD_NEXT, symbol));
   return real(path, flags, mode);
 }
@@ -30,7 +33,7 @@ int OpenSlowly(const char* symbol, const char* path, int flags, mode_t mode) {
 extern "C" int open(const char* path, int flags, ...) {
   va_list rest;
   va_start(rest, flags);
-  const mode_t mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(rest, mode_t) : 0;
+  const mode_t mode = HasMode(flags) ? va_arg(rest, mode_t) : 0;
   va_end(rest);
   return OpenSlowly("open", path, flags, mode);
 }
@@ -38,7 +41,7 @@ extern "C" int open(const char* path, int flags, ...) {
 extern "C" int open64(const char* path, int flags, ...) {
   va_list rest;
   va_start(rest, flags);
-  const mode_t mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(rest, mode_t) : 0;
+  const mode_t mode = HasMode(flags) ? va_arg(rest, mode_t) : 0;
   va_end(rest);
   return OpenSlowly("open64", path, flags, mode);
 }

@@ -407,12 +407,14 @@ void NaiveScheduler::Record(const Reported& event, const OutcomeReported& report
     if (IsStored(change.state) && !IsStored(before)) out_.changes.push_back(change);
     return;
   }
-  if (!lease && change.state == InstanceState::kDelayed) return;
+  if (!lease && !IsSettled(change.state)) return;
   out_.changes.push_back(change);
   const bool settles = IsSettled(change.state);
   if (study && settles) --study->unsettled;
   if (!lease) return;
   lease->settled_some |= settles;
+  lease->nothing_came |= reported.outcome.kind() == wire::Outcome::UNANSWERED ||
+                         reported.outcome.kind() == wire::Outcome::ASSOCIATION_LOST;
   if (!settles) lease->worst_attempts = std::max(lease->worst_attempts, change.attempts);
 }
 
@@ -425,7 +427,7 @@ void NaiveScheduler::GiveBack(LeaseId id, const wire::GiveBack& give_back) {
   Destination& destination = *FindDestination(name);
   switch (give_back.reason()) {
     case wire::GiveBack::DONE:
-      if (lease.worst_attempts == 0 || lease.responded) Answered(destination);
+      if (lease.responded || (lease.worst_attempts == 0 && !lease.nothing_came)) Answered(destination);
       if (lease.worst_attempts == 0 && !lease.settled_some) study.backoff_max = options_.retry_backoff_min;
       break;
     case wire::GiveBack::DESTINATION_TRANSIENT:

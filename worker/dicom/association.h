@@ -122,9 +122,14 @@ class Association {
   // not answer the proposal has no window: 1.
   virtual std::uint16_t window() const = 0;
   // Sends one instance; fewer than window() may be outstanding. Returns the message id that its response will have.
+  // In a window, small ones may be kept until more follow, Receive has to wait, or Flush.
   virtual tl::expected<std::uint16_t, StoreFailure> Send(const StoreRequest& request) = 0;
-  // Waits for the next response; at least one must be outstanding. They may come in any order. After a failure, here
-  // or in Send, that ends the association, those without a response will have none.
+  // Before a wait for something else: nothing is kept. A failure is told by the next call.
+  virtual void Flush() = 0;
+  // Instead: those that are kept will not be sent. Their message ids.
+  virtual std::vector<std::uint16_t> Unsend() = 0;
+  // Waits for the next response; at least one must be outstanding. They may come in any order. When the association
+  // is over, what had arrived before is given out first; then those without a response will have none.
   virtual tl::expected<StoreResponse, StoreFailure> Receive() = 0;
   // The status of a C-ECHO; needs an accepted context of the Verification SOP class.
   virtual tl::expected<std::uint16_t, StoreFailure> Echo(std::uint8_t context_id) = 0;

@@ -335,9 +335,19 @@ ConnectionResult<ReceivedPdu> Connection::Receive(Duration timeout) {
   }
 }
 
-ConnectionResult<void> Connection::CheckQuiet() {
+ConnectionResult<bool> Connection::ReadAll() {
   ConnectionResult<bool> read = true;
   while (read && *read && received_end_ - received_begin_ <= kEarlyBytesMax) read = ReadAvailable();
+  return read;
+}
+
+void Connection::TakeArrived() {
+  if (fd_.valid()) [[maybe_unused]]
+    const auto read = ReadAll();
+}
+
+ConnectionResult<void> Connection::CheckQuiet() {
+  const auto read = ReadAll();
   if (auto examined = ExamineEarly(); !examined) return examined;
   if (!read) return tl::unexpected(read.error());
   if (Unread().empty()) return {};

@@ -55,6 +55,10 @@ class Connection {
 
   // Whether Receive would not have to wait.
   bool HasPdu() const;
+  // Takes in what has arrived, as far as anybody may speak unasked: Receive can have it after Close.
+  void TakeArrived();
+  // What was taken in is of no use.
+  void ForgetArrived() { received_begin_ = received_end_ = 0; }
   // The next PDU. An A-ABORT is a failure. The wait ends at `timeout` from now however many bytes trickle in.
   ConnectionResult<ReceivedPdu> Receive(Duration timeout);
   // What has come while nothing was expected: an A-ABORT, the end of the connection, or a PDU nobody asked for.
@@ -73,6 +77,7 @@ class Connection {
 
   ConnectionResult<void> WaitToSend(Duration idle);
   ConnectionResult<bool> ReadAvailable();  // false: nothing new, true: something
+  ConnectionResult<bool> ReadAll();        // the last answer of it
   ConnectionResult<void> ExamineEarly();
   ConnectionFailure SendFailure(int error);
   ConnectionResult<std::optional<ReceivedPdu>> TakePdu();

@@ -22,10 +22,12 @@ constexpr std::string_view kImplementationClassUid = "2.25.140829010783122556701
 constexpr std::string_view kImplementationVersion = "DICOM_SENDER";
 // Fragments longer than this save nothing, and few destinations are tried with them.
 constexpr std::uint32_t kSendPduBytesMax = 1U << 20;
-// In a window, datasets up to this size are read into a buffer, so that small instances share system calls and segments.
-// Above it, and where each instance is waited for, sendfile(2) is faster (docs/performance.md).
+// What is read into a buffer, so that instances or fragments share system calls and segments: in a window datasets up
+// to this size, and all where the destination takes short PDUs only. For the rest sendfile(2) is faster
+// (docs/performance.md).
 constexpr std::uint64_t kCopiedBytesMax = 32 * 1024;
-constexpr std::size_t kBufferedBytesMax = 64 * 1024;  // of a window, before it is sent
+constexpr std::uint32_t kCopiedFragmentBytesMax = 32 * 1024;
+constexpr std::size_t kBufferedBytesMax = 64 * 1024;             // before it is sent
 constexpr std::uint32_t kPeerPduBytesMin = kPdvHeaderBytes + 2;  // or no fragment fits
 
 AssociationFailureKind ToAssociationKind(ConnectionProblem problem) {
@@ -132,15 +134,25 @@ tl::unexpected<StoreFailure> Spare(StoreFailureKind kind, std::string reason) {
   return tl::unexpected(StoreFailure{kind, true, false, std::move(reason)});
 }
 
-tl::unexpected<StoreFailure> CannotRead() {
-  return Spare(StoreFailureKind::kFileUnreadable, fmt::format("cannot read the file: {}", std::strerror(errno)));
+tl::unexpected<StoreFailure> Spare(const ConnectionFailure& failure) {
+  return Spare(ToStoreKind(failure.problem), failure.reason);
 }
 
-tl::unexpected<StoreFailure> BecameShorter() {
-  return Spare(StoreFailureKind::kFileChanged, "the file is shorter than it was");
+ConnectionFailure CannotRead() {
+  return {ConnectionProblem::kFileUnreadable, fmt::format("cannot read the file: {}", std::strerror(errno))};
 }
+
+ConnectionFailure BecameShorter() { return {ConnectionProblem::kFileChanged, "the file is shorter than it was"}; }
 
 constexpr std::array<std::uint8_t, 1> kZeroByte = {0};
+
+// A part of a dataset that has a PDU of its own.
+struct Fragment {
+  std::uint64_t begin = 0;
+  std::uint32_t size = 0;  // 0: behind the last one
+  std::uint32_t padding = 0;
+  bool is_last = false;
+};
 
 class TcpAssociation final : public Association {
  public:
@@ -160,6 +172,8 @@ class TcpAssociation final : public Association {
   std::uint32_t peer_max_pdu_bytes() const override { return peer_max_pdu_bytes_; }
   std::uint16_t window() const override { return window_; }
   tl::expected<std::uint16_t, StoreFailure> Send(const StoreRequest& request) override;
+  void Flush() override;
+  std::vector<std::uint16_t> Unsend() override;
   tl::expected<StoreResponse, StoreFailure> Receive() override;
   tl::expected<std::uint16_t, StoreFailure> Echo(std::uint8_t context_id) override;
   void Release() override;
@@ -173,9 +187,15 @@ class TcpAssociation final : public Association {
   tl::expected<void, StoreFailure> CheckQuiet();
   void LayCommand(std::uint8_t context_id, Command& command);
   void LayHeader(std::uint8_t context_id, bool is_command, bool is_last, std::uint32_t size);
-  tl::expected<void, StoreFailure> LayDataset(std::uint8_t context_id, const DatasetBytes& dataset);
-  ConnectionResult<void> Flush(bool more);
+  ConnectionResult<void> SendLaid(bool more);
+  Fragment FirstOf(const DatasetBytes& dataset) const { return NextOf(dataset, {}); }
+  Fragment NextOf(const DatasetBytes& dataset, const Fragment& last) const;
   ConnectionResult<void> SendDataset(std::uint8_t context_id, const DatasetBytes& dataset);
+  ConnectionResult<void> CopyDataset(std::uint8_t context_id, const DatasetBytes& dataset);
+  bool IsCopied(const DatasetBytes& dataset) const;
+  Duration SendPatience() const;
+  TimePoint ResponseDeadline() const;
+  std::uint16_t NextMessageId();
   ConnectionResult<void> SendFragment(const DatasetBytes& dataset, std::uint64_t from, std::uint32_t size);
   ConnectionResult<Command> ReceiveResponse();
   ConnectionResult<void> CollectCommand(ByteView body, bool& is_complete);
@@ -192,12 +212,15 @@ class TcpAssociation final : public Association {
     std::uint16_t message_id = 0;
     std::uint8_t context_id = 0;
     CommandField field = CommandField::kStoreRequest;
+    std::optional<TimePoint> sent_at;  // nullopt: it is in the buffer
   };
   std::uint16_t window_ = 1;
-  std::vector<Outstanding> outstanding_;  // at most window_
+  std::vector<Outstanding> outstanding_;  // at most window_, in the order of sending
   std::uint16_t message_id_ = 0;
-  bool inside_pdu_ = false;  // a PDU is sent in part: no other may begin
-  Bytes laid_;               // whole messages, or the beginning of one, that the kernel has not been given yet
+  bool inside_pdu_ = false;                // a PDU is sent in part: no other may begin
+  bool begun_ = false;                     // something of the last message has been given to the kernel
+  std::optional<ConnectionFailure> over_;  // why nothing can be sent or awaited any more
+  Bytes laid_;  // whole messages, or the beginning of one, that the kernel has not been given yet
   std::uint64_t laid_dataset_bytes_ = 0;
   // Kept for their memory only: no instance allocates.
   Bytes command_;
@@ -262,9 +285,9 @@ tl::expected<void, StoreFailure> TcpAssociation::CheckContext(std::uint8_t conte
 // Before a byte of a large dataset is sent the association can still be spared.
 tl::expected<void, StoreFailure> TcpAssociation::CheckFile(const DatasetBytes& dataset) {
   struct stat status {};
-  if (fstat(dataset.fd, &status) != 0) return CannotRead();
+  if (fstat(dataset.fd, &status) != 0) return Spare(CannotRead());
   const auto size = static_cast<std::uint64_t>(status.st_size);
-  if (size < dataset.offset_bytes || size - dataset.offset_bytes < dataset.size_bytes) return BecameShorter();
+  if (size < dataset.offset_bytes || size - dataset.offset_bytes < dataset.size_bytes) return Spare(BecameShorter());
   return {};
 }
 
@@ -273,9 +296,16 @@ void TcpAssociation::LayHeader(std::uint8_t context_id, bool is_command, bool is
   laid_.insert(laid_.end(), header.begin(), header.end());
 }
 
+std::uint16_t TcpAssociation::NextMessageId() {
+  do {
+    ++message_id_;
+  } while (std::ranges::find(outstanding_, message_id_, &Outstanding::message_id) != outstanding_.end());
+  return message_id_;
+}
+
 // Gives the command its message id and lays its PDUs into the buffer, from where they are sent with what follows.
 void TcpAssociation::LayCommand(std::uint8_t context_id, Command& command) {
-  command.message_id = ++message_id_;  // of the outstanding ones none is so old that the number comes again
+  command.message_id = NextMessageId();
   command_.clear();
   EncodeCommand(command, command_);
   for (ByteView rest = command_; !rest.empty();) {
@@ -286,57 +316,66 @@ void TcpAssociation::LayCommand(std::uint8_t context_id, Command& command) {
   }
 }
 
-// Nothing of this instance is sent yet: whatever is wrong with its file, the association is spared.
-tl::expected<void, StoreFailure> TcpAssociation::LayDataset(std::uint8_t context_id, const DatasetBytes& dataset) {
-  for (std::uint64_t done = 0; done < dataset.size_bytes;) {
-    const std::uint64_t left = dataset.size_bytes - done;
-    const auto size = static_cast<std::uint32_t>(std::min<std::uint64_t>(left, fragment_bytes_max_));
-    const std::uint32_t padding = dataset.pad_to_even ? size % 2 : 0;  // fragments are even but for the last
-    LayHeader(context_id, false, size == left, size + padding);
-    const std::size_t at = laid_.size();
-    laid_.resize(at + size + padding);
-    const ssize_t read = ReadAt(dataset.fd, {&laid_[at], size}, dataset.offset_bytes + done);
-    if (read < 0) return CannotRead();
-    if (read < ssize_t{size}) return BecameShorter();
-    done += size;
-  }
-  laid_dataset_bytes_ += dataset.size_bytes;
-  return {};
-}
-
-// Sends what is laid down. `more`: the PDU goes on.
-ConnectionResult<void> TcpAssociation::Flush(bool more) {
+// Sends what is laid down. `more`: something follows at once.
+ConnectionResult<void> TcpAssociation::SendLaid(bool more) {
   if (laid_.empty()) return {};
   inside_pdu_ = true;
-  if (auto sent = connection_.Send(laid_, more, timeouts_.idle); !sent) return sent;
-  inside_pdu_ = more;
+  begun_ = true;
+  if (auto sent = connection_.Send(laid_, more, SendPatience()); !sent) return sent;
+  inside_pdu_ = false;
   laid_.clear();
+  for (Outstanding& request : outstanding_) {
+    if (!request.sent_at) request.sent_at = MonotonicNow();
+  }
   progress_.bytes_sent.fetch_add(std::exchange(laid_dataset_bytes_, 0), std::memory_order_relaxed);
   return {};
 }
 
+// Its fragments by sendfile(2).
 ConnectionResult<void> TcpAssociation::SendDataset(std::uint8_t context_id, const DatasetBytes& dataset) {
-  for (std::uint64_t done = 0; done < dataset.size_bytes;) {
-    const std::uint64_t left = dataset.size_bytes - done;
-    const auto size = static_cast<std::uint32_t>(std::min<std::uint64_t>(left, fragment_bytes_max_));
-    const std::uint32_t padding = dataset.pad_to_even ? size % 2 : 0;
-    LayHeader(context_id, false, size == left, size + padding);
+  for (Fragment fragment = FirstOf(dataset); fragment.size > 0; fragment = NextOf(dataset, fragment)) {
+    LayHeader(context_id, false, fragment.is_last, fragment.size + fragment.padding);
     // The kernel joins the headers with the bytes of the file.
-    if (auto sent = Flush(true); !sent) return sent;
-    if (auto sent = SendFragment(dataset, dataset.offset_bytes + done, size); !sent) return sent;
-    if (padding > 0) {
-      if (auto sent = connection_.Send(kZeroByte, false, timeouts_.idle); !sent) return sent;
+    if (auto sent = SendLaid(true); !sent) return sent;
+    inside_pdu_ = true;
+    if (auto sent = SendFragment(dataset, dataset.offset_bytes + fragment.begin, fragment.size); !sent) return sent;
+    if (fragment.padding > 0) {
+      if (auto sent = connection_.Send(kZeroByte, false, SendPatience()); !sent) return sent;
     }
     inside_pdu_ = false;
-    done += size;
   }
   return {};
+}
+
+// Its fragments through the buffer; what is there in the end is not sent yet.
+ConnectionResult<void> TcpAssociation::CopyDataset(std::uint8_t context_id, const DatasetBytes& dataset) {
+  for (Fragment fragment = FirstOf(dataset); fragment.size > 0; fragment = NextOf(dataset, fragment)) {
+    LayHeader(context_id, false, fragment.is_last, fragment.size + fragment.padding);
+    const std::size_t at = laid_.size();
+    laid_.resize(at + fragment.size + fragment.padding);
+    const ssize_t read = ReadAt(dataset.fd, {&laid_[at], fragment.size}, dataset.offset_bytes + fragment.begin);
+    if (read < 0) return tl::unexpected(CannotRead());
+    if (read < ssize_t{fragment.size}) return tl::unexpected(BecameShorter());
+    laid_dataset_bytes_ += fragment.size;
+    if (laid_.size() < kBufferedBytesMax) continue;
+    if (auto sent = SendLaid(!fragment.is_last); !sent) return sent;
+  }
+  return {};
+}
+
+Fragment TcpAssociation::NextOf(const DatasetBytes& dataset, const Fragment& last) const {
+  Fragment next{.begin = last.begin + last.size};
+  const std::uint64_t left = dataset.size_bytes - next.begin;
+  next.size = static_cast<std::uint32_t>(std::min<std::uint64_t>(left, fragment_bytes_max_));
+  next.is_last = next.size == left;
+  next.padding = dataset.pad_to_even ? next.size % 2 : 0;  // fragments are even but for the last
+  return next;
 }
 
 ConnectionResult<void> TcpAssociation::SendFragment(const DatasetBytes& dataset, std::uint64_t from,
                                                     std::uint32_t size) {
   for (std::uint32_t done = 0; done < size;) {
-    const auto sent = connection_.SendFile(dataset.fd, from + done, size - done, timeouts_.idle);
+    const auto sent = connection_.SendFile(dataset.fd, from + done, size - done, SendPatience());
     if (!sent) return tl::unexpected(sent.error());
     done += static_cast<std::uint32_t>(*sent);
     progress_.bytes_sent.fetch_add(*sent, std::memory_order_relaxed);
@@ -370,11 +409,12 @@ ConnectionResult<Command> TcpAssociation::ReceiveResponse() {
       return tl::unexpected(collected.error());
     }
   }
-  if (!is_complete && !connection_.HasPdu()) {
-    if (auto sent = Flush(false); !sent) return tl::unexpected(sent.error());
+  if (!is_complete && !over_ && !connection_.HasPdu()) {
+    if (auto sent = SendLaid(false); !sent) return tl::unexpected(sent.error());
   }
-  const TimePoint deadline = MonotonicNow() + timeouts_.dimse;
+  const TimePoint deadline = ResponseDeadline();
   while (!is_complete) {
+    if (over_ && !connection_.HasPdu()) return tl::unexpected(*over_);
     const auto pdu = connection_.Receive(deadline - MonotonicNow());
     if (!pdu) return tl::unexpected(pdu.error());
     if (pdu->type != PduType::kData) {
@@ -404,8 +444,27 @@ ConnectionResult<Command> TcpAssociation::ReceiveResponse() {
   return *std::move(response);
 }
 
-// After any failure on the wire nothing more can be said on this association.
+// Of those that wait in turn behind each other for a slow destination, the last one may wait for all.
+TimePoint TcpAssociation::ResponseDeadline() const {
+  const TimePoint now = MonotonicNow();
+  const TimePoint oldest = outstanding_.front().sent_at.value_or(now) + timeouts_.dimse * window_;
+  return std::min<TimePoint>(now + timeouts_.dimse, oldest);
+}
+
+// While the destination is at other instances it may read nothing for as long as it may take to answer them.
+Duration TcpAssociation::SendPatience() const {
+  return outstanding_.empty() ? Duration(timeouts_.idle) : std::max<Duration>(timeouts_.idle, timeouts_.dimse);
+}
+
+// After any failure on the wire nothing more can be said on this association. What it has said before counts, unless
+// it makes no sense.
 StoreFailure TcpAssociation::End(const ConnectionFailure& failure) {
+  if (!over_) over_ = failure;
+  connection_.TakeArrived();
+  if (failure.problem == ConnectionProblem::kProtocolError) {
+    connection_.ForgetArrived();
+    rest_.clear();
+  }
   Abort();
   return {ToStoreKind(failure.problem), false, true, failure.reason};
 }
@@ -430,13 +489,18 @@ tl::expected<void, StoreFailure> TcpAssociation::CheckQuiet() {
   return tl::unexpected(std::move(failure));
 }
 
+bool TcpAssociation::IsCopied(const DatasetBytes& dataset) const {
+  if (window_ > 1 && dataset.size_bytes <= kCopiedBytesMax) return true;
+  return dataset.size_bytes > fragment_bytes_max_ && fragment_bytes_max_ <= kCopiedFragmentBytesMax;
+}
+
 tl::expected<std::uint16_t, StoreFailure> TcpAssociation::Send(const StoreRequest& request) {
   assert(outstanding_.size() < window_);
   const DatasetBytes& dataset = request.dataset;
-  const bool copied = window_ > 1 && dataset.size_bytes <= kCopiedBytesMax;
+  const bool copied = IsCopied(dataset);
   if (auto checked = CheckContext(request.context_id); !checked) return tl::unexpected(checked.error());
   if (auto checked = CheckRequest(request); !checked) return tl::unexpected(checked.error());
-  if (!copied) {
+  if (!copied || dataset.size_bytes > kCopiedBytesMax) {
     if (auto checked = CheckFile(dataset); !checked) return tl::unexpected(checked.error());
   }
   if (auto quiet = CheckQuiet(); !quiet) return tl::unexpected(quiet.error());
@@ -446,25 +510,49 @@ tl::expected<std::uint16_t, StoreFailure> TcpAssociation::Send(const StoreReques
   command.sop_class_uid = request.sop_class_uid;
   command.sop_instance_uid = request.sop_instance_uid;
   const std::size_t begin = laid_.size();
+  const std::uint64_t dataset_bytes = laid_dataset_bytes_;
+  begun_ = false;
   LayCommand(request.context_id, command);
-  if (copied) {
-    if (auto laid = LayDataset(request.context_id, dataset); !laid) {
-      laid_.resize(begin);
-      return tl::unexpected(laid.error());
-    }
-  } else if (auto sent = SendDataset(request.context_id, dataset); !sent) {
-    return tl::unexpected(End(sent.error()));
+  const auto sent = copied ? CopyDataset(request.context_id, dataset) : SendDataset(request.context_id, dataset);
+  if (!sent && !begun_) {  // the file's doing
+    laid_.resize(begin);
+    laid_dataset_bytes_ = dataset_bytes;
+    return Spare(sent.error());
   }
-  if (laid_.size() >= kBufferedBytesMax) {
-    if (auto sent = Flush(false); !sent) return tl::unexpected(End(sent.error()));
+  if (!sent) return tl::unexpected(End(sent.error()));
+  // One that has begun is finished.
+  if (window_ == 1 || begun_) {
+    if (auto flushed = SendLaid(false); !flushed) return tl::unexpected(End(flushed.error()));
   }
-  outstanding_.push_back({command.message_id, request.context_id, command.field});
+  outstanding_.push_back({command.message_id, request.context_id, command.field, {}});
+  if (laid_.empty()) outstanding_.back().sent_at = MonotonicNow();
   return command.message_id;
+}
+
+void TcpAssociation::Flush() {
+  if (over_) return;
+  if (auto sent = SendLaid(false); !sent) End(sent.error());
+}
+
+std::vector<std::uint16_t> TcpAssociation::Unsend() {
+  std::vector<std::uint16_t> ids;
+  for (const Outstanding& request : outstanding_) {
+    if (!request.sent_at) ids.push_back(request.message_id);
+  }
+  std::erase_if(outstanding_, [](const Outstanding& request) { return !request.sent_at; });
+  laid_.clear();
+  laid_dataset_bytes_ = 0;
+  return ids;
 }
 
 tl::expected<StoreResponse, StoreFailure> TcpAssociation::Receive() {
   assert(!outstanding_.empty());
-  const auto response = ReceiveResponse();
+  auto response = ReceiveResponse();
+  if (!response && !over_) {
+    const StoreFailure failure = End(response.error());
+    response = ReceiveResponse();  // that had arrived
+    if (!response) return tl::unexpected(failure);
+  }
   if (!response) return tl::unexpected(End(response.error()));
   return StoreResponse{response->message_id, response->status, PrintableText(response->error_comment)};
 }
@@ -476,7 +564,7 @@ tl::expected<std::uint16_t, StoreFailure> TcpAssociation::Echo(std::uint8_t cont
   command.field = CommandField::kEchoRequest;
   command.sop_class_uid = kVerificationSopClass;
   LayCommand(context_id, command);
-  outstanding_.push_back({command.message_id, context_id, command.field});
+  outstanding_.push_back({command.message_id, context_id, command.field, {}});
   const auto response = ReceiveResponse();
   if (!response) return tl::unexpected(End(response.error()));
   return response->status;

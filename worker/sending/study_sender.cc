@@ -92,7 +92,8 @@ std::vector<ContextNeed> NeedsOf(const wire::LeaseGrant& grant) {
 }
 
 std::uint32_t Microseconds(Duration duration) {
-  return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::microseconds>(duration).count());
+  const auto count = std::chrono::duration_cast<std::chrono::microseconds>(duration).count();
+  return static_cast<std::uint32_t>(std::min<std::int64_t>(count, UINT32_MAX));
 }
 
 double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
@@ -187,6 +188,8 @@ class StudySender {
   bool OnResponse(const StoreResponse& response);
   bool OnSendFailure(const Opened& opened, const StoreFailure& failure, Duration duration);
   bool OnLoss(const StoreFailure& failure);
+  bool TakeArrived();
+  void TakeBackUnsent();
   bool CloseAssociation();
 
   tl::expected<std::unique_ptr<Association>, AssociationFailure> Associate();
@@ -221,6 +224,7 @@ bool StudySender::SendPart() {
   bool have_page = part_ == 0;
   for (std::uint32_t from = 0;; from = page->next_index()) {
     if (!have_page) {
+      if (association_) association_->Flush();
       auto fetched = port_.FetchPage(from);
       if (!fetched) return GiveBack(wire::GiveBack::DRAINING);
       page = std::make_shared<const wire::Page>(*std::move(fetched));
@@ -320,9 +324,9 @@ bool StudySender::Settle(std::size_t left) {
 }
 
 bool StudySender::OnSendFailure(const Opened& opened, const StoreFailure& failure, Duration duration) {
-  if (!failure.association_usable) DropAssociation();
+  if (!failure.association_usable && !TakeArrived()) return false;
   const bool alone = in_flight_.empty();
-  TellUnanswered(failure, /*alone=*/in_flight_.size() == 1 && !failure.instance_touched);
+  TellUnanswered(failure, /*alone=*/false);
   switch (failure.kind) {
     case StoreFailureKind::kCancelled:
       return GiveBack(wire::GiveBack::DRAINING);
@@ -343,6 +347,25 @@ bool StudySender::OnSendFailure(const Opened& opened, const StoreFailure& failur
     Tell(opened.path, std::move(outcome));
   }
   return OnLoss(failure);
+}
+
+// The association is over, and what it had answered is heard.
+bool StudySender::TakeArrived() {
+  bool goes_on = true;
+  while (!in_flight_.empty()) {
+    const auto response = Receive();
+    if (!response) break;
+    goes_on = OnResponse(*response) && goes_on;
+  }
+  DropAssociation();
+  return goes_on;
+}
+
+// What was not begun to be sent stays as it was.
+void StudySender::TakeBackUnsent() {
+  for (const std::uint16_t id : association_->Unsend()) {
+    std::erase_if(in_flight_, [id](const InFlight& instance) { return instance.message_id == id; });
+  }
 }
 
 // Of the instances in flight, when the association is gone. Of several nobody knows which one it could not bear.
@@ -432,6 +455,7 @@ tl::expected<Payload, std::string> StudySender::Prepare(const Opened& opened) {
                             .size_bytes = source.dataset_bytes,
                             .pad_to_even = source.transfer_syntax_uid == kDeflatedExplicitVrLittleEndian}};
   if (!payload.choice.decode) return payload;
+  association_->Flush();
   const TimeSpent spent(context_.metrics.decode_seconds);
   auto decoded = Transcode(opened.path, payload.choice.transfer_syntax);
   if (!decoded) {
@@ -460,6 +484,7 @@ tl::expected<StoreResponse, StoreFailure> StudySender::Receive() {
 
 // What is in flight is waited for first.
 bool StudySender::CloseAssociation() {
+  if (association_ && gives_back_) TakeBackUnsent();
   const bool goes_on = Settle(0);
   if (!association_) return goes_on;
   const TimeSpent spent(context_.metrics.association_seconds);

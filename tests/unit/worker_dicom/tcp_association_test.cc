@@ -365,6 +365,107 @@ TEST_F(TcpAssociationTest, WhatWasNotAnsweredBeforeALossNeverIs) {
   EXPECT_FALSE(response.error().association_usable);
 }
 
+// One that is never answered must not be taken for a later one with the same number.
+TEST_F(TcpAssociationTest, AMessageIdThatIsOutstandingIsNotUsedAgain) {
+  DestinationBehaviour behaviour;
+  behaviour.rules.push_back({});
+  behaviour.rules[0].nth = 1;
+  behaviour.rules[0].action = InstanceAction::kStall;
+  StartWithWindow(4, behaviour);
+  auto association = Associate();
+  ASSERT_TRUE(association);
+  const StoreRequest instance = MakeInstance(2);
+  const auto stalled = association->Send(instance);
+  for (int i = 0; i < 65'540; ++i) {
+    const auto sent = association->Send(instance);
+    ASSERT_TRUE(sent);
+    ASSERT_NE(*sent, *stalled) << i;
+    const auto response = association->Receive();
+    ASSERT_TRUE(response) << response.error().reason;
+    ASSERT_EQ(response->message_id, *sent);
+  }
+}
+
+TEST_F(TcpAssociationTest, OneThatIsNeverAnsweredTimesOutThoughOthersAre) {
+  DestinationBehaviour behaviour;
+  behaviour.rules.push_back({});
+  behaviour.rules[0].nth = 1;
+  behaviour.rules[0].action = InstanceAction::kStall;
+  StartWithWindow(2, behaviour);
+  request_.timeouts.dimse = milliseconds(100);
+  auto association = Associate();
+  ASSERT_TRUE(association);
+  const StoreRequest instance = MakeInstance(2);
+  const auto begin = std::chrono::steady_clock::now();
+  ASSERT_TRUE(association->Send(instance));
+  tl::expected<StoreResponse, StoreFailure> response;
+  do {
+    ASSERT_TRUE(association->Send(instance));
+    response = association->Receive();
+  } while (response);
+  EXPECT_EQ(response.error().kind, StoreFailureKind::kTimedOut);
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, 2 * milliseconds(100)) << "it might have had to wait for the other";
+}
+
+// The sender is at the third when the association is lost; the first two were answered.
+TEST_F(TcpAssociationTest, WhatHadArrivedIsGivenOutWhenTheAssociationIsOver) {
+  DestinationBehaviour behaviour;
+  behaviour.rules.push_back({});
+  behaviour.rules[0].nth = 3;
+  behaviour.rules[0].action = InstanceAction::kDropInDataset;
+  StartWithWindow(4, behaviour);
+  auto association = Associate();
+  ASSERT_TRUE(association);
+  const StoreRequest instance = MakeInstance(20'000'000);
+  ASSERT_TRUE(association->Send(instance));
+  ASSERT_TRUE(association->Send(instance));
+  ASSERT_TRUE(destination_.WaitFor([](const auto& log) { return log.instances.size() == 2; }, seconds(5)));
+  const auto third = association->Send(instance);
+  ASSERT_FALSE(third);
+  EXPECT_FALSE(third.error().association_usable);
+  EXPECT_TRUE(association->Receive());
+  EXPECT_TRUE(association->Receive());
+}
+
+TEST_F(TcpAssociationTest, WhatIsKeptCanBeTakenBack) {
+  StartWithWindow(8);
+  auto association = Associate();
+  const auto first = association->Send(MakeInstance(1000));
+  association->Flush();
+  const auto second = association->Send(MakeInstance(1000));
+  EXPECT_THAT(association->Unsend(), ::testing::ElementsAre(*second));
+  EXPECT_EQ(association->Receive()->message_id, *first);
+  association->Release();
+  EXPECT_TRUE(destination_.WaitFor([](const auto& log) { return log.open_associations == 0; }, seconds(5)));
+  EXPECT_EQ(destination_.Log().instances.size(), 1U);
+  EXPECT_EQ(destination_.Log().associations[0].end, AssociationEnd::kReleased);
+}
+
+// With short PDUs, the file is read piece by piece while the destination takes them.
+TEST_F(TcpAssociationTest, AFileThatShrinksWhileItIsSentEndsTheAssociation) {
+  for (const std::uint32_t max_pdu : {16384U, 131072U}) {
+    DestinationBehaviour behaviour;
+    behaviour.max_pdu_bytes = max_pdu;
+    destination_.Stop();
+    Start(behaviour);
+    auto association = Associate();
+    const StoreRequest instance = MakeInstance(60'000'000);
+    progress_.bytes_sent = 0;
+    std::jthread shrink([this] {
+      while (progress_.bytes_sent == 0) std::this_thread::yield();
+      ASSERT_EQ(ftruncate(file_.get(), 1'000), 0);
+    });
+    const auto stored = Store(*association, instance);
+    shrink.join();
+    ASSERT_FALSE(stored) << max_pdu;
+    EXPECT_EQ(stored.error().kind, StoreFailureKind::kFileChanged);
+    EXPECT_TRUE(stored.error().instance_touched);
+    EXPECT_FALSE(stored.error().association_usable);
+    EXPECT_TRUE(destination_.WaitFor([](const auto& log) { return log.open_associations == 0; }, seconds(5)));
+    EXPECT_EQ(destination_.Log().complete_instances, 0U) << "it is not padded, and not taken for complete";
+  }
+}
+
 TEST_F(TcpAssociationTest, TellsHowLongItWaitedForTheAnswer) {
   DestinationBehaviour behaviour;
   behaviour.rules.push_back({});

@@ -43,6 +43,9 @@ struct Script {
   std::vector<std::string> stored;                      // SOP Instance UIDs
   std::uint16_t window = 1;
   bool last_first = false;  // answers
+  bool keeps = false;       // what is sent, until it has to wait
+  std::size_t arrived = 0;  // answers that were there when a Send failed
+  unsigned flushes = 0;
   std::size_t in_flight_max = 0;
   unsigned associations = 0, released = 0, open = 0;
   std::function<void()> on_store;  // before the answer
@@ -73,19 +76,39 @@ class ScriptedAssociation : public Association {
       answer = std::move(script_.answers.front());
       script_.answers.pop_front();
     }
-    if (!answer && !IsUnanswered(answer)) return tl::unexpected(answer.error());
-    if (answer) answer->message_id = ++message_id_;
-    in_flight_.push_back(std::move(answer));
+    if (!answer && !IsUnanswered(answer)) {
+      if (!answer.error().association_usable) over_ = answer.error();
+      return tl::unexpected(answer.error());
+    }
+    ++message_id_;
+    if (answer) answer->message_id = message_id_;
+    in_flight_.push_back({message_id_, std::move(answer), script_.keeps});
     script_.in_flight_max = std::max(script_.in_flight_max, in_flight_.size());
     return message_id_;
+  }
+  void Flush() override {
+    ++script_.flushes;
+    for (Operation& operation : in_flight_) operation.kept = false;
+  }
+  std::vector<std::uint16_t> Unsend() override {
+    std::vector<std::uint16_t> ids;
+    for (const Operation& operation : in_flight_) {
+      if (operation.kept) ids.push_back(operation.message_id);
+    }
+    std::erase_if(in_flight_, [](const Operation& operation) { return operation.kept; });
+    for (std::size_t i = 0; i < ids.size(); ++i) script_.stored.pop_back();
+    return ids;
   }
   StoreAnswer Receive() override {
     if (in_flight_.empty()) {
       ADD_FAILURE() << "nothing is outstanding";
       return kUnanswered;
     }
+    if (over_ && script_.arrived == 0) return tl::unexpected(*over_);
+    if (over_) --script_.arrived;
+    Flush();
     const auto next = script_.last_first ? in_flight_.end() - 1 : in_flight_.begin();
-    StoreAnswer answer = std::move(*next);
+    StoreAnswer answer = std::move(next->answer);
     in_flight_.erase(next);
     return answer;
   }
@@ -99,13 +122,20 @@ class ScriptedAssociation : public Association {
  private:
   Script& script_;
   std::vector<ContextAnswer> contexts_;
+  struct Operation {
+    std::uint16_t message_id = 0;
+    StoreAnswer answer;
+    bool kept = false;
+  };
   std::uint16_t message_id_ = 0;
-  std::deque<StoreAnswer> in_flight_;
+  std::deque<Operation> in_flight_;
+  std::optional<StoreFailure> over_;
 };
 
 class ScriptedPort : public StudyPort {
  public:
   std::optional<wire::Page> FetchPage(std::uint32_t from_index) override {
+    if (on_fetch) on_fetch();
     fetched.push_back(from_index);
     if (pages.empty()) return std::nullopt;
     wire::Page page = std::move(pages.front());
@@ -118,6 +148,7 @@ class ScriptedPort : public StudyPort {
 
   std::deque<wire::Page> pages;
   std::size_t stop_after = SIZE_MAX;
+  std::function<void()> on_fetch;
   std::vector<std::uint32_t> fetched;
   std::vector<wire::Outcome> outcomes;
   unsigned associations = 0;
@@ -477,6 +508,47 @@ TEST_F(StudySenderTest, ManyContextsTakeConsecutiveAssociationsAndNothingIsSentT
   EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
   EXPECT_EQ(port_.associations, 2U);
   EXPECT_EQ(script_.stored.size(), 70U);
+}
+
+TEST_F(StudySenderTest, WhatWasAnsweredBeforeALossCounts) {
+  AddInstances(4);
+  script_.window = 16;
+  script_.answers = {Status(0), Status(0), Status(0xA900), Lost()};
+  script_.arrived = 2;
+  Send();
+  ASSERT_EQ(port_.outcomes.size(), 4U);
+  EXPECT_EQ(port_.outcomes[0].kind(), wire::Outcome::RESPONDED);
+  EXPECT_EQ(port_.outcomes[1].kind(), wire::Outcome::RESPONDED);
+  EXPECT_EQ(port_.outcomes[2].kind(), wire::Outcome::UNANSWERED);
+  EXPECT_EQ(port_.outcomes[3].kind(), wire::Outcome::UNANSWERED);
+}
+
+TEST_F(StudySenderTest, NothingIsKeptWhileAPageIsWaitedFor) {
+  AddInstances(8);
+  script_.window = 16;
+  script_.keeps = true;
+  grant_.mutable_first_page()->set_next_index(8);
+  wire::Page page;
+  *page.mutable_roots() = grant_.first_page().roots();
+  *page.add_instances() = MakeInstance(8);
+  port_.pages.push_back(page);
+  port_.on_fetch = [this] { EXPECT_GE(script_.flushes, 1U); };
+  Send();
+  EXPECT_EQ(port_.fetched.size(), 1U);
+  EXPECT_EQ(port_.outcomes.size(), 9U);
+}
+
+TEST_F(StudySenderTest, AStopTakesBackWhatWasKept) {
+  AddInstances(8);
+  script_.window = 16;
+  script_.keeps = true;
+  int sent = 0;
+  script_.on_store = [&] {
+    if (++sent == 3) port_.stop_after = 0;
+  };
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DRAINING);
+  EXPECT_TRUE(script_.stored.empty());
+  EXPECT_TRUE(port_.outcomes.empty());
 }
 
 }  // namespace
