@@ -56,7 +56,8 @@ class NaiveScheduler {
     StudyKey study = 0;
     std::string worker{};
     TimePoint expires_at{}, told_at{};
-    bool held = false, responded = false, settled_some = false, nothing_came = false, revoked = false, restored = false;
+    bool held = false, responded = false, settled_some = false, nothing_came = false, revoked = false,
+         restored = false;
     std::uint32_t worst_attempts = 0;
   };
   struct Worker {

@@ -404,7 +404,8 @@ TEST_F(TcpAssociationTest, OneThatIsNeverAnsweredTimesOutThoughOthersAre) {
     response = association->Receive();
   } while (response);
   EXPECT_EQ(response.error().kind, StoreFailureKind::kTimedOut);
-  EXPECT_GE(std::chrono::steady_clock::now() - begin, 2 * milliseconds(100)) << "it might have had to wait for the other";
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, 2 * milliseconds(100))
+      << "it might have had to wait for the other";
 }
 
 // The sender is at the third when the association is lost; the first two were answered.
