@@ -25,9 +25,9 @@ constexpr std::uint32_t kSendPduBytesMax = 1U << 20;
 // What is read into a buffer, so that instances or fragments share system calls and segments: in a window datasets up
 // to this size, and all where the destination takes short PDUs only. For the rest sendfile(2) is faster
 // (docs/performance.md).
-constexpr std::uint64_t kCopiedBytesMax = 32 * 1024;
+constexpr std::uint64_t kCopiedBytesMax = 32U << 10;
 constexpr std::uint32_t kCopiedFragmentBytesMax = 32 * 1024;
-constexpr std::size_t kBufferedBytesMax = 64 * 1024;             // before it is sent
+constexpr std::size_t kBufferedBytesMax = 64U << 10;             // before it is sent
 constexpr std::uint32_t kPeerPduBytesMin = kPdvHeaderBytes + 2;  // or no fragment fits
 
 AssociationFailureKind ToAssociationKind(ConnectionProblem problem) {
@@ -273,6 +273,7 @@ tl::expected<void, AssociationFailure> TcpAssociation::Accept(ByteView body, con
 }
 
 tl::expected<void, StoreFailure> TcpAssociation::CheckContext(std::uint8_t context_id) {
+  if (over_) return tl::unexpected(StoreFailure{ToStoreKind(over_->problem), false, false, over_->reason});
   if (!connection_.is_open()) {
     return tl::unexpected(StoreFailure{StoreFailureKind::kConnectionLost, false, false, "association is over"});
   }
@@ -495,7 +496,7 @@ bool TcpAssociation::IsCopied(const DatasetBytes& dataset) const {
 }
 
 tl::expected<std::uint16_t, StoreFailure> TcpAssociation::Send(const StoreRequest& request) {
-  assert(outstanding_.size() < window_);
+  assert(over_ || outstanding_.size() < window_);
   const DatasetBytes& dataset = request.dataset;
   const bool copied = IsCopied(dataset);
   if (auto checked = CheckContext(request.context_id); !checked) return tl::unexpected(checked.error());
@@ -558,7 +559,7 @@ tl::expected<StoreResponse, StoreFailure> TcpAssociation::Receive() {
 }
 
 tl::expected<std::uint16_t, StoreFailure> TcpAssociation::Echo(std::uint8_t context_id) {
-  assert(outstanding_.empty());
+  assert(over_ || outstanding_.empty());
   if (auto checked = CheckContext(context_id); !checked) return tl::unexpected(checked.error());
   Command command;
   command.field = CommandField::kEchoRequest;

@@ -179,7 +179,7 @@ class StudySender {
  private:
   // All of these return false when the study is not to go on; give_back_ says why.
   bool SendPart();
-  bool SendPage(std::shared_ptr<const wire::Page> page);
+  bool SendPage(const std::shared_ptr<const wire::Page>& page);
   bool SendAhead(std::size_t left);
   bool SendInstance(Opened opened);
   bool OpenAssociation();
@@ -235,7 +235,7 @@ bool StudySender::SendPart() {
   }
 }
 
-bool StudySender::SendPage(std::shared_ptr<const wire::Page> page) {
+bool StudySender::SendPage(const std::shared_ptr<const wire::Page>& page) {
   std::map<std::uint32_t, std::string> roots;
   for (const auto& root : page->roots()) roots[root.id()] = root.path();
   for (const auto& instance : page->instances()) {
