@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <thread>
 
+#include "proto/channel.h"
+
 namespace dicom_sender {
 
 unsigned DefaultScanThreads() { return std::clamp(std::thread::hardware_concurrency(), 1U, 64U); }
@@ -43,7 +45,7 @@ OptionGroup SendingOptions(SessionOptions& o) {
        {0, "async-window", "N",
         "instances that may be on their way without an answer, where the destination agrees, 1 to 128; 1: ask for "
         "none (default: 16)",
-        SetNumber(o.async_window, 1, 128)},
+        SetNumber(o.async_window, 1, kSendWindowMax)},
        {0, "max-pdu", "BYTES", "longest PDU, 4096 to 131072; the destination's own limit is obeyed (default: 131072)",
         SetNumber(o.max_pdu_bytes, 4096, 131072)},
        {0, "connect-timeout", "SECONDS", "for the TCP connection (default: 10)", SetTimeout(o.connect_timeout)},

@@ -40,7 +40,7 @@ struct SessionOptions {
   unsigned attempts_max = 5;                       // 1 to 100
   std::chrono::seconds retry_for{60};              // 0 to 30 days
   std::uint32_t requests_per_association_max = 0;  // 0: no limit
-  std::uint32_t async_window = 16;                 // 1 to 128
+  std::uint32_t async_window = 16;                 // 1 to kSendWindowMax
 
   // As Given::where, to be taken over by the program. To say it in messages, and to compare with what is known of a
   // session that goes on.

@@ -28,6 +28,7 @@ inline constexpr int kBatchInstancesMax = 5000;                // of a PublishBa
 inline constexpr int kPageInstancesMax = 256;                  // of a Page
 inline constexpr int kReportOutcomesMax = 256;                 // of a Report
 inline constexpr int kContextPairsMax = 4096;                  // of a LeaseGrant
+inline constexpr unsigned kSendWindowMax = 128;                // of SendOptions
 inline constexpr int kHeldLeasesMax = 1024;                    // of a WorkerStatus
 inline constexpr std::size_t kPathBytesMax = 4096;             // of a root or a path
 inline constexpr std::size_t kReasonBytesMax = 512;            // of a reason; longer ones are cut

@@ -15,7 +15,7 @@ constexpr std::uint32_t kPortMax = 65535;
 constexpr int kIgnoredReasonsMax = 100;
 constexpr std::uint64_t kIgnoredFilesMax = std::uint64_t{1} << 40;  // of one reason, so that they can be added up
 constexpr std::size_t kSessionBytesMax = 64;
-constexpr std::uint32_t kPduBytesMin = 4096, kPduBytesMax = 131072, kAsyncWindowMax = 128;
+constexpr std::uint32_t kPduBytesMin = 4096, kPduBytesMax = 131072;
 
 using Problem = std::string;  // empty: none
 
@@ -85,9 +85,9 @@ Problem CheckSession(const std::string& session) {
 
 Problem Check(const wire::SendOptions& options) {
   const std::uint32_t pdu = options.max_pdu_bytes();
-  if (options.async_window() > kAsyncWindowMax) {
+  if (options.async_window() > kSendWindowMax) {
     return fmt::format("an asynchronous operations window of {}, not of 1 to {}", options.async_window(),
-                       kAsyncWindowMax);
+                       kSendWindowMax);
   }
   if (pdu == 0 || (pdu >= kPduBytesMin && pdu <= kPduBytesMax)) return {};
   return fmt::format("a longest PDU of {} bytes, not of {} to {}", pdu, kPduBytesMin, kPduBytesMax);

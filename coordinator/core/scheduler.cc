@@ -26,11 +26,11 @@ InstanceState StateOf(StatusVerdict verdict, bool last_attempt) {
   return InstanceState::kFailed;
 }
 
-// nullopt: the destination did not answer.
 bool IsLost(const wire::Outcome& outcome) {
   return outcome.kind() == wire::Outcome::ASSOCIATION_LOST || outcome.kind() == wire::Outcome::UNANSWERED;
 }
 
+// nullopt: the destination did not answer.
 std::optional<StatusVerdict> VerdictOf(const wire::Outcome& outcome) {
   if (outcome.kind() != wire::Outcome::RESPONDED) return std::nullopt;
   return JudgeStoreStatus(static_cast<std::uint16_t>(outcome.status()));

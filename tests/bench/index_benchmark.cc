@@ -1,20 +1,19 @@
 // index-benchmark: how fast dicom-sender finds and reads files: beside DCMTK, on storage with latency, and how much
 // memory a million files take. Prints Markdown; exit status 1 as soon as a run fails.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <exception>
-#include <system_error>
 
 #include "tests/bench/destination.h"
 #include "tests/bench/file_set.h"
 #include "tests/bench/measured_run.h"
 #include "tests/bench/report.h"
 #include "tests/support/process.h"
+#include "tests/support/temporary_folder.h"
 
 namespace dicom_sender {
 namespace {
@@ -37,18 +36,7 @@ void PrintRow(const std::string& name, const MeasuredRun& run, int files, double
 
 class Benchmark {
  public:
-  explicit Benchmark(const Arguments& arguments) : arguments_(arguments) {
-    std::filesystem::create_directories(arguments.folder);
-    std::string name = std::filesystem::absolute(arguments.folder / "index_benchmark_XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw std::system_error(errno, std::generic_category(), "mkdtemp " + name);
-    folder_ = name;
-  }
-  ~Benchmark() {
-    std::error_code ignored;
-    std::filesystem::remove_all(folder_, ignored);
-  }
-  Benchmark(const Benchmark&) = delete;
-  Benchmark& operator=(const Benchmark&) = delete;
+  explicit Benchmark(const Arguments& arguments) : arguments_(arguments), folder_(arguments.folder) {}
 
   void BesideDcmtk();
   void OnLateStorage();
@@ -60,7 +48,7 @@ class Benchmark {
   static MeasuredRun MedianOf(const std::vector<MeasuredRun>& runs);
 
   const Arguments& arguments_;
-  std::filesystem::path folder_;
+  const TemporaryFolder folder_;
 };
 
 void Benchmark::Make(int files) {

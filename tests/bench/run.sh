@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the benchmarks need, builds release, and measures: dicom-sender beside other senders, how fast it indexes,
-# or what one coordinator takes. dicom-rs is built with cargo where there is one. Tables come on standard output, progress on standard error. Takes some minutes and some GB of disk; leave the
-# machine alone meanwhile.
+# or what one coordinator takes. dicom-rs is built with cargo where there is one. Tables come on standard output, progress
+# on standard error. Takes some minutes (beside the other senders half an hour) and some GB of disk; leave the machine
+# alone meanwhile.
 #
 #   tests/bench/run.sh [OPTION...]              e.g. --scale 0.1, --rounds 5, --set ct, --against storescp; see --help
 #   tests/bench/run.sh index [OPTION...]        e.g. --many-files 0; see --help

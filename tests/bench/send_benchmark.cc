@@ -1,14 +1,12 @@
 // send-benchmark: dicom-sender beside other senders, taking turns, on the same files to the same destination.
 // Prints Markdown. Exit status 1, and no table, as soon as one sender fails or one instance does not arrive.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <system_error>
 #include <thread>
 
 #include "tests/bench/aims.h"
@@ -17,6 +15,7 @@
 #include "tests/bench/measured_run.h"
 #include "tests/bench/report.h"
 #include "tests/bench/senders.h"
+#include "tests/support/temporary_folder.h"
 
 namespace dicom_sender {
 namespace {
@@ -50,19 +49,7 @@ bool GetsSome(const Sender& sender, DestinationKind destination) {
 
 class Benchmark {
  public:
-  // Makes a folder of its own in that of the arguments.
-  explicit Benchmark(const Arguments& arguments) : arguments_(arguments) {
-    std::filesystem::create_directories(arguments.folder);
-    std::string name = std::filesystem::absolute(arguments.folder / "send_benchmark_XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw std::system_error(errno, std::generic_category(), "mkdtemp " + name);
-    folder_ = name;
-  }
-  ~Benchmark() {
-    std::error_code ignored;
-    std::filesystem::remove_all(folder_, ignored);
-  }
-  Benchmark(const Benchmark&) = delete;
-  Benchmark& operator=(const Benchmark&) = delete;
+  explicit Benchmark(const Arguments& arguments) : arguments_(arguments), folder_(arguments.folder) {}
 
   // Prints one table for each destination.
   void Run(const FileSet& set);
@@ -79,7 +66,7 @@ class Benchmark {
   Measurement RunOnce(const Sender& sender, DestinationKind destination);
 
   const Arguments& arguments_;
-  std::filesystem::path folder_;
+  const TemporaryFolder folder_;
   FileSet all_, some_;  // some: see GetsSome
 };
 

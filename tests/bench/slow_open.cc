@@ -19,30 +19,26 @@ using Open = int (*)(const char*, int, ...);
 // open(2): only then there is a third argument. O_TMPFILE has the bit of O_DIRECTORY.
 bool HasMode(int flags) { return (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE; }
 
-int OpenSlowly(const char* symbol, const char* path, int flags, mode_t mode) {
+int OpenSlowly(const char* path, int flags, mode_t mode) {
   static const char* folder = std::getenv("SLOW_OPEN_FOLDER");
   const bool is_below = folder != nullptr && std::strncmp(path, folder, std::strlen(folder)) == 0;
   if (is_below && (flags & O_DIRECTORY) == 0) std::this_thread::sleep_for(kLatency);
-  const auto real = reinterpret_cast<Open>(::dlsym(RTLD_NEXT, symbol));
+  const auto real = reinterpret_cast<Open>(::dlsym(RTLD_NEXT, "open"));
   return real(path, flags, mode);
 }
 
 }  // namespace
 
+extern "C" {
 // NOLINTBEGIN(cert-dcl50-cpp): these have the shape of what they replace.
-extern "C" int open(const char* path, int flags, ...) {
+int open(const char* path, int flags, ...) {
   va_list rest;
   va_start(rest, flags);
   const mode_t mode = HasMode(flags) ? va_arg(rest, mode_t) : 0;
   va_end(rest);
-  return OpenSlowly("open", path, flags, mode);
+  return OpenSlowly(path, flags, mode);
 }
-
-extern "C" int open64(const char* path, int flags, ...) {
-  va_list rest;
-  va_start(rest, flags);
-  const mode_t mode = HasMode(flags) ? va_arg(rest, mode_t) : 0;
-  va_end(rest);
-  return OpenSlowly("open64", path, flags, mode);
-}
+// The same where file offsets have 64 bits anyway.
+int open64(const char* path, int flags, ...) __attribute__((alias("open")));
 // NOLINTEND(cert-dcl50-cpp)
+}

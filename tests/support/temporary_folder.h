@@ -10,8 +10,10 @@ namespace dicom_sender {
 
 class TemporaryFolder {
  public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "dicom_sender_XXXXXX").string();
+  // In `parent`, which is created if missing.
+  explicit TemporaryFolder(const std::filesystem::path& parent = std::filesystem::temp_directory_path()) {
+    std::filesystem::create_directories(parent);
+    std::string name = std::filesystem::absolute(parent / "dicom_sender_XXXXXX").string();
     if (::mkdtemp(name.data()) == nullptr) throw std::system_error(errno, std::generic_category(), "mkdtemp " + name);
     path_ = name;
   }

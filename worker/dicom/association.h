@@ -21,7 +21,8 @@ struct AssociationTimeouts {
   std::chrono::milliseconds connect = std::chrono::seconds(10);  // TCP, over all addresses of the host together
   std::chrono::milliseconds acse = std::chrono::seconds(30);     // answer to A-ASSOCIATE-RQ and to A-RELEASE-RQ
   std::chrono::milliseconds dimse = std::chrono::seconds(120);   // response to a complete request
-  std::chrono::milliseconds idle = std::chrono::seconds(60);     // no progress while sending
+  // No progress while sending; with others outstanding at least `dimse`, for the destination may be at them.
+  std::chrono::milliseconds idle = std::chrono::seconds(60);
 };
 
 struct AssociationRequest {

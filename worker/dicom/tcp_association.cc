@@ -325,8 +325,9 @@ ConnectionResult<void> TcpAssociation::SendLaid(bool more) {
   if (auto sent = connection_.Send(laid_, more, SendPatience()); !sent) return sent;
   inside_pdu_ = false;
   laid_.clear();
+  const TimePoint now = MonotonicNow();
   for (Outstanding& request : outstanding_) {
-    if (!request.sent_at) request.sent_at = MonotonicNow();
+    if (!request.sent_at) request.sent_at = now;
   }
   progress_.bytes_sent.fetch_add(std::exchange(laid_dataset_bytes_, 0), std::memory_order_relaxed);
   return {};
@@ -429,7 +430,8 @@ ConnectionResult<Command> TcpAssociation::ReceiveResponse() {
   auto response = DecodeCommand(response_);
   if (!response) return ProtocolError(response.error());
   const auto request = std::ranges::find(outstanding_, response->message_id, &Outstanding::message_id);
-  if (request == outstanding_.end()) {
+  // What is still in the buffer has not been asked, even if the number is right.
+  if (request == outstanding_.end() || !request->sent_at) {
     return ProtocolError(fmt::format("response to message {}, which is not outstanding", response->message_id));
   }
   const auto expected = static_cast<std::uint16_t>(static_cast<unsigned>(request->field) | 0x8000U);

@@ -25,6 +25,7 @@ namespace {
 constexpr std::string_view kDeflatedExplicitVrLittleEndian = "1.2.840.10008.1.2.1.99";
 constexpr std::size_t kAheadMax = 4;  // files that are open before it is their turn
 constexpr unsigned kLossesMax = 3;    // in a row, without a response between them
+static_assert(kSendWindowMax <= kAsyncWindowMax);
 
 const char* FailureName(AssociationFailureKind kind) {
   switch (kind) {
@@ -71,7 +72,7 @@ const char* FailureName(StoreFailureKind kind) {
 AssociationRequest RequestFor(const wire::LeaseGrant& grant, std::vector<ProposedContext> contexts) {
   using std::chrono::milliseconds;
   const wire::SendOptions& options = grant.send_options();
-  const auto window = std::clamp<std::uint32_t>(options.async_window(), 1, kAsyncWindowMax);
+  const auto window = std::max(options.async_window(), 1U);
   return {.host = grant.destination().host(),
           .port = static_cast<std::uint16_t>(grant.destination().port()),
           .called_ae = grant.destination().called_ae(),
@@ -220,7 +221,8 @@ class StudySender {
 };
 
 bool StudySender::SendPart() {
-  auto page = std::make_shared<const wire::Page>(grant_.first_page());
+  // The first one is the grant's, which outlives us.
+  std::shared_ptr<const wire::Page> page(std::shared_ptr<const wire::Page>(), &grant_.first_page());
   bool have_page = part_ == 0;
   for (std::uint32_t from = 0;; from = page->next_index()) {
     if (!have_page) {
@@ -324,7 +326,7 @@ bool StudySender::Settle(std::size_t left) {
 }
 
 bool StudySender::OnSendFailure(const Opened& opened, const StoreFailure& failure, Duration duration) {
-  if (!failure.association_usable && !TakeArrived()) return false;
+  const bool goes_on = failure.association_usable || TakeArrived();
   const bool alone = in_flight_.empty();
   TellUnanswered(failure, /*alone=*/false);
   switch (failure.kind) {
@@ -334,7 +336,7 @@ bool StudySender::OnSendFailure(const Opened& opened, const StoreFailure& failur
     case StoreFailureKind::kFileChanged:
     case StoreFailureKind::kFileUnreadable:
       TellNotSendable(opened.path, *opened.instance, failure.reason);
-      return true;
+      return goes_on;
     default:
       break;
   }
@@ -346,7 +348,7 @@ bool StudySender::OnSendFailure(const Opened& opened, const StoreFailure& failur
     outcome.set_duration_us(Microseconds(duration));
     Tell(opened.path, std::move(outcome));
   }
-  return OnLoss(failure);
+  return OnLoss(failure) && goes_on;
 }
 
 // The association is over, and what it had answered is heard.

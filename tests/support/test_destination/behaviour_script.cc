@@ -20,6 +20,7 @@ constexpr std::pair<std::string_view, InstanceAction> kActions[] = {
     {"drop-in-dataset", InstanceAction::kDropInDataset},
     {"drop-after-dataset", InstanceAction::kDropAfterDataset},
     {"garbage", InstanceAction::kAnswerGarbage},
+    {"answer-next", InstanceAction::kAnswerNextToo},
     {"wrong-message-id", InstanceAction::kAnswerWrongMessageId},
 };
 

@@ -306,6 +306,9 @@ Session::Over Session::EndInstance() {
     default:
       instance_->record.status = rule.status;
       answer = EncodeResponse(response, instance_->context_id);
+      if (rule.action != InstanceAction::kAnswerNextToo) break;
+      ++response.message_id;
+      for (const std::uint8_t byte : EncodeResponse(response, instance_->context_id)) answer.push_back(byte);
   }
   SettleInstance();
   if (!answer.empty()) AddAnswer(std::move(answer), rule.delay);

@@ -25,6 +25,7 @@ enum class InstanceAction {
   kDropInDataset,      // TCP reset, in the same places
   kDropAfterDataset,
   kAnswerGarbage,         // bytes that are no PDU
+  kAnswerNextToo,         // the rule's status, and at once for the next message id, which nobody has sent
   kAnswerWrongMessageId,  // a response to a message that was never sent
 };
 
@@ -76,8 +77,8 @@ struct DestinationBehaviour {
 // `reorder-answers`, `receive-buffer 4096`, and
 // `rule instance=UID nth=5 nth-of-association=2 times=3 times-each=1 action=answer status=A700 delay=200 comment=a_b`
 // (actions: answer stall stall-receiving abort-in-dataset abort-after-dataset drop-in-dataset drop-after-dataset
-// garbage wrong-message-id; status in hexadecimal, delay in ms, a comment without blanks). `#` starts a comment.
-// The error is a sentence that names the line.
+// garbage answer-next wrong-message-id; status in hexadecimal, delay in ms, a comment without blanks). `#` starts a
+// comment. The error is a sentence that names the line.
 tl::expected<DestinationBehaviour, std::string> ParseBehaviour(std::string_view text);
 
 enum class AssociationEnd {

@@ -55,15 +55,18 @@ class TcpAssociationTest : public ::testing::Test {
     ASSERT_TRUE(started) << started.error();
     request_ = RequestTo(destination_.port());
   }
+  static DestinationBehaviour With(InstanceRule rule) {
+    DestinationBehaviour behaviour;
+    behaviour.rules.push_back(std::move(rule));
+    return behaviour;
+  }
   void StartWithWindow(std::uint16_t window, DestinationBehaviour behaviour = {}) {
     behaviour.async_window = window;
     Start(std::move(behaviour));
     request_.async_window = window;
   }
   void StartWithRule(InstanceAction action, int receive_buffer_bytes = 0) {
-    DestinationBehaviour behaviour;
-    behaviour.rules.push_back({});
-    behaviour.rules[0].action = action;
+    DestinationBehaviour behaviour = With({.action = action});
     behaviour.receive_buffer_bytes = receive_buffer_bytes;
     Start(behaviour);
   }
@@ -327,11 +330,8 @@ TEST_F(TcpAssociationTest, TheWindowIsWhatBothAgreeOn) {
 }
 
 TEST_F(TcpAssociationTest, ResponsesComeInAnyOrderAndEachHasItsOwnStatus) {
-  DestinationBehaviour behaviour;
+  DestinationBehaviour behaviour = With({.nth = 2, .status = 0xA700});
   behaviour.reorder_answers = true;
-  behaviour.rules.push_back({});
-  behaviour.rules[0].nth = 2;
-  behaviour.rules[0].status = 0xA700;
   StartWithWindow(4, behaviour);
   auto association = Associate();
   ASSERT_TRUE(association);
@@ -349,11 +349,7 @@ TEST_F(TcpAssociationTest, ResponsesComeInAnyOrderAndEachHasItsOwnStatus) {
 }
 
 TEST_F(TcpAssociationTest, WhatWasNotAnsweredBeforeALossNeverIs) {
-  DestinationBehaviour behaviour;
-  behaviour.rules.push_back({});
-  behaviour.rules[0].nth = 3;
-  behaviour.rules[0].action = InstanceAction::kAbortAfterDataset;
-  StartWithWindow(4, behaviour);
+  StartWithWindow(4, With({.nth = 3, .action = InstanceAction::kAbortAfterDataset}));
   auto association = Associate();
   ASSERT_TRUE(association);
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(association->Send(MakeInstance(1000)));
@@ -367,11 +363,7 @@ TEST_F(TcpAssociationTest, WhatWasNotAnsweredBeforeALossNeverIs) {
 
 // One that is never answered must not be taken for a later one with the same number.
 TEST_F(TcpAssociationTest, AMessageIdThatIsOutstandingIsNotUsedAgain) {
-  DestinationBehaviour behaviour;
-  behaviour.rules.push_back({});
-  behaviour.rules[0].nth = 1;
-  behaviour.rules[0].action = InstanceAction::kStall;
-  StartWithWindow(4, behaviour);
+  StartWithWindow(4, With({.nth = 1, .action = InstanceAction::kStall}));
   auto association = Associate();
   ASSERT_TRUE(association);
   const StoreRequest instance = MakeInstance(2);
@@ -386,12 +378,27 @@ TEST_F(TcpAssociationTest, AMessageIdThatIsOutstandingIsNotUsedAgain) {
   }
 }
 
+// It is in the buffer, and its number is easily guessed.
+TEST_F(TcpAssociationTest, AnAnswerToWhatWasNotSentYetIsNone) {
+  DestinationBehaviour behaviour = With({.nth = 1, .action = InstanceAction::kStall});
+  behaviour.rules.push_back({.nth = 2, .action = InstanceAction::kAnswerNextToo});
+  StartWithWindow(4, behaviour);
+  auto association = Associate();
+  ASSERT_TRUE(association);
+  const StoreRequest instance = MakeInstance(1000);
+  ASSERT_TRUE(association->Send(instance));
+  const auto second = association->Send(instance);
+  const auto answered = association->Receive();
+  ASSERT_TRUE(answered);
+  EXPECT_EQ(answered->message_id, *second);
+  ASSERT_EQ(association->Send(instance), *second + 1);
+  const auto guessed = association->Receive();
+  ASSERT_FALSE(guessed);
+  EXPECT_EQ(guessed.error().kind, StoreFailureKind::kProtocolError);
+}
+
 TEST_F(TcpAssociationTest, OneThatIsNeverAnsweredTimesOutThoughOthersAre) {
-  DestinationBehaviour behaviour;
-  behaviour.rules.push_back({});
-  behaviour.rules[0].nth = 1;
-  behaviour.rules[0].action = InstanceAction::kStall;
-  StartWithWindow(2, behaviour);
+  StartWithWindow(2, With({.nth = 1, .action = InstanceAction::kStall}));
   request_.timeouts.dimse = milliseconds(100);
   auto association = Associate();
   ASSERT_TRUE(association);
@@ -404,7 +411,8 @@ TEST_F(TcpAssociationTest, OneThatIsNeverAnsweredTimesOutThoughOthersAre) {
     // It may be over when the answer to the last one is given out.
     EXPECT_TRUE(sent || sent.error().kind == StoreFailureKind::kTimedOut);
     response = association->Receive();
-  } while (response);
+  } while (response && std::chrono::steady_clock::now() < begin + seconds(20));
+  ASSERT_FALSE(response) << "it would go on for ever";
   EXPECT_EQ(response.error().kind, StoreFailureKind::kTimedOut);
   EXPECT_GE(std::chrono::steady_clock::now() - begin, 2 * milliseconds(100))
       << "it might have had to wait for the other";
@@ -412,11 +420,7 @@ TEST_F(TcpAssociationTest, OneThatIsNeverAnsweredTimesOutThoughOthersAre) {
 
 // The sender is at the third when the association is lost; the first two were answered.
 TEST_F(TcpAssociationTest, WhatHadArrivedIsGivenOutWhenTheAssociationIsOver) {
-  DestinationBehaviour behaviour;
-  behaviour.rules.push_back({});
-  behaviour.rules[0].nth = 3;
-  behaviour.rules[0].action = InstanceAction::kDropInDataset;
-  StartWithWindow(4, behaviour);
+  StartWithWindow(4, With({.nth = 3, .action = InstanceAction::kDropInDataset}));
   auto association = Associate();
   ASSERT_TRUE(association);
   const StoreRequest instance = MakeInstance(20'000'000);

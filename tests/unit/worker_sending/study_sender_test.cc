@@ -523,6 +523,31 @@ TEST_F(StudySenderTest, WhatWasAnsweredBeforeALossCounts) {
   EXPECT_EQ(port_.outcomes[3].kind(), wire::Outcome::UNANSWERED);
 }
 
+// The refusal ends the study, and still everybody in flight gets an outcome.
+TEST_F(StudySenderTest, ARefusalThatIsFoundAfterALossLeavesNobodyBehind) {
+  AddInstances(4);
+  script_.window = 16;
+  script_.answers = {Status(0x0124), Status(0), Status(0), Lost()};
+  script_.arrived = 1;
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DESTINATION_REFUSED);
+  ASSERT_EQ(port_.outcomes.size(), 4U);
+  EXPECT_EQ(port_.outcomes[0].kind(), wire::Outcome::RESPONDED);
+  for (std::size_t i = 1; i < 4; ++i) EXPECT_EQ(port_.outcomes[i].kind(), wire::Outcome::UNANSWERED) << i;
+  EXPECT_EQ(port_.associations, 1U);
+}
+
+TEST_F(StudySenderTest, NothingIsKeptWhileAnInstanceIsDecoded) {
+  AddInstances(2);
+  script_.window = 16;
+  script_.keeps = true;
+  script_.contexts_refused = 1;
+  unsigned flushes = 0;
+  script_.on_store = [&] { flushes = script_.flushes; };
+  Send();
+  EXPECT_EQ(flushes, 2U) << "before each was decoded";
+  EXPECT_TRUE(port_.outcomes[1].transcoded());
+}
+
 TEST_F(StudySenderTest, NothingIsKeptWhileAPageIsWaitedFor) {
   AddInstances(8);
   script_.window = 16;
