@@ -32,6 +32,12 @@ class LedgerError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// The ledger has another leader now (leadership.h): nothing of the transaction was or will be written.
+class LedgerFenced : public LedgerError {
+ public:
+  using LedgerError::LedgerError;
+};
+
 // design: pending -> stored | stored_with_warning | failed | skipped, and delayed between attempts. That an instance
 // is leased is known from its study. The numbers are stored.
 enum class InstanceState : std::uint8_t {
