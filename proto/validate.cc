@@ -226,6 +226,8 @@ Problem Check(const wire::FromCoordinator& envelope) {
       return Check(envelope.worker());
     case wire::FromCoordinator::kRefusal:
       return TooLong("reason", envelope.refusal().reason().size(), kReasonBytesMax);
+    case wire::FromCoordinator::kNotLeading:
+      return TooLong("leader", envelope.not_leading().leader().size(), kReasonBytesMax);
     case wire::FromCoordinator::BODY_NOT_SET:
       break;
   }
@@ -283,6 +285,9 @@ wire::FromCoordinator Envelope(wire::CoordinatorMessage message) {
 }
 wire::FromCoordinator Envelope(wire::Refusal refusal) {
   return InEnvelope(std::move(refusal), &wire::FromCoordinator::mutable_refusal);
+}
+wire::FromCoordinator Envelope(wire::NotLeading not_leading) {
+  return InEnvelope(std::move(not_leading), &wire::FromCoordinator::mutable_not_leading);
 }
 
 std::string LimitedReason(std::string_view reason) {

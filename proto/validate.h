@@ -24,6 +24,7 @@ wire::ToCoordinator Envelope(wire::WorkerMessage message);
 wire::FromCoordinator Envelope(wire::ClientReply reply);
 wire::FromCoordinator Envelope(wire::CoordinatorMessage message);
 wire::FromCoordinator Envelope(wire::Refusal refusal);
+wire::FromCoordinator Envelope(wire::NotLeading not_leading);
 
 // The first kReasonBytesMax bytes, not cut inside a UTF-8 character.
 std::string LimitedReason(std::string_view reason);
