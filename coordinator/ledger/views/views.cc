@@ -26,9 +26,6 @@ class Dialect {
     if (sqlite_) return fmt::format("CASE WHEN {0} IS NOT NULL THEN printf('%04X', {0}) END", status);
     return fmt::format("upper(lpad(to_hex({}), 4, '0'))", status);
   }
-  std::string Flag(std::string_view value) const {
-    return sqlite_ ? std::string(value) : fmt::format("CAST({} AS boolean)", value);
-  }
   // Of two columns of bytes, as JoinPath() does it.
   std::string JoinedPath(std::string_view root, std::string_view path) const {
     return sqlite_ ? fmt::format(
@@ -114,10 +111,10 @@ std::string SessionsView(const Dialect& dialect) {
   return fmt::format(
       "CREATE VIEW sessions AS SELECT s.uuid AS session, {state} AS state, {ending} AS ending, s.called_ae,"
       " s.calling_ae, s.host, s.port, {start} AS start_time, {end} AS end_time, s.end_reason,"
-      " {scan_complete} AS scan_complete, s.studies, {counts} FROM session s;\n",
+      " s.scan_complete <> 0 AS scan_complete, s.studies, {counts} FROM session s;\n",
       fmt::arg("state", SessionState("s.state")), fmt::arg("ending", SessionState("s.ending")),
       fmt::arg("start", dialect.Time("s.start_ms")), fmt::arg("end", dialect.Time("s.end_ms")),
-      fmt::arg("scan_complete", dialect.Flag("s.scan_complete")), fmt::arg("counts", CountColumns("s")));
+      fmt::arg("counts", CountColumns("s")));
 }
 
 std::string StudiesView(const Dialect& dialect) {
@@ -136,23 +133,19 @@ std::string InstancesView(const Dialect& dialect) {
       "CREATE VIEW instances AS SELECT s.uuid AS session, t.uid AS study_instance_uid, t.accession_number,"
       " i.sop_instance AS sop_instance_uid, p.sop_class AS sop_class_uid, p.transfer_syntax AS transfer_syntax_uid,"
       " {path} AS path, i.size AS size_bytes, {state} AS state, {status} AS status, {meaning} AS status_meaning,"
-      " i.reason, i.attempts, {outcome} AS outcome_time, i.duration_us, {may_be_stored} AS may_be_stored,"
+      " i.reason, i.attempts, {outcome} AS outcome_time, i.duration_us, i.may_be_stored <> 0 AS may_be_stored,"
       " CASE WHEN i.state IN (0, 1) AND i.idx < t.page_end THEN l.worker END AS worker"
       " FROM instance i JOIN study t ON t.key = i.study JOIN session s ON s.key = t.session"
       " JOIN root r ON r.id = i.root JOIN pair p ON p.id = i.pair LEFT JOIN lease l ON l.id = t.lease;\n",
       fmt::arg("path", dialect.Text(dialect.JoinedPath("r.path", "i.path"))),
       fmt::arg("state", InstanceStateInWords("i.state")), fmt::arg("status", dialect.Hex("i.status")),
-      fmt::arg("meaning", StatusMeaningInWords("i.status")), fmt::arg("outcome", dialect.Time("i.outcome_ms")),
-      fmt::arg("may_be_stored", dialect.Flag("i.may_be_stored")));
+      fmt::arg("meaning", StatusMeaningInWords("i.status")), fmt::arg("outcome", dialect.Time("i.outcome_ms")));
 }
 
-std::string LeasesView(const Dialect& dialect) {
-  return fmt::format(
-      "CREATE VIEW leases AS SELECT l.id AS lease, s.uuid AS session, t.uid AS study_instance_uid, l.worker,"
-      " {in_force} AS in_force, l.associations FROM lease l JOIN study t ON t.key = l.study"
-      " JOIN session s ON s.key = t.session;\n",
-      fmt::arg("in_force", dialect.Flag("t.lease = l.id")));
-}
+constexpr const char* kLeasesView =
+    "CREATE VIEW leases AS SELECT l.id AS lease, s.uuid AS session, t.uid AS study_instance_uid, l.worker,"
+    " t.lease = l.id AS in_force, l.associations FROM lease l JOIN study t ON t.key = l.study"
+    " JOIN session s ON s.key = t.session;\n";
 
 }  // namespace
 
@@ -162,7 +155,7 @@ std::string LedgerViews(SqlDialect which) {
   for (const char* view : {"sessions", "studies", "instances", "leases"}) {
     sql += fmt::format("DROP VIEW IF EXISTS {};\n", view);
   }
-  return sql + SessionsView(dialect) + StudiesView(dialect) + InstancesView(dialect) + LeasesView(dialect);
+  return sql + SessionsView(dialect) + StudiesView(dialect) + InstancesView(dialect) + kLeasesView;
 }
 
 }  // namespace dicom_sender
