@@ -41,6 +41,8 @@ class Target {
     const char* const values[] = {timeout.c_str(), uri.c_str(), "UTF8", "dicom-ledger", nullptr};
     connection_.reset(PQconnectdbParams(names, values, 1));
     if (PQstatus(connection_.get()) != CONNECTION_OK) Fail();
+    PQsetNoticeProcessor(
+        connection_.get(), [](void*, const char*) {}, nullptr);
   }
 
   std::string Value(const std::string& sql) {  // the first; empty: none, or NULL
@@ -226,7 +228,6 @@ class Copy {
     // Who leads on it knows nothing of what was copied: it leads no more, and reads everything when it leads again.
     target_.Value("UPDATE leadership SET epoch = epoch + 1, leader = '', renewals = 0");
     target_.Value("COMMIT");
-    target_.Value("ANALYZE");  // so that the first questions are not answered by reading everything
     return content_;
   }
 
@@ -251,6 +252,7 @@ class Copy {
     }
     target_.Put(lines);
     target_.EndCopy();
+    target_.Value("ANALYZE " + Quoted(name));  // or people's first questions would be answered by reading everything
   }
   void Tell(std::uint64_t copied) {
     if (const TimePoint now = MonotonicNow(); now >= next_progress_) {
