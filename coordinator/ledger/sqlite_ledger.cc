@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -15,6 +14,7 @@
 #include <unordered_map>
 
 #include "common/text.h"
+#include "coordinator/ledger/counts.h"
 #include "coordinator/ledger/views/views.h"
 
 namespace dicom_sender {
@@ -29,38 +29,7 @@ constexpr std::size_t kCachedPairsMax = 10'000;
 constexpr std::uintmax_t kCheckedBytesMax = 256 << 20;
 constexpr std::size_t kCachedStudySessionsMax = 10'000;
 constexpr std::size_t kCachedStatementsMax = 200;  // some are made for one study or status
-constexpr const char* kUnsettledStudies = "total > stored + warned + failed + skipped";
 
-// The columns of Counts, in study and in session, and where each is in the struct.
-struct CountColumn {
-  const char* name;
-  std::uint64_t Counts::*member;
-};
-constexpr std::array<CountColumn, 14> kCountColumns = {{{"total", &Counts::total},
-                                                        {"stored", &Counts::stored},
-                                                        {"warned", &Counts::warned},
-                                                        {"failed", &Counts::failed},
-                                                        {"abandoned", &Counts::abandoned},
-                                                        {"skipped", &Counts::skipped},
-                                                        {"conflicts", &Counts::conflicts},
-                                                        {"retries", &Counts::retries},
-                                                        {"resends", &Counts::resends},
-                                                        {"total_bytes", &Counts::total_bytes},
-                                                        {"stored_bytes", &Counts::stored_bytes},
-                                                        {"settled_bytes", &Counts::settled_bytes},
-                                                        {"store_us", &Counts::store_us},
-                                                        {"associations", &Counts::associations}}};
-
-// The columns, separated by commas, each as `format` makes it from the name.
-template <class Format>
-std::string ForEachCount(Format format) {
-  std::string out;
-  for (const auto& column : kCountColumns) out += (out.empty() ? "" : ", ") + format(column.name);
-  return out;
-}
-std::string CountNames() {
-  return ForEachCount([](std::string name) { return name; });
-}
 std::string CountDefinitions() {
   return ForEachCount([](const std::string& name) { return name + " INTEGER NOT NULL DEFAULT 0"; });
 }
@@ -138,27 +107,6 @@ std::string Schema() {
          " PRIMARY KEY (session, hash, study, idx)) WITHOUT ROWID;";
 }
 
-// FNV-1a, because the values are stored.
-std::uint32_t Hash(std::string_view bytes, std::uint64_t hash = 0xCBF29CE484222325U) {
-  for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3U;
-  return static_cast<std::uint32_t>(hash ^ hash >> 32);
-}
-
-std::int64_t Join(std::uint32_t high, std::uint32_t low) {
-  return static_cast<std::int64_t>(std::uint64_t{high} << 32 | low);
-}
-
-std::int64_t PathHash(std::string_view root, std::string_view path) { return Join(Hash(root), Hash(path)); }
-
-// UIDs of one series share their beginning; with its hash in front, they stay near each other in the index.
-std::int64_t UidHash(std::string_view uid) {
-  const std::size_t dot = std::min(uid.rfind('.'), uid.size());
-  return Join(Hash(uid.substr(0, dot)), Hash(uid.substr(dot)));
-}
-
-std::int64_t Milliseconds(WallTime time) { return time.time_since_epoch().count(); }
-WallTime FromMilliseconds(std::int64_t milliseconds) { return WallTime(std::chrono::milliseconds(milliseconds)); }
-
 struct Blob {
   const std::string& bytes;
 };
@@ -167,28 +115,6 @@ struct TextHash {  // a statement is found by a literal without a copy of it
   using is_transparent = void;
   std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
 };
-
-bool IsStored(InstanceState state) {
-  return state == InstanceState::kStored || state == InstanceState::kStoredWithWarning;
-}
-
-// What one instance is in the counts.
-void Contribute(Counts& counts, InstanceState state, std::uint64_t size, std::uint64_t duration_us, bool removes) {
-  const auto add = [removes](std::uint64_t& count, std::uint64_t value) { count += removes ? 0 - value : value; };
-  if (!IsSettled(state)) return;
-  add(counts.settled_bytes, size);
-  if (state == InstanceState::kSkipped) add(counts.skipped, 1);
-  if (state == InstanceState::kFailed || state == InstanceState::kAbandoned) add(counts.failed, 1);
-  if (state == InstanceState::kAbandoned) add(counts.abandoned, 1);
-  if (!IsStored(state)) return;
-  add(state == InstanceState::kStored ? counts.stored : counts.warned, 1);
-  add(counts.stored_bytes, size);
-  add(counts.store_us, duration_us);
-}
-
-void Add(Counts& counts, const Counts& delta) {
-  for (const auto& column : kCountColumns) counts.*column.member += delta.*column.member;
-}
 
 // What the operating system said when SQLite says no more than "disk I/O error"; 0: nothing. sqlite3_system_errno
 // does not know it after a failed statement.
@@ -299,8 +225,7 @@ class SqliteLedger : public Ledger {
   struct Known {
     bool same_file = false;
     bool same_uid = false;
-    std::optional<std::string> original;  // path of the first file with this SOP Instance UID
-    std::uint64_t original_size = 0;
+    std::optional<Original> original;  // the first file with this SOP Instance UID
   };
   // One study of a batch while it is taken in.
   struct Intake {
@@ -811,30 +736,17 @@ void SqliteLedger::Look(SessionKey session, std::int64_t hash, const Root& root,
     if (rows.getColumn(0).getInt64() == root.id && path == instance.path() && same_uid) known.same_file = true;
     if (!same_uid || instance.sop_instance_uid().empty()) continue;
     known.same_uid = true;
-    const auto state = static_cast<InstanceState>(rows.getColumn(4).getInt());
-    // A copy of what could not be sent is not skipped: it may be the good one.
-    const bool is_original = state != InstanceState::kSkipped && state != InstanceState::kFailed;
-    if (!is_original || known.original) continue;
-    known.original = JoinPath(rows.getColumn(5).getString(), path);
-    known.original_size = static_cast<std::uint64_t>(rows.getColumn(3).getInt64());
+    if (known.original || !IsOriginal(static_cast<InstanceState>(rows.getColumn(4).getInt()))) continue;
+    known.original = {.path = JoinPath(rows.getColumn(5).getString(), path),
+                      .size = static_cast<std::uint64_t>(rows.getColumn(3).getInt64())};
   }
   rows.reset();
 }
 
 InstanceState SqliteLedger::AddInstance(const Root& root, const wire::Instance& instance, const Known& known,
                                         Intake& study) {
-  InstanceState state = InstanceState::kPending;
-  std::string reason;
-  if (!instance.defect().empty()) {
-    state = InstanceState::kFailed;
-    reason = instance.defect();
-  } else if (known.original) {
-    const bool conflict = known.original_size != instance.size_bytes();
-    state = InstanceState::kSkipped;
-    reason = fmt::format("{} of {}", conflict ? "same SOP Instance UID but another size: conflict" : "duplicate",
-                         *known.original);
-    study.delta.conflicts += conflict;
-  }
+  const auto [state, reason, conflict] = BeginningOf(instance, known.original);
+  study.delta.conflicts += conflict;
   const std::int64_t pair = PairId(instance);
   Execute(
       "INSERT INTO instance (study, idx, root, path, pair, sop_instance, size, mtime, data_offset, state, reason, "
@@ -1186,13 +1098,11 @@ void SqliteLedger::ChangeRun(std::span<const InstanceChange> run, WallTime now, 
       run.front().study, std::int64_t{run.front().index}, std::int64_t{run.back().index});
   auto change = run.begin();
   for (; change != run.end() && rows.executeStep(); ++change) {
-    const std::uint64_t old_attempts = rows.getColumn(1).getUInt();
-    const auto size = static_cast<std::uint64_t>(rows.getColumn(2).getInt64());
-    Contribute(delta, static_cast<InstanceState>(rows.getColumn(0).getInt()), size, rows.getColumn(3).getUInt(),
-               true);
-    Contribute(delta, change->state, size, change->duration_us, false);
-    delta.retries += std::max<std::uint64_t>(change->attempts, 1) - std::max<std::uint64_t>(old_attempts, 1);
-    delta.resends += change->resend;
+    const CountedInstance old{.state = static_cast<InstanceState>(rows.getColumn(0).getInt()),
+                              .attempts = rows.getColumn(1).getUInt(),
+                              .size = static_cast<std::uint64_t>(rows.getColumn(2).getInt64()),
+                              .duration_us = rows.getColumn(3).getUInt()};
+    Contribute(delta, old, *change);
   }
   rows.reset();
   if (change != run.end()) {
@@ -1220,21 +1130,6 @@ void SqliteLedger::ChangeInstances(std::span<const InstanceChange> changes, Wall
 }
 
 // --- reports
-
-// The studies that may have an instance in one of the states: the others' instances need not be read.
-std::string StudiesWith(std::span<const InstanceState> states) {
-  std::string condition;
-  for (const InstanceState state : states) {
-    const char* part = kUnsettledStudies;
-    if (state == InstanceState::kStored) part = "stored > 0";
-    if (state == InstanceState::kStoredWithWarning) part = "warned > 0";
-    if (state == InstanceState::kFailed) part = "failed > abandoned";
-    if (state == InstanceState::kSkipped) part = "skipped > 0";
-    if (state == InstanceState::kAbandoned) part = "abandoned > 0";
-    condition += (condition.empty() ? "" : " OR ") + std::string(part);
-  }
-  return "(" + condition + ")";
-}
 
 std::vector<ReportedInstance> SqliteLedger::Report(SessionKey session, std::span<const InstanceState> states,
                                                    const InstanceCursor& after, std::size_t limit) {

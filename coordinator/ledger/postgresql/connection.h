@@ -1,0 +1,131 @@
+// One connection to a PostgreSQL server, by libpq's asynchronous calls: no wait is without a bound, and an event ends
+// every wait.
+//
+// Statements are prepared once and pipelined: Send() does not wait for its answer, the next Query() does. Values go
+// and come in binary. All functions throw PostgresqlError; after one, only Connect() may be called. One thread.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/time.h"
+#include "common/wake_event.h"
+#include "coordinator/ledger/ledger.h"
+
+struct pg_conn;
+struct pg_result;
+
+namespace dicom_sender {
+
+struct PostgresqlOptions {
+  std::string uri;            // libpq's; what it leaves out comes from service file, PG* variables, password file
+  Duration leader_timeout{};  // of all coordinators on this ledger
+  const WakeEvent* give_up = nullptr;  // raised: every wait for the server ends with a LedgerError. May be null
+};
+
+class PostgresqlError : public LedgerError {
+ public:
+  struct Cause {
+    bool passing = false;  // it may be over soon without anybody's doing
+    bool lost = false;     // the connection, not the statement: what was on its way may have been done
+  };
+  PostgresqlError(const std::string& sentence, Cause cause) : LedgerError(sentence), cause_(cause) {}
+  Cause cause() const { return cause_; }
+
+ private:
+  Cause cause_;
+};
+
+// Text of any bytes as the server takes it: a NUL or a byte that is not UTF-8 becomes \xNN, a backslash \\. Decoded
+// gives back exactly what was encoded, so that two names that differ are never one.
+std::string EncodedText(std::string_view bytes);
+std::string DecodedText(std::string_view text);
+
+// The rows that a statement returned.
+class PostgresqlRows {
+ public:
+  explicit PostgresqlRows(pg_result* result);
+
+  int size() const;
+  std::uint64_t affected() const;  // by INSERT, UPDATE or DELETE
+  std::string_view tag() const;    // "COMMIT", "INSERT 0 1"
+  bool IsNull(int row, int column) const;
+  std::int64_t Int(int row, int column) const;        // smallint, integer, bigint, boolean
+  std::string_view Bytes(int row, int column) const;  // bytea; valid as long as the rows
+  std::string Text(int row, int column) const;        // decoded
+
+ private:
+  struct Clear {
+    void operator()(pg_result* result) const;
+  };
+  std::unique_ptr<pg_result, Clear> result_;
+};
+
+// The values of a statement's parameters. Numbers are bigint: the statement says $1::bigint, or bigint[] for several.
+class PostgresqlValues {
+ public:
+  PostgresqlValues& Int(std::int64_t value);
+  PostgresqlValues& Int(std::optional<std::int64_t> value);
+  PostgresqlValues& Text(std::string_view text);    // encoded here
+  PostgresqlValues& Bytes(std::string_view bytes);  // bytea
+  PostgresqlValues& Ints(const std::vector<std::int64_t>& values);
+  PostgresqlValues& Texts(const std::vector<std::string>& texts);            // encoded already
+  PostgresqlValues& ByteStrings(const std::vector<std::string_view>& many);  // bytea[]
+
+ private:
+  friend class PostgresqlConnection;
+  std::vector<std::optional<std::string>> values_;
+};
+
+class PostgresqlConnection {
+ public:
+  // `answer_within`: the most that a Query waits.
+  PostgresqlConnection(PostgresqlOptions options, Duration answer_within);
+  ~PostgresqlConnection();
+  PostgresqlConnection(const PostgresqlConnection&) = delete;
+  PostgresqlConnection& operator=(const PostgresqlConnection&) = delete;
+
+  // A new connection; the old one is dropped. Waits for the leader time-out at most. Refuses a server that is older
+  // than PostgreSQL 14, a database whose encoding is not UTF-8, and one that may only be read.
+  void Connect();
+  bool connected() const { return connection_ != nullptr; }
+  void Disconnect();
+
+  // The answer is looked at by the next Query: an error is thrown there.
+  void Send(std::string_view sql, const PostgresqlValues& values = {});
+  PostgresqlRows Query(std::string_view sql, const PostgresqlValues& values = {});
+  PostgresqlRows Query(std::string_view sql, const PostgresqlValues& values, Duration answer_within);
+  // Several statements without parameters in one transaction.
+  void Script(const std::string& sql);
+
+  // Until `duration` has passed or the event is raised, which is an error.
+  void Pause(Duration duration);
+
+ private:
+  struct Close {
+    void operator()(pg_conn* connection) const;
+  };
+
+  void Establish(TimePoint deadline);
+  void PrepareSession(TimePoint deadline);
+  void WaitFor(short events, TimePoint deadline);
+  PostgresqlRows Answer(TimePoint deadline);
+  [[noreturn]] void Fail(const std::string& sentence, PostgresqlError::Cause cause);
+  [[noreturn]] void FailConnecting();
+  [[noreturn]] void FailLost();
+  [[noreturn]] void FailStatement(const pg_result* result);
+
+  const PostgresqlOptions options_;
+  const Duration answer_within_;
+  const std::string name_;  // for sentences
+  std::unique_ptr<pg_conn, Close> connection_;
+  std::map<std::string, std::string, std::less<>> prepared_;  // statement to name; of this connection
+};
+
+}  // namespace dicom_sender
