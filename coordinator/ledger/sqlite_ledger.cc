@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -15,12 +14,14 @@
 #include <unordered_map>
 
 #include "common/text.h"
+#include "coordinator/ledger/counts.h"
+#include "coordinator/ledger/views/views.h"
 
 namespace dicom_sender {
 namespace {
 
 constexpr int kApplicationId = 0x44534C47;  // "DSLG"
-constexpr int kSchemaVersion = 2;
+constexpr int kSchemaVersion = 3;
 constexpr std::int64_t kStudiesPerRead = 1000;
 constexpr int kCacheKibibytes = 16 << 10;
 constexpr int kPagesPerCheckpoint = 8192;  // of 4 KiB: a page that changes often is written to its place less often
@@ -28,38 +29,7 @@ constexpr std::size_t kCachedPairsMax = 10'000;
 constexpr std::uintmax_t kCheckedBytesMax = 256 << 20;
 constexpr std::size_t kCachedStudySessionsMax = 10'000;
 constexpr std::size_t kCachedStatementsMax = 200;  // some are made for one study or status
-constexpr const char* kUnsettledStudies = "total > stored + warned + failed + skipped";
 
-// The columns of Counts, in study and in session, and where each is in the struct.
-struct CountColumn {
-  const char* name;
-  std::uint64_t Counts::*member;
-};
-constexpr std::array<CountColumn, 14> kCountColumns = {{{"total", &Counts::total},
-                                                        {"stored", &Counts::stored},
-                                                        {"warned", &Counts::warned},
-                                                        {"failed", &Counts::failed},
-                                                        {"abandoned", &Counts::abandoned},
-                                                        {"skipped", &Counts::skipped},
-                                                        {"conflicts", &Counts::conflicts},
-                                                        {"retries", &Counts::retries},
-                                                        {"resends", &Counts::resends},
-                                                        {"total_bytes", &Counts::total_bytes},
-                                                        {"stored_bytes", &Counts::stored_bytes},
-                                                        {"settled_bytes", &Counts::settled_bytes},
-                                                        {"store_us", &Counts::store_us},
-                                                        {"associations", &Counts::associations}}};
-
-// The columns, separated by commas, each as `format` makes it from the name.
-template <class Format>
-std::string ForEachCount(Format format) {
-  std::string out;
-  for (const auto& column : kCountColumns) out += (out.empty() ? "" : ", ") + format(column.name);
-  return out;
-}
-std::string CountNames() {
-  return ForEachCount([](std::string name) { return name; });
-}
 std::string CountDefinitions() {
   return ForEachCount([](const std::string& name) { return name + " INTEGER NOT NULL DEFAULT 0"; });
 }
@@ -81,7 +51,7 @@ std::string ScanSchema() {
          " PRIMARY KEY (session, worker)) WITHOUT ROWID;";
 }
 
-std::string MigrationFrom1() {
+std::string MigrationFrom1To2() {
   return std::string("ALTER TABLE session ADD COLUMN ending INTEGER; DROP INDEX study_leased;") + kLeasedIndex +
          "ALTER TABLE ignored RENAME TO ignored_1;" + ScanSchema() +
          "INSERT INTO ignored SELECT session, x'', reason, files FROM ignored_1;"
@@ -92,13 +62,25 @@ std::string MigrationFrom1() {
          "l.study;";
 }
 
+// What was settled before has no outcome time. The destinations are filled in from the settings.
+constexpr const char* kMigrationFrom2To3 =
+    "ALTER TABLE session ADD COLUMN called_ae TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE session ADD COLUMN calling_ae TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE session ADD COLUMN host TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE session ADD COLUMN port INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE study ADD COLUMN accession_number TEXT;"
+    "ALTER TABLE instance ADD COLUMN outcome_ms INTEGER;";
+
 std::string Schema() {
   const std::string counts = CountDefinitions();
   return "CREATE TABLE session (key INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE, settings BLOB NOT "
          "NULL,"
          " state INTEGER NOT NULL, end_reason TEXT NOT NULL DEFAULT '', scan_complete INTEGER NOT NULL DEFAULT 0,"
          " start_ms INTEGER NOT NULL, end_ms INTEGER, studies INTEGER NOT NULL DEFAULT 0, " +
-         counts + ", ending INTEGER);" + ScanSchema() +
+         counts +
+         ", ending INTEGER, called_ae TEXT NOT NULL DEFAULT '', calling_ae TEXT NOT NULL DEFAULT '', host TEXT NOT "
+         "NULL DEFAULT '', port INTEGER NOT NULL DEFAULT 0);" +
+         ScanSchema() +
          "CREATE TABLE root (id INTEGER PRIMARY KEY, session INTEGER NOT NULL, path BLOB NOT NULL, UNIQUE (session, "
          "path));"
          "CREATE TABLE pair (id INTEGER PRIMARY KEY, sop_class TEXT NOT NULL, transfer_syntax TEXT NOT NULL,"
@@ -107,7 +89,7 @@ std::string Schema() {
          " lease INTEGER NOT NULL DEFAULT 0, page_end INTEGER NOT NULL DEFAULT 0, suspect_end INTEGER NOT NULL "
          "DEFAULT 0,"
          " first_lease_ms INTEGER, last_outcome_ms INTEGER, " +
-         counts + ", UNIQUE (session, uid));" + kLeasedIndex +
+         counts + ", accession_number TEXT, UNIQUE (session, uid));" + kLeasedIndex +
          "CREATE INDEX study_by_session ON study (session, key);"
          "CREATE TABLE study_pair (study INTEGER NOT NULL, pair INTEGER NOT NULL, PRIMARY KEY (study, pair)) WITHOUT "
          "ROWID;"
@@ -118,33 +100,12 @@ std::string Schema() {
          " pair INTEGER NOT NULL, sop_instance TEXT NOT NULL, size INTEGER NOT NULL, mtime INTEGER NOT NULL,"
          " data_offset INTEGER NOT NULL, state INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, status INTEGER,"
          " reason TEXT, duration_us INTEGER NOT NULL DEFAULT 0, may_be_stored INTEGER NOT NULL DEFAULT 0, defect "
-         "INTEGER NOT NULL DEFAULT 0,"
+         "INTEGER NOT NULL DEFAULT 0, outcome_ms INTEGER,"
          " PRIMARY KEY (study, idx)) WITHOUT ROWID;"
          "CREATE TABLE known (session INTEGER NOT NULL, hash INTEGER NOT NULL, study INTEGER NOT NULL, idx INTEGER "
          "NOT NULL,"
          " PRIMARY KEY (session, hash, study, idx)) WITHOUT ROWID;";
 }
-
-// FNV-1a, because the values are stored.
-std::uint32_t Hash(std::string_view bytes, std::uint64_t hash = 0xCBF29CE484222325U) {
-  for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3U;
-  return static_cast<std::uint32_t>(hash ^ hash >> 32);
-}
-
-std::int64_t Join(std::uint32_t high, std::uint32_t low) {
-  return static_cast<std::int64_t>(std::uint64_t{high} << 32 | low);
-}
-
-std::int64_t PathHash(std::string_view root, std::string_view path) { return Join(Hash(root), Hash(path)); }
-
-// UIDs of one series share their beginning; with its hash in front, they stay near each other in the index.
-std::int64_t UidHash(std::string_view uid) {
-  const std::size_t dot = std::min(uid.rfind('.'), uid.size());
-  return Join(Hash(uid.substr(0, dot)), Hash(uid.substr(dot)));
-}
-
-std::int64_t Milliseconds(WallTime time) { return time.time_since_epoch().count(); }
-WallTime FromMilliseconds(std::int64_t milliseconds) { return WallTime(std::chrono::milliseconds(milliseconds)); }
 
 struct Blob {
   const std::string& bytes;
@@ -154,28 +115,6 @@ struct TextHash {  // a statement is found by a literal without a copy of it
   using is_transparent = void;
   std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
 };
-
-bool IsStored(InstanceState state) {
-  return state == InstanceState::kStored || state == InstanceState::kStoredWithWarning;
-}
-
-// What one instance is in the counts.
-void Contribute(Counts& counts, InstanceState state, std::uint64_t size, std::uint64_t duration_us, bool removes) {
-  const auto add = [removes](std::uint64_t& count, std::uint64_t value) { count += removes ? 0 - value : value; };
-  if (!IsSettled(state)) return;
-  add(counts.settled_bytes, size);
-  if (state == InstanceState::kSkipped) add(counts.skipped, 1);
-  if (state == InstanceState::kFailed || state == InstanceState::kAbandoned) add(counts.failed, 1);
-  if (state == InstanceState::kAbandoned) add(counts.abandoned, 1);
-  if (!IsStored(state)) return;
-  add(state == InstanceState::kStored ? counts.stored : counts.warned, 1);
-  add(counts.stored_bytes, size);
-  add(counts.store_us, duration_us);
-}
-
-void Add(Counts& counts, const Counts& delta) {
-  for (const auto& column : kCountColumns) counts.*column.member += delta.*column.member;
-}
 
 // What the operating system said when SQLite says no more than "disk I/O error"; 0: nothing. sqlite3_system_errno
 // does not know it after a failed statement.
@@ -286,14 +225,14 @@ class SqliteLedger : public Ledger {
   struct Known {
     bool same_file = false;
     bool same_uid = false;
-    std::optional<std::string> original;  // path of the first file with this SOP Instance UID
-    std::uint64_t original_size = 0;
+    std::optional<Original> original;  // the first file with this SOP Instance UID
   };
   // One study of a batch while it is taken in.
   struct Intake {
     StudyFeed feed;
     std::uint64_t next_index = 0;
     std::int64_t last_pair = 0;
+    bool has_accession_number = false;
     Counts delta;
   };
 
@@ -311,6 +250,8 @@ class SqliteLedger : public Ledger {
 
   tl::expected<void, std::string> CheckAndUpgrade();
   bool IsWhole();
+  bool Migrate(int version);
+  void WriteSettings(SessionKey session, const wire::OpenSession& settings);
   void KeepLogOnClose(bool keep) {
     sqlite3_db_config(db_.getHandle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int{keep}, nullptr);
   }
@@ -333,8 +274,8 @@ class SqliteLedger : public Ledger {
                                       InstanceState state, std::string_view reason);
 
   std::uint64_t CountUnreportedResends(StudyKey study);
-  void ChangeRun(std::span<const InstanceChange> run, Counts& delta);
-  void WriteInstance(const InstanceChange& change);
+  void ChangeRun(std::span<const InstanceChange> run, WallTime now, Counts& delta);
+  void WriteInstance(const InstanceChange& change, WallTime now);
 
   wire::ContextPair LoadPair(std::int64_t id);
   std::string RootPath(std::int64_t id);
@@ -420,12 +361,28 @@ tl::expected<void, std::string> SqliteLedger::CheckAndUpgrade() {
   db_.exec(fmt::format("PRAGMA wal_autocheckpoint = {}", kPagesPerCheckpoint));
   db_.exec("BEGIN EXCLUSIVE");  // takes the lock, which is then kept
   if (empty || version < kSchemaVersion) {
-    db_.exec(empty ? Schema() : MigrationFrom1());
+    if (empty) db_.exec(Schema());
+    if (!empty && !Migrate(version)) return refused(kDamaged);
+    db_.exec(LedgerViews(SqlDialect::kSqlite));
     db_.exec(fmt::format("PRAGMA application_id = {}", kApplicationId));
     db_.exec(fmt::format("PRAGMA user_version = {}", kSchemaVersion));
   }
   db_.exec("COMMIT");
   return {};
+}
+
+// False: it is damaged.
+bool SqliteLedger::Migrate(int version) {
+  if (version < 2) db_.exec(MigrationFrom1To2());
+  db_.exec(kMigrationFrom2To3);
+  std::map<SessionKey, wire::OpenSession> sessions;
+  SQLite::Statement rows(db_, "SELECT key, settings FROM session");
+  while (rows.executeStep()) {
+    wire::OpenSession& settings = sessions[rows.getColumn(0).getInt64()];
+    if (!settings.ParseFromArray(rows.getColumn(1).getBlob(), rows.getColumn(1).getBytes())) return false;
+  }
+  for (const auto& [key, settings] : sessions) WriteSettings(key, settings);
+  return true;
 }
 
 // Damage is found before anything is sent or counted by it, as long as reading all of it does not hold up a start: it
@@ -498,10 +455,11 @@ SessionRecord SqliteLedger::ReadSession(SQLite::Statement& row) {
 
 SessionRecord SqliteLedger::CreateSession(const wire::OpenSession& settings, WallTime now) {
   return Guarded([&] {
-    const std::string bytes = settings.SerializeAsString();
-    Execute("INSERT INTO session (uuid, settings, state, start_ms) VALUES (?, ?, ?, ?)", settings.session(),
-            Blob{bytes}, std::int64_t{wire::SESSION_SCANNING}, Milliseconds(now));
-    return LoadSession(db_.getLastInsertRowid());
+    Execute("INSERT INTO session (uuid, settings, state, start_ms) VALUES (?, x'', ?, ?)", settings.session(),
+            std::int64_t{wire::SESSION_SCANNING}, Milliseconds(now));
+    const SessionKey session = db_.getLastInsertRowid();
+    WriteSettings(session, settings);
+    return LoadSession(session);
   });
 }
 
@@ -594,10 +552,16 @@ void SqliteLedger::SetEnding(SessionKey session, wire::SessionState state) {
 }
 
 void SqliteLedger::SetSettings(SessionKey session, const wire::OpenSession& settings) {
-  Guarded([&] {
-    const std::string bytes = settings.SerializeAsString();
-    Execute("UPDATE session SET settings = ? WHERE key = ?", Blob{bytes}, session);
-  });
+  Guarded([&] { WriteSettings(session, settings); });
+}
+
+// What the views show of them has columns of its own.
+void SqliteLedger::WriteSettings(SessionKey session, const wire::OpenSession& settings) {
+  const std::string bytes = settings.SerializeAsString();
+  const auto& destination = settings.destination();
+  Execute("UPDATE session SET settings = ?, called_ae = ?, calling_ae = ?, host = ?, port = ? WHERE key = ?",
+          Blob{bytes}, destination.called_ae(), destination.calling_ae(), destination.host(),
+          std::int64_t{destination.port()}, session);
 }
 
 int SqliteLedger::BindCounts(SQLite::Statement& statement, const Counts& delta) {
@@ -652,9 +616,11 @@ Counts SqliteLedger::ChangeStudyStates(StudyKey study, const std::string& condit
   }
   rows.reset();
   const std::string attempts = state == InstanceState::kPending ? "0" : "attempts";
-  Execute("UPDATE instance SET state = ?, reason = nullif(?, ''), status = NULL, duration_us = 0, attempts = " +
-              attempts + " WHERE study = ? AND " + condition,
-          static_cast<std::int64_t>(state), reason, study);
+  Execute(
+      "UPDATE instance SET state = ?, reason = nullif(?, ''), status = NULL, duration_us = 0, outcome_ms = NULL,"
+      " attempts = " +
+          attempts + " WHERE study = ? AND " + condition,
+      static_cast<std::int64_t>(state), reason, study);
   return delta;
 }
 
@@ -731,10 +697,12 @@ std::int64_t SqliteLedger::PairId(const wire::Instance& instance) {
 
 SqliteLedger::Intake SqliteLedger::BeginIntake(SessionKey session, const std::string& uid) {
   Intake study;
-  auto& row = Query("SELECT key, total FROM study WHERE session = ? AND uid = ?", session, uid);
+  auto& row =
+      Query("SELECT key, total, accession_number IS NOT NULL FROM study WHERE session = ? AND uid = ?", session, uid);
   if (row.executeStep()) {
     study.feed.study = row.getColumn(0).getInt64();
     study.next_index = static_cast<std::uint64_t>(row.getColumn(1).getInt64());
+    study.has_accession_number = row.getColumn(2).getInt() != 0;
     row.reset();
     return study;
   }
@@ -768,30 +736,17 @@ void SqliteLedger::Look(SessionKey session, std::int64_t hash, const Root& root,
     if (rows.getColumn(0).getInt64() == root.id && path == instance.path() && same_uid) known.same_file = true;
     if (!same_uid || instance.sop_instance_uid().empty()) continue;
     known.same_uid = true;
-    const auto state = static_cast<InstanceState>(rows.getColumn(4).getInt());
-    // A copy of what could not be sent is not skipped: it may be the good one.
-    const bool is_original = state != InstanceState::kSkipped && state != InstanceState::kFailed;
-    if (!is_original || known.original) continue;
-    known.original = JoinPath(rows.getColumn(5).getString(), path);
-    known.original_size = static_cast<std::uint64_t>(rows.getColumn(3).getInt64());
+    if (known.original || !IsOriginal(static_cast<InstanceState>(rows.getColumn(4).getInt()))) continue;
+    known.original = {.path = JoinPath(rows.getColumn(5).getString(), path),
+                      .size = static_cast<std::uint64_t>(rows.getColumn(3).getInt64())};
   }
   rows.reset();
 }
 
 InstanceState SqliteLedger::AddInstance(const Root& root, const wire::Instance& instance, const Known& known,
                                         Intake& study) {
-  InstanceState state = InstanceState::kPending;
-  std::string reason;
-  if (!instance.defect().empty()) {
-    state = InstanceState::kFailed;
-    reason = instance.defect();
-  } else if (known.original) {
-    const bool conflict = known.original_size != instance.size_bytes();
-    state = InstanceState::kSkipped;
-    reason = fmt::format("{} of {}", conflict ? "same SOP Instance UID but another size: conflict" : "duplicate",
-                         *known.original);
-    study.delta.conflicts += conflict;
-  }
+  const auto [state, reason, conflict] = BeginningOf(instance, known.original);
+  study.delta.conflicts += conflict;
   const std::int64_t pair = PairId(instance);
   Execute(
       "INSERT INTO instance (study, idx, root, path, pair, sop_instance, size, mtime, data_offset, state, reason, "
@@ -838,6 +793,9 @@ std::vector<StudyFeed> SqliteLedger::AddStudies(SessionKey session, const wire::
     Counts in_all;
     for (const auto& items : batch.studies()) {
       Intake study = BeginIntake(session, items.study_instance_uid());
+      if (!study.has_accession_number && !items.accession_number().empty()) {
+        Execute("UPDATE study SET accession_number = ? WHERE key = ?", items.accession_number(), study.feed.study);
+      }
       for (const auto& instance : items.instances()) {
         auto root = roots.find(instance.root());
         if (root == roots.end()) root = roots.emplace(instance.root(), LoadRoot(session, {})).first;
@@ -1122,36 +1080,36 @@ std::vector<InstanceFacts> SqliteLedger::LoadInstances(StudyKey study, std::span
   });
 }
 
-void SqliteLedger::WriteInstance(const InstanceChange& change) {
+void SqliteLedger::WriteInstance(const InstanceChange& change, WallTime now) {
+  constexpr std::int64_t kNone = -1;
   Execute(
       "UPDATE instance SET state = ?, attempts = ?, status = nullif(?, -1), reason = nullif(?, ''), duration_us = ?,"
-      " may_be_stored = ? WHERE study = ? AND idx = ?",
+      " may_be_stored = ?, outcome_ms = nullif(?, -1) WHERE study = ? AND idx = ?",
       static_cast<std::int64_t>(change.state), std::int64_t{change.attempts},
-      change.status ? std::int64_t{*change.status} : std::int64_t{-1}, change.reason,
-      std::int64_t{change.duration_us}, std::int64_t{change.may_be_stored}, change.study, std::int64_t{change.index});
+      change.status ? std::int64_t{*change.status} : kNone, change.reason, std::int64_t{change.duration_us},
+      std::int64_t{change.may_be_stored}, IsSettled(change.state) ? Milliseconds(now) : kNone, change.study,
+      std::int64_t{change.index});
 }
 
 // Of one study, by ascending index without a gap.
-void SqliteLedger::ChangeRun(std::span<const InstanceChange> run, Counts& delta) {
+void SqliteLedger::ChangeRun(std::span<const InstanceChange> run, WallTime now, Counts& delta) {
   auto& rows = Query(
       "SELECT state, attempts, size, duration_us FROM instance WHERE study = ? AND idx BETWEEN ? AND ? ORDER BY idx",
       run.front().study, std::int64_t{run.front().index}, std::int64_t{run.back().index});
   auto change = run.begin();
   for (; change != run.end() && rows.executeStep(); ++change) {
-    const std::uint64_t old_attempts = rows.getColumn(1).getUInt();
-    const auto size = static_cast<std::uint64_t>(rows.getColumn(2).getInt64());
-    Contribute(delta, static_cast<InstanceState>(rows.getColumn(0).getInt()), size, rows.getColumn(3).getUInt(),
-               true);
-    Contribute(delta, change->state, size, change->duration_us, false);
-    delta.retries += std::max<std::uint64_t>(change->attempts, 1) - std::max<std::uint64_t>(old_attempts, 1);
-    delta.resends += change->resend;
+    const CountedInstance old{.state = static_cast<InstanceState>(rows.getColumn(0).getInt()),
+                              .attempts = rows.getColumn(1).getUInt(),
+                              .size = static_cast<std::uint64_t>(rows.getColumn(2).getInt64()),
+                              .duration_us = rows.getColumn(3).getUInt()};
+    Contribute(delta, old, *change);
   }
   rows.reset();
   if (change != run.end()) {
     throw LedgerError(fmt::format("ledger {}: study {} lacks an instance between {} and {}", file_, run.front().study,
                                   run.front().index, run.back().index));
   }
-  for (const InstanceChange& written : run) WriteInstance(written);
+  for (const InstanceChange& written : run) WriteInstance(written, now);
 }
 
 void SqliteLedger::ChangeInstances(std::span<const InstanceChange> changes, WallTime now) {
@@ -1161,7 +1119,7 @@ void SqliteLedger::ChangeInstances(std::span<const InstanceChange> changes, Wall
       const auto run = changes.first(RunLength(changes, [](const InstanceChange& a, const InstanceChange& b) {
         return b.study == a.study && b.index == a.index + 1;
       }));
-      ChangeRun(run, deltas[run.front().study]);
+      ChangeRun(run, now, deltas[run.front().study]);
       changes = changes.subspan(run.size());
     }
     for (const auto& [study, delta] : deltas) {
@@ -1172,21 +1130,6 @@ void SqliteLedger::ChangeInstances(std::span<const InstanceChange> changes, Wall
 }
 
 // --- reports
-
-// The studies that may have an instance in one of the states: the others' instances need not be read.
-std::string StudiesWith(std::span<const InstanceState> states) {
-  std::string condition;
-  for (const InstanceState state : states) {
-    const char* part = kUnsettledStudies;
-    if (state == InstanceState::kStored) part = "stored > 0";
-    if (state == InstanceState::kStoredWithWarning) part = "warned > 0";
-    if (state == InstanceState::kFailed) part = "failed > abandoned";
-    if (state == InstanceState::kSkipped) part = "skipped > 0";
-    if (state == InstanceState::kAbandoned) part = "abandoned > 0";
-    condition += (condition.empty() ? "" : " OR ") + std::string(part);
-  }
-  return "(" + condition + ")";
-}
 
 std::vector<ReportedInstance> SqliteLedger::Report(SessionKey session, std::span<const InstanceState> states,
                                                    const InstanceCursor& after, std::size_t limit) {

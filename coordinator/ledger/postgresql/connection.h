@@ -1,0 +1,145 @@
+// One connection to a PostgreSQL server, by libpq's asynchronous calls: no wait is without a bound, and an event ends
+// every wait.
+//
+// Statements are prepared once and pipelined: Send() does not wait for its answer, the next Query() does. Values go
+// and come in binary. All functions throw PostgresqlError; the connection is closed then, and can be opened again.
+// One thread.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/time.h"
+#include "common/wake_event.h"
+#include "coordinator/ledger/ledger.h"
+
+struct pg_conn;
+struct pg_result;
+
+namespace dicom_sender {
+
+struct PostgresqlOptions {
+  std::string uri;            // libpq's; what it leaves out comes from service file, PG* variables, password file
+  Duration leader_timeout{};  // of all coordinators on this ledger
+  const WakeEvent* give_up = nullptr;  // raised: every wait for the server ends with a LedgerError. May be null
+};
+
+class PostgresqlError : public LedgerError {
+ public:
+  struct Cause {
+    bool passing = false;       // it may be over soon without anybody's doing
+    bool lost = false;          // the connection, not the statement: what was on its way may have been done
+    std::string sqlstate = {};  // as the server said; empty: it said nothing
+  };
+  PostgresqlError(const std::string& sentence, Cause cause) : LedgerError(sentence), cause_(std::move(cause)) {}
+  const Cause& cause() const { return cause_; }
+
+ private:
+  Cause cause_;
+};
+
+inline constexpr Duration kLongestStatement = std::chrono::minutes(10);  // abandoning a huge session is one
+
+// Text of any bytes as the server takes it: a NUL or a byte that is not UTF-8 becomes \xNN, a backslash \\. Decoded
+// gives back exactly what was encoded, so that two names that differ are never one.
+std::string EncodedText(std::string_view bytes);
+std::string DecodedText(std::string_view text);
+
+// The rows that a statement returned.
+class PostgresqlRows {
+ public:
+  explicit PostgresqlRows(pg_result* result);  // or null
+
+  int size() const;
+  std::uint64_t affected() const;  // by INSERT, UPDATE or DELETE
+  std::string_view tag() const;    // "COMMIT", "INSERT 0 1"
+  bool IsNull(int row, int column) const;
+  std::int64_t Int(int row, int column) const;        // smallint, integer, bigint, boolean
+  std::string_view Bytes(int row, int column) const;  // bytea; valid as long as the rows
+  std::string Text(int row, int column) const;        // decoded
+  const pg_result* get() const { return result_.get(); }
+
+ private:
+  struct Clear {
+    void operator()(pg_result* result) const;
+  };
+  std::unique_ptr<pg_result, Clear> result_;
+};
+
+// The values of a statement's parameters. Numbers are bigint: the statement says $1::bigint, or bigint[] for several.
+class PostgresqlValues {
+ public:
+  PostgresqlValues& Int(std::int64_t value);
+  PostgresqlValues& Int(std::optional<std::int64_t> value);
+  PostgresqlValues& Text(std::string_view text);    // encoded here
+  PostgresqlValues& Bytes(std::string_view bytes);  // bytea
+  PostgresqlValues& Ints(const std::vector<std::int64_t>& values);
+  PostgresqlValues& Texts(const std::vector<std::string>& texts);            // encoded already
+  PostgresqlValues& ByteStrings(const std::vector<std::string_view>& many);  // bytea[]
+
+ private:
+  friend class PostgresqlConnection;
+  std::vector<std::optional<std::string>> values_;
+};
+
+class PostgresqlConnection {
+ public:
+  // `answer_within`: the most that a Query waits.
+  PostgresqlConnection(PostgresqlOptions options, Duration answer_within);
+  ~PostgresqlConnection();
+  PostgresqlConnection(const PostgresqlConnection&) = delete;
+  PostgresqlConnection& operator=(const PostgresqlConnection&) = delete;
+
+  // A new connection; an old one is dropped. Waits for the leader time-out at most. Refuses a server that is older
+  // than PostgreSQL 14, a database whose encoding is not UTF-8, and one that may only be read.
+  void Connect();
+  // Of the server's history: another one after a replica was promoted. Of the last Connect().
+  const std::string& timeline() const { return timeline_; }
+  bool connected() const { return connection_ != nullptr; }
+
+  // The answer is looked at by the next Query: an error is thrown there.
+  void Send(std::string_view sql, const PostgresqlValues& values = {});
+  PostgresqlRows Query(std::string_view sql, const PostgresqlValues& values = {});
+  PostgresqlRows Query(std::string_view sql, const PostgresqlValues& values, Duration answer_within);
+  // Several statements without parameters in one transaction.
+  void Script(const std::string& sql);
+
+  // Until `duration` has passed or the event is raised, which is an error.
+  void Pause(Duration duration);
+
+  // Closes it and throws.
+  [[noreturn]] void Fail(const std::string& why, PostgresqlError::Cause cause);
+  // Throws: what is in the database cannot be used, and a person must act. One sentence.
+  [[noreturn]] void Refuse(const std::string& why);
+  // The same for what was read and cannot be.
+  [[noreturn]] void RefuseDamage() { Refuse("it is damaged; put a sound copy in its place"); }
+
+ private:
+  struct Close {
+    void operator()(pg_conn* connection) const;
+  };
+
+  void Establish(TimePoint deadline);
+  void SetUpSession(TimePoint deadline);
+  void Wait(short events, TimePoint deadline);
+  pg_result* NextResult(TimePoint deadline);
+  PostgresqlRows Simple(const std::string& sql, TimePoint deadline);
+  PostgresqlRows Answer(TimePoint deadline);
+  const std::string& Prepared(std::string_view sql);
+  [[noreturn]] void FailConnecting();
+  [[noreturn]] void FailFor(const pg_result* result);
+
+  const PostgresqlOptions options_;
+  const Duration answer_within_;
+  std::unique_ptr<pg_conn, Close> connection_;
+  std::string timeline_;
+  std::map<std::string, std::string, std::less<>> prepared_;  // statement to name; of this connection
+};
+
+}  // namespace dicom_sender
