@@ -218,7 +218,7 @@ void Checker::CheckStatusAck(Ledger& ledger, const std::string& peer, const wire
   if (ack.seq() == 0) return;  // nobody's answer
   // One that was silent for too long may have been forgotten, and what it wanted with it.
   TimePoint& last = last_answered_[peer];
-  if (world_.now() >= last + world_.plan.scheduler.lease_ttl) drained_.erase(peer);
+  if (world_.now() >= last + world_.plan.scheduler.lease_ttl * 99 / 100) drained_.erase(peer);
   last = world_.now();
   peers_[peer.substr(0, peer.find('.'))] = peer;
   if (draining_statuses_.contains({peer, ack.seq()})) drained_.insert(peer);

@@ -68,7 +68,7 @@ class Checker {
   };
   std::map<std::string, std::map<std::string, Scans>> scans_;  // by session and indexer
   LeaseId last_granted_ = 0;
-  // What this life of the coordinator has acknowledged.
+  // What this leader, or this life of it, has acknowledged.
   std::set<std::string> drained_;                   // peers: lives of workers that want no more, or are to have none
   std::map<std::string, std::string> peers_;        // the last life of each worker that was answered
   std::map<std::string, TimePoint> last_answered_;  // by peer

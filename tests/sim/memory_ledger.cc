@@ -30,15 +30,22 @@ void Contribute(Counts& counts, const State::Row& row, std::uint64_t sign) {
 
 class MemoryLedger : public Ledger {
  public:
-  explicit MemoryLedger(std::shared_ptr<State> committed) : committed_(std::move(committed)), state_(*committed_) {
-    for (const auto& [key, study] : state_.studies) {
-      for (std::uint32_t index = 0; index < study.rows.size(); ++index) Learn(study, index);
-    }
+  MemoryLedger(std::shared_ptr<MemoryLedgerStore::Committed> committed, std::optional<std::uint64_t> epoch)
+      : committed_(std::move(committed)), epoch_(epoch) {
+    Read();
   }
 
-  void Begin() override { changed_ = false; }
+  void Begin() override {
+    CheckEpoch();
+    if (commits_ != committed_->commits) Read();
+    changed_ = false;
+  }
   void Commit() override {
-    if (changed_) *committed_ = state_;
+    CheckEpoch();
+    if (commits_ != committed_->commits) throw LedgerError("another transaction was committed in the meantime");
+    if (!changed_) return;
+    committed_->state = state_;
+    commits_ = ++committed_->commits;
   }
 
   SessionRecord CreateSession(const wire::OpenSession& settings, WallTime now) override;
@@ -89,6 +96,10 @@ class MemoryLedger : public Ledger {
  private:
   using Place = std::pair<StudyKey, std::uint32_t>;
 
+  void Read();
+  void CheckEpoch() const {
+    if (epoch_ && committed_->leader.epoch != *epoch_) throw LedgerFenced("another coordinator leads");
+  }
   State::Session& Of(SessionKey session) { return Find(state_.sessions, session); }
   State::Study& OfStudy(StudyKey study) { return Find(state_.studies, study); }
   State::Session& Change(SessionKey session) {
@@ -123,12 +134,50 @@ class MemoryLedger : public Ledger {
     return std::to_string(session) + '\0' + std::string(a) + '\0' + std::string(b);
   }
 
-  std::shared_ptr<State> committed_;
+  const std::shared_ptr<MemoryLedgerStore::Committed> committed_;
+  const std::optional<std::uint64_t> epoch_;
   State state_;
+  std::uint64_t commits_ = 0;  // that `state_` knows
   bool changed_ = false;
   std::unordered_map<std::string, std::vector<Place>> by_file_;  // by session, root and path
   std::unordered_map<std::string, std::vector<Place>> by_uid_;   // by session and SOP Instance UID
 };
+
+class MemoryLeadership : public Leadership {
+ public:
+  explicit MemoryLeadership(std::shared_ptr<MemoryLedgerStore::Committed> committed)
+      : committed_(std::move(committed)) {}
+
+  LeaderRecord Look() override { return record(); }
+  std::optional<LeaderRecord> Take(const LeaderRecord& seen, std::string_view leader) override {
+    if (record() != seen) return std::nullopt;
+    record() = {.epoch = seen.epoch + 1, .leader = std::string(leader), .renewals = 0};
+    return record();
+  }
+  bool Renew(std::uint64_t epoch) override {
+    if (record().epoch != epoch || record().leader.empty()) return false;
+    ++record().renewals;
+    return true;
+  }
+  void Release(std::uint64_t epoch) override {
+    if (record().epoch == epoch) record().leader.clear();
+  }
+
+ private:
+  LeaderRecord& record() { return committed_->leader; }
+
+  const std::shared_ptr<MemoryLedgerStore::Committed> committed_;
+};
+
+void MemoryLedger::Read() {
+  state_ = committed_->state;
+  commits_ = committed_->commits;
+  by_file_.clear();
+  by_uid_.clear();
+  for (const auto& [key, study] : state_.studies) {
+    for (std::uint32_t index = 0; index < study.rows.size(); ++index) Learn(study, index);
+  }
+}
 
 // --- sessions
 
@@ -569,6 +618,12 @@ std::vector<PairCount> MemoryLedger::PairCounts(SessionKey session) {
 
 }  // namespace
 
-std::unique_ptr<Ledger> MemoryLedgerStore::Open() { return std::make_unique<MemoryLedger>(committed_); }
+std::unique_ptr<Ledger> MemoryLedgerStore::Open(std::optional<std::uint64_t> epoch) {
+  return std::make_unique<MemoryLedger>(committed_, epoch);
+}
+
+std::unique_ptr<Leadership> MemoryLedgerStore::OpenLeadership() {
+  return std::make_unique<MemoryLeadership>(committed_);
+}
 
 }  // namespace dicom_sender

@@ -3,9 +3,11 @@
 // sessions: a commit copies a pointer for each instance.
 #pragma once
 
+#include <map>
 #include <memory>
-#include <unordered_map>
+#include <optional>
 
+#include "coordinator/ledger/leadership.h"
 #include "coordinator/ledger/ledger.h"
 
 namespace dicom_sender {
@@ -42,14 +44,26 @@ struct MemoryLedgerState {
   std::map<LeaseId, LeaseRecord> leases;
 };
 
-// What survives a crash.
+// What survives a crash, and is the same for all coordinators.
 class MemoryLedgerStore {
  public:
-  // One ledger at a time.
-  std::unique_ptr<Ledger> Open();
+  // Nothing is fenced: for one coordinator alone. A transaction begins with what was committed last, and fails if
+  // another one was committed in the meantime.
+  std::unique_ptr<Ledger> Open() { return Open(std::nullopt); }
+  // Of this epoch's leader: fenced once another epoch has begun.
+  std::unique_ptr<Ledger> Open(std::uint64_t epoch) { return Open(std::optional(epoch)); }
+  std::unique_ptr<Leadership> OpenLeadership();
+
+  struct Committed {
+    MemoryLedgerState state;
+    std::uint64_t commits = 0;  // so far
+    LeaderRecord leader;
+  };
 
  private:
-  std::shared_ptr<MemoryLedgerState> committed_ = std::make_shared<MemoryLedgerState>();
+  std::unique_ptr<Ledger> Open(std::optional<std::uint64_t> epoch);
+
+  std::shared_ptr<Committed> committed_ = std::make_shared<Committed>();
 };
 
 }  // namespace dicom_sender
