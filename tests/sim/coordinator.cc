@@ -263,7 +263,8 @@ void SimCoordinator::Step() {
     inbox.assign(messages.begin() + kMessagesPerStepMax, messages.end());
     messages.resize(kMessagesPerStepMax);
   }
-  if (!world_.Fault(world_.plan.pause_before_commit)) return FinishStep(messages, clock_.Now(), store_.restarts);
+  if (!world_.Fault(world_.plan.pause_before_commit))
+    return FinishStep(messages, {world_.now(), clock_.Now(), store_.restarts});
   // The transaction is begun now. What follows until the commit is the same, whenever it happens: nobody sees it.
   try {
     process_->leading->ledger->BeginEarly();
@@ -271,26 +272,29 @@ void SimCoordinator::Step() {
     return Fail(error);
   }
   Stall(AWhile());
-  AtWhileLeading(stalled_until_, [=, this, begun_at = clock_.Now(), restarts = store_.restarts] {
-    FinishStep(messages, begun_at, restarts);
+  AtWhileLeading(stalled_until_, [=, this, begin = Moment{world_.now(), clock_.Now(), store_.restarts}] {
+    FinishStep(messages, begin);
   });
 }
 
-void SimCoordinator::FinishStep(const std::vector<Incoming>& messages, TimePoint begun_at,
-                                std::uint64_t store_restarts) {
+void SimCoordinator::FinishStep(const std::vector<Incoming>& messages, const Moment& begin) {
   Leading& leading = *process_->leading;
   StepResult result;
   try {
-    const bool is_open = begun_at < clock_.Now();
-    leading.ledger->FailNext(store_restarts == store_.restarts ? DrawLedgerFault(is_open) : LedgerFault::kCommitLost);
-    result = leading.service->Step(messages, begun_at, Wall(begun_at));
+    const bool is_open = begin.time < world_.now();
+    leading.ledger->FailNext(begin.store_restarts == store_.restarts ? DrawLedgerFault(is_open)
+                                                                     : LedgerFault::kCommitLost);
+    result = leading.service->Step(messages, begin.local, Wall(begin.local));
     checker_.Committed(*leading.ledger, *leading.service);
   } catch (const LedgerError& error) {
     return Fail(error);
   }
-  if (result.wake_at && *result.wake_at <= begun_at) throw Violation("a coordinator asks to be woken in the past");
+  if (result.wake_at && *result.wake_at <= begin.local) throw Violation("a coordinator asks to be woken in the past");
   if (world_.Fault(world_.plan.crash_before_replies)) return End();
-  for (const Outgoing& outgoing : result.messages) checker_.Spoken(*leading.ledger, outgoing);
+  for (const Outgoing& outgoing : result.messages) {
+    if (world_.tracing()) world_.Trace("{} to {}: {}", name_, outgoing.peer, outgoing.message.ShortDebugString());
+    checker_.Spoken(*leading.ledger, outgoing, begin.time);
+  }
   if (!world_.Fault(world_.plan.pause_before_replies)) return Speak(result);
   Stall(AWhile());
   AtWhileLeading(stalled_until_, [this, result] { Speak(result); });
@@ -298,7 +302,6 @@ void SimCoordinator::FinishStep(const std::vector<Incoming>& messages, TimePoint
 
 void SimCoordinator::Speak(const StepResult& result) {
   for (const Outgoing& outgoing : result.messages) {
-    if (world_.tracing()) world_.Trace("{} to {}: {}", name_, outgoing.peer, outgoing.message.ShortDebugString());
     Tell(outgoing.peer, outgoing.message.SerializeAsString());
   }
   if (!process_->leading->inbox.empty()) return WakeBy(world_.now());

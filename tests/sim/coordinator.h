@@ -64,6 +64,10 @@ class SimCoordinator {
     std::shared_ptr<Leading> leading;  // null: it stands by
     bool ends = false;
   };
+  struct Moment {
+    TimePoint time, local;  // of the simulation, and as its clock shows
+    std::uint64_t store_restarts = 0;
+  };
   struct Arrived {
     Incoming incoming;
     std::weak_ptr<Mailbox> sender;
@@ -98,7 +102,7 @@ class SimCoordinator {
   void Receive(Incoming incoming);
   void WakeBy(TimePoint time);
   void Step();
-  void FinishStep(const std::vector<Incoming>& messages, TimePoint begun_at, std::uint64_t store_restarts);
+  void FinishStep(const std::vector<Incoming>& messages, const Moment& begin);
   void Speak(const StepResult& result);
   void Tell(const std::string& peer, std::string bytes);
   LedgerFault DrawLedgerFault(bool is_open);

@@ -1,6 +1,6 @@
 // The ledger in memory, for simulations: thousands of them want to run while SQLite opens a few files. It keeps the
 // ledger's contract (tests/unit/ledger/) and forgets, as a crash would, what was not committed. Not for large
-// sessions: a commit copies a pointer for each instance.
+// sessions: a commit copies a pointer for each instance of a study that has changed.
 #pragma once
 
 #include <map>
@@ -47,8 +47,8 @@ struct MemoryLedgerState {
 // What survives a crash, and is the same for all coordinators.
 class MemoryLedgerStore {
  public:
-  // Nothing is fenced: for one coordinator alone. A transaction begins with what was committed last, and fails if
-  // another one was committed in the meantime.
+  // Nothing is fenced: for one coordinator alone. (Of several, whoever commits last overwrites what the others have
+  // written in the meantime.)
   std::unique_ptr<Ledger> Open() { return Open(std::nullopt); }
   // Of this epoch's leader: fenced once another epoch has begun.
   std::unique_ptr<Ledger> Open(std::uint64_t epoch) { return Open(std::optional(epoch)); }
