@@ -102,7 +102,12 @@ void SimClient::Start() {
   process_->mailbox->receive = [this](const std::string& bytes, unsigned coordinator) {
     Receive(bytes, coordinator);
   };
-  coordinators_.Register(fmt::format("{}.{}", name_, lives_), process_->mailbox);
+  process_->channel.emplace(
+      world_, coordinators_, fmt::format("{}.{}", name_, lives_), process_->mailbox,
+      [this](Duration delay, std::function<void()> what) { Later(delay, std::move(what)); },
+      [this] {
+        if (process_->waits) Send();
+      });
   Ask();
 }
 
@@ -134,11 +139,9 @@ void SimClient::Ask() {
 }
 
 void SimClient::Send() {
-  coordinator().Send(fmt::format("{}.{}", name_, lives_), process_->mailbox, process_->request);
+  process_->channel->Send(process_->request);
   Later(world_.random.Between(seconds(1), seconds(5)), [this, attempt = ++process_->attempt] {
-    if (attempt != process_->attempt) return;
-    GoOn();
-    Send();
+    if (attempt == process_->attempt) Send();
   });
 }
 
@@ -186,14 +189,10 @@ wire::ClientRequest SimClient::Open(bool resume) {
 
 void SimClient::Receive(const std::string& bytes, unsigned coordinator) {
   const auto envelope = ParseFromCoordinator(bytes);
-  if (envelope && envelope->has_not_leading()) {
-    if (coordinator != process_->coordinator || !process_->waits) return;
-    GoOn();
-    return Later(world_.random.Between(milliseconds(10), milliseconds(500)), [this, attempt = ++process_->attempt] {
-      if (attempt == process_->attempt) Send();
-    });
-  }
-  if (!envelope || !envelope->has_client()) throw Violation("a client gets what it cannot use");
+  if (!envelope) throw Violation("a client cannot read what it gets");
+  process_->channel->Heard(coordinator, !envelope->has_not_leading());
+  if (envelope->has_not_leading()) return;
+  if (!envelope->has_client()) throw Violation("a client gets what it cannot use");
   const wire::ClientReply& reply = envelope->client();
   // A late or repeated one answers a question that is not asked any more.
   if (reply.request_id() != process_->request_id || !process_->waits) return;
@@ -283,8 +282,8 @@ void SimClient::Command(wire::ClientRequest request) {
   if (!process_) return;
   request.set_request_id(kCommandIds + ++commands_);
   checker_.Commanded(fmt::format("{}.{}", name_, lives_), request);
-  world_.Trace("an operator to {}: {}", coordinator().name(), request.ShortDebugString());
-  coordinator().Send(fmt::format("{}.{}", name_, lives_), process_->mailbox, Envelope(request).SerializeAsString());
+  world_.Trace("an operator asks: {}", request.ShortDebugString());
+  process_->channel->Send(Envelope(request).SerializeAsString());
   if (process_->stage == Stage::kDone) Go(Stage::kWatch);  // it may be open again
 }
 

@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "tests/sim/coordinators.h"
+#include "tests/sim/channel.h"
 #include "tests/sim/world.h"
 
 namespace dicom_sender {
@@ -39,7 +39,7 @@ class SimClient {
     std::string request;  // under way
     bool waits = false;   // for its reply
     std::uint64_t attempt = 0;
-    unsigned coordinator = 0;  // that it speaks to
+    std::optional<SimChannel> channel;
   };
 
   void MakeFiles();
@@ -52,8 +52,6 @@ class SimClient {
   wire::ClientRequest Request();
   wire::ClientRequest Open(bool resume);
   void Send();
-  SimCoordinator& coordinator() { return coordinators_.at(process_->coordinator); }
-  void GoOn() { process_->coordinator = (process_->coordinator + 1) % coordinators_.size(); }
   void Receive(const std::string& bytes, unsigned coordinator);
   void OnReply(const wire::ClientReply& reply);
   void OnStatus(const wire::SessionStatus& status);

@@ -212,18 +212,18 @@ void SimCoordinator::Fail(const LedgerError& error) {
 
 // --- messages
 
-void SimCoordinator::Send(const std::string& peer, const std::shared_ptr<Mailbox>& sender, std::string bytes) {
-  world_.Carry(
-      [this, port = port_, node = sender->node, arrived = Arrived{{peer, std::move(bytes)}, sender}]() mutable {
-        if (port != port_ || world_.IsCut(node, name_)) return;
-        if (!process_) {
-          if (alone()) waiting_.push_back(arrived);
-          return;
-        }
-        Do(process_, [this, port, arrived] {
-          if (port == port_) Receive(arrived.incoming);
-        });
-      });
+void SimCoordinator::Send(const std::string& peer, const std::shared_ptr<Mailbox>& sender, std::uint64_t port,
+                          std::string bytes) {
+  world_.Carry([this, port, node = sender->node, arrived = Arrived{{peer, std::move(bytes)}, sender}]() mutable {
+    if (port != port_ || world_.IsCut(node, name_)) return;
+    if (!process_) {
+      if (alone()) waiting_.push_back(arrived);
+      return;
+    }
+    Do(process_, [this, port, arrived] {
+      if (port == port_) Receive(arrived.incoming);
+    });
+  });
 }
 
 void SimCoordinator::Receive(Incoming incoming) {

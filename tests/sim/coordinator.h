@@ -41,13 +41,18 @@ class SimCoordinator {
   // As by SIGTERM; starts again some time after it has ended.
   void HandOver();
   TimePoint stalled_until() const { return stalled_until_; }
+  bool runs() const { return process_ != nullptr; }
+  // It takes connections.
+  bool listens() const { return runs() && stalled_until_ <= world_.now(); }
+  // A number for the socket that it has now. Connections to an earlier one are lost.
+  std::uint64_t port() const { return port_; }
   // By its own view.
   bool Leads() const;
   Ledger& ledger() { return *process_->leading->ledger; }  // if it leads
 
   // What the network brings is answered to the mailbox that is registered under `peer` and still alive.
   void Register(const std::string& peer, const std::shared_ptr<Mailbox>& mailbox) { mailboxes_[peer] = mailbox; }
-  void Send(const std::string& peer, const std::shared_ptr<Mailbox>& sender, std::string bytes);
+  void Send(const std::string& peer, const std::shared_ptr<Mailbox>& sender, std::uint64_t port, std::string bytes);
 
  private:
   struct Leading {
@@ -116,7 +121,7 @@ class SimCoordinator {
   const SimClock clock_;
   std::shared_ptr<Process> process_;
   TimePoint stalled_until_{};
-  std::uint64_t port_ = 0;        // what was sent to an earlier one does not arrive
+  std::uint64_t port_ = 0;
   std::vector<Arrived> waiting_;  // for the next life, if it is alone
   std::unordered_map<std::string, std::weak_ptr<Mailbox>> mailboxes_;
 };

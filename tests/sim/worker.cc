@@ -9,7 +9,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr unsigned kLossesMax = 3;  // as in study_sender.cc
+constexpr unsigned kLossesMax = 3;           // as in study_sender.cc
+constexpr seconds kStatusEveryOfSeveral(2);  // as in worker_loop.cc
 
 }  // namespace
 
@@ -28,8 +29,9 @@ SimWorker::SimWorker(World& world, Checker& checker, Coordinators& coordinators,
 void SimWorker::Start() {
   if (process_) return;
   ++lives_;
-  process_ =
-      std::make_shared<Process>(AgentOptions{.worker_id = name_, .incarnation = lives_, .capacity = capacity_});
+  AgentOptions options{.worker_id = name_, .incarnation = lives_, .capacity = capacity_};
+  if (coordinators_.size() > 1) options.status_every_max = kStatusEveryOfSeveral;
+  process_ = std::make_shared<Process>(std::move(options));
   stalled_until_ = {};
   process_->mailbox = std::make_shared<Mailbox>();
   process_->mailbox->node = name_;
@@ -37,7 +39,10 @@ void SimWorker::Start() {
                                                                       unsigned coordinator) {
     Do(life, [=, this] { Receive(bytes, coordinator); });
   };
-  coordinators_.Register(fmt::format("{}.{}", name_, lives_), process_->mailbox);
+  process_->channel.emplace(
+      world_, coordinators_, fmt::format("{}.{}", name_, lives_), process_->mailbox,
+      [this](Duration delay, std::function<void()> what) { Later(delay, std::move(what)); },
+      [this] { process_->agent.SpeakAgain(); });
   world_.Trace("{} starts, life {}", name_, lives_);
   Step();
 }
@@ -75,27 +80,9 @@ void SimWorker::EndIfDrained() {
 void SimWorker::Receive(const std::string& bytes, unsigned coordinator) {
   const auto envelope = ParseFromCoordinator(bytes);
   if (!envelope) return;
-  if (envelope->has_not_leading()) {
-    if (coordinator == process_->coordinator) GoOnAfter(world_.random.Between(milliseconds(10), milliseconds(500)));
-    return;
-  }
-  if (coordinator == process_->coordinator) {
-    ++process_->heard;
-    process_->silence_minded = false;
-  }
+  process_->channel->Heard(coordinator, !envelope->has_not_leading());
   // What another one has said before may still come.
   if (envelope->has_worker()) process_->agent.Receive(envelope->worker(), clock_.Now());
-}
-
-// To the next coordinator, if this one is not heard of and nothing else is decided until then.
-void SimWorker::GoOnAfter(Duration delay) {
-  Later(delay, [this, heard = process_->heard] {
-    if (process_->heard != heard) return;
-    ++process_->heard;
-    process_->silence_minded = false;
-    process_->coordinator = (process_->coordinator + 1) % coordinators_.size();
-    process_->agent.SpeakAgain();
-  });
 }
 
 void SimWorker::Do(std::weak_ptr<Process> life, std::function<void()> what) {
@@ -133,11 +120,8 @@ void SimWorker::Take(AgentOutput& out) {
     const std::string peer = fmt::format("{}.{}", name_, lives_);
     if (message.has_report()) checker_.Reported(message.report());
     if (message.has_status()) checker_.Announced(peer, message.status());
-    SimCoordinator& coordinator = coordinators_.at(process_->coordinator);
-    if (world_.tracing()) world_.Trace("{} to {}: {}", name_, coordinator.name(), message.ShortDebugString());
-    coordinator.Send(peer, process_->mailbox, Envelope(message).SerializeAsString());
-    if (coordinators_.size() > 1 && !std::exchange(process_->silence_minded, true))
-      GoOnAfter(world_.plan.silence_max);
+    if (world_.tracing()) world_.Trace("{} says: {}", name_, message.ShortDebugString());
+    process_->channel->Send(Envelope(message).SerializeAsString());
   }
   for (wire::LeaseGrant& grant : out.starts) {
     const std::uint64_t lease = grant.lease_id();

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/sim/coordinators.h"
+#include "tests/sim/channel.h"
 #include "tests/sim/destination.h"
 #include "tests/sim/world.h"
 #include "worker/core/agent.h"
@@ -52,10 +52,8 @@ class SimWorker {
     std::map<std::uint64_t, Sender> senders;  // by lease
     std::shared_ptr<Mailbox> mailbox;
     bool draining = false;
-    std::uint64_t wake = 0;       // of the wake-ups only the last one counts
-    unsigned coordinator = 0;     // that it speaks to
-    std::uint64_t heard = 0;      // grows with what it says, and when another one is spoken to
-    bool silence_minded = false;  // since something was said to it
+    std::uint64_t wake = 0;  // of the wake-ups only the last one counts
+    std::optional<SimChannel> channel;
   };
 
   // Happens in this process, later if it is stalled, never if it is dead.
@@ -65,7 +63,6 @@ class SimWorker {
   std::function<void(Result)> InSender(std::uint64_t lease, void (SimWorker::*then)(std::uint64_t, Result));
 
   void Receive(const std::string& bytes, unsigned coordinator);
-  void GoOnAfter(Duration delay);
   void Step();
   void Take(AgentOutput& out);
   void WakeSenders();

@@ -23,7 +23,6 @@ Plan DrawPlan(Random& random, bool one_coordinator) {
   plan.coordinators = random.OneIn(2) ? 1 : random.From(2, 3);
   if (one_coordinator) plan.coordinators = 1;
   plan.leader_timeout = random.Between(seconds(1), seconds(10));
-  plan.silence_max = random.Between(seconds(1), seconds(10));
   plan.workers = random.From(1, 4);
   plan.sessions = random.OneIn(3) ? 2 : 1;
   plan.indexers = random.OneIn(3) ? 2 : 1;

@@ -35,7 +35,6 @@ struct Plan {
   SchedulerOptions scheduler;
   unsigned coordinators = 1;
   Duration leader_timeout{};
-  Duration silence_max{};  // of a coordinator: then the next one is asked
   unsigned workers = 1;
   unsigned sessions = 1;
   unsigned indexers = 1;  // of a session
