@@ -69,14 +69,21 @@ void SimChannel::Lose() {
 }
 
 void SimChannel::MoveInTime() {
-  if (search_.move_at() == TimePoint::max()) return;
-  later_(std::max(search_.move_at() - world_.now(), Duration(0)), [this, connection = connection_] {
-    if (connection != connection_ || search_.move_at() > world_.now()) return;
-    connected_ = false;
-    current_ = (current_ + 1) % coordinators_.size();
-    search_.Moved(world_.now());
-    Connect();
+  const TimePoint at = std::max(search_.move_at(), world_.now());
+  if (search_.move_at() == TimePoint::max() || at >= looks_at_) return;
+  looks_at_ = at;
+  later_(at - world_.now(), [this, at] {
+    if (looks_at_ != at) return;  // it has looked earlier
+    looks_at_ = TimePoint::max();
+    search_.move_at() <= world_.now() ? Move() : MoveInTime();
   });
+}
+
+void SimChannel::Move() {
+  connected_ = false;
+  current_ = (current_ + 1) % coordinators_.size();
+  search_.Moved(world_.now());
+  Connect();
 }
 
 }  // namespace dicom_sender

@@ -26,6 +26,7 @@ class SimChannel {
   void Beat();
   void Lose();
   void MoveInTime();
+  void Move();
 
   World& world_;
   Coordinators& coordinators_;
@@ -37,8 +38,9 @@ class SimChannel {
   unsigned current_ = 0;
   std::uint64_t connection_ = 0;  // by number: each is made once
   bool connected_ = false;
-  std::uint64_t port_ = 0;     // that it is to
-  unsigned beats_missed_ = 0;  // in a row
+  std::uint64_t port_ = 0;                 // that it is to
+  unsigned beats_missed_ = 0;              // in a row
+  TimePoint looks_at_ = TimePoint::max();  // whether to move
 };
 
 }  // namespace dicom_sender
