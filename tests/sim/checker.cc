@@ -174,11 +174,11 @@ void Checker::CheckPromises(Ledger& ledger) {
   }
 }
 
-void Checker::Spoken(Ledger& ledger, const Outgoing& outgoing) {
+void Checker::Spoken(Ledger& ledger, const Outgoing& outgoing, TimePoint handled_at) {
   if (outgoing.message.has_client()) return Answered(ledger, outgoing.peer, outgoing.message.client());
   const wire::CoordinatorMessage& message = outgoing.message.worker();
   if (message.has_grant()) CheckGrant(outgoing.peer, message.grant());
-  if (message.has_status_ack()) CheckStatusAck(ledger, outgoing.peer, message.status_ack());
+  if (message.has_status_ack()) CheckStatusAck(ledger, outgoing.peer, message.status_ack(), handled_at);
   if (message.page().instances_size() > 0) CheckNotCancelled(ledger, message.page().lease_id());
   if (message.has_report_ack()) CheckReportAck(ledger, message.report_ack());
 }
@@ -213,13 +213,15 @@ void Checker::CheckGrant(const std::string& peer, const wire::LeaseGrant& grant)
   Check(!drained_.contains(peer), "study {} is leased to {}, which drains", grant.study_instance_uid(), peer);
 }
 
-void Checker::CheckStatusAck(Ledger& ledger, const std::string& peer, const wire::StatusAck& ack) {
+void Checker::CheckStatusAck(Ledger& ledger, const std::string& peer, const wire::StatusAck& ack,
+                             TimePoint handled_at) {
   for (const std::uint64_t lease : ack.renewed()) CheckNotCancelled(ledger, lease);
   if (ack.seq() == 0) return;  // nobody's answer
-  // One that was silent for too long may have been forgotten, and what it wanted with it.
+  // One that was silent for too long, by a clock that may be a little fast, may have been forgotten, and what it
+  // wanted with it.
   TimePoint& last = last_answered_[peer];
-  if (world_.now() >= last + world_.plan.scheduler.lease_ttl) drained_.erase(peer);
-  last = world_.now();
+  if (handled_at >= last + world_.plan.scheduler.lease_ttl * 99 / 100) drained_.erase(peer);
+  last = handled_at;
   peers_[peer.substr(0, peer.find('.'))] = peer;
   if (draining_statuses_.contains({peer, ack.seq()})) drained_.insert(peer);
 }

@@ -27,7 +27,8 @@ class Checker {
   // --- what happened
   void Restarted(Ledger& ledger);
   void Committed(Ledger& ledger, const Service& service);
-  void Spoken(Ledger& ledger, const Outgoing& outgoing);
+  // `handled_at`: when the step began that says it.
+  void Spoken(Ledger& ledger, const Outgoing& outgoing, TimePoint handled_at);
   // Every session has ended, and nothing will happen any more.
   void Settled(Ledger& ledger);
 
@@ -45,7 +46,7 @@ class Checker {
   void CheckPromises(Ledger& ledger);
   void Answered(Ledger& ledger, const std::string& peer, const wire::ClientReply& reply);
   void CheckGrant(const std::string& peer, const wire::LeaseGrant& grant);
-  void CheckStatusAck(Ledger& ledger, const std::string& peer, const wire::StatusAck& ack);
+  void CheckStatusAck(Ledger& ledger, const std::string& peer, const wire::StatusAck& ack, TimePoint handled_at);
   void CheckReportAck(Ledger& ledger, const wire::ReportAck& ack);
   void CheckNotCancelled(Ledger& ledger, LeaseId lease);
   void CheckResends(const SessionRecord& session);
@@ -68,7 +69,7 @@ class Checker {
   };
   std::map<std::string, std::map<std::string, Scans>> scans_;  // by session and indexer
   LeaseId last_granted_ = 0;
-  // What this life of the coordinator has acknowledged.
+  // What this leader, or this life of it, has acknowledged.
   std::set<std::string> drained_;                   // peers: lives of workers that want no more, or are to have none
   std::map<std::string, std::string> peers_;        // the last life of each worker that was answered
   std::map<std::string, TimePoint> last_answered_;  // by peer

@@ -16,11 +16,11 @@ std::uint32_t Milliseconds(Duration duration) {
 
 }  // namespace
 
-SimClient::SimClient(World& world, Checker& checker, SimCoordinator& coordinator, unsigned number,
+SimClient::SimClient(World& world, Checker& checker, Coordinators& coordinators, unsigned number,
                      const std::string& destination)
     : world_(world),
       checker_(checker),
-      coordinator_(coordinator),
+      coordinators_(coordinators),
       number_(number),
       session_number_(number % world.plan.sessions),
       name_(fmt::format("c{}", number)),
@@ -99,8 +99,15 @@ void SimClient::Start() {
   process_ = std::make_shared<Process>();
   process_->mailbox = std::make_shared<Mailbox>();
   process_->mailbox->node = name_;
-  process_->mailbox->receive = [this](const std::string& bytes) { Receive(bytes); };
-  coordinator_.Register(fmt::format("{}.{}", name_, lives_), process_->mailbox);
+  process_->mailbox->receive = [this](const std::string& bytes, unsigned coordinator) {
+    Receive(bytes, coordinator);
+  };
+  process_->channel.emplace(
+      world_, coordinators_, fmt::format("{}.{}", name_, lives_), process_->mailbox,
+      [this](Duration delay, std::function<void()> what) { Later(delay, std::move(what)); },
+      [this] {
+        if (process_->waits) Send();
+      });
   Ask();
 }
 
@@ -125,14 +132,14 @@ void SimClient::Ask() {
   if (request.has_begin_scan()) checker_.Commanded(fmt::format("{}.{}", name_, lives_), request);
   if (request.has_scan_complete()) checker_.Scanned(request.scan_complete());
   if (request.has_open_session() && request.open_session().retry_failed()) checker_.RetriesFailed();
-  if (world_.tracing()) world_.Trace("{} to coordinator: {}", name_, request.ShortDebugString());
+  if (world_.tracing()) world_.Trace("{} asks: {}", name_, request.ShortDebugString());
   process_->request = Envelope(request).SerializeAsString();
   process_->waits = true;
   Send();
 }
 
 void SimClient::Send() {
-  coordinator_.Send(fmt::format("{}.{}", name_, lives_), process_->mailbox, process_->request);
+  process_->channel->Send(process_->request);
   Later(world_.random.Between(seconds(1), seconds(5)), [this, attempt = ++process_->attempt] {
     if (attempt == process_->attempt) Send();
   });
@@ -180,9 +187,12 @@ wire::ClientRequest SimClient::Open(bool resume) {
   return request;
 }
 
-void SimClient::Receive(const std::string& bytes) {
+void SimClient::Receive(const std::string& bytes, unsigned coordinator) {
   const auto envelope = ParseFromCoordinator(bytes);
-  if (!envelope || !envelope->has_client()) throw Violation("a client gets what it cannot use");
+  if (!envelope) throw Violation("a client cannot read what it gets");
+  process_->channel->Heard(coordinator, !envelope->has_not_leading());
+  if (envelope->has_not_leading()) return;
+  if (!envelope->has_client()) throw Violation("a client gets what it cannot use");
   const wire::ClientReply& reply = envelope->client();
   // A late or repeated one answers a question that is not asked any more.
   if (reply.request_id() != process_->request_id || !process_->waits) return;
@@ -272,8 +282,8 @@ void SimClient::Command(wire::ClientRequest request) {
   if (!process_) return;
   request.set_request_id(kCommandIds + ++commands_);
   checker_.Commanded(fmt::format("{}.{}", name_, lives_), request);
-  world_.Trace("an operator to coordinator: {}", request.ShortDebugString());
-  coordinator_.Send(fmt::format("{}.{}", name_, lives_), process_->mailbox, Envelope(request).SerializeAsString());
+  world_.Trace("an operator asks: {}", request.ShortDebugString());
+  process_->channel->Send(Envelope(request).SerializeAsString());
   if (process_->stage == Stage::kDone) Go(Stage::kWatch);  // it may be open again
 }
 

@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "tests/sim/coordinator.h"
+#include "tests/sim/channel.h"
 #include "tests/sim/world.h"
 
 namespace dicom_sender {
@@ -14,7 +14,7 @@ namespace dicom_sender {
 class SimClient {
  public:
   // Makes up the session's files.
-  SimClient(World& world, Checker& checker, SimCoordinator& coordinator, unsigned number,
+  SimClient(World& world, Checker& checker, Coordinators& coordinators, unsigned number,
             const std::string& destination);
 
   const std::string& name() const { return name_; }
@@ -39,6 +39,7 @@ class SimClient {
     std::string request;  // under way
     bool waits = false;   // for its reply
     std::uint64_t attempt = 0;
+    std::optional<SimChannel> channel;
   };
 
   void MakeFiles();
@@ -51,7 +52,7 @@ class SimClient {
   wire::ClientRequest Request();
   wire::ClientRequest Open(bool resume);
   void Send();
-  void Receive(const std::string& bytes);
+  void Receive(const std::string& bytes, unsigned coordinator);
   void OnReply(const wire::ClientReply& reply);
   void OnStatus(const wire::SessionStatus& status);
   void Go(Stage stage);
@@ -59,7 +60,7 @@ class SimClient {
 
   World& world_;
   Checker& checker_;
-  SimCoordinator& coordinator_;
+  Coordinators& coordinators_;
   const unsigned number_;
   const unsigned session_number_;
   const std::string name_;

@@ -2,14 +2,17 @@
 
 #include <prometheus/registry.h>
 
+#include "proto/validate.h"
+
 namespace dicom_sender {
 namespace {
 
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
 constexpr std::size_t kMessagesPerStepMax = 64;  // as in the coordinator's loop
 
-WallTime Wall(TimePoint now) {
-  return WallTime(std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()));
-}
+WallTime Wall(TimePoint now) { return WallTime(std::chrono::duration_cast<milliseconds>(now.time_since_epoch())); }
 
 // The metrics are not what is proved here: all coordinators of this process share them.
 CoordinatorMetrics& Metrics() {
@@ -20,65 +23,232 @@ CoordinatorMetrics& Metrics() {
 
 }  // namespace
 
+SimCoordinator::SimCoordinator(World& world, Checker& checker, SimStore& store, unsigned number)
+    : world_(world),
+      checker_(checker),
+      store_(store),
+      number_(number),
+      name_(fmt::format("k{}", number)),
+      clock_(world) {}
+
+// --- the process
+
 void SimCoordinator::Start() {
-  if (running()) return;
-  try {
-    ledger_ = std::make_unique<FaultLedger>(open_ledger_());
-    ledger_->FailNext(DrawLedgerFault());
-    service_ = std::make_unique<Service>(*ledger_, world_.plan.scheduler, Metrics(), /*output_dir=*/"");
-    world_.Trace("coordinator starts");
-    checker_.Restarted(*ledger_);
-    const StepResult result = service_->ResumeSessions(world_.now(), Wall(world_.now()));
-    checker_.Committed(*ledger_, *service_);
-    Speak(result);
-  } catch (const LedgerError& error) {
-    return Fail(error);
-  }
-  for (Arrived& arrived : std::exchange(waiting_, {})) {
-    if (!arrived.sender.expired()) Take(std::move(arrived.incoming));
-  }
+  if (process_) return;
+  world_.Trace("{} starts", name_);
+  process_ = std::make_shared<Process>(world_.plan.leader_timeout);
+  stalled_until_ = {};
+  if (alone()) return Lead(/*epoch=*/0, /*tenure=*/{});
+  ++port_;
+  Look();
 }
 
 void SimCoordinator::Kill() {
-  if (running()) world_.Trace("coordinator dies");
-  service_.reset();
-  ledger_.reset();
-  inbox_.clear();
-  ++life_;
-  ++wake_;
+  if (process_) world_.Trace("{} dies", name_);
+  process_.reset();
+  ++port_;
 }
 
-void SimCoordinator::Fail(const LedgerError& error) {
-  world_.Trace("coordinator stops: {}", error.what());
-  Kill();
-  world_.events.After(world_.random.Between(std::chrono::milliseconds(10), std::chrono::seconds(10)),
-                      [this] { Start(); });
+void SimCoordinator::Stall(Duration duration) {
+  if (!process_ || stalled_until_ > world_.now()) return;
+  world_.Trace("{} stalls for {} s", name_, std::chrono::duration<double>(duration).count());
+  stalled_until_ = world_.now() + duration;
 }
 
-void SimCoordinator::Send(const std::string& peer, const std::shared_ptr<Mailbox>& sender, std::string bytes) {
-  world_.Carry(
-      [this, life = life_, node = sender->node, arrived = Arrived{{peer, std::move(bytes)}, sender}]() mutable {
-        if (life != life_ || world_.IsCut(node, "coordinator")) return;
-        if (running()) return Take(arrived.incoming);
-        waiting_.push_back(arrived);
+void SimCoordinator::Do(const std::weak_ptr<Process>& life, std::function<void()> what) {
+  const auto process = life.lock();
+  if (!process || process != process_) return;
+  if (stalled_until_ <= world_.now()) return what();
+  world_.events.At(stalled_until_, [this, life, what = std::move(what)] { Do(life, what); });
+}
+
+void SimCoordinator::At(TimePoint time, std::function<void()> what) {
+  world_.events.At(time, [this, life = std::weak_ptr(process_), what = std::move(what)] { Do(life, what); });
+}
+
+void SimCoordinator::AtWhileLeading(TimePoint time, std::function<void()> what) {
+  At(time, [this, leading = std::weak_ptr(process_->leading), what = std::move(what)] {
+    if (!leading.expired()) what();
+  });
+}
+
+Duration SimCoordinator::AWhile() { return world_.random.Between({}, world_.plan.leader_timeout * 3); }
+
+// --- who leads
+
+template <class Answer>
+void SimCoordinator::AskStore(std::function<Answer(Leadership&)> question,
+                              std::function<void(std::optional<Answer>)> then) {
+  // It is under way whatever becomes of the process.
+  world_.events.After(world_.Trip(), [=, this, life = std::weak_ptr(process_)] {
+    std::optional<Answer> answer;
+    if (Reaches()) answer.emplace(question(*store_.leadership));
+    world_.events.After(world_.Trip(),
+                        [=, this] { Do(life, [=, this] { then(Reaches() ? answer : std::nullopt); }); });
+  });
+}
+
+void SimCoordinator::LookLater() {
+  After(world_.plan.leader_timeout / 4, [this] { Look(); });
+}
+
+void SimCoordinator::Look() {
+  if (process_->ends) return End();
+  AskStore<LeaderRecord>([](Leadership& leadership) { return leadership.Look(); },
+                         [this](const std::optional<LeaderRecord>& record) {
+                           if (!record || !process_->watch.MayTake(*record, clock_.Now())) return LookLater();
+                           Take(*record);
+                         });
+}
+
+void SimCoordinator::Take(const LeaderRecord& seen) {
+  using Taken = std::optional<LeaderRecord>;
+  AskStore<Taken>([seen, name = name_](Leadership& leadership) { return leadership.Take(seen, name); },
+                  [this, sent_at = clock_.Now()](const std::optional<Taken>& taken) {
+                    if (!taken || !*taken) return LookLater();
+                    if (process_->ends) return Release((*taken)->epoch);
+                    Lead((*taken)->epoch, Tenure(world_.plan.leader_timeout, sent_at));
+                  });
+}
+
+void SimCoordinator::RenewLater() {
+  const Tenure& tenure = *process_->leading->tenure;
+  const TimePoint at = std::max(tenure.renew_at(), clock_.Now() + world_.plan.leader_timeout / 16);
+  AtWhileLeading(clock_.When(at), [this] { Renew(); });
+}
+
+void SimCoordinator::Renew() {
+  AskStore<bool>(
+      [epoch = process_->leading->epoch](Leadership& leadership) { return leadership.Renew(epoch); },
+      [this, sent_at = clock_.Now(), leading = std::weak_ptr(process_->leading)](std::optional<bool> answer) {
+        if (leading.expired()) return;
+        answer ? Renewed(sent_at, *answer) : RenewLater();
       });
 }
 
-void SimCoordinator::Take(Incoming incoming) {
-  inbox_.push_back(std::move(incoming));
+void SimCoordinator::Renewed(TimePoint sent_at, bool renewed) {
+  if (!renewed) return StepDown("another one leads");
+  process_->leading->tenure->Renewed(sent_at);
+  EndTenureInTime();
+  RenewLater();
+}
+
+void SimCoordinator::EndTenureInTime() {
+  AtWhileLeading(clock_.When(process_->leading->tenure->ends_at()), [this] {
+    if (!Leads()) StepDown("its tenure is over");
+  });
+}
+
+bool SimCoordinator::Leads() const {
+  if (!process_ || !process_->leading) return false;
+  const auto& tenure = process_->leading->tenure;
+  return !tenure || tenure->Leads(clock_.Now());
+}
+
+void SimCoordinator::Lead(std::uint64_t epoch, std::optional<Tenure> tenure) {
+  world_.Trace("{} leads, epoch {}", name_, epoch);
+  if (!alone()) ++port_;
+  process_->leading = std::make_shared<Leading>(epoch, tenure);
+  Leading& leading = *process_->leading;
+  StepResult result;
+  try {
+    leading.ledger = std::make_unique<FaultLedger>(store_.open(epoch));
+    leading.ledger->FailNext(DrawLedgerFault(/*is_open=*/false));
+    leading.service = std::make_unique<Service>(*leading.ledger, world_.plan.scheduler, Metrics(), /*output_dir=*/"");
+    checker_.Restarted(*leading.ledger);
+    result = leading.service->ResumeSessions(clock_.Now(), Wall(clock_.Now()));
+    checker_.Committed(*leading.ledger, *leading.service);
+  } catch (const LedgerError& error) {
+    return Fail(error);
+  }
+  if (tenure) {
+    EndTenureInTime();
+    RenewLater();
+  }
+  Speak(result);
+  for (Arrived& arrived : std::exchange(waiting_, {})) {
+    if (!arrived.sender.expired()) Receive(std::move(arrived.incoming));
+  }
+}
+
+void SimCoordinator::StepDown(std::string_view why) {
+  world_.Trace("{} steps down: {}", name_, why);
+  process_->leading.reset();
+  ++port_;
+  LookLater();
+}
+
+void SimCoordinator::HandOver() {
+  if (!process_) return;
+  After({}, [this] {
+    world_.Trace("{} hands over", name_);
+    process_->ends = true;
+    const auto leading = std::exchange(process_->leading, nullptr);
+    if (alone()) return End();
+    if (leading) Release(leading->epoch);  // otherwise it ends at its next look
+  });
+}
+
+void SimCoordinator::Release(std::uint64_t epoch) {
+  AskStore<bool>(
+      [epoch](Leadership& leadership) {
+        leadership.Release(epoch);
+        return true;
+      },
+      [this](std::optional<bool>) { End(); });
+}
+
+void SimCoordinator::End() {
+  Kill();
+  world_.events.After(world_.random.Between({}, world_.plan.leader_timeout), [this] { Start(); });
+}
+
+void SimCoordinator::Fail(const LedgerError& error) {
+  if (!alone()) return StepDown(error.what());
+  world_.Trace("{} stops: {}", name_, error.what());
+  Kill();
+  world_.events.After(world_.random.Between(milliseconds(10), seconds(10)), [this] { Start(); });
+}
+
+// --- messages
+
+void SimCoordinator::Send(const std::string& peer, const std::shared_ptr<Mailbox>& sender, std::uint64_t port,
+                          std::string bytes) {
+  world_.Carry([this, port, node = sender->node, arrived = Arrived{{peer, std::move(bytes)}, sender}]() mutable {
+    if (port != port_ || world_.IsCut(node, name_)) return;
+    if (!process_) {
+      if (alone()) waiting_.push_back(arrived);
+      return;
+    }
+    Do(process_, [this, port, arrived] {
+      if (port == port_) Receive(arrived.incoming);
+    });
+  });
+}
+
+void SimCoordinator::Receive(Incoming incoming) {
+  if (!process_->leading) {
+    wire::NotLeading not_leading;
+    return Tell(incoming.peer, Envelope(not_leading).SerializeAsString());
+  }
+  std::vector<Incoming>& inbox = process_->leading->inbox;
+  inbox.push_back(std::move(incoming));
   // What comes until it is looked at is handled in one step.
-  if (inbox_.size() == 1) {
-    WakeBy(world_.now() + world_.random.Between({}, std::chrono::milliseconds(world_.random.OneIn(4) ? 20 : 1)));
+  if (inbox.size() == 1) {
+    WakeBy(world_.now() + world_.random.Between({}, milliseconds(world_.random.OneIn(4) ? 20 : 1)));
   }
 }
 
 void SimCoordinator::WakeBy(TimePoint time) {
-  world_.events.At(time, [this, wake = ++wake_] {
-    if (wake == wake_) Step();
+  AtWhileLeading(time, [this, wake = ++process_->leading->wake] {
+    if (wake == process_->leading->wake) Step();
   });
 }
 
-LedgerFault SimCoordinator::DrawLedgerFault() {
+// `is_open`: a transaction was begun before.
+LedgerFault SimCoordinator::DrawLedgerFault(bool is_open) {
+  if (!Reaches() && !is_open) return LedgerFault::kBegin;
+  if (!Reaches()) return world_.random.OneIn(2) ? LedgerFault::kCommitLost : LedgerFault::kCommitKept;
   if (!world_.Fault(world_.plan.disk_full)) return LedgerFault::kNone;
   constexpr LedgerFault kFaults[] = {LedgerFault::kBegin, LedgerFault::kOutcomes, LedgerFault::kCommitLost,
                                      LedgerFault::kCommitKept};
@@ -86,39 +256,62 @@ LedgerFault SimCoordinator::DrawLedgerFault() {
 }
 
 void SimCoordinator::Step() {
-  std::vector<Incoming> messages = std::exchange(inbox_, {});
+  if (!Leads()) return StepDown("its tenure is over");
+  std::vector<Incoming>& inbox = process_->leading->inbox;
+  std::vector<Incoming> messages = std::exchange(inbox, {});
   if (messages.size() > kMessagesPerStepMax) {
-    inbox_.assign(messages.begin() + kMessagesPerStepMax, messages.end());
+    inbox.assign(messages.begin() + kMessagesPerStepMax, messages.end());
     messages.resize(kMessagesPerStepMax);
   }
-  StepResult result;
+  if (!world_.Fault(world_.plan.pause_before_commit))
+    return FinishStep(messages, {world_.now(), clock_.Now(), store_.restarts});
+  // The transaction is begun now. What follows until the commit is the same, whenever it happens: nobody sees it.
   try {
-    ledger_->FailNext(DrawLedgerFault());
-    result = service_->Step(messages, world_.now(), Wall(world_.now()));
-    checker_.Committed(*ledger_, *service_);
+    process_->leading->ledger->BeginEarly();
   } catch (const LedgerError& error) {
     return Fail(error);
   }
-  if (world_.Fault(world_.plan.crash_before_replies)) return Fail(LedgerError("killed before it could reply"));
-  Speak(result);
+  Stall(AWhile());
+  AtWhileLeading(stalled_until_, [=, this, begin = Moment{world_.now(), clock_.Now(), store_.restarts}] {
+    FinishStep(messages, begin);
+  });
+}
+
+void SimCoordinator::FinishStep(const std::vector<Incoming>& messages, const Moment& begin) {
+  Leading& leading = *process_->leading;
+  StepResult result;
+  try {
+    const bool is_open = begin.time < world_.now();
+    leading.ledger->FailNext(begin.store_restarts == store_.restarts ? DrawLedgerFault(is_open)
+                                                                     : LedgerFault::kCommitLost);
+    result = leading.service->Step(messages, begin.local, Wall(begin.local));
+    checker_.Committed(*leading.ledger, *leading.service);
+  } catch (const LedgerError& error) {
+    return Fail(error);
+  }
+  if (result.wake_at && *result.wake_at <= begin.local) throw Violation("a coordinator asks to be woken in the past");
+  if (world_.Fault(world_.plan.crash_before_replies)) return End();
+  for (const Outgoing& outgoing : result.messages) {
+    if (world_.tracing()) world_.Trace("{} to {}: {}", name_, outgoing.peer, outgoing.message.ShortDebugString());
+    checker_.Spoken(*leading.ledger, outgoing, begin.time);
+  }
+  if (!world_.Fault(world_.plan.pause_before_replies)) return Speak(result);
+  Stall(AWhile());
+  AtWhileLeading(stalled_until_, [this, result] { Speak(result); });
 }
 
 void SimCoordinator::Speak(const StepResult& result) {
   for (const Outgoing& outgoing : result.messages) {
-    checker_.Spoken(*ledger_, outgoing);
-    if (world_.tracing()) world_.Trace("coordinator to {}: {}", outgoing.peer, outgoing.message.ShortDebugString());
     Tell(outgoing.peer, outgoing.message.SerializeAsString());
   }
-  if (!inbox_.empty()) return WakeBy(world_.now());
-  if (!result.wake_at) return;
-  if (*result.wake_at <= world_.now()) throw Violation("the coordinator asks to be woken in the past");
-  WakeBy(*result.wake_at);
+  if (!process_->leading->inbox.empty()) return WakeBy(world_.now());
+  if (result.wake_at) WakeBy(clock_.When(*result.wake_at));
 }
 
 void SimCoordinator::Tell(const std::string& peer, std::string bytes) {
   world_.Carry([this, peer, bytes = std::move(bytes)] {
     const auto mailbox = mailboxes_[peer].lock();
-    if (mailbox && !world_.IsCut(mailbox->node, "coordinator")) mailbox->receive(bytes);
+    if (mailbox && !world_.IsCut(mailbox->node, name_)) mailbox->receive(bytes, number_);
   });
 }
 

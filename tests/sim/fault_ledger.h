@@ -1,4 +1,4 @@
-// Passes everything on to another ledger, and fails where it is told to, as a full disk would.
+// Passes everything on to another ledger, and fails where it is told to, as a full disk or a lost server would.
 #pragma once
 
 #include <memory>
@@ -21,8 +21,14 @@ class FaultLedger : public Ledger {
   explicit FaultLedger(std::unique_ptr<Ledger> ledger) : ledger_(std::move(ledger)) {}
 
   void FailNext(LedgerFault fault) { fault_ = fault; }
+  // Begins the transaction that is the next one to be begun.
+  void BeginEarly() {
+    Begin();
+    begun_ = true;
+  }
 
   void Begin() override {
+    if (std::exchange(begun_, false)) return;
     Fail(LedgerFault::kBegin);
     ledger_->Begin();
   }
@@ -109,11 +115,12 @@ class FaultLedger : public Ledger {
   void Fail(LedgerFault here) {
     if (fault_ != here) return;
     fault_ = LedgerFault::kNone;
-    throw LedgerError("the disk is full");
+    throw LedgerError("the store fails");
   }
 
   std::unique_ptr<Ledger> ledger_;
   LedgerFault fault_ = LedgerFault::kNone;
+  bool begun_ = false;
 };
 
 }  // namespace dicom_sender

@@ -3,6 +3,7 @@
 //   simulation --seed N          one, with every event
 //   simulation --seeds A..B      from A to B, both included
 //     --sqlite                   on the real ledger
+//     --no-fence                 former leaders can write
 //     --keep-going               after the first violation, too
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -41,6 +42,8 @@ bool Parse(int argc, char** argv, Arguments& arguments) {
     const std::string_view value = i + 1 < argc ? argv[i + 1] : "";
     if (name == "--sqlite") {
       arguments.options.sqlite = true;
+    } else if (name == "--no-fence") {
+      arguments.options.fence = false;
     } else if (name == "--keep-going") {
       arguments.keep_going = true;
     } else if (name == "--seed") {
@@ -103,7 +106,7 @@ int RunMany(const Arguments& arguments) {
 int main(int argc, char** argv) {
   Arguments arguments;
   if (!Parse(argc, argv, arguments)) {
-    fmt::print(stderr, "usage: simulation --seed N | --seeds A..B [--keep-going] [--sqlite]\n");
+    fmt::print(stderr, "usage: simulation --seed N | --seeds A..B [--keep-going] [--sqlite | --no-fence]\n");
     return 2;
   }
   spdlog::set_level(spdlog::level::off);

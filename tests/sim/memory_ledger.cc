@@ -30,15 +30,19 @@ void Contribute(Counts& counts, const State::Row& row, std::uint64_t sign) {
 
 class MemoryLedger : public Ledger {
  public:
-  explicit MemoryLedger(std::shared_ptr<State> committed) : committed_(std::move(committed)), state_(*committed_) {
-    for (const auto& [key, study] : state_.studies) {
-      for (std::uint32_t index = 0; index < study.rows.size(); ++index) Learn(study, index);
-    }
+  MemoryLedger(std::shared_ptr<MemoryLedgerStore::Committed> committed, std::optional<std::uint64_t> epoch)
+      : committed_(std::move(committed)), epoch_(epoch) {
+    Read();
   }
 
-  void Begin() override { changed_ = false; }
+  void Begin() override {
+    CheckEpoch();
+    if (commits_ != committed_->commits) Read();
+    changed_ = {};
+  }
   void Commit() override {
-    if (changed_) *committed_ = state_;
+    CheckEpoch();
+    Write();
   }
 
   SessionRecord CreateSession(const wire::OpenSession& settings, WallTime now) override;
@@ -89,15 +93,23 @@ class MemoryLedger : public Ledger {
  private:
   using Place = std::pair<StudyKey, std::uint32_t>;
 
+  void Read();
+  void Write();
+  void CheckEpoch() const {
+    if (epoch_ && committed_->leader.epoch != *epoch_) throw LedgerFenced("another coordinator leads");
+  }
   State::Session& Of(SessionKey session) { return Find(state_.sessions, session); }
   State::Study& OfStudy(StudyKey study) { return Find(state_.studies, study); }
   State::Session& Change(SessionKey session) {
-    changed_ = true;
+    changed_.sessions.insert(session);
     return Of(session);
   }
-  State::Study& ChangeStudy(StudyKey study) {
-    changed_ = true;
-    return OfStudy(study);
+  // Its session's counts follow.
+  State::Study& ChangeStudy(StudyKey key) {
+    changed_.studies.insert(key);
+    State::Study& study = OfStudy(key);
+    changed_.sessions.insert(study.record.session);
+    return study;
   }
   template <class Map>
   static typename Map::mapped_type& Find(Map& map, typename Map::key_type key) {
@@ -123,18 +135,73 @@ class MemoryLedger : public Ledger {
     return std::to_string(session) + '\0' + std::string(a) + '\0' + std::string(b);
   }
 
-  std::shared_ptr<State> committed_;
+  const std::shared_ptr<MemoryLedgerStore::Committed> committed_;
+  const std::optional<std::uint64_t> epoch_;
   State state_;
-  bool changed_ = false;
+  std::uint64_t commits_ = 0;  // that `state_` knows
+  struct {
+    std::set<SessionKey> sessions;
+    std::set<StudyKey> studies;
+    std::set<LeaseId> leases;
+  } changed_;                                                    // in this transaction
   std::unordered_map<std::string, std::vector<Place>> by_file_;  // by session, root and path
   std::unordered_map<std::string, std::vector<Place>> by_uid_;   // by session and SOP Instance UID
 };
 
+class MemoryLeadership : public Leadership {
+ public:
+  explicit MemoryLeadership(std::shared_ptr<MemoryLedgerStore::Committed> committed)
+      : committed_(std::move(committed)) {}
+
+  LeaderRecord Look() override { return record(); }
+  std::optional<LeaderRecord> Take(const LeaderRecord& seen, std::string_view leader) override {
+    if (record() != seen) return std::nullopt;
+    record() = {.epoch = seen.epoch + 1, .leader = std::string(leader), .renewals = 0};
+    return record();
+  }
+  bool Renew(std::uint64_t epoch) override {
+    if (record().epoch != epoch || record().leader.empty()) return false;
+    ++record().renewals;
+    return true;
+  }
+  void Release(std::uint64_t epoch) override {
+    if (record().epoch == epoch) record().leader.clear();
+  }
+
+ private:
+  LeaderRecord& record() { return committed_->leader; }
+
+  const std::shared_ptr<MemoryLedgerStore::Committed> committed_;
+};
+
+void MemoryLedger::Read() {
+  state_ = committed_->state;
+  commits_ = committed_->commits;
+  by_file_.clear();
+  by_uid_.clear();
+  for (const auto& [key, study] : state_.studies) {
+    for (std::uint32_t index = 0; index < study.rows.size(); ++index) Learn(study, index);
+  }
+}
+
+void MemoryLedger::Write() {
+  const auto copy = [](const auto& keys, const auto& from, auto& to) {
+    for (const auto key : keys) to[key] = from.at(key);
+  };
+  copy(changed_.sessions, state_.sessions, committed_->state.sessions);
+  copy(changed_.studies, state_.studies, committed_->state.studies);
+  copy(changed_.leases, state_.leases, committed_->state.leases);
+  // If others have written since it was read, the next transaction reads it again.
+  const bool latest = commits_ == committed_->commits;
+  ++committed_->commits;
+  if (latest) commits_ = committed_->commits;
+}
+
 // --- sessions
 
 SessionRecord MemoryLedger::CreateSession(const wire::OpenSession& settings, WallTime now) {
-  changed_ = true;
   const SessionKey key = state_.sessions.empty() ? 1 : state_.sessions.rbegin()->first + 1;
+  changed_.sessions.insert(key);
   State::Session& session = state_.sessions[key];
   session.record.key = key;
   session.record.settings = settings;
@@ -200,7 +267,7 @@ void MemoryLedger::SetSessionState(SessionKey session, wire::SessionState state,
 template <class Condition>
 std::vector<StudyFeed> MemoryLedger::ChangeStates(SessionKey session, InstanceState state, std::string_view reason,
                                                   Condition condition) {
-  changed_ = true;
+  changed_.sessions.insert(session);
   std::vector<StudyFeed> changes;
   for (auto& [key, study] : state_.studies) {
     if (study.record.session != session) continue;
@@ -217,7 +284,9 @@ std::vector<StudyFeed> MemoryLedger::ChangeStates(SessionKey session, InstanceSt
       changed.pending_bytes += row.file->size_bytes();
       Replace(study, index, std::move(row));
     }
-    if (changed.pending > 0) changes.push_back(changed);
+    if (changed.pending == 0) continue;
+    changed_.studies.insert(key);
+    changes.push_back(changed);
   }
   return changes;
 }
@@ -240,14 +309,15 @@ std::vector<StudyFeed> MemoryLedger::Requeue(SessionKey session, const RequeueFi
 
 State::Study& MemoryLedger::FindOrCreateStudy(SessionKey session, const std::string& uid) {
   for (auto& [key, study] : state_.studies) {
-    if (study.record.session == session && study.record.uid == uid) return study;
+    if (study.record.session == session && study.record.uid == uid) return ChangeStudy(key);
   }
   const StudyKey key = state_.studies.empty() ? 1 : state_.studies.rbegin()->first + 1;
+  changed_.studies.insert(key);
   State::Study& study = state_.studies[key];
   study.record.key = key;
   study.record.session = session;
   study.record.uid = uid;
-  ++Of(session).record.studies;
+  ++Change(session).record.studies;
   return study;
 }
 
@@ -372,6 +442,7 @@ void MemoryLedger::GrantLease(StudyKey key, LeaseId lease, std::string_view work
   StudyRecord& study = ChangeStudy(key).record;
   const bool is_new = state_.leases.try_emplace(lease, LeaseRecord{.id = lease, .study = key}).second;
   if (!is_new) throw LedgerError("lease " + std::to_string(lease) + " was granted before");
+  changed_.leases.insert(lease);
   study.lease = lease;
   study.lease_worker = worker;
   study.page_end = 0;
@@ -407,6 +478,7 @@ std::vector<StudyRecord> MemoryLedger::LeasedStudies(SessionKey session) {
 
 void MemoryLedger::RecordReport(const LeaseRecord& lease, std::uint64_t seq, std::uint32_t associations) {
   StudyRecord& study = ChangeStudy(lease.study).record;
+  changed_.leases.insert(lease.id);
   LeaseRecord& record = Find(state_.leases, lease.id);
   record.last_report_seq = seq;
   if (associations <= record.associations) return;
@@ -569,6 +641,12 @@ std::vector<PairCount> MemoryLedger::PairCounts(SessionKey session) {
 
 }  // namespace
 
-std::unique_ptr<Ledger> MemoryLedgerStore::Open() { return std::make_unique<MemoryLedger>(committed_); }
+std::unique_ptr<Ledger> MemoryLedgerStore::Open(std::optional<std::uint64_t> epoch) {
+  return std::make_unique<MemoryLedger>(committed_, epoch);
+}
+
+std::unique_ptr<Leadership> MemoryLedgerStore::OpenLeadership() {
+  return std::make_unique<MemoryLeadership>(committed_);
+}
 
 }  // namespace dicom_sender

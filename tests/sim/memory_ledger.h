@@ -1,11 +1,13 @@
 // The ledger in memory, for simulations: thousands of them want to run while SQLite opens a few files. It keeps the
 // ledger's contract (tests/unit/ledger/) and forgets, as a crash would, what was not committed. Not for large
-// sessions: a commit copies a pointer for each instance.
+// sessions: a commit copies a pointer for each instance of a study that has changed.
 #pragma once
 
+#include <map>
 #include <memory>
-#include <unordered_map>
+#include <optional>
 
+#include "coordinator/ledger/leadership.h"
 #include "coordinator/ledger/ledger.h"
 
 namespace dicom_sender {
@@ -42,14 +44,26 @@ struct MemoryLedgerState {
   std::map<LeaseId, LeaseRecord> leases;
 };
 
-// What survives a crash.
+// What survives a crash, and is the same for all coordinators.
 class MemoryLedgerStore {
  public:
-  // One ledger at a time.
-  std::unique_ptr<Ledger> Open();
+  // Nothing is fenced: for one coordinator alone. (Of several, whoever commits last overwrites what the others have
+  // written in the meantime.)
+  std::unique_ptr<Ledger> Open() { return Open(std::nullopt); }
+  // Of this epoch's leader: fenced once another epoch has begun.
+  std::unique_ptr<Ledger> Open(std::uint64_t epoch) { return Open(std::optional(epoch)); }
+  std::unique_ptr<Leadership> OpenLeadership();
+
+  struct Committed {
+    MemoryLedgerState state;
+    std::uint64_t commits = 0;  // so far
+    LeaderRecord leader;
+  };
 
  private:
-  std::shared_ptr<MemoryLedgerState> committed_ = std::make_shared<MemoryLedgerState>();
+  std::unique_ptr<Ledger> Open(std::optional<std::uint64_t> epoch);
+
+  std::shared_ptr<Committed> committed_ = std::make_shared<Committed>();
 };
 
 }  // namespace dicom_sender

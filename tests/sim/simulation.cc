@@ -3,14 +3,11 @@
 #include <algorithm>
 #include <list>
 
-#include "coordinator/ledger/sqlite_ledger.h"
 #include "tests/sim/checker.h"
 #include "tests/sim/client.h"
-#include "tests/sim/coordinator.h"
+#include "tests/sim/coordinators.h"
 #include "tests/sim/destination.h"
-#include "tests/sim/memory_ledger.h"
 #include "tests/sim/worker.h"
-#include "tests/support/temporary_folder.h"
 
 namespace dicom_sender {
 namespace {
@@ -20,15 +17,15 @@ constexpr std::uint64_t kEventsMax = 500'000;  // more means that something goes
 class Simulation {
  public:
   Simulation(std::uint64_t seed, const SimulationOptions& options)
-      : world_(seed, options.trace), checker_(world_), coordinator_(world_, checker_, MakeLedger(options)) {
+      : world_(seed, options.sqlite, options.trace), checker_(world_), coordinators_(world_, checker_, options) {
     for (unsigned i = 0; i < world_.plan.destinations; ++i)
       destinations_.emplace_back(world_, fmt::format("PACS{}", i));
     for (unsigned i = 0; i < world_.plan.workers; ++i) {
-      workers_.emplace_back(world_, checker_, coordinator_, destinations_, i);
+      workers_.emplace_back(world_, checker_, coordinators_, destinations_, i);
     }
     for (unsigned i = 0; i < world_.plan.sessions * world_.plan.indexers; ++i) {
       const unsigned session = i % world_.plan.sessions;
-      clients_.emplace_back(world_, checker_, coordinator_, i, destinations_[session % destinations_.size()].name());
+      clients_.emplace_back(world_, checker_, coordinators_, i, destinations_[session % destinations_.size()].name());
     }
   }
 
@@ -40,7 +37,7 @@ class Simulation {
       Heal();
       RunUntil(world_.now() + world_.plan.settles_within, result.events);
       if (!Done()) throw Violation("it does not come to an end");
-      checker_.Settled(coordinator_.ledger());
+      checker_.Settled(coordinators_.Leader()->ledger());
     } catch (const std::exception& error) {
       world_.Trace("VIOLATION: {}", error.what());
       result.violation = fmt::format("{} (after {} events, {} s)", error.what(), result.events,
@@ -50,18 +47,8 @@ class Simulation {
   }
 
  private:
-  SimCoordinator::OpenLedger MakeLedger(const SimulationOptions& options) {
-    if (!options.sqlite) return [this] { return store_.Open(); };
-    folder_.emplace();
-    return [this] {
-      auto ledger = OpenSqliteLedger((*folder_ / "ledger.db").string());
-      if (!ledger) throw LedgerError(ledger.error());
-      return *std::move(ledger);
-    };
-  }
-
   void Begin() {
-    coordinator_.Start();
+    for (SimCoordinator& coordinator : coordinators_.list()) coordinator.Start();
     for (SimClient& client : clients_) client.Start();
     for (SimWorker& worker : workers_) {
       world_.events.After(world_.random.Between({}, std::chrono::seconds(5)), [&worker] { worker.Start(); });
@@ -81,10 +68,11 @@ class Simulation {
   bool Done() {
     const bool seen =
         std::all_of(clients_.begin(), clients_.end(), [](const SimClient& client) { return client.done(); });
-    if (!seen || !coordinator_.running()) return false;
-    const std::vector<SessionKey> sessions = coordinator_.ledger().Sessions();
-    return std::all_of(sessions.begin(), sessions.end(), [this](SessionKey key) {
-      return coordinator_.ledger().LoadSession(key).state == wire::SESSION_COMPLETE;
+    SimCoordinator* leader = coordinators_.Leader();
+    if (!seen || !leader) return false;
+    const std::vector<SessionKey> sessions = leader->ledger().Sessions();
+    return std::all_of(sessions.begin(), sessions.end(), [leader](SessionKey key) {
+      return leader->ledger().LoadSession(key).state == wire::SESSION_COMPLETE;
     });
   }
 
@@ -127,9 +115,14 @@ class Simulation {
     NowAndThen(plan.stall_worker, [this] { OneOf(workers_).Stall(AWhile()); });
     NowAndThen(plan.drain_worker, [this] { OneOf(workers_).Drain(); });
     NowAndThen(plan.kill_coordinator, [this] {
-      coordinator_.Kill();
-      world_.events.After(AWhile(), [this] { coordinator_.Start(); });
+      SimCoordinator& coordinator = OneOf(coordinators_.list());
+      coordinator.Kill();
+      world_.events.After(AWhile(), [&coordinator] { coordinator.Start(); });
     });
+    NowAndThen(plan.stall_coordinator, [this] { OneOf(coordinators_.list()).Stall(AWhile()); });
+    NowAndThen(plan.hand_over, [this] { OneOf(coordinators_.list()).HandOver(); });
+    NowAndThen(plan.isolate_coordinator, [this] { Isolate(OneOf(coordinators_.list()).name()); });
+    if (coordinators_.size() > 1) PlanFaultsOfTheStore();
     NowAndThen(plan.kill_client, [this] {
       SimClient& client = OneOf(clients_);
       client.Kill();
@@ -139,13 +132,32 @@ class Simulation {
     NowAndThen(plan.cancel, [this] { OneOf(clients_).Cancel(); });
     NowAndThen(plan.requeue, [this] { OneOf(clients_).Requeue(); });
     NowAndThen(plan.ask_to_drain, [this] { OneOf(clients_).DrainWorker(OneOf(workers_).name()); });
-    NowAndThen(plan.cut_coordinator, [this] { CutForAWhile(OneOf(workers_).name(), "coordinator"); });
+    NowAndThen(plan.cut_coordinator,
+               [this] { CutForAWhile(OneOf(workers_).name(), OneOf(coordinators_.list()).name()); });
     NowAndThen(plan.cut_destination, [this] { CutForAWhile(OneOf(workers_).name(), OneOf(destinations_).name()); });
     NowAndThen(plan.destination_away, [this] {
       SimDestination& destination = OneOf(destinations_);
       destination.SetAway(true);
       world_.events.After(AWhile(), [&destination] { destination.SetAway(false); });
     });
+  }
+  void PlanFaultsOfTheStore() {
+    NowAndThen(world_.plan.cut_store, [this] { CutForAWhile(OneOf(coordinators_.list()).name(), "store"); });
+    NowAndThen(world_.plan.store_away, [this] {
+      SetStoreAway(true);
+      world_.events.After(AWhile(), [this] { SetStoreAway(false); });
+    });
+  }
+  void SetStoreAway(bool away) {
+    SimStore& store = coordinators_.store();
+    if (store.away != away) world_.Trace("the store is {}", away ? "away" : "back");
+    if (away && !store.away) ++store.restarts;
+    store.away = away;
+  }
+  // From workers and clients; it still reaches the store.
+  void Isolate(const std::string& coordinator) {
+    for (const SimWorker& worker : workers_) CutForAWhile(worker.name(), coordinator);
+    for (const SimClient& client : clients_) CutForAWhile(client.name(), coordinator);
   }
   void CutForAWhile(const std::string& a, const std::string& b) {
     world_.Trace("{} is cut off from {}", a, b);
@@ -161,16 +173,25 @@ class Simulation {
     world_.calm = true;
     world_.MendAll();
     for (SimDestination& destination : destinations_) destination.SetAway(false);
-    coordinator_.Start();
+    SetStoreAway(false);
+    for (SimCoordinator& coordinator : coordinators_.list()) coordinator.Start();
+    ExpectALeader();
     for (SimWorker& worker : workers_) worker.Start();
     for (SimClient& client : clients_) client.Start();
   }
 
-  MemoryLedgerStore store_;
-  std::optional<TemporaryFolder> folder_;
+  // Fail-over is quick: somebody leads when there was nothing in the way for three leader time-outs.
+  void ExpectALeader() {
+    TimePoint from = world_.now();
+    for (const SimCoordinator& coordinator : coordinators_.list()) from = std::max(from, coordinator.stalled_until());
+    world_.events.At(from + world_.plan.leader_timeout * 3, [this] {
+      if (!coordinators_.Leader() && coordinators_.size() > 1) throw Violation("nobody leads");
+    });
+  }
+
   World world_;
   Checker checker_;
-  SimCoordinator coordinator_;
+  Coordinators coordinators_;
   std::vector<SimDestination> destinations_;
   std::list<SimWorker> workers_;
   std::list<SimClient> clients_;

@@ -11,7 +11,8 @@
 namespace dicom_sender {
 
 struct SimulationOptions {
-  bool sqlite = false;  // the real ledger, in a temporary folder; otherwise one in memory
+  bool sqlite = false;  // the real ledger, in a temporary folder, and one coordinator; otherwise one in memory
+  bool fence = true;    // without it, a former leader can write: to see that this is found
   std::function<void(const std::string& line)> trace = {};  // takes a line for each event
 };
 

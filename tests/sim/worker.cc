@@ -9,43 +9,40 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr unsigned kLossesMax = 3;  // as in study_sender.cc
-constexpr std::int64_t kMillion = 1'000'000;
-
-std::int64_t DrawSkew(World& world) {
-  const std::int64_t max = world.plan.clock_skew_ppm_max;
-  return static_cast<std::int64_t>(world.random.Below(static_cast<std::uint64_t>(2 * max + 1))) - max;
-}
+constexpr unsigned kLossesMax = 3;           // as in study_sender.cc
+constexpr seconds kStatusEveryOfSeveral(2);  // as in worker_loop.cc
 
 }  // namespace
 
-SimWorker::SimWorker(World& world, Checker& checker, SimCoordinator& coordinator,
+SimWorker::SimWorker(World& world, Checker& checker, Coordinators& coordinators,
                      std::vector<SimDestination>& destinations, unsigned number)
     : world_(world),
       checker_(checker),
-      coordinator_(coordinator),
+      coordinators_(coordinators),
       destinations_(destinations),
       name_(fmt::format("w{}", number)),
       capacity_(world.random.From(1, world.plan.capacity_max)),
-      skew_ppm_(DrawSkew(world)) {}
+      clock_(world) {}
 
 // --- the process
 
 void SimWorker::Start() {
   if (process_) return;
   ++lives_;
-  process_ =
-      std::make_shared<Process>(AgentOptions{.worker_id = name_, .incarnation = lives_, .capacity = capacity_});
+  AgentOptions options{.worker_id = name_, .incarnation = lives_, .capacity = capacity_};
+  if (coordinators_.size() > 1) options.status_every_max = kStatusEveryOfSeveral;
+  process_ = std::make_shared<Process>(std::move(options));
   stalled_until_ = {};
   process_->mailbox = std::make_shared<Mailbox>();
   process_->mailbox->node = name_;
-  process_->mailbox->receive = [this, life = std::weak_ptr(process_)](const std::string& bytes) {
-    Do(life, [this, bytes] {
-      const auto envelope = ParseFromCoordinator(bytes);
-      if (envelope && envelope->has_worker()) process_->agent.Receive(envelope->worker(), LocalNow());
-    });
+  process_->mailbox->receive = [this, life = std::weak_ptr(process_)](const std::string& bytes,
+                                                                      unsigned coordinator) {
+    Do(life, [=, this] { Receive(bytes, coordinator); });
   };
-  coordinator_.Register(fmt::format("{}.{}", name_, lives_), process_->mailbox);
+  process_->channel.emplace(
+      world_, coordinators_, fmt::format("{}.{}", name_, lives_), process_->mailbox,
+      [this](Duration delay, std::function<void()> what) { Later(delay, std::move(what)); },
+      [this] { process_->agent.SpeakAgain(); });
   world_.Trace("{} starts, life {}", name_, lives_);
   Step();
 }
@@ -80,16 +77,12 @@ void SimWorker::EndIfDrained() {
   world_.events.After(world_.random.Between({}, world_.plan.scheduler.lease_ttl), [this] { Start(); });
 }
 
-TimePoint SimWorker::LocalNow() const {
-  const auto elapsed = world_.now().time_since_epoch().count();
-  return TimePoint(Duration(elapsed + elapsed / kMillion * skew_ppm_));
-}
-
-// The first moment at which this clock shows `local` or more.
-TimePoint SimWorker::Global(TimePoint local) const {
-  const Duration left = local - LocalNow();
-  if (left <= Duration(0)) return world_.now();
-  return world_.now() + left - Duration(left.count() / kMillion * skew_ppm_) + left / 10'000 + Duration(1);
+void SimWorker::Receive(const std::string& bytes, unsigned coordinator) {
+  const auto envelope = ParseFromCoordinator(bytes);
+  if (!envelope) return;
+  process_->channel->Heard(coordinator, !envelope->has_not_leading());
+  // What another one has said before may still come.
+  if (envelope->has_worker()) process_->agent.Receive(envelope->worker(), clock_.Now());
 }
 
 void SimWorker::Do(std::weak_ptr<Process> life, std::function<void()> what) {
@@ -108,15 +101,13 @@ void SimWorker::Later(Duration delay, std::function<void()> what) {
 
 void SimWorker::Step() {
   for (const auto& [lease, sender] : process_->senders) process_->agent.Progress(lease, sender.progress);
-  AgentOutput out = process_->agent.Step(LocalNow());
+  AgentOutput out = process_->agent.Step(clock_.Now());
   if (process_->draining && !out.starts.empty()) throw Violation("a worker that drains starts a study");
   if (out.drain && !process_->draining) StartDraining();
   Take(out);
   WakeSenders();
   if (out.wake_at) {
-    // A busy machine looks at its clock a little late.
-    const TimePoint wake_at = Global(*out.wake_at);
-    world_.events.At(wake_at, [this, life = std::weak_ptr(process_), wake = ++process_->wake] {
+    world_.events.At(clock_.When(*out.wake_at), [this, life = std::weak_ptr(process_), wake = ++process_->wake] {
       const auto process = life.lock();
       if (process && process->wake == wake) Do(life, [] {});
     });
@@ -129,8 +120,8 @@ void SimWorker::Take(AgentOutput& out) {
     const std::string peer = fmt::format("{}.{}", name_, lives_);
     if (message.has_report()) checker_.Reported(message.report());
     if (message.has_status()) checker_.Announced(peer, message.status());
-    if (world_.tracing()) world_.Trace("{} to coordinator: {}", name_, message.ShortDebugString());
-    coordinator_.Send(peer, process_->mailbox, Envelope(message).SerializeAsString());
+    if (world_.tracing()) world_.Trace("{} says: {}", name_, message.ShortDebugString());
+    process_->channel->Send(Envelope(message).SerializeAsString());
   }
   for (wire::LeaseGrant& grant : out.starts) {
     const std::uint64_t lease = grant.lease_id();

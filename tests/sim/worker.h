@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/sim/coordinator.h"
+#include "tests/sim/channel.h"
 #include "tests/sim/destination.h"
 #include "tests/sim/world.h"
 #include "worker/core/agent.h"
@@ -17,7 +17,7 @@ namespace dicom_sender {
 
 class SimWorker {
  public:
-  SimWorker(World& world, Checker& checker, SimCoordinator& coordinator, std::vector<SimDestination>& destinations,
+  SimWorker(World& world, Checker& checker, Coordinators& coordinators, std::vector<SimDestination>& destinations,
             unsigned number);
 
   const std::string& name() const { return name_; }
@@ -53,10 +53,8 @@ class SimWorker {
     std::shared_ptr<Mailbox> mailbox;
     bool draining = false;
     std::uint64_t wake = 0;  // of the wake-ups only the last one counts
+    std::optional<SimChannel> channel;
   };
-
-  TimePoint LocalNow() const;
-  TimePoint Global(TimePoint local) const;
 
   // Happens in this process, later if it is stalled, never if it is dead.
   void Do(std::weak_ptr<Process> process, std::function<void()> what);
@@ -64,6 +62,7 @@ class SimWorker {
   template <class Result>
   std::function<void(Result)> InSender(std::uint64_t lease, void (SimWorker::*then)(std::uint64_t, Result));
 
+  void Receive(const std::string& bytes, unsigned coordinator);
   void Step();
   void Take(AgentOutput& out);
   void WakeSenders();
@@ -82,11 +81,11 @@ class SimWorker {
 
   World& world_;
   Checker& checker_;
-  SimCoordinator& coordinator_;
+  Coordinators& coordinators_;
   std::vector<SimDestination>& destinations_;
   const std::string name_;
   const std::uint32_t capacity_;
-  const std::int64_t skew_ppm_;  // this clock runs faster by it
+  const SimClock clock_;
   std::uint64_t lives_ = 0;
   TimePoint stalled_until_;
   std::shared_ptr<Process> process_;

@@ -5,6 +5,8 @@ namespace {
 
 using std::chrono::seconds;
 
+constexpr std::int64_t kMillion = 1'000'000;
+
 PerMille Sometimes(Random& random, PerMille max) { return random.OneIn(2) ? 0 : random.From(1, max); }
 
 Duration EveryNowAndThen(Random& random, Duration ttl) {
@@ -13,11 +15,14 @@ Duration EveryNowAndThen(Random& random, Duration ttl) {
 
 }  // namespace
 
-Plan DrawPlan(Random& random) {
+Plan DrawPlan(Random& random, bool one_coordinator) {
   Plan plan;
   const Duration ttl = seconds(random.From(15, 60));
   plan.scheduler = {
       .lease_ttl = ttl, .retry_backoff_max = seconds(30), .breaker_backoff_max = seconds(10), .seed = random.Next()};
+  plan.coordinators = random.OneIn(2) ? 1 : random.From(2, 3);
+  if (one_coordinator) plan.coordinators = 1;
+  plan.leader_timeout = random.Between(seconds(1), seconds(10));
   plan.workers = random.From(1, 4);
   plan.sessions = random.OneIn(3) ? 2 : 1;
   plan.indexers = random.OneIn(3) ? 2 : 1;
@@ -56,13 +61,33 @@ Plan DrawPlan(Random& random) {
   plan.not_authorized = Sometimes(random, 5);
   plan.disk_full = Sometimes(random, 20);
   plan.crash_before_replies = Sometimes(random, 20);
+  plan.pause_before_commit = Sometimes(random, 20);
+  plan.pause_before_replies = Sometimes(random, 20);
 
   for (Duration* every : {&plan.kill_worker, &plan.stall_worker, &plan.drain_worker, &plan.kill_coordinator,
-                          &plan.kill_client, &plan.cut_coordinator, &plan.cut_destination, &plan.destination_away,
-                          &plan.suspend, &plan.cancel, &plan.requeue, &plan.ask_to_drain}) {
+                          &plan.stall_coordinator, &plan.hand_over, &plan.cut_store, &plan.isolate_coordinator,
+                          &plan.store_away, &plan.kill_client, &plan.cut_coordinator, &plan.cut_destination,
+                          &plan.destination_away, &plan.suspend, &plan.cancel, &plan.requeue, &plan.ask_to_drain}) {
     *every = EveryNowAndThen(random, ttl);
   }
   return plan;
+}
+
+SimClock::SimClock(World& world) : world_(world), offset_(world.random.Between({}, std::chrono::hours(1))) {
+  const std::int64_t max = world.plan.clock_skew_ppm_max / 2;
+  skew_ppm_ = static_cast<std::int64_t>(world.random.Below(static_cast<std::uint64_t>(2 * max + 1))) - max;
+}
+
+TimePoint SimClock::Now() const {
+  const auto elapsed = world_.now().time_since_epoch().count();
+  return TimePoint(Duration(elapsed + elapsed / kMillion * skew_ppm_) + offset_);
+}
+
+TimePoint SimClock::When(TimePoint local) const {
+  const Duration left = local - Now();
+  if (left <= Duration(0)) return world_.now();
+  // A busy machine looks at its clock a little late.
+  return world_.now() + left - Duration(left.count() / kMillion * skew_ppm_) + left / 10'000 + Duration(1);
 }
 
 }  // namespace dicom_sender

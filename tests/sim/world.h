@@ -1,8 +1,10 @@
 // What all parts of one simulation share: time, chance, the network between the processes, and what really happened.
 //
 // The network may drop, repeat, reorder and delay any message between two processes that live. What is under way to a
-// process dies with it, as with its connection; what was sent to a coordinator that is down waits for the next one as
-// long as the sender lives. Clocks of workers run a little too fast or too slow (Plan::clock_skew_ppm_max).
+// process dies with it, as with its connection; what was sent to a coordinator that is alone and down waits for its
+// next life as long as the sender lives. Where there are several, what is under way to one of them is lost whenever
+// it begins to lead or to stand by: it opens its port anew. Clocks run a little too fast or too slow, and no two
+// begin at the same time (SimClock).
 #pragma once
 
 #include <fmt/format.h>
@@ -31,6 +33,8 @@ using PerMille = std::uint32_t;
 // What one seed is like. Each kind of fault is absent in about half of the seeds, so that rare ones are not drowned.
 struct Plan {
   SchedulerOptions scheduler;
+  unsigned coordinators = 1;
+  Duration leader_timeout{};
   unsigned workers = 1;
   unsigned sessions = 1;
   unsigned indexers = 1;  // of a session
@@ -45,7 +49,7 @@ struct Plan {
   Duration connect_timeout{};
   Duration dimse_timeout{};
   Duration transit_max{};               // of an instance to the destination, and of the answer back
-  std::int64_t clock_skew_ppm_max = 0;  // of a worker against the coordinator
+  std::int64_t clock_skew_ppm_max = 0;  // of two clocks against each other
   Duration faulty{};                    // faults stop then
   Duration settles_within{};            // afterwards
 
@@ -54,15 +58,18 @@ struct Plan {
   PerMille reject_transient = 0, reject_permanent = 0;   // of an association
   PerMille abort_before = 0, abort_after = 0, hang = 0;  // of a C-STORE, by when the destination has stored it
   PerMille out_of_resources = 0, cannot_understand = 0, warning = 0, not_authorized = 0;
-  PerMille disk_full = 0, crash_before_replies = 0;  // of a step of the coordinator
+  // Of a step of the coordinator. It is paused between the begin of its transaction and the commit, or after it.
+  PerMille disk_full = 0, crash_before_replies = 0, pause_before_commit = 0, pause_before_replies = 0;
 
   // On average; 0: never.
   Duration kill_worker{}, stall_worker{}, drain_worker{}, kill_coordinator{}, kill_client{};
+  Duration stall_coordinator{}, hand_over{}, cut_store{}, isolate_coordinator{}, store_away{};
   Duration cut_coordinator{}, cut_destination{}, destination_away{};
   Duration suspend{}, cancel{}, requeue{}, ask_to_drain{};  // by an operator
 };
 
-Plan DrawPlan(Random& random);
+// `one_coordinator`: whatever the seed says.
+Plan DrawPlan(Random& random, bool one_coordinator);
 
 inline const TimePoint kSimBegin{std::chrono::hours(1)};  // of every simulation
 inline const std::string kSimRoot = "/data/";
@@ -89,7 +96,8 @@ class World {
   using Sink = std::function<void(const std::string& line)>;
 
   // `trace` takes a line for each event, if it is set.
-  World(std::uint64_t seed, Sink trace) : random(seed), plan(DrawPlan(random)), trace_(std::move(trace)) {}
+  World(std::uint64_t seed, bool one_coordinator, Sink trace)
+      : random(seed), plan(DrawPlan(random, one_coordinator)), trace_(std::move(trace)) {}
 
   EventQueue events{kSimBegin};
   Random random;
@@ -114,6 +122,14 @@ class World {
     if (Fault(plan.repeat)) events.After(Transit(), deliver);
   }
 
+  // What an undisturbed message takes.
+  Duration Trip() {
+    using std::chrono::microseconds;
+    using std::chrono::milliseconds;
+    return random.OneIn(8) ? random.Between(milliseconds(5), milliseconds(300))
+                           : random.Between(microseconds(200), milliseconds(5));
+  }
+
   bool tracing() const { return trace_ != nullptr; }
   template <class... Args>
   void Trace(fmt::format_string<Args...> format, Args&&... args) {
@@ -124,15 +140,26 @@ class World {
 
  private:
   Duration Transit() {
-    using std::chrono::microseconds;
-    using std::chrono::milliseconds;
-    if (Fault(plan.late)) return random.Between(milliseconds(1), plan.late_max);
-    return random.OneIn(8) ? random.Between(milliseconds(5), milliseconds(300))
-                           : random.Between(microseconds(200), milliseconds(5));
+    return Fault(plan.late) ? random.Between(std::chrono::milliseconds(1), plan.late_max) : Trip();
   }
 
   const Sink trace_;
   std::set<std::string> cuts_;
+};
+
+// The monotonic clock of one machine.
+class SimClock {
+ public:
+  explicit SimClock(World& world);
+
+  TimePoint Now() const;
+  // The first moment of the simulation at which this clock shows `local` or more; now, if it does already.
+  TimePoint When(TimePoint local) const;
+
+ private:
+  const World& world_;
+  std::int64_t skew_ppm_;  // it runs faster by it
+  Duration offset_;
 };
 
 }  // namespace dicom_sender
