@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the keys that docker-compose.yml uses: a pair for the coordinator, one for the workers, the indexers and
-# dicom-ctl each, and a password for Grafana. The public keys of those that may talk to the coordinator are in
+# dicom-ctl each, and passwords for Grafana and for the database of the profile 'ha'. The public keys of those that may talk to the coordinator are in
 # clients/. What is there already is left as it is. Needs Docker and the image, no compiler.
 #
 #   deploy/make-keys.sh [FOLDER]        (default: KEYS_DIR of the environment or of .env, or else deploy/keys)
@@ -75,6 +75,14 @@ docker run --rm --network none --read-only --cap-drop ALL --cap-add CHOWN --cap-
       chown "$uid:$gid" "${files[@]}"
       echo "$name: $made"
     done
+    # A password file of PostgreSQL, which wants it readable by its owner alone.
+    made="left as it is"
+    if [ ! -e postgresql.pgpass ]; then
+      (umask 077; echo "*:*:*:dicom_sender:$(head -c 18 /dev/urandom | base64)" > postgresql.pgpass)
+      made=made
+    fi
+    chown "$uid:$gid" postgresql.pgpass
+    echo "postgresql.pgpass: $made"
     if [ -e grafana_password ]; then
       echo "grafana_password: left as it is"
     else

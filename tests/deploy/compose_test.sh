@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The containers, for real: builds the images, brings up docker-compose.yml with three workers, Prometheus and an
 # Orthanc as the archive, migrates some thousand instances, kills a worker and the coordinator and stops a worker in the
-# middle, and checks that everything has arrived and everybody says so. Grafana is left out: its image is not Debian's.
+# middle, and checks that everything has arrived and everybody says so. Then the same with the ledger in PostgreSQL and
+# two coordinators (profile 'ha'), of which the leading one is killed and stays down. Grafana is left out: its image is not Debian's.
 #
 #   tests/deploy/compose_test.sh        exit status 77: cannot be run here, and why
 #
@@ -63,7 +64,7 @@ clean_up() {
       compose ps -a
       compose logs --no-color --tail 15
     fi
-    compose --profile demo --profile tools down --volumes --remove-orphans --timeout 20 > "$work/down.log" 2>&1 || {
+    compose --profile demo --profile tools --profile ha down --volumes --remove-orphans --timeout 20 > "$work/down.log" 2>&1 || {
       cat "$work/down.log"
       status=1
     }
@@ -180,7 +181,7 @@ fi
 
 say "Building the images on $base"
 for name in "$image:deploy/Dockerfile" dicom-sender-prometheus:test:deploy/prometheus/Dockerfile \
-  dicom-sender-demo:test:deploy/demo/Dockerfile; do
+  dicom-sender-demo:test:deploy/demo/Dockerfile dicom-sender-postgresql:test:deploy/postgresql/Dockerfile; do
   quietly build docker build --build-arg BASE="$base" -t "${name%:*}" -f "$top/${name##*:}" "$top"
 done
 size=$(docker image inspect -f '{{.Size}}' "$image")
@@ -206,6 +207,7 @@ cat > "$work/env" << ENV
 IMAGE=$image
 PROMETHEUS_IMAGE=dicom-sender-prometheus:test
 DEMO_IMAGE=dicom-sender-demo:test
+POSTGRESQL_IMAGE=dicom-sender-postgresql:test
 KEYS_DIR=$work/keys
 COORDINATOR_PUBLISH=127.0.0.1:
 STATUS_PUBLISH=127.0.0.1:
@@ -231,7 +233,7 @@ is_healthy() {
   [ "$(docker inspect -f '{{if .State.Health}}{{.State.Health.Status}}{{end}}' "$1")" = healthy ]
 }
 
-quietly config compose --profile demo --profile tools config -q
+quietly config compose --profile demo --profile tools --profile ha config -q
 # The example says the defaults, and all of them.
 while IFS='=' read -r name value; do
   grep -qF "\${$name:-$value}" "$top/docker-compose.yml" || fail ".env.example: docker-compose.yml has no \${$name:-$value}"
@@ -383,14 +385,84 @@ none_fires() {
 wait_for 120 "no alert fires" none_fires
 say "Prometheus: coordinator and $workers workers up, $rules rules, none firing, pending: $(jq -c '[.data.alerts[].labels.alertname]' "$work/alerts.json")"
 
-say "Taking it down"
-compose --profile demo --profile tools down --volumes --remove-orphans > "$work/down.log" 2>&1 || {
-  cat "$work/down.log"
-  fail "docker-compose down"
+take_down() {
+  local left
+  quietly down compose --profile demo --profile tools --profile ha down --volumes --remove-orphans
+  stack=no
+  left=$(docker ps -a -q --filter "label=com.docker.compose.project=$project"
+    docker volume ls -q --filter "label=com.docker.compose.project=$project"
+    docker network ls -q --filter "label=com.docker.compose.project=$project")
+  [ -z "$left" ] || fail "left behind: $left"
 }
-stack=no
-left=$(docker ps -a -q --filter "label=com.docker.compose.project=$project"
-  docker volume ls -q --filter "label=com.docker.compose.project=$project"
-  docker network ls -q --filter "label=com.docker.compose.project=$project")
-[ -z "$left" ] || fail "left behind: $left"
+say "Taking it down"
+take_down
+
+# --- two coordinators
+
+studies=300
+total=$((studies * instances))
+cat >> "$work/env" << ENV
+COORDINATOR_LEDGER=postgresql://dicom_sender@postgresql/dicom_sender
+COORDINATOR=tcp://coordinator:5555,tcp://coordinator-standby:5555
+LEADER_TIMEOUT=1
+STANDBY_PUBLISH=127.0.0.1:
+STANDBY_STATUS_PUBLISH=127.0.0.1:
+DEMO_STUDIES=$studies
+ENV
+# leads SERVICE
+leads() {
+  ask "$1" 9464 /metrics 2> /dev/null | grep -q '^dicom_sender_leader 1$'
+}
+somebody_leads() {
+  leads coordinator || leads coordinator-standby
+}
+
+say "Starting two coordinators on PostgreSQL"
+stack=yes
+quietly up compose --profile demo --profile ha up -d --no-build postgresql
+wait_for 60 "PostgreSQL is healthy" is_healthy "$(container postgresql)"
+quietly up compose --profile demo --profile ha up -d --no-build --scale worker=2 \
+  coordinator coordinator-standby worker orthanc demo-studies
+for service in coordinator coordinator-standby orthanc worker; do
+  wait_for 60 "$service is healthy" is_healthy "$(container $service)"
+done
+wait_for 30 "somebody leads" somebody_leads
+leader=coordinator
+standby=coordinator-standby
+leads $leader || { leader=coordinator-standby standby=coordinator; }
+! leads $standby || fail "both coordinators lead"
+
+say "Migrating $total instances in $studies studies, led by $leader"
+quietly up compose --profile demo --profile ha up -d --no-build --no-recreate demo-indexer
+indexer=$(container demo-indexer)
+sending $((total * 3 / 10))
+docker kill "$(container $leader)" > /dev/null
+wait_for 30 "$standby leads" leads $standby
+say "Killed $leader; $standby leads"
+sending $((total * 6 / 10))
+docker kill "$(container postgresql)" > /dev/null
+docker start "$(container postgresql)" > /dev/null
+say "Killed PostgreSQL, and started it again"
+
+status=$(timeout 300 docker wait "$indexer") || fail "the migration did not end in time"
+session=$(docker logs "$indexer" 2> "$work/progress")
+[ "$status" = 0 ] || {
+  tail -n 20 "$work/progress"
+  fail "the indexer ended with exit status $status"
+}
+[ "$(state "$(container $leader)" Running)" = false ] || fail "$leader runs again, though it was to stay down"
+[ "$(stored)" = $total ] || fail "Orthanc has $(stored) instances, not $total"
+compose --profile tools run --rm --no-deps -T ctl summary "$session" --format json > "$work/summary.json" 2> "$work/ctl.log" || {
+  cat "$work/ctl.log"
+  fail "dicom-ctl summary"
+}
+jq -e --argjson total $total '.total_files == $total and .successful_transfers == $total and .pending == 0' \
+  "$work/summary.json" > /dev/null || fail "the summary says: $(jq -c 'del(.studies, .studies_processed)' "$work/summary.json")"
+# Whoever may look, with the password that the coordinators use.
+found=$(docker exec "$(container postgresql)" psql -h 127.0.0.1 -U dicom_sender -d dicom_sender -Atc \
+  "select count(*) from instances where state = 'stored'") || fail "psql"
+[ "$found" = $total ] || fail "the view 'instances' has $found stored instances, not $total"
+say "The summary: $(jq -c '{successful_transfers, failed_transfers, retries, resends, associations, workers}' "$work/summary.json")"
+say "Taking it down"
+take_down
 say "PASSED"
