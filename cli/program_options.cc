@@ -113,7 +113,7 @@ std::string OtherSourcesText(const Program& program) {
       "Each option can also be set by an environment variable, such as {} for --{} (switches: true or false",
       VariableName(example.name), example.name);
   for (const ProgramOption* option : OptionsOf(program)) {
-    if (!option->repeatable) continue;
+    if (!option->repeatable || option->list_separator == kNoSeparator) continue;
     text += fmt::format("; {}: several separated by '{}'", VariableName(option->name), option->list_separator);
   }
   return text +
@@ -221,8 +221,8 @@ void AddEnvironment(const Program& program, const Environment& environment, AllG
     const std::string name = VariableName(option->name);
     const char* value = environment(name.c_str());
     if (value == nullptr || *value == '\0') continue;
-    given[option->name] = {
-        name, option->repeatable ? Split(value, option->list_separator) : std::vector<std::string>{value}};
+    const bool is_list = option->repeatable && option->list_separator != kNoSeparator;
+    given[option->name] = {name, is_list ? Split(value, option->list_separator) : std::vector<std::string>{value}};
   }
 }
 

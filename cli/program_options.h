@@ -30,6 +30,8 @@ using Checked = tl::expected<void, std::string>;  // the error: one sentence
 // without the option's name.
 using OptionSetter = std::function<Checked(const std::string& text)>;
 
+inline constexpr char kNoSeparator = '\0';  // a value is itself a list, which its setter takes apart
+
 struct ProgramOption {
   char letter;        // 0: none
   const char* name;   // "max-pdu": --max-pdu, DICOM_SENDER_MAX_PDU, and max-pdu in the file
@@ -138,9 +140,6 @@ OptionSetter SetPort(Port& target) {  // std::uint16_t, or an optional one
 template <typename Text>
 OptionSetter SetAddress(Text& target) {
   return [&target](const std::string& text) { return PutValue(target, ParseAddress(text)); };
-}
-inline OptionSetter SetEndpoint(std::string& target) {
-  return [&target](const std::string& text) { return PutValue(target, ParseEndpoint(text)); };
 }
 inline OptionSetter SetBindEndpoint(std::string& target) {
   return [&target](const std::string& text) { return PutValue(target, ParseBindEndpoint(text)); };

@@ -6,13 +6,17 @@
 #include <tl/expected.hpp>
 
 #include "cli/program_options.h"
+#include "proto/channel.h"
 #include "proto/security.h"
 
 namespace dicom_sender {
 
 struct ConnectionOptions {
-  std::string coordinator = "tcp://127.0.0.1:5555";
+  Endpoints given;                                    // at most kEndpointsMax
   std::optional<std::string> server_key, client_key;  // files; both or none
+
+  Endpoints coordinators() const { return given.empty() ? Endpoints{"tcp://127.0.0.1:5555"} : given; }
+  std::string text() const;  // as it may be given again, and for people
 };
 
 OptionGroup ConnectionGroup(ConnectionOptions& options);

@@ -40,7 +40,7 @@ std::uint64_t LeftIn(const wire::SessionStatus& status) {
 class Commands {
  public:
   Commands(const CtlOptions& options, const ClientSecurity* security, const CtlOutput& output)
-      : options_(options), output_(output), client_(context_, options.connection.coordinator, security) {}
+      : options_(options), output_(output), client_(context_, options.connection.coordinators(), security) {}
 
   Done Run();
 

@@ -1,7 +1,14 @@
 #include "proto/channel.h"
 
+#include <fmt/format.h>
+
+#include <cstring>
+#include <utility>
+
 namespace dicom_sender {
 namespace {
+
+using Clock = std::chrono::steady_clock;
 
 // ZMQ_ZAP_ENFORCE_DOMAIN: libzmq has it since 4.3.0, its header shows it only together with the draft functions.
 constexpr zmq::sockopt::integral_option<93, int, true> kZapEnforceDomain{};
@@ -81,18 +88,77 @@ bool RouterChannel::Send(const std::string& peer, const google::protobuf::Messag
   }
 }
 
-DealerChannel::DealerChannel(zmq::context_t& context, const std::string& endpoint, const ClientSecurity* security)
-    : socket_(MakeSocket(context, zmq::socket_type::dealer)) {
-  if (endpoint.starts_with("tcp://")) {
+DealerChannel::DealerChannel(zmq::context_t& context, Endpoints endpoints, const ClientSecurity* security)
+    : context_(context),
+      endpoints_(std::move(endpoints)),
+      security_(security ? std::optional(*security) : std::nullopt),
+      search_(endpoints_.size(), Clock::now()) {
+  Connect();
+}
+
+void DealerChannel::Connect() {
+  socket_ = MakeSocket(context_, zmq::socket_type::dealer);
+  if (endpoint().starts_with("tcp://")) {
     socket_.set(zmq::sockopt::immediate, true);  // nothing queues, and grows old, while there is no connection
-    socket_.set(zmq::sockopt::reconnect_ivl, 100);
-    socket_.set(zmq::sockopt::reconnect_ivl_max, 5'000);
+    if (endpoints_.size() == 1) {
+      socket_.set(zmq::sockopt::reconnect_ivl, 100);
+      socket_.set(zmq::sockopt::reconnect_ivl_max, 5'000);
+    } else {
+      // One connection: where the next one goes is decided here. One that is dead is to be known soon.
+      socket_.set(zmq::sockopt::reconnect_ivl, -1);
+      socket_.set(zmq::sockopt::heartbeat_ivl, 1'000);
+      socket_.set(zmq::sockopt::heartbeat_timeout, 2'000);
+    }
   }
-  if (security) {
-    SetOwnKeys(socket_, security->own);
-    socket_.set(zmq::sockopt::curve_serverkey, security->server_key);
+  if (security_) {
+    SetOwnKeys(socket_, security_->own);
+    socket_.set(zmq::sockopt::curve_serverkey, security_->server_key);
   }
-  socket_.connect(endpoint);
+  Watch();
+  socket_.connect(endpoint());
+}
+
+// Few events for each connection: nobody may look for hours, and a full queue of events stops the socket.
+void DealerChannel::Watch() {
+  events_ = zmq::socket_t(context_, zmq::socket_type::pair);
+  const auto name = fmt::format("inproc://dicom-sender.connection.{}", fmt::ptr(socket_.handle()));
+  events_.connect(name);  // first: events that nobody could receive would block the sockets of the context
+  int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
+  if (endpoints_.size() > 1) events |= ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED;
+  if (zmq_socket_monitor(socket_.handle(), name.c_str(), events) != 0) throw zmq::error_t();
+}
+
+void DealerChannel::Unwatch() { zmq_socket_monitor(socket_.handle(), nullptr, 0); }
+
+bool DealerChannel::Follow() {
+  bool connected = false;
+  zmq::message_t frame;
+  while (events_.recv(frame, zmq::recv_flags::dontwait)) {
+    std::uint16_t event = 0;
+    if (!frame.more() || frame.size() < sizeof event) continue;  // the address, that comes after the event
+    std::memcpy(&event, frame.data(), sizeof event);
+    connected = event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
+    connected ? search_.Connected() : search_.Lost(Clock::now());
+  }
+  if (Clock::now() >= search_.move_at()) {
+    Move();
+    return false;
+  }
+  // The socket itself takes note of its connections when it is asked for its state.
+  return connected && socket_.get(zmq::sockopt::events) >= 0;
+}
+
+void DealerChannel::Answered(bool leads) {
+  leads ? search_.Answered(Clock::now()) : search_.NotLeading(Clock::now());
+}
+
+void DealerChannel::Move() {
+  Unwatch();
+  socket_.close();
+  events_.close();
+  current_ = (current_ + 1) % endpoints_.size();
+  search_.Moved(Clock::now());
+  Connect();
 }
 
 bool DealerChannel::WaitUntilConnected(std::chrono::milliseconds patience) {
@@ -111,7 +177,9 @@ std::optional<std::string> DealerChannel::Receive() {
 
 bool DealerChannel::Send(const google::protobuf::MessageLite& message) {
   if (message.ByteSizeLong() > kMessageBytesMax) return false;
-  return socket_.send(Encode(message), zmq::send_flags::dontwait).has_value();
+  if (!socket_.send(Encode(message), zmq::send_flags::dontwait)) return false;
+  search_.Asked(Clock::now());
+  return true;
 }
 
 }  // namespace dicom_sender

@@ -23,11 +23,12 @@ struct CallError {
   std::string reason;  // one sentence
 };
 
-// One thread. A request is repeated while it is not answered; that changes nothing on the other side.
+// One thread. A request is repeated while it is not answered, at the next endpoint where there are several; that
+// changes nothing on the other side.
 class CoordinatorClient {
  public:
-  CoordinatorClient(zmq::context_t& context, const std::string& endpoint, const ClientSecurity* security = nullptr)
-      : endpoint_(endpoint), channel_(context, endpoint, security) {}
+  CoordinatorClient(zmq::context_t& context, Endpoints endpoints, const ClientSecurity* security = nullptr)
+      : channel_(context, std::move(endpoints), security) {}
 
   // Waits for the reply at most `patience`, or until a stop is requested.
   tl::expected<wire::ClientReply, CallError> Call(wire::ClientRequest request, std::stop_token stop = {},
@@ -35,10 +36,10 @@ class CoordinatorClient {
 
  private:
   using Answer = tl::expected<wire::ClientReply, CallError>;
-  std::optional<Answer> Take(const std::string& bytes) const;
+  void Wait();
+  std::optional<Answer> Take(const std::string& bytes);
   std::string WhyNoAnswer(std::chrono::seconds patience);
 
-  const std::string endpoint_;
   DealerChannel channel_;
   std::uint64_t last_request_id_ = 0;
 };

@@ -20,14 +20,14 @@ Engine::Engine(Ledger& ledger, const SchedulerOptions& options, prometheus::Regi
       router_(context_, kCoordinator),
       service_(ledger, options, coordinator_metrics_, /*output_dir=*/{}),
       coordinator_loop_(router_, service_, std::move(hooks)),
-      client_(context_, kCoordinator) {
+      client_(context_, {kCoordinator}) {
   coordinator_ = std::jthread([this](std::stop_token stop) { RunGuarded([&] { coordinator_loop_.Run(stop); }); });
 }
 
 void Engine::StartIndexer(IndexerOptions options) {
   indexer_ = std::jthread([this, options = std::move(options)](std::stop_token stop) {
     RunGuarded([&] {
-      CoordinatorClient client(context_, kCoordinator);
+      CoordinatorClient client(context_, {kCoordinator});
       const auto done = RunIndexer(options, client, indexer_metrics_, index_progress_, stop);
       if (done || stop.stop_requested()) return;
       const std::lock_guard lock(mutex_);
@@ -40,7 +40,7 @@ void Engine::StartIndexer(IndexerOptions options) {
 void Engine::StartWorker(unsigned threads, SendingObserver& observer) {
   worker_ = std::jthread([this, threads, &observer](std::stop_token drain) {
     RunGuarded([&] {
-      DealerChannel channel(context_, kCoordinator);
+      DealerChannel channel(context_, {kCoordinator});
       const WorkerOptions options{.worker_id = "dicom-sender", .threads = threads, .path_map = {}};
       const auto done =
           RunWorker(channel, options, worker_metrics_, observer, worker_health_, drain, abort_.get_token());

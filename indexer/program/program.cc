@@ -47,7 +47,7 @@ class IndexRun {
         security_(security),
         signals_(signals),
         console_(console),
-        client_(context_, options.connection.coordinator, security),
+        client_(context_, options.connection.coordinators(), security),
         settings_(NewSessionSettings(options, options.session ? *options.session : NewUuid())) {}
 
   Done Start();
@@ -95,8 +95,8 @@ Done IndexRun::Start() {
   }
   auto reply = Ask(request);
   if (!reply && reply.error().kind == CallError::Kind::kNoAnswer) {
-    console_.Warn(fmt::format("There is no coordinator at {} yet: waiting {} s for it",
-                              options_.connection.coordinator, kFirstPatience.count()));
+    console_.Warn(fmt::format("There is no coordinator at {} yet: waiting {} s for it", options_.connection.text(),
+                              kFirstPatience.count()));
     reply = client_.Call(request, signals_.stop_token(), kFirstPatience);
   }
   if (!reply) return tl::unexpected(ToFailure(reply.error()));
@@ -128,7 +128,7 @@ Done IndexRun::Scan(IndexerMetrics& metrics) {
   scanning_ = true;
   std::jthread scan([&](std::stop_token) {
     try {
-      CoordinatorClient client(context_, options_.connection.coordinator, security_);
+      CoordinatorClient client(context_, options_.connection.coordinators(), security_);
       done = RunIndexer(options, client, metrics, progress_, signals_.stop_token());
     } catch (const std::exception& error) {
       done = tl::unexpected(std::string(error.what()));
@@ -221,8 +221,8 @@ tl::expected<int, Failure> IndexRun::Report() {
   }
   const int exit_status = ExitStatusOf(status);
   const auto advise = [&](const char* what, const char* command) {
-    console_.Print(fmt::format("{}:\n  dicom-ctl --coordinator {} {} {}\n", what, options_.connection.coordinator,
-                               command, status.session()));
+    console_.Print(fmt::format("{}:\n  dicom-ctl --coordinator {} {} {}\n", what, options_.connection.text(), command,
+                               status.session()));
   };
   if (exit_status == kExitDestination || exit_status == kExitInterrupted) advise("To go on", "resume");
   if (exit_status == kExitSomeFailed && status.failed() > 0) advise("To try again what failed", "requeue");

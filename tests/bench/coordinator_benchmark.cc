@@ -126,7 +126,7 @@ void Benchmark::Open(CoordinatorClient& client) const {
 }
 
 void Benchmark::Publish(std::atomic<std::uint64_t>& next_batch) {
-  CoordinatorClient client(context_, Endpoint());
+  CoordinatorClient client(context_, {Endpoint()});
   for (std::uint64_t number; (number = next_batch++) < mix_.Batches();) {
     wire::ClientRequest request;
     *request.mutable_publish_batch() = MakeBatch(mix_, number);
@@ -196,7 +196,7 @@ Figures Benchmark::Run() {
   const TemporaryFolder folder;
   Figures figures;
   CoordinatorProcess first(folder / "ledger.db", port_, {});
-  CoordinatorClient client(context_, Endpoint());
+  CoordinatorClient client(context_, {Endpoint()});
   Open(client);
   Feed(client, first, figures);
   const SimulatedWorkers workers(context_, {.endpoint = Endpoint(),

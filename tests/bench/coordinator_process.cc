@@ -25,7 +25,7 @@ std::string EndpointOf(std::uint16_t port) { return fmt::format("tcp://127.0.0.1
 
 void AskAbout(const std::string& session, std::uint16_t port) {
   zmq::context_t context;
-  CoordinatorClient client(context, EndpointOf(port));
+  CoordinatorClient client(context, {EndpointOf(port)});
   wire::ClientRequest request;
   request.mutable_get_session()->set_session(session);
   const auto reply = client.Call(std::move(request), {}, kStartTimeout);

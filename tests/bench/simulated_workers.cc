@@ -19,7 +19,7 @@ constexpr std::uint32_t kStoreMicroseconds = 1000;  // as reported
 class SimulatedWorker {
  public:
   SimulatedWorker(zmq::context_t& context, const std::string& endpoint, AgentOptions options)
-      : agent_(std::move(options)), channel_(context, endpoint) {}
+      : agent_(std::move(options)), channel_(context, {endpoint}) {}
 
   DealerChannel& channel() { return channel_; }
   TimePoint wake_at() const { return wake_at_; }

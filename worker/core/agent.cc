@@ -84,6 +84,14 @@ void Agent::ReportRefused(std::uint64_t id) {
   if (const auto lease = leases_.find(id); lease != leases_.end()) lease->second.report_refused = true;
 }
 
+void Agent::SpeakAgain() {
+  status_due_ = true;
+  for (auto& [id, lease] : leases_) {
+    lease.page_asked_at.reset();
+    if (lease.report) lease.report_sent_at = TimePoint::min();
+  }
+}
+
 void Agent::WantPage(std::uint64_t id, std::uint32_t from_index) {
   if (const auto lease = leases_.find(id); lease != leases_.end()) lease->second.wanted_page = from_index;
 }

@@ -67,6 +67,8 @@ class Agent {
   // The coordinator's ledger does not know the lease that we reported of. It is repeated all the same: the
   // coordinator may come back on the right ledger.
   void ReportRefused(std::uint64_t lease);
+  // Another coordinator may listen now, or the same one after a loss: what was said and not answered is due at once.
+  void SpeakAgain();
   // No more studies; those that are being sent are the shell's to end.
   void Drain();
 

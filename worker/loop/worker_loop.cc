@@ -29,12 +29,20 @@ constexpr std::chrono::milliseconds kPollMax(1000), kConnectCheck(100);
 constexpr std::chrono::milliseconds kReportEvery(10);
 // A coordinator that is there connects at once, and answers a status every 10 s.
 constexpr std::chrono::seconds kUnconnectedNotedAfter(2), kSilenceNotedAfter(30);
+// With several coordinators: a leader that does not answer any more is to be known soon, by an idle worker, too.
+constexpr std::chrono::seconds kStatusEveryOfSeveral(2);
 static_assert(kReportAtOnce < StudyLink::kBacklogMax, "or a sender would wait for a loop that waits for it");
 
 // Greater with each start, so that what an earlier life has said late can be told from what this one says. If the
 // wall clock was set back in between, this life is not heard until the leases of the earlier one have run out.
 std::uint64_t NewIncarnation() {
   return static_cast<std::uint64_t>(Duration(std::chrono::system_clock::now().time_since_epoch()).count());
+}
+
+AgentOptions ForAgent(const WorkerOptions& options, bool several_coordinators) {
+  AgentOptions agent{.worker_id = options.worker_id, .incarnation = NewIncarnation(), .capacity = options.threads};
+  if (several_coordinators) agent.status_every_max = kStatusEveryOfSeveral;
+  return agent;
 }
 
 // The threads that send, each with one study at a time.
@@ -127,7 +135,7 @@ class WorkerLoop {
       : channel_(channel),
         path_map_(options.path_map),
         health_(health),
-        agent_({.worker_id = options.worker_id, .incarnation = NewIncarnation(), .capacity = options.threads}),
+        agent_(ForAgent(options, channel.endpoints().size() > 1)),
         senders_(options.threads, metrics, observer) {}
   // A sending thread may wait for the network or for this loop, and would wait for ever once it is gone.
   ~WorkerLoop() {
@@ -146,6 +154,7 @@ class WorkerLoop {
       health_.last_round = MonotonicNow().time_since_epoch().count();
       if (drain.stop_requested() && !draining_) Drain();
       while (auto bytes = channel_.Receive()) Receive(*bytes);
+      if (channel_.Follow()) agent_.SpeakAgain();
       NoteSilence();
       TakeEvents();
       for (const auto& [lease, study] : studies_) agent_.Progress(lease, senders_.Progress(lease));
@@ -168,19 +177,19 @@ class WorkerLoop {
       }
       health_.last_round = MonotonicNow().time_since_epoch().count();
       if (drain.stop_requested() || abort.stop_requested()) return false;
+      channel_.Follow();
     }
     return true;
   }
 
   void Wait(std::optional<TimePoint> until) {
-    std::chrono::milliseconds timeout = kPollMax;
-    if (until) {
-      const auto left = std::chrono::ceil<std::chrono::milliseconds>(*until - MonotonicNow());
-      timeout = std::clamp(left, std::chrono::milliseconds(0), kPollMax);
-    }
+    const TimePoint next = std::min(until.value_or(TimePoint::max()), channel_.follow_at());
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - MonotonicNow());
+    auto timeout = std::clamp(left, std::chrono::milliseconds(0), kPollMax);
     if (!studies_.empty()) timeout = std::min(timeout, kReportEvery);
-    std::array<zmq::pollitem_t, 2> items{
-        {{channel_.socket().handle(), 0, ZMQ_POLLIN, 0}, {nullptr, wake_.fd(), ZMQ_POLLIN, 0}}};
+    std::array<zmq::pollitem_t, 3> items{{{channel_.socket().handle(), 0, ZMQ_POLLIN, 0},
+                                          {channel_.events().handle(), 0, ZMQ_POLLIN, 0},
+                                          {nullptr, wake_.fd(), ZMQ_POLLIN, 0}}};
     zmq::poll(items, timeout);
     wake_.Clear();
   }
@@ -216,12 +225,20 @@ class WorkerLoop {
     const auto envelope = ParseFromCoordinator(bytes);
     if (!envelope)
       return Refused("the coordinator's message: " + envelope.error().reason, envelope.error().other_version);
+    channel_.Answered(!envelope->has_not_leading());
+    if (envelope->has_not_leading()) return;
+    NoteLeader();
     health_.last_heard = MonotonicNow().time_since_epoch().count();
     if (envelope->has_worker()) return agent_.Receive(envelope->worker(), MonotonicNow());
     if (envelope->has_refusal()) {
       agent_.ReportRefused(envelope->refusal().lease_id());
       Refused("refused by the coordinator: " + envelope->refusal().reason(), envelope->refusal().for_good());
     }
+  }
+  void NoteLeader() {
+    if (leader_ == channel_.endpoint()) return;
+    leader_ = channel_.endpoint();
+    if (channel_.endpoints().size() > 1) spdlog::info("The coordinator at {} leads", leader_);
   }
   void Refused(const std::string& reason, bool for_good) {
     if (for_good) refused_ = reason;
@@ -302,6 +319,7 @@ class WorkerLoop {
   std::optional<std::string> refused_;  // for good
   Refusals refusals_;
   bool draining_ = false;
+  std::string leader_;  // its endpoint; empty: none was heard of
   TimePoint connected_;
   bool silent_ = false;
   std::map<std::uint64_t, std::shared_ptr<StudyLink>> studies_;  // that are being sent

@@ -87,12 +87,12 @@ tl::expected<int, WorkerFailure> RunWorkerProgram(const WorkerProgramOptions& op
   }
 
   zmq::context_t context;
-  DealerChannel channel(context, options.connection.coordinator, *security ? &**security : nullptr);
+  DealerChannel channel(context, options.connection.coordinators(), *security ? &**security : nullptr);
   OutcomeLog outcomes(options.service.verbose);
   Abort abort(signals, options.grace_period);
-  spdlog::info("Worker {} starts with {} threads for {}", worker_id, options.threads, options.connection.coordinator);
+  spdlog::info("Worker {} starts with {} threads for {}", worker_id, options.threads, options.connection.text());
   const ServiceManager manager(SilentFor(health.last_round, kStuckAfter, "stuck"), signals.stop_token());
-  manager.Ready(fmt::format("worker {} of {}", worker_id, options.connection.coordinator));
+  manager.Ready(fmt::format("worker {} of {}", worker_id, options.connection.text()));
   const auto done =
       RunWorker(channel, {.worker_id = worker_id, .threads = options.threads, .path_map = options.path_map}, metrics,
                 outcomes, health, signals.stop_token(), abort.token());

@@ -75,7 +75,7 @@ class IndexerTest : public testing::Test {
  protected:
   tl::expected<void, std::string> Run(bool publish_folders = false, const std::string& refuse_with = "") {
     NotingCoordinator coordinator(context_, refuse_with, last_scan_);
-    CoordinatorClient client(context_, kEndpoint);
+    CoordinatorClient client(context_, {kEndpoint});
     const IndexerOptions options{.session = "S",
                                  .name = "N",
                                  .inputs = {folder_.path()},

@@ -16,7 +16,7 @@ auto Parse(std::vector<std::string> words, std::map<std::string, std::string> va
 TEST(WorkerOptions, HaveDefaults) {
   const auto options = Parse({});
   ASSERT_TRUE(options) << options.error().err;
-  EXPECT_EQ(options->connection.coordinator, "tcp://127.0.0.1:5555");
+  EXPECT_EQ(options->connection.coordinators(), Endpoints{"tcp://127.0.0.1:5555"});
   EXPECT_EQ(options->threads, 1U);
   EXPECT_EQ(options->grace_period, std::chrono::seconds(60));
   EXPECT_FALSE(options->worker_id);
@@ -26,7 +26,7 @@ TEST(WorkerOptions, TakeWhatIsGiven) {
   const auto options = Parse({"--coordinator", "tcp://host:1", "-t", "4", "--path-map", "/data=/mnt/a", "--path-map",
                               "/other=/mnt/b", "--worker-id", "w", "--grace-period", "10m"});
   ASSERT_TRUE(options) << options.error().err;
-  EXPECT_EQ(options->connection.coordinator, "tcp://host:1");
+  EXPECT_EQ(options->connection.coordinators(), Endpoints{"tcp://host:1"});
   EXPECT_EQ(options->threads, 4U);
   EXPECT_EQ(options->path_map.Apply("/data/1"), "/mnt/a/1");
   EXPECT_EQ(options->path_map.Apply("/other/1"), "/mnt/b/1");

@@ -350,7 +350,7 @@ class SecureChannelTest : public SecurityTest {
 
 TEST_F(SecureChannelTest, WithoutKeysEverybodyTalksOverTcp) {
   RouterChannel router(context_, "tcp://127.0.0.1:*");
-  DealerChannel dealer(context_, router.endpoint());
+  DealerChannel dealer(context_, {router.endpoint()});
   ExpectTalk(router, dealer);
 }
 
@@ -361,7 +361,7 @@ TEST_F(SecureChannelTest, AKnownKeyTalks) {
   ZapHandler handler(context_, server);
   RouterChannel router(context_, "tcp://127.0.0.1:*", &server);
   const auto client = Client(own);
-  DealerChannel dealer(context_, router.endpoint(), &client);
+  DealerChannel dealer(context_, {router.endpoint()}, &client);
   ExpectTalk(router, dealer);
   EXPECT_EQ(server.refusals->count(), 0U);
   EXPECT_EQ(log_.str(), "");
@@ -373,7 +373,7 @@ TEST_F(SecureChannelTest, AnUnknownKeyGetsNothing) {
   ZapHandler handler(context_, server);
   RouterChannel router(context_, "tcp://127.0.0.1:*", &server);
   const auto client = Client(own);
-  DealerChannel dealer(context_, router.endpoint(), &client);
+  DealerChannel dealer(context_, {router.endpoint()}, &client);
   ExpectRefused(
       router, dealer, *server.refusals,
       " with the unknown key " + client.own.public_key + " was refused: put its public key into " + Path("clients"));
@@ -384,7 +384,7 @@ TEST_F(SecureChannelTest, AClientWithoutAKeyGetsNothing) {
   const auto server = Server();
   ZapHandler handler(context_, server);
   RouterChannel router(context_, "tcp://127.0.0.1:*", &server);
-  DealerChannel dealer(context_, router.endpoint());
+  DealerChannel dealer(context_, {router.endpoint()});
   ExpectRefused(router, dealer, *server.refusals, "a client without a key was refused at " + router.endpoint());
 }
 
@@ -395,7 +395,7 @@ TEST_F(SecureChannelTest, AClientWithAnotherServersKeyGetsNothing) {
   ZapHandler handler(context_, server);
   RouterChannel router(context_, "tcp://127.0.0.1:*", &server);
   const auto client = ReadClientSecurity(Make("another").public_file, own.secret_file).value();
-  DealerChannel dealer(context_, router.endpoint(), &client);
+  DealerChannel dealer(context_, {router.endpoint()}, &client);
   ExpectRefused(router, dealer, *server.refusals,
                 "a client with another coordinator's key was refused at " + router.endpoint());
 }
@@ -406,7 +406,7 @@ TEST_F(SecureChannelTest, AServerWithoutAKeyGetsNothingFromAClientWithOne) {
   const auto client = Client(Make("worker"));
   events.connect("inproc://events");
   ASSERT_EQ(zmq_socket_monitor(router.socket().handle(), "inproc://events", ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL), 0);
-  DealerChannel dealer(context_, router.endpoint(), &client);
+  DealerChannel dealer(context_, {router.endpoint()}, &client);
   zmq::pollitem_t item{events.handle(), 0, ZMQ_POLLIN, 0};
   EXPECT_EQ(zmq::poll(&item, 1, kPatience), 1);
   EXPECT_FALSE(dealer.Send(wire::ClientReply()));
@@ -445,7 +445,7 @@ TEST_F(SecureChannelTest, AKeyThatIsAddedLaterIsAccepted) {
   ZapHandler handler(context_, server);
   RouterChannel router(context_, "tcp://127.0.0.1:*", &server);
   const auto client = Client(own);
-  DealerChannel dealer(context_, router.endpoint(), &client);
+  DealerChannel dealer(context_, {router.endpoint()}, &client);
   ExpectRefused(router, dealer, *server.refusals, client.own.public_key);
   LetIn(own);
   // With less than 10 s before it tries again.
@@ -470,7 +470,7 @@ TEST_F(SecureChannelTest, AClientConnectsAgainToARouterThatCameBack) {
   const auto client = Client(own);
   std::optional<Coordinator> coordinator(std::in_place, "tcp://127.0.0.1:*", server);
   const auto endpoint = coordinator->router.endpoint();
-  DealerChannel dealer(context_, endpoint, &client);
+  DealerChannel dealer(context_, {endpoint}, &client);
   ExpectTalk(coordinator->router, dealer);
   coordinator.reset();
   ASSERT_TRUE(Eventually([&] { return !dealer.WaitUntilConnected(milliseconds(0)); }));
@@ -493,7 +493,7 @@ TEST_F(SecureChannelTest, NobodyThereIsNoConnection) {
     zmq::context_t context;
     endpoint = RouterChannel(context, "tcp://127.0.0.1:*").endpoint();
   }
-  DealerChannel dealer(context_, endpoint);
+  DealerChannel dealer(context_, {endpoint});
   EXPECT_FALSE(dealer.WaitUntilConnected(kGlance));
   EXPECT_FALSE(dealer.Send(wire::ClientReply()));
 }
@@ -513,7 +513,7 @@ TEST_F(SecureChannelTest, ACallDoesNotLoseItsFirstRequestToTheHandshake) {
     reply.mutable_failure()->set_reason("heard");
     router.Send(request->peer, Envelope(reply));
   });
-  CoordinatorClient client(context_, router.endpoint(), &security);
+  CoordinatorClient client(context_, {router.endpoint()}, &security);
   // Less than the time after which an unanswered request is repeated.
   const auto reply = client.Call({}, {}, seconds(4));
   coordinator.join();

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "proto/channel.h"
 
 namespace dicom_sender {
@@ -291,6 +293,38 @@ TEST_F(AgentTest, PagesAreAskedForUntilTheyCome) {
   agent_.Receive(page, now_);
   agent_.Receive(page, now_);
   EXPECT_EQ(Step().pages.size(), 1U) << "the repetition is not asked for";
+}
+
+TEST_F(AgentTest, SpeaksAgainToWhoeverListensNow) {
+  StartLease(1);
+  StartLease(2);
+  agent_.Record(1, Outcome(0));
+  agent_.WantPage(2, 128);
+  const auto first = Step();
+  ASSERT_EQ(first.messages.size(), 2U);
+  EXPECT_THAT(Step(milliseconds(100)).messages, IsEmpty());
+  agent_.SpeakAgain();
+  const auto again = Step();
+  ASSERT_EQ(Reports(again).size(), 1U);
+  EXPECT_EQ(Reports(again)[0].SerializeAsString(), Reports(first)[0].SerializeAsString()) << "as it was";
+  EXPECT_EQ(std::count_if(again.messages.begin(), again.messages.end(),
+                          [](const auto& message) { return message.has_page_request(); }),
+            1);
+  ASSERT_EQ(Statuses(again).size(), 1U);
+  EXPECT_EQ(Statuses(again)[0].held_size(), 2);
+  EXPECT_EQ(*again.wake_at, now_ + seconds(5));
+  EXPECT_THAT(Step().messages, IsEmpty()) << "once";
+}
+
+TEST_F(AgentTest, SpeakingAgainDoesNotSayWhatWasAnswered) {
+  StartLease(1);
+  agent_.Record(1, Outcome(0));
+  Step();
+  AcknowledgeReport(1, 1);
+  agent_.SpeakAgain();
+  const auto out = Step();
+  EXPECT_EQ(Statuses(out).size(), 1U);
+  EXPECT_EQ(out.messages.size(), 1U);
 }
 
 TEST_F(AgentTest, DrainingGivesBackWhatWasNotStartedAndTakesNothingMore) {

@@ -35,7 +35,7 @@ TEST(WorkerLoop, SaysThatThereIsNoCoordinator) {
   const auto earlier = spdlog::default_logger();
   spdlog::set_default_logger(std::make_shared<spdlog::logger>("test", line));
   zmq::context_t context;
-  DealerChannel channel(context, "tcp://127.0.0.1:1");
+  DealerChannel channel(context, {"tcp://127.0.0.1:1"});
   prometheus::Registry registry;
   WorkerMetrics metrics(registry);
   Nobody observer;

@@ -1,0 +1,136 @@
+#include "proto/leader_search.h"
+
+#include <gtest/gtest.h>
+
+namespace dicom_sender {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using Time = LeaderSearch::Time;
+
+class LeaderSearchTest : public testing::Test {
+ protected:
+  explicit LeaderSearchTest(std::size_t endpoints = 3) : search_(endpoints, now_) {}
+
+  // Moves as soon as it may. Returns after how long.
+  milliseconds Move() {
+    const Time begin = now_;
+    now_ = std::max(now_, search_.move_at());
+    search_.Moved(now_);
+    return std::chrono::duration_cast<milliseconds>(now_ - begin);
+  }
+  void Lead() {
+    search_.Connected();
+    search_.Asked(now_);
+    search_.Answered(now_);
+  }
+  void StandBy() {
+    search_.Connected();
+    search_.Asked(now_);
+    search_.NotLeading(now_);
+  }
+
+  Time now_{seconds(1000)};
+  LeaderSearch search_;
+};
+
+class OneEndpointTest : public LeaderSearchTest {
+ protected:
+  OneEndpointTest() : LeaderSearchTest(1) {}
+};
+
+TEST_F(LeaderSearchTest, StaysWithALeader) {
+  Lead();
+  EXPECT_EQ(search_.move_at(), Time::max());
+  now_ += seconds(3600);
+  search_.Asked(now_);
+  search_.Answered(now_);
+  EXPECT_EQ(search_.move_at(), Time::max());
+  EXPECT_FALSE(search_.saw_stand_by());
+}
+
+TEST_F(LeaderSearchTest, AsksTheOthersAtOnceAndAGroupWithoutALeaderSeldom) {
+  StandBy();
+  EXPECT_EQ(Move(), milliseconds(0));
+  StandBy();
+  EXPECT_EQ(Move(), milliseconds(0));
+  StandBy();
+  EXPECT_EQ(Move(), LeaderSearch::kRoundAtLeast) << "all were asked";
+  StandBy();
+  EXPECT_EQ(Move(), milliseconds(0)) << "the next round";
+  EXPECT_TRUE(search_.saw_stand_by());
+  Lead();
+  EXPECT_FALSE(search_.saw_stand_by());
+}
+
+TEST_F(LeaderSearchTest, LeavesALeaderThatIsGoneAtOnce) {
+  Lead();
+  now_ += seconds(10);
+  search_.Lost(now_);
+  EXPECT_EQ(Move(), milliseconds(0));
+  StandBy();
+  EXPECT_EQ(Move(), milliseconds(0));
+}
+
+TEST_F(LeaderSearchTest, RefusedConnectionsDoNotMakeItFaster) {
+  milliseconds in_all(0);
+  for (int i = 0; i < 30; ++i) {
+    search_.Lost(now_);
+    in_all += Move();
+  }
+  EXPECT_EQ(in_all, 10 * LeaderSearch::kRoundAtLeast);
+}
+
+TEST_F(LeaderSearchTest, WaitsForAConnectionOnlyAMoment) {
+  EXPECT_EQ(Move(), LeaderSearch::kConnectWithin);
+  EXPECT_EQ(Move(), LeaderSearch::kConnectWithin);
+  StandBy();
+  EXPECT_EQ(Move(), milliseconds(0)) << "the round has taken its time";
+}
+
+TEST_F(LeaderSearchTest, AConnectionOnWhichNothingIsAskedMayBeSilent) {
+  search_.Connected();
+  EXPECT_EQ(search_.move_at(), Time::max());
+}
+
+TEST_F(LeaderSearchTest, LeavesWhoDoesNotAnswerAndIsMorePatientEachTime) {
+  for (const int patience : {5, 10, 20, 40, 60, 60}) {
+    search_.Connected();
+    search_.Asked(now_);
+    now_ += seconds(1);
+    search_.Asked(now_);  // the first one counts
+    EXPECT_EQ(Move(), seconds(patience - 1));
+    StandBy();
+    Move();
+  }
+  Lead();
+  search_.Asked(now_);
+  EXPECT_EQ(Move(), LeaderSearch::kAnswerWithin) << "a leader has answered";
+}
+
+TEST_F(LeaderSearchTest, NothingOfTheEndpointBeforeCounts) {
+  search_.Connected();
+  search_.Asked(now_);
+  Move();
+  EXPECT_EQ(search_.move_at(), now_ + LeaderSearch::kConnectWithin) << "not connected, nothing asked";
+}
+
+TEST_F(OneEndpointTest, ThereIsNowhereToGo) {
+  EXPECT_EQ(search_.move_at(), Time::max()) << "no connection";
+  search_.Connected();
+  search_.Asked(now_);
+  EXPECT_EQ(search_.move_at(), Time::max()) << "no answer";
+  search_.Lost(now_);
+  EXPECT_EQ(search_.move_at(), Time::max()) << "no connection any more";
+}
+
+TEST_F(OneEndpointTest, OneThatStandsByIsConnectedAnewNowAndThen) {
+  StandBy();
+  EXPECT_EQ(Move(), LeaderSearch::kRoundAtLeast);
+  StandBy();
+  EXPECT_EQ(Move(), LeaderSearch::kRoundAtLeast);
+}
+
+}  // namespace
+}  // namespace dicom_sender
