@@ -3,7 +3,6 @@
 # Beside the programs it holds what belongs to a Debian system (component `system`): units, their settings, manual
 # pages, completion, documents. A plain `cmake --install` leaves that out, so a build needs none of these files.
 set(here ${CMAKE_SOURCE_DIR}/deploy)
-set(programs dicom-sender dicom-indexer dicom-coordinator dicom-worker dicom-ctl)
 
 # install_system(...): install(), for the package alone.
 function(install_system)

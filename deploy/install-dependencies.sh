@@ -5,16 +5,16 @@
 #
 # run    what a built dicom-sender loads
 # build  compilers, libraries, and DCMTK's programs (the example destination of quickstart.sh)
-# tests  what the tests need: GoogleTest, Orthanc, small tools
+# tests  what the tests need: GoogleTest, Orthanc, PostgreSQL's server, small tools
 # ci     sanitizers with clang, formatter, linters; Chromium, Prometheus and Docker, without which some tests are skipped
 set -euo pipefail
 
-run=(libcivetweb1 libdcmtk17 libfmt9 libopenjp2-7 libprometheus-cpp-core1.0 libprotobuf32 libspdlog1.10
+run=(libcivetweb1 libdcmtk17 libfmt9 libopenjp2-7 libpq5 libprometheus-cpp-core1.0 libprotobuf32 libspdlog1.10
      libsqlite3-0 libsystemd0 libuuid1 libzmq5 zlib1g)
 build=(build-essential ccache cmake cppzmq-dev dcmtk libcivetweb-dev libcli11-dev libdcmtk-dev libexpected-dev libfmt-dev
-       libopenjp2-7-dev libprotobuf-dev libspdlog-dev libsqlite3-dev libsqlitecpp-dev libsystemd-dev libzmq3-dev ninja-build
-       pkg-config prometheus-cpp-dev protobuf-compiler rapidjson-dev uuid-dev zlib1g-dev)
-tests=(curl iproute2 jq libbenchmark-dev libgmock-dev libgtest-dev orthanc procps)
+       libopenjp2-7-dev libpq-dev libprotobuf-dev libspdlog-dev libsqlite3-dev libsqlitecpp-dev libsystemd-dev libzmq3-dev
+       ninja-build pkg-config prometheus-cpp-dev protobuf-compiler rapidjson-dev uuid-dev zlib1g-dev)
+tests=(curl iproute2 jq libbenchmark-dev libgmock-dev libgtest-dev orthanc postgresql procps)
 ci=(chromium chromium-driver clang-14 clang-format-14 clang-tidy-14 debootstrap docker-compose docker.io iptables
     libclang-rt-14-dev man-db prometheus shellcheck slirp4netns systemd systemd-container)
 
@@ -69,16 +69,17 @@ clean_up() {
 trap clean_up EXIT
 
 # Debian starts and enables a service when its package is installed. Nobody asked for a server: the tests start
-# their own Orthanc and Docker engine, on ports and in folders of their own. A service that was here before is left as
-# it is.
+# their own Orthanc, PostgreSQL and Docker engine, on ports and in folders of their own. A service that was here before is
+# left as it is.
 # What a package starts by itself, by the package.
 declare -A units=([orthanc]=orthanc.service [docker.io]="docker.service docker.socket" [containerd]=containerd.service
-                  [prometheus]=prometheus.service)
+                  [postgresql-common]=postgresql.service [prometheus]=prometheus.service)
 keep_services_off() {
   [ ! -e /usr/sbin/policy-rc.d ] || return 0  # the administrator (or the container's image) has decided already
   policy=/usr/sbin/policy-rc.d
   # shellcheck disable=SC2016  # $1 is for the written script
-  printf '%s\n' '#!/bin/sh' 'case "$1" in orthanc*|dcmtk*|docker*|containerd*|prometheus*) exit 101 ;; esac' 'exit 0' |
+  printf '%s\n' '#!/bin/sh' \
+    'case "$1" in orthanc*|dcmtk*|docker*|containerd*|postgresql*|prometheus*) exit 101 ;; esac' 'exit 0' |
     as_root sh -c "cat > $policy && chmod 755 $policy"
 }
 # disable PACKAGE

@@ -88,7 +88,7 @@ version=$("$1" --version)
       i = last
     }
     heading("See also")
-    others = split("dicom-coordinator dicom-ctl dicom-indexer dicom-sender dicom-worker", other, " ")
+    others = split("dicom-coordinator dicom-ctl dicom-indexer dicom-ledger dicom-sender dicom-worker", other, " ")
     for (i = 1; i <= others; i++) if (other[i] != name) printf ".BR %s (1),\n", plain(other[i])
     print "/usr/share/doc/dicom\\-sender/README.md"
   }'

@@ -8,7 +8,7 @@
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-programs=(dicom-sender dicom-indexer dicom-coordinator dicom-worker dicom-ctl)
+programs=(dicom-sender dicom-indexer dicom-coordinator dicom-worker dicom-ctl dicom-ledger)
 units=(dicom-coordinator dicom-worker)
 
 skip() {

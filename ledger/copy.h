@@ -1,0 +1,42 @@
+// Copies a whole ledger from an SQLite file into a PostgreSQL database, row by row as it is: keys, leases and what
+// became of each instance stay what they are, and new ones go on from there.
+//
+// All of it in one transaction of the database: it is there whole, or not at all. Nobody else has the file open
+// meanwhile, and it is left as it is, but that one of an older release is brought up to this one. Memory does not
+// depend on the ledger's size.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <tl/expected.hpp>
+
+#include "coordinator/ledger/ledger.h"
+
+namespace dicom_sender {
+
+struct LedgerContent {
+  std::uint64_t sessions = 0;
+  std::uint64_t studies = 0;
+  std::array<std::uint64_t, 7> instances{};  // by InstanceState
+
+  std::uint64_t all_instances() const;
+  friend bool operator==(const LedgerContent&, const LedgerContent&) = default;
+};
+
+struct CopyTrouble {
+  std::string sentence;    // what is wrong and what to do, in one line without a password
+  bool by_server = false;  // the database could not be reached or failed, rather than that something was refused
+};
+
+// Called every few seconds with how many of the instances were copied.
+using CopyProgress = std::function<void(std::uint64_t copied, const LedgerContent& all)>;
+
+// `uri` as in CheckUri. The database's ledger is created if it is not there, and must be empty. What is returned was
+// counted in both, and is equal. Coordinators that lead or wait on the database take up what was copied as after a
+// restart.
+tl::expected<LedgerContent, CopyTrouble> CopyLedger(const std::string& file, const std::string& uri,
+                                                    const CopyProgress& progress);
+
+}  // namespace dicom_sender

@@ -1,0 +1,43 @@
+#include <fmt/format.h>
+
+#include "cli/exit_status.h"
+#include "cli/guarded_main.h"
+#include "ledger/copy.h"
+#include "ledger/options.h"
+
+namespace {
+
+using namespace dicom_sender;
+
+constexpr int kExitCopied = 0, kExitServer = 3;
+
+void TellProgress(std::uint64_t copied, const LedgerContent& all) {
+  fmt::print(stderr, "{} of {} instances\n", copied, all.all_instances());
+}
+
+std::string Summary(const LedgerContent& content) {
+  constexpr const char* kStates[] = {"pending", "delayed", "stored",   "stored_with_warning",
+                                     "failed",  "skipped", "abandoned"};
+  std::string text = fmt::format("Copied, and counted in both:\n  sessions   {}\n  studies    {}\n  instances  {}\n",
+                                 content.sessions, content.studies, content.all_instances());
+  for (std::size_t state = 0; state < content.instances.size(); ++state) {
+    text += fmt::format("    {:<20} {}\n", kStates[state], content.instances[state]);
+  }
+  return text;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const auto options = ParseLedgerOptions(argc, argv);
+  if (!options) return LeaveEarly(options.error());
+  return GuardedMain("dicom-ledger", [&](Console& console) {
+    const auto copied = CopyLedger(options->file, options->uri, TellProgress);
+    if (!copied) {
+      console.Error(copied.error().sentence);
+      return copied.error().by_server ? kExitServer : kExitUsage;
+    }
+    console.Print(Summary(*copied));
+    return kExitCopied;
+  });
+}

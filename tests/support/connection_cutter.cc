@@ -1,0 +1,295 @@
+#include "tests/support/connection_cutter.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <list>
+#include <map>
+#include <system_error>
+#include <vector>
+
+namespace dicom_sender {
+namespace {
+
+constexpr std::size_t kBufferBytes = 65536;
+
+// What a client may ask for before its first typed message: the answer is one byte.
+constexpr std::uint32_t kEncryptionByTls = 80877103, kEncryptionByGssapi = 80877104;
+
+std::uint32_t NumberAt(const std::string& bytes, std::size_t at) {
+  std::uint32_t number = 0;
+  std::memcpy(&number, bytes.data() + at, sizeof number);
+  return ntohl(number);
+}
+
+// Its type is its first byte; 0: it has none, being of the beginning of a connection.
+struct Message {
+  char type = 0;
+  std::string bytes;
+};
+
+// The first message of `bytes`, which it is taken from, once it is there whole.
+std::optional<Message> TakeMessage(std::string& bytes, bool typed) {
+  const std::size_t type_bytes = typed ? 1 : 0;
+  if (bytes.size() < type_bytes + 4) return std::nullopt;
+  const std::size_t size = type_bytes + NumberAt(bytes, type_bytes);
+  if (bytes.size() < size) return std::nullopt;
+  Message message{typed ? bytes[0] : '\0', bytes.substr(0, size)};
+  bytes.erase(0, size);
+  return message;
+}
+
+// Of a typed message: the text that begins at `at`, and where the next one begins.
+std::string TextAt(const Message& message, std::size_t& at) {
+  std::string text = message.bytes.c_str() + at;
+  at += text.size() + 1;
+  return text;
+}
+
+void Reset(UniqueFd& socket) {
+  const linger now{.l_onoff = 1, .l_linger = 0};
+  setsockopt(socket.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  socket.reset();
+}
+
+UniqueFd Connect(std::uint16_t port) {
+  UniqueFd server(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const sockaddr_in address = Loopback(port);
+  if (connect(server.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) server.reset();
+  return server;
+}
+
+}  // namespace
+
+// Belongs to the cutter's thread.
+class ConnectionCutter::Connection {
+ public:
+  enum class Event { kNone, kHungUp, kSprung };
+
+  Connection(UniqueFd client, UniqueFd server) : sides_{Side{std::move(client)}, Side{std::move(server)}} {}
+
+  void AppendTo(std::vector<pollfd>& waits) const {
+    for (std::size_t i = 0; i < 2; ++i) {
+      const bool reads = sides_[1 - i].out.empty(), writes = !sides_[i].out.empty();
+      waits.push_back({sides_[i].socket.get(), static_cast<short>((reads ? POLLIN : 0) | (writes ? POLLOUT : 0)), 0});
+    }
+  }
+  Event Move(const pollfd* answers, const std::optional<Trap>& trap) {
+    for (std::size_t i = 0; i < 2; ++i) {
+      if (!Transfer(sides_[i], answers[i].revents)) return Event::kHungUp;
+    }
+    if (FromClient(trap) || FromServer(trap)) return Event::kSprung;
+    return Event::kNone;
+  }
+  // What the client is to have heard is on its way.
+  void Cut() {
+    Side& client = sides_[0];
+    if (!client.out.empty()) send(client.socket.get(), client.out.data(), client.out.size(), MSG_NOSIGNAL);
+    for (Side& side : sides_) Reset(side.socket);
+  }
+
+ private:
+  struct Side {
+    UniqueFd socket;
+    std::string in = {};   // read, not yet a whole message
+    std::string out = {};  // to be written
+  };
+
+  static bool Transfer(Side& side, short events) {
+    if (events & POLLOUT) {
+      const ssize_t sent = send(side.socket.get(), side.out.data(), side.out.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+      if (sent < 0 && errno != EAGAIN) return false;
+      if (sent > 0) side.out.erase(0, static_cast<std::size_t>(sent));
+    }
+    if (events & POLLIN) {
+      std::array<char, kBufferBytes> buffer;
+      const ssize_t got = recv(side.socket.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+      if (got > 0) side.in.append(buffer.data(), static_cast<std::size_t>(got));
+      return got > 0 || (got < 0 && errno == EAGAIN);
+    }
+    return (events & (POLLERR | POLLHUP)) == 0;
+  }
+
+  // These two: true, if this was the moment.
+  bool FromClient(const std::optional<Trap>& trap) {
+    while (const auto message = TakeMessage(sides_[0].in, started_)) {
+      const std::string sql = Statement(*message);
+      if (trap && answer_due_ == 0 && sql.find(trap->sql) != std::string::npos) {
+        if (trap->moment == Moment::kBefore) return true;
+        answer_due_ = answers_asked_ + 1;
+      }
+      if (message->type == 'Q' || message->type == 'S') ++answers_asked_;
+      sides_[1].out += message->bytes;
+    }
+    return false;
+  }
+  bool FromServer(const std::optional<Trap>& trap) {
+    std::string& in = sides_[1].in;
+    if (!started_) {
+      sides_[0].out += std::exchange(in, {});  // the byte that refuses encryption
+      return false;
+    }
+    while (const auto message = TakeMessage(in, true)) {
+      const bool is_awaited = trap && answer_due_ == answers_ + 1;
+      if (!is_awaited || trap->moment == Moment::kAnswered) sides_[0].out += message->bytes;
+      if (message->type == 'Z') ++answers_;
+      if (is_awaited && message->type == 'Z') return true;
+    }
+    return false;
+  }
+
+  // What the message has the server do; empty: something else.
+  std::string Statement(const Message& message) {
+    if (!started_) {
+      const std::uint32_t code = NumberAt(message.bytes, 4);
+      started_ = code != kEncryptionByTls && code != kEncryptionByGssapi;
+      return {};
+    }
+    std::size_t at = 5;
+    if (message.type == 'Q') return TextAt(message, at);
+    if (message.type == 'P') {  // prepared: name, text
+      const std::string name = TextAt(message, at);
+      prepared_[name] = TextAt(message, at);
+    }
+    if (message.type == 'B') {  // to be executed: portal, name
+      TextAt(message, at);
+      return prepared_[TextAt(message, at)];
+    }
+    return {};
+  }
+
+  std::array<Side, 2> sides_;  // client, server
+  bool started_ = false;       // messages have types now
+  std::map<std::string, std::string> prepared_;
+  // The server is ready once after the beginning, and then after each text and each Sync.
+  std::uint64_t answers_asked_ = 1, answers_ = 0;
+  std::uint64_t answer_due_ = 0;  // the trap's statement is answered with this one; 0: it was not seen
+};
+
+class ConnectionCutter::Connections {
+ public:
+  void Add(UniqueFd client, std::uint16_t server_port) {
+    UniqueFd server = Connect(server_port);
+    if (!server.valid()) {
+      Reset(client);
+      return;
+    }
+    all_.emplace_back(std::move(client), std::move(server));
+  }
+  void AppendTo(std::vector<pollfd>& waits) const {
+    for (const Connection& connection : all_) connection.AppendTo(waits);
+  }
+  // True: the trap has sprung, and its connection was cut.
+  bool Move(const pollfd* answers, const std::optional<Trap>& trap) {
+    bool sprung = false;
+    for (auto it = all_.begin(); it != all_.end(); answers += 2) {
+      const Connection::Event event = it->Move(answers, sprung ? std::nullopt : trap);
+      if (event == Connection::Event::kSprung) {
+        it->Cut();
+        sprung = true;
+      }
+      it = event == Connection::Event::kNone ? std::next(it) : all_.erase(it);
+    }
+    return sprung;
+  }
+  void Cut() {
+    for (Connection& connection : all_) connection.Cut();
+    all_.clear();
+  }
+
+ private:
+  std::list<Connection> all_;
+};
+
+ConnectionCutter::ConnectionCutter(std::uint16_t server_port)
+    : server_port_(server_port),
+      listener_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)),
+      wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  const int on = 1;
+  setsockopt(listener_.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  const sockaddr_in address = Loopback(port());
+  if (bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+      listen(listener_.get(), SOMAXCONN) != 0) {
+    throw std::system_error(errno, std::generic_category(), "cannot listen on port " + std::to_string(port()));
+  }
+  thread_ = std::thread([this] { Run(); });
+}
+
+ConnectionCutter::~ConnectionCutter() {
+  {
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+  }
+  Wake();
+  thread_.join();
+}
+
+void ConnectionCutter::Wake() { eventfd_write(wake_.get(), 1); }
+
+void ConnectionCutter::Set(Passage passage) {
+  {
+    const std::lock_guard lock(mutex_);
+    passage_ = passage;
+  }
+  Wake();
+}
+
+void ConnectionCutter::Cut() {
+  {
+    const std::lock_guard lock(mutex_);
+    cut_ = true;
+  }
+  Wake();
+}
+
+void ConnectionCutter::CutAt(std::string sql, Moment moment, Passage afterwards) {
+  const std::lock_guard lock(mutex_);
+  trap_ = Trap{std::move(sql), moment, afterwards};
+}
+
+bool ConnectionCutter::WaitForCutAt(std::chrono::milliseconds timeout) {
+  std::unique_lock lock(mutex_);
+  return sprung_.wait_for(lock, timeout, [this] { return !trap_; });
+}
+
+void ConnectionCutter::Run() {
+  Connections connections;
+  for (;;) {
+    std::vector<pollfd> waits = {{wake_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}};
+    {
+      const std::lock_guard lock(mutex_);
+      if (ended_) return;
+      if (std::exchange(cut_, false) || passage_ == Passage::kRefused) connections.Cut();
+      if (passage_ == Passage::kHeld) {
+        waits[1].fd = -1;  // new clients wait in the backlog
+      } else {
+        connections.AppendTo(waits);
+      }
+    }
+    if (poll(waits.data(), waits.size(), -1) < 0) continue;
+    eventfd_t ignored = 0;
+    if (waits[0].revents) eventfd_read(wake_.get(), &ignored);
+
+    const std::lock_guard lock(mutex_);
+    if (cut_ || passage_ == Passage::kHeld) continue;  // said meanwhile
+    if (passage_ == Passage::kOpen && waits.size() > 2 && connections.Move(&waits[2], trap_)) {
+      passage_ = trap_->afterwards;
+      trap_.reset();
+      sprung_.notify_all();
+    }
+    if (!waits[1].revents || passage_ == Passage::kHeld) continue;
+    UniqueFd client(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (passage_ == Passage::kRefused) {
+      Reset(client);
+    } else {
+      connections.Add(std::move(client), server_port_);
+    }
+  }
+}
+
+}  // namespace dicom_sender
