@@ -16,8 +16,7 @@ constexpr std::chrono::seconds kTryAgainAfter(1);
 std::string WhyItIsFree(const LeaderRecord& seen, Duration leader_timeout) {
   if (seen.epoch == 0) return "nobody has led before";
   if (seen.leader.empty()) return "the leader before has handed over";
-  return fmt::format("{} was silent for {} s", seen.leader,
-                     std::chrono::duration_cast<std::chrono::seconds>(leader_timeout).count());
+  return fmt::format("{} was silent for {} s", seen.leader, std::chrono::duration<double>(leader_timeout).count());
 }
 
 }  // namespace

@@ -20,17 +20,15 @@ constexpr int kAnswersPerTurnMax = 64;  // whoever else waits is answered in the
 class StandByPhase {
  public:
   StandByPhase(const Site& site, const LedgerStore& store, const std::string& name, bool first)
-      : site_(site), name_(name), first_(first), candidate_(store, name, site.leader_timeout, /*strict=*/first) {}
+      : site_(site), name_(name), candidate_(store, name, site.leader_timeout, /*strict=*/first) {}
 
-  tl::expected<std::unique_ptr<Keeper>, std::string> Run(const std::stop_token& stop) {
-    auto door = Door::Open(site_.options.bind, site_.security, first_ ? Duration::zero() : kRebindWithin, stop);
-    if (!door) return tl::unexpected(std::move(door.error()));
+  tl::expected<std::unique_ptr<Keeper>, std::string> Run(RouterChannel& channel, const std::stop_token& stop) {
     const auto shown = site_.front.Show(MakeFace());
     if (!shown) return tl::unexpected(shown.error());
     WakeEvent stopped;
     const std::stop_callback on_stop(stop, [&stopped] { stopped.Raise(); });
     while (!stop.stop_requested()) {
-      std::array<zmq::pollitem_t, 3> items{{{(*door)->channel().socket().handle(), 0, ZMQ_POLLIN, 0},
+      std::array<zmq::pollitem_t, 3> items{{{channel.socket().handle(), 0, ZMQ_POLLIN, 0},
                                             {nullptr, candidate_.news().fd(), ZMQ_POLLIN, 0},
                                             {nullptr, stopped.fd(), ZMQ_POLLIN, 0}}};
       zmq::poll(items, kPollMax);
@@ -38,7 +36,7 @@ class StandByPhase {
       candidate_.news().Clear();
       if (auto decision = candidate_.Decision()) return ToKeeper(std::move(*decision));
       SayWhoLeads();
-      Answer((*door)->channel());
+      Answer(channel);
     }
     return nullptr;
   }
@@ -98,7 +96,6 @@ class StandByPhase {
 
   const Site& site_;
   const std::string& name_;
-  const bool first_;
   std::string said_;
   std::atomic<Duration::rep> last_turn_ = MonotonicNow().time_since_epoch().count();
   Candidate candidate_;
@@ -109,7 +106,9 @@ class StandByPhase {
 tl::expected<std::unique_ptr<Keeper>, std::string> StandBy(const Site& site, const LedgerStore& store,
                                                            const std::string& name, bool first,
                                                            std::stop_token stop) {
-  return StandByPhase(site, store, name, first).Run(stop);
+  const auto door = Door::Open(site.options.bind, site.security, first ? Duration::zero() : kRebindWithin, stop);
+  if (!door) return tl::unexpected(door.error());  // before it takes what it could not use
+  return StandByPhase(site, store, name, first).Run((*door)->channel(), stop);
 }
 
 }  // namespace dicom_sender
