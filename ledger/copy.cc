@@ -218,15 +218,15 @@ class Copy {
          {"statement_timeout = 0", "idle_in_transaction_session_timeout = 0", "synchronous_commit = on"}) {
       target_.Value(fmt::format("SET LOCAL {}", setting));
     }
-    target_.Value("LOCK TABLE session IN SHARE ROW EXCLUSIVE MODE");  // nobody opens a session meanwhile
+    // Nobody leads on it meanwhile. Who did knows nothing of what is copied: it leads no more, and reads everything
+    // when it leads again.
+    target_.Value("UPDATE leadership SET epoch = epoch + 1, leader = '', renewals = 0");
     if (const auto sessions = target_.Number(kCounted[0]); sessions > 0) {
       throw Refused(fmt::format("{} has {} sessions already: name an empty database", target_.name(), sessions));
     }
     for (const std::string& table : Tables()) CopyTable(table);
     ContinueKeys();
     if (Count(target_) != content_) throw LedgerError(target_.name() + ": not all has arrived; nothing was copied");
-    // Who leads on it knows nothing of what was copied: it leads no more, and reads everything when it leads again.
-    target_.Value("UPDATE leadership SET epoch = epoch + 1, leader = '', renewals = 0");
     target_.Value("COMMIT");
     return content_;
   }
@@ -248,15 +248,15 @@ class Copy {
       if (lines.size() < kBatchBytes) continue;
       target_.Put(lines);
       lines.clear();
-      if (name == "instance") Tell(copied);
+      Tell(name, copied);
     }
     target_.Put(lines);
     target_.EndCopy();
     target_.Value("ANALYZE " + Quoted(name));  // or people's first questions would be answered by reading everything
   }
-  void Tell(std::uint64_t copied) {
+  void Tell(const std::string& table, std::uint64_t rows) {
     if (const TimePoint now = MonotonicNow(); now >= next_progress_) {
-      progress_(copied, content_);
+      progress_(table, rows, content_);
       next_progress_ = now + kProgressInterval;
     }
   }

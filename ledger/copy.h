@@ -30,12 +30,12 @@ struct CopyTrouble {
   bool by_server = false;  // the database could not be reached or failed, rather than that something was refused
 };
 
-// Called every few seconds with how many of the instances were copied.
-using CopyProgress = std::function<void(std::uint64_t copied, const LedgerContent& all)>;
+// Called every few seconds: `table` is being copied, and `rows` of it were. `all`: what there is.
+using CopyProgress = std::function<void(const std::string& table, std::uint64_t rows, const LedgerContent& all)>;
 
 // `uri` as in CheckUri. The database's ledger is created if it is not there, and must be empty. What is returned was
-// counted in both, and is equal. Coordinators that lead or wait on the database take up what was copied as after a
-// restart.
+// counted in both, and is equal. Nobody leads on the database meanwhile; coordinators that want to take up what was
+// copied as after a restart.
 tl::expected<LedgerContent, CopyTrouble> CopyLedger(const std::string& file, const std::string& uri,
                                                     const CopyProgress& progress);
 

@@ -11,8 +11,8 @@ using namespace dicom_sender;
 
 constexpr int kExitCopied = 0, kExitServer = 3;
 
-void TellProgress(std::uint64_t copied, const LedgerContent& all) {
-  fmt::print(stderr, "{} of {} instances\n", copied, all.all_instances());
+void TellProgress(const std::string& table, std::uint64_t rows, const LedgerContent& all) {
+  fmt::print(stderr, "{}: {} rows so far ({} instances in all)\n", table, rows, all.all_instances());
 }
 
 std::string Summary(const LedgerContent& content) {

@@ -46,15 +46,16 @@ void Add(Counts& counts, const Counts& delta) {
   for (const auto& column : kCountColumns) counts.*column.member += delta.*column.member;
 }
 
-void Contribute(Counts& counts, InstanceState state, std::uint64_t size, std::uint64_t duration_us, bool removes) {
+void Contribute(Counts& counts, InstanceState state, std::uint64_t size, std::uint64_t duration_us, bool removes,
+                std::uint64_t instances) {
   const auto add = [removes](std::uint64_t& count, std::uint64_t value) { count += removes ? 0 - value : value; };
   if (!IsSettled(state)) return;
   add(counts.settled_bytes, size);
-  if (state == InstanceState::kSkipped) add(counts.skipped, 1);
-  if (state == InstanceState::kFailed || state == InstanceState::kAbandoned) add(counts.failed, 1);
-  if (state == InstanceState::kAbandoned) add(counts.abandoned, 1);
+  if (state == InstanceState::kSkipped) add(counts.skipped, instances);
+  if (state == InstanceState::kFailed || state == InstanceState::kAbandoned) add(counts.failed, instances);
+  if (state == InstanceState::kAbandoned) add(counts.abandoned, instances);
   if (!IsStored(state)) return;
-  add(state == InstanceState::kStored ? counts.stored : counts.warned, 1);
+  add(state == InstanceState::kStored ? counts.stored : counts.warned, instances);
   add(counts.stored_bytes, size);
   add(counts.store_us, duration_us);
 }

@@ -48,8 +48,9 @@ inline constexpr const char* kUnsettledStudies = "total > stored + warned + fail
 std::string StudiesWith(std::span<const InstanceState> states);
 
 void Add(Counts& counts, const Counts& delta);
-// What one instance is in the counts, added or taken away.
-void Contribute(Counts& counts, InstanceState state, std::uint64_t size, std::uint64_t duration_us, bool removes);
+// What an instance is in the counts, added or taken away; or what several of one state are, by their sums.
+void Contribute(Counts& counts, InstanceState state, std::uint64_t size, std::uint64_t duration_us, bool removes,
+                std::uint64_t instances = 1);
 // An instance that becomes another: its counts, attempts and resend.
 struct CountedInstance {
   InstanceState state = InstanceState::kPending;

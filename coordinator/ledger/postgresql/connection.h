@@ -2,16 +2,17 @@
 // every wait.
 //
 // Statements are prepared once and pipelined: Send() does not wait for its answer, the next Query() does. Values go
-// and come in binary. All functions throw PostgresqlError; after one, only Connect() may be called. One thread.
+// and come in binary. All functions throw PostgresqlError; the connection is closed then, and can be opened again.
+// One thread.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/time.h"
@@ -32,15 +33,18 @@ struct PostgresqlOptions {
 class PostgresqlError : public LedgerError {
  public:
   struct Cause {
-    bool passing = false;  // it may be over soon without anybody's doing
-    bool lost = false;     // the connection, not the statement: what was on its way may have been done
+    bool passing = false;       // it may be over soon without anybody's doing
+    bool lost = false;          // the connection, not the statement: what was on its way may have been done
+    std::string sqlstate = {};  // as the server said; empty: it said nothing
   };
-  PostgresqlError(const std::string& sentence, Cause cause) : LedgerError(sentence), cause_(cause) {}
-  Cause cause() const { return cause_; }
+  PostgresqlError(const std::string& sentence, Cause cause) : LedgerError(sentence), cause_(std::move(cause)) {}
+  const Cause& cause() const { return cause_; }
 
  private:
   Cause cause_;
 };
+
+inline constexpr Duration kLongestStatement = std::chrono::minutes(10);  // abandoning a huge session is one
 
 // Text of any bytes as the server takes it: a NUL or a byte that is not UTF-8 becomes \xNN, a backslash \\. Decoded
 // gives back exactly what was encoded, so that two names that differ are never one.
@@ -50,7 +54,7 @@ std::string DecodedText(std::string_view text);
 // The rows that a statement returned.
 class PostgresqlRows {
  public:
-  explicit PostgresqlRows(pg_result* result);
+  explicit PostgresqlRows(pg_result* result);  // or null
 
   int size() const;
   std::uint64_t affected() const;  // by INSERT, UPDATE or DELETE
@@ -59,6 +63,7 @@ class PostgresqlRows {
   std::int64_t Int(int row, int column) const;        // smallint, integer, bigint, boolean
   std::string_view Bytes(int row, int column) const;  // bytea; valid as long as the rows
   std::string Text(int row, int column) const;        // decoded
+  const pg_result* get() const { return result_.get(); }
 
  private:
   struct Clear {
@@ -91,11 +96,12 @@ class PostgresqlConnection {
   PostgresqlConnection(const PostgresqlConnection&) = delete;
   PostgresqlConnection& operator=(const PostgresqlConnection&) = delete;
 
-  // A new connection; the old one is dropped. Waits for the leader time-out at most. Refuses a server that is older
+  // A new connection; an old one is dropped. Waits for the leader time-out at most. Refuses a server that is older
   // than PostgreSQL 14, a database whose encoding is not UTF-8, and one that may only be read.
   void Connect();
+  // Of the server's history: another one after a replica was promoted. Of the last Connect().
+  const std::string& timeline() const { return timeline_; }
   bool connected() const { return connection_ != nullptr; }
-  void Disconnect();
 
   // The answer is looked at by the next Query: an error is thrown there.
   void Send(std::string_view sql, const PostgresqlValues& values = {});
@@ -107,24 +113,32 @@ class PostgresqlConnection {
   // Until `duration` has passed or the event is raised, which is an error.
   void Pause(Duration duration);
 
+  // Closes it and throws.
+  [[noreturn]] void Fail(const std::string& why, PostgresqlError::Cause cause);
+  // Throws: what is in the database cannot be used, and a person must act. One sentence.
+  [[noreturn]] void Refuse(const std::string& why);
+  // The same for what was read and cannot be.
+  [[noreturn]] void RefuseDamage() { Refuse("it is damaged; put a sound copy in its place"); }
+
  private:
   struct Close {
     void operator()(pg_conn* connection) const;
   };
 
   void Establish(TimePoint deadline);
-  void PrepareSession(TimePoint deadline);
-  void WaitFor(short events, TimePoint deadline);
+  void SetUpSession(TimePoint deadline);
+  void Wait(short events, TimePoint deadline);
+  pg_result* NextResult(TimePoint deadline);
+  PostgresqlRows Simple(const std::string& sql, TimePoint deadline);
   PostgresqlRows Answer(TimePoint deadline);
-  [[noreturn]] void Fail(const std::string& sentence, PostgresqlError::Cause cause);
+  const std::string& Prepared(std::string_view sql);
   [[noreturn]] void FailConnecting();
-  [[noreturn]] void FailLost();
-  [[noreturn]] void FailStatement(const pg_result* result);
+  [[noreturn]] void FailFor(const pg_result* result);
 
   const PostgresqlOptions options_;
   const Duration answer_within_;
-  const std::string name_;  // for sentences
   std::unique_ptr<pg_conn, Close> connection_;
+  std::string timeline_;
   std::map<std::string, std::string, std::less<>> prepared_;  // statement to name; of this connection
 };
 

@@ -3,9 +3,11 @@
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
+#include <libpq-fe.h>
 
 #include <algorithm>
 #include <array>
+#include <future>
 
 #include "coordinator/ledger/postgresql/postgresql_ledger.h"
 #include "coordinator/ledger/sqlite_ledger.h"
@@ -116,7 +118,7 @@ class LedgerCopyTest : public testing::Test {
     return *std::move(opened);
   }
   auto Copy() const {
-    return CopyLedger(file_.path(), Uri(), [](std::uint64_t, const LedgerContent&) {});
+    return CopyLedger(file_.path(), Uri(), [](const std::string&, std::uint64_t, const LedgerContent&) {});
   }
   std::string Rows(const std::string& sql) const { return PostgresqlServer::Shared().Query(database_, sql); }
 
@@ -252,6 +254,23 @@ TEST_F(LedgerCopyTest, ALeaderOnTheDatabaseLeadsNoMore) {
   const auto leader = OpenCopy();
   ASSERT_TRUE(Copy());
   EXPECT_THROW(leader->Begin(), LedgerFenced);
+}
+
+TEST_F(LedgerCopyTest, WhoeverWantsToLeadWaitsForTheCopy) {
+  const auto stand_by = OpenLeadership({.uri = Uri(), .leader_timeout = seconds(1)});
+  ASSERT_TRUE(stand_by);
+  const LeaderRecord seen = (*stand_by)->Look();
+  const std::unique_ptr<PGconn, void (*)(PGconn*)> other(
+      PQconnectdb(PostgresqlServer::Shared().UriOf("postgres", database_).c_str()), PQfinish);
+  PQclear(PQexec(other.get(), "BEGIN; LOCK TABLE instance IN ACCESS EXCLUSIVE MODE"));  // holds up the copy
+  auto copied = std::async(std::launch::async, [&] { return Copy(); });
+  while (Rows("SELECT count(*) FROM pg_locks WHERE NOT granted") != "1") {
+  }
+  EXPECT_THROW((*stand_by)->Take(seen, "early"), LedgerError);
+  PQclear(PQexec(other.get(), "ROLLBACK"));
+  EXPECT_TRUE(copied.get());
+  EXPECT_FALSE((*stand_by)->Take(seen, "late")) << "the ledger is another one now";
+  EXPECT_TRUE((*stand_by)->Take((*stand_by)->Look(), "now"));
 }
 
 TEST_F(LedgerCopyTest, AllOfItIsThereOrNothing) {

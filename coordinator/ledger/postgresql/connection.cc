@@ -1,0 +1,438 @@
+#include "coordinator/ledger/postgresql/connection.h"
+
+#include <fmt/format.h>
+#include <libpq-fe.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstdlib>
+#include <tuple>
+
+#include "common/text.h"
+#include "coordinator/ledger/postgresql/postgresql_ledger.h"
+
+namespace dicom_sender {
+namespace {
+
+constexpr int kServerVersionMin = 140'000;  // client_connection_check_interval
+constexpr std::uint32_t kBigintOid = 20, kTextOid = 25, kByteaOid = 17;
+
+std::int64_t InMilliseconds(Duration duration) {
+  return std::max<std::int64_t>(1, std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
+}
+
+// --- the binary format: big-endian numbers
+
+template <class Number>
+void Append(std::string& out, Number number) {
+  for (int shift = sizeof(Number) * 8 - 8; shift >= 0; shift -= 8) {
+    out += static_cast<char>(static_cast<std::uint64_t>(number) >> shift & 0xFF);
+  }
+}
+
+std::string ArrayHead(std::uint32_t element_oid, std::size_t size) {
+  std::string out;
+  Append<std::int32_t>(out, 1);  // dimensions
+  Append<std::int32_t>(out, 0);  // no NULLs
+  Append<std::uint32_t>(out, element_oid);
+  Append<std::int32_t>(out, static_cast<std::int32_t>(size));
+  Append<std::int32_t>(out, 1);  // the first index
+  return out;
+}
+
+template <class Strings>
+std::string ArrayOf(std::uint32_t element_oid, const Strings& strings) {
+  std::string out = ArrayHead(element_oid, strings.size());
+  for (const auto& bytes : strings) {
+    Append<std::int32_t>(out, static_cast<std::int32_t>(bytes.size()));
+    out += bytes;
+  }
+  return out;
+}
+
+// --- what went wrong, for a person
+
+std::string FirstLine(std::string_view text) { return ToPrintable(text.substr(0, text.find('\n'))); }
+
+// libpq gives no SQLSTATE for a connection that was refused, but in its message ("FATAL:  28P01: ...").
+struct Refusal {
+  std::string sqlstate;
+  std::string message;
+};
+Refusal ParseRefusal(std::string_view text) {
+  constexpr std::size_t kStateLength = 5;
+  const std::string line = FirstLine(text);
+  for (std::size_t at = line.find(":  "); at != std::string::npos; at = line.find(":  ", at + 1)) {
+    const std::string state = line.substr(at + 3, kStateLength);
+    const bool is_state = state.size() == kStateLength && std::all_of(state.begin(), state.end(), [](char c) {
+                            return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z');
+                          });
+    if (is_state && line.substr(at + 3 + kStateLength, 2) == ": ") return {state, line.substr(at + 10)};
+  }
+  return {{}, line};
+}
+
+bool IsPassing(std::string_view state) {
+  constexpr std::string_view kPassing[] = {"53300", "57014", "57P01", "57P02", "57P03",
+                                           "25P03", "40001", "40P01", "55P03", "53200"};
+  return state.empty() || state.starts_with("08") || std::ranges::find(kPassing, state) != std::end(kPassing);
+}
+
+// What to do about what the server says. Texts of the server may be in its language.
+std::string Advice(std::string_view state) {
+  if (state == "28P01" || state == "28000") {
+    return "it does not let this user in; put the right password into PGPASSWORD, a password file (PGPASSFILE) or a"
+           " service file, or see to the server's pg_hba.conf";
+  }
+  if (state == "3D000") return "the database does not exist; create it (createdb), or name another one";
+  if (state == "42501")
+    return "this user lacks a right; grant it CONNECT on the database, and USAGE and CREATE on the schema";
+  if (state == "3F000") return "no schema of the search_path exists; create one, or set the search_path";
+  if (state == "25006") return "it may only be read; name a database that may be written";
+  if (state == "53100") return "the database's disk is full; free some space and start again";
+  if (state == "53300") return "the server has too many connections; raise its max_connections";
+  if (state == "57014") return "a statement took too long; see to the server's load";
+  if (state == "57P01" || state == "57P02") return "the server was stopped";
+  if (state == "57P03") return "the server is starting or stopping";
+  if (state == "25P03") return "the server ended a transaction in which nothing was done for the leader time-out";
+  if (state == "40001" || state == "40P01") return "another transaction was in the way";
+  if (state == "42P01" || state == "42703") return "its tables are not those of a ledger; name another database";
+  if (state.starts_with("XX")) return "it is damaged; put a sound copy in its place";
+  return "the server refused a statement";
+}
+
+std::string WithAdvice(const Refusal& refusal) {
+  return fmt::format("{} ({})", Advice(refusal.sqlstate), refusal.message);
+}
+
+bool IsFailure(const PGresult* result) {
+  const ExecStatusType status = PQresultStatus(result);
+  return status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK && status != PGRES_EMPTY_QUERY;
+}
+
+std::string_view Field(const PGresult* result, int field) {
+  const char* text = PQresultErrorField(result, field);
+  return text != nullptr ? text : "";
+}
+
+}  // namespace
+
+// --- text
+
+std::string EncodedText(std::string_view bytes) {
+  std::string out = ToValidUtf8(bytes);
+  if (out == bytes && out.find('\0') == std::string::npos && out.find('\\') == std::string::npos) return out;
+  out.clear();
+  while (!bytes.empty()) {
+    const auto first = static_cast<unsigned char>(bytes[0]);
+    const std::size_t length = first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+    const std::string_view sequence = bytes.substr(0, length);
+    const bool is_valid = first != 0 && ToValidUtf8(sequence) == sequence;
+    if (first == '\\') {
+      out += "\\\\";
+    } else if (is_valid) {
+      out += sequence;
+    } else {
+      out += fmt::format("\\x{:02X}", first);
+    }
+    bytes.remove_prefix(is_valid ? length : 1);
+  }
+  return out;
+}
+
+std::string DecodedText(std::string_view text) {
+  std::string out;
+  for (std::size_t at = text.find('\\'); at != std::string_view::npos; at = text.find('\\')) {
+    unsigned byte = '\\';
+    const char* hex = text.data() + at + 2;
+    const bool is_byte =
+        text.size() >= at + 4 && text[at + 1] == 'x' && std::from_chars(hex, hex + 2, byte, 16).ptr == hex + 2;
+    out += text.substr(0, at);
+    out += static_cast<char>(byte);
+    text.remove_prefix(std::min<std::size_t>(at + (is_byte ? 4 : 2), text.size()));
+  }
+  return out += text;
+}
+
+// --- rows and values
+
+void PostgresqlRows::Clear::operator()(pg_result* result) const { PQclear(result); }
+PostgresqlRows::PostgresqlRows(pg_result* result) : result_(result) {}
+
+int PostgresqlRows::size() const { return PQntuples(result_.get()); }
+std::uint64_t PostgresqlRows::affected() const {
+  return std::strtoull(PQcmdTuples(result_.get()), nullptr, 10);  // empty: 0
+}
+std::string_view PostgresqlRows::tag() const { return PQcmdStatus(result_.get()); }
+bool PostgresqlRows::IsNull(int row, int column) const { return PQgetisnull(result_.get(), row, column) != 0; }
+
+std::int64_t PostgresqlRows::Int(int row, int column) const {
+  const std::string_view bytes = Bytes(row, column);
+  if (bytes.empty()) return 0;
+  auto value = std::int64_t{static_cast<signed char>(bytes[0])};
+  for (const char c : bytes.substr(1)) value = value << 8 | static_cast<unsigned char>(c);
+  return value;
+}
+
+std::string_view PostgresqlRows::Bytes(int row, int column) const {
+  return {PQgetvalue(result_.get(), row, column), static_cast<std::size_t>(PQgetlength(result_.get(), row, column))};
+}
+std::string PostgresqlRows::Text(int row, int column) const { return DecodedText(Bytes(row, column)); }
+
+PostgresqlValues& PostgresqlValues::Int(std::int64_t value) {
+  Append(values_.emplace_back(std::in_place).value(), value);
+  return *this;
+}
+PostgresqlValues& PostgresqlValues::Int(std::optional<std::int64_t> value) {
+  if (value) return Int(*value);
+  values_.emplace_back();
+  return *this;
+}
+PostgresqlValues& PostgresqlValues::Text(std::string_view text) {
+  values_.emplace_back(EncodedText(text));
+  return *this;
+}
+PostgresqlValues& PostgresqlValues::Bytes(std::string_view bytes) {
+  values_.emplace_back(bytes);
+  return *this;
+}
+PostgresqlValues& PostgresqlValues::Ints(const std::vector<std::int64_t>& values) {
+  std::string& out = values_.emplace_back(ArrayHead(kBigintOid, values.size())).value();
+  out.reserve(out.size() + values.size() * 12);
+  for (const std::int64_t value : values) {
+    Append<std::int32_t>(out, sizeof value);
+    Append(out, value);
+  }
+  return *this;
+}
+PostgresqlValues& PostgresqlValues::Texts(const std::vector<std::string>& texts) {
+  values_.emplace_back(ArrayOf(kTextOid, texts));
+  return *this;
+}
+PostgresqlValues& PostgresqlValues::ByteStrings(const std::vector<std::string_view>& many) {
+  values_.emplace_back(ArrayOf(kByteaOid, many));
+  return *this;
+}
+
+// --- the connection
+
+void PostgresqlConnection::Close::operator()(pg_conn* connection) const { PQfinish(connection); }
+
+PostgresqlConnection::PostgresqlConnection(PostgresqlOptions options, Duration answer_within)
+    : options_(std::move(options)), answer_within_(answer_within) {}
+PostgresqlConnection::~PostgresqlConnection() = default;
+
+void PostgresqlConnection::Fail(const std::string& why, PostgresqlError::Cause cause) {
+  connection_.reset();
+  throw PostgresqlError(fmt::format("ledger {}: {}", RedactedUri(options_.uri), why), std::move(cause));
+}
+void PostgresqlConnection::Refuse(const std::string& why) { Fail(why, {}); }
+
+void PostgresqlConnection::Connect() {
+  const TimePoint deadline = MonotonicNow() + options_.leader_timeout;
+  prepared_.clear();
+  connection_.reset();
+  Establish(deadline);
+  SetUpSession(deadline);
+}
+
+void PostgresqlConnection::Establish(TimePoint deadline) {
+  // Sent data that the server's host does not acknowledge, and a server's host that is silent, end the connection.
+  const std::string timeout_ms = std::to_string(InMilliseconds(options_.leader_timeout));
+  const std::string timeout_s =
+      std::to_string(std::max<std::int64_t>(1, InMilliseconds(options_.leader_timeout) / 3000));
+  // The first is expanded; what follows counts more than what stands in it.
+  const std::array<std::array<const char*, 2>, 8> parameters = {{{"dbname", options_.uri.c_str()},
+                                                                 {"application_name", "dicom-coordinator"},
+                                                                 {"client_encoding", "UTF8"},
+                                                                 {"tcp_user_timeout", timeout_ms.c_str()},
+                                                                 {"keepalives_idle", timeout_s.c_str()},
+                                                                 {"keepalives_interval", timeout_s.c_str()},
+                                                                 {"keepalives_count", "2"},
+                                                                 {nullptr, nullptr}}};
+  std::array<const char*, parameters.size()> names{}, values{};
+  for (std::size_t i = 0; i < parameters.size(); ++i)
+    std::tie(names[i], values[i]) = std::tie(parameters[i][0], parameters[i][1]);
+  connection_.reset(PQconnectStartParams(names.data(), values.data(), /*expand_dbname=*/1));
+  if (!connection_) throw std::bad_alloc();
+  PQsetErrorVerbosity(connection_.get(), PQERRORS_VERBOSE);  // with the SQLSTATE
+  PQsetNoticeProcessor(
+      connection_.get(), [](void*, const char*) {}, nullptr);
+  if (PQstatus(connection_.get()) == CONNECTION_BAD) FailConnecting();
+  for (auto next = PGRES_POLLING_WRITING; next != PGRES_POLLING_OK; next = PQconnectPoll(connection_.get())) {
+    if (next == PGRES_POLLING_FAILED) FailConnecting();
+    Wait(next == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline);
+  }
+  if (PQsetnonblocking(connection_.get(), 1) != 0) FailConnecting();
+}
+
+void PostgresqlConnection::SetUpSession(TimePoint deadline) {
+  if (PQserverVersion(connection_.get()) < kServerVersionMin) {
+    Refuse("the server is older than PostgreSQL 14; use a later one");
+  }
+  const char* encoding = PQparameterStatus(connection_.get(), "server_encoding");
+  if (encoding == nullptr || std::string_view(encoding) != "UTF8") {
+    Refuse("the database's encoding is not UTF8; create one with createdb --encoding=UTF8 --template=template0");
+  }
+  const std::int64_t leader_timeout = InMilliseconds(options_.leader_timeout);
+  // What was committed must survive whatever the database's own setting is; remote_apply waits for even more. The
+  // tables are used by their indexes, whatever the statistics of a table say that was empty a moment ago.
+  Simple(fmt::format("SELECT set_config('statement_timeout', '{0}', false),"
+                     " set_config('idle_in_transaction_session_timeout', '{1}', false),"
+                     " set_config('lock_timeout', '0', false),"
+                     " set_config('client_connection_check_interval', '{2}', false),"
+                     " set_config('tcp_user_timeout', '{1}', false),"
+                     " set_config('standard_conforming_strings', 'on', false),"
+                     " set_config('synchronous_commit', CASE current_setting('synchronous_commit')"
+                     "   WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false),"
+                     " set_config('plan_cache_mode', 'force_generic_plan', false), set_config('jit', 'off', false),"
+                     " set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false),"
+                     " set_config('enable_mergejoin', 'off', false)",
+                     InMilliseconds(answer_within_), leader_timeout, std::max<std::int64_t>(1, leader_timeout / 4)),
+         deadline);
+  const PostgresqlRows state =
+      Simple("SELECT pg_is_in_recovery()::text, current_setting('default_transaction_read_only')", deadline);
+  if (state.Bytes(0, 0) == "true") {
+    Fail(
+        "the server is a replica, which may only be read; name the primary, or all of them with"
+        " target_session_attrs=read-write",
+        {.passing = true});
+  }
+  if (state.Bytes(0, 1) == "on") {
+    Refuse("it may only be read; take default_transaction_read_only from the database or the user");
+  }
+  timeline_ = Simple("SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)", deadline).Bytes(0, 0);
+  if (PQenterPipelineMode(connection_.get()) != 1) FailFor(nullptr);
+}
+
+void PostgresqlConnection::Wait(short events, TimePoint deadline) {
+  std::array<pollfd, 2> polled = {{{PQsocket(connection_.get()), events, 0},
+                                   {options_.give_up != nullptr ? options_.give_up->fd() : -1, POLLIN, 0}}};
+  for (;;) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - MonotonicNow()).count();
+    const int ready = poll(polled.data(), polled.size(), static_cast<int>(std::max<std::int64_t>(0, left)));
+    if (ready < 0 && errno == EINTR) continue;
+    if (polled[1].revents != 0) Fail("waiting for the server was given up", {.passing = true, .lost = true});
+    if (ready != 0) return;
+    Fail("the server does not answer; see whether it runs and can be reached", {.passing = true, .lost = true});
+  }
+}
+
+void PostgresqlConnection::Pause(Duration duration) {
+  pollfd give_up = {options_.give_up != nullptr ? options_.give_up->fd() : -1, POLLIN, 0};
+  if (poll(&give_up, 1, static_cast<int>(InMilliseconds(duration))) > 0) {
+    Fail("waiting for the server was given up", {.passing = true, .lost = true});
+  }
+}
+
+// A result, or null: the end of a statement's results, or nothing more can come.
+pg_result* PostgresqlConnection::NextResult(TimePoint deadline) {
+  for (;;) {
+    const int unsent = PQflush(connection_.get());  // a failure is told by the results
+    if (PQisBusy(connection_.get()) == 0) break;
+    Wait(static_cast<short>(unsent == 1 ? POLLIN | POLLOUT : POLLIN), deadline);
+    if (PQconsumeInput(connection_.get()) == 0) break;
+  }
+  return PQgetResult(connection_.get());
+}
+
+PostgresqlRows PostgresqlConnection::Simple(const std::string& sql, TimePoint deadline) {
+  if (PQsendQuery(connection_.get(), sql.c_str()) != 1) FailFor(nullptr);
+  PostgresqlRows last(nullptr), failure(nullptr);
+  while (pg_result* result = NextResult(deadline)) {
+    (IsFailure(result) ? failure : last) = PostgresqlRows(result);
+  }
+  if (failure.get() != nullptr) FailFor(failure.get());
+  return last;
+}
+
+// Of the last of the statements that were sent.
+PostgresqlRows PostgresqlConnection::Answer(TimePoint deadline) {
+  PostgresqlRows last(nullptr), failure(nullptr);
+  for (;;) {
+    PostgresqlRows result(NextResult(deadline));
+    if (result.get() == nullptr) {  // between two statements
+      if (PQstatus(connection_.get()) == CONNECTION_BAD) FailFor(failure.get());
+      continue;
+    }
+    const ExecStatusType status = PQresultStatus(result.get());
+    if (status == PGRES_PIPELINE_SYNC) break;
+    if (!IsFailure(result.get())) {
+      last = std::move(result);
+    } else if (status != PGRES_PIPELINE_ABORTED && failure.get() == nullptr) {
+      failure = std::move(result);
+    }
+  }
+  if (failure.get() != nullptr) FailFor(failure.get());
+  return last;
+}
+
+const std::string& PostgresqlConnection::Prepared(std::string_view sql) {
+  auto it = prepared_.find(sql);
+  if (it != prepared_.end()) return it->second;
+  it = prepared_.emplace(sql, "s" + std::to_string(prepared_.size())).first;
+  if (PQsendPrepare(connection_.get(), it->second.c_str(), it->first.c_str(), 0, nullptr) != 1) FailFor(nullptr);
+  return it->second;
+}
+
+void PostgresqlConnection::Send(std::string_view sql, const PostgresqlValues& values) {
+  if (!connection_) Fail("the connection was lost before", {.passing = true, .lost = true});
+  std::vector<const char*> bytes;
+  std::vector<int> lengths;
+  for (const auto& value : values.values_) {
+    bytes.push_back(value ? value->data() : nullptr);
+    lengths.push_back(value ? static_cast<int>(value->size()) : 0);
+  }
+  const std::vector<int> binary(bytes.size(), 1);
+  const std::string& name = Prepared(sql);
+  if (PQsendQueryPrepared(connection_.get(), name.c_str(), static_cast<int>(bytes.size()), bytes.data(),
+                          lengths.data(), binary.data(), /*resultFormat=*/1) != 1) {
+    FailFor(nullptr);
+  }
+}
+
+PostgresqlRows PostgresqlConnection::Query(std::string_view sql, const PostgresqlValues& values) {
+  return Query(sql, values, answer_within_);
+}
+
+PostgresqlRows PostgresqlConnection::Query(std::string_view sql, const PostgresqlValues& values,
+                                           Duration answer_within) {
+  Send(sql, values);
+  if (PQpipelineSync(connection_.get()) != 1) FailFor(nullptr);
+  return Answer(MonotonicNow() + answer_within);
+}
+
+void PostgresqlConnection::Script(const std::string& sql) {
+  if (!connection_) Fail("the connection was lost before", {.passing = true, .lost = true});
+  if (PQexitPipelineMode(connection_.get()) != 1) FailFor(nullptr);
+  Simple(sql, MonotonicNow() + answer_within_);
+  if (PQenterPipelineMode(connection_.get()) != 1) FailFor(nullptr);
+}
+
+void PostgresqlConnection::FailConnecting() {
+  const Refusal refusal = ParseRefusal(PQerrorMessage(connection_.get()));
+  if (PQconnectionNeedsPassword(connection_.get()) != 0) {
+    Fail(WithAdvice({"28P01", refusal.message}), {.lost = true, .sqlstate = "28P01"});
+  }
+  const std::string why = refusal.sqlstate.empty()
+                              ? fmt::format("the server cannot be reached; see whether it runs ({})", refusal.message)
+                              : WithAdvice(refusal);
+  Fail(why, {.passing = IsPassing(refusal.sqlstate), .lost = true, .sqlstate = refusal.sqlstate});
+}
+
+// `result`: what the server said, if it said anything.
+void PostgresqlConnection::FailFor(const pg_result* result) {
+  const bool lost = PQstatus(connection_.get()) == CONNECTION_BAD;
+  const std::string state(result != nullptr ? Field(result, PG_DIAG_SQLSTATE) : "");
+  if (state.empty()) {
+    const std::string message = FirstLine(PQerrorMessage(connection_.get()));
+    Fail(fmt::format("the connection to the server was lost ({})", message), {.passing = true, .lost = true});
+  }
+  Fail(WithAdvice({state, ToPrintable(Field(result, PG_DIAG_MESSAGE_PRIMARY))}),
+       {.passing = IsPassing(state), .lost = lost, .sqlstate = state});
+}
+
+}  // namespace dicom_sender

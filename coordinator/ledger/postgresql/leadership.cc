@@ -1,0 +1,108 @@
+#include "coordinator/ledger/leadership.h"
+
+#include "coordinator/ledger/postgresql/postgresql_ledger.h"
+#include "coordinator/ledger/postgresql/schema.h"
+
+namespace dicom_sender {
+namespace {
+
+class PostgresqlLeadership : public Leadership {
+ public:
+  explicit PostgresqlLeadership(const PostgresqlOptions& options)
+      : leader_timeout_(options.leader_timeout), connection_(options, options.leader_timeout) {}
+
+  LeaderRecord Look() override;
+  std::optional<LeaderRecord> Take(const LeaderRecord& seen, std::string_view leader) override;
+  bool Renew(std::uint64_t epoch) override;
+  void Release(std::uint64_t epoch) override;
+
+ private:
+  PostgresqlRows Query(std::string_view sql, const PostgresqlValues& values);
+  std::optional<LeaderRecord> TryTake(const LeaderRecord& seen, std::string_view leader);
+  void EndTransactionsOf(const LeaderRecord& seen);
+
+  const Duration leader_timeout_;
+  PostgresqlConnection connection_;
+};
+
+// What was lost before is no reason to fail now.
+PostgresqlRows PostgresqlLeadership::Query(std::string_view sql, const PostgresqlValues& values) {
+  if (!connection_.connected()) connection_.Connect();
+  return connection_.Query(sql, values);
+}
+
+LeaderRecord PostgresqlLeadership::Look() {
+  const PostgresqlRows rows = Query("SELECT epoch, leader, renewals FROM leadership", {});
+  if (rows.size() != 1) connection_.RefuseDamage();
+  return {.epoch = static_cast<std::uint64_t>(rows.Int(0, 0)),
+          .leader = rows.Text(0, 1),
+          .renewals = static_cast<std::uint64_t>(rows.Int(0, 2))};
+}
+
+// The epoch is a key column: to change it, the server waits for all who have locked the row FOR KEY SHARE.
+std::optional<LeaderRecord> PostgresqlLeadership::TryTake(const LeaderRecord& seen, std::string_view leader) {
+  Query("SELECT set_config('lock_timeout', $1::bigint::text, false)",
+        PostgresqlValues().Int(std::chrono::ceil<std::chrono::milliseconds>(leader_timeout_ / 4).count()));
+  const PostgresqlRows taken = Query(
+      "UPDATE leadership SET epoch = epoch + 1, leader = $4::text, renewals = 0"
+      " WHERE epoch = $1::bigint AND leader = $2::text AND renewals = $3::bigint",
+      PostgresqlValues()
+          .Int(static_cast<std::int64_t>(seen.epoch))
+          .Text(seen.leader)
+          .Int(static_cast<std::int64_t>(seen.renewals))
+          .Text(leader));
+  if (taken.affected() == 0) return std::nullopt;
+  return LeaderRecord{.epoch = seen.epoch + 1, .leader = std::string(leader), .renewals = 0};
+}
+
+// Only a ledger's transaction has this lock. One that is open though its leader has not renewed is that of a program
+// which was stopped or cut off.
+void PostgresqlLeadership::EndTransactionsOf(const LeaderRecord& seen) {
+  Query(
+      "SELECT pg_terminate_backend(l.pid) FROM leadership r, pg_locks l WHERE r.epoch = $1::bigint"
+      " AND r.leader = $2::text AND r.renewals = $3::bigint AND l.locktype = 'relation' AND l.granted"
+      " AND l.relation = 'leadership'::regclass AND l.mode = 'RowShareLock' AND l.pid <> pg_backend_pid()"
+      " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+      PostgresqlValues()
+          .Int(static_cast<std::int64_t>(seen.epoch))
+          .Text(seen.leader)
+          .Int(static_cast<std::int64_t>(seen.renewals)));
+}
+
+std::optional<LeaderRecord> PostgresqlLeadership::Take(const LeaderRecord& seen, std::string_view leader) {
+  constexpr std::string_view kLockNotAvailable = "55P03";
+  for (const TimePoint until = MonotonicNow() + leader_timeout_;;) {
+    try {
+      return TryTake(seen, leader);
+    } catch (const PostgresqlError& error) {
+      if (error.cause().sqlstate != kLockNotAvailable || MonotonicNow() >= until) throw;
+    }
+    EndTransactionsOf(seen);
+  }
+}
+
+bool PostgresqlLeadership::Renew(std::uint64_t epoch) {
+  return Query("UPDATE leadership SET renewals = renewals + 1 WHERE epoch = $1::bigint AND leader <> ''",
+               PostgresqlValues().Int(static_cast<std::int64_t>(epoch)))
+             .affected() > 0;
+}
+
+void PostgresqlLeadership::Release(std::uint64_t epoch) {
+  Query("UPDATE leadership SET leader = '' WHERE epoch = $1::bigint",
+        PostgresqlValues().Int(static_cast<std::int64_t>(epoch)));
+}
+
+}  // namespace
+
+tl::expected<std::unique_ptr<Leadership>, LedgerTrouble> OpenLeadership(const PostgresqlOptions& options) {
+  try {
+    PostgresqlConnection connection(options, kLongestStatement);
+    connection.Connect();
+    PrepareSchema(connection);
+    return std::make_unique<PostgresqlLeadership>(options);
+  } catch (const PostgresqlError& error) {
+    return tl::unexpected(LedgerTrouble{error.what(), error.cause().passing});
+  }
+}
+
+}  // namespace dicom_sender
