@@ -1,6 +1,10 @@
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+
+#include "tests/support/temporary_folder.h"
 #include "tests/unit/programs/arguments.h"
 #include "worker/program/options.h"
 
@@ -38,6 +42,37 @@ TEST(WorkerOptions, SeveralPathMapsInTheEnvironmentAreSeparatedByCommas) {
   const auto options = Parse({}, {{"DICOM_SENDER_PATH_MAP", "/data=/mnt/a,/other=/mnt/b"}});
   ASSERT_TRUE(options) << options.error().err;
   EXPECT_EQ(options->path_map.Apply("/other/1"), "/mnt/b/1");
+}
+
+TEST(WorkerOptions, SeveralCoordinatorsAreSeparatedByCommasOrGivenAgain) {
+  const Endpoints three = {"tcp://a:1", "tcp://b:2", "tcp://[::1]:3"};
+  const auto words = Parse({"--coordinator", "tcp://a:1,tcp://b:2", "--coordinator", "tcp://[::1]:3"});
+  ASSERT_TRUE(words) << words.error().err;
+  EXPECT_EQ(words->connection.coordinators(), three);
+  EXPECT_EQ(words->connection.text(), "tcp://a:1,tcp://b:2,tcp://[::1]:3");
+  const auto variable = Parse({}, {{"DICOM_SENDER_COORDINATOR", "tcp://a:1,tcp://b:2,tcp://[::1]:3"}});
+  ASSERT_TRUE(variable) << variable.error().err;
+  EXPECT_EQ(variable->connection.coordinators(), three);
+  TemporaryFolder folder;
+  std::ofstream(folder / "list.toml") << "coordinator = ['tcp://a:1', 'tcp://b:2,tcp://[::1]:3']\n";
+  const auto file = Parse({"--config", folder / "list.toml"});
+  ASSERT_TRUE(file) << file.error().err;
+  EXPECT_EQ(file->connection.coordinators(), three);
+}
+
+TEST(WorkerOptions, RefuseListsOfCoordinatorsThatDoNotFit) {
+  const auto refusal = [](const std::string& list) {
+    const auto parsed = Parse({}, {{"DICOM_SENDER_COORDINATOR", list}});
+    return parsed ? std::string() : parsed.error().err;
+  };
+  EXPECT_THAT(refusal("tcp://a:1,,tcp://b:2"), HasSubstr("DICOM_SENDER_COORDINATOR: '' does not fit"));
+  EXPECT_THAT(refusal("tcp://a:1,"), HasSubstr("'' does not fit"));
+  EXPECT_THAT(refusal("tcp://a:1 ,tcp://b:2"), HasSubstr("'tcp://a:1 ' does not fit"));
+  EXPECT_THAT(refusal("tcp://a:1,tcp://b:2,tcp://a:1"), HasSubstr("'tcp://a:1' is given twice"));
+  std::string list = "tcp://a:1";
+  for (std::size_t i = 2; i <= kEndpointsMax; ++i) list += fmt::format(",tcp://a:{}", i);
+  EXPECT_EQ(refusal(list), "");
+  EXPECT_THAT(refusal(list + ",tcp://b:1"), HasSubstr("more than 8 coordinators"));
 }
 
 TEST(WorkerOptions, RefuseWhatDoesNotFit) {

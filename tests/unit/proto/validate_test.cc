@@ -157,6 +157,19 @@ TEST(ParseToCoordinator, RefusesTooManyOutcomesAndStatusesThatAreNone) {
   EXPECT_FALSE(IsTaken(message));
 }
 
+TEST(ParseFromCoordinator, RefusesALeaderWithALongName) {
+  wire::NotLeading not_leading;
+  EXPECT_TRUE(ParseFromCoordinator(Envelope(not_leading).SerializeAsString())) << "nobody leads";
+  not_leading.set_leader(std::string(kReasonBytesMax, 'x'));
+  const auto taken = ParseFromCoordinator(Envelope(not_leading).SerializeAsString());
+  ASSERT_TRUE(taken);
+  EXPECT_EQ(taken->not_leading().leader().size(), kReasonBytesMax);
+  not_leading.mutable_leader()->push_back('x');
+  const auto refused = ParseFromCoordinator(Envelope(not_leading).SerializeAsString());
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().reason.find("leader"), std::string::npos) << refused.error().reason;
+}
+
 TEST(ParseFromCoordinator, RefusesPagesThatAreTooLong) {
   wire::CoordinatorMessage message;
   for (int i = 0; i < kPageInstancesMax; ++i) message.mutable_page()->add_instances()->set_path("a");

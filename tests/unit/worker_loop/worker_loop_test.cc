@@ -1,4 +1,4 @@
-// The worker's loop by itself, with nobody to speak with.
+// The worker's loop, with nobody to speak with but what is played here.
 #include "worker/loop/worker_loop.h"
 
 #include <gmock/gmock.h>
@@ -7,6 +7,10 @@
 #include <spdlog/details/null_mutex.h>
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
+
+#include <thread>
+
+#include "proto/validate.h"
 
 namespace dicom_sender {
 namespace {
@@ -44,6 +48,36 @@ TEST(WorkerLoop, SaysThatThereIsNoCoordinator) {
                         line->drain.get_token(), std::stop_token()));
   spdlog::set_default_logger(earlier);
   EXPECT_THAT(line->text, testing::HasSubstr("No connection to the coordinator"));
+}
+
+TEST(WorkerLoop, AnnouncesItselfAtOnceToWhoeverLeads) {
+  constexpr std::chrono::seconds kPatience(30);
+  zmq::context_t context;
+  RouterChannel stand_by(context, "tcp://127.0.0.1:*"), leader(context, "tcp://127.0.0.1:*");
+  DealerChannel channel(context, {stand_by.endpoint(), leader.endpoint()});
+  prometheus::Registry registry;
+  WorkerMetrics metrics(registry);
+  Nobody observer;
+  WorkerHealth health;
+  std::stop_source drain;
+  std::jthread worker([&] {
+    EXPECT_TRUE(RunWorker(channel, {.worker_id = "w", .threads = 1, .path_map = {}}, metrics, observer, health,
+                          drain.get_token(), std::stop_token()));
+  });
+  const auto await = [&](RouterChannel& router) {
+    zmq::pollitem_t item{router.socket().handle(), 0, ZMQ_POLLIN, 0};
+    zmq::poll(&item, 1, kPatience);
+    return router.Receive();
+  };
+  const auto asked = await(stand_by);
+  const auto begin = std::chrono::steady_clock::now();
+  if (asked) stand_by.Send(asked->peer, Envelope(wire::NotLeading()));
+  const auto announced = await(leader);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(1500)) << "its next status is later";
+  const auto envelope = ParseToCoordinator(announced ? announced->bytes : "");
+  EXPECT_TRUE(envelope && envelope->worker().status().worker_id() == "w");
+  EXPECT_EQ(health.last_heard, 0) << "of nobody that leads";
+  drain.request_stop();
 }
 
 }  // namespace
