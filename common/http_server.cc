@@ -43,10 +43,14 @@ HttpPage CheckPage(const HttpCheck& check) {
 
 }  // namespace
 
-HttpServer::HttpServer(HttpServerOptions options) : pages_(std::move(options.pages)) {
-  pages_["/metrics"] = [registry = options.registry] { return MetricsPage(*registry); };
-  pages_["/healthz"] = [check = std::move(options.health)] { return CheckPage(check); };
-  pages_["/readyz"] = [check = std::move(options.readiness)] { return CheckPage(check); };
+void HttpServer::Replace(HttpServerOptions options) {
+  AddBuildInfo(*options.registry, options.version);
+  auto pages = std::move(options.pages);
+  pages.emplace("/metrics", [registry = options.registry] { return MetricsPage(*registry); });
+  pages.emplace("/healthz", [check = std::move(options.health)] { return CheckPage(check); });
+  pages.emplace("/readyz", [check = std::move(options.readiness)] { return CheckPage(check); });
+  const std::unique_lock lock(mutex_);
+  pages_.swap(pages);
 }
 
 HttpServer::~HttpServer() {
@@ -55,6 +59,7 @@ HttpServer::~HttpServer() {
 
 HttpPage HttpServer::Answer(const std::string& method, const std::string& path) const {
   if (method != "GET" && method != "HEAD") return {.status = 405, .body = "only GET and HEAD are answered\n"};
+  const std::shared_lock lock(mutex_);
   const auto page = pages_.find(path);
   if (page == pages_.end()) return {.status = 404, .body = "there is no such page\n"};
   try {
@@ -81,8 +86,8 @@ int HttpServer::OnRequest(mg_connection* connection) {
 
 tl::expected<std::unique_ptr<HttpServer>, std::string> HttpServer::Start(HttpServerOptions options) {
   const std::string address = options.address;
-  AddBuildInfo(*options.registry, options.version);
-  std::unique_ptr<HttpServer> server(new HttpServer(std::move(options)));
+  std::unique_ptr<HttpServer> server(new HttpServer());
+  server->Replace(std::move(options));
   const char* settings[] = {"listening_ports",  address.c_str(), "num_threads", "8", "request_timeout_ms", "5000",
                             "max_request_size", "8192",          nullptr};
   mg_callbacks callbacks{};

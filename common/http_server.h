@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <shared_mutex>
 #include <string>
 #include <tl/expected.hpp>
 
@@ -40,8 +41,8 @@ struct HttpServerOptions {
 // Answers GET and HEAD on
 //   /metrics            everything in the registry, and `build_info`
 //   /healthz, /readyz   200 and "ok", or 503 and the sentence of the check
-// and on the paths of `pages`; 404 on others, 405 to other methods. One request a connection, eight at a time; a
-// request has at most 8 KiB, and a peer that is silent for five seconds loses its connection.
+// and on the paths of `pages`, which go before these; 404 on others, 405 to other methods. One request a connection,
+// eight at a time; a request has at most 8 KiB, and a peer that is silent for five seconds loses its connection.
 class HttpServer {
  public:
   // The error is one sentence.
@@ -50,11 +51,16 @@ class HttpServer {
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
 
+  // Answers by these from now on, at the address that it has. Waits for the answers that are under way: nothing of
+  // the earlier options is called or looked at any more when it returns. Not to be called by what it calls.
+  void Replace(HttpServerOptions options);
+
  private:
-  explicit HttpServer(HttpServerOptions options);
+  HttpServer() = default;
   static int OnRequest(mg_connection* connection);
   HttpPage Answer(const std::string& method, const std::string& path) const;
 
+  mutable std::shared_mutex mutex_;  // of the pages, which are called under it
   std::map<std::string, std::function<HttpPage()>> pages_;
   mg_context* context_ = nullptr;
 };

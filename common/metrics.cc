@@ -135,6 +135,9 @@ void DestinationMetrics::SetLoads(const std::map<std::string, DestinationLoad>& 
   }
 }
 
+LeaderMetrics::LeaderMetrics(Registry& registry)
+    : leader(MakeGauge(registry, "leader", "1 while this coordinator leads, 0 while it stands by")) {}
+
 CoordinatorMetrics::CoordinatorMetrics(Registry& registry)
     : instances_total(registry, "instances_total", "Outcomes of instances", "outcome", kOutcomes),
       failures_total(

@@ -96,6 +96,12 @@ class DestinationMetrics {
   std::map<std::string, Series> series_;
 };
 
+// Of each dicom-coordinator, whether it leads or stands by.
+struct LeaderMetrics {
+  explicit LeaderMetrics(prometheus::Registry& registry);
+  prometheus::Gauge& leader;
+};
+
 struct CoordinatorMetrics {
   explicit CoordinatorMetrics(prometheus::Registry& registry);
   LabelledCounters instances_total;  // by outcome

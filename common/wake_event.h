@@ -1,9 +1,12 @@
 // An event that poll() can wait for, raised from any thread. Level-triggered: it stays raised until cleared.
 #pragma once
 
+#include <poll.h>
 #include <sys/eventfd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <system_error>
 
@@ -27,6 +30,15 @@ class WakeEvent {
     raised_ = false;
     std::uint64_t count = 0;
     [[maybe_unused]] const auto got = read(fd_.get(), &count, sizeof count);
+  }
+  // False if it is not raised within `timeout`, of which a minute counts at most.
+  bool WaitFor(std::chrono::nanoseconds timeout) const {
+    using std::chrono::milliseconds;
+    const auto left =
+        std::chrono::ceil<milliseconds>(std::min<std::chrono::nanoseconds>(timeout, std::chrono::minutes(1)));
+    pollfd fd = {fd_.get(), POLLIN, 0};
+    poll(&fd, 1, static_cast<int>(std::max(left, milliseconds(0)).count()));
+    return raised_;
   }
   bool raised() const { return raised_; }
   int fd() const { return fd_.get(); }

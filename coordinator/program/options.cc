@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "coordinator/ledger/postgresql/postgresql_ledger.h"
 #include "proto/security.h"
 
 namespace dicom_sender {
@@ -11,6 +12,12 @@ constexpr const char* kProgram = "dicom-coordinator";
 
 Checked SetLeaseTtl(std::chrono::seconds& target, const std::string& text) {
   return PutValue(target, ParseNumber(text, 5, 3600).map([](std::uint32_t n) { return std::chrono::seconds(n); }));
+}
+
+Checked SetLeaderTimeout(std::optional<std::chrono::milliseconds>& target, const std::string& text) {
+  return PutValue(target, ParseNumber(text, 1, 300).map([](std::uint32_t n) {
+    return std::chrono::milliseconds(std::chrono::seconds(n));
+  }));
 }
 
 std::vector<OptionGroup> Groups(CoordinatorOptions& o) {
@@ -26,7 +33,14 @@ std::vector<OptionGroup> Groups(CoordinatorOptions& o) {
          SetText(o.client_keys)},
         {0, "insecure", nullptr, "let other machines in without keys", SetSwitch(o.insecure)}}},
       {"Sessions",
-       {{0, "ledger", "FILE", "what was found and what became of it; created if missing", SetText(o.ledger)},
+       {{0, "ledger", "FILE|URI",
+         "what was found and what became of it: a file, created if missing, or a PostgreSQL database that several "
+         "coordinators may share, postgresql://USER@HOST:PORT/DATABASE",
+         SetText(o.ledger)},
+        {0, "leader-timeout", "SECONDS",
+         "how long the leader of a shared ledger may be silent before another coordinator takes over, 1 to 300, the "
+         "same for all of them (default: 5)",
+         [&o](const std::string& text) { return SetLeaderTimeout(o.leader_timeout, text); }},
         {0, "output-dir", "DIR", "for the summaries of sessions; created if missing (default: .)",
          SetText(o.output_dir)},
         {0, "lease-ttl", "SECONDS",
@@ -46,22 +60,27 @@ Program Describe(CoordinatorOptions& options) {
       .about =
           "Owns the sessions of a migration that is shared among machines: takes in what dicom-indexer finds, hands\n"
           "the studies to dicom-worker, keeps the ledger of what became of each instance, writes the summaries.\n"
-          "It goes on where it was when it is started again on the same ledger. With --metrics it has a status "
+          "It goes on where it was when it is started again on the same ledger. Of several on one PostgreSQL ledger "
+          "one\n"
+          "leads, the others stand by. With --metrics it has a status "
           "page,\n"
           "http://HOST:PORT/.\n"
           "\n"
-          "  dicom-coordinator --ledger FILE [OPTION ...]\n",
+          "  dicom-coordinator --ledger FILE|URI [OPTION ...]\n",
       .groups = Groups(options),
       .epilogue =
           "Examples\n"
           "  dicom-coordinator --ledger /var/lib/dicom-sender/ledger.db --output-dir /var/lib/dicom-sender\n"
           "  dicom-coordinator --ledger ledger.db --bind tcp://*:5555 --server-key coordinator.key_secret \\\n"
           "      --client-keys keys/ --metrics 127.0.0.1:9464\n"
+          "  dicom-coordinator --ledger postgresql://dicom_sender@db.example.org/dicom_sender --bind tcp://*:5555 "
+          "\\\n"
+          "      --server-key coordinator.key_secret --client-keys keys/\n"
           "\n"
           "Exit status\n"
           "  0  stopped by a signal\n"
           "  2  wrong usage, or a ledger, folder, key or address that cannot be used\n"
-          "  70 the ledger failed, or an internal error\n"};
+          "  70 the ledger's file failed, or an internal error\n"};
 }
 
 Checked CheckKeys(const CoordinatorOptions& options) {
@@ -75,8 +94,19 @@ Checked CheckKeys(const CoordinatorOptions& options) {
                   options.bind));
 }
 
-Checked CheckFiles(const CoordinatorOptions& options) {
-  if (options.ledger.empty()) return tl::unexpected(std::string("--ledger is missing: name the file"));
+Checked CheckLedger(const CoordinatorOptions& options) {
+  if (options.ledger.empty()) {
+    return tl::unexpected(std::string("--ledger is missing: name the file, or the URI of a database"));
+  }
+  if (IsPostgresqlUri(options.ledger)) {
+    return CheckUri(options.ledger).map_error([](const std::string& wrong) { return "--ledger: " + wrong; });
+  }
+  if (!options.leader_timeout) return {};
+  return tl::unexpected(std::string(
+      "--leader-timeout is for coordinators that share a PostgreSQL ledger: leave it out, or give such a --ledger"));
+}
+
+Checked CheckFolder(const CoordinatorOptions& options) {
   if (auto usable = PrepareOutputFolder(options.output_dir, /*create=*/true); !usable) {
     return tl::unexpected("--output-dir: " + usable.error());
   }
@@ -90,7 +120,7 @@ tl::expected<CoordinatorOptions, EarlyExit> ParseCoordinatorOptions(int argc, co
   CoordinatorOptions options;
   const auto given = ParseProgram(Describe(options), argc, argv, environment);
   if (!given) return tl::unexpected(given.error());
-  for (const auto check : {CheckKeys, CheckFiles}) {
+  for (const auto check : {CheckKeys, CheckLedger, CheckFolder}) {
     if (const auto checked = check(options); !checked) return UsageError(kProgram, checked.error());
   }
   return options;

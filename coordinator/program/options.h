@@ -10,16 +10,19 @@
 
 namespace dicom_sender {
 
+inline constexpr std::chrono::seconds kDefaultLeaderTimeout(5);
+
 struct CoordinatorOptions {
   std::string bind = "tcp://127.0.0.1:5555";
   std::optional<std::string> server_key, client_keys;  // a file and a folder; both or none
   bool insecure = false;
 
-  std::string ledger;                  // a file
+  std::string ledger;                  // a file, or the URI of a database: see coordinator/ledger/postgresql/
   std::string output_dir = ".";        // exists and can be written
   std::chrono::seconds lease_ttl{60};  // 5 to 3600
-  std::uint32_t associations_max = 0;  // to one destination; 0: no limit
-  std::uint32_t attempts_max = 0;      // of one instance, whatever its session allows; 0: no limit
+  std::optional<std::chrono::milliseconds> leader_timeout;  // 1 s to 300 s; only with a URI
+  std::uint32_t associations_max = 0;                       // to one destination; 0: no limit
+  std::uint32_t attempts_max = 0;  // of one instance, whatever its session allows; 0: no limit
   ServiceOptions service;
 };
 

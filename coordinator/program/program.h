@@ -10,7 +10,7 @@
 namespace dicom_sender {
 
 // Serves until a stop is requested. The error is one sentence: what could not be opened, read or bound. Throws
-// LedgerError where the ledger fails later.
+// LedgerError where a ledger that is not shared fails later.
 tl::expected<void, std::string> RunCoordinator(const CoordinatorOptions& options, std::stop_token stop);
 
 }  // namespace dicom_sender

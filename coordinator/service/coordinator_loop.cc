@@ -34,12 +34,13 @@ void CoordinatorLoop::ResumeSessions() { Take(service_.ResumeSessions(MonotonicN
 void CoordinatorLoop::Run(std::stop_token stop) {
   WakeEvent stopped;
   const std::stop_callback on_stop(stop, [&stopped] { stopped.Raise(); });
-  while (!stop.stop_requested()) {
+  while (!stop.stop_requested() && Leads()) {
     LookIfDue();
     std::array<zmq::pollitem_t, 2> items{
         {{channel_.socket().handle(), 0, ZMQ_POLLIN, 0}, {nullptr, stopped.fd(), ZMQ_POLLIN, 0}}};
     zmq::poll(items, PollTimeout(wake_at_));
     last_round_ = MonotonicNow().time_since_epoch().count();
+    if (!Leads()) return;  // this process may have been stopped while it waited
     const std::vector<Incoming> messages = Collect();
     if (messages.empty() && (!wake_at_ || MonotonicNow() < *wake_at_)) continue;
     Take(service_.Step(messages, MonotonicNow(), WallNow()));
@@ -59,12 +60,13 @@ std::vector<Incoming> CoordinatorLoop::Collect() {
 void CoordinatorLoop::Take(const StepResult& result) {
   wake_at_ = result.wake_at;
   for (const Outgoing& outgoing : result.messages) {
+    if (!Leads()) return;
     // Whoever misses it asks again.
     if (!channel_.Send(outgoing.peer, outgoing.message)) {
       spdlog::debug("A message was dropped: its receiver is gone or does not read");
     }
   }
-  if (!hooks_.on_ended) return;
+  if (!hooks_.on_ended || !Leads()) return;
   for (const SessionKey session : result.ended) hooks_.on_ended(session);
 }
 

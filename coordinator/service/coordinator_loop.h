@@ -17,6 +17,8 @@ namespace dicom_sender {
 struct CoordinatorHooks {
   std::function<void(SessionKey)> on_ended = {};                    // for each session, after the commit
   std::function<void(wire::Overview, TimePoint now)> on_look = {};  // about once a second
+  // Asked before each step and before anything is said; empty: always. Once it is false the loop ends.
+  std::function<bool()> leads = {};
 };
 
 class CoordinatorLoop {
@@ -24,8 +26,8 @@ class CoordinatorLoop {
   // `channel` is bound.
   CoordinatorLoop(RouterChannel& channel, Service& service, CoordinatorHooks hooks = {});
 
-  // Goes on with the sessions that the ledger has open, then serves. Returns soon after a stop was requested. Throws
-  // LedgerError.
+  // Goes on with the sessions that the ledger has open, then serves. Returns soon after a stop was requested, or when
+  // it does not lead any more: then what was not said yet is not said. Throws LedgerError.
   void ResumeSessions();
   void Run(std::stop_token stop);
   // When it last had nothing left to do or waited; to be asked by any thread.
@@ -35,6 +37,7 @@ class CoordinatorLoop {
   std::vector<Incoming> Collect();
   void Take(const StepResult& result);
   void LookIfDue();
+  bool Leads() const { return !hooks_.leads || hooks_.leads(); }
 
   RouterChannel& channel_;
   Service& service_;

@@ -1,0 +1,69 @@
+#include "coordinator/program/front.h"
+
+#include <fmt/format.h>
+
+#include "cli/program_options.h"
+
+namespace dicom_sender {
+namespace {
+
+Face BetweenPhases() {
+  return {
+      .registry = std::make_shared<prometheus::Registry>(),
+      .health = TurnedWithin([since = MonotonicNow()] { return since; }, kStuckAfter),
+      .pages = {{"/readyz", [] { return HttpPage{.status = 503, .body = "neither leading nor standing by\n"}; }}}};
+}
+
+}  // namespace
+
+HttpCheck TurnedWithin(std::function<TimePoint()> last_turn, std::chrono::seconds limit) {
+  return [last_turn = std::move(last_turn), limit]() -> std::optional<std::string> {
+    const Duration silence = MonotonicNow() - last_turn();
+    if (silence < limit) return std::nullopt;
+    return fmt::format("busy for {} s", std::chrono::floor<std::chrono::seconds>(silence).count());
+  };
+}
+
+Front::Front(std::optional<std::string> address, std::stop_token stop)
+    : address_(std::move(address)), stop_(std::move(stop)), health_(BetweenPhases().health) {}
+
+tl::expected<std::unique_ptr<Front::Shown>, std::string> Front::Show(Face face) {
+  if (auto served = Serve(std::move(face)); !served) return tl::unexpected(std::move(served.error()));
+  return std::make_unique<Shown>(*this);
+}
+
+void Front::Ready(const std::string& status) {
+  if (!manager_) manager_ = std::make_unique<ServiceManager>([this] { return Health(); }, stop_);
+  manager_->Ready(status);
+}
+
+std::optional<std::string> Front::Health() const {
+  const std::lock_guard lock(mutex_);
+  return health_();
+}
+
+void Front::Hide() { Serve(BetweenPhases()); }
+
+tl::expected<void, std::string> Front::Serve(Face face) {
+  {
+    const std::lock_guard lock(mutex_);
+    health_ = face.health;
+  }
+  if (!address_) return {};
+  HttpServerOptions options{.address = *address_,
+                            .version = std::string(ProgramVersion()),
+                            .registry = std::move(face.registry),
+                            .health = std::move(face.health),
+                            .readiness = nullptr,
+                            .pages = std::move(face.pages)};
+  if (http_) {
+    http_->Replace(std::move(options));
+    return {};
+  }
+  auto started = HttpServer::Start(std::move(options));
+  if (!started) return tl::unexpected(std::move(started.error()));
+  http_ = *std::move(started);
+  return {};
+}
+
+}  // namespace dicom_sender

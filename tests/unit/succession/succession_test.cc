@@ -1,0 +1,219 @@
+// Coordinators on one shared ledger, each in a thread with its own port.
+#include "coordinator/program/succession.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "proto/channel.h"
+#include "proto/validate.h"
+#include "tests/support/network.h"
+#include "tests/support/process.h"
+#include "tests/unit/succession/shared_store.h"
+
+namespace dicom_sender {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::StartsWith;
+using Health = SharedStore::Health;
+
+constexpr milliseconds kTimeout(500);
+
+class Coordinator {
+ public:
+  Coordinator(const LedgerStore& store, const std::filesystem::path& folder) {
+    options_.bind = endpoint();
+    options_.output_dir = folder;
+    options_.service.metrics = "127.0.0.1:" + std::to_string(http_.number());
+    thread_ = std::thread([this, &store] {
+      Front front(options_.service.metrics, stop_.get_token());
+      const Site site{.options = options_,
+                      .ledger = "shared",
+                      .leader_timeout = kTimeout,
+                      .security = std::nullopt,
+                      .front = front};
+      result_ = RunSuccession(site, store, stop_.get_token());
+      ended_ = true;
+    });
+  }
+  ~Coordinator() {
+    if (thread_.joinable()) Stop();
+  }
+
+  std::string endpoint() const { return "tcp://127.0.0.1:" + std::to_string(port_.number()); }
+  void AskToStop() { stop_.request_stop(); }
+  tl::expected<void, std::string> Stop() {
+    AskToStop();
+    thread_.join();
+    return result_;
+  }
+  bool ended() const { return ended_; }
+
+  // "200 ok"
+  std::string Get(const std::string& path) const {
+    return RunProcess(
+               {"curl", "-s", "--max-time", "20", "-w", "%{http_code}", "http://" + *options_.service.metrics + path},
+               kPatience)
+        .output;
+  }
+  bool Leads() const { return Get("/readyz").starts_with("leading, epoch "); }
+  bool StandsBy() const { return Get("/readyz").starts_with("standing by"); }
+  void Ask(DealerChannel& channel) const {
+    EXPECT_TRUE(channel.WaitUntilConnected(kPatience));
+    wire::ClientRequest request;
+    request.set_request_id(1);
+    request.mutable_list_sessions();
+    EXPECT_TRUE(channel.Send(Envelope(std::move(request))));
+  }
+  // What it says to whoever asks, on a connection of its own.
+  wire::FromCoordinator Ask() const {
+    zmq::context_t context;
+    DealerChannel channel(context, {endpoint()});
+    Ask(channel);
+    std::optional<std::string> answer;
+    EXPECT_TRUE(Eventually([&] { return (answer = channel.Receive()).has_value(); }));
+    const auto parsed = ParseFromCoordinator(answer.value_or(""));
+    EXPECT_TRUE(parsed);
+    return parsed ? *parsed : wire::FromCoordinator();
+  }
+
+ private:
+  ReservedPort port_, http_;
+  CoordinatorOptions options_;
+  std::stop_source stop_;
+  tl::expected<void, std::string> result_;
+  std::atomic<bool> ended_ = false;
+  std::thread thread_;
+};
+
+class SuccessionTest : public testing::Test {
+ protected:
+  std::unique_ptr<Coordinator> Start() { return std::make_unique<Coordinator>(opener_, folder_.path()); }
+  std::unique_ptr<Coordinator> StartLeader() {
+    auto coordinator = Start();
+    EXPECT_TRUE(Eventually([&] { return coordinator->Leads(); }));
+    return coordinator;
+  }
+
+  TemporaryFolder folder_;
+  SharedStore store_;
+  const LedgerStore opener_ = store_.Store();
+};
+
+TEST_F(SuccessionTest, OneLeadsAndTheOtherSaysWho) {
+  const auto leader = StartLeader();
+  const auto other = Start();
+  ASSERT_TRUE(Eventually([&] { return other->Get("/readyz").ends_with("200"); }));
+  EXPECT_TRUE(leader->Ask().has_client());
+  const auto answer = other->Ask();
+  ASSERT_TRUE(answer.has_not_leading());
+  EXPECT_THAT(answer.not_leading().leader(), HasSubstr(leader->endpoint()));
+  EXPECT_EQ(leader->Get("/readyz"), "leading, epoch 1\n200");
+  EXPECT_EQ(other->Get("/readyz"), "standing by: " + store_.record().leader + " leads, epoch 1\n200");
+  EXPECT_EQ(other->Get("/"), other->Get("/readyz"));
+  for (const auto* coordinator : {leader.get(), other.get()}) {
+    EXPECT_THAT(coordinator->Get("/metrics"),
+                HasSubstr(coordinator == leader.get() ? "\ndicom_sender_leader 1\n" : "\ndicom_sender_leader 0\n"));
+    EXPECT_EQ(coordinator->Get("/healthz"), "ok\n200");
+  }
+}
+
+TEST_F(SuccessionTest, WhoIsAskedToStopHandsOverWithinASecond) {
+  auto leader = StartLeader();
+  const auto other = Start();
+  ASSERT_TRUE(Eventually([&] { return other->StandsBy(); }));
+  const TimePoint begin = MonotonicNow();
+  leader->AskToStop();
+  ASSERT_TRUE(Eventually([&] { return store_.record().epoch == 2; }));
+  EXPECT_LT(MonotonicNow() - begin, kTimeout) << "it waited for the time-out";
+  EXPECT_TRUE(Eventually([&] { return other->Leads(); }));
+  EXPECT_TRUE(other->Ask().has_client());
+  EXPECT_TRUE(leader->Stop());
+}
+
+TEST_F(SuccessionTest, WhoStandsByStopsAtOnceThoughTheLedgerHangs) {
+  const auto leader = StartLeader();
+  auto other = Start();
+  ASSERT_TRUE(Eventually([&] { return other->StandsBy(); }));
+  store_.SetHealth(Health::kHanging);
+  EXPECT_TRUE(other->Stop());
+}
+
+TEST_F(SuccessionTest, ALedgerThatFailsEndsTheLeadershipAndNotTheProcess) {
+  auto leader = StartLeader();
+  store_.SetFull(true);
+  zmq::context_t context;
+  DealerChannel client(context, {leader->endpoint()});
+  leader->Ask(client);
+  ASSERT_TRUE(Eventually([&] { return leader->StandsBy(); }));
+  EXPECT_FALSE(client.Receive()) << "what was not committed is not answered";
+  const auto answer = leader->Ask();
+  ASSERT_TRUE(answer.has_not_leading());
+  EXPECT_EQ(answer.not_leading().leader(), "") << "its own name is of an epoch that is over";
+  store_.SetFull(false);
+  EXPECT_TRUE(Eventually([&] { return leader->Leads(); }));
+  EXPECT_TRUE(leader->Ask().has_client());
+  EXPECT_TRUE(leader->Stop());
+}
+
+TEST_F(SuccessionTest, StepsDownForWhoLeadsNowAndSaysWho) {
+  const auto leader = StartLeader();
+  store_.SetRecord({.epoch = 9, .leader = "somebody else", .renewals = 0});
+  ASSERT_TRUE(Eventually([&] {
+    store_.Renew();
+    return leader->Get("/readyz") == "standing by: somebody else leads, epoch 9\n200";
+  }));
+  const auto answer = leader->Ask();
+  ASSERT_TRUE(answer.has_not_leading());
+  EXPECT_EQ(answer.not_leading().leader(), "somebody else");
+  EXPECT_TRUE(Eventually([&] { return leader->Get("/readyz") == "leading, epoch 10\n200"; }))
+      << "the other is silent";
+}
+
+TEST_F(SuccessionTest, AnswersWhileTheLedgerIsAwayAndLeadsWhenItIsBack) {
+  const auto leader = StartLeader();
+  const auto other = Start();
+  ASSERT_TRUE(Eventually([&] { return other->StandsBy(); }));
+  store_.SetHealth(Health::kAway);
+  ASSERT_TRUE(Eventually([&] { return leader->StandsBy(); }));
+  for (const auto* coordinator : {leader.get(), other.get()}) {
+    EXPECT_TRUE(coordinator->Ask().has_not_leading());
+    EXPECT_TRUE(Eventually([&] {
+      return coordinator->Get("/readyz") == "standing by: the ledger is out of reach: the server is away\n503";
+    }));
+    EXPECT_EQ(coordinator->Get("/healthz"), "ok\n200") << "there is nothing wrong with the coordinator";
+  }
+  store_.SetHealth(Health::kWell);
+  EXPECT_TRUE(Eventually([&] { return leader->Leads() != other->Leads(); }));
+  EXPECT_EQ(store_.record().epoch, 2U);
+}
+
+TEST_F(SuccessionTest, ALedgerThatCannotBeUsedIsAnErrorAtTheStart) {
+  store_.SetTrouble(LedgerTrouble{.sentence = "wrong password", .passing = false});
+  const auto coordinator = Start();
+  ASSERT_TRUE(Eventually([&] { return coordinator->ended(); }));
+  const auto ended = coordinator->Stop();
+  ASSERT_FALSE(ended);
+  EXPECT_EQ(ended.error(), "wrong password");
+}
+
+TEST_F(SuccessionTest, APortThatIsTakenIsAnErrorAtTheStart) {
+  CoordinatorOptions options;
+  zmq::context_t context;
+  const RouterChannel taken(context, "tcp://127.0.0.1:*");
+  options.bind = taken.endpoint();
+  Front front(std::nullopt, {});
+  const Site site{
+      .options = options, .ledger = "shared", .leader_timeout = kTimeout, .security = std::nullopt, .front = front};
+  const auto ended = RunSuccession(site, opener_, {});
+  ASSERT_FALSE(ended);
+  EXPECT_THAT(ended.error(), StartsWith("cannot listen on " + options.bind));
+  EXPECT_EQ(store_.record().epoch, 0U) << "who cannot serve takes nothing";
+}
+
+}  // namespace
+}  // namespace dicom_sender
