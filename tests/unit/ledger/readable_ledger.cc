@@ -1,5 +1,7 @@
 #include "tests/unit/ledger/readable_ledger.h"
 
+#include <stdexcept>
+
 #include "coordinator/ledger/sqlite_ledger.h"
 #include "tests/unit/ledger/ledger_file.h"
 
@@ -7,7 +9,6 @@
 #include <libpq-fe.h>
 
 #include <regex>
-#include <stdexcept>
 
 #include "coordinator/ledger/postgresql/postgresql_ledger.h"
 #include "tests/support/postgresql_server.h"
@@ -22,6 +23,9 @@ class ReadableSqlite : public ReadableLedger {
 
   Ledger& ledger() override { return *ledger_; }
   std::string Rows(const std::string& sql) override { return file_.Rows(sql); }
+  std::string RowsForAdministrator(const std::string&) override {
+    throw std::logic_error("SQLite has no administrator");
+  }
 
  private:
   LedgerFile file_;
@@ -44,8 +48,6 @@ class ReadablePostgresql : public ReadableLedger {
  public:
   ReadablePostgresql() {
     auto& server = PostgresqlServer::Shared();
-    // Roles are the server's, not the database's: what an earlier test has created is in the way.
-    server.Query("postgres", "DROP ROLE IF EXISTS auditor");
     database_ = server.CreateDatabase();
     const PostgresqlOptions options{.uri = server.Uri(database_), .leader_timeout = std::chrono::seconds(30)};
     auto leadership = OpenLeadership(options);
@@ -58,11 +60,9 @@ class ReadablePostgresql : public ReadableLedger {
     Run("SET timezone = 'UTC'");
   }
   ~ReadablePostgresql() override {
-    const auto drop = [](const std::string& sql) { PostgresqlServer::Shared().Query("postgres", sql); };
     ledger_.reset();
     connection_.reset();
-    drop("DROP DATABASE " + database_ + " WITH (FORCE)");
-    drop("DROP ROLE IF EXISTS auditor");
+    PostgresqlServer::Shared().Query("postgres", "DROP DATABASE " + database_ + " WITH (FORCE)");
   }
 
   Ledger& ledger() override { return *ledger_; }
@@ -76,6 +76,9 @@ class ReadablePostgresql : public ReadableLedger {
       text += '\n';
     }
     return text;
+  }
+  std::string RowsForAdministrator(const std::string& sql) override {
+    return PostgresqlServer::Shared().Query(database_, sql);
   }
 
  private:
