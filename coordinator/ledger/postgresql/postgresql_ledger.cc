@@ -113,7 +113,7 @@ void PostgresqlLedger::Open() {
 }
 
 void PostgresqlLedger::Begin() {
-  connection_.Send("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
+  connection_.Send("BEGIN");
   const auto fence =
       connection_.Query("SELECT pg_current_xact_id()::text FROM leadership WHERE epoch = $1::bigint FOR KEY SHARE",
                         Values().Int(epoch_));

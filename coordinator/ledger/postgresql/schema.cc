@@ -85,7 +85,7 @@ std::optional<std::int64_t> Version(PostgresqlConnection& connection) {
 
 void PrepareSchema(PostgresqlConnection& connection) {
   if (Version(connection) == SchemaVersion()) return;  // without a need for any lock
-  connection.Query("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
+  connection.Query("BEGIN");
   connection.Query("SELECT pg_advisory_xact_lock($1::bigint)", PostgresqlValues().Int(kSchemaLock));
   const auto version = Version(connection);
   if (version > SchemaVersion()) connection.Refuse("it is of a newer release; use that one");
