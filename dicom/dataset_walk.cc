@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <limits>
 #include <string_view>
 
@@ -15,6 +16,7 @@ constexpr std::uint32_t kItemDelimitation = Tag(0xFFFE, 0xE00D);
 constexpr std::uint32_t kSequenceDelimitation = Tag(0xFFFE, 0xE0DD);
 constexpr std::uint32_t kSopClassUid = Tag(0x0008, 0x0016);
 constexpr std::uint32_t kSopInstanceUid = Tag(0x0008, 0x0018);
+constexpr std::uint32_t kAccessionNumber = Tag(0x0008, 0x0050);
 constexpr std::uint32_t kStudyInstanceUid = Tag(0x0020, 0x000D);
 constexpr std::uint32_t kDirectoryRecordSequence = Tag(0x0004, 0x1220);
 constexpr std::uint32_t kPixelData = Tag(0x7FE0, 0x0010);
@@ -103,6 +105,7 @@ class Walk {
   Done EnterUndefinedLength(const ElementHeader& header);
   Done SkipValue(const ElementHeader& header);
   Done TakeFact(const ElementHeader& header);
+  void NoteAccessionNumber(const ElementHeader& header);
   Done TakeDelimiter(const ElementHeader& header);
   bool LooksLikeSequence(const ElementHeader& header);
   Done Push(Level level);
@@ -248,6 +251,9 @@ Walk::Done Walk::TakeFact(const ElementHeader& header) {
     case kStudyInstanceUid:
       uid = &facts_.study_instance_uid;
       break;
+    case kAccessionNumber:
+      NoteAccessionNumber(header);
+      return EnterValue(header);
     case kDirectoryRecordSequence:
       return tl::unexpected(HeaderError{HeaderProblem::kDicomDir, "a DICOMDIR"});
     case kPixelData:
@@ -261,6 +267,20 @@ Walk::Done Walk::TakeFact(const ElementHeader& header) {
   if (!value) return tl::unexpected(value.error());
   if (uid->empty()) *uid = std::move(*value);
   return {};
+}
+
+// Of what is no such text as it should be, as much as can be shown; its value is then walked as any other.
+void Walk::NoteAccessionNumber(const ElementHeader& header) {
+  if (header.length == kUndefinedLength || !facts_.accession_number.empty()) return;
+  const std::size_t count = std::min<std::size_t>(header.length, ByteReader::kPeekBytesMax);
+  const std::uint8_t* bytes = reader_.Peek(count);
+  if (bytes == nullptr) return;
+  std::string_view text(reinterpret_cast<const char*>(bytes), count);
+  constexpr std::string_view kPadding(" \0", 2);
+  text.remove_prefix(std::min(text.find_first_not_of(kPadding), text.size()));
+  text = text.substr(0, std::min(text.find_last_not_of(kPadding) + 1, kAccessionNumberBytesMax));
+  std::transform(text.begin(), text.end(), std::back_inserter(facts_.accession_number),
+                 [](char c) { return c < ' ' || c > '~' ? '?' : c; });
 }
 
 Walk::Done Walk::EnterValue(const ElementHeader& header) {

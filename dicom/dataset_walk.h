@@ -52,6 +52,7 @@ enum class PixelData { kNone, kNative, kEncapsulated };
 
 struct DatasetFacts {
   std::string sop_class_uid, sop_instance_uid, study_instance_uid;  // of the dataset itself, not of its items
+  std::string accession_number;
   PixelData pixel_data = PixelData::kNone;
 };
 

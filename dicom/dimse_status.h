@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 namespace dicom_sender {
@@ -20,6 +21,13 @@ StatusVerdict JudgeStoreStatus(std::uint16_t status);
 
 // "A700 (out of resources)": the code in hexadecimal and its meaning.
 std::string DescribeStatus(std::uint16_t status);
+
+struct StatusMeaning {
+  std::uint16_t first, last;
+  const char* words;
+};
+// What the statuses mean: of the rows that a status lies in, the first. The last one has every status.
+std::span<const StatusMeaning> StatusMeanings();
 
 // The kind of failure, for counting: one of a few words such as "out_of_resources".
 const char* StatusCategory(std::uint16_t status);

@@ -126,6 +126,7 @@ tl::expected<void, HeaderError> HeaderParser::Parse() {
   header_.sop_class_uid = std::move(facts_.sop_class_uid);
   header_.sop_instance_uid = std::move(facts_.sop_instance_uid);
   header_.study_instance_uid = std::move(facts_.study_instance_uid);
+  header_.accession_number = std::move(facts_.accession_number);
   if (!done && header_.sop_class_uid.empty()) header_.sop_class_uid = std::move(meta_facts_.sop_class_uid);
   if (!done && header_.sop_instance_uid.empty()) header_.sop_instance_uid = std::move(meta_facts_.sop_instance_uid);
   return done;

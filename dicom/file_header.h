@@ -9,11 +9,14 @@
 // odd lengths, unknown VRs, lengths and delimiters mixed, elements in any order, zeros behind the last element.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <tl/expected.hpp>
 
 namespace dicom_sender {
+
+inline constexpr std::size_t kAccessionNumberBytesMax = 64;  // PS3.5 6.2, SH: 16 characters
 
 // Identity of a file: when size and mtime are those of the scan, the header read then is still true.
 struct FileIdentity {
@@ -25,12 +28,16 @@ struct FileIdentity {
 
 // UIDs are at most 64 printable ASCII characters without the padding, and otherwise as they are.
 //
+// The accession number is no reason to refuse a file: at most kAccessionNumberBytesMax printable ASCII characters
+// without the spaces around them, what is none is a question mark.
+//
 // The SOP UIDs are never taken from the meta header: that is not sent, and a dataset without them is no instance
 // that the destination could file (PS3.3 C.12.1: type 1).
 struct FileHeader {
   std::string sop_class_uid;         // (0008,0016) of the dataset; empty if missing
   std::string sop_instance_uid;      // (0008,0018) of the dataset; empty if missing
   std::string study_instance_uid;    // (0020,000D); empty if missing
+  std::string accession_number;      // (0008,0050) empty if missing
   std::string transfer_syntax_uid;   // what the dataset is encoded in; mostly what (0002,0010) says (see below)
   std::uint64_t dataset_offset = 0;  // bytes before the first byte of the dataset (deflated datasets: of the stream)
   FileIdentity identity;

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::size_t kBatchBytesMax = kMessageBytesMax / 2;
 // What an instance costs beside its own bytes: its frame in the message, and its study's entry if it is the first.
-constexpr std::size_t kOverheadBytes = 96;
+constexpr std::size_t kOverheadBytes = 168;
 
 }  // namespace
 
@@ -27,12 +27,15 @@ void BatchBuilder::Clear() {
   bytes_ = 0;
 }
 
-void BatchBuilder::Add(const std::string& study_instance_uid, wire::Instance instance) {
+void BatchBuilder::Add(const std::string& study_instance_uid, const std::string& accession_number,
+                       wire::Instance instance) {
   const auto [study, is_new] = studies_.try_emplace(study_instance_uid, batch_.studies_size());
   if (is_new) batch_.add_studies()->set_study_instance_uid(study_instance_uid);
+  wire::StudyItems& items = *batch_.mutable_studies(study->second);
+  if (items.accession_number().empty() && !study_instance_uid.empty()) items.set_accession_number(accession_number);
   bytes_ += instance.ByteSizeLong() + kOverheadBytes;
   ++instances_;
-  *batch_.mutable_studies(study->second)->add_instances() = std::move(instance);
+  *items.add_instances() = std::move(instance);
 }
 
 bool BatchBuilder::full() const { return instances_ >= kBatchInstancesMax || bytes_ >= kBatchBytesMax; }

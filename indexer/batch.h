@@ -15,8 +15,9 @@ class BatchBuilder {
   // `roots`: their ids are their indices.
   BatchBuilder(std::string session, std::vector<std::string> roots);
 
-  // Not while full(). `study_instance_uid` may be empty.
-  void Add(const std::string& study_instance_uid, wire::Instance instance);
+  // Not while full(). `study_instance_uid` may be empty: that group is no study, and has no accession number. That of
+  // a study is the first that is not empty.
+  void Add(const std::string& study_instance_uid, const std::string& accession_number, wire::Instance instance);
   bool full() const;
   bool empty() const { return instances_ == 0; }
   wire::PublishBatch Take();  // empty afterwards

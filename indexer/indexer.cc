@@ -133,7 +133,7 @@ class Publisher : public ScanConsumer {
     } else if (header.study_instance_uid.empty()) {
       spdlog::warn("{} has no Study Instance UID", FullPath(entry));
     }
-    batch_.Add(header.study_instance_uid, ToInstance(entry, header, std::move(defect)));
+    batch_.Add(header.study_instance_uid, header.accession_number, ToInstance(entry, header, std::move(defect)));
     if (batch_.full()) Publish();
   }
   void Ignore(const WalkEntry& entry, const char* reason, const std::string& detail) {

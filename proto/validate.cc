@@ -7,8 +7,9 @@
 namespace dicom_sender {
 namespace {
 
-constexpr std::size_t kUidBytesMax = 64;      // PS3.5 9.1
-constexpr std::size_t kAeTitleBytesMax = 16;  // PS3.5 6.2
+constexpr std::size_t kUidBytesMax = 64;              // PS3.5 9.1
+constexpr std::size_t kAccessionNumberBytesMax = 64;  // PS3.5 6.2, SH: 16 characters
+constexpr std::size_t kAeTitleBytesMax = 16;          // PS3.5 6.2
 constexpr std::size_t kHostBytesMax = 255;
 constexpr int kInputsMax = 10000;
 constexpr std::uint32_t kPortMax = 65535;
@@ -66,9 +67,10 @@ Problem Check(const wire::PublishBatch& batch) {
   int instances = 0;
   Problem problem = ForEach(batch.studies(), [&](const wire::StudyItems& study) {
     instances += study.instances_size();
-    return FirstOf(TooLong("Study Instance UID", study.study_instance_uid().size(), kUidBytesMax), [&] {
-      return ForEach(study.instances(), [](const wire::Instance& instance) { return Check(instance); });
-    });
+    return FirstOf(
+        TooLong("Study Instance UID", study.study_instance_uid().size(), kUidBytesMax),
+        [&] { return TooLong("accession number", study.accession_number().size(), kAccessionNumberBytesMax); },
+        [&] { return ForEach(study.instances(), [](const wire::Instance& instance) { return Check(instance); }); });
   });
   return FirstOf(
       problem, [&] { return TooMany("instances", instances, kBatchInstancesMax); },

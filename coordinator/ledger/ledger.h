@@ -218,7 +218,8 @@ class Ledger {
   // Files known by (session, root path, path) are left as they are, unless their SOP Instance UID has changed: then
   // they are other files. An instance whose SOP Instance UID is known in the session is skipped as a duplicate, and
   // is a conflict if its size differs from the first one's; a copy of one that has failed is not skipped. One that
-  // has a defect fails with it. Indices continue those of the study. One StudyFeed for each study of the batch.
+  // has a defect fails with it. The first accession number that is told of a study stays. Indices continue those of
+  // the study. One StudyFeed for each study of the batch.
   virtual std::vector<StudyFeed> AddStudies(SessionKey session, const wire::PublishBatch& batch) = 0;
 
   // --- studies and leases
@@ -251,7 +252,7 @@ class Ledger {
   virtual void SetPageEnd(StudyKey study, std::uint32_t page_end) = 0;
   // For those of the indices that exist, in their order.
   virtual std::vector<InstanceFacts> LoadInstances(StudyKey study, std::span<const std::uint32_t> indices) = 0;
-  // The instances must exist. Counts of study and session follow.
+  // The instances must exist. Counts of study and session follow. `now` is the outcome time of those that it settles.
   virtual void ChangeInstances(std::span<const InstanceChange> changes, WallTime now) = 0;
   // Those in one of the states, by ascending (study, index), after the cursor.
   virtual std::vector<ReportedInstance> Report(SessionKey session, std::span<const InstanceState> states,

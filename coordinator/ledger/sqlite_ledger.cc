@@ -15,12 +15,13 @@
 
 #include "common/text.h"
 #include "coordinator/ledger/counts.h"
+#include "coordinator/ledger/views/views.h"
 
 namespace dicom_sender {
 namespace {
 
 constexpr int kApplicationId = 0x44534C47;  // "DSLG"
-constexpr int kSchemaVersion = 2;
+constexpr int kSchemaVersion = 3;
 constexpr std::int64_t kStudiesPerRead = 1000;
 constexpr int kCacheKibibytes = 16 << 10;
 constexpr int kPagesPerCheckpoint = 8192;  // of 4 KiB: a page that changes often is written to its place less often
@@ -50,7 +51,7 @@ std::string ScanSchema() {
          " PRIMARY KEY (session, worker)) WITHOUT ROWID;";
 }
 
-std::string MigrationFrom1() {
+std::string MigrationFrom1To2() {
   return std::string("ALTER TABLE session ADD COLUMN ending INTEGER; DROP INDEX study_leased;") + kLeasedIndex +
          "ALTER TABLE ignored RENAME TO ignored_1;" + ScanSchema() +
          "INSERT INTO ignored SELECT session, x'', reason, files FROM ignored_1;"
@@ -61,13 +62,25 @@ std::string MigrationFrom1() {
          "l.study;";
 }
 
+// What was settled before has no outcome time. The destinations are filled in from the settings.
+constexpr const char* kMigrationFrom2To3 =
+    "ALTER TABLE session ADD COLUMN called_ae TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE session ADD COLUMN calling_ae TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE session ADD COLUMN host TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE session ADD COLUMN port INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE study ADD COLUMN accession_number TEXT;"
+    "ALTER TABLE instance ADD COLUMN outcome_ms INTEGER;";
+
 std::string Schema() {
   const std::string counts = CountDefinitions();
   return "CREATE TABLE session (key INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE, settings BLOB NOT "
          "NULL,"
          " state INTEGER NOT NULL, end_reason TEXT NOT NULL DEFAULT '', scan_complete INTEGER NOT NULL DEFAULT 0,"
          " start_ms INTEGER NOT NULL, end_ms INTEGER, studies INTEGER NOT NULL DEFAULT 0, " +
-         counts + ", ending INTEGER);" + ScanSchema() +
+         counts +
+         ", ending INTEGER, called_ae TEXT NOT NULL DEFAULT '', calling_ae TEXT NOT NULL DEFAULT '', host TEXT NOT "
+         "NULL DEFAULT '', port INTEGER NOT NULL DEFAULT 0);" +
+         ScanSchema() +
          "CREATE TABLE root (id INTEGER PRIMARY KEY, session INTEGER NOT NULL, path BLOB NOT NULL, UNIQUE (session, "
          "path));"
          "CREATE TABLE pair (id INTEGER PRIMARY KEY, sop_class TEXT NOT NULL, transfer_syntax TEXT NOT NULL,"
@@ -76,7 +89,7 @@ std::string Schema() {
          " lease INTEGER NOT NULL DEFAULT 0, page_end INTEGER NOT NULL DEFAULT 0, suspect_end INTEGER NOT NULL "
          "DEFAULT 0,"
          " first_lease_ms INTEGER, last_outcome_ms INTEGER, " +
-         counts + ", UNIQUE (session, uid));" + kLeasedIndex +
+         counts + ", accession_number TEXT, UNIQUE (session, uid));" + kLeasedIndex +
          "CREATE INDEX study_by_session ON study (session, key);"
          "CREATE TABLE study_pair (study INTEGER NOT NULL, pair INTEGER NOT NULL, PRIMARY KEY (study, pair)) WITHOUT "
          "ROWID;"
@@ -87,7 +100,7 @@ std::string Schema() {
          " pair INTEGER NOT NULL, sop_instance TEXT NOT NULL, size INTEGER NOT NULL, mtime INTEGER NOT NULL,"
          " data_offset INTEGER NOT NULL, state INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, status INTEGER,"
          " reason TEXT, duration_us INTEGER NOT NULL DEFAULT 0, may_be_stored INTEGER NOT NULL DEFAULT 0, defect "
-         "INTEGER NOT NULL DEFAULT 0,"
+         "INTEGER NOT NULL DEFAULT 0, outcome_ms INTEGER,"
          " PRIMARY KEY (study, idx)) WITHOUT ROWID;"
          "CREATE TABLE known (session INTEGER NOT NULL, hash INTEGER NOT NULL, study INTEGER NOT NULL, idx INTEGER "
          "NOT NULL,"
@@ -219,6 +232,7 @@ class SqliteLedger : public Ledger {
     StudyFeed feed;
     std::uint64_t next_index = 0;
     std::int64_t last_pair = 0;
+    bool has_accession_number = false;
     Counts delta;
   };
 
@@ -236,6 +250,8 @@ class SqliteLedger : public Ledger {
 
   tl::expected<void, std::string> CheckAndUpgrade();
   bool IsWhole();
+  bool Migrate(int version);
+  void WriteSettings(SessionKey session, const wire::OpenSession& settings);
   void KeepLogOnClose(bool keep) {
     sqlite3_db_config(db_.getHandle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int{keep}, nullptr);
   }
@@ -258,8 +274,8 @@ class SqliteLedger : public Ledger {
                                       InstanceState state, std::string_view reason);
 
   std::uint64_t CountUnreportedResends(StudyKey study);
-  void ChangeRun(std::span<const InstanceChange> run, Counts& delta);
-  void WriteInstance(const InstanceChange& change);
+  void ChangeRun(std::span<const InstanceChange> run, WallTime now, Counts& delta);
+  void WriteInstance(const InstanceChange& change, WallTime now);
 
   wire::ContextPair LoadPair(std::int64_t id);
   std::string RootPath(std::int64_t id);
@@ -345,12 +361,28 @@ tl::expected<void, std::string> SqliteLedger::CheckAndUpgrade() {
   db_.exec(fmt::format("PRAGMA wal_autocheckpoint = {}", kPagesPerCheckpoint));
   db_.exec("BEGIN EXCLUSIVE");  // takes the lock, which is then kept
   if (empty || version < kSchemaVersion) {
-    db_.exec(empty ? Schema() : MigrationFrom1());
+    if (empty) db_.exec(Schema());
+    if (!empty && !Migrate(version)) return refused(kDamaged);
+    db_.exec(LedgerViews(SqlDialect::kSqlite));
     db_.exec(fmt::format("PRAGMA application_id = {}", kApplicationId));
     db_.exec(fmt::format("PRAGMA user_version = {}", kSchemaVersion));
   }
   db_.exec("COMMIT");
   return {};
+}
+
+// False: it is damaged.
+bool SqliteLedger::Migrate(int version) {
+  if (version < 2) db_.exec(MigrationFrom1To2());
+  db_.exec(kMigrationFrom2To3);
+  std::map<SessionKey, wire::OpenSession> sessions;
+  SQLite::Statement rows(db_, "SELECT key, settings FROM session");
+  while (rows.executeStep()) {
+    wire::OpenSession& settings = sessions[rows.getColumn(0).getInt64()];
+    if (!settings.ParseFromArray(rows.getColumn(1).getBlob(), rows.getColumn(1).getBytes())) return false;
+  }
+  for (const auto& [key, settings] : sessions) WriteSettings(key, settings);
+  return true;
 }
 
 // Damage is found before anything is sent or counted by it, as long as reading all of it does not hold up a start: it
@@ -423,10 +455,11 @@ SessionRecord SqliteLedger::ReadSession(SQLite::Statement& row) {
 
 SessionRecord SqliteLedger::CreateSession(const wire::OpenSession& settings, WallTime now) {
   return Guarded([&] {
-    const std::string bytes = settings.SerializeAsString();
-    Execute("INSERT INTO session (uuid, settings, state, start_ms) VALUES (?, ?, ?, ?)", settings.session(),
-            Blob{bytes}, std::int64_t{wire::SESSION_SCANNING}, Milliseconds(now));
-    return LoadSession(db_.getLastInsertRowid());
+    Execute("INSERT INTO session (uuid, settings, state, start_ms) VALUES (?, x'', ?, ?)", settings.session(),
+            std::int64_t{wire::SESSION_SCANNING}, Milliseconds(now));
+    const SessionKey session = db_.getLastInsertRowid();
+    WriteSettings(session, settings);
+    return LoadSession(session);
   });
 }
 
@@ -519,10 +552,16 @@ void SqliteLedger::SetEnding(SessionKey session, wire::SessionState state) {
 }
 
 void SqliteLedger::SetSettings(SessionKey session, const wire::OpenSession& settings) {
-  Guarded([&] {
-    const std::string bytes = settings.SerializeAsString();
-    Execute("UPDATE session SET settings = ? WHERE key = ?", Blob{bytes}, session);
-  });
+  Guarded([&] { WriteSettings(session, settings); });
+}
+
+// What the views show of them has columns of its own.
+void SqliteLedger::WriteSettings(SessionKey session, const wire::OpenSession& settings) {
+  const std::string bytes = settings.SerializeAsString();
+  const auto& destination = settings.destination();
+  Execute("UPDATE session SET settings = ?, called_ae = ?, calling_ae = ?, host = ?, port = ? WHERE key = ?",
+          Blob{bytes}, destination.called_ae(), destination.calling_ae(), destination.host(),
+          std::int64_t{destination.port()}, session);
 }
 
 int SqliteLedger::BindCounts(SQLite::Statement& statement, const Counts& delta) {
@@ -577,9 +616,11 @@ Counts SqliteLedger::ChangeStudyStates(StudyKey study, const std::string& condit
   }
   rows.reset();
   const std::string attempts = state == InstanceState::kPending ? "0" : "attempts";
-  Execute("UPDATE instance SET state = ?, reason = nullif(?, ''), status = NULL, duration_us = 0, attempts = " +
-              attempts + " WHERE study = ? AND " + condition,
-          static_cast<std::int64_t>(state), reason, study);
+  Execute(
+      "UPDATE instance SET state = ?, reason = nullif(?, ''), status = NULL, duration_us = 0, outcome_ms = NULL,"
+      " attempts = " +
+          attempts + " WHERE study = ? AND " + condition,
+      static_cast<std::int64_t>(state), reason, study);
   return delta;
 }
 
@@ -656,10 +697,12 @@ std::int64_t SqliteLedger::PairId(const wire::Instance& instance) {
 
 SqliteLedger::Intake SqliteLedger::BeginIntake(SessionKey session, const std::string& uid) {
   Intake study;
-  auto& row = Query("SELECT key, total FROM study WHERE session = ? AND uid = ?", session, uid);
+  auto& row =
+      Query("SELECT key, total, accession_number IS NOT NULL FROM study WHERE session = ? AND uid = ?", session, uid);
   if (row.executeStep()) {
     study.feed.study = row.getColumn(0).getInt64();
     study.next_index = static_cast<std::uint64_t>(row.getColumn(1).getInt64());
+    study.has_accession_number = row.getColumn(2).getInt() != 0;
     row.reset();
     return study;
   }
@@ -750,6 +793,9 @@ std::vector<StudyFeed> SqliteLedger::AddStudies(SessionKey session, const wire::
     Counts in_all;
     for (const auto& items : batch.studies()) {
       Intake study = BeginIntake(session, items.study_instance_uid());
+      if (!study.has_accession_number && !items.accession_number().empty()) {
+        Execute("UPDATE study SET accession_number = ? WHERE key = ?", items.accession_number(), study.feed.study);
+      }
       for (const auto& instance : items.instances()) {
         auto root = roots.find(instance.root());
         if (root == roots.end()) root = roots.emplace(instance.root(), LoadRoot(session, {})).first;
@@ -1034,17 +1080,19 @@ std::vector<InstanceFacts> SqliteLedger::LoadInstances(StudyKey study, std::span
   });
 }
 
-void SqliteLedger::WriteInstance(const InstanceChange& change) {
+void SqliteLedger::WriteInstance(const InstanceChange& change, WallTime now) {
+  constexpr std::int64_t kNone = -1;
   Execute(
       "UPDATE instance SET state = ?, attempts = ?, status = nullif(?, -1), reason = nullif(?, ''), duration_us = ?,"
-      " may_be_stored = ? WHERE study = ? AND idx = ?",
+      " may_be_stored = ?, outcome_ms = nullif(?, -1) WHERE study = ? AND idx = ?",
       static_cast<std::int64_t>(change.state), std::int64_t{change.attempts},
-      change.status ? std::int64_t{*change.status} : std::int64_t{-1}, change.reason,
-      std::int64_t{change.duration_us}, std::int64_t{change.may_be_stored}, change.study, std::int64_t{change.index});
+      change.status ? std::int64_t{*change.status} : kNone, change.reason, std::int64_t{change.duration_us},
+      std::int64_t{change.may_be_stored}, IsSettled(change.state) ? Milliseconds(now) : kNone, change.study,
+      std::int64_t{change.index});
 }
 
 // Of one study, by ascending index without a gap.
-void SqliteLedger::ChangeRun(std::span<const InstanceChange> run, Counts& delta) {
+void SqliteLedger::ChangeRun(std::span<const InstanceChange> run, WallTime now, Counts& delta) {
   auto& rows = Query(
       "SELECT state, attempts, size, duration_us FROM instance WHERE study = ? AND idx BETWEEN ? AND ? ORDER BY idx",
       run.front().study, std::int64_t{run.front().index}, std::int64_t{run.back().index});
@@ -1061,7 +1109,7 @@ void SqliteLedger::ChangeRun(std::span<const InstanceChange> run, Counts& delta)
     throw LedgerError(fmt::format("ledger {}: study {} lacks an instance between {} and {}", file_, run.front().study,
                                   run.front().index, run.back().index));
   }
-  for (const InstanceChange& written : run) WriteInstance(written);
+  for (const InstanceChange& written : run) WriteInstance(written, now);
 }
 
 void SqliteLedger::ChangeInstances(std::span<const InstanceChange> changes, WallTime now) {
@@ -1071,7 +1119,7 @@ void SqliteLedger::ChangeInstances(std::span<const InstanceChange> changes, Wall
       const auto run = changes.first(RunLength(changes, [](const InstanceChange& a, const InstanceChange& b) {
         return b.study == a.study && b.index == a.index + 1;
       }));
-      ChangeRun(run, deltas[run.front().study]);
+      ChangeRun(run, now, deltas[run.front().study]);
       changes = changes.subspan(run.size());
     }
     for (const auto& [study, delta] : deltas) {

@@ -35,6 +35,7 @@ class OutputTest : public SenderTest {
     ExampleInstance instance;
     instance.patient_name = patient_name;
     instance.patient_id = patient_id;
+    instance.accession_number = kAccessionNumber;
     const auto write = [&](const std::string& name) { WriteFile(data() / name, ExampleFile(instance)); };
     write("stored.dcm");
     write("duplicate.dcm");
@@ -59,6 +60,7 @@ class OutputTest : public SenderTest {
     return {.rules = {rule}};
   }
 
+  static const inline std::string kAccessionNumber = "Exam-0815";
   static const inline std::string kRefused = "1.2.826.0.1.3680043.10.1400.1.7";
 };
 
@@ -256,6 +258,12 @@ TEST_F(OutputTest, NamesAndIdsOfPatientsAreNowhere) {
     // A bare number might be part of a session's UUID.
     for (const std::string secret : {"Planted", "PLANTED", "ID4711"})
       EXPECT_EQ(all.find(secret), std::string::npos) << secret;
+    // It leads to a patient in another system: the ledger has it, for whoever may read that, and nothing else.
+    EXPECT_THAT(result_.output + result_.errors, Not(HasSubstr(kAccessionNumber)));
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(out())) {
+      const bool is_ledger = entry.path().extension() == ".db";
+      EXPECT_EQ(ReadFile(entry.path()).find(kAccessionNumber) != std::string::npos, is_ledger) << entry.path();
+    }
   }
 }
 

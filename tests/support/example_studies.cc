@@ -48,6 +48,7 @@ std::string DatasetHead(const ExampleInstance& instance) {
   std::string out;
   PutElement(out, 0x00080016, "UI", instance.sop_class_uid);
   PutElement(out, 0x00080018, "UI", instance.sop_instance_uid);
+  if (!instance.accession_number.empty()) PutElement(out, 0x00080050, "SH", instance.accession_number);
   PutElement(out, 0x00080060, "CS", "OT");
   PutElement(out, 0x00100010, "PN", instance.patient_name);
   PutElement(out, 0x00100020, "LO", instance.patient_id);

@@ -16,6 +16,7 @@ struct ExampleInstance {
   std::uint32_t pixel_bytes = 64;                           // even
   std::string patient_name = "Nobody";
   std::string patient_id = "0";
+  std::string accession_number = {};  // empty: the element is missing
 };
 
 // The file's bytes.

@@ -283,6 +283,7 @@ void PostgresqlConnection::SetUpSession(TimePoint deadline) {
   Simple(fmt::format("SELECT set_config('statement_timeout', '{0}', false),"
                      " set_config('idle_in_transaction_session_timeout', '{1}', false),"
                      " set_config('lock_timeout', '0', false),"
+                     " set_config('default_transaction_isolation', 'read committed', false),"
                      " set_config('client_connection_check_interval', '{2}', false),"
                      " set_config('tcp_user_timeout', '{1}', false),"
                      " set_config('standard_conforming_strings', 'on', false),"

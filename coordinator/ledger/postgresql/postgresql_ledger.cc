@@ -89,7 +89,7 @@ class PostgresqlLedger : public Ledger {
   void SendSessionGrowth();
   std::vector<StudyFeed> ChangeStates(SessionKey session, const std::string& studies, const std::string& condition,
                                       InstanceState state, std::string_view reason);
-  void ChangeDistinct(std::span<const InstanceChange> changes, std::map<StudyKey, Counts>& deltas);
+  void ChangeDistinct(std::span<const InstanceChange> changes, WallTime now, std::map<StudyKey, Counts>& deltas);
   SessionKey SessionOf(StudyKey study);
   void Remember(StudyKey study, SessionKey session);
   void LoadRoots(SessionKey session, const wire::PublishBatch& batch);
@@ -113,7 +113,7 @@ void PostgresqlLedger::Open() {
 }
 
 void PostgresqlLedger::Begin() {
-  connection_.Send("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
+  connection_.Send("BEGIN");
   const auto fence =
       connection_.Query("SELECT pg_current_xact_id()::text FROM leadership WHERE epoch = $1::bigint FOR KEY SHARE",
                         Values().Int(epoch_));
@@ -275,13 +275,10 @@ SessionRecord PostgresqlLedger::ReadSession(const PostgresqlRows& rows) {
 
 SessionRecord PostgresqlLedger::CreateSession(const wire::OpenSession& settings, WallTime now) {
   const auto created = connection_.Query(
-      "INSERT INTO session (uuid, settings, state, start_ms) VALUES ($1::text, $2::bytea, $3::bigint, $4::bigint)"
+      "INSERT INTO session (uuid, settings, state, start_ms) VALUES ($1::text, '', $2::bigint, $3::bigint)"
       " RETURNING key",
-      Values()
-          .Text(settings.session())
-          .Bytes(settings.SerializeAsString())
-          .Int(wire::SESSION_SCANNING)
-          .Int(Milliseconds(now)));
+      Values().Text(settings.session()).Int(wire::SESSION_SCANNING).Int(Milliseconds(now)));
+  SetSettings(created.Int(0, 0), settings);
   return LoadSession(created.Int(0, 0));
 }
 
@@ -375,8 +372,18 @@ void PostgresqlLedger::SetEnding(SessionKey session, wire::SessionState state) {
 }
 
 void PostgresqlLedger::SetSettings(SessionKey session, const wire::OpenSession& settings) {
-  connection_.Send("UPDATE session SET settings = $1::bytea WHERE key = $2::bigint",
-                   Values().Bytes(settings.SerializeAsString()).Int(session));
+  // What the views show of them has columns of its own.
+  const auto& destination = settings.destination();
+  connection_.Send(
+      "UPDATE session SET settings = $1::bytea, called_ae = $2::text, calling_ae = $3::text, host = $4::text,"
+      " port = $5::bigint WHERE key = $6::bigint",
+      Values()
+          .Bytes(settings.SerializeAsString())
+          .Text(destination.called_ae())
+          .Text(destination.calling_ae())
+          .Text(destination.host())
+          .Int(std::int64_t{destination.port()})
+          .Int(session));
 }
 
 // Of the session's studies for which a condition holds, the instances (o) for which the other one does. Tells how
@@ -389,7 +396,7 @@ std::vector<StudyFeed> PostgresqlLedger::ChangeStates(SessionKey session, const 
   // An UPDATE returns what it has made; the row as it was is the one that it was joined with.
   const std::string update =
       "WITH changed AS (UPDATE instance i SET state = $2::bigint, reason = nullif($3::text, ''), status = NULL,"
-      " duration_us = 0, attempts = CASE WHEN $2::bigint = 0 THEN 0 ELSE i.attempts END"
+      " duration_us = 0, outcome_ms = NULL, attempts = CASE WHEN $2::bigint = 0 THEN 0 ELSE i.attempts END"
       " FROM unnest($1::bigint[]) AS s(key) JOIN instance o ON o.study = s.key WHERE i.ctid = o.ctid AND " +
       condition +
       " RETURNING o.study, o.state, o.size, o.duration_us)"
@@ -508,6 +515,7 @@ class PostgresqlLedger::Intake {
     std::int64_t next_index = 0;
     Counts delta;
     bool is_new = false;
+    std::string accession_number;  // that the ledger does not have; encoded
   };
   struct Item {
     const wire::Instance* instance = nullptr;
@@ -539,7 +547,8 @@ class PostgresqlLedger::Intake {
   void LoadKnownByPath();
   void Look(std::int64_t hash, const Item& item, Known& known) const;
   void AddIfNew(const Item& item);
-  void Send();
+  void SendAccessionNumbers();
+  void SendInstances();
 
   PostgresqlLedger& ledger_;
   const SessionKey session_;
@@ -561,23 +570,27 @@ void PostgresqlLedger::Intake::LoadStudies() {
   for (const auto& items : batch_.studies()) {
     std::string uid = EncodedText(items.study_instance_uid());
     const auto [study, is_new] = studies_.try_emplace(uid);
+    if (study->second.accession_number.empty())
+      study->second.accession_number = EncodedText(items.accession_number());
     if (!is_new) continue;
     in_order_.push_back(&study->second);
     uids.push_back(std::move(uid));
   }
   const auto rows = ledger_.connection_.Query(
       "WITH u AS MATERIALIZED (SELECT * FROM unnest($2::text[]) WITH ORDINALITY AS u(uid, place)),"
-      " known AS MATERIALIZED (SELECT s.key, s.uid, s.total FROM u JOIN study s"
+      " known AS MATERIALIZED (SELECT s.key, s.uid, s.total, s.accession_number FROM u JOIN study s"
       "   ON s.session = $1::bigint AND s.uid = u.uid),"
       " added AS (INSERT INTO study (session, uid) SELECT $1::bigint, u.uid FROM u"
       "   WHERE u.uid NOT IN (SELECT uid FROM known) ORDER BY u.place RETURNING key, uid)"
-      " SELECT key, uid, total, 0 FROM known UNION ALL SELECT key, uid, 0, 1 FROM added",
+      " SELECT key, uid, total, 0, (accession_number IS NOT NULL)::integer FROM known"
+      " UNION ALL SELECT key, uid, 0, 1, 0 FROM added",
       Values().Int(session_).Texts(uids));
   for (int row = 0; row < rows.size(); ++row) {
     Study& study = studies_.at(std::string(rows.Bytes(row, 1)));
     study.feed.study = rows.Int(row, 0);
     study.next_index = rows.Int(row, 2);
     study.is_new = rows.Int(row, 3) != 0;
+    if (rows.Int(row, 4) != 0) study.accession_number.clear();
     ledger_.Remember(study.feed.study, session_);
   }
 }
@@ -694,7 +707,22 @@ void PostgresqlLedger::Intake::AddIfNew(const Item& item) {
   study_pairs_.emplace(study.feed.study, pair);
 }
 
-void PostgresqlLedger::Intake::Send() {
+void PostgresqlLedger::Intake::SendAccessionNumbers() {
+  std::vector<std::int64_t> studies;
+  std::vector<std::string> numbers;
+  for (const Study* study : in_order_) {
+    if (study->accession_number.empty()) continue;
+    studies.push_back(study->feed.study);
+    numbers.push_back(study->accession_number);
+  }
+  if (studies.empty()) return;
+  ledger_.connection_.Send(
+      "UPDATE study t SET accession_number = d.number FROM unnest($1::bigint[], $2::text[]) AS d(key, number)"
+      " WHERE t.key = d.key",
+      Values().Ints(studies).Texts(numbers));
+}
+
+void PostgresqlLedger::Intake::SendInstances() {
   if (study_.empty()) return;
   ledger_.connection_.Send(
       "INSERT INTO instance (study, idx, root, path, pair, sop_instance, size, mtime, data_offset, state, reason,"
@@ -741,7 +769,8 @@ std::vector<StudyFeed> PostgresqlLedger::Intake::Take() {
   LoadKnown({hashes.begin(), hashes.end()});
   LoadKnownByPath();
   for (const Item& item : items_) AddIfNew(item);
-  Send();
+  SendAccessionNumbers();
+  SendInstances();
   std::vector<StudyFeed> feeds;
   std::map<StudyKey, Counts> deltas;
   for (const Study* study : in_order_) {
@@ -978,7 +1007,8 @@ std::vector<InstanceFacts> PostgresqlLedger::LoadInstances(StudyKey study, std::
 }
 
 // No instance may stand twice among them.
-void PostgresqlLedger::ChangeDistinct(std::span<const InstanceChange> changes, std::map<StudyKey, Counts>& deltas) {
+void PostgresqlLedger::ChangeDistinct(std::span<const InstanceChange> changes, WallTime now,
+                                      std::map<StudyKey, Counts>& deltas) {
   std::vector<std::int64_t> studies, indices, states, attempts, statuses, durations, may_be_stored;
   std::vector<std::string> reasons;
   for (const InstanceChange& change : changes) {
@@ -994,7 +1024,8 @@ void PostgresqlLedger::ChangeDistinct(std::span<const InstanceChange> changes, s
   // An UPDATE returns what it has made; the row as it was is the one that it was joined with.
   const auto rows = connection_.Query(
       "UPDATE instance i SET state = c.state, attempts = c.attempts, status = nullif(c.status, -1),"
-      " reason = nullif(c.reason, ''), duration_us = c.duration_us, may_be_stored = c.may_be_stored"
+      " reason = nullif(c.reason, ''), duration_us = c.duration_us, may_be_stored = c.may_be_stored,"
+      " outcome_ms = CASE WHEN c.state >= 2 THEN $9::bigint END"
       " FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[],"
       " $8::bigint[]) WITH ORDINALITY"
       " AS c(study, idx, state, attempts, status, reason, duration_us, may_be_stored, place)"
@@ -1008,7 +1039,8 @@ void PostgresqlLedger::ChangeDistinct(std::span<const InstanceChange> changes, s
           .Ints(statuses)
           .Texts(reasons)
           .Ints(durations)
-          .Ints(may_be_stored));
+          .Ints(may_be_stored)
+          .Int(Milliseconds(now)));
   if (static_cast<std::size_t>(rows.size()) != changes.size()) {
     throw LedgerError(fmt::format("ledger {}: a study lacks an instance of those from {} {} to {} {}", Name(),
                                   changes.front().study, changes.front().index, changes.back().study,
@@ -1030,7 +1062,7 @@ void PostgresqlLedger::ChangeInstances(std::span<const InstanceChange> changes, 
     std::set<std::pair<StudyKey, std::uint32_t>> distinct;
     std::size_t length = 0;
     while (length < changes.size() && distinct.emplace(changes[length].study, changes[length].index).second) ++length;
-    ChangeDistinct(changes.first(length), deltas);
+    ChangeDistinct(changes.first(length), now, deltas);
     changes = changes.subspan(length);
   }
   AddToStudies(deltas, now);

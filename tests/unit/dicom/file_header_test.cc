@@ -77,6 +77,45 @@ TEST(FileHeaderTest, EveryBeginningThatDcmtkReads) {
   }
 }
 
+std::string AccessionNumberOf(std::string_view value, Form form = Form::kExplicitLittle) {
+  const std::string_view syntax = form == Form::kImplicitLittle ? kImplicit : kExplicit;
+  const auto result = ReadBytesAsFile(MetaHeader(syntax) + DicomWriter(form)
+                                                               .Uid(0x0008, 0x0016, kCtClass)
+                                                               .Uid(0x0008, 0x0018, "1.2.3.4")
+                                                               .Element(0x0008, 0x0050, "SH", value)
+                                                               .Uid(0x0020, 0x000D, "1.2.3")
+                                                               .bytes());
+  if (!result) return Verdict(result);
+  ExpectUids(*result, syntax, MetaHeader(syntax).size());
+  return result->accession_number;
+}
+
+// Whatever it is, it is no reason to refuse the file, and fit to be shown.
+TEST(FileHeaderTest, AnAccessionNumberIsReadAsItCanBe) {
+  for (const Form form : {Form::kExplicitLittle, Form::kImplicitLittle}) {
+    EXPECT_EQ(AccessionNumberOf("A-123/4 ", form), "A-123/4");
+    EXPECT_EQ(AccessionNumberOf("", form), "");
+    EXPECT_EQ(AccessionNumberOf(std::string("  \0\0  ", 6), form), "");
+    EXPECT_EQ(AccessionNumberOf(std::string(" 7 8\0", 5), form), "7 8");
+    EXPECT_EQ(AccessionNumberOf("\x1B$B\xC3\n'", form), "?$B?\?'");
+    EXPECT_EQ(AccessionNumberOf(std::string(1000, '9'), form), std::string(kAccessionNumberBytesMax, '9'));
+    // In implicit VR it looks like a sequence.
+    EXPECT_EQ(AccessionNumberOf(std::string("\xFE\xFF\x00\xE0\x00\x00\x00\x00", 8), form), "????");
+  }
+  EXPECT_EQ(ReadBytesAsFile(MetaHeader(kExplicit) + SmallDataset())->accession_number, "");
+  const std::string twice =
+      DicomWriter().Element(0x0008, 0x0050, "SH", "1 ").Element(0x0008, 0x0050, "SH", "2 ").bytes();
+  EXPECT_EQ(ReadBytesAsFile(MetaHeader(kExplicit) + twice)->accession_number, "1") << "the first counts";
+  const std::string in_item = DicomWriter()
+                                  .Header(0x0008, 0x1111, "SQ", kUndefined)
+                                  .Item(kUndefined)
+                                  .Element(0x0008, 0x0050, "SH", "other ")
+                                  .EndItem()
+                                  .EndSequence()
+                                  .bytes();
+  EXPECT_EQ(ReadBytesAsFile(MetaHeader(kExplicit) + in_item)->accession_number, "") << "another study's";
+}
+
 TEST(FileHeaderTest, ACompressedSyntaxIsExplicitLittleEndian) {
   for (const Form form : {Form::kImplicitLittle, Form::kExplicitBig}) {
     const auto result = ReadBytesAsFile(MetaHeader(kJpeg) + DicomWriter(form).Uids().bytes());

@@ -17,9 +17,9 @@ wire::Instance Instance(std::uint32_t root, const std::string& path) {
 TEST(BatchBuilder, GroupsByStudyAndNamesTheRootsItUses) {
   BatchBuilder builder("S", {"/a", "/b", "/c"});
   EXPECT_TRUE(builder.empty());
-  builder.Add("1.2", Instance(0, "x"));
-  builder.Add("", Instance(2, "y"));
-  builder.Add("1.2", Instance(0, "z"));
+  builder.Add("1.2", "", Instance(0, "x"));
+  builder.Add("", "", Instance(2, "y"));
+  builder.Add("1.2", "", Instance(0, "z"));
   EXPECT_FALSE(builder.full());
   const auto batch = builder.Take();
   EXPECT_EQ(batch.session(), "S");
@@ -34,11 +34,22 @@ TEST(BatchBuilder, GroupsByStudyAndNamesTheRootsItUses) {
   EXPECT_EQ(builder.Take().studies_size(), 0);
 }
 
+TEST(BatchBuilder, AStudyHasTheFirstAccessionNumber) {
+  BatchBuilder builder("S", {"/a"});
+  builder.Add("1.2", "", Instance(0, "w"));
+  builder.Add("1.2", "A1", Instance(0, "x"));
+  builder.Add("1.2", "A2", Instance(0, "y"));
+  builder.Add("", "A3", Instance(0, "z"));
+  const auto batch = builder.Take();
+  EXPECT_EQ(batch.studies(0).accession_number(), "A1");
+  EXPECT_EQ(batch.studies(1).accession_number(), "") << "files that belong to no study";
+}
+
 TEST(BatchBuilder, IsFullByNumber) {
   BatchBuilder builder("S", {"/a"});
   for (int i = 0; i < kBatchInstancesMax; ++i) {
     ASSERT_FALSE(builder.full());
-    builder.Add("1", Instance(0, "x"));
+    builder.Add("1", "", Instance(0, "x"));
   }
   EXPECT_TRUE(builder.full());
 }
@@ -49,7 +60,8 @@ TEST(BatchBuilder, IsFullBeforeTheMessageIsTooLong) {
   for (; !builder.full(); ++i) {
     wire::Instance instance = Instance(0, std::string(kPathBytesMax, 'x'));
     instance.set_defect(std::string(kReasonBytesMax, 'y'));
-    builder.Add(std::to_string(i), std::move(instance));  // each in a study of its own: the most overhead
+    builder.Add(std::to_string(i), std::string(64, 'A'),
+                std::move(instance));  // each in a study of its own: the most overhead
   }
   EXPECT_LT(i, kBatchInstancesMax);
   EXPECT_LT(builder.Take().ByteSizeLong(), kMessageBytesMax);

@@ -91,7 +91,9 @@ void LedgerFile::WriteBytes(const std::string& bytes) const { std::ofstream(path
 void LedgerFile::Sql(const std::string& sql) const { Database(path()).Execute(sql); }
 
 void LedgerFile::BecomeCopyOf(const LedgerFile& other) const { CopyLedger(other.path(), path()); }
-void LedgerFile::BecomeSchema1() const { Sql("PRAGMA journal_mode = WAL;" + ReadAll(LEDGER_DUMPS "/schema_1.sql")); }
+void LedgerFile::BecomeSchema(int version) const {
+  Sql("PRAGMA journal_mode = WAL;" + ReadAll(fmt::format("{}/schema_{}.sql", LEDGER_DUMPS, version)));
+}
 
 std::string LedgerFile::Rows(const std::string& query) const {
   const Copy copy(path());

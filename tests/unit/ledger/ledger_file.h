@@ -22,8 +22,8 @@ class LedgerFile {
   void Sql(const std::string& sql) const;
   // With all that was committed, as after a crash; the other may be open.
   void BecomeCopyOf(const LedgerFile& other) const;
-  // The ledger is one of schema 1, see schema_1.sql.
-  void BecomeSchema1() const;
+  // The ledger is one of an older schema, see schema_1.sql and schema_2.sql.
+  void BecomeSchema(int version) const;
 
   // The rows of a query as text, a line each. Read from a copy: nobody is in the way of it, and it is in nobody's.
   std::string Rows(const std::string& query) const;

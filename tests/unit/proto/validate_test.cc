@@ -45,6 +45,8 @@ TEST(ParseToCoordinator, RefusesWhatBreaksOne) {
       {"defect", [](auto& r) { AddInstance(r)->set_defect(std::string(kReasonBytesMax + 1, 'x')); }},
       {"Study Instance UID",
        [](auto& r) { r.mutable_publish_batch()->add_studies()->set_study_instance_uid(std::string(65, '1')); }},
+      {"accession number",
+       [](auto& r) { r.mutable_publish_batch()->add_studies()->set_accession_number(std::string(65, '1')); }},
       {"root path",
        [](auto& r) { r.mutable_publish_batch()->add_roots()->set_path(std::string(kPathBytesMax + 1, 'r')); }},
       {"instances",

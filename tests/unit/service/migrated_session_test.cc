@@ -13,7 +13,7 @@ constexpr const char* kUnreachable = "cccccccc-0000-4000-8000-000000000003";
 class MigratedSessionTest : public testing::Test {
  protected:
   MigratedSessionTest() {
-    file_.BecomeSchema1();
+    file_.BecomeSchema(1);
     service_ = std::make_unique<ServiceOnFile>(file_);
   }
   void Say(wire::ClientRequest request) { service_->Say(Named("", std::move(request))); }

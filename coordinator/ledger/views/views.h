@@ -1,0 +1,15 @@
+// The views of a ledger for people with SQL: sessions, studies, instances, leases. docs/ledger.md is their contract:
+// the same names, columns and meanings in every store, whatever becomes of the tables behind them.
+#pragma once
+
+#include <string>
+
+namespace dicom_sender {
+
+enum class SqlDialect { kSqlite, kPostgresql };
+
+// Statements that make the views anew, as the last step of making or migrating the schema and in its transaction.
+// They have no parameters, and name tables and views without a schema.
+std::string LedgerViews(SqlDialect dialect);
+
+}  // namespace dicom_sender
