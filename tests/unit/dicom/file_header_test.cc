@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <vector>
 
 #include "common/unique_fd.h"
@@ -331,6 +332,35 @@ TEST_F(FileTest, LargeValuesAreSkippedUnread) {
   EXPECT_TRUE(ReadFileHeader(path));
   ASSERT_EQ(ftruncate(fd.get(), end - 1), 0);
   EXPECT_EQ(Reason(path, HeaderProblem::kTruncated), "it ends inside element (7FE0,0011)");
+}
+
+// The calls of read(2) and its like by this thread so far, as Linux counts them.
+std::optional<std::uint64_t> CountReads() {
+  std::ifstream io("/proc/thread-self/io");
+  std::uint64_t count = 0;
+  for (std::string name; io >> name >> count;) {
+    if (name == "syscr:") return count;
+  }
+  return std::nullopt;
+}
+
+// One is enough where the pixel data ends the file, the second one looks at what follows it.
+TEST_F(FileTest, AnOrdinaryFileIsReadAtMostTwice) {
+  const std::string path = folder_ / "ordinary", pixels(512 << 10, 'x');
+  std::ofstream(path, std::ios::binary) << MetaHeader(kExplicit)
+                                        << DicomWriter().Uids().Element(0x7FE0, 0x0010, "OW", pixels).bytes()
+                                        << DicomWriter().Element(0xFFFC, 0xFFFC, "OB", "trailing").bytes();
+  const auto counted = [&](const auto& action) {
+    const auto before = CountReads();
+    action();
+    const auto after = CountReads();
+    return before && after ? *after - *before : 0;
+  };
+  const std::uint64_t counting = counted([] {});
+  if (counting == 0) GTEST_SKIP() << "this kernel does not count reads";
+  bool good = false;
+  EXPECT_LE(counted([&] { good = ReadFileHeader(path).has_value(); }) - counting, 2U);
+  EXPECT_TRUE(good);
 }
 
 TEST_F(FileTest, HeadersFarBehindEachOtherAreFound) {

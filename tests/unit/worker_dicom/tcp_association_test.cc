@@ -418,6 +418,21 @@ TEST_F(TcpAssociationTest, OneThatIsNeverAnsweredTimesOutThoughOthersAre) {
       << "it might have had to wait for the other";
 }
 
+// A destination that works off a window may read nothing meanwhile.
+TEST_F(TcpAssociationTest, AFullSocketIsWaitedForAsLongAsForAnAnswerWhileOneIsOwed) {
+  StartWithWindow(2, With({.nth = 2, .action = InstanceAction::kStallReceiving}));
+  request_.timeouts.idle = milliseconds(50);
+  request_.timeouts.dimse = milliseconds(400);
+  auto association = Associate();
+  ASSERT_TRUE(association);
+  ASSERT_TRUE(association->Send(MakeInstance(2)));
+  const auto begin = std::chrono::steady_clock::now();
+  const auto blocked = association->Send(MakeInstance(32'000'000));  // more than the buffers of both sides hold
+  ASSERT_FALSE(blocked);
+  EXPECT_EQ(blocked.error().kind, StoreFailureKind::kTimedOut);
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, milliseconds(400));
+}
+
 // The sender is at the third when the association is lost; the first two were answered.
 TEST_F(TcpAssociationTest, WhatHadArrivedIsGivenOutWhenTheAssociationIsOver) {
   StartWithWindow(4, With({.nth = 3, .action = InstanceAction::kDropInDataset}));
