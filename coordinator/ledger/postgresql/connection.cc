@@ -291,7 +291,8 @@ void PostgresqlConnection::SetUpSession(TimePoint deadline) {
                      "   WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false),"
                      " set_config('plan_cache_mode', 'force_generic_plan', false), set_config('jit', 'off', false),"
                      " set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false),"
-                     " set_config('enable_mergejoin', 'off', false)",
+                     " set_config('enable_mergejoin', 'off', false), set_config('enable_material', 'off', false),"
+                     " set_config('enable_bitmapscan', 'off', false), set_config('enable_memoize', 'off', false)",
                      InMilliseconds(answer_within_), leader_timeout, std::max<std::int64_t>(1, leader_timeout / 4)),
          deadline);
   const PostgresqlRows state =

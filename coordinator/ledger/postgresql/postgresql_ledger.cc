@@ -15,6 +15,9 @@
 namespace dicom_sender {
 namespace {
 
+// "OFFSET 0" in a statement keeps the order of its joins: by what was given into a table, by its key. The server
+// would choose by the sizes of tables, which were others when it planned the statement.
+
 constexpr std::int64_t kStudiesPerChange = 1000;
 constexpr std::size_t kCachedPairsMax = 10'000;
 constexpr std::size_t kCachedRootsMax = 1000;
@@ -397,8 +400,11 @@ std::vector<StudyFeed> PostgresqlLedger::ChangeStates(SessionKey session, const 
   const std::string update =
       "WITH changed AS (UPDATE instance i SET state = $2::bigint, reason = nullif($3::text, ''), status = NULL,"
       " duration_us = 0, outcome_ms = NULL, attempts = CASE WHEN $2::bigint = 0 THEN 0 ELSE i.attempts END"
-      " FROM unnest($1::bigint[]) AS s(key) JOIN instance o ON o.study = s.key WHERE i.ctid = o.ctid AND " +
+      " FROM unnest($1::bigint[]) AS s(key) CROSS JOIN LATERAL (SELECT ctid AS version, study, state, size, "
+      "duration_us"
+      "   FROM instance o WHERE o.study = s.key AND " +
       condition +
+      " OFFSET 0) o WHERE i.ctid = o.version"
       " RETURNING o.study, o.state, o.size, o.duration_us)"
       " SELECT study, state, count(*), sum(size)::bigint, sum(duration_us)::bigint FROM changed"
       " GROUP BY study, state ORDER BY study, state";
@@ -617,8 +623,9 @@ void PostgresqlLedger::Intake::ListItems() {
 void PostgresqlLedger::Intake::LoadKnown(const std::vector<std::int64_t>& hashes) {
   const auto& rows = read_.emplace_back(ledger_.connection_.Query(
       "SELECT k.hash, k.study, k.idx, i.root, r.path, i.path, i.sop_instance, i.size, i.state"
-      " FROM unnest($2::bigint[]) AS h(hash) JOIN known k ON k.session = $1::bigint AND k.hash = h.hash"
-      " JOIN instance i ON i.study = k.study AND i.idx = k.idx JOIN root r ON r.id = i.root"
+      " FROM unnest($2::bigint[]) AS h(hash) CROSS JOIN LATERAL (SELECT * FROM known WHERE session = $1::bigint"
+      "   AND hash = h.hash OFFSET 0) k CROSS JOIN LATERAL (SELECT * FROM instance WHERE study = k.study"
+      "   AND idx = k.idx OFFSET 0) i JOIN root r ON r.id = i.root"
       " ORDER BY k.hash, k.study, k.idx",
       Values().Int(session_).Ints(hashes)));
   for (int row = 0; row < rows.size(); ++row) {
@@ -993,7 +1000,8 @@ void PostgresqlLedger::SetPageEnd(StudyKey study, std::uint32_t page_end) {
 std::vector<InstanceFacts> PostgresqlLedger::LoadInstances(StudyKey study, std::span<const std::uint32_t> indices) {
   const auto rows = connection_.Query(
       "SELECT i.idx, i.state, i.attempts, i.may_be_stored FROM unnest($2::bigint[]) WITH ORDINALITY AS a(idx, place)"
-      " JOIN instance i ON i.study = $1::bigint AND i.idx = a.idx ORDER BY a.place",
+      " CROSS JOIN LATERAL (SELECT * FROM instance WHERE study = $1::bigint AND idx = a.idx OFFSET 0) i"
+      " ORDER BY a.place",
       Values().Int(study).Ints(std::vector<std::int64_t>(indices.begin(), indices.end())));
   std::vector<InstanceFacts> facts;
   facts.reserve(indices.size());
@@ -1029,7 +1037,8 @@ void PostgresqlLedger::ChangeDistinct(std::span<const InstanceChange> changes, W
       " FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[],"
       " $8::bigint[]) WITH ORDINALITY"
       " AS c(study, idx, state, attempts, status, reason, duration_us, may_be_stored, place)"
-      " JOIN instance o ON o.study = c.study AND o.idx = c.idx WHERE i.ctid = o.ctid"
+      " CROSS JOIN LATERAL (SELECT ctid AS version, state, attempts, size, duration_us FROM instance"
+      "   WHERE study = c.study AND idx = c.idx OFFSET 0) o WHERE i.ctid = o.version"
       " RETURNING c.place, o.state, o.attempts, o.size, o.duration_us",
       Values()
           .Ints(studies)
@@ -1075,7 +1084,7 @@ std::vector<ReportedInstance> PostgresqlLedger::Report(SessionKey session, std::
                                                        const InstanceCursor& after, std::size_t limit) {
   std::vector<std::int64_t> numbers;
   for (const InstanceState state : states) numbers.push_back(static_cast<std::int64_t>(state));
-  // OFFSET 0 keeps the order of the joins, so that a page starts at the cursor and ends with it.
+  // A page starts at the cursor and ends with it.
   const auto rows = connection_.Query(
       "SELECT s.key, i.idx, r.path, i.path, s.uid, i.sop_instance, i.status, coalesce(i.reason, ''), i.attempts"
       " FROM (SELECT key, uid FROM study WHERE session = $1::bigint AND key >= $2::bigint AND " +
