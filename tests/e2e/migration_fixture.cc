@@ -194,14 +194,18 @@ bool MigrationTest::WaitUntilStored(std::uint64_t instances) const {
   return destination_.WaitFor([=](const auto& log) { return Stored(log) >= instances; }, kPatience);
 }
 
+std::set<std::string> MigrationTest::StoredByLedger(const std::string& session) {
+  EXPECT_EQ(coordinator_->Stop(), 0);
+  return StoredInLedger(ledger(), session, folder_ / "ledger_copy").value_or(std::set<std::string>());
+}
+
 std::uint64_t MigrationTest::ExpectAllStored(const std::string& session,
                                              const std::vector<ExampleInstance>& instances) {
   const auto summary = SummaryAtEnd(session);
   ExpectCountsAddUp(summary);
   EXPECT_EQ(Number(summary, "total_files"), instances.size());
   EXPECT_EQ(Number(summary, "successful_transfers"), instances.size());
-  EXPECT_EQ(coordinator_->Stop(), 0);
-  const auto acknowledged = StoredInLedger(ledger(), session, folder_ / "ledger_copy");
+  const std::set<std::string> acknowledged = StoredByLedger(session);
   const auto times = StoredTimes(destination_.Log());
   std::uint64_t again = 0;
   for (const ExampleInstance& instance : instances) {
@@ -211,7 +215,7 @@ std::uint64_t MigrationTest::ExpectAllStored(const std::string& session,
       continue;
     }
     again += stored->second - 1;
-    EXPECT_TRUE(acknowledged && acknowledged->contains(instance.sop_instance_uid)) << instance.sop_instance_uid;
+    EXPECT_TRUE(acknowledged.contains(instance.sop_instance_uid)) << instance.sop_instance_uid;
   }
   EXPECT_EQ(times.size(), instances.size());
   EXPECT_LE(again, Number(summary, "resends")) << "sent twice and not counted";

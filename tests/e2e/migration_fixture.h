@@ -9,6 +9,7 @@
 #include <csignal>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -97,8 +98,10 @@ class MigrationTest : public testing::Test {
   static double Metric(std::uint16_t port, const std::string& name);  // with its labels; -1 if it is not there
 
   bool WaitUntilStored(std::uint64_t instances) const;
-  // Everything is at the destination, and the summary and the ledger say so. Stops the coordinator. Returns how many
-  // answers of success were more than one for an instance.
+  // The SOP Instance UIDs that the ledger calls stored. Stops the coordinator.
+  virtual std::set<std::string> StoredByLedger(const std::string& session);
+  // Everything is at the destination, and the summary and the ledger say so. Returns how many answers of success were
+  // more than one for an instance.
   std::uint64_t ExpectAllStored(const std::string& session, const std::vector<ExampleInstance>& instances);
 
   TemporaryFolder folder_;
