@@ -56,7 +56,9 @@ class SimCoordinator {
 
  private:
   struct Leading {
-    std::uint64_t epoch = 0;
+    Leading(std::uint64_t its_epoch, const std::optional<Tenure>& its_tenure)
+        : epoch(its_epoch), tenure(its_tenure) {}
+    const std::uint64_t epoch;
     std::optional<Tenure> tenure;  // none: it is alone
     std::unique_ptr<FaultLedger> ledger;
     std::unique_ptr<Service> service;
@@ -120,7 +122,7 @@ class SimCoordinator {
   const std::string name_;
   const SimClock clock_;
   std::shared_ptr<Process> process_;
-  TimePoint stalled_until_{};
+  TimePoint stalled_until_;
   std::uint64_t port_ = 0;
   std::vector<Arrived> waiting_;  // for the next life, if it is alone
   std::unordered_map<std::string, std::weak_ptr<Mailbox>> mailboxes_;

@@ -85,7 +85,7 @@ void SimWorker::Receive(const std::string& bytes, unsigned coordinator) {
   if (envelope->has_worker()) process_->agent.Receive(envelope->worker(), clock_.Now());
 }
 
-void SimWorker::Do(std::weak_ptr<Process> life, std::function<void()> what) {
+void SimWorker::Do(const std::weak_ptr<Process>& life, std::function<void()> what) {
   const auto process = life.lock();
   if (!process || process != process_) return;
   if (stalled_until_ > world_.now()) {

@@ -57,7 +57,7 @@ class SimWorker {
   };
 
   // Happens in this process, later if it is stalled, never if it is dead.
-  void Do(std::weak_ptr<Process> process, std::function<void()> what);
+  void Do(const std::weak_ptr<Process>& life, std::function<void()> what);
   void Later(Duration delay, std::function<void()> what);
   template <class Result>
   std::function<void(Result)> InSender(std::uint64_t lease, void (SimWorker::*then)(std::uint64_t, Result));
