@@ -119,7 +119,7 @@ class ConnectionCutter::Connection {
   bool FromClient(const std::optional<Trap>& trap) {
     while (const auto message = TakeMessage(sides_[0].in, started_)) {
       const std::string sql = Statement(*message);
-      if (trap && answer_due_ == 0 && sql.find(trap->sql) != std::string::npos) {
+      if (trap && answer_due_ == 0 && sql.starts_with(trap->sql)) {
         if (trap->moment == Moment::kBefore) return true;
         answer_due_ = answers_asked_ + 1;
       }

@@ -42,7 +42,7 @@ class ConnectionCutter {
   void Set(Passage passage);
   // Those that are there now.
   void Cut();
-  // Once, the connection on which the next statement passes that has `sql` in it, whether it was sent as text or
+  // Once, the connection on which the next statement passes that begins with `sql`, whether it was sent as text or
   // prepared before. `afterwards` holds from the same moment on.
   void CutAt(std::string sql, Moment moment, Passage afterwards = Passage::kOpen);
   // False: what CutAt waits for has not come within `timeout`.

@@ -211,7 +211,7 @@ TEST_F(PostgresqlFaultsTest, AServerThatIsRestartedIsNoticedAndHasAllThatWasComm
   for (const bool kill : {false, true}) {
     SCOPED_TRACE(kill);
     const auto leadership = Watch(Direct());
-    const auto ledger = Lead(Direct());
+    const auto ledger = Lead(Direct(kShortTimeout));  // so long it looks for what became of the commit
     CommitStudy(*ledger, kill ? "1" : "2");
     const std::string committed = StudiesThere();
     ledger->Begin();

@@ -93,7 +93,7 @@ TEST_F(ConnectionCutterTest, WhatWasPreparedBeforeIsRecognised) {
 }
 
 TEST_F(ConnectionCutterTest, InAPipelineTheAnswersBeforeAreHeard) {
-  cutter_->CutAt("(2)", Moment::kUnanswered);
+  cutter_->CutAt("INSERT INTO t VALUES (2)", Moment::kUnanswered);
   ASSERT_TRUE(PQenterPipelineMode(connection_.get()));
   for (const char* sql : {"INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (2)"}) {
     PQsendQueryParams(connection_.get(), sql, 0, nullptr, nullptr, nullptr, nullptr, 0);
