@@ -512,6 +512,8 @@ class PostgresqlLedger::Intake {
   std::vector<StudyFeed> Take();
 
  private:
+  static constexpr int kInstanceColumns = 12, kKnownColumns = 4;  // that are written
+
   struct Root {
     std::int64_t id = 0;
     std::string_view path;
@@ -553,6 +555,8 @@ class PostgresqlLedger::Intake {
   void LoadKnownByPath();
   void Look(std::int64_t hash, const Item& item, Known& known) const;
   void AddIfNew(const Item& item);
+  void Write(const Item& item, const Beginning& beginning, std::int64_t hash, std::int64_t pair);
+  void Remember(const Item& item, InstanceState state, std::int64_t hash);
   void SendAccessionNumbers();
   void SendInstances();
 
@@ -565,10 +569,8 @@ class PostgresqlLedger::Intake {
   std::vector<PostgresqlRows> read_;                                // to which known files refer
   std::unordered_map<std::int64_t, std::vector<KnownFile>> known_;  // by hash; ascending (study, index)
   std::set<std::pair<std::int64_t, std::int64_t>> study_pairs_;
-  // The columns of the new instances.
-  std::vector<std::int64_t> study_, index_, root_, pair_, size_, mtime_, offset_, state_, hash_;
-  std::vector<std::string> uid_, reason_;
-  std::vector<std::string_view> path_;
+  PostgresqlCopy new_instances_, new_known_;
+  std::size_t new_ = 0;  // instances
 };
 
 void PostgresqlLedger::Intake::LoadStudies() {
@@ -675,43 +677,61 @@ void PostgresqlLedger::Intake::AddIfNew(const Item& item) {
   if (known.same_file) return;
   const wire::Instance& instance = *item.instance;
   Study& study = *item.study;
-  const auto [state, reason, conflict] = BeginningOf(instance, known.original);
-  const std::int64_t hash = known.same_uid && state != InstanceState::kPending ? item.path_hash() : item.hash;
+  const Beginning beginning = BeginningOf(instance, known.original);
+  const bool is_pending = beginning.state == InstanceState::kPending;
+  const std::int64_t hash = known.same_uid && !is_pending ? item.path_hash() : item.hash;
   const std::int64_t pair =
       ledger_.pair_ids_.at({EncodedText(instance.sop_class_uid()), EncodedText(instance.transfer_syntax_uid())});
+  Write(item, beginning, hash, pair);
+  Remember(item, beginning.state, hash);
 
-  const KnownFile added{.study = study.feed.study,
-                        .index = study.next_index,
+  ++study.next_index;
+  study.delta.conflicts += beginning.conflict;
+  ++study.delta.total;
+  study.delta.total_bytes += instance.size_bytes();
+  Contribute(study.delta, beginning.state, instance.size_bytes(), 0, false);
+  if (!is_pending) return;
+  ++study.feed.pending;
+  study.feed.pending_bytes += instance.size_bytes();
+  study_pairs_.emplace(study.feed.study, pair);
+}
+
+void PostgresqlLedger::Intake::Write(const Item& item, const Beginning& beginning, std::int64_t hash,
+                                     std::int64_t pair) {
+  const wire::Instance& instance = *item.instance;
+  ++new_;
+  new_instances_.Row(kInstanceColumns);
+  new_instances_.Bigint(item.study->feed.study);
+  new_instances_.Integer(item.study->next_index);
+  new_instances_.Integer(item.root.id);
+  new_instances_.Bytes(instance.path());
+  new_instances_.Integer(pair);
+  new_instances_.Bytes(item.uid);
+  new_instances_.Bigint(static_cast<std::int64_t>(instance.size_bytes()));
+  new_instances_.Bigint(instance.mtime_ns());
+  new_instances_.Bigint(static_cast<std::int64_t>(instance.dataset_offset()));
+  new_instances_.Smallint(static_cast<std::int64_t>(beginning.state));
+  beginning.reason.empty() ? new_instances_.Null() : new_instances_.Bytes(EncodedText(beginning.reason));
+  new_instances_.Smallint(beginning.state == InstanceState::kFailed ? 1 : 0);
+  new_known_.Row(kKnownColumns);
+  new_known_.Bigint(session_);
+  new_known_.Bigint(hash);
+  new_known_.Bigint(item.study->feed.study);
+  new_known_.Integer(item.study->next_index);
+}
+
+// For those of the batch that come after it.
+void PostgresqlLedger::Intake::Remember(const Item& item, InstanceState state, std::int64_t hash) {
+  const KnownFile added{.study = item.study->feed.study,
+                        .index = item.study->next_index,
                         .root = item.root,
-                        .path = instance.path(),
+                        .path = item.instance->path(),
                         .uid = item.uid,
-                        .size = instance.size_bytes(),
+                        .size = item.instance->size_bytes(),
                         .state = state};
   auto& files = known_[hash];
   const auto place = [](const KnownFile& file) { return std::pair(file.study, file.index); };
   files.insert(std::ranges::upper_bound(files, place(added), {}, place), added);
-
-  study_.push_back(study.feed.study);
-  index_.push_back(study.next_index++);
-  root_.push_back(item.root.id);
-  path_.push_back(instance.path());
-  pair_.push_back(pair);
-  uid_.push_back(item.uid);
-  size_.push_back(static_cast<std::int64_t>(instance.size_bytes()));
-  mtime_.push_back(instance.mtime_ns());
-  offset_.push_back(static_cast<std::int64_t>(instance.dataset_offset()));
-  state_.push_back(static_cast<std::int64_t>(state));
-  reason_.push_back(EncodedText(reason));
-  hash_.push_back(hash);
-
-  study.delta.conflicts += conflict;
-  ++study.delta.total;
-  study.delta.total_bytes += instance.size_bytes();
-  Contribute(study.delta, state, instance.size_bytes(), 0, false);
-  if (state != InstanceState::kPending) return;
-  ++study.feed.pending;
-  study.feed.pending_bytes += instance.size_bytes();
-  study_pairs_.emplace(study.feed.study, pair);
 }
 
 void PostgresqlLedger::Intake::SendAccessionNumbers() {
@@ -730,31 +750,11 @@ void PostgresqlLedger::Intake::SendAccessionNumbers() {
 }
 
 void PostgresqlLedger::Intake::SendInstances() {
-  if (study_.empty()) return;
-  ledger_.connection_.Send(
-      "INSERT INTO instance (study, idx, root, path, pair, sop_instance, size, mtime, data_offset, state, reason,"
-      " defect) SELECT study, idx, root, path, pair, sop_instance, size, mtime, data_offset, state,"
-      " nullif(reason, ''), CASE WHEN state = 4 THEN 1 ELSE 0 END FROM unnest($1::bigint[], $2::bigint[],"
-      " $3::bigint[], $4::bytea[], $5::bigint[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[],"
-      " $10::bigint[], $11::text[])"
-      " AS n(study, idx, root, path, pair, sop_instance, size, mtime, data_offset, state, reason)",
-      Values()
-          .Ints(study_)
-          .Ints(index_)
-          .Ints(root_)
-          .ByteStrings(path_)
-          .Ints(pair_)
-          .Texts(uid_)
-          .Ints(size_)
-          .Ints(mtime_)
-          .Ints(offset_)
-          .Ints(state_)
-          .Texts(reason_));
-  ledger_.connection_.Send(
-      "INSERT INTO known (session, hash, study, idx)"
-      " SELECT $1::bigint, hash, study, idx FROM unnest($2::bigint[], $3::bigint[], $4::bigint[])"
-      " AS n(hash, study, idx)",
-      Values().Int(session_).Ints(hash_).Ints(study_).Ints(index_));
+  if (new_ == 0) return;
+  ledger_.connection_.Copy(
+      "instance (study, idx, root, path, pair, sop_instance, size, mtime, data_offset, state, reason, defect)",
+      std::move(new_instances_));
+  ledger_.connection_.Copy("known (session, hash, study, idx)", std::move(new_known_));
   if (study_pairs_.empty()) return;
   std::vector<std::int64_t> studies, pairs;
   for (const auto& [study, pair] : study_pairs_) {
