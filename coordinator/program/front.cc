@@ -3,13 +3,16 @@
 #include <fmt/format.h>
 
 #include "cli/program_options.h"
+#include "common/metrics.h"
 
 namespace dicom_sender {
 namespace {
 
 Face BetweenPhases() {
+  auto registry = std::make_shared<prometheus::Registry>();
+  LeaderMetrics(*registry).leader.Set(0);
   return {
-      .registry = std::make_shared<prometheus::Registry>(),
+      .registry = std::move(registry),
       .health = TurnedWithin([since = MonotonicNow()] { return since; }, kStuckAfter),
       .pages = {{"/readyz", [] { return HttpPage{.status = 503, .body = "neither leading nor standing by\n"}; }}}};
 }

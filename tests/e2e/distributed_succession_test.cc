@@ -217,5 +217,22 @@ TEST_F(DistributedSuccessionTest, EverythingArrivesWhoeverLeads) {
   std::cout << std::endl;
 }
 
+TEST_F(DistributedSuccessionTest, WhoStandsByEndsWhenItIsAskedTo) {
+  Member* leader = WhoLeads();
+  ASSERT_NE(leader, nullptr);
+  Member& other = Other(*leader);
+  ASSERT_TRUE(Eventually([&] { return Ready(other).starts_with("standing by: "); }));
+  EXPECT_EQ(other.program->Stop(), 0);
+  EXPECT_TRUE(Leads(*leader));
+  EXPECT_EQ(leader->program->Stop(), 0);
+}
+
+TEST_F(DistributedSuccessionTest, ADatabaseThatIsNotThereIsAnErrorAtTheStart) {
+  Program& coordinator = Coordinator({"--ledger", server_->Uri("nobodys")});
+  coordinator.Start();
+  EXPECT_EQ(coordinator.Wait(), 2);
+  EXPECT_THAT(coordinator.Errors(), HasSubstr("nobodys"));
+}
+
 }  // namespace
 }  // namespace dicom_sender

@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "coordinator/program/options.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/unit/programs/arguments.h"
@@ -9,13 +11,16 @@ namespace dicom_sender {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 class CoordinatorOptionsTest : public testing::Test {
  protected:
   // With a ledger and a folder, if `complete`.
   tl::expected<CoordinatorOptions, EarlyExit> Parse(std::vector<std::string> words, bool complete = true,
                                                     std::map<std::string, std::string> variables = {}) {
-    if (complete) words.insert(words.end(), {"--ledger", "l.db", "--output-dir", folder_ / "out"});
+    const bool has_ledger = std::find(words.begin(), words.end(), "--ledger") != words.end();
+    if (complete && !has_ledger) words.insert(words.end(), {"--ledger", "l.db"});
+    if (complete) words.insert(words.end(), {"--output-dir", folder_ / "out"});
     return Arguments(words, std::move(variables)).Parsed(ParseCoordinatorOptions);
   }
   std::string Refusal(const std::vector<std::string>& words, bool complete = true) {
@@ -78,13 +83,35 @@ TEST_F(CoordinatorOptionsTest, RefusesWhatDoesNotFit) {
   EXPECT_THAT(Refusal({"--max-attempts", "101"}), HasSubstr("--max-attempts: "));
 }
 
+TEST_F(CoordinatorOptionsTest, TheLeaderTimeoutIsForALedgerThatIsShared) {
+  EXPECT_THAT(Refusal({"--leader-timeout", "2"}), HasSubstr("leave it out, or give such a --ledger"));
+  EXPECT_THAT(Refusal({"--leader-timeout", "0"}), HasSubstr("--leader-timeout: "));
+  EXPECT_THAT(Refusal({"--leader-timeout", "301"}), HasSubstr("--leader-timeout: "));
+  EXPECT_FALSE(Parse({})->leader_timeout);
+}
+
+#ifdef DICOM_SENDER_POSTGRESQL
+TEST_F(CoordinatorOptionsTest, TakesTheUriOfADatabase) {
+  const auto options = Parse({"--ledger", "postgresql://u@db:5432/d", "--leader-timeout", "2"});
+  ASSERT_TRUE(options) << options.error().err;
+  EXPECT_EQ(options->ledger, "postgresql://u@db:5432/d");
+  EXPECT_EQ(options->leader_timeout, std::chrono::seconds(2));
+  EXPECT_THAT(Refusal({"--ledger", "postgresql://u:secret@db/d"}), HasSubstr("--ledger: "));
+  EXPECT_THAT(Refusal({"--ledger", "postgresql://u:secret@db/d"}), Not(HasSubstr("secret")));
+}
+#else
+TEST_F(CoordinatorOptionsTest, SaysThatItWasBuiltWithoutDatabases) {
+  EXPECT_THAT(Refusal({"--ledger", "postgresql://u@db/d"}), HasSubstr("built without PostgreSQL"));
+}
+#endif
+
 TEST_F(CoordinatorOptionsTest, HelpNamesEveryOption) {
   const auto help = Parse({"--help"}, /*complete=*/false);
   ASSERT_FALSE(help);
   EXPECT_EQ(help.error().exit_status, 0);
   for (const char* name : {"--bind", "--server-key", "--client-keys", "--insecure", "--ledger", "--output-dir",
-                           "--lease-ttl", "--max-associations-per-destination", "--max-attempts", "--log-file",
-                           "--log-format", "--metrics", "--config", "--version", "Exit status"}) {
+                           "--leader-timeout", "--lease-ttl", "--max-associations-per-destination", "--max-attempts",
+                           "--log-file", "--log-format", "--metrics", "--config", "--version", "Exit status"}) {
     EXPECT_THAT(help.error().out, HasSubstr(name));
   }
 }
