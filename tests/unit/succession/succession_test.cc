@@ -21,19 +21,19 @@ using testing::HasSubstr;
 using testing::StartsWith;
 using Health = SharedStore::Health;
 
-constexpr milliseconds kTimeout(500);
+constexpr milliseconds kTimeout(500), kLongTimeout(20'000);
 
 class Coordinator {
  public:
-  Coordinator(const LedgerStore& store, const std::filesystem::path& folder) {
+  Coordinator(const LedgerStore& store, const std::filesystem::path& folder, milliseconds leader_timeout) {
     options_.bind = endpoint();
     options_.output_dir = folder;
     options_.service.metrics = "127.0.0.1:" + std::to_string(http_.number());
-    thread_ = std::thread([this, &store] {
+    thread_ = std::thread([this, &store, leader_timeout] {
       Front front(options_.service.metrics, stop_.get_token());
       const Site site{.options = options_,
                       .ledger = "shared",
-                      .leader_timeout = kTimeout,
+                      .leader_timeout = leader_timeout,
                       .security = std::nullopt,
                       .front = front};
       result_ = RunSuccession(site, store, stop_.get_token());
@@ -92,9 +92,11 @@ class Coordinator {
 
 class SuccessionTest : public testing::Test {
  protected:
-  std::unique_ptr<Coordinator> Start() { return std::make_unique<Coordinator>(opener_, folder_.path()); }
-  std::unique_ptr<Coordinator> StartLeader() {
-    auto coordinator = Start();
+  std::unique_ptr<Coordinator> Start(milliseconds leader_timeout = kTimeout) {
+    return std::make_unique<Coordinator>(opener_, folder_.path(), leader_timeout);
+  }
+  std::unique_ptr<Coordinator> StartLeader(milliseconds leader_timeout = kTimeout) {
+    auto coordinator = Start(leader_timeout);
     EXPECT_TRUE(Eventually([&] { return coordinator->Leads(); }));
     return coordinator;
   }
@@ -122,14 +124,14 @@ TEST_F(SuccessionTest, OneLeadsAndTheOtherSaysWho) {
   }
 }
 
-TEST_F(SuccessionTest, WhoIsAskedToStopHandsOverWithinASecond) {
-  auto leader = StartLeader();
-  const auto other = Start();
+TEST_F(SuccessionTest, WhoIsAskedToStopHandsOver) {
+  auto leader = StartLeader(kLongTimeout);
+  const auto other = Start(kLongTimeout);
   ASSERT_TRUE(Eventually([&] { return other->StandsBy(); }));
   const TimePoint begin = MonotonicNow();
   leader->AskToStop();
   ASSERT_TRUE(Eventually([&] { return store_.record().epoch == 2; }));
-  EXPECT_LT(MonotonicNow() - begin, kTimeout) << "it waited for the time-out";
+  EXPECT_LT(MonotonicNow() - begin, kLongTimeout / 2) << "it waited for the time-out";
   EXPECT_TRUE(Eventually([&] { return other->Leads(); }));
   EXPECT_TRUE(other->Ask().has_client());
   EXPECT_TRUE(leader->Stop());
