@@ -179,6 +179,7 @@ template <class Deltas, class CountsOf>
 Values DeltaValues(const Deltas& deltas, CountsOf counts_of) {
   Values values;
   std::vector<std::int64_t> column;
+  column.reserve(deltas.size());
   for (const auto& [key, delta] : deltas) column.push_back(key);
   values.Ints(column);
   for (const auto& count : kCountColumns) {
@@ -191,19 +192,25 @@ Values DeltaValues(const Deltas& deltas, CountsOf counts_of) {
   return values;
 }
 
-// FROM for it: one row d for each key.
-std::string Deltas(const std::string& more_arrays, const std::string& more_names) {
+// FROM and WHERE for it: a row d for each key, joined with the table's row t.
+std::string ByKey(const std::string& table, const std::string& arrays, const std::string& names) {
+  return fmt::format(
+      " FROM unnest({}) AS d({}) CROSS JOIN LATERAL (SELECT ctid AS version FROM {} WHERE key = d.key"
+      " OFFSET 0) o WHERE t.ctid = o.version",
+      arrays, names, table);
+}
+
+std::string CountArrays() {
   std::string arrays = "$1::bigint[]";
   for (std::size_t i = 0; i < kCountColumns.size(); ++i) arrays += fmt::format(", ${}::bigint[]", i + 2);
-  return fmt::format(" FROM unnest({}{}) AS d(key, {}{}) WHERE t.key = d.key", arrays, more_arrays, CountNames(),
-                     more_names);
+  return arrays;
 }
 
 void PostgresqlLedger::AddToStudies(const std::map<StudyKey, Counts>& deltas, std::optional<WallTime> outcome_time) {
   static const std::string sql =
       fmt::format("UPDATE study t SET {}, last_outcome_ms = coalesce(${}::bigint, t.last_outcome_ms)",
                   CountAdditions(), kCountColumns.size() + 2) +
-      Deltas("", "");
+      ByKey("study", CountArrays(), "key, " + CountNames());
   if (deltas.empty()) return;
   Values values = DeltaValues(deltas, [](const Counts& counts) { return counts; });
   values.Int(outcome_time ? std::optional(Milliseconds(*outcome_time)) : std::nullopt);
@@ -217,8 +224,10 @@ void PostgresqlLedger::AddToSession(SessionKey session, const Counts& delta, std
 }
 
 void PostgresqlLedger::SendSessionGrowth() {
-  static const std::string sql = "UPDATE session t SET " + CountAdditions() + ", studies = t.studies + d.studies" +
-                                 Deltas(fmt::format(", ${}::bigint[]", kCountColumns.size() + 2), ", studies");
+  static const std::string sql =
+      "UPDATE session t SET " + CountAdditions() + ", studies = t.studies + d.studies" +
+      ByKey("session", fmt::format("{}, ${}::bigint[]", CountArrays(), kCountColumns.size() + 2),
+            "key, " + CountNames() + ", studies");
   if (growth_.empty()) return;
   Values values = DeltaValues(growth_, [](const Growth& growth) { return growth.counts; });
   std::vector<std::int64_t> studies;
@@ -234,6 +243,13 @@ Counts ReadCounts(const PostgresqlRows& rows, int row, int from_column) {
     counts.*column.member = static_cast<std::uint64_t>(rows.Int(row, from_column++));
   }
   return counts;
+}
+
+std::vector<std::int64_t> FirstColumn(const PostgresqlRows& rows) {
+  std::vector<std::int64_t> values;
+  values.reserve(static_cast<std::size_t>(rows.size()));
+  for (int row = 0; row < rows.size(); ++row) values.push_back(rows.Int(row, 0));
+  return values;
 }
 
 std::optional<WallTime> ReadTime(const PostgresqlRows& rows, int row, int column) {
@@ -301,9 +317,7 @@ SessionRecord PostgresqlLedger::LoadSession(SessionKey session) {
 
 std::vector<SessionKey> PostgresqlLedger::Sessions() {
   const auto rows = connection_.Query("SELECT key FROM session ORDER BY key");
-  std::vector<SessionKey> keys;
-  for (int row = 0; row < rows.size(); ++row) keys.push_back(rows.Int(row, 0));
-  return keys;
+  return FirstColumn(rows);
 }
 
 bool PostgresqlLedger::BeginScan(SessionKey session, std::string_view indexer, std::uint64_t& scan) {
@@ -352,6 +366,7 @@ std::vector<ScanRecord> PostgresqlLedger::Scans(SessionKey session) {
   const auto rows = connection_.Query(
       "SELECT indexer, complete FROM scan WHERE session = $1::bigint ORDER BY indexer", Values().Int(session));
   std::vector<ScanRecord> scans;
+  scans.reserve(static_cast<std::size_t>(rows.size()));
   for (int row = 0; row < rows.size(); ++row)
     scans.push_back({std::string(rows.Bytes(row, 0)), rows.Int(row, 1) != 0});
   return scans;
@@ -412,8 +427,7 @@ std::vector<StudyFeed> PostgresqlLedger::ChangeStates(SessionKey session, const 
   for (StudyKey last = 0;;) {
     const auto found = connection_.Query(select, Values().Int(session).Int(last).Int(kStudiesPerChange));
     if (found.size() == 0) return changes;
-    std::vector<std::int64_t> keys;
-    for (int row = 0; row < found.size(); ++row) keys.push_back(found.Int(row, 0));
+    const std::vector<std::int64_t> keys = FirstColumn(found);
     const auto changed =
         connection_.Query(update, Values().Ints(keys).Int(static_cast<std::int64_t>(state)).Text(reason));
     std::map<StudyKey, Counts> deltas;
@@ -586,8 +600,8 @@ void PostgresqlLedger::Intake::LoadStudies() {
   }
   const auto rows = ledger_.connection_.Query(
       "WITH u AS MATERIALIZED (SELECT * FROM unnest($2::text[]) WITH ORDINALITY AS u(uid, place)),"
-      " known AS MATERIALIZED (SELECT s.key, s.uid, s.total, s.accession_number FROM u JOIN study s"
-      "   ON s.session = $1::bigint AND s.uid = u.uid),"
+      " known AS MATERIALIZED (SELECT s.key, s.uid, s.total, s.accession_number FROM u CROSS JOIN LATERAL"
+      "   (SELECT * FROM study WHERE session = $1::bigint AND uid = u.uid OFFSET 0) s),"
       " added AS (INSERT INTO study (session, uid) SELECT $1::bigint, u.uid FROM u"
       "   WHERE u.uid NOT IN (SELECT uid FROM known) ORDER BY u.place RETURNING key, uid)"
       " SELECT key, uid, total, 0, (accession_number IS NOT NULL)::integer FROM known"
@@ -743,10 +757,9 @@ void PostgresqlLedger::Intake::SendAccessionNumbers() {
     numbers.push_back(study->accession_number);
   }
   if (studies.empty()) return;
-  ledger_.connection_.Send(
-      "UPDATE study t SET accession_number = d.number FROM unnest($1::bigint[], $2::text[]) AS d(key, number)"
-      " WHERE t.key = d.key",
-      Values().Ints(studies).Texts(numbers));
+  static const std::string sql =
+      "UPDATE study t SET accession_number = d.number" + ByKey("study", "$1::bigint[], $2::text[]", "key, number");
+  ledger_.connection_.Send(sql, Values().Ints(studies).Texts(numbers));
 }
 
 void PostgresqlLedger::Intake::SendInstances() {
@@ -831,6 +844,7 @@ StudyRecord PostgresqlLedger::ReadStudy(const PostgresqlRows& rows, int row) {
 
 std::vector<StudyRecord> PostgresqlLedger::ReadStudies(const PostgresqlRows& rows) {
   std::vector<StudyRecord> records;
+  records.reserve(static_cast<std::size_t>(rows.size()));
   for (int row = 0; row < rows.size(); ++row) records.push_back(ReadStudy(rows, row));
   return records;
 }
