@@ -122,7 +122,7 @@ void PostgresqlServer::Kill() {
 }
 
 std::string PostgresqlServer::CreateDatabase() {
-  const std::string name = fmt::format("test_{}", ++databases_);
+  std::string name = fmt::format("test_{}", ++databases_);
   Query("postgres", fmt::format("CREATE DATABASE {} OWNER {}", name, kUser));
   return name;
 }

@@ -217,6 +217,29 @@ PostgresqlValues& PostgresqlValues::ByteStrings(const std::vector<std::string_vi
   return *this;
 }
 
+PostgresqlCopy::PostgresqlCopy() : data_("PGCOPY\n\xFF\r\n\0", 11) {
+  Append<std::int32_t>(data_, 0);  // flags
+  Append<std::int32_t>(data_, 0);  // length of what else the header has
+}
+void PostgresqlCopy::Row(int columns) { Append(data_, static_cast<std::int16_t>(columns)); }
+void PostgresqlCopy::Smallint(std::int64_t value) {
+  Append<std::int32_t>(data_, sizeof(std::int16_t));
+  Append(data_, static_cast<std::int16_t>(value));
+}
+void PostgresqlCopy::Integer(std::int64_t value) {
+  Append<std::int32_t>(data_, sizeof(std::int32_t));
+  Append(data_, static_cast<std::int32_t>(value));
+}
+void PostgresqlCopy::Bigint(std::int64_t value) {
+  Append<std::int32_t>(data_, sizeof value);
+  Append(data_, value);
+}
+void PostgresqlCopy::Bytes(std::string_view bytes) {
+  Append(data_, static_cast<std::int32_t>(bytes.size()));
+  data_ += bytes;
+}
+void PostgresqlCopy::Null() { Append<std::int32_t>(data_, -1); }
+
 // --- the connection
 
 void PostgresqlConnection::Close::operator()(pg_conn* connection) const { PQfinish(connection); }
@@ -307,7 +330,19 @@ void PostgresqlConnection::SetUpSession(TimePoint deadline) {
     Refuse("it may only be read; take default_transaction_read_only from the database or the user");
   }
   timeline_ = Simple("SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)", deadline).Bytes(0, 0);
+  EnterPipeline();
+}
+
+void PostgresqlConnection::EnterPipeline() {
   if (PQenterPipelineMode(connection_.get()) != 1) FailFor(nullptr);
+}
+
+// What was sent has been answered then.
+void PostgresqlConnection::LeavePipeline(TimePoint deadline) {
+  if (!connection_) Fail("the connection was lost before", {.passing = true, .lost = true});
+  if (PQpipelineSync(connection_.get()) != 1) FailFor(nullptr);
+  Answer(deadline);
+  if (PQexitPipelineMode(connection_.get()) != 1) FailFor(nullptr);
 }
 
 void PostgresqlConnection::Wait(short events, TimePoint deadline) {
@@ -343,6 +378,10 @@ pg_result* PostgresqlConnection::NextResult(TimePoint deadline) {
 
 PostgresqlRows PostgresqlConnection::Simple(const std::string& sql, TimePoint deadline) {
   if (PQsendQuery(connection_.get(), sql.c_str()) != 1) FailFor(nullptr);
+  return Results(deadline);
+}
+
+PostgresqlRows PostgresqlConnection::Results(TimePoint deadline) {
   PostgresqlRows last(nullptr), failure(nullptr);
   while (pg_result* result = NextResult(deadline)) {
     (IsFailure(result) ? failure : last) = PostgresqlRows(result);
@@ -408,10 +447,28 @@ PostgresqlRows PostgresqlConnection::Query(std::string_view sql, const Postgresq
 }
 
 void PostgresqlConnection::Script(const std::string& sql) {
-  if (!connection_) Fail("the connection was lost before", {.passing = true, .lost = true});
-  if (PQexitPipelineMode(connection_.get()) != 1) FailFor(nullptr);
-  Simple(sql, MonotonicNow() + answer_within_);
-  if (PQenterPipelineMode(connection_.get()) != 1) FailFor(nullptr);
+  const TimePoint deadline = MonotonicNow() + answer_within_;
+  LeavePipeline(deadline);
+  Simple(sql, deadline);
+  EnterPipeline();
+}
+
+void PostgresqlConnection::Copy(std::string_view into, PostgresqlCopy rows) {
+  const TimePoint deadline = MonotonicNow() + answer_within_;
+  LeavePipeline(deadline);
+  if (PQsendQuery(connection_.get(), fmt::format("COPY {} FROM STDIN (FORMAT binary)", into).c_str()) != 1) {
+    FailFor(nullptr);
+  }
+  const PostgresqlRows begun(NextResult(deadline));
+  if (PQresultStatus(begun.get()) != PGRES_COPY_IN) FailFor(begun.get());
+  Append<std::int16_t>(rows.data_, -1);  // the end
+  // It is kept until it can be sent, which the wait for the answer does.
+  if (PQputCopyData(connection_.get(), rows.data_.data(), static_cast<int>(rows.data_.size())) != 1 ||
+      PQputCopyEnd(connection_.get(), nullptr) != 1) {
+    FailFor(nullptr);
+  }
+  Results(deadline);
+  EnterPipeline();
 }
 
 void PostgresqlConnection::FailConnecting() {

@@ -88,6 +88,22 @@ class PostgresqlValues {
   std::vector<std::optional<std::string>> values_;
 };
 
+// Rows for Copy(): the quickest way in. Each value has the type of its column.
+class PostgresqlCopy {
+ public:
+  PostgresqlCopy();
+  void Row(int columns);  // begins one
+  void Smallint(std::int64_t value);
+  void Integer(std::int64_t value);
+  void Bigint(std::int64_t value);
+  void Bytes(std::string_view bytes);  // bytea, or text that is encoded already
+  void Null();
+
+ private:
+  friend class PostgresqlConnection;
+  std::string data_;
+};
+
 class PostgresqlConnection {
  public:
   // `answer_within`: the most that a Query waits.
@@ -107,6 +123,8 @@ class PostgresqlConnection {
   void Send(std::string_view sql, const PostgresqlValues& values = {});
   PostgresqlRows Query(std::string_view sql, const PostgresqlValues& values = {});
   PostgresqlRows Query(std::string_view sql, const PostgresqlValues& values, Duration answer_within);
+  // `into`: the table and its columns.
+  void Copy(std::string_view into, PostgresqlCopy rows);
   // Several statements without parameters in one transaction.
   void Script(const std::string& sql);
 
@@ -130,6 +148,9 @@ class PostgresqlConnection {
   void Wait(short events, TimePoint deadline);
   pg_result* NextResult(TimePoint deadline);
   PostgresqlRows Simple(const std::string& sql, TimePoint deadline);
+  PostgresqlRows Results(TimePoint deadline);
+  void LeavePipeline(TimePoint deadline);
+  void EnterPipeline();
   PostgresqlRows Answer(TimePoint deadline);
   const std::string& Prepared(std::string_view sql);
   [[noreturn]] void FailConnecting();

@@ -191,19 +191,25 @@ Values DeltaValues(const Deltas& deltas, CountsOf counts_of) {
   return values;
 }
 
-// FROM for it: one row d for each key.
-std::string Deltas(const std::string& more_arrays, const std::string& more_names) {
+// FROM and WHERE for it: a row d for each key, joined with the table's row t.
+std::string ByKey(const std::string& table, const std::string& arrays, const std::string& names) {
+  return fmt::format(
+      " FROM unnest({}) AS d({}) CROSS JOIN LATERAL (SELECT ctid AS version FROM {} WHERE key = d.key"
+      " OFFSET 0) o WHERE t.ctid = o.version",
+      arrays, names, table);
+}
+
+std::string CountArrays() {
   std::string arrays = "$1::bigint[]";
   for (std::size_t i = 0; i < kCountColumns.size(); ++i) arrays += fmt::format(", ${}::bigint[]", i + 2);
-  return fmt::format(" FROM unnest({}{}) AS d(key, {}{}) WHERE t.key = d.key", arrays, more_arrays, CountNames(),
-                     more_names);
+  return arrays;
 }
 
 void PostgresqlLedger::AddToStudies(const std::map<StudyKey, Counts>& deltas, std::optional<WallTime> outcome_time) {
   static const std::string sql =
       fmt::format("UPDATE study t SET {}, last_outcome_ms = coalesce(${}::bigint, t.last_outcome_ms)",
                   CountAdditions(), kCountColumns.size() + 2) +
-      Deltas("", "");
+      ByKey("study", CountArrays(), "key, " + CountNames());
   if (deltas.empty()) return;
   Values values = DeltaValues(deltas, [](const Counts& counts) { return counts; });
   values.Int(outcome_time ? std::optional(Milliseconds(*outcome_time)) : std::nullopt);
@@ -217,8 +223,10 @@ void PostgresqlLedger::AddToSession(SessionKey session, const Counts& delta, std
 }
 
 void PostgresqlLedger::SendSessionGrowth() {
-  static const std::string sql = "UPDATE session t SET " + CountAdditions() + ", studies = t.studies + d.studies" +
-                                 Deltas(fmt::format(", ${}::bigint[]", kCountColumns.size() + 2), ", studies");
+  static const std::string sql =
+      "UPDATE session t SET " + CountAdditions() + ", studies = t.studies + d.studies" +
+      ByKey("session", fmt::format("{}, ${}::bigint[]", CountArrays(), kCountColumns.size() + 2),
+            "key, " + CountNames() + ", studies");
   if (growth_.empty()) return;
   Values values = DeltaValues(growth_, [](const Growth& growth) { return growth.counts; });
   std::vector<std::int64_t> studies;
@@ -512,6 +520,8 @@ class PostgresqlLedger::Intake {
   std::vector<StudyFeed> Take();
 
  private:
+  static constexpr int kInstanceColumns = 12, kKnownColumns = 4;  // that are written
+
   struct Root {
     std::int64_t id = 0;
     std::string_view path;
@@ -553,6 +563,8 @@ class PostgresqlLedger::Intake {
   void LoadKnownByPath();
   void Look(std::int64_t hash, const Item& item, Known& known) const;
   void AddIfNew(const Item& item);
+  void Write(const Item& item, const Beginning& beginning, std::int64_t hash, std::int64_t pair);
+  void Remember(const Item& item, InstanceState state, std::int64_t hash);
   void SendAccessionNumbers();
   void SendInstances();
 
@@ -565,10 +577,8 @@ class PostgresqlLedger::Intake {
   std::vector<PostgresqlRows> read_;                                // to which known files refer
   std::unordered_map<std::int64_t, std::vector<KnownFile>> known_;  // by hash; ascending (study, index)
   std::set<std::pair<std::int64_t, std::int64_t>> study_pairs_;
-  // The columns of the new instances.
-  std::vector<std::int64_t> study_, index_, root_, pair_, size_, mtime_, offset_, state_, hash_;
-  std::vector<std::string> uid_, reason_;
-  std::vector<std::string_view> path_;
+  PostgresqlCopy new_instances_, new_known_;
+  std::size_t new_ = 0;  // instances
 };
 
 void PostgresqlLedger::Intake::LoadStudies() {
@@ -584,8 +594,8 @@ void PostgresqlLedger::Intake::LoadStudies() {
   }
   const auto rows = ledger_.connection_.Query(
       "WITH u AS MATERIALIZED (SELECT * FROM unnest($2::text[]) WITH ORDINALITY AS u(uid, place)),"
-      " known AS MATERIALIZED (SELECT s.key, s.uid, s.total, s.accession_number FROM u JOIN study s"
-      "   ON s.session = $1::bigint AND s.uid = u.uid),"
+      " known AS MATERIALIZED (SELECT s.key, s.uid, s.total, s.accession_number FROM u CROSS JOIN LATERAL"
+      "   (SELECT * FROM study WHERE session = $1::bigint AND uid = u.uid OFFSET 0) s),"
       " added AS (INSERT INTO study (session, uid) SELECT $1::bigint, u.uid FROM u"
       "   WHERE u.uid NOT IN (SELECT uid FROM known) ORDER BY u.place RETURNING key, uid)"
       " SELECT key, uid, total, 0, (accession_number IS NOT NULL)::integer FROM known"
@@ -675,43 +685,61 @@ void PostgresqlLedger::Intake::AddIfNew(const Item& item) {
   if (known.same_file) return;
   const wire::Instance& instance = *item.instance;
   Study& study = *item.study;
-  const auto [state, reason, conflict] = BeginningOf(instance, known.original);
-  const std::int64_t hash = known.same_uid && state != InstanceState::kPending ? item.path_hash() : item.hash;
+  const Beginning beginning = BeginningOf(instance, known.original);
+  const bool is_pending = beginning.state == InstanceState::kPending;
+  const std::int64_t hash = known.same_uid && !is_pending ? item.path_hash() : item.hash;
   const std::int64_t pair =
       ledger_.pair_ids_.at({EncodedText(instance.sop_class_uid()), EncodedText(instance.transfer_syntax_uid())});
+  Write(item, beginning, hash, pair);
+  Remember(item, beginning.state, hash);
 
-  const KnownFile added{.study = study.feed.study,
-                        .index = study.next_index,
+  ++study.next_index;
+  study.delta.conflicts += beginning.conflict;
+  ++study.delta.total;
+  study.delta.total_bytes += instance.size_bytes();
+  Contribute(study.delta, beginning.state, instance.size_bytes(), 0, false);
+  if (!is_pending) return;
+  ++study.feed.pending;
+  study.feed.pending_bytes += instance.size_bytes();
+  study_pairs_.emplace(study.feed.study, pair);
+}
+
+void PostgresqlLedger::Intake::Write(const Item& item, const Beginning& beginning, std::int64_t hash,
+                                     std::int64_t pair) {
+  const wire::Instance& instance = *item.instance;
+  ++new_;
+  new_instances_.Row(kInstanceColumns);
+  new_instances_.Bigint(item.study->feed.study);
+  new_instances_.Integer(item.study->next_index);
+  new_instances_.Integer(item.root.id);
+  new_instances_.Bytes(instance.path());
+  new_instances_.Integer(pair);
+  new_instances_.Bytes(item.uid);
+  new_instances_.Bigint(static_cast<std::int64_t>(instance.size_bytes()));
+  new_instances_.Bigint(instance.mtime_ns());
+  new_instances_.Bigint(static_cast<std::int64_t>(instance.dataset_offset()));
+  new_instances_.Smallint(static_cast<std::int64_t>(beginning.state));
+  beginning.reason.empty() ? new_instances_.Null() : new_instances_.Bytes(EncodedText(beginning.reason));
+  new_instances_.Smallint(beginning.state == InstanceState::kFailed ? 1 : 0);
+  new_known_.Row(kKnownColumns);
+  new_known_.Bigint(session_);
+  new_known_.Bigint(hash);
+  new_known_.Bigint(item.study->feed.study);
+  new_known_.Integer(item.study->next_index);
+}
+
+// For those of the batch that come after it.
+void PostgresqlLedger::Intake::Remember(const Item& item, InstanceState state, std::int64_t hash) {
+  const KnownFile added{.study = item.study->feed.study,
+                        .index = item.study->next_index,
                         .root = item.root,
-                        .path = instance.path(),
+                        .path = item.instance->path(),
                         .uid = item.uid,
-                        .size = instance.size_bytes(),
+                        .size = item.instance->size_bytes(),
                         .state = state};
   auto& files = known_[hash];
   const auto place = [](const KnownFile& file) { return std::pair(file.study, file.index); };
   files.insert(std::ranges::upper_bound(files, place(added), {}, place), added);
-
-  study_.push_back(study.feed.study);
-  index_.push_back(study.next_index++);
-  root_.push_back(item.root.id);
-  path_.push_back(instance.path());
-  pair_.push_back(pair);
-  uid_.push_back(item.uid);
-  size_.push_back(static_cast<std::int64_t>(instance.size_bytes()));
-  mtime_.push_back(instance.mtime_ns());
-  offset_.push_back(static_cast<std::int64_t>(instance.dataset_offset()));
-  state_.push_back(static_cast<std::int64_t>(state));
-  reason_.push_back(EncodedText(reason));
-  hash_.push_back(hash);
-
-  study.delta.conflicts += conflict;
-  ++study.delta.total;
-  study.delta.total_bytes += instance.size_bytes();
-  Contribute(study.delta, state, instance.size_bytes(), 0, false);
-  if (state != InstanceState::kPending) return;
-  ++study.feed.pending;
-  study.feed.pending_bytes += instance.size_bytes();
-  study_pairs_.emplace(study.feed.study, pair);
 }
 
 void PostgresqlLedger::Intake::SendAccessionNumbers() {
@@ -723,38 +751,17 @@ void PostgresqlLedger::Intake::SendAccessionNumbers() {
     numbers.push_back(study->accession_number);
   }
   if (studies.empty()) return;
-  ledger_.connection_.Send(
-      "UPDATE study t SET accession_number = d.number FROM unnest($1::bigint[], $2::text[]) AS d(key, number)"
-      " WHERE t.key = d.key",
-      Values().Ints(studies).Texts(numbers));
+  static const std::string sql =
+      "UPDATE study t SET accession_number = d.number" + ByKey("study", "$1::bigint[], $2::text[]", "key, number");
+  ledger_.connection_.Send(sql, Values().Ints(studies).Texts(numbers));
 }
 
 void PostgresqlLedger::Intake::SendInstances() {
-  if (study_.empty()) return;
-  ledger_.connection_.Send(
-      "INSERT INTO instance (study, idx, root, path, pair, sop_instance, size, mtime, data_offset, state, reason,"
-      " defect) SELECT study, idx, root, path, pair, sop_instance, size, mtime, data_offset, state,"
-      " nullif(reason, ''), CASE WHEN state = 4 THEN 1 ELSE 0 END FROM unnest($1::bigint[], $2::bigint[],"
-      " $3::bigint[], $4::bytea[], $5::bigint[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[],"
-      " $10::bigint[], $11::text[])"
-      " AS n(study, idx, root, path, pair, sop_instance, size, mtime, data_offset, state, reason)",
-      Values()
-          .Ints(study_)
-          .Ints(index_)
-          .Ints(root_)
-          .ByteStrings(path_)
-          .Ints(pair_)
-          .Texts(uid_)
-          .Ints(size_)
-          .Ints(mtime_)
-          .Ints(offset_)
-          .Ints(state_)
-          .Texts(reason_));
-  ledger_.connection_.Send(
-      "INSERT INTO known (session, hash, study, idx)"
-      " SELECT $1::bigint, hash, study, idx FROM unnest($2::bigint[], $3::bigint[], $4::bigint[])"
-      " AS n(hash, study, idx)",
-      Values().Int(session_).Ints(hash_).Ints(study_).Ints(index_));
+  if (new_ == 0) return;
+  ledger_.connection_.Copy(
+      "instance (study, idx, root, path, pair, sop_instance, size, mtime, data_offset, state, reason, defect)",
+      std::move(new_instances_));
+  ledger_.connection_.Copy("known (session, hash, study, idx)", std::move(new_known_));
   if (study_pairs_.empty()) return;
   std::vector<std::int64_t> studies, pairs;
   for (const auto& [study, pair] : study_pairs_) {

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <array>
 #include <cstdlib>
 #include <future>
 #include <thread>
@@ -391,7 +392,7 @@ TEST_F(PostgresqlFaultsTest, AWrongPasswordIsSaidAndNotShown) {
   const PostgresqlOptions options{.uri = Server().UriOf("guarded", database_), .leader_timeout = kLeaderTimeout};
   const auto trouble_with = [&](const char* password) {
     password == nullptr ? unsetenv("PGPASSWORD") : setenv("PGPASSWORD", password, 1);
-    const LedgerTrouble trouble = TroubleOf(OpenLeadership(options));
+    LedgerTrouble trouble = TroubleOf(OpenLeadership(options));
     unsetenv("PGPASSWORD");
     return trouble;
   };
@@ -465,9 +466,9 @@ TEST_F(PostgresqlFaultsTest, SomebodyElsesTablesAreRefusedAndLeftAlone) {
 }
 
 TEST_F(PostgresqlFaultsTest, AnyNumberOfCoordinatorsMakeTheSchemaAtOnce) {
-  std::vector<std::future<LedgerTrouble>> coordinators;
-  for (int i = 0; i < 8; ++i) {
-    coordinators.push_back(std::async(std::launch::async, [&] { return TroubleOf(OpenLeadership(Direct())); }));
+  std::array<std::future<LedgerTrouble>, 8> coordinators;
+  for (auto& coordinator : coordinators) {
+    coordinator = std::async(std::launch::async, [&] { return TroubleOf(OpenLeadership(Direct())); });
   }
   for (auto& coordinator : coordinators) EXPECT_EQ(coordinator.get().sentence, "none");
   EXPECT_EQ(Query("SELECT count(*), max(epoch) FROM leadership"), "1|0");

@@ -5,6 +5,7 @@
 #include "dicom/dimse_status.h"
 #include "tests/unit/ledger/ledger_contract.h"
 #include "tests/unit/ledger/ledger_file.h"
+#include "tests/unit/ledger/readable_ledger.h"
 
 namespace dicom_sender {
 namespace {
@@ -12,28 +13,30 @@ namespace {
 constexpr InstanceState kDelayed = InstanceState::kDelayed, kStored = InstanceState::kStored,
                         kStoredWithWarning = InstanceState::kStoredWithWarning, kFailed = InstanceState::kFailed;
 
-class ViewsTest : public testing::Test {
+class ViewsTest : public testing::TestWithParam<SqlDialect> {
  protected:
-  ViewsTest() : ledger_(OpenSqliteLedger(file_.path()).value()) {
+  void SetUp() override {
+    if (const std::string why = WhyNotReadable(GetParam()); !why.empty()) GTEST_SKIP() << why;
+    store_ = MakeReadableLedger(GetParam());
     settings_.set_session("0b5c");
     settings_.mutable_destination()->set_called_ae("PACS");
     settings_.mutable_destination()->set_calling_ae("SENDER");
     settings_.mutable_destination()->set_host("pacs.example");
     settings_.mutable_destination()->set_port(11112);
-    InTransaction([&] { session_ = ledger_->CreateSession(settings_, At(1'700'000'000'007)).key; });
+    InTransaction([&] { session_ = ledger().CreateSession(settings_, At(1'700'000'000'007)).key; });
   }
 
   template <class Work>
   void InTransaction(Work work) {
-    ledger_->Begin();
+    ledger().Begin();
     work();
-    ledger_->Commit();
+    ledger().Commit();
   }
   StudyKey Feed(const std::string& study, const std::vector<File>& files, const std::string& accession_number = "") {
     wire::PublishBatch batch = Batch(study, files);
     batch.mutable_studies(0)->set_accession_number(accession_number);
     StudyKey key = 0;
-    InTransaction([&] { key = ledger_->AddStudies(session_, batch).at(0).study; });
+    InTransaction([&] { key = ledger().AddStudies(session_, batch).at(0).study; });
     return key;
   }
   StudyKey FeedFiles(const std::string& study, int count) {
@@ -61,17 +64,19 @@ class ViewsTest : public testing::Test {
                                 .reason = outcome.reason,
                                 .duration_us = outcome.duration_us,
                                 .may_be_stored = outcome.may_be_stored};
-    InTransaction([&] { ledger_->ChangeInstances(std::span(&change, 1), At(at)); });
+    InTransaction([&] { ledger().ChangeInstances(std::span(&change, 1), At(at)); });
   }
-  std::string Rows(const std::string& query) const { return file_.Rows(query); }
+  Ledger& ledger() { return store_->ledger(); }
+  std::string Rows(const std::string& query) { return store_->Rows(query); }
 
-  LedgerFile file_;
-  std::unique_ptr<Ledger> ledger_;
+  std::unique_ptr<ReadableLedger> store_;
   wire::OpenSession settings_;
   SessionKey session_ = 0;
 };
 
-TEST_F(ViewsTest, AnInstanceInEachState) {
+INSTANTIATE_TEST_SUITE_P(Stores, ViewsTest, testing::Values(SqlDialect::kSqlite, SqlDialect::kPostgresql));
+
+TEST_P(ViewsTest, AnInstanceInEachState) {
   const StudyKey study = FeedFiles("1.2", 6);
   Change(study, 1, kDelayed, {.attempts = 1, .status = 0xA700, .reason = "A700 (out of resources)"});
   Change(study, 2, kStored, {.attempts = 2, .status = 0, .duration_us = 500});
@@ -93,7 +98,7 @@ TEST_F(ViewsTest, AnInstanceInEachState) {
       "1.2.5|/data/1.2/5|failed|NULL|NULL|the file has vanished|0|2023-11-14T22:13:22.000Z|0\n"
       "1.2.9|/data/broken|failed|NULL|NULL|it is cut|0|NULL|0\n"
       "1.2.2|/data/copy|skipped|NULL|NULL|duplicate of /data/1.2/2|0|NULL|0\n");
-  InTransaction([&] { ledger_->AbandonUnsettled(session_, "connection refused"); });
+  InTransaction([&] { ledger().AbandonUnsettled(session_, "connection refused"); });
   EXPECT_EQ(Rows("SELECT sop_instance_uid, status, reason, outcome_time FROM instances WHERE state = 'abandoned' "
                  "ORDER BY path"),
             "1.2.0|NULL|connection refused|NULL\n1.2.1|NULL|connection refused|NULL\n");
@@ -102,12 +107,12 @@ TEST_F(ViewsTest, AnInstanceInEachState) {
             "0b5c|1.2|1.2.840.10008.5.1.4.1.1.2|1.2.840.10008.1.2.1|1000|0|NULL\n");
 }
 
-TEST_F(ViewsTest, TheCountsAreThoseOfTheStates) {
+TEST_P(ViewsTest, TheCountsAreThoseOfTheStates) {
   const StudyKey study = FeedFiles("1.2", 6);
   Change(study, 0, kStored, {.attempts = 1});
   Change(study, 1, kStoredWithWarning, {.attempts = 2});
   Change(study, 2, kFailed, {.attempts = 1});
-  InTransaction([&] { ledger_->AbandonUnsettled(session_, "away"); });
+  InTransaction([&] { ledger().AbandonUnsettled(session_, "away"); });
   Feed("1.2", {{.path = "copy", .sop_instance_uid = "1.2.0"},
                {.path = "other", .sop_instance_uid = "1.2.0", .size_bytes = 7},
                {.path = "late", .sop_instance_uid = "1.2.6"}});
@@ -120,7 +125,7 @@ TEST_F(ViewsTest, TheCountsAreThoseOfTheStates) {
             "abandoned|3\nfailed|1\npending|1\nskipped|2\nstored|1\nstored_with_warning|1\n");
 }
 
-TEST_F(ViewsTest, ASessionInEachState) {
+TEST_P(ViewsTest, ASessionInEachState) {
   EXPECT_EQ(Rows("SELECT session, state, ending, called_ae, calling_ae, host, port, start_time, end_time, "
                  "end_reason, scan_complete, studies FROM sessions"),
             "0b5c|scanning|NULL|PACS|SENDER|pacs.example|11112|2023-11-14T22:13:20.007Z|NULL||0|0\n");
@@ -129,35 +134,35 @@ TEST_F(ViewsTest, ASessionInEachState) {
       {wire::SESSION_UNREACHABLE, "unreachable"}, {wire::SESSION_REFUSED, "refused"},
       {wire::SESSION_SUSPENDED, "suspended"},     {wire::SESSION_CANCELLED, "cancelled"}};
   for (const auto& [state, word] : states) {
-    InTransaction([&, state = state] { ledger_->SetSessionState(session_, state, "", At(1'700'000'009'999)); });
+    InTransaction([&, state = state] { ledger().SetSessionState(session_, state, "", At(1'700'000'009'999)); });
     EXPECT_EQ(Rows("SELECT state FROM sessions"), word + "\n");
   }
   EXPECT_EQ(Rows("SELECT end_time FROM sessions"), "2023-11-14T22:13:29.999Z\n");
-  InTransaction([&] { ledger_->SetEnding(session_, wire::SESSION_SUSPENDED); });
+  InTransaction([&] { ledger().SetEnding(session_, wire::SESSION_SUSPENDED); });
   EXPECT_EQ(Rows("SELECT ending FROM sessions"), "suspended\n");
 }
 
-TEST_F(ViewsTest, TheDestinationIsThatOfTheSettings) {
+TEST_P(ViewsTest, TheDestinationIsThatOfTheSettings) {
   settings_.mutable_destination()->set_host("10.0.0.7");
   settings_.mutable_destination()->set_port(104);
-  InTransaction([&] { ledger_->SetSettings(session_, settings_); });
+  InTransaction([&] { ledger().SetSettings(session_, settings_); });
   EXPECT_EQ(Rows("SELECT called_ae, calling_ae, host, port FROM sessions"), "PACS|SENDER|10.0.0.7|104\n");
 }
 
-TEST_F(ViewsTest, AStudyIsWithAWorkerWaitsOrIsDone) {
+TEST_P(ViewsTest, AStudyIsWithAWorkerWaitsOrIsDone) {
   const StudyKey study = FeedFiles("1.2", 3);
   const std::string state = "SELECT state, worker, first_lease_time, last_outcome_time FROM studies";
   EXPECT_EQ(Rows(state), "waiting|NULL|NULL|NULL\n");
   InTransaction([&] {
-    ledger_->GrantLease(study, 7, "w1", 4, At(1'700'000'001'000));
-    ledger_->SetPageEnd(study, 2);
+    ledger().GrantLease(study, 7, "w1", 4, At(1'700'000'001'000));
+    ledger().SetPageEnd(study, 2);
   });
   EXPECT_EQ(Rows(state), "sending|w1|2023-11-14T22:13:21.000Z|NULL\n");
   EXPECT_EQ(Rows("SELECT lease, session, study_instance_uid, worker, in_force, associations FROM leases"),
             "7|0b5c|1.2|w1|1|0\n");
   Change(study, 0, kStored, {.attempts = 1});
   EXPECT_EQ(Rows("SELECT worker FROM instances ORDER BY path"), "NULL\nw1\nNULL\n") << "stored, handed out, not yet";
-  InTransaction([&] { ledger_->EndLease(study, true); });
+  InTransaction([&] { ledger().EndLease(study, true); });
   EXPECT_EQ(Rows(state), "waiting|NULL|2023-11-14T22:13:21.000Z|2023-11-14T22:13:21.234Z\n");
   EXPECT_EQ(Rows("SELECT in_force FROM leases"), "0\n");
   EXPECT_EQ(Rows("SELECT DISTINCT worker FROM instances"), "NULL\n");
@@ -168,16 +173,16 @@ TEST_F(ViewsTest, AStudyIsWithAWorkerWaitsOrIsDone) {
   EXPECT_EQ(Rows("SELECT state FROM studies"), "complete\n");
 }
 
-TEST_F(ViewsTest, WhatIsToBeSentAgainHasNoOutcomeTime) {
+TEST_P(ViewsTest, WhatIsToBeSentAgainHasNoOutcomeTime) {
   const StudyKey study = FeedFiles("1.2", 1);
   Change(study, 0, kFailed, {.attempts = 1, .status = 0xC000, .may_be_stored = true});
   EXPECT_EQ(Rows("SELECT state, status, outcome_time, may_be_stored FROM instances"),
             "failed|C000|2023-11-14T22:13:21.234Z|1\n");
-  InTransaction([&] { ledger_->Requeue(session_, {.failed_too = true, .status = {}, .study_instance_uid = {}}); });
+  InTransaction([&] { ledger().Requeue(session_, {.failed_too = true, .status = {}, .study_instance_uid = {}}); });
   EXPECT_EQ(Rows("SELECT state, status, outcome_time, may_be_stored FROM instances"), "pending|NULL|NULL|1\n");
 }
 
-TEST_F(ViewsTest, TheFirstAccessionNumberOfAStudyStays) {
+TEST_P(ViewsTest, TheFirstAccessionNumberOfAStudyStays) {
   Feed("1.2", {{.path = "a", .sop_instance_uid = "1.2.1"}});
   EXPECT_EQ(Rows("SELECT accession_number FROM studies"), "NULL\n");
   Feed("1.2", {{.path = "b", .sop_instance_uid = "1.2.2"}}, "A-1");
@@ -187,7 +192,7 @@ TEST_F(ViewsTest, TheFirstAccessionNumberOfAStudyStays) {
   EXPECT_EQ(Rows("SELECT DISTINCT accession_number FROM instances"), "A-1\n");
 }
 
-TEST_F(ViewsTest, EachStatusHasTheMeaningOfTheTable) {
+TEST_P(ViewsTest, EachStatusHasTheMeaningOfTheTable) {
   std::vector<int> statuses = {0x0002, 0x0114, 0x7FFF, 0xD000};
   for (const StatusMeaning& row : StatusMeanings()) {
     for (const int near : {row.first - 1, row.first + 0, row.last + 0, row.last + 1}) {
@@ -205,27 +210,73 @@ TEST_F(ViewsTest, EachStatusHasTheMeaningOfTheTable) {
     changes[i].status = status;
     expected += DescribeStatus(status) + "\n";
   }
-  InTransaction([&] { ledger_->ChangeInstances(changes, At(1)); });
+  InTransaction([&] { ledger().ChangeInstances(changes, At(1)); });
   EXPECT_EQ(Rows("SELECT status || ' (' || status_meaning || ')' FROM instances"
                  " ORDER BY CAST(substr(sop_instance_uid, 5) AS INTEGER)"),
             expected);
 }
 
-TEST_F(ViewsTest, PathsAreBytes) {
+TEST_P(ViewsTest, PathsAreBytes) {
   Feed("1.2", {{.path = "\xC3\xA4 b", .sop_instance_uid = "1.2.1"},
                {.path = "\xE4\xFF", .sop_instance_uid = "1.2.2"},
                {.path = "c", .sop_instance_uid = "1.2.3", .root = "/"},
                {.path = "/d", .sop_instance_uid = "1.2.4", .root = ""}});
+  // PostgreSQL has no text that is not UTF-8.
+  const bool is_sqlite = GetParam() == SqlDialect::kSqlite;
+  const std::string not_utf8 = is_sqlite ? "/data/\xE4\xFF" : "/data/\\344\\377";
   EXPECT_EQ(Rows("SELECT path FROM instances ORDER BY sop_instance_uid"),
-            "/data/\xC3\xA4 b\n/data/\xE4\xFF\n/c\n/d\n");
-  EXPECT_EQ(Rows("SELECT DISTINCT typeof(path) FROM instances"), "text\n");
-  std::string reported;
-  const std::vector<InstanceState> states = {InstanceState::kPending};
-  for (const auto& instance : ledger_->Report(session_, states, {}, 10)) reported += instance.path + "\n";
-  EXPECT_EQ(Rows("SELECT path FROM instances ORDER BY sop_instance_uid"), reported);
+            "/data/\xC3\xA4 b\n" + not_utf8 + "\n/c\n/d\n");
+  if (is_sqlite) {
+    EXPECT_EQ(Rows("SELECT DISTINCT typeof(path) FROM instances"), "text\n");
+  }
 }
 
-TEST_F(ViewsTest, TimesHaveTheirMilliseconds) {
+// Unicode 15, table 3-7: the first and the last of each row, and what is beside it.
+TEST_P(ViewsTest, APathIsTextIfItIsUtf8) {
+  const std::vector<std::string> good = {"\x01",
+                                         "\x7F",
+                                         "\xC2\x80",
+                                         "\xDF\xBF",
+                                         "\xE0\xA0\x80",
+                                         "\xEC\xBF\xBF",
+                                         "\xED\x80\x80",
+                                         "\xED\x9F\xBF",
+                                         "\xEE\x80\x80",
+                                         "\xEF\xBF\xBF",
+                                         "\xF0\x90\x80\x80",
+                                         "\xF3\xBF\xBF\xBF",
+                                         "\xF4\x80\x80\x80",
+                                         "\xF4\x8F\xBF\xBF",
+                                         "back\\slash",
+                                         "'quote'"};
+  const std::vector<std::string> bad = {"\x80",
+                                        "\xC1\xBF",
+                                        "\xC2",
+                                        "\xC2\x7F",
+                                        "\xE0\x9F\xBF",
+                                        "\xE1\x80",
+                                        "\xE1\x80\xC0",
+                                        "\xED\xA0\x80",
+                                        "\xF0\x8F\xBF\xBF",
+                                        "\xF4\x90\x80\x80",
+                                        "\xF5\x80\x80\x80",
+                                        "\xFF",
+                                        std::string("\0", 1)};
+  std::vector<File> files;
+  for (const auto& path : good)
+    files.push_back({.path = path, .sop_instance_uid = "good." + std::to_string(files.size())});
+  for (const auto& path : bad)
+    files.push_back({.path = path, .sop_instance_uid = "bad." + std::to_string(files.size())});
+  Feed("1.2", files);
+  const std::string one = "SELECT path FROM instances WHERE sop_instance_uid = '";
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    const bool kept = i < good.size() || GetParam() == SqlDialect::kSqlite;
+    const std::string path = Rows(one + files[i].sop_instance_uid + "'");
+    EXPECT_EQ(path == "/data/" + files[i].path + "\n", kept) << i << " " << path;
+  }
+}
+
+TEST_P(ViewsTest, TimesHaveTheirMilliseconds) {
   const StudyKey study = FeedFiles("1.2", 1);
   for (const auto& [at, text] :
        std::vector<std::pair<std::int64_t, std::string>>{{0, "1970-01-01T00:00:00.000Z"},
