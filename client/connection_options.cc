@@ -26,7 +26,7 @@ OptionSetter AddEndpoints(Endpoints& endpoints) {
   return [&endpoints](const std::string& text) -> Checked {
     for (std::size_t begin = 0; begin <= text.size();) {
       const std::size_t end = std::min(text.find(',', begin), text.size());
-      if (const auto added = AddEndpoint(endpoints, std::string_view(text).substr(begin, end - begin)); !added) {
+      if (auto added = AddEndpoint(endpoints, std::string_view(text).substr(begin, end - begin)); !added) {
         return added;
       }
       begin = end + 1;
