@@ -1,5 +1,5 @@
 // One connection to a PostgreSQL server, by libpq's asynchronous calls: no wait is without a bound, and an event ends
-// every wait.
+// every wait; but for the look-up of a host's name, which is the system's and has its bounds.
 //
 // Statements are prepared once and pipelined: Send() does not wait for its answer, the next Query() does. Values go
 // and come in binary. All functions throw PostgresqlError; the connection is closed then, and can be opened again.

@@ -179,6 +179,7 @@ template <class Deltas, class CountsOf>
 Values DeltaValues(const Deltas& deltas, CountsOf counts_of) {
   Values values;
   std::vector<std::int64_t> column;
+  column.reserve(deltas.size());
   for (const auto& [key, delta] : deltas) column.push_back(key);
   values.Ints(column);
   for (const auto& count : kCountColumns) {
@@ -242,6 +243,13 @@ Counts ReadCounts(const PostgresqlRows& rows, int row, int from_column) {
     counts.*column.member = static_cast<std::uint64_t>(rows.Int(row, from_column++));
   }
   return counts;
+}
+
+std::vector<std::int64_t> FirstColumn(const PostgresqlRows& rows) {
+  std::vector<std::int64_t> values;
+  values.reserve(static_cast<std::size_t>(rows.size()));
+  for (int row = 0; row < rows.size(); ++row) values.push_back(rows.Int(row, 0));
+  return values;
 }
 
 std::optional<WallTime> ReadTime(const PostgresqlRows& rows, int row, int column) {
@@ -309,9 +317,7 @@ SessionRecord PostgresqlLedger::LoadSession(SessionKey session) {
 
 std::vector<SessionKey> PostgresqlLedger::Sessions() {
   const auto rows = connection_.Query("SELECT key FROM session ORDER BY key");
-  std::vector<SessionKey> keys;
-  for (int row = 0; row < rows.size(); ++row) keys.push_back(rows.Int(row, 0));
-  return keys;
+  return FirstColumn(rows);
 }
 
 bool PostgresqlLedger::BeginScan(SessionKey session, std::string_view indexer, std::uint64_t& scan) {
@@ -360,6 +366,7 @@ std::vector<ScanRecord> PostgresqlLedger::Scans(SessionKey session) {
   const auto rows = connection_.Query(
       "SELECT indexer, complete FROM scan WHERE session = $1::bigint ORDER BY indexer", Values().Int(session));
   std::vector<ScanRecord> scans;
+  scans.reserve(static_cast<std::size_t>(rows.size()));
   for (int row = 0; row < rows.size(); ++row)
     scans.push_back({std::string(rows.Bytes(row, 0)), rows.Int(row, 1) != 0});
   return scans;
@@ -420,8 +427,7 @@ std::vector<StudyFeed> PostgresqlLedger::ChangeStates(SessionKey session, const 
   for (StudyKey last = 0;;) {
     const auto found = connection_.Query(select, Values().Int(session).Int(last).Int(kStudiesPerChange));
     if (found.size() == 0) return changes;
-    std::vector<std::int64_t> keys;
-    for (int row = 0; row < found.size(); ++row) keys.push_back(found.Int(row, 0));
+    const std::vector<std::int64_t> keys = FirstColumn(found);
     const auto changed =
         connection_.Query(update, Values().Ints(keys).Int(static_cast<std::int64_t>(state)).Text(reason));
     std::map<StudyKey, Counts> deltas;
@@ -838,6 +844,7 @@ StudyRecord PostgresqlLedger::ReadStudy(const PostgresqlRows& rows, int row) {
 
 std::vector<StudyRecord> PostgresqlLedger::ReadStudies(const PostgresqlRows& rows) {
   std::vector<StudyRecord> records;
+  records.reserve(static_cast<std::size_t>(rows.size()));
   for (int row = 0; row < rows.size(); ++row) records.push_back(ReadStudy(rows, row));
   return records;
 }
