@@ -82,7 +82,8 @@ run_with_settings() { # PROGRAM FILE TEXT
   local settings try ended=0
   mapfile -t settings < <({
     sed -n 's/^Environment=//p' "$units/$1.service"
-    sed -n 's/^#\{0,1\}\(DICOM_SENDER_[A-Z_]*=\)/\1/p' "$units/$2"
+    # But for what belongs to a ledger in PostgreSQL, which this machine may not have.
+    sed -n '/LEADER_TIMEOUT/d; s/^#\{0,1\}\(DICOM_SENDER_[A-Z_]*=\)/\1/p' "$units/$2"
   } | sed -e "s#/run/credentials/$1.service\|/etc/dicom-sender\|/var/lib/dicom-sender#$work/site#" \
     -e "s#127\.0\.0\.1:\|\*:#$address:#")
   : > "$work/$1.log"
