@@ -10,18 +10,17 @@
 #include <atomic>
 #include <cstdio>
 #include <exception>
-#include <filesystem>
 #include <string_view>
 #include <thread>
 
 #include "common/open_files.h"
 #include "common/uuid.h"
 #include "proto/coordinator_client.h"
+#include "tests/bench/benchmark_ledger.h"
 #include "tests/bench/coordinator_process.h"
 #include "tests/bench/report.h"
 #include "tests/bench/simulated_workers.h"
 #include "tests/bench/study_feed.h"
-#include "tests/support/temporary_folder.h"
 
 namespace dicom_sender {
 namespace {
@@ -40,6 +39,7 @@ struct Arguments {
   unsigned worker_threads = 1;
   unsigned publishers = 4;
   std::vector<std::string> mixes{"small", "random", "large"};
+  std::string ledger = "sqlite";
   std::string command;
 };
 
@@ -193,9 +193,9 @@ void Benchmark::SendHalf(CoordinatorClient& client, const CoordinatorProcess& co
 }
 
 Figures Benchmark::Run() {
-  const TemporaryFolder folder;
+  const auto ledger = BenchmarkLedger::Make(arguments_.ledger);
   Figures figures;
-  CoordinatorProcess first(folder / "ledger.db", port_, {});
+  CoordinatorProcess first(ledger->place(), port_, {});
   CoordinatorClient client(context_, {Endpoint()});
   Open(client);
   Feed(client, first, figures);
@@ -206,7 +206,7 @@ Figures Benchmark::Run() {
   SendHalf(client, first, workers, figures);
   figures.peak_mebibytes = first.PeakMebiBytes();
   first.Kill();
-  CoordinatorProcess second(folder / "ledger.db", port_, session_);
+  CoordinatorProcess second(ledger->place(), port_, session_);
   figures.restart_seconds = second.start_time().count();
   WaitForStored(client, mix_.InAll());
   figures.peak_mebibytes = std::max(figures.peak_mebibytes, second.PeakMebiBytes());
@@ -235,7 +235,6 @@ void Run(const Arguments& arguments) {
 }
 
 int Main(int argc, char** argv) {
-  if (argc == 4 && std::string_view(argv[1]) == kServeArgument) return ServeCoordinator(argv[2], argv[3]);
   CLI::App app(
       "Feeds a coordinator with studies and lets simulated workers send them, and prints how fast that goes");
   app.option_defaults()->always_capture_default();
@@ -254,19 +253,25 @@ int Main(int argc, char** argv) {
   app.add_option("--worker-threads", arguments.worker_threads, "Threads that they share")->check(CLI::Range(1, 64));
   app.add_option("--publishers", arguments.publishers, "Connections that publish at the same time")
       ->check(CLI::Range(1, 64));
+  app.add_option("--ledger", arguments.ledger, "Where the coordinator keeps its ledger")
+      ->check(CLI::IsMember(BenchmarkLedger::Kinds()));
   CLI11_PARSE(app, argc, argv);
   arguments.command = "tests/bench/run.sh coordinator";
   for (int i = 1; i < argc; ++i) arguments.command += fmt::format(" {}", argv[i]);
-  try {
-    Run(arguments);
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "coordinator-benchmark: FAILED: {}\n", error.what());
-    return 1;
-  }
+  Run(arguments);
   return 0;
 }
 
 }  // namespace
 }  // namespace dicom_sender
 
-int main(int argc, char** argv) { return dicom_sender::Main(argc, argv); }
+int main(int argc, char** argv) {
+  using namespace dicom_sender;
+  try {
+    if (argc == 4 && std::string_view(argv[1]) == kServeArgument) return ServeCoordinator(argv[2], argv[3]);
+    return Main(argc, argv);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "coordinator-benchmark: FAILED: {}\n", error.what());
+    return 1;
+  }
+}

@@ -10,9 +10,9 @@
 
 #include "common/metrics.h"
 #include "common/open_files.h"
-#include "coordinator/ledger/sqlite_ledger.h"
 #include "coordinator/service/coordinator_loop.h"
 #include "proto/coordinator_client.h"
+#include "tests/bench/benchmark_ledger.h"
 #include "tests/bench/destination.h"
 
 namespace dicom_sender {
@@ -34,26 +34,21 @@ void AskAbout(const std::string& session, std::uint16_t port) {
 
 }  // namespace
 
-int ServeCoordinator(const std::string& ledger_file, const std::string& endpoint) {
-  const auto allowed = AllowOpenFiles(kOpenFiles);
-  auto ledger = OpenSqliteLedger(ledger_file);
-  if (!allowed || !ledger) {
-    fmt::print(stderr, "{}\n", allowed ? ledger.error() : allowed.error());
-    return 1;
-  }
+int ServeCoordinator(const std::string& place, const std::string& endpoint) {
+  if (const auto allowed = AllowOpenFiles(kOpenFiles); !allowed) throw std::runtime_error(allowed.error());
+  const auto ledger = OpenLedgerAt(place);
   prometheus::Registry registry;
   CoordinatorMetrics metrics(registry);
   zmq::context_t context;
   RouterChannel channel(context, endpoint);
-  Service service(**ledger, {}, metrics, {});
+  Service service(*ledger, {}, metrics, {});
   CoordinatorLoop loop(channel, service);
   loop.ResumeSessions();
   loop.Run({});
   return 0;
 }
 
-CoordinatorProcess::CoordinatorProcess(const std::filesystem::path& ledger, std::uint16_t port,
-                                       const std::string& session) {
+CoordinatorProcess::CoordinatorProcess(const std::string& ledger, std::uint16_t port, const std::string& session) {
   const auto begin = std::chrono::steady_clock::now();
   process_ = std::make_unique<ChildProcess>(
       std::vector<std::string>{"/proc/self/exe", kServeArgument, ledger, EndpointOf(port)});

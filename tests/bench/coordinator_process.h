@@ -2,7 +2,6 @@
 #pragma once
 
 #include <chrono>
-#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -10,15 +9,16 @@
 
 namespace dicom_sender {
 
-// What a program does that was started with kServeArgument, the ledger and the endpoint: serves until it is killed.
+// What a program does that was started with kServeArgument, the ledger's place (benchmark_ledger.h) and the endpoint:
+// serves until it is killed.
 inline constexpr const char* kServeArgument = "--serve-coordinator";
-int ServeCoordinator(const std::string& ledger, const std::string& endpoint);
+int ServeCoordinator(const std::string& place, const std::string& endpoint);
 
 class CoordinatorProcess {
  public:
   // Starts this program again, as a coordinator. `session`: it is up when it has answered a question about it; empty:
   // when it listens. Throws std::runtime_error.
-  CoordinatorProcess(const std::filesystem::path& ledger, std::uint16_t port, const std::string& session);
+  CoordinatorProcess(const std::string& ledger, std::uint16_t port, const std::string& session);
 
   std::chrono::duration<double> start_time() const { return start_time_; }  // until it was up
   double PeakMebiBytes() const;                                             // resident, so far

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Installs what the benchmarks need, builds release, and measures: dicom-sender beside other senders, how fast it indexes,
-# or what one coordinator takes. dicom-rs is built with cargo where there is one. Tables come on standard output, progress
+# what one coordinator takes, or what the ledgers alone take. dicom-rs is built with cargo where there is one. Tables come on standard output, progress
 # on standard error. Takes some minutes (beside the other senders half an hour) and some GB of disk; leave the machine
 # alone meanwhile.
 #
 #   tests/bench/run.sh [OPTION...]              e.g. --scale 0.1, --rounds 5, --set ct, --against storescp; see --help
 #   tests/bench/run.sh index [OPTION...]        e.g. --many-files 0; see --help
-#   tests/bench/run.sh coordinator [OPTION...]  e.g. --instances 10000000, --mix small; see --help
+#   tests/bench/run.sh coordinator [OPTION...]  e.g. --instances 10000000, --mix small, --ledger postgresql; see --help
+#   tests/bench/run.sh ledger [OPTION...]       e.g. --instances 5000000; see --help
 set -euo pipefail
 [ -t 0 ] || exec < /dev/null # also where it was closed
 
@@ -15,7 +16,7 @@ build=$top/build/release
 log=$top/build/benchmark.log
 program=send-benchmark
 case "${1:-}" in
-  coordinator | index)
+  coordinator | index | ledger)
     program=$1-benchmark
     shift
     ;;
