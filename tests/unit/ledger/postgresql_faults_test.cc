@@ -190,6 +190,21 @@ TEST_F(PostgresqlFaultsTest, AnOutcomeThatCannotBeFoundOutIsAnErrorWithinABound)
   EXPECT_EQ(StudiesThere(), "1") << "the case is another one";
 }
 
+// It knows a transaction of the same number, too.
+TEST_F(PostgresqlFaultsTest, TheOutcomeIsNotAskedOfAnotherServer) {
+  PostgresqlServer other;
+  Server().Query("postgres", "ALTER DATABASE " + database_ + " RENAME TO of_two_servers");
+  database_ = "of_two_servers";
+  other.Query("postgres", "CREATE DATABASE of_two_servers");
+  other.Query("postgres", "DO $$BEGIN FOR i IN 1..20000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END$$");
+  const auto ledger = Lead({.uri = fmt::format("postgresql://dicom_sender@127.0.0.1:{},127.0.0.1:{}/{}",
+                                               cutter_->port(), other.port(), database_),
+                            .leader_timeout = kLeaderTimeout});
+  cutter_->CutAt("COMMIT", Moment::kBefore, Passage::kRefused);
+  EXPECT_THAT(ErrorOf([&] { CommitStudy(*ledger, "1"); }), HasSubstr("could not be found out"));
+  EXPECT_EQ(StudiesThere(), "0");
+}
+
 TEST_F(PostgresqlFaultsTest, TheOutcomeIsFoundOutFromAServerThatHasCrashedMeanwhile) {
   const auto ledger = Lead(Breakable(seconds(30)));
   cutter_->CutAt("COMMIT", Moment::kUnanswered, Passage::kHeld);
