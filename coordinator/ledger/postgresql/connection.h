@@ -1,6 +1,6 @@
-// One connection to a PostgreSQL server, by libpq's asynchronous calls: no wait for the server is without a bound, and
-// an event ends each of them. To look up a host's name is not among them: libpq has the system do it, which takes as
-// long as its configuration says (resolv.conf), and no event ends it.
+// One connection to a PostgreSQL server, by libpq's asynchronous calls: no wait for the server is without a bound,
+// and an event ends each of them. To look up a host's name is not among them: libpq has the system do it, which takes
+// as long as its configuration says (resolv.conf), and no event ends it.
 //
 // Statements are prepared once and pipelined: Send() does not wait for its answer, the next Query() does. Values go
 // and come in binary. All functions throw PostgresqlError; the connection is closed then, and can be opened again.
