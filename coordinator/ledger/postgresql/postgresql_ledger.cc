@@ -141,11 +141,11 @@ void PostgresqlLedger::Commit() {
 // The connection was lost while a COMMIT was under way. Returns if it was made.
 void PostgresqlLedger::FindOutOutcome() {
   const TimePoint until = MonotonicNow() + 2 * options_.leader_timeout;
-  const std::string timeline = connection_.timeline();
+  const std::string history = connection_.history();
   for (;;) {
     try {
       connection_.Connect();
-      if (connection_.timeline() != timeline) break;  // its ids are not those of ours
+      if (connection_.history() != history) break;  // its ids are not those of ours
       const auto rows =
           connection_.Query("SELECT coalesce(pg_xact_status($1::text::xid8), '')", Values().Text(transaction_));
       if (rows.Bytes(0, 0) == "committed") return;
