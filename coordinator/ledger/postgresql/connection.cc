@@ -18,6 +18,7 @@ namespace dicom_sender {
 namespace {
 
 constexpr int kServerVersionMin = 140'000;  // client_connection_check_interval
+constexpr std::chrono::milliseconds kNoteEvery(1000);
 constexpr std::uint32_t kBigintOid = 20, kTextOid = 25, kByteaOid = 17;
 
 std::int64_t InMilliseconds(Duration duration) {
@@ -254,8 +255,8 @@ void PostgresqlConnection::Fail(const std::string& why, PostgresqlError::Cause c
 }
 void PostgresqlConnection::Refuse(const std::string& why) { Fail(why, {}); }
 
-void PostgresqlConnection::Connect() {
-  const TimePoint deadline = MonotonicNow() + options_.leader_timeout;
+void PostgresqlConnection::Connect(Duration within) {
+  const TimePoint deadline = MonotonicNow() + within;
   prepared_.clear();
   connection_.reset();
   Establish(deadline);
@@ -349,11 +350,14 @@ void PostgresqlConnection::Wait(short events, TimePoint deadline) {
   std::array<pollfd, 2> polled = {{{PQsocket(connection_.get()), events, 0},
                                    {options_.give_up != nullptr ? options_.give_up->fd() : -1, POLLIN, 0}}};
   for (;;) {
+    options_.progress.Note();
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - MonotonicNow()).count();
-    const int ready = poll(polled.data(), polled.size(), static_cast<int>(std::max<std::int64_t>(0, left)));
+    const int ready =
+        poll(polled.data(), polled.size(), static_cast<int>(std::clamp<std::int64_t>(left, 0, kNoteEvery.count())));
     if (ready < 0 && errno == EINTR) continue;
     if (polled[1].revents != 0) Fail("waiting for the server was given up", {.passing = true, .lost = true});
     if (ready != 0) return;
+    if (MonotonicNow() < deadline) continue;
     Fail("the server does not answer; see whether it runs and can be reached", {.passing = true, .lost = true});
   }
 }

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/progress.h"
 #include "common/time.h"
 #include "common/wake_event.h"
 #include "coordinator/ledger/ledger.h"
@@ -28,6 +29,7 @@ struct PostgresqlOptions {
   std::string uri;            // libpq's; what it leaves out comes from service file, PG* variables, password file
   Duration leader_timeout{};  // of all coordinators on this ledger
   const WakeEvent* give_up = nullptr;  // raised: every wait for the server ends with a LedgerError. May be null
+  Progress progress = {};              // noted about once a second while it waits for the server, within its bound
 };
 
 class PostgresqlError : public LedgerError {
@@ -112,9 +114,10 @@ class PostgresqlConnection {
   PostgresqlConnection(const PostgresqlConnection&) = delete;
   PostgresqlConnection& operator=(const PostgresqlConnection&) = delete;
 
-  // A new connection; an old one is dropped. Waits for the leader time-out at most. Refuses a server that is older
-  // than PostgreSQL 14, a database whose encoding is not UTF-8, and one that may only be read.
-  void Connect();
+  // A new connection; an old one is dropped. Waits for `within` at most, by default the leader time-out. Refuses a
+  // server that is older than PostgreSQL 14, a database whose encoding is not UTF-8, and one that may only be read.
+  void Connect() { Connect(options_.leader_timeout); }
+  void Connect(Duration within);
   // Of the server's history: another one after a replica was promoted. Of the last Connect().
   const std::string& timeline() const { return timeline_; }
   bool connected() const { return connection_ != nullptr; }
@@ -156,7 +159,7 @@ class PostgresqlConnection {
   [[noreturn]] void FailConnecting();
   [[noreturn]] void FailFor(const pg_result* result);
 
-  const PostgresqlOptions options_;
+  PostgresqlOptions options_;
   const Duration answer_within_;
   std::unique_ptr<pg_conn, Close> connection_;
   std::string timeline_;

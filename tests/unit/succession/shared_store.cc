@@ -45,10 +45,12 @@ class SharedStore::SharedLeadership : public Leadership {
     ++store_.record_.renewals;
     return true;
   }
-  void Release(std::uint64_t epoch) override {
+  bool Release(std::uint64_t epoch) override {
     store_.Call(give_up_);
     const std::lock_guard lock(store_.mutex_);
-    if (store_.record_.epoch == epoch) store_.record_.leader.clear();
+    if (store_.record_.epoch != epoch) return false;
+    store_.record_.leader.clear();
+    return true;
   }
 
  private:
@@ -82,8 +84,8 @@ LedgerStore SharedStore::Store() {
             if (trouble_) return tl::unexpected(*trouble_);
             return std::make_unique<SharedLeadership>(*this, give_up);
           },
-          .open_ledger = [this](std::uint64_t epoch,
-                                const WakeEvent* give_up) -> tl::expected<std::unique_ptr<Ledger>, LedgerTrouble> {
+          .open_ledger = [this](std::uint64_t epoch, const WakeEvent* give_up,
+                                const Progress&) -> tl::expected<std::unique_ptr<Ledger>, LedgerTrouble> {
             auto ledger = OpenSqliteLedger(folder_ / "ledger.db");
             if (!ledger) return tl::unexpected(LedgerTrouble{.sentence = ledger.error(), .passing = true});
             return std::make_unique<FencedLedger>(*this, *std::move(ledger), epoch, give_up);

@@ -185,7 +185,7 @@ TEST_F(SuccessionTest, AnswersWhileTheLedgerIsAwayAndLeadsWhenItIsBack) {
   for (const auto* coordinator : {leader.get(), other.get()}) {
     EXPECT_TRUE(coordinator->Ask().has_not_leading());
     EXPECT_TRUE(Eventually([&] {
-      return coordinator->Get("/readyz") == "standing by: the ledger is out of reach: the server is away\n503";
+      return coordinator->Get("/readyz") == "standing by: it is not known who leads: the server is away\n503";
     }));
     EXPECT_EQ(coordinator->Get("/healthz"), "ok\n200") << "there is nothing wrong with the coordinator";
   }
