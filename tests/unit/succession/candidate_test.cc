@@ -116,6 +116,40 @@ TEST_F(CandidateTest, TakesOverWhenTheStoreIsBack) {
   EXPECT_EQ((*decision)->record.epoch, 4U);
 }
 
+TEST_F(CandidateTest, TheLongerTimeOutCounts) {
+  store_.SetRecord({.epoch = 3, .leader = "other", .renewals = 9, .leader_timeout = 4 * kTimeout});
+  const TimePoint begin = MonotonicNow();
+  const auto candidate = Make();
+  const auto decision = Wait(*candidate);
+  ASSERT_TRUE(decision && *decision);
+  EXPECT_GE(MonotonicNow() - begin, 4 * kTimeout);
+}
+
+TEST_F(CandidateTest, HandsOverWhatItTakesWhileItEnds) {
+  store_.SetTakingHangs(true);
+  auto candidate = Make();
+  ASSERT_TRUE(Eventually([this] { return store_.waiting() > 0; }));
+  std::thread end([&] { candidate.reset(); });
+  store_.SetTakingHangs(false);
+  end.join();
+  EXPECT_EQ(store_.record(), (LeaderRecord{.epoch = 1, .leader = "", .renewals = 0}));
+}
+
+TEST_F(CandidateTest, HandsOverWhatNobodyHasAskedFor) {
+  auto candidate = Make();
+  ASSERT_TRUE(Eventually([&] { return candidate->news().raised(); }));
+  candidate.reset();
+  EXPECT_EQ(store_.record(), (LeaderRecord{.epoch = 1, .leader = "", .renewals = 0}));
+}
+
+TEST_F(CandidateTest, EndsThoughATakingHangs) {
+  store_.SetTakingHangs(true);
+  auto candidate = Make();
+  ASSERT_TRUE(Eventually([this] { return store_.waiting() > 0; }));
+  candidate.reset();
+  EXPECT_EQ(store_.record().epoch, 0U);
+}
+
 TEST_F(CandidateTest, EndsThoughTheStoreHangs) {
   store_.SetHealth(Health::kHanging);
   const auto candidate = Make();

@@ -33,6 +33,7 @@ class SharedStore::SharedLeadership : public Leadership {
   }
   std::optional<LeaderRecord> Take(const LeaderRecord& seen, std::string_view leader) override {
     store_.Call(give_up_);
+    store_.WaitWhile(store_.taking_hangs_, give_up_);
     const std::lock_guard lock(store_.mutex_);
     if (store_.record_ != seen) return std::nullopt;
     store_.record_ = {.epoch = seen.epoch + 1, .leader = std::string(leader), .renewals = 0};
@@ -65,6 +66,7 @@ class SharedStore::FencedLedger : public FaultLedger {
 
   void Begin() override {
     store_.Call(give_up_);
+    store_.WaitWhile(store_.ledger_hangs_, give_up_);
     if (store_.record().epoch != epoch_) throw LedgerFenced("another coordinator leads");
     const std::lock_guard lock(store_.mutex_);
     if (store_.full_) throw LedgerError("the database is full");
@@ -101,6 +103,13 @@ void SharedStore::Call(const WakeEvent* give_up) const {
     if (give_up->WaitFor(kLookEvery)) throw LedgerError("given up");
   }
   if (health() == Health::kAway) throw LedgerError("the server is away");
+}
+
+void SharedStore::WaitWhile(const std::atomic<bool>& hangs, const WakeEvent* give_up) {
+  if (hangs) ++waiting_;
+  while (hangs) {
+    if (give_up->WaitFor(kLookEvery)) throw LedgerError("given up");
+  }
 }
 
 LeaderRecord SharedStore::record() const {
