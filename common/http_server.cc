@@ -49,8 +49,10 @@ void HttpServer::Replace(HttpServerOptions options) {
   pages.emplace("/metrics", [registry = options.registry] { return MetricsPage(*registry); });
   pages.emplace("/healthz", [check = std::move(options.health)] { return CheckPage(check); });
   pages.emplace("/readyz", [check = std::move(options.readiness)] { return CheckPage(check); });
-  const std::unique_lock lock(mutex_);
-  pages_.swap(pages);
+  auto replaced = std::make_shared<const Pages>(std::move(pages));
+  std::unique_lock lock(mutex_);
+  pages_.swap(replaced);  // whoever asks from now on does not hold this up
+  given_back_.wait(lock, [&replaced] { return !replaced || replaced.use_count() == 1; });
 }
 
 HttpServer::~HttpServer() {
@@ -59,9 +61,19 @@ HttpServer::~HttpServer() {
 
 HttpPage HttpServer::Answer(const std::string& method, const std::string& path) const {
   if (method != "GET" && method != "HEAD") return {.status = 405, .body = "only GET and HEAD are answered\n"};
-  const std::shared_lock lock(mutex_);
-  const auto page = pages_.find(path);
-  if (page == pages_.end()) return {.status = 404, .body = "there is no such page\n"};
+  std::unique_lock lock(mutex_);
+  auto pages = pages_;
+  lock.unlock();
+  HttpPage answer = AnswerBy(*pages, path);
+  lock.lock();
+  pages.reset();
+  given_back_.notify_all();
+  return answer;
+}
+
+HttpPage HttpServer::AnswerBy(const Pages& pages, const std::string& path) {
+  const auto page = pages.find(path);
+  if (page == pages.end()) return {.status = 404, .body = "there is no such page\n"};
   try {
     return page->second();
   } catch (const std::exception& error) {  // must not reach the server's C code

@@ -4,11 +4,12 @@
 
 #include <prometheus/registry.h>
 
+#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
-#include <shared_mutex>
 #include <string>
 #include <tl/expected.hpp>
 
@@ -56,12 +57,16 @@ class HttpServer {
   void Replace(HttpServerOptions options);
 
  private:
+  using Pages = std::map<std::string, std::function<HttpPage()>>;
+
   HttpServer() = default;
   static int OnRequest(mg_connection* connection);
   HttpPage Answer(const std::string& method, const std::string& path) const;
+  static HttpPage AnswerBy(const Pages& pages, const std::string& path);
 
-  mutable std::shared_mutex mutex_;  // of the pages, which are called under it
-  std::map<std::string, std::function<HttpPage()>> pages_;
+  mutable std::mutex mutex_;  // of who has the pages: whoever answers, as long as it does
+  mutable std::condition_variable given_back_;
+  std::shared_ptr<const Pages> pages_;
   mg_context* context_ = nullptr;
 };
 

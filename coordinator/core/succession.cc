@@ -1,5 +1,7 @@
 #include "coordinator/core/succession.h"
 
+#include <algorithm>
+
 namespace dicom_sender {
 
 bool LeaderWatch::MayTake(const LeaderRecord& record, TimePoint now) {
@@ -8,14 +10,17 @@ bool LeaderWatch::MayTake(const LeaderRecord& record, TimePoint now) {
     seen_ = record;
     seen_at_ = now;
   }
-  return now - seen_at_ >= leader_timeout_;
+  return now - seen_at_ >= TimeoutOf(record);
 }
 
-void Tenure::Renewed(TimePoint sent_at) {
-  // An eighth for clocks that run at different speeds and for what is said after the last look at the clock; several
-  // renewals may fail before the tenure ends.
-  ends_at_ = sent_at + leader_timeout_ * 7 / 8;
-  renew_at_ = sent_at + leader_timeout_ / 4;
+Duration LeaderWatch::TimeoutOf(const LeaderRecord& record) const {
+  return std::max(leader_timeout_, record.leader_timeout);
 }
+
+// An eighth for clocks that run at different speeds and for what is said after the last look at the clock.
+TimePoint Tenure::ends_at() const { return renewed_at_ + leader_timeout_ * 7 / 8; }
+
+// Several renewals may fail before the tenure ends.
+TimePoint Tenure::renew_at() const { return renewed_at_ + leader_timeout_ / 4; }
 
 }  // namespace dicom_sender

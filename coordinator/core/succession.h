@@ -16,8 +16,9 @@ class LeaderWatch {
   explicit LeaderWatch(Duration leader_timeout) : leader_timeout_(leader_timeout) {}
 
   // `record` was read from the store just now. True if its leader has handed over, nobody ever led, or it was not
-  // renewed for the leader time-out.
+  // renewed for the leader time-out: its own or the leader's, whichever is longer.
   bool MayTake(const LeaderRecord& record, TimePoint now);
+  Duration TimeoutOf(const LeaderRecord& record) const;
 
  private:
   const Duration leader_timeout_;
@@ -30,16 +31,17 @@ class LeaderWatch {
 class Tenure {
  public:
   // `sent_at`: when Leadership::Take was called.
-  Tenure(Duration leader_timeout, TimePoint sent_at) : leader_timeout_(leader_timeout) { Renewed(sent_at); }
+  Tenure(Duration leader_timeout, TimePoint sent_at) : leader_timeout_(leader_timeout), renewed_at_(sent_at) {}
 
-  void Renewed(TimePoint sent_at);
-  bool Leads(TimePoint now) const { return now < ends_at_; }
-  TimePoint ends_at() const { return ends_at_; }
-  TimePoint renew_at() const { return renew_at_; }
+  void Renewed(TimePoint sent_at) { renewed_at_ = sent_at; }
+  bool Leads(TimePoint now) const { return now < ends_at(); }
+  TimePoint renewed_at() const { return renewed_at_; }
+  TimePoint ends_at() const;
+  TimePoint renew_at() const;
 
  private:
-  const Duration leader_timeout_;
-  TimePoint ends_at_{}, renew_at_{};
+  Duration leader_timeout_;
+  TimePoint renewed_at_;
 };
 
 }  // namespace dicom_sender

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "common/time.h"
 #include "coordinator/ledger/ledger.h"
 
 namespace dicom_sender {
@@ -19,6 +20,7 @@ struct LeaderRecord {
   std::uint64_t epoch = 0;     // 0: nobody has ever led
   std::string leader;          // its name, for people; empty: the last one has handed over
   std::uint64_t renewals = 0;  // grows as long as the leader lives; begins anew with each epoch
+  Duration leader_timeout{};   // its leader's; 0: not known
   bool operator==(const LeaderRecord&) const = default;
 };
 
@@ -28,12 +30,13 @@ class Leadership {
 
   virtual LeaderRecord Look() = 0;
   // Begins the epoch after `seen`, if the record is still that one: the new record, of which `leader` is the leader.
-  // When it returns, no transaction of an earlier epoch is open any more, and none can be begun.
+  // No transaction of an earlier epoch is open then any more, and none can be begun. Nothing: the record has changed,
+  // or a transaction was in the way, which was ended; look again.
   virtual std::optional<LeaderRecord> Take(const LeaderRecord& seen, std::string_view leader) = 0;
   // False if another epoch has begun, or this one was released.
   virtual bool Renew(std::uint64_t epoch) = 0;
-  // Hands over: whoever looks may take at once. Nothing, if another epoch has begun.
-  virtual void Release(std::uint64_t epoch) = 0;
+  // Hands over: whoever looks may take at once. False, and nothing, if another epoch has begun.
+  virtual bool Release(std::uint64_t epoch) = 0;
 };
 
 }  // namespace dicom_sender

@@ -11,12 +11,12 @@ namespace {
 
 constexpr std::chrono::milliseconds kLookEveryMax(200);  // a leader that hands over is followed within a second
 constexpr int kLooksPerTimeout = 5;
-constexpr std::chrono::seconds kTryAgainAfter(1);
+constexpr std::chrono::seconds kTryAgainAfter(1), kEndWithin(1);
 
-std::string WhyItIsFree(const LeaderRecord& seen, Duration leader_timeout) {
+std::string WhyItIsFree(const LeaderRecord& seen, Duration silence) {
   if (seen.epoch == 0) return "nobody has led before";
   if (seen.leader.empty()) return "the leader before has handed over";
-  return fmt::format("{} was silent for {} s", seen.leader, std::chrono::duration<double>(leader_timeout).count());
+  return fmt::format("{} was silent for {} s", seen.leader, std::chrono::duration<double>(silence).count());
 }
 
 }  // namespace
@@ -26,15 +26,31 @@ Candidate::Candidate(const LedgerStore& store, std::string name, Duration leader
       name_(std::move(name)),
       leader_timeout_(leader_timeout),
       strict_(strict),
-      watch_(leader_timeout),
-      thread_([this] { Run(); }) {}
+      watch_(leader_timeout) {}
+
+void Candidate::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
 
 Candidate::~Candidate() {
+  if (!thread_.joinable()) return;
   {
-    const std::lock_guard lock(mutex_);
+    // The store may grant what nobody waits for any more: nobody would lead until the time-out.
+    std::unique_lock lock(mutex_);
+    ends_ = true;
+    has_taken_.wait_for(lock, std::max<Duration>(kEndWithin, leader_timeout_ / 2), [this] { return !taking_; });
     if (own_give_up_) own_give_up_->Raise();
   }
   thread_.join();
+  if (!decision_ || !*decision_) return;
+  Mandate& mandate = **decision_;
+  mandate.give_up->Clear();
+  try {
+    mandate.leadership->Release(mandate.record.epoch);
+    spdlog::info("Handed over what was taken just now, epoch {}", mandate.record.epoch);
+  } catch (const LedgerError& error) {
+    spdlog::warn("The leadership that was taken just now could not be handed over: {}", error.what());
+  }
 }
 
 Candidate::View Candidate::view() const {
@@ -86,15 +102,44 @@ std::optional<std::string> Candidate::Open() {
 
 std::optional<Candidate::Taken> Candidate::LookAndTake() {
   const LeaderRecord seen = leadership_->Look();
-  const TimePoint now = MonotonicNow();
-  if (!watch_.MayTake(seen, now)) {
-    Note(seen, {});
-    return std::nullopt;
+  WarnOfOtherTimeout(seen);
+  if (watch_.MayTake(seen, MonotonicNow())) return Take(seen);
+  Note(seen, {});
+  return std::nullopt;
+}
+
+std::optional<Candidate::Taken> Candidate::Take(const LeaderRecord& seen) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (ends_) return std::nullopt;
+    taking_ = true;
   }
-  auto record = leadership_->Take(seen, name_);
-  if (!record) return std::nullopt;  // somebody else was faster
-  spdlog::info("Leading now, epoch {}: {}", record->epoch, WhyItIsFree(seen, leader_timeout_));
-  return Taken{*std::move(record), now};
+  const auto taken = [this] {
+    const std::lock_guard lock(mutex_);
+    taking_ = false;
+    has_taken_.notify_all();
+  };
+  const TimePoint sent_at = MonotonicNow();
+  std::optional<LeaderRecord> record;
+  try {
+    record = leadership_->Take(seen, name_);
+  } catch (const LedgerError&) {
+    taken();
+    throw;
+  }
+  taken();
+  if (!record) return std::nullopt;
+  spdlog::info("Leading now, epoch {}: {}", record->epoch, WhyItIsFree(seen, watch_.TimeoutOf(seen)));
+  return Taken{*std::move(record), sent_at};
+}
+
+void Candidate::WarnOfOtherTimeout(const LeaderRecord& seen) {
+  const Duration other = seen.leader_timeout;
+  if (seen.leader.empty() || other == Duration() || other == leader_timeout_ || warned_of_ == other) return;
+  warned_of_ = other;
+  const auto in_seconds = [](Duration duration) { return std::chrono::duration<double>(duration).count(); };
+  spdlog::warn("{} leads with --leader-timeout {}, and here it is {}: the longer one counts; give all the same",
+               seen.leader, in_seconds(other), in_seconds(leader_timeout_));
 }
 
 void Candidate::Note(std::optional<LeaderRecord> record, const std::string& trouble) {

@@ -2,6 +2,7 @@
 // may keep it waiting.
 #pragma once
 
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -19,18 +20,23 @@ namespace dicom_sender {
 // What a candidate has taken: the leadership's epoch, and the connection to keep it by.
 struct Mandate {
   LeaderRecord record;
-  TimePoint taken_at{};                // when it was asked for
+  TimePoint taken_at{};                // when what the store then granted was asked for
   std::unique_ptr<WakeEvent> give_up;  // ends the waits of the leadership's connection
   std::unique_ptr<Leadership> leadership;
 };
 
 class Candidate {
  public:
-  // `strict`: what a person must mend before the store was reached once is an error; otherwise it is tried again.
+  // `name`: no other process has it. `strict`: what a person must mend before the store was reached once is an error;
+  // otherwise it is tried again.
   Candidate(const LedgerStore& store, std::string name, Duration leader_timeout, bool strict);
-  ~Candidate();  // ends the waits
+  // Ends the waits, and hands over what it has taken and nobody has asked for; lets a taking that is under way come
+  // to its end, for half the leader time-out or a second.
+  ~Candidate();
   Candidate(const Candidate&) = delete;
   Candidate& operator=(const Candidate&) = delete;
+
+  void Start();  // once
 
   // What it saw last; nothing at all: it has not looked yet.
   struct View {
@@ -52,6 +58,8 @@ class Candidate {
     TimePoint at{};
   };
   std::optional<Taken> LookAndTake();
+  std::optional<Taken> Take(const LeaderRecord& seen);
+  void WarnOfOtherTimeout(const LeaderRecord& seen);
   void Decide(tl::expected<Taken, std::string> taken);
   void Note(std::optional<LeaderRecord> record, const std::string& trouble);
 
@@ -63,8 +71,11 @@ class Candidate {
   std::unique_ptr<WakeEvent> own_give_up_ = std::make_unique<WakeEvent>();  // until it is decided
   WakeEvent& give_up_ = *own_give_up_;                                      // the thread's, as the leadership
   std::unique_ptr<Leadership> leadership_;
+  std::optional<Duration> warned_of_;  // a leader's time-out
   WakeEvent news_;
   mutable std::mutex mutex_;  // of what follows, and of own_give_up_
+  std::condition_variable has_taken_;
+  bool taking_ = false, ends_ = false;
   View view_;
   std::optional<tl::expected<Mandate, std::string>> decision_;
   std::thread thread_;

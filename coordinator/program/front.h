@@ -14,21 +14,19 @@
 #include <tl/expected.hpp>
 
 #include "common/http_server.h"
+#include "common/progress.h"
 #include "common/service_manager.h"
 #include "common/time.h"
 
 namespace dicom_sender {
 
-// The loop turns at least once a second, but the summary of a very large session keeps it for a while.
-inline constexpr std::chrono::seconds kStuckAfter(300), kBusyAfter(10);
-
-// Wrong if the last turn was not within the limit.
-HttpCheck TurnedWithin(std::function<TimePoint()> last_turn, std::chrono::seconds limit);
+// What is wrong if the last sign of life was not within the limit, one sentence.
+std::optional<std::string> BusySince(TimePoint last_sign, Duration limit);
 
 // Of one phase. What is called is called by other threads, see common/http_server.h.
 struct Face {
   std::shared_ptr<prometheus::Registry> registry;
-  HttpCheck health;
+  Progress progress;
   std::map<std::string, std::function<HttpPage()>> pages;  // /readyz, and what else there is
 };
 
@@ -53,8 +51,10 @@ class Front {
   tl::expected<std::unique_ptr<Shown>, std::string> Show(Face face);
   // The phase serves; `status` is what people are shown, a few words.
   void Ready(const std::string& status);
-  // Of the phase. Thread-safe.
-  std::optional<std::string> Health() const;
+  // Between two phases: it waits and does not hang.
+  void Note();
+  // What is wrong with the phase if it does not get on within `limit`. Thread-safe.
+  std::optional<std::string> Health(Duration limit) const;
 
  private:
   void Hide();
@@ -63,7 +63,7 @@ class Front {
   const std::optional<std::string> address_;
   const std::stop_token stop_;
   mutable std::mutex mutex_;
-  HttpCheck health_;
+  Progress progress_;
   std::unique_ptr<HttpServer> http_;
   std::unique_ptr<ServiceManager> manager_;
 };

@@ -7,6 +7,7 @@ namespace dicom_sender {
 namespace {
 
 constexpr int kTriesPerTimeout = 10;
+constexpr Duration::rep kIsOver = 0;
 
 Duration::rep Ticks(TimePoint time) { return time.time_since_epoch().count(); }
 
@@ -43,7 +44,7 @@ void Keeper::Lose(const std::string& why) {
     const Lock lock(mutex_);
     if (!why_lost_.empty()) return;
     why_lost_ = why;
-    ends_at_ = 0;
+    ends_at_ = kIsOver;
     renewing_ = false;
     changed_.notify_all();
   }
@@ -66,12 +67,27 @@ void Keeper::Renew() {
     lock.lock();
     why_not_renewed_ = std::move(wrong);
     next = sent_at + leader_timeout_ / kTriesPerTimeout;
-    // Who has been told that the tenure is over is not told otherwise.
-    if (!why_not_renewed_.empty() || !tenure_.Leads(MonotonicNow())) continue;
-    tenure_.Renewed(sent_at);
-    if (why_lost_.empty()) ends_at_ = Ticks(tenure_.ends_at());
-    next = tenure_.renew_at();
+    if (why_not_renewed_.empty() && Prolong(sent_at)) next = tenure_.renew_at();
   }
+}
+
+bool Keeper::Leads() const {
+  Duration::rep end = ends_at_;
+  while (end != kIsOver) {
+    if (Ticks(MonotonicNow()) < end) return true;
+    if (ends_at_.compare_exchange_weak(end, kIsOver)) return false;  // it may have been renewed just now
+  }
+  return false;
+}
+
+// Who has been told that the tenure is over is not told otherwise.
+bool Keeper::Prolong(TimePoint sent_at) {
+  Tenure renewed = tenure_;
+  renewed.Renewed(sent_at);
+  Duration::rep end = ends_at_;
+  if (!Leads() || !ends_at_.compare_exchange_strong(end, Ticks(renewed.ends_at()))) return false;
+  tenure_ = renewed;
+  return true;
 }
 
 // What is wrong; empty: it is renewed.
@@ -94,8 +110,8 @@ void Keeper::WatchEnd() {
       changed_.wait_until(lock, end);
       continue;
     }
-    const auto silence = std::chrono::duration<double>(leader_timeout_).count();
-    const std::string why = fmt::format("the leadership was not renewed for {} s{}{}", silence,
+    const auto silence = std::chrono::duration<double>(MonotonicNow() - tenure_.renewed_at()).count();
+    const std::string why = fmt::format("the leadership was not renewed for {:.1f} s{}{}", silence,
                                         why_not_renewed_.empty() ? "" : ": ", why_not_renewed_);
     lock.unlock();
     Lose(why);
@@ -108,8 +124,11 @@ void Keeper::Release() {
   renewer_.join();
   if (!Leads()) return;
   try {
-    leadership_->Release(epoch_);
-    spdlog::info("Handed over");
+    if (leadership_->Release(epoch_)) {
+      spdlog::info("Handed over");
+    } else {
+      spdlog::warn("There was nothing to hand over: another coordinator leads now");
+    }
   } catch (const LedgerError& error) {
     spdlog::warn("The leadership could not be handed over: {}; another coordinator takes it in {} s", error.what(),
                  std::chrono::duration_cast<std::chrono::seconds>(leader_timeout_).count());

@@ -28,8 +28,7 @@ class Keeper {
   Keeper& operator=(const Keeper&) = delete;
 
   std::uint64_t epoch() const { return epoch_; }
-  // Never true again after it was false.
-  bool Leads() const { return MonotonicNow().time_since_epoch().count() < ends_at_; }
+  bool Leads() const;  // never true again after it was false
   // Raised when the leadership is lost.
   const WakeEvent& give_up() const { return *give_up_; }
   std::stop_token lost() const { return lost_.get_token(); }
@@ -37,13 +36,14 @@ class Keeper {
   void Lose(const std::string& why);
   std::string why_lost() const;
 
-  // Hands over, if it still leads: the ledger is closed by now. What goes wrong is logged; another coordinator takes
-  // over all the same, only later.
+  // Hands over, if it still leads: nothing is done with the ledger any more. What goes wrong is logged; another
+  // coordinator takes over all the same, only later.
   void Release();
 
  private:
   using Lock = std::unique_lock<std::mutex>;
   void Renew();
+  bool Prolong(TimePoint sent_at);
   void WatchEnd();
   std::string RenewOnce();
   void Finish(bool& what);
@@ -54,8 +54,8 @@ class Keeper {
   const std::unique_ptr<WakeEvent> give_up_;
   const std::unique_ptr<Leadership> leadership_;  // the renewing thread's, as long as it runs
   std::stop_source lost_;
-  std::atomic<Duration::rep> ends_at_;
-  mutable std::mutex mutex_;  // of what follows
+  mutable std::atomic<Duration::rep> ends_at_;  // 0: it has been said that it is over
+  mutable std::mutex mutex_;                    // of what follows
   std::condition_variable changed_;
   Tenure tenure_;
   std::string why_not_renewed_, why_lost_;

@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <atomic>
+#include <optional>
+
 #include "common/metrics.h"
 #include "coordinator/program/door.h"
 #include "coordinator/program/summary_writer.h"
@@ -26,12 +29,33 @@ SchedulerOptions ToSchedulerOptions(const CoordinatorOptions& options) {
           .seed = static_cast<std::uint64_t>(MonotonicNow().time_since_epoch().count())};
 }
 
-std::function<HttpPage()> ReadyPage(HttpCheck busy, const std::string& role) {
-  return [busy = std::move(busy), text = role.empty() ? "ok" : role]() -> HttpPage {
-    if (const auto wrong = busy()) return {.status = 503, .body = *wrong + "\n"};
-    return {.body = text + "\n"};
-  };
-}
+constexpr std::chrono::seconds kBusyAfter(10);
+
+// Whether it serves and leads, for whoever asks from outside: never better than it is.
+class Serving {
+ public:
+  Serving(const Reign& reign, const CoordinatorLoop& loop, prometheus::Gauge& leader)
+      : reign_(reign), loop_(loop), leader_(leader) {}
+
+  void Begin(const std::stop_token& stop) {
+    serves_ = true;
+    leader_.Set(1);
+    on_end_.emplace(stop, [this] { leader_.Set(0); });
+  }
+  HttpPage Page() const {
+    if (!serves_) return {.status = 503, .body = "starting\n"};
+    if (reign_.leads && !reign_.leads()) return {.status = 503, .body = "not leading any more\n"};
+    if (const auto wrong = BusySince(loop_.last_turn(), kBusyAfter)) return {.status = 503, .body = *wrong + "\n"};
+    return {.body = (reign_.role.empty() ? "ok" : reign_.role) + "\n"};
+  }
+
+ private:
+  const Reign& reign_;
+  const CoordinatorLoop& loop_;
+  prometheus::Gauge& leader_;
+  std::atomic<bool> serves_ = false;
+  std::optional<std::stop_callback<std::function<void()>>> on_end_;
+};
 
 }  // namespace
 
@@ -42,24 +66,26 @@ tl::expected<void, std::string> Lead(const Site& site, Ledger& ledger, const Rei
 
   const auto registry = std::make_shared<prometheus::Registry>();
   CoordinatorMetrics metrics(*registry);
-  LeaderMetrics(*registry).leader.Set(1);
-  Service service(ledger, ToSchedulerOptions(options), metrics, options.output_dir);
-  SummaryWriter summaries(ledger, options.output_dir);
+  LeaderMetrics leader_metrics(*registry);
+  Service service(ledger, ToSchedulerOptions(options), metrics, options.output_dir, reign.progress);
+  SummaryWriter summaries(ledger, options.output_dir, reign.progress);
   StatusBoard board{std::string(ProgramVersion())};
   CoordinatorHooks hooks{.on_ended = [&summaries](SessionKey session) { summaries.Write(session); },
-                         .leads = reign.leads};
+                         .on_idle = [&summaries] { return summaries.WriteNextMissing(); },
+                         .leads = reign.leads,
+                         .progress = reign.progress};
   if (options.service.metrics) {
     hooks.on_look = [&board](wire::Overview overview, TimePoint now) { board.Show(std::move(overview), now); };
   }
   CoordinatorLoop loop((*door)->channel(), service, std::move(hooks));
-  const auto last_round = [&loop] { return loop.last_round(); };
+  Serving serving(reign, loop, leader_metrics.leader);
   auto pages = board.Pages();
-  pages["/readyz"] = ReadyPage(TurnedWithin(last_round, kBusyAfter), reign.role);
-  const auto shown = site.front.Show(
-      {.registry = registry, .health = TurnedWithin(last_round, kStuckAfter), .pages = std::move(pages)});
+  pages["/readyz"] = [&serving] { return serving.Page(); };
+  const auto shown = site.front.Show({.registry = registry, .progress = reign.progress, .pages = std::move(pages)});
   if (!shown) return tl::unexpected(shown.error());
   loop.ResumeSessions();
-  summaries.WriteMissing();
+  if (stop.stop_requested() || (reign.leads && !reign.leads())) return {};
+  serving.Begin(stop);
   spdlog::info("Listening on {}{}, ledger {}", options.bind, site.security ? " with keys" : "", site.ledger);
   site.front.Ready(fmt::format("listening on {}{}{}", options.bind, reign.role.empty() ? "" : ", ", reign.role));
   loop.Run(stop);

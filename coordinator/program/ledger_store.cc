@@ -3,15 +3,15 @@
 namespace dicom_sender {
 
 LedgerStore PostgresqlStore(const std::string& uri, Duration leader_timeout) {
-  const PostgresqlOptions options{.uri = uri, .leader_timeout = leader_timeout, .give_up = nullptr};
-  const auto with = [options](const WakeEvent* give_up) {
-    PostgresqlOptions complete = options;
-    complete.give_up = give_up;
-    return complete;
+  const auto with = [=](const WakeEvent* give_up, Progress progress) {
+    return PostgresqlOptions{
+        .uri = uri, .leader_timeout = leader_timeout, .give_up = give_up, .progress = std::move(progress)};
   };
-  return {.open_leadership = [with](const WakeEvent* give_up) { return OpenLeadership(with(give_up)); },
-          .open_ledger = [with](std::uint64_t epoch,
-                                const WakeEvent* give_up) { return OpenPostgresqlLedger(with(give_up), epoch); }};
+  return {.open_leadership = [with](const WakeEvent* give_up) { return OpenLeadership(with(give_up, {})); },
+          .open_ledger =
+              [with](std::uint64_t epoch, const WakeEvent* give_up, Progress progress) {
+                return OpenPostgresqlLedger(with(give_up, std::move(progress)), epoch);
+              }};
 }
 
 }  // namespace dicom_sender

@@ -60,11 +60,8 @@ Program Describe(CoordinatorOptions& options) {
       .about =
           "Owns the sessions of a migration that is shared among machines: takes in what dicom-indexer finds, hands\n"
           "the studies to dicom-worker, keeps the ledger of what became of each instance, writes the summaries.\n"
-          "It goes on where it was when it is started again on the same ledger. Of several on one PostgreSQL ledger "
-          "one\n"
-          "leads, the others stand by. With --metrics it has a status "
-          "page,\n"
-          "http://HOST:PORT/.\n"
+          "It goes on where it was when it is started again on the same ledger. Of several on one PostgreSQL\n"
+          "ledger one leads, the others stand by. With --metrics it has a status page, http://HOST:PORT/.\n"
           "\n"
           "  dicom-coordinator --ledger FILE|URI [OPTION ...]\n",
       .groups = Groups(options),
@@ -73,9 +70,8 @@ Program Describe(CoordinatorOptions& options) {
           "  dicom-coordinator --ledger /var/lib/dicom-sender/ledger.db --output-dir /var/lib/dicom-sender\n"
           "  dicom-coordinator --ledger ledger.db --bind tcp://*:5555 --server-key coordinator.key_secret \\\n"
           "      --client-keys keys/ --metrics 127.0.0.1:9464\n"
-          "  dicom-coordinator --ledger postgresql://dicom_sender@db.example.org/dicom_sender --bind tcp://*:5555 "
-          "\\\n"
-          "      --server-key coordinator.key_secret --client-keys keys/\n"
+          "  dicom-coordinator --ledger postgresql://dicom_sender@db.example.org/dicom_sender \\\n"
+          "      --bind tcp://*:5555 --server-key coordinator.key_secret --client-keys keys/\n"
           "\n"
           "Exit status\n"
           "  0  stopped by a signal\n"

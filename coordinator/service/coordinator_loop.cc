@@ -15,19 +15,10 @@ constexpr std::size_t kMessagesPerStepMax = 64;
 constexpr std::chrono::milliseconds kPollMax(1000);
 constexpr std::chrono::milliseconds kLookEvery(1000);
 
-std::chrono::milliseconds PollTimeout(std::optional<TimePoint> wake_at) {
-  if (!wake_at) return kPollMax;
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(*wake_at - MonotonicNow());
-  return std::clamp(left, std::chrono::milliseconds(0), kPollMax);
-}
-
 }  // namespace
 
 CoordinatorLoop::CoordinatorLoop(RouterChannel& channel, Service& service, CoordinatorHooks hooks)
-    : channel_(channel),
-      service_(service),
-      hooks_(std::move(hooks)),
-      last_round_(MonotonicNow().time_since_epoch().count()) {}
+    : channel_(channel), service_(service), hooks_(std::move(hooks)) {}
 
 void CoordinatorLoop::ResumeSessions() { Take(service_.ResumeSessions(MonotonicNow(), WallNow())); }
 
@@ -38,13 +29,25 @@ void CoordinatorLoop::Run(std::stop_token stop) {
     LookIfDue();
     std::array<zmq::pollitem_t, 2> items{
         {{channel_.socket().handle(), 0, ZMQ_POLLIN, 0}, {nullptr, stopped.fd(), ZMQ_POLLIN, 0}}};
-    zmq::poll(items, PollTimeout(wake_at_));
-    last_round_ = MonotonicNow().time_since_epoch().count();
+    zmq::poll(items, PollTimeout());
+    turns_.Note();
+    hooks_.progress.Note();
     if (!Leads()) return;  // this process may have been stopped while it waited
     const std::vector<Incoming> messages = Collect();
-    if (messages.empty() && (!wake_at_ || MonotonicNow() < *wake_at_)) continue;
-    Take(service_.Step(messages, MonotonicNow(), WallNow()));
+    if (!messages.empty() || (wake_at_ && MonotonicNow() >= *wake_at_)) {
+      Take(service_.Step(messages, MonotonicNow(), WallNow()));
+    } else if (hooks_.on_idle && !hooks_.on_idle()) {
+      hooks_.on_idle = nullptr;
+    }
   }
+}
+
+std::chrono::milliseconds CoordinatorLoop::PollTimeout() const {
+  using std::chrono::milliseconds;
+  if (hooks_.on_idle) return milliseconds(0);
+  if (!wake_at_) return kPollMax;
+  const auto left = std::chrono::ceil<milliseconds>(*wake_at_ - MonotonicNow());
+  return std::clamp(left, milliseconds(0), kPollMax);
 }
 
 std::vector<Incoming> CoordinatorLoop::Collect() {

@@ -2,12 +2,12 @@
 // it returns.
 #pragma once
 
-#include <atomic>
 #include <functional>
 #include <optional>
 #include <stop_token>
 #include <vector>
 
+#include "common/progress.h"
 #include "coordinator/service/service.h"
 #include "proto/channel.h"
 
@@ -17,8 +17,11 @@ namespace dicom_sender {
 struct CoordinatorHooks {
   std::function<void(SessionKey)> on_ended = {};                    // for each session, after the commit
   std::function<void(wire::Overview, TimePoint now)> on_look = {};  // about once a second
+  // When nothing waits: a piece of what can wait. False: there is no more of it.
+  std::function<bool()> on_idle = {};
   // Asked before each step and before anything is said; empty: always. Once it is false the loop ends.
   std::function<bool()> leads = {};
+  Progress progress = {};  // noted at each turn
 };
 
 class CoordinatorLoop {
@@ -30,20 +33,21 @@ class CoordinatorLoop {
   // it does not lead any more: then what was not said yet is not said. Throws LedgerError.
   void ResumeSessions();
   void Run(std::stop_token stop);
-  // When it last had nothing left to do or waited; to be asked by any thread.
-  TimePoint last_round() const { return TimePoint(Duration(last_round_)); }
+  // When it last looked for messages; to be asked by any thread.
+  TimePoint last_turn() const { return turns_.at(); }
 
  private:
   std::vector<Incoming> Collect();
   void Take(const StepResult& result);
   void LookIfDue();
+  std::chrono::milliseconds PollTimeout() const;
   bool Leads() const { return !hooks_.leads || hooks_.leads(); }
 
   RouterChannel& channel_;
   Service& service_;
-  const CoordinatorHooks hooks_;
+  CoordinatorHooks hooks_;
   std::optional<TimePoint> wake_at_, looked_at_;
-  std::atomic<Duration::rep> last_round_;
+  Progress turns_;
 };
 
 }  // namespace dicom_sender

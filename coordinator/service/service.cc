@@ -38,17 +38,20 @@ wire::ClientReply HasEnded(const SessionRecord& record) {
 
 }  // namespace
 
-Service::Service(Ledger& ledger, SchedulerOptions options, CoordinatorMetrics& metrics, std::string output_dir)
+Service::Service(Ledger& ledger, SchedulerOptions options, CoordinatorMetrics& metrics, std::string output_dir,
+                 Progress progress)
     : ledger_(ledger),
       scheduler_(options, ledger.LastLeaseId()),
       queries_(ledger_, scheduler_, std::move(output_dir)),
       metrics_(metrics),
+      progress_(std::move(progress)),
       meter_(metrics) {}
 
 StepResult Service::ResumeSessions(TimePoint now, WallTime wall) {
   const Moment moment{now, wall};
   ledger_.Begin();
   for (const SessionKey key : ledger_.Sessions()) {
+    progress_.Note();
     const SessionRecord record = ledger_.LoadSession(key);
     if (IsOngoing(record.state) && !IsOpen(key)) OpenInScheduler(record, moment);
     if (record.state == wire::SESSION_SUSPENDED) suspended_.insert(key);
@@ -236,6 +239,7 @@ void Service::FeedFromLedger(SessionKey session, const Moment& moment) {
   StudyKey after = 0;
   for (;;) {
     auto studies = ledger_.UnsettledStudies(session, after, kStudiesPerRead);
+    progress_.Note();
     if (studies.empty()) return;
     after = studies.back().study;
     Apply(StudiesFed{session, std::move(studies)}, moment);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "common/metrics.h"
+#include "common/progress.h"
 #include "coordinator/core/scheduler.h"
 #include "coordinator/ledger/ledger.h"
 #include "coordinator/service/meter.h"
@@ -41,8 +42,10 @@ inline constexpr std::size_t kOpenSessionsMax = 1000;
 
 class Service {
  public:
-  // `output_dir`: where the summaries of ended sessions are written, by somebody else; empty: nowhere.
-  Service(Ledger& ledger, SchedulerOptions options, CoordinatorMetrics& metrics, std::string output_dir);
+  // `output_dir`: where the summaries of ended sessions are written, by somebody else; empty: nowhere. `progress` is
+  // noted while a session is read from the ledger.
+  Service(Ledger& ledger, SchedulerOptions options, CoordinatorMetrics& metrics, std::string output_dir,
+          Progress progress = {});
 
   // Goes on with every session that had not ended when the last coordinator did, as nobody else may know that there
   // was another one. Before the first Step(), if at all.
@@ -107,6 +110,7 @@ class Service {
   Scheduler scheduler_;
   Queries queries_;
   CoordinatorMetrics& metrics_;
+  Progress progress_;
   Meter meter_;
   Refusals refusals_;
   std::map<SessionKey, wire::OpenSession> sessions_;  // those that the scheduler knows

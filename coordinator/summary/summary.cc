@@ -66,9 +66,10 @@ class Json {
 
 // Calls `use` for each study of the session in their order.
 template <class Use>
-void ForEachStudy(Ledger& ledger, SessionKey session, Use use) {
+void ForEachStudy(Ledger& ledger, SessionKey session, Progress& progress, Use use) {
   for (StudyKey last = 0;;) {
     const auto studies = ledger.Studies(session, last, kPage);
+    progress.Note();
     if (studies.empty()) return;
     for (const StudyRecord& study : studies) use(study);
     last = studies.back().key;
@@ -94,8 +95,14 @@ std::string EndReason(const SessionRecord& session) {
 
 class SummaryDocument {
  public:
-  SummaryDocument(AtomicFile& file, Ledger& ledger, const SessionSummary& summary, unsigned threads_used)
-      : writer_(file), json_(writer_), ledger_(ledger), summary_(summary), threads_used_(threads_used) {
+  SummaryDocument(AtomicFile& file, Ledger& ledger, const SessionSummary& summary, unsigned threads_used,
+                  Progress& progress)
+      : writer_(file),
+        json_(writer_),
+        ledger_(ledger),
+        summary_(summary),
+        threads_used_(threads_used),
+        progress_(progress) {
     writer_.SetIndent(' ', 2);
     writer_.SetMaxDecimalPlaces(kDecimals);
   }
@@ -137,7 +144,7 @@ class SummaryDocument {
   void WriteStudiesProcessed() {
     writer_.Key("studies_processed");
     writer_.StartArray();
-    ForEachStudy(ledger_, summary_.session.key, [this](const StudyRecord& study) {
+    ForEachStudy(ledger_, summary_.session.key, progress_, [this](const StudyRecord& study) {
       if (IsProcessed(study)) json_.Write(study.uid);
     });
     writer_.EndArray();
@@ -167,7 +174,7 @@ class SummaryDocument {
   void WriteStudies() {
     writer_.Key("studies");
     writer_.StartArray();
-    ForEachStudy(ledger_, summary_.session.key, [this](const StudyRecord& study) { WriteStudy(study); });
+    ForEachStudy(ledger_, summary_.session.key, progress_, [this](const StudyRecord& study) { WriteStudy(study); });
     writer_.EndArray();
   }
 
@@ -194,6 +201,7 @@ class SummaryDocument {
     for (const auto& instance : ledger_.Report(summary_.session.key, states, {}, kReportedInstancesMax)) {
       json_.Write(instance);
     }
+    progress_.Note();
     writer_.EndArray();
   }
 
@@ -202,13 +210,16 @@ class SummaryDocument {
   Ledger& ledger_;
   const SessionSummary& summary_;
   unsigned threads_used_;
+  Progress& progress_;
 };
 
-tl::expected<void, std::string> WriteFailures(Ledger& ledger, SessionKey session, const std::string& path) {
+tl::expected<void, std::string> WriteFailures(Ledger& ledger, SessionKey session, const std::string& path,
+                                              Progress& progress) {
   AtomicFile file(path);
   rapidjson::Writer<AtomicFile> writer;
   for (InstanceCursor last;;) {
     const auto failures = ledger.Report(session, kFailedStates, last, kPage);
+    progress.Note();
     if (failures.empty()) return file.Commit();
     for (const ReportedInstance& failure : failures) {
       writer.Reset(file);
@@ -306,14 +317,15 @@ SummaryFiles SummaryFilesOf(const std::string& output_dir, const SessionRecord& 
 }
 
 tl::expected<SummaryFiles, std::string> WriteSummary(Ledger& ledger, const SessionSummary& summary,
-                                                     const std::string& output_dir, unsigned threads_used) {
+                                                     const std::string& output_dir, unsigned threads_used,
+                                                     Progress progress) {
   const SessionRecord& session = summary.session;
   SummaryFiles files = SummaryFilesOf(output_dir, session);
   const auto written = files.failures.empty() ? RemoveFailures(FailuresFile(output_dir, session))
-                                              : WriteFailures(ledger, session.key, files.failures);
+                                              : WriteFailures(ledger, session.key, files.failures, progress);
   if (!written) return tl::unexpected(written.error());
   AtomicFile file(files.summary);
-  SummaryDocument(file, ledger, summary, threads_used).Write();
+  SummaryDocument(file, ledger, summary, threads_used, progress).Write();
   file.Put('\n');
   if (const auto committed = file.Commit(); !committed) return tl::unexpected(committed.error());
   return files;

@@ -9,8 +9,8 @@
 // `dicom_sender_summary_<session>_failures.ndjson`: each failure as in `failures`, one JSON object a line; only if
 // there are any.
 //
-// Memory does not grow with studies or failures. For a session that is not being changed: the coordinator's loop has
-// ended, or has not begun. Both functions throw LedgerError.
+// Memory does not grow with studies or failures. For a session that is not being changed meanwhile: by the thread of
+// the coordinator's loop, or when that has ended. Both functions throw LedgerError.
 #pragma once
 
 #include <array>
@@ -18,6 +18,7 @@
 #include <string>
 #include <tl/expected.hpp>
 
+#include "common/progress.h"
 #include "common/time.h"
 #include "coordinator/ledger/ledger.h"
 
@@ -59,8 +60,9 @@ SummaryFiles SummaryFilesOf(const std::string& output_dir, const SessionRecord& 
 
 // Writes the files into `output_dir`, replacing those of an earlier end of the session. Each is there as a whole or
 // not at all, and the summary only after the failures. The error is one sentence with the path: disk full, not
-// writable.
+// writable. `progress` is noted at each page that is read.
 tl::expected<SummaryFiles, std::string> WriteSummary(Ledger& ledger, const SessionSummary& summary,
-                                                     const std::string& output_dir, unsigned threads_used);
+                                                     const std::string& output_dir, unsigned threads_used,
+                                                     Progress progress = {});
 
 }  // namespace dicom_sender

@@ -150,7 +150,7 @@ class DistributedSuccessionTest : public MigrationTest {
     const auto begin = steady_clock::now();
     leader.cutter.Set(passage);
     ExpectLeader(Other(leader), begin, kFailOverMost, what);
-    EXPECT_TRUE(Eventually([&] { return Ready(leader).find("the ledger is out of reach") != std::string::npos; }));
+    EXPECT_TRUE(Eventually([&] { return Ready(leader).find("it is not known who leads") != std::string::npos; }));
     leader.cutter.Set(Passage::kOpen);
   }
   void ResetLeader() { CutOffLeader(Passage::kRefused, "connections reset"); }

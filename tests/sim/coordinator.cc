@@ -190,12 +190,8 @@ void SimCoordinator::HandOver() {
 }
 
 void SimCoordinator::Release(std::uint64_t epoch) {
-  AskStore<bool>(
-      [epoch](Leadership& leadership) {
-        leadership.Release(epoch);
-        return true;
-      },
-      [this](std::optional<bool>) { End(); });
+  AskStore<bool>([epoch](Leadership& leadership) { return leadership.Release(epoch); },
+                 [this](std::optional<bool>) { End(); });
 }
 
 void SimCoordinator::End() {

@@ -17,7 +17,7 @@ Coordinators::Coordinators(World& world, Checker& checker, const SimulationOptio
   } else {
     store_.open = [this](std::uint64_t epoch) { return memory_.Open(epoch); };
   }
-  if (world.plan.coordinators > 1) store_.leadership = memory_.OpenLeadership();
+  if (world.plan.coordinators > 1) store_.leadership = memory_.OpenLeadership(world.plan.leader_timeout);
   for (unsigned i = 0; i < world.plan.coordinators; ++i) list_.emplace_back(world, checker, store_, i);
 }
 

@@ -150,13 +150,14 @@ class MemoryLedger : public Ledger {
 
 class MemoryLeadership : public Leadership {
  public:
-  explicit MemoryLeadership(std::shared_ptr<MemoryLedgerStore::Committed> committed)
-      : committed_(std::move(committed)) {}
+  MemoryLeadership(std::shared_ptr<MemoryLedgerStore::Committed> committed, Duration leader_timeout)
+      : committed_(std::move(committed)), leader_timeout_(leader_timeout) {}
 
   LeaderRecord Look() override { return record(); }
   std::optional<LeaderRecord> Take(const LeaderRecord& seen, std::string_view leader) override {
     if (record() != seen) return std::nullopt;
-    record() = {.epoch = seen.epoch + 1, .leader = std::string(leader), .renewals = 0};
+    record() = {
+        .epoch = seen.epoch + 1, .leader = std::string(leader), .renewals = 0, .leader_timeout = leader_timeout_};
     return record();
   }
   bool Renew(std::uint64_t epoch) override {
@@ -164,14 +165,17 @@ class MemoryLeadership : public Leadership {
     ++record().renewals;
     return true;
   }
-  void Release(std::uint64_t epoch) override {
-    if (record().epoch == epoch) record().leader.clear();
+  bool Release(std::uint64_t epoch) override {
+    if (record().epoch != epoch) return false;
+    record().leader.clear();
+    return true;
   }
 
  private:
   LeaderRecord& record() { return committed_->leader; }
 
   const std::shared_ptr<MemoryLedgerStore::Committed> committed_;
+  const Duration leader_timeout_;
 };
 
 void MemoryLedger::Read() {
@@ -645,8 +649,8 @@ std::unique_ptr<Ledger> MemoryLedgerStore::Open(std::optional<std::uint64_t> epo
   return std::make_unique<MemoryLedger>(committed_, epoch);
 }
 
-std::unique_ptr<Leadership> MemoryLedgerStore::OpenLeadership() {
-  return std::make_unique<MemoryLeadership>(committed_);
+std::unique_ptr<Leadership> MemoryLedgerStore::OpenLeadership(Duration leader_timeout) {
+  return std::make_unique<MemoryLeadership>(committed_, leader_timeout);
 }
 
 }  // namespace dicom_sender

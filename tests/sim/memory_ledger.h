@@ -52,7 +52,7 @@ class MemoryLedgerStore {
   std::unique_ptr<Ledger> Open() { return Open(std::nullopt); }
   // Of this epoch's leader: fenced once another epoch has begun.
   std::unique_ptr<Ledger> Open(std::uint64_t epoch) { return Open(std::optional(epoch)); }
-  std::unique_ptr<Leadership> OpenLeadership();
+  std::unique_ptr<Leadership> OpenLeadership(Duration leader_timeout);
 
   struct Committed {
     MemoryLedgerState state;

@@ -26,7 +26,7 @@ class MemoryFenceTest : public testing::Test {
   }
 
   MemoryLedgerStore store_;
-  std::unique_ptr<Leadership> leadership_ = store_.OpenLeadership();
+  std::unique_ptr<Leadership> leadership_ = store_.OpenLeadership(std::chrono::seconds(1));
 };
 
 TEST_F(MemoryFenceTest, OnlyTheLastLeaderCanWrite) {

@@ -23,7 +23,7 @@ namespace {
 constexpr int kServerVersionMin = 140'000;  // client_connection_check_interval
 constexpr int kServerVersionTransactionTimeout = 170'000;
 constexpr const char* kMayOnlyBeRead = "25006";
-constexpr std::int64_t kPollMax = std::numeric_limits<int>::max();
+constexpr std::chrono::milliseconds kNoteEvery(1000);
 constexpr std::uint32_t kBigintOid = 20, kTextOid = 25, kByteaOid = 17;
 
 std::int64_t InMilliseconds(Duration duration) {
@@ -313,8 +313,8 @@ void PostgresqlConnection::Refuse(const std::string& why) { Fail(why, {}); }
 
 // libpq has no bound of its own for each host here (its connect_timeout is that of PQconnectdb), so each gets its
 // share and a connection of its own.
-void PostgresqlConnection::Connect() {
-  const TimePoint deadline = MonotonicNow() + options_.leader_timeout;
+void PostgresqlConnection::Connect(Duration within) {
+  const TimePoint deadline = MonotonicNow() + within;
   std::optional<PostgresqlError> failure;  // of several: of the last server that has answered
   Start({});
   const std::vector<PostgresqlHost> hosts = HostsOf(connection_.get());
@@ -448,9 +448,11 @@ void PostgresqlConnection::Wait(short events, TimePoint deadline) {
   std::array<pollfd, 2> polled = {{{PQsocket(connection_.get()), events, 0},
                                    {options_.give_up != nullptr ? options_.give_up->fd() : -1, POLLIN, 0}}};
   for (;;) {
+    options_.progress.Note();
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - MonotonicNow()).count();
     if (left <= 0) break;  // also if the server keeps sending a little
-    const int ready = poll(polled.data(), polled.size(), static_cast<int>(std::min<std::int64_t>(left, kPollMax)));
+    const int ready =
+        poll(polled.data(), polled.size(), static_cast<int>(std::min<std::int64_t>(left, kNoteEvery.count())));
     if (ready < 0 && errno != EINTR) {
       Fail(fmt::format("waiting for the server failed ({})", std::generic_category().message(errno)),
            {.passing = true, .lost = true});

@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/progress.h"
 #include "common/time.h"
 #include "common/wake_event.h"
 #include "coordinator/ledger/ledger.h"
@@ -31,6 +32,7 @@ struct PostgresqlOptions {
   std::string uri;            // libpq's; what it leaves out comes from service file, PG* variables, password file
   Duration leader_timeout{};  // of all coordinators on this ledger
   const WakeEvent* give_up = nullptr;  // raised: every wait for the server ends with a LedgerError. May be null
+  Progress progress = {};              // noted about once a second while it waits for the server, within its bound
 };
 
 class PostgresqlError : public LedgerError {
@@ -115,10 +117,11 @@ class PostgresqlConnection {
   PostgresqlConnection(const PostgresqlConnection&) = delete;
   PostgresqlConnection& operator=(const PostgresqlConnection&) = delete;
 
-  // A new connection; an old one is dropped. Waits for the leader time-out at most, of which each of several hosts
-  // gets its share, until one is found whose database may be written. Refuses a server that is older than PostgreSQL
-  // 14, a database whose encoding is not UTF-8, and one that may only be read.
-  void Connect();
+  // A new connection; an old one is dropped. Waits for `within` at most, by default the leader time-out, of which
+  // each of several hosts gets its share, until one is found whose database may be written. Refuses a server that is
+  // older than PostgreSQL 14, a database whose encoding is not UTF-8, and one that may only be read.
+  void Connect() { Connect(options_.leader_timeout); }
+  void Connect(Duration within);
   // Of the last Connect(): tells two servers apart, and one from what it was before a replica was promoted. Within
   // one history the id of a transaction means the same transaction.
   const std::string& history() const { return history_; }
@@ -163,7 +166,7 @@ class PostgresqlConnection {
   [[noreturn]] void FailConnecting(bool tried);
   [[noreturn]] void FailFor(const pg_result* result);
 
-  const PostgresqlOptions options_;
+  PostgresqlOptions options_;
   const Duration answer_within_;
   std::unique_ptr<pg_conn, Close> connection_;
   std::string history_;

@@ -6,61 +6,76 @@
 namespace dicom_sender {
 namespace {
 
+std::int64_t InMilliseconds(Duration duration) {
+  return std::chrono::ceil<std::chrono::milliseconds>(duration).count();
+}
+
 class PostgresqlLeadership : public Leadership {
  public:
   explicit PostgresqlLeadership(const PostgresqlOptions& options)
-      : leader_timeout_(options.leader_timeout), connection_(options, options.leader_timeout) {}
+      : leader_timeout_(options.leader_timeout),
+        try_within_(options.leader_timeout / 4),
+        connection_(options, options.leader_timeout) {}
 
   LeaderRecord Look() override;
   std::optional<LeaderRecord> Take(const LeaderRecord& seen, std::string_view leader) override;
   bool Renew(std::uint64_t epoch) override;
-  void Release(std::uint64_t epoch) override;
+  bool Release(std::uint64_t epoch) override;
 
  private:
-  PostgresqlRows Query(std::string_view sql, const PostgresqlValues& values);
+  PostgresqlRows Query(std::string_view sql, const PostgresqlValues& values, Duration within);
   std::optional<LeaderRecord> TryTake(const LeaderRecord& seen, std::string_view leader);
-  void EndTransactionsOf(const LeaderRecord& seen);
+  bool EndTransactionsOf(const LeaderRecord& seen);
 
   const Duration leader_timeout_;
+  const Duration try_within_;  // so that there can be another try before the time-out
   PostgresqlConnection connection_;
 };
 
 // What was lost before is no reason to fail now.
-PostgresqlRows PostgresqlLeadership::Query(std::string_view sql, const PostgresqlValues& values) {
-  if (!connection_.connected()) connection_.Connect();
-  return connection_.Query(sql, values);
+PostgresqlRows PostgresqlLeadership::Query(std::string_view sql, const PostgresqlValues& values, Duration within) {
+  const TimePoint deadline = MonotonicNow() + within;
+  if (!connection_.connected()) connection_.Connect(within);
+  return connection_.Query(sql, values, deadline - MonotonicNow());
 }
 
 LeaderRecord PostgresqlLeadership::Look() {
-  const PostgresqlRows rows = Query("SELECT epoch, leader, renewals FROM leadership", {});
+  const PostgresqlRows rows = Query(
+      "SELECT epoch, leader, renewals, leader_timeout_ms, (SELECT max(version) FROM ledger_schema) FROM leadership",
+      {}, leader_timeout_);
   if (rows.size() != 1) connection_.RefuseDamage();
+  CheckSchemaVersion(connection_, rows.Int(0, 4));  // it may have been brought to a newer release meanwhile
   return {.epoch = static_cast<std::uint64_t>(rows.Int(0, 0)),
           .leader = rows.Text(0, 1),
-          .renewals = static_cast<std::uint64_t>(rows.Int(0, 2))};
+          .renewals = static_cast<std::uint64_t>(rows.Int(0, 2)),
+          .leader_timeout = std::chrono::milliseconds(rows.Int(0, 3))};
 }
 
 // The epoch is a key column: to change it, the server waits for all who have locked the row FOR KEY SHARE.
 std::optional<LeaderRecord> PostgresqlLeadership::TryTake(const LeaderRecord& seen, std::string_view leader) {
   Query("SELECT set_config('lock_timeout', $1::bigint::text, false)",
-        PostgresqlValues().Int(std::chrono::ceil<std::chrono::milliseconds>(leader_timeout_ / 4).count()));
+        PostgresqlValues().Int(InMilliseconds(try_within_)), leader_timeout_);
   const PostgresqlRows taken = Query(
-      "UPDATE leadership SET epoch = epoch + 1, leader = $4::text, renewals = 0"
+      "UPDATE leadership SET epoch = epoch + 1, leader = $4::text, renewals = 0, leader_timeout_ms = $5::bigint"
       " WHERE epoch = $1::bigint AND leader = $2::text AND renewals = $3::bigint",
       PostgresqlValues()
           .Int(static_cast<std::int64_t>(seen.epoch))
           .Text(seen.leader)
           .Int(static_cast<std::int64_t>(seen.renewals))
-          .Text(leader));
+          .Text(leader)
+          .Int(InMilliseconds(leader_timeout_)),
+      2 * try_within_);
   if (taken.affected() == 0) return std::nullopt;
-  return LeaderRecord{.epoch = seen.epoch + 1, .leader = std::string(leader), .renewals = 0};
+  return LeaderRecord{
+      .epoch = seen.epoch + 1, .leader = std::string(leader), .renewals = 0, .leader_timeout = leader_timeout_};
 }
 
 // Only a ledger's transaction has this lock. One that is open though its leader has not renewed is that of a program
-// which was stopped or cut off.
-void PostgresqlLeadership::EndTransactionsOf(const LeaderRecord& seen) {
+// which was stopped or cut off. False: there is none.
+bool PostgresqlLeadership::EndTransactionsOf(const LeaderRecord& seen) {
   constexpr std::string_view kLacksRight = "42501";
   try {
-    Query(
+    const PostgresqlRows ended = Query(
         "SELECT pg_terminate_backend(l.pid) FROM leadership r, pg_locks l WHERE r.epoch = $1::bigint"
         " AND r.leader = $2::text AND r.renewals = $3::bigint AND l.locktype = 'relation' AND l.granted"
         " AND l.relation = 'leadership'::regclass AND l.mode = 'RowShareLock' AND l.pid <> pg_backend_pid()"
@@ -68,7 +83,9 @@ void PostgresqlLeadership::EndTransactionsOf(const LeaderRecord& seen) {
         PostgresqlValues()
             .Int(static_cast<std::int64_t>(seen.epoch))
             .Text(seen.leader)
-            .Int(static_cast<std::int64_t>(seen.renewals)));
+            .Int(static_cast<std::int64_t>(seen.renewals)),
+        leader_timeout_);
+    return ended.size() > 0;
   } catch (const PostgresqlError& error) {
     if (error.cause().sqlstate != kLacksRight) throw;
     connection_.Fail(
@@ -81,25 +98,25 @@ void PostgresqlLeadership::EndTransactionsOf(const LeaderRecord& seen) {
 
 std::optional<LeaderRecord> PostgresqlLeadership::Take(const LeaderRecord& seen, std::string_view leader) {
   constexpr std::string_view kLockNotAvailable = "55P03";
-  for (const TimePoint until = MonotonicNow() + leader_timeout_;;) {
-    try {
-      return TryTake(seen, leader);
-    } catch (const PostgresqlError& error) {
-      if (error.cause().sqlstate != kLockNotAvailable || MonotonicNow() >= until) throw;
-    }
-    EndTransactionsOf(seen);
+  try {
+    return TryTake(seen, leader);
+  } catch (const PostgresqlError& error) {
+    if (error.cause().sqlstate != kLockNotAvailable || !EndTransactionsOf(seen)) throw;
   }
+  return std::nullopt;
 }
 
+// One that hangs must not use up the tenure.
 bool PostgresqlLeadership::Renew(std::uint64_t epoch) {
   return Query("UPDATE leadership SET renewals = renewals + 1 WHERE epoch = $1::bigint AND leader <> ''",
-               PostgresqlValues().Int(static_cast<std::int64_t>(epoch)))
+               PostgresqlValues().Int(static_cast<std::int64_t>(epoch)), try_within_)
              .affected() > 0;
 }
 
-void PostgresqlLeadership::Release(std::uint64_t epoch) {
-  Query("UPDATE leadership SET leader = '' WHERE epoch = $1::bigint",
-        PostgresqlValues().Int(static_cast<std::int64_t>(epoch)));
+bool PostgresqlLeadership::Release(std::uint64_t epoch) {
+  return Query("UPDATE leadership SET leader = '' WHERE epoch = $1::bigint",
+               PostgresqlValues().Int(static_cast<std::int64_t>(epoch)), leader_timeout_)
+             .affected() > 0;
 }
 
 }  // namespace

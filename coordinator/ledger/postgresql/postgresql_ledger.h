@@ -27,8 +27,9 @@ struct LedgerTrouble {
 };
 
 // Creates the schema or brings it up to this release, under a lock: any number of coordinators may start at once.
-// Its functions connect again where the connection was lost; each waits for the leader time-out at most, Take for
-// twice that. Take ends the connections of an earlier leader that hold it up.
+// Its functions connect again where the connection was lost. Renew waits for a quarter of the leader time-out at
+// most, so that it can be tried again in time; Look and Release for the whole, Take for three of it. Take ends the
+// connections of an earlier leader that hold it up. Look refuses a schema that is not of this release any more.
 tl::expected<std::unique_ptr<Leadership>, LedgerTrouble> OpenLeadership(const PostgresqlOptions& options);
 
 // For the leader of `epoch`. The schema must be there.

@@ -11,5 +11,7 @@ void PrepareSchema(PostgresqlConnection& connection);
 
 // Throws PostgresqlError if the tables are not there or not of this release.
 void CheckSchema(PostgresqlConnection& connection);
+// The same for a version that was read from them; none: they are not there.
+void CheckSchemaVersion(PostgresqlConnection& connection, std::optional<std::int64_t> version);
 
 }  // namespace dicom_sender

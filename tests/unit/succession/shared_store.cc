@@ -33,6 +33,7 @@ class SharedStore::SharedLeadership : public Leadership {
   }
   std::optional<LeaderRecord> Take(const LeaderRecord& seen, std::string_view leader) override {
     store_.Call(give_up_);
+    store_.WaitWhile(store_.taking_hangs_, give_up_);
     const std::lock_guard lock(store_.mutex_);
     if (store_.record_ != seen) return std::nullopt;
     store_.record_ = {.epoch = seen.epoch + 1, .leader = std::string(leader), .renewals = 0};
@@ -45,10 +46,12 @@ class SharedStore::SharedLeadership : public Leadership {
     ++store_.record_.renewals;
     return true;
   }
-  void Release(std::uint64_t epoch) override {
+  bool Release(std::uint64_t epoch) override {
     store_.Call(give_up_);
     const std::lock_guard lock(store_.mutex_);
-    if (store_.record_.epoch == epoch) store_.record_.leader.clear();
+    if (store_.record_.epoch != epoch) return false;
+    store_.record_.leader.clear();
+    return true;
   }
 
  private:
@@ -63,6 +66,7 @@ class SharedStore::FencedLedger : public FaultLedger {
 
   void Begin() override {
     store_.Call(give_up_);
+    store_.WaitWhile(store_.ledger_hangs_, give_up_);
     if (store_.record().epoch != epoch_) throw LedgerFenced("another coordinator leads");
     const std::lock_guard lock(store_.mutex_);
     if (store_.full_) throw LedgerError("the database is full");
@@ -82,8 +86,8 @@ LedgerStore SharedStore::Store() {
             if (trouble_) return tl::unexpected(*trouble_);
             return std::make_unique<SharedLeadership>(*this, give_up);
           },
-          .open_ledger = [this](std::uint64_t epoch,
-                                const WakeEvent* give_up) -> tl::expected<std::unique_ptr<Ledger>, LedgerTrouble> {
+          .open_ledger = [this](std::uint64_t epoch, const WakeEvent* give_up,
+                                const Progress&) -> tl::expected<std::unique_ptr<Ledger>, LedgerTrouble> {
             auto ledger = OpenSqliteLedger(folder_ / "ledger.db");
             if (!ledger) return tl::unexpected(LedgerTrouble{.sentence = ledger.error(), .passing = true});
             return std::make_unique<FencedLedger>(*this, *std::move(ledger), epoch, give_up);
@@ -99,6 +103,13 @@ void SharedStore::Call(const WakeEvent* give_up) const {
     if (give_up->WaitFor(kLookEvery)) throw LedgerError("given up");
   }
   if (health() == Health::kAway) throw LedgerError("the server is away");
+}
+
+void SharedStore::WaitWhile(const std::atomic<bool>& hangs, const WakeEvent* give_up) {
+  if (hangs) ++waiting_;
+  while (hangs) {
+    if (give_up->WaitFor(kLookEvery)) throw LedgerError("given up");
+  }
 }
 
 LeaderRecord SharedStore::record() const {

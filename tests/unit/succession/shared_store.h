@@ -2,6 +2,7 @@
 // told to. Nothing here is for the product.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <mutex>
 #include <optional>
@@ -32,6 +33,10 @@ class SharedStore {
   void SetRecord(const LeaderRecord& record);
   void Renew();  // as the leader of the record
   void SetHealth(Health health);
+  // Whoever takes, or works with the ledger, waits until it is told to give up, or this ends.
+  void SetTakingHangs(bool hangs) { taking_hangs_ = hangs; }
+  void SetLedgerHangs(bool hangs) { ledger_hangs_ = hangs; }
+  std::uint64_t waiting() const { return waiting_; }  // for one of the two, so far
   // What opening ends with from now on.
   void SetTrouble(std::optional<LedgerTrouble> trouble);
   // Every transaction of the ledger fails from now on, though its leader is the right one.
@@ -41,8 +46,11 @@ class SharedStore {
   class SharedLeadership;
   class FencedLedger;
   void Call(const WakeEvent* give_up) const;  // throws LedgerError
+  void WaitWhile(const std::atomic<bool>& hangs, const WakeEvent* give_up);
 
   TemporaryFolder folder_;
+  std::atomic<bool> taking_hangs_ = false, ledger_hangs_ = false;
+  std::atomic<std::uint64_t> waiting_ = 0;
   mutable std::mutex mutex_;  // of what follows
   LeaderRecord record_;
   Health health_ = Health::kWell;

@@ -3,7 +3,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <array>
 #include <thread>
 
 #include "proto/channel.h"
@@ -137,6 +139,92 @@ TEST_F(SuccessionTest, WhoIsAskedToStopHandsOver) {
   EXPECT_TRUE(leader->Stop());
 }
 
+TEST_F(SuccessionTest, DoesNotSayThatItLeadsBeforeItServes) {
+  store_.SetLedgerHangs(true);
+  const auto leader = Start(kLongTimeout);
+  ASSERT_TRUE(Eventually([&] { return store_.waiting() > 0; }));
+  EXPECT_TRUE(Eventually([&] { return leader->Get("/readyz") == "starting\n503"; }));
+  EXPECT_THAT(leader->Get("/metrics"), HasSubstr("\ndicom_sender_leader 0\n"));
+  store_.SetLedgerHangs(false);
+  EXPECT_TRUE(Eventually([&] { return leader->Leads(); }));
+  EXPECT_THAT(leader->Get("/metrics"), HasSubstr("\ndicom_sender_leader 1\n"));
+}
+
+TEST_F(SuccessionTest, DoesNotSayThatItLeadsWhenItDoesNotAnyMore) {
+  const auto leader = StartLeader();
+  store_.SetLedgerHangs(true);
+  zmq::context_t context;
+  DealerChannel client(context, {leader->endpoint()});
+  leader->Ask(client);
+  ASSERT_TRUE(Eventually([&] { return store_.waiting() > 0; }));
+  store_.SetRecord({.epoch = 9, .leader = "somebody else", .renewals = 0});
+  EXPECT_TRUE(Eventually([&] {
+    store_.Renew();
+    return !leader->Leads();
+  }));
+  EXPECT_THAT(leader->Get("/metrics"), HasSubstr("\ndicom_sender_leader 0\n"));
+  store_.SetLedgerHangs(false);
+}
+
+TEST_F(SuccessionTest, WhoIsAskedToStopHandsOverThoughTheLedgerHangs) {
+  auto leader = StartLeader(kTimeout);
+  store_.SetLedgerHangs(true);
+  zmq::context_t context;
+  DealerChannel client(context, {leader->endpoint()});
+  leader->Ask(client);
+  ASSERT_TRUE(Eventually([&] { return store_.waiting() > 0; }));
+  EXPECT_TRUE(leader->Stop());
+  EXPECT_EQ(store_.record(), (LeaderRecord{.epoch = 1, .leader = "", .renewals = store_.record().renewals}));
+}
+
+// As two containers may.
+TEST_F(SuccessionTest, OfOneHostAndProcessNumberIsStillAnother) {
+  std::array<char, 256> host{};
+  ASSERT_EQ(gethostname(host.data(), host.size() - 1), 0);
+  const auto other = Start(kLongTimeout);
+  const std::string name =
+      std::string(host.data()) + " at " + other->endpoint() + " (process " + std::to_string(getpid()) + ")";
+  ASSERT_TRUE(Eventually([&] { return other->Leads(); }));
+  EXPECT_NE(store_.record().leader, name);
+  store_.SetRecord({.epoch = 5, .leader = name, .renewals = 0});
+  EXPECT_TRUE(Eventually([&] { return other->Get("/readyz") == "standing by: " + name + " leads, epoch 5\n200"; }));
+}
+
+TEST_F(SuccessionTest, APortThatIsTakenLaterIsWaitedFor) {
+  auto leader = StartLeader();
+  store_.SetFull(true);
+  zmq::context_t context;
+  DealerChannel client(context, {leader->endpoint()});
+  std::optional<RouterChannel> thief;
+  leader->Ask(client);
+  ASSERT_TRUE(Eventually([&] {
+    try {
+      thief.emplace(context, leader->endpoint());
+      return true;
+    } catch (const zmq::error_t&) {
+      return false;  // it has the port still, or again
+    }
+  }));
+  store_.SetFull(false);
+  const WakeEvent never;
+  never.WaitFor(kRebindWithin + std::chrono::seconds(1));
+  EXPECT_FALSE(leader->ended());
+  thief.reset();
+  EXPECT_TRUE(Eventually([&] { return leader->Leads(); }));
+  EXPECT_TRUE(leader->Stop());
+}
+
+TEST_F(SuccessionTest, WhoCannotBeWatchedTakesNothing) {
+  CoordinatorOptions options;
+  const ReservedPort port;
+  options.bind = "tcp://127.0.0.1:" + std::to_string(port.number());
+  Front front("192.0.2.1:9", {});
+  const Site site{
+      .options = options, .ledger = "shared", .leader_timeout = kTimeout, .security = std::nullopt, .front = front};
+  EXPECT_FALSE(RunSuccession(site, opener_, {}));
+  EXPECT_EQ(store_.record().epoch, 0U);
+}
+
 TEST_F(SuccessionTest, WhoStandsByStopsAtOnceThoughTheLedgerHangs) {
   const auto leader = StartLeader();
   auto other = Start();
@@ -185,7 +273,7 @@ TEST_F(SuccessionTest, AnswersWhileTheLedgerIsAwayAndLeadsWhenItIsBack) {
   for (const auto* coordinator : {leader.get(), other.get()}) {
     EXPECT_TRUE(coordinator->Ask().has_not_leading());
     EXPECT_TRUE(Eventually([&] {
-      return coordinator->Get("/readyz") == "standing by: the ledger is out of reach: the server is away\n503";
+      return coordinator->Get("/readyz") == "standing by: it is not known who leads: the server is away\n503";
     }));
     EXPECT_EQ(coordinator->Get("/healthz"), "ok\n200") << "there is nothing wrong with the coordinator";
   }
