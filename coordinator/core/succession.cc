@@ -12,8 +12,9 @@ bool LeaderWatch::MayTake(const LeaderRecord& record, TimePoint now) {
 }
 
 void Tenure::Renewed(TimePoint sent_at) {
-  // An eighth for clocks that run at different speeds and for what is said after the last look at the clock; several
-  // renewals may fail before the tenure ends.
+  // An eighth for clocks that run at different speeds and for what is said after the last look at the clock. Of
+  // renewals that fail at once several may fail before the tenure ends; one that hangs takes all of the time there
+  // is, for a call is given up no sooner than after the time-out.
   ends_at_ = sent_at + leader_timeout_ * 7 / 8;
   renew_at_ = sent_at + leader_timeout_ / 4;
 }
