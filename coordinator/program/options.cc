@@ -100,7 +100,8 @@ Checked CheckKeys(const CoordinatorOptions& options) {
 }
 
 Checked CheckFailOver(const CoordinatorOptions& options) {
-  const auto timeout = std::chrono::ceil<std::chrono::seconds>(options.leader_timeout.value_or(kDefaultLeaderTimeout));
+  const auto timeout =
+      std::chrono::ceil<std::chrono::seconds>(options.leader_timeout.value_or(kDefaultLeaderTimeout));
   const std::chrono::seconds least = kFailOverTimeouts * timeout + kFindLeaderWithin;
   if (options.lease_ttl >= least) return {};
   return tl::unexpected(

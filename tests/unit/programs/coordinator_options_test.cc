@@ -102,8 +102,7 @@ TEST_F(CoordinatorOptionsTest, TakesTheUriOfADatabase) {
 
 TEST_F(CoordinatorOptionsTest, LeasesOutlastAFailOver) {
   const auto refusal = [this](const char* leader_timeout, const char* lease_ttl) {
-    return Refusal(
-        {"--ledger", "postgresql://u@db/d", "--leader-timeout", leader_timeout, "--lease-ttl", lease_ttl});
+    return Refusal({"--ledger", "postgresql://u@db/d", "--leader-timeout", leader_timeout, "--lease-ttl", lease_ttl});
   };
   EXPECT_THAT(refusal("60", "184"), HasSubstr("give --lease-ttl 185 or more, or a shorter --leader-timeout"));
   EXPECT_THAT(refusal("1", "7"), HasSubstr("give --lease-ttl 8 or more"));
