@@ -97,7 +97,8 @@ void SimCoordinator::AskStore(std::function<Answer(Leadership&)> question,
 }
 
 void SimCoordinator::LookLater() {
-  After(world_.plan.leader_timeout / 4, [this] { Look(); });
+  const Duration timeout = world_.plan.leader_timeout;
+  After(world_.random.Between(timeout / 16, timeout / 4), [this] { Look(); });
 }
 
 void SimCoordinator::Look() {
