@@ -11,6 +11,7 @@ using Duration = std::chrono::nanoseconds;
 using TimePoint = std::chrono::time_point<std::chrono::steady_clock, Duration>;
 using WallTime = std::chrono::time_point<std::chrono::system_clock, std::chrono::milliseconds>;
 
+// Stands still while the host is suspended (CLOCK_MONOTONIC).
 inline TimePoint MonotonicNow() { return std::chrono::steady_clock::now(); }
 inline WallTime WallNow() {
   return std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());

@@ -95,7 +95,7 @@ class Publisher : public ScanConsumer {
     // Greater with each scan; where the clock was set back, the coordinator's answer says how much is needed.
     begin->set_scan(static_cast<std::uint64_t>(WallNow().time_since_epoch().count()));
     for (;;) {
-      const auto reply = coordinator_.Call(request, stop_);
+      const auto reply = Ask(request);
       if (!reply) return tl::unexpected(reply.error().reason);
       scan_number_ = begin->scan();
       if (reply->scan_begun().scan() <= scan_number_) return {};
@@ -115,7 +115,7 @@ class Publisher : public ScanConsumer {
       entry->set_reason(reason);
       entry->set_files(files);
     }
-    Call(std::move(request));
+    Call(request);
     if (problem_) return tl::unexpected(*problem_);
     return {};
   }
@@ -148,11 +148,20 @@ class Publisher : public ScanConsumer {
     if (batch_.empty()) return;
     wire::ClientRequest request;
     *request.mutable_publish_batch() = batch_.Take();
-    Call(std::move(request));
+    Call(request);
   }
-  void Call(wire::ClientRequest request) {
+  tl::expected<wire::ClientReply, CallError> Ask(const wire::ClientRequest& request) {
+    for (;;) {
+      auto reply = coordinator_.Call(request, stop_, options_.say_waits_after);
+      const bool silent = !reply && reply.error().kind == CallError::Kind::kNoAnswer;
+      if (progress_.waits.exchange(silent) && reply) spdlog::info("The coordinator answers again: the scan goes on");
+      if (!silent) return reply;
+      spdlog::warn("The scan waits: {}", reply.error().reason);
+    }
+  }
+  void Call(const wire::ClientRequest& request) {
     if (problem_) return;
-    const auto reply = coordinator_.Call(std::move(request), stop_);
+    const auto reply = Ask(request);
     if (reply) return;
     problem_ = reply.error().reason;
     scan_.request_stop();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <stop_token>
 #include <string>
@@ -21,17 +22,21 @@ struct IndexerOptions {
   unsigned threads = 1;
   // Publish whenever a folder has been read, so that its studies can be sent; otherwise only full batches.
   bool publish_folders = false;
+  std::chrono::seconds say_waits_after{30};  // in the log, again and again, while the coordinator does not answer
 };
 
 // To be looked at from other threads.
 struct IndexerProgress {
   std::atomic<std::uint64_t> files = 0;  // looked at
   std::atomic<std::uint64_t> found = 0;  // of these, recognised as DICOM
+  std::atomic<bool> waits = false;       // for the coordinator, which has not answered for say_waits_after
 };
 
 // Returns when the coordinator has acknowledged that the scan is complete. Files and folders that cannot be used are
-// logged and counted and stop nothing. The error is one sentence: the coordinator refused or did not answer, or a
-// stop was requested (then the scan is not complete, and can be run again: it changes nothing that is known).
+// logged and counted and stop nothing. A coordinator that does not answer is waited for without end: a scan of hours
+// is not given up because a database is away for some minutes and nobody leads. The error is one sentence: the
+// coordinator refused, or a stop was requested (then the scan is not complete, and can be run again: it changes
+// nothing that is known).
 tl::expected<void, std::string> RunIndexer(const IndexerOptions& options, CoordinatorClient& coordinator,
                                            IndexerMetrics& metrics, IndexerProgress& progress, std::stop_token stop);
 

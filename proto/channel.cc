@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstring>
+#include <random>
 #include <utility>
 
 namespace dicom_sender {
@@ -92,7 +93,7 @@ DealerChannel::DealerChannel(zmq::context_t& context, Endpoints endpoints, const
     : context_(context),
       endpoints_(std::move(endpoints)),
       security_(security ? std::optional(*security) : std::nullopt),
-      search_(endpoints_.size(), Clock::now()) {
+      search_(endpoints_.size(), std::random_device()(), Clock::now()) {
   Connect();
 }
 

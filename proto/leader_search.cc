@@ -4,6 +4,12 @@
 
 namespace dicom_sender {
 
+void LeaderSearch::BeginRound(Time now) {
+  std::uniform_int_distribution<std::chrono::milliseconds::rep> length(kRoundAtLeast.count(), kRoundAtMost.count());
+  left_ = 0;
+  round_ends_ = now + std::chrono::milliseconds(length(random_));
+}
+
 void LeaderSearch::Lost(Time now) {
   connected_ = false;
   if (several() && !turned_away_) turned_away_ = now;
@@ -15,8 +21,8 @@ void LeaderSearch::Asked(Time now) {
 
 void LeaderSearch::Answered(Time now) {
   asked_.reset();
-  left_ = 0;
-  round_began_ = now;
+  BeginRound(now);
+  searches_since_.reset();
   answer_within_ = kAnswerWithin;
   saw_stand_by_ = false;
 }
@@ -29,22 +35,23 @@ void LeaderSearch::NotLeading(Time now) {
 
 LeaderSearch::Time LeaderSearch::silent_until() const {
   if (!several()) return Time::max();
-  if (!connected_) return moved_at_ + kConnectWithin;
+  if (!connected_) {
+    const auto searched = searches_since_ ? moved_at_ - *searches_since_ : Time::duration(0);
+    return moved_at_ + std::clamp<Time::duration>(searched / kSearchShare, kConnectWithin, kConnectWithinMax);
+  }
   return asked_ ? *asked_ + answer_within_ : Time::max();
 }
 
 LeaderSearch::Time LeaderSearch::move_at() const {
   if (!turned_away_) return silent_until();
   if (left_ + 1 < endpoints_) return *turned_away_;
-  return std::max(*turned_away_, round_began_ + kRoundAtLeast);
+  return std::max(*turned_away_, round_ends_);
 }
 
 void LeaderSearch::Moved(Time now) {
   if (connected_ && !turned_away_) answer_within_ = std::min(2 * answer_within_, kAnswerWithinMax);
-  if (++left_ >= endpoints_) {
-    left_ = 0;
-    round_began_ = now;
-  }
+  if (++left_ >= endpoints_) BeginRound(now);
+  if (!searches_since_) searches_since_ = now;
   moved_at_ = now;
   connected_ = false;
   turned_away_.reset();

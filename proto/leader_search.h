@@ -5,8 +5,12 @@
 // answers. Pure: whoever has the connection says what happened and when, and asks when to move. Rules, each with its
 // reason:
 // - Turned away, or without a connection, it moves at once; but a round over all endpoints takes kRoundAtLeast, so
-//   that a group without a leader is not hammered.
-// - A connection that is not made within kConnectWithin is given up: a host that is gone refuses nothing.
+//   that a group without a leader is not hammered, and up to kRoundAtMost, drawn each time, so that hundreds that
+//   have lost one leader do not ask in step.
+// - A connection that is not made within kConnectWithin is given up: a host that is gone refuses nothing. The longer
+//   a search has found no leader, the longer it waits, up to kConnectWithinMax: the way to one may be slow, and four
+//   times there and back is what a handshake with keys takes. It is kSearchShare of that time, so that a leader that
+//   comes late is found late by no more than this share; and no connection to another one makes it shorter.
 // - A connection on which nobody answers is given up after kAnswerWithin, and after twice as long each time until a
 //   leader has answered: the leader may be busy with the very request, and would never be heard if it were left
 //   again and again before it is done. That a process is stopped or a host gone is found sooner, by the connection.
@@ -18,7 +22,9 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
+#include <random>
 
 namespace dicom_sender {
 
@@ -26,11 +32,16 @@ class LeaderSearch {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
-  static constexpr std::chrono::milliseconds kRoundAtLeast{500};
-  static constexpr std::chrono::seconds kConnectWithin{1};
+  static constexpr std::chrono::milliseconds kRoundAtLeast{250}, kRoundAtMost{750};
+  static constexpr std::chrono::seconds kConnectWithin{1}, kConnectWithinMax{10};
+  static constexpr int kSearchShare = 4;  // one in so many
   static constexpr std::chrono::seconds kAnswerWithin{5}, kAnswerWithinMax{60};
 
-  LeaderSearch(std::size_t endpoints, Time now) : endpoints_(endpoints), round_began_(now), moved_at_(now) {}
+  // `seed`: another one for each search, so that they differ.
+  LeaderSearch(std::size_t endpoints, std::uint64_t seed, Time now)
+      : endpoints_(endpoints), random_(seed), moved_at_(now) {
+    BeginRound(now);
+  }
 
   // --- what happened at the current endpoint
   void Connected() { connected_ = true; }
@@ -49,10 +60,13 @@ class LeaderSearch {
  private:
   bool several() const { return endpoints_ > 1; }
   Time silent_until() const;
+  void BeginRound(Time now);
 
   const std::size_t endpoints_;
   std::size_t left_ = 0;  // endpoints in this round
-  Time round_began_, moved_at_;
+  std::mt19937_64 random_;
+  Time round_ends_, moved_at_;  // round_ends_: at the earliest
+  std::optional<Time> searches_since_;
   bool connected_ = false;
   std::optional<Time> turned_away_, asked_;  // asked: first of what is not answered
   std::chrono::seconds answer_within_ = kAnswerWithin;

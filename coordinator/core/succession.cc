@@ -20,7 +20,7 @@ Duration LeaderWatch::TimeoutOf(const LeaderRecord& record) const {
 // An eighth for clocks that run at different speeds and for what is said after the last look at the clock.
 TimePoint Tenure::ends_at() const { return renewed_at_ + leader_timeout_ * 7 / 8; }
 
-// Several renewals may fail before the tenure ends.
+// Three more are tried before the tenure ends; one that hangs is given up after a quarter of the time-out.
 TimePoint Tenure::renew_at() const { return renewed_at_ + leader_timeout_ / 4; }
 
 }  // namespace dicom_sender

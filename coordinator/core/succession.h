@@ -3,6 +3,11 @@
 // Only durations on one's own monotonic clock count; no clock is compared with another one. What is decided here
 // makes fail-over quick and a former leader silent; what makes it harmless is the epoch in the ledger, whatever the
 // clocks do (coordinator/ledger/leadership.h).
+//
+// The limit: that clock stands still while its host, or the virtual machine that it is, is suspended. A leader that
+// wakes up believes for the rest of its tenure, at most seven eighths of the time-out, that it leads, though another
+// one may have led for hours. Until its next renewal or write tells it otherwise, it may say what was true before;
+// it writes nothing: all writes are fenced.
 #pragma once
 
 #include "common/time.h"

@@ -10,12 +10,17 @@ namespace {
 
 constexpr const char* kProgram = "dicom-coordinator";
 
+// While nobody leads no lease is renewed: one must outlast the longest fail-over and the moment that workers need to
+// find the new leader.
+constexpr int kFailOverTimeouts = 3;
+constexpr std::chrono::seconds kFindLeaderWithin(5);
+
 Checked SetLeaseTtl(std::chrono::seconds& target, const std::string& text) {
   return PutValue(target, ParseNumber(text, 5, 3600).map([](std::uint32_t n) { return std::chrono::seconds(n); }));
 }
 
 Checked SetLeaderTimeout(std::optional<std::chrono::milliseconds>& target, const std::string& text) {
-  return PutValue(target, ParseNumber(text, 1, 300).map([](std::uint32_t n) {
+  return PutValue(target, ParseNumber(text, 1, 60).map([](std::uint32_t n) {
     return std::chrono::milliseconds(std::chrono::seconds(n));
   }));
 }
@@ -38,8 +43,8 @@ std::vector<OptionGroup> Groups(CoordinatorOptions& o) {
          "coordinators may share, postgresql://USER@HOST:PORT/DATABASE",
          SetText(o.ledger)},
         {0, "leader-timeout", "SECONDS",
-         "how long the leader of a shared ledger may be silent before another coordinator takes over, 1 to 300, the "
-         "same for all of them (default: 5)",
+         "how long the leader of a shared ledger may be silent before another coordinator takes over, 1 to 60, the "
+         "same for all of them; --lease-ttl is at least three times as long and 5 s more (default: 5)",
          [&o](const std::string& text) { return SetLeaderTimeout(o.leader_timeout, text); }},
         {0, "output-dir", "DIR", "for the summaries of sessions; created if missing (default: .)",
          SetText(o.output_dir)},
@@ -90,12 +95,26 @@ Checked CheckKeys(const CoordinatorOptions& options) {
                   options.bind));
 }
 
+Checked CheckFailOver(const CoordinatorOptions& options) {
+  const auto timeout =
+      std::chrono::ceil<std::chrono::seconds>(options.leader_timeout.value_or(kDefaultLeaderTimeout));
+  const std::chrono::seconds least = kFailOverTimeouts * timeout + kFindLeaderWithin;
+  if (options.lease_ttl >= least) return {};
+  return tl::unexpected(
+      fmt::format("--lease-ttl: {} s do not outlast a fail-over with a leader time-out of {} s, and each one would "
+                  "cost all leases: give --lease-ttl {} or more, or a shorter --leader-timeout",
+                  options.lease_ttl.count(), timeout.count(), least.count()));
+}
+
 Checked CheckLedger(const CoordinatorOptions& options) {
   if (options.ledger.empty()) {
     return tl::unexpected(std::string("--ledger is missing: name the file, or the URI of a database"));
   }
   if (IsPostgresqlUri(options.ledger)) {
-    return CheckUri(options.ledger).map_error([](const std::string& wrong) { return "--ledger: " + wrong; });
+    if (const auto checked = CheckUri(options.ledger); !checked) {
+      return tl::unexpected("--ledger: " + checked.error());
+    }
+    return CheckFailOver(options);
   }
   if (!options.leader_timeout) return {};
   return tl::unexpected(std::string(

@@ -19,8 +19,8 @@ struct CoordinatorOptions {
 
   std::string ledger;                  // a file, or the URI of a database: see coordinator/ledger/postgresql/
   std::string output_dir = ".";        // exists and can be written
-  std::chrono::seconds lease_ttl{60};  // 5 to 3600
-  std::optional<std::chrono::milliseconds> leader_timeout;  // 1 s to 300 s; only with a URI
+  std::chrono::seconds lease_ttl{60};  // 5 to 3600; with a URI, longer than a fail-over
+  std::optional<std::chrono::milliseconds> leader_timeout;  // 1 s to 60 s; only with a URI
   std::uint32_t associations_max = 0;                       // to one destination; 0: no limit
   std::uint32_t attempts_max = 0;  // of one instance, whatever its session allows; 0: no limit
   ServiceOptions service;

@@ -44,7 +44,8 @@ Program Describe(IndexerProgramOptions& options) {
           "  1  with --wait: finished, some instances failed\n"
           "  2  wrong usage, unusable input, or refused by the coordinator\n"
           "  3  with --wait: the destination was out of reach, or refuses us\n"
-          "  4  interrupted, or the coordinator was lost: run it again; with --wait: or the session was paused\n"
+          "  4  interrupted, or no coordinator was there at the start: run it again; with --wait: or the session was "
+          "paused\n"
           "  70 internal error\n",
       .stray_word_advice = "name each input by -i of its own"};
 }

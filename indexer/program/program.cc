@@ -63,6 +63,7 @@ class IndexRun {
     return client_.Call(request, signals_.stop_token(), kAskPatience);
   }
   Done Look();
+  void SayIfItWaits();
   void Sleep();
   tl::expected<int, Failure> Report();
 
@@ -77,6 +78,7 @@ class IndexRun {
   wire::SessionStatus status_;  // as last heard
   IndexerProgress progress_;
   bool scanning_ = false;
+  bool said_that_it_waits_ = false;
   std::atomic<bool> connected_ = false;
 };
 
@@ -136,6 +138,7 @@ Done IndexRun::Scan(IndexerMetrics& metrics) {
     ended = true;
   });
   while (!ended) {
+    SayIfItWaits();
     [[maybe_unused]] const auto looked = Look();  // whoever refuses to tell refuses what is published, too
     Sleep();
   }
@@ -197,6 +200,15 @@ Done IndexRun::Look() {
     console_.Progress(view, now);
   }
   return {};
+}
+
+void IndexRun::SayIfItWaits() {
+  const bool waits = progress_.waits;
+  const bool log_is_here = !options_.wait && !options_.service.log_file;  // and tells as much
+  if (waits && !said_that_it_waits_ && !log_is_here) {
+    console_.Warn(fmt::format("No coordinator at {} answers: the scan waits for one", options_.connection.text()));
+  }
+  said_that_it_waits_ = waits;
 }
 
 void IndexRun::Sleep() {

@@ -228,7 +228,7 @@ TEST_F(DistributedSuccessionTest, WhoStandsByEndsWhenItIsAskedTo) {
 }
 
 TEST_F(DistributedSuccessionTest, ADatabaseThatIsNotThereIsAnErrorAtTheStart) {
-  Program& coordinator = Coordinator({"--ledger", server_->Uri("nobodys")});
+  Program& coordinator = Coordinator({"--ledger", server_->Uri("nobodys"), "--lease-ttl", "60"});
   coordinator.Start();
   EXPECT_EQ(coordinator.Wait(), 2);
   EXPECT_THAT(coordinator.Errors(), HasSubstr("nobodys"));

@@ -16,7 +16,7 @@ SimChannel::SimChannel(World& world, Coordinators& coordinators, std::string pee
       mailbox_(std::move(mailbox)),
       later_(std::move(later)),
       on_connected_(std::move(on_connected)),
-      search_(coordinators.size(), world.now()) {
+      search_(coordinators.size(), world.random.Next(), world.now()) {
   coordinators_.Register(peer_, mailbox_);
   if (!alone()) Connect();
 }

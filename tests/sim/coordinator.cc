@@ -46,6 +46,7 @@ void SimCoordinator::Start() {
 void SimCoordinator::Kill() {
   if (process_) world_.Trace("{} dies", name_);
   process_.reset();
+  tenure_end_.reset();
   ++port_;
 }
 
@@ -76,20 +77,28 @@ Duration SimCoordinator::AWhile() { return world_.random.Between({}, world_.plan
 
 // --- who leads
 
+// Where the store is there, it answers within an eighth of the leader time-out: that is what a take-over in time
+// needs.
+Duration SimCoordinator::TripToStore() { return std::min(world_.Trip(), world_.plan.leader_timeout / 16); }
+
 template <class Answer>
 void SimCoordinator::AskStore(std::function<Answer(Leadership&)> question,
-                              std::function<void(std::optional<Answer>)> then) {
+                              std::function<void(std::optional<Answer>)> then, const Delay& delay) {
+  const bool given_up = delay.there + delay.back >= world_.plan.leader_timeout;
   // It is under way whatever becomes of the process.
-  world_.events.After(world_.Trip(), [=, this, life = std::weak_ptr(process_)] {
+  world_.events.After(TripToStore() + delay.there, [=, this, life = std::weak_ptr(process_)] {
     std::optional<Answer> answer;
     if (Reaches()) answer.emplace(question(*store_.leadership));
-    world_.events.After(world_.Trip(),
+    if (given_up) return;
+    world_.events.After(TripToStore() + delay.back,
                         [=, this] { Do(life, [=, this] { then(Reaches() ? answer : std::nullopt); }); });
   });
+  if (given_up) After(world_.plan.leader_timeout, [then = std::move(then)] { then(std::nullopt); });
 }
 
 void SimCoordinator::LookLater() {
-  After(world_.plan.leader_timeout / 4, [this] { Look(); });
+  const Duration timeout = world_.plan.leader_timeout;
+  After(world_.random.Between(timeout / 16, timeout / 4), [this] { Look(); });
 }
 
 void SimCoordinator::Look() {
@@ -103,12 +112,17 @@ void SimCoordinator::Look() {
 
 void SimCoordinator::Take(const LeaderRecord& seen) {
   using Taken = std::optional<LeaderRecord>;
-  AskStore<Taken>([seen, name = name_](Leadership& leadership) { return leadership.Take(seen, name); },
-                  [this, sent_at = clock_.Now()](const std::optional<Taken>& taken) {
-                    if (!taken || !*taken) return LookLater();
-                    if (process_->ends) return Release((*taken)->epoch);
-                    Lead((*taken)->epoch, Tenure(world_.plan.leader_timeout, sent_at));
-                  });
+  AskStore<Taken>(
+      [seen, this](Leadership& leadership) {
+        auto taken = leadership.Take(seen, name_);
+        if (taken) store_.on_taken(number_);
+        return taken;
+      },
+      [this, sent_at = clock_.Now()](const std::optional<Taken>& taken) {
+        if (!taken || !*taken) return LookLater();
+        if (process_->ends) return Release((*taken)->epoch);
+        Lead((*taken)->epoch, Tenure(world_.plan.leader_timeout, sent_at));
+      });
 }
 
 void SimCoordinator::RenewLater() {
@@ -118,23 +132,33 @@ void SimCoordinator::RenewLater() {
 }
 
 void SimCoordinator::Renew() {
+  const Duration timeout = world_.plan.leader_timeout;
+  Delay delay;
+  if (world_.Fault(world_.plan.hang_renewal)) {
+    // What is under way when it is given up may still arrive, but not much later: the connection is closed.
+    world_.random.OneIn(2) ? delay.there = world_.random.Between({}, timeout)
+                           : delay.back = world_.random.Between({}, timeout * 2);
+  }
   AskStore<bool>(
       [epoch = process_->leading->epoch](Leadership& leadership) { return leadership.Renew(epoch); },
       [this, sent_at = clock_.Now(), leading = std::weak_ptr(process_->leading)](std::optional<bool> answer) {
         if (leading.expired()) return;
         answer ? Renewed(sent_at, *answer) : RenewLater();
-      });
+      },
+      delay);
 }
 
 void SimCoordinator::Renewed(TimePoint sent_at, bool renewed) {
   if (!renewed) return StepDown("another one leads");
+  if (!Leads()) return StepDown("its tenure is over");
   process_->leading->tenure->Renewed(sent_at);
   EndTenureInTime();
   RenewLater();
 }
 
 void SimCoordinator::EndTenureInTime() {
-  AtWhileLeading(clock_.When(process_->leading->tenure->ends_at()), [this] {
+  tenure_end_ = clock_.When(process_->leading->tenure->ends_at());
+  AtWhileLeading(*tenure_end_, [this] {
     if (!Leads()) StepDown("its tenure is over");
   });
 }
@@ -184,6 +208,7 @@ void SimCoordinator::HandOver() {
     world_.Trace("{} hands over", name_);
     process_->ends = true;
     const auto leading = std::exchange(process_->leading, nullptr);
+    tenure_end_.reset();
     if (alone()) return End();
     if (leading) Release(leading->epoch);  // otherwise it ends at its next look
   });
@@ -275,6 +300,9 @@ void SimCoordinator::Step() {
 
 void SimCoordinator::FinishStep(const std::vector<Incoming>& messages, const Moment& begin) {
   Leading& leading = *process_->leading;
+  if (leading.tenure && !leading.tenure->Leads(begin.local)) {
+    throw Violation(fmt::format("{} handles messages though its tenure is over", name_));
+  }
   StepResult result;
   try {
     const bool is_open = begin.time < world_.now();
@@ -297,11 +325,15 @@ void SimCoordinator::FinishStep(const std::vector<Incoming>& messages, const Mom
 }
 
 void SimCoordinator::Speak(const StepResult& result) {
-  for (const Outgoing& outgoing : result.messages) {
-    Tell(outgoing.peer, outgoing.message.SerializeAsString());
-  }
+  if (!Leads()) return StepDown("its tenure is over");  // it may have been stopped since the step began
+  for (const Outgoing& outgoing : result.messages) Say(outgoing);
   if (!process_->leading->inbox.empty()) return WakeBy(world_.now());
   if (result.wake_at) WakeBy(clock_.When(*result.wake_at));
+}
+
+void SimCoordinator::Say(const Outgoing& outgoing) {
+  if (!Leads()) throw Violation(fmt::format("{} speaks as the leader though its tenure is over", name_));
+  Tell(outgoing.peer, outgoing.message.SerializeAsString());
 }
 
 void SimCoordinator::Tell(const std::string& peer, std::string bytes) {

@@ -26,6 +26,7 @@ struct SimStore {
   std::unique_ptr<Leadership> leadership;  // null: there is one coordinator, which leads as long as it runs
   bool away = false;                       // for everybody
   std::uint64_t restarts = 0;              // each of them ends what is open
+  std::function<void(unsigned coordinator)> on_taken;  // has become its leader
 };
 
 class SimCoordinator {
@@ -48,6 +49,10 @@ class SimCoordinator {
   std::uint64_t port() const { return port_; }
   // By its own view.
   bool Leads() const;
+  // It stands by, and nothing keeps it from leading if nobody else does.
+  bool CouldTake() const { return listens() && !process_->leading && !process_->ends && Reaches(); }
+  // When its last tenure ends or has ended, unless it has handed over or died: nobody else leads before.
+  std::optional<TimePoint> tenure_end() const { return tenure_end_; }
   Ledger& ledger() { return *process_->leading->ledger; }  // if it leads
 
   // What the network brings is answered to the mailbox that is registered under `peer` and still alive.
@@ -75,6 +80,9 @@ class SimCoordinator {
     TimePoint time, local;  // of the simulation, and as its clock shows
     std::uint64_t store_restarts = 0;
   };
+  struct Delay {
+    Duration there{}, back{};  // on the way to the store, and of its answer
+  };
   struct Arrived {
     Incoming incoming;
     std::weak_ptr<Mailbox> sender;
@@ -90,7 +98,9 @@ class SimCoordinator {
 
   // The answer is empty if the store could not be reached, even if only the answer was lost.
   template <class Answer>
-  void AskStore(std::function<Answer(Leadership&)> question, std::function<void(std::optional<Answer>)> then);
+  void AskStore(std::function<Answer(Leadership&)> question, std::function<void(std::optional<Answer>)> then,
+                const Delay& delay = {});
+  Duration TripToStore();
   bool Reaches() const { return !store_.away && !world_.IsCut(name_, "store"); }
   void LookLater();
   void Look();
@@ -111,6 +121,7 @@ class SimCoordinator {
   void Step();
   void FinishStep(const std::vector<Incoming>& messages, const Moment& begin);
   void Speak(const StepResult& result);
+  void Say(const Outgoing& outgoing);
   void Tell(const std::string& peer, std::string bytes);
   LedgerFault DrawLedgerFault(bool is_open);
   Duration AWhile();
@@ -123,6 +134,7 @@ class SimCoordinator {
   const SimClock clock_;
   std::shared_ptr<Process> process_;
   TimePoint stalled_until_;
+  std::optional<TimePoint> tenure_end_;
   std::uint64_t port_ = 0;
   std::vector<Arrived> waiting_;  // for the next life, if it is alone
   std::unordered_map<std::string, std::weak_ptr<Mailbox>> mailboxes_;

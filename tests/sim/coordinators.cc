@@ -18,7 +18,17 @@ Coordinators::Coordinators(World& world, Checker& checker, const SimulationOptio
     store_.open = [this](std::uint64_t epoch) { return memory_.Open(epoch); };
   }
   if (world.plan.coordinators > 1) store_.leadership = memory_.OpenLeadership(world.plan.leader_timeout);
+  store_.on_taken = [this, &world](unsigned taker) { CheckMargin(world, taker); };
   for (unsigned i = 0; i < world.plan.coordinators; ++i) list_.emplace_back(world, checker, store_, i);
+}
+
+// A leader is silent for an eighth of the time-out before another one takes over, less what two clocks differ in.
+void Coordinators::CheckMargin(const World& world, unsigned taker) {
+  for (const SimCoordinator& other : list_) {
+    if (&other == &at(taker) || !other.tenure_end()) continue;
+    if (world.now() - *other.tenure_end() >= world.plan.leader_timeout / 10) continue;
+    throw Violation(fmt::format("{} takes over too soon after the tenure of {}", at(taker).name(), other.name()));
+  }
 }
 
 SimCoordinator* Coordinators::Leader() {

@@ -28,6 +28,8 @@ class Coordinators {
   }
 
  private:
+  void CheckMargin(const World& world, unsigned taker);
+
   MemoryLedgerStore memory_;
   std::optional<TemporaryFolder> folder_;
   SimStore store_;

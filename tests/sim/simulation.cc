@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <list>
+#include <map>
 
 #include "tests/sim/checker.h"
 #include "tests/sim/client.h"
@@ -60,6 +61,7 @@ class Simulation {
   void RunUntil(TimePoint end, std::uint64_t& events) {
     while (!Done() && world_.events.RunNext(end)) {
       CheckBeliefs();
+      CheckFailOver();
       if (++events > kEventsMax) throw Violation("far too much happens");
     }
   }
@@ -83,6 +85,28 @@ class Simulation {
     std::sort(believed_.begin(), believed_.end());
     const auto twice = std::adjacent_find(believed_.begin(), believed_.end());
     if (twice != believed_.end()) throw Violation(fmt::format("study {} is being sent twice at a time", *twice));
+  }
+
+  // Somebody leads three leader time-outs after a leader was lost, or has taken the leadership in vain, if there was
+  // one all the time that could.
+  void CheckFailOver() {
+    if (coordinators_.size() == 1) return;
+    const TimePoint now = world_.now();
+    const std::uint64_t epoch = coordinators_.store().leadership->Look().epoch;
+    const bool led = coordinators_.Leader() != nullptr;
+    if (led || led_ || epoch != epoch_) unled_since_ = now;
+    led_ = led;
+    epoch_ = epoch;
+    for (const SimCoordinator& coordinator : coordinators_.list()) {
+      std::optional<TimePoint>& since = could_take_since_[&coordinator];
+      if (!coordinator.CouldTake()) {
+        since.reset();
+      } else if (!since) {
+        since = now;
+      } else if (now - std::max(*since, unled_since_) > world_.plan.leader_timeout * 3) {
+        throw Violation(fmt::format("nobody leads, though {} could have taken over", coordinator.name()));
+      }
+    }
   }
 
   // --- faults
@@ -175,18 +199,8 @@ class Simulation {
     for (SimDestination& destination : destinations_) destination.SetAway(false);
     SetStoreAway(false);
     for (SimCoordinator& coordinator : coordinators_.list()) coordinator.Start();
-    ExpectALeader();
     for (SimWorker& worker : workers_) worker.Start();
     for (SimClient& client : clients_) client.Start();
-  }
-
-  // Fail-over is quick: somebody leads when there was nothing in the way for three leader time-outs.
-  void ExpectALeader() {
-    TimePoint from = world_.now();
-    for (const SimCoordinator& coordinator : coordinators_.list()) from = std::max(from, coordinator.stalled_until());
-    world_.events.At(from + world_.plan.leader_timeout * 3, [this] {
-      if (!coordinators_.Leader() && coordinators_.size() > 1) throw Violation("nobody leads");
-    });
   }
 
   World world_;
@@ -196,6 +210,12 @@ class Simulation {
   std::list<SimWorker> workers_;
   std::list<SimClient> clients_;
   std::vector<std::string_view> believed_;
+
+  // For CheckFailOver: as it was after the last event.
+  bool led_ = false;
+  std::uint64_t epoch_ = 0;
+  TimePoint unled_since_ = kSimBegin;
+  std::map<const SimCoordinator*, std::optional<TimePoint>> could_take_since_;
 };
 
 }  // namespace

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -33,12 +35,23 @@ TEST_F(SimulationTest, EverythingHoldsWhateverHappens) { RunSeeds(1, 3000, {}); 
 
 TEST_F(SimulationTest, EverythingHoldsOnTheRealLedger) { RunSeeds(1'000'001, 20, {.sqlite = true}); }
 
-// The fence is what makes a leader harmless that was stopped and goes on. `simulation --seed 4 --no-fence` is the
-// first one of these, as long as seeds mean what they do now.
+bool IsOfTheLedger(const std::string& violation) {
+  constexpr const char* kSentences[] = {"have disappeared from", "was stored and is not any more", "forgotten",
+                                        "acknowledged and is not in the ledger"};
+  return std::any_of(std::begin(kSentences), std::end(kSentences),
+                     [&](const char* sentence) { return violation.find(sentence) != std::string::npos; });
+}
+
+// The fence is what makes a leader harmless that was stopped and goes on: without it, what was committed is lost.
+// `simulation --seed 19 --no-fence` is the first one of these, as long as seeds mean what they do now.
 TEST_F(SimulationTest, AMissingFenceIsFound) {
   constexpr std::uint64_t kSeedsMax = 200;  // about one in twenty finds it
+  const auto loses = [](std::uint64_t seed) {
+    const auto result = RunSimulation(seed, {.fence = false});
+    return result.violation && IsOfTheLedger(*result.violation);
+  };
   std::uint64_t seed = 1;
-  while (seed <= kSeedsMax && !RunSimulation(seed, {.fence = false}).violation) ++seed;
+  while (seed <= kSeedsMax && !loses(seed)) ++seed;
   EXPECT_LE(seed, kSeedsMax);
 }
 

@@ -63,6 +63,7 @@ Plan DrawPlan(Random& random, bool one_coordinator) {
   plan.crash_before_replies = Sometimes(random, 20);
   plan.pause_before_commit = Sometimes(random, 20);
   plan.pause_before_replies = Sometimes(random, 20);
+  plan.hang_renewal = Sometimes(random, 100);
 
   for (Duration* every : {&plan.kill_worker, &plan.stall_worker, &plan.drain_worker, &plan.kill_coordinator,
                           &plan.stall_coordinator, &plan.hand_over, &plan.cut_store, &plan.isolate_coordinator,

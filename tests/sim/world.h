@@ -61,6 +61,8 @@ struct Plan {
   // Of a step of the coordinator. It is paused between the begin of its transaction and the commit, or after it.
   PerMille disk_full = 0, crash_before_replies = 0, pause_before_commit = 0, pause_before_replies = 0;
 
+  PerMille hang_renewal = 0;  // of a leader's: the store gets it late, or its answer comes late
+
   // On average; 0: never.
   Duration kill_worker{}, stall_worker{}, drain_worker{}, kill_coordinator{}, kill_client{};
   Duration stall_coordinator{}, hand_over{}, cut_store{}, isolate_coordinator{}, store_away{};

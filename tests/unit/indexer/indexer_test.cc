@@ -185,5 +185,45 @@ TEST_F(IndexerTest, AStopLeavesTheScanIncomplete) {
   EXPECT_TRUE(completions_.empty());
 }
 
+class SilentCoordinatorTest : public IndexerTest {
+ protected:
+  // Until it waits for a coordinator that is not there.
+  void StartScan() {
+    WriteExampleStudies(folder_.path(), 1, 1);
+    options_ = {.session = "S",
+                .name = "N",
+                .inputs = {folder_.path()},
+                .recursive = true,
+                .say_waits_after = std::chrono::seconds(1)};
+    scan_ = std::jthread([this] {
+      CoordinatorClient client(context_, {kEndpoint});
+      result_ = RunIndexer(options_, client, metrics_, progress_, stop_.get_token());
+    });
+    while (!progress_.waits) std::this_thread::yield();
+  }
+
+  IndexerOptions options_;
+  tl::expected<void, std::string> result_ = tl::unexpected(std::string("it goes on"));
+  std::jthread scan_;
+};
+
+TEST_F(SilentCoordinatorTest, IsWaitedFor) {
+  StartScan();
+  NotingCoordinator coordinator(context_, "", 0);
+  scan_.join();
+  coordinator.Join();
+  EXPECT_TRUE(result_) << result_.error();
+  EXPECT_EQ(coordinator.completions.size(), 1U);
+  EXPECT_FALSE(progress_.waits);
+}
+
+TEST_F(SilentCoordinatorTest, AStopEndsTheWaiting) {
+  StartScan();
+  stop_.request_stop();
+  scan_.join();
+  ASSERT_FALSE(result_);
+  EXPECT_THAT(result_.error(), HasSubstr("stopped"));
+}
+
 }  // namespace
 }  // namespace dicom_sender

@@ -86,7 +86,7 @@ TEST_F(CoordinatorOptionsTest, RefusesWhatDoesNotFit) {
 TEST_F(CoordinatorOptionsTest, TheLeaderTimeoutIsForALedgerThatIsShared) {
   EXPECT_THAT(Refusal({"--leader-timeout", "2"}), HasSubstr("leave it out, or give such a --ledger"));
   EXPECT_THAT(Refusal({"--leader-timeout", "0"}), HasSubstr("--leader-timeout: "));
-  EXPECT_THAT(Refusal({"--leader-timeout", "301"}), HasSubstr("--leader-timeout: "));
+  EXPECT_THAT(Refusal({"--leader-timeout", "61"}), HasSubstr("--leader-timeout: "));
   EXPECT_FALSE(Parse({})->leader_timeout);
 }
 
@@ -98,6 +98,19 @@ TEST_F(CoordinatorOptionsTest, TakesTheUriOfADatabase) {
   EXPECT_EQ(options->leader_timeout, std::chrono::seconds(2));
   EXPECT_THAT(Refusal({"--ledger", "postgresql://u:secret@db/d"}), HasSubstr("--ledger: "));
   EXPECT_THAT(Refusal({"--ledger", "postgresql://u:secret@db/d"}), Not(HasSubstr("secret")));
+}
+
+TEST_F(CoordinatorOptionsTest, LeasesOutlastAFailOver) {
+  const auto refusal = [this](const char* leader_timeout, const char* lease_ttl) {
+    return Refusal({"--ledger", "postgresql://u@db/d", "--leader-timeout", leader_timeout, "--lease-ttl", lease_ttl});
+  };
+  EXPECT_THAT(refusal("60", "184"), HasSubstr("give --lease-ttl 185 or more, or a shorter --leader-timeout"));
+  EXPECT_THAT(refusal("1", "7"), HasSubstr("give --lease-ttl 8 or more"));
+  EXPECT_THAT(Refusal({"--ledger", "postgresql://u@db/d", "--lease-ttl", "19"}), HasSubstr("time-out of 5 s"));
+  EXPECT_TRUE(Parse({"--ledger", "postgresql://u@db/d", "--leader-timeout", "60", "--lease-ttl", "185"}));
+  EXPECT_TRUE(Parse({"--ledger", "postgresql://u@db/d", "--leader-timeout", "1", "--lease-ttl", "8"}));
+  EXPECT_TRUE(Parse({"--ledger", "postgresql://u@db/d"})) << "the defaults fit";
+  EXPECT_TRUE(Parse({"--lease-ttl", "5"})) << "nobody takes over";
 }
 #else
 TEST_F(CoordinatorOptionsTest, SaysThatItWasBuiltWithoutDatabases) {
