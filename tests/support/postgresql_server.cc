@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 #include <libpq-fe.h>
+#include <poll.h>
 #include <pwd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -35,6 +37,17 @@ std::filesystem::path ProgramFolder() {
     if (std::filesystem::exists(version.path() / "bin/initdb")) folders.push_back(version.path() / "bin");
   }
   return folders.empty() ? std::filesystem::path() : *std::max_element(folders.begin(), folders.end());
+}
+
+// To be waited for: poll() says when they have ended.
+std::vector<UniqueFd> ChildrenOf(pid_t parent) {
+  std::vector<UniqueFd> children;
+  std::ifstream ids(fmt::format("/proc/{0}/task/{0}/children", parent));
+  for (pid_t id = 0; ids >> id;) {
+    UniqueFd child(static_cast<int>(syscall(SYS_pidfd_open, id, 0)));
+    if (child.valid()) children.push_back(std::move(child));  // otherwise it has ended already
+  }
+  return children;
 }
 
 struct CloseConnection {
@@ -117,8 +130,13 @@ void PostgresqlServer::Stop(StopMode mode) {
 }
 
 void PostgresqlServer::Kill() {
+  const std::vector<UniqueFd> others = ChildrenOf(process_->id());
   process_->Signal(SIGKILL);
   process_->Wait(kPatience);
+  for (const UniqueFd& other : others) {
+    pollfd end{other.get(), POLLIN, 0};
+    if (poll(&end, 1, static_cast<int>(kPatience.count())) != 1) throw std::runtime_error("PostgreSQL does not end");
+  }
 }
 
 std::string PostgresqlServer::CreateDatabase() {

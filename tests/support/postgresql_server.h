@@ -52,7 +52,9 @@ class PostgresqlServer {
 
   void Start();  // again, on the same port
   void Stop(StopMode mode);
-  void Kill();  // kill -9 of the server's first process; its others notice and end
+  // kill -9 of the server's first process. Returns when its others have noticed and ended: until then they may
+  // commit.
+  void Kill();
 
  private:
   void Initialise();

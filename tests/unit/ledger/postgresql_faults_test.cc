@@ -356,7 +356,10 @@ TEST_F(PostgresqlFaultsTest, AFullDiskIsSaidAndNothingThatWasCommittedIsLost) {
     };
     const bool said = error.find("disk is full; free some space and start again") != std::string::npos;
     if (!said) fmt::print(stderr, "after {} instances: {}\n", committed, error);
-    return said && mount_tmpfs(MS_REMOUNT, "size=64m") && committed > 0 && has_all() ? kRight : kWrong;
+    const bool right = said && mount_tmpfs(MS_REMOUNT, "size=64m") && committed > 0 && has_all();
+    server.Stop(StopMode::kImmediate);
+    umount(folder.c_str());  // so that the server's folder can be removed
+    return right ? kRight : kWrong;
   };
   const pid_t child = fork();
   if (child == 0) {
@@ -387,9 +390,10 @@ TEST_F(PostgresqlFaultsTest, ADatabaseThatMayOnlyBeReadIsSaid) {
 }
 
 TEST_F(PostgresqlFaultsTest, AWrongPasswordIsSaidAndNotShown) {
-  Server().AddUserWithPassword("guarded", "right-one");
-  Query("ALTER DATABASE " + database_ + " OWNER TO guarded");
-  const PostgresqlOptions options{.uri = Server().UriOf("guarded", database_), .leader_timeout = kLeaderTimeout};
+  const std::string user = "guarded_" + database_;
+  Server().AddUserWithPassword(user, "right-one");
+  Query("ALTER DATABASE " + database_ + " OWNER TO " + user);
+  const PostgresqlOptions options{.uri = Server().UriOf(user, database_), .leader_timeout = kLeaderTimeout};
   const auto trouble_with = [&](const char* password) {
     password == nullptr ? unsetenv("PGPASSWORD") : setenv("PGPASSWORD", password, 1);
     LedgerTrouble trouble = TroubleOf(OpenLeadership(options));
@@ -400,7 +404,7 @@ TEST_F(PostgresqlFaultsTest, AWrongPasswordIsSaidAndNotShown) {
     const LedgerTrouble trouble = trouble_with(password);
     EXPECT_FALSE(trouble.passing);
     EXPECT_THAT(trouble.sentence, HasSubstr("PGPASSWORD"));
-    EXPECT_THAT(trouble.sentence, HasSubstr("guarded"));
+    EXPECT_THAT(trouble.sentence, HasSubstr(user));
     EXPECT_THAT(trouble.sentence, Not(HasSubstr("wrong-one")));
     EXPECT_THAT(trouble.sentence, Not(HasSubstr("\n")));
   }
