@@ -10,6 +10,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <tuple>
+#include <utility>
 
 #include "common/text.h"
 #include "coordinator/ledger/postgresql/postgresql_ledger.h"
@@ -31,6 +32,14 @@ void Append(std::string& out, Number number) {
   for (int shift = sizeof(Number) * 8 - 8; shift >= 0; shift -= 8) {
     out += static_cast<char>(static_cast<std::uint64_t>(number) >> shift & 0xFF);
   }
+}
+
+template <class Number>
+Number Fitting(std::int64_t value) {
+  if (!std::in_range<Number>(value)) {
+    throw LedgerError(fmt::format("the number {} does not fit into its column of the ledger", value));
+  }
+  return static_cast<Number>(value);
 }
 
 std::string ArrayHead(std::uint32_t element_oid, std::size_t size) {
@@ -224,11 +233,11 @@ PostgresqlCopy::PostgresqlCopy() : data_("PGCOPY\n\xFF\r\n\0", 11) {
 void PostgresqlCopy::Row(int columns) { Append(data_, static_cast<std::int16_t>(columns)); }
 void PostgresqlCopy::Smallint(std::int64_t value) {
   Append<std::int32_t>(data_, sizeof(std::int16_t));
-  Append(data_, static_cast<std::int16_t>(value));
+  Append(data_, Fitting<std::int16_t>(value));
 }
 void PostgresqlCopy::Integer(std::int64_t value) {
   Append<std::int32_t>(data_, sizeof(std::int32_t));
-  Append(data_, static_cast<std::int32_t>(value));
+  Append(data_, Fitting<std::int32_t>(value));
 }
 void PostgresqlCopy::Bigint(std::int64_t value) {
   Append<std::int32_t>(data_, sizeof value);
@@ -315,7 +324,8 @@ void PostgresqlConnection::SetUpSession(TimePoint deadline) {
                      " set_config('plan_cache_mode', 'force_generic_plan', false), set_config('jit', 'off', false),"
                      " set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false),"
                      " set_config('enable_mergejoin', 'off', false), set_config('enable_material', 'off', false),"
-                     " set_config('enable_bitmapscan', 'off', false), set_config('enable_memoize', 'off', false)",
+                     " set_config('enable_bitmapscan', 'off', false), set_config('enable_memoize', 'off', false),"
+                     " set_config('enable_sort', 'off', false), set_config('max_parallel_workers_per_gather', '0', false)",
                      InMilliseconds(answer_within_), leader_timeout, std::max<std::int64_t>(1, leader_timeout / 4)),
          deadline);
   const PostgresqlRows state =

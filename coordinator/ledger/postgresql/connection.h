@@ -92,8 +92,8 @@ class PostgresqlValues {
 class PostgresqlCopy {
  public:
   PostgresqlCopy();
-  void Row(int columns);  // begins one
-  void Smallint(std::int64_t value);
+  void Row(int columns);              // begins one
+  void Smallint(std::int64_t value);  // these two throw LedgerError where it does not fit
   void Integer(std::int64_t value);
   void Bigint(std::int64_t value);
   void Bytes(std::string_view bytes);  // bytea, or text that is encoded already
@@ -160,7 +160,8 @@ class PostgresqlConnection {
   const Duration answer_within_;
   std::unique_ptr<pg_conn, Close> connection_;
   std::string timeline_;
-  std::map<std::string, std::string, std::less<>> prepared_;  // statement to name; of this connection
+  // Statement to name; of this connection, and kept as long as it: what varies is a value, never part of the text.
+  std::map<std::string, std::string, std::less<>> prepared_;
 };
 
 }  // namespace dicom_sender

@@ -3,6 +3,11 @@
 
 #include <gmock/gmock.h>
 
+#include <array>
+#include <functional>
+#include <utility>
+#include <vector>
+
 #include "tests/support/postgresql_server.h"
 #include "tests/unit/ledger/ledger_contract.h"
 
@@ -15,8 +20,10 @@ constexpr Duration kLeaderTimeout = std::chrono::seconds(30);
 class PostgresqlStore : public LedgerStore {
  public:
   PostgresqlStore()
-      : options_{.uri = PostgresqlServer::Shared().Uri(PostgresqlServer::Shared().CreateDatabase()),
-                 .leader_timeout = kLeaderTimeout} {}
+      : database_(PostgresqlServer::Shared().CreateDatabase()),
+        options_{.uri = PostgresqlServer::Shared().Uri(database_), .leader_timeout = kLeaderTimeout} {}
+
+  const std::string& database() const { return database_; }
 
   std::unique_ptr<Ledger> Open() override {
     auto leadership = OpenLeadership(options_);
@@ -29,6 +36,7 @@ class PostgresqlStore : public LedgerStore {
   }
 
  private:
+  const std::string database_;
   const PostgresqlOptions options_;
 };
 
@@ -44,6 +52,120 @@ TEST(PostgresqlLedgerTest, TheContractIsTested) {
   if (!PostgresqlServer::Available()) GTEST_SKIP() << PostgresqlServer::WhyUnavailable();
 }
 
+// The server's plans are made by its statistics; they must be good whatever these say.
+class PostgresqlPlanTest : public testing::Test {
+ protected:
+  static constexpr SessionKey kSmall = 2, kLarge = 1;
+  static constexpr StudyKey kStudyOfSmall = 20'001;
+  static constexpr std::uint64_t kFewRows = 1000;
+
+  void SetUp() override {
+    if (!PostgresqlServer::Available()) GTEST_SKIP() << PostgresqlServer::WhyUnavailable();
+    store_ = std::make_unique<PostgresqlStore>();
+    store_->Open();
+    // A large session with one root; a small one with many roots, which came later.
+    Sql("INSERT INTO session (uuid, settings, state, start_ms) VALUES ('large', '', 1, 0), ('small', '', 1, 0);"
+        "INSERT INTO root (session, path) VALUES (1, '/data');"
+        "INSERT INTO pair (sop_class, transfer_syntax) VALUES ('1.2', '1.3');"
+        "INSERT INTO study (session, uid, total, failed, abandoned) SELECT 1, 'l' || n, 4, 2, 1"
+        "  FROM generate_series(1, 20000) n;"
+        "INSERT INTO study (session, uid, total, failed, abandoned) SELECT 2, 's' || n, 4, 2, 1"
+        "  FROM generate_series(1, 20) n;" +
+        Instances("key <= 20000", "1"));
+    Sql("VACUUM ANALYZE");
+    Sql("INSERT INTO root (session, path) SELECT 2, ('/data/' || n)::bytea FROM generate_series(1, 200) n;"
+        "INSERT INTO pair (sop_class, transfer_syntax) SELECT n::text, '1.3' FROM generate_series(1, 200) n;" +
+        Instances("key > 20000", "1 + n"));
+  }
+
+  // How many rows of tables and entries of indexes are read for it.
+  template <class Work>
+  std::uint64_t RowsRead(Work work) {
+    auto ledger = store_->Open();
+    WaitForConnections("1");
+    Sql("SELECT pg_stat_reset()");
+    ledger->Begin();
+    work(*ledger);
+    ledger->Commit();
+    ledger.reset();  // a connection that ends tells what it has read
+    WaitForConnections("0");
+    return std::stoull(
+        Sql("SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes) +"
+            " (SELECT sum(seq_tup_read) FROM pg_stat_user_tables)"));
+  }
+  void WaitForConnections(const std::string& count) {
+    while (Sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'dicom_sender'"
+               " AND datname = current_database()") != count) {
+    }
+  }
+  std::string Sql(const std::string& sql) { return PostgresqlServer::Shared().Query(store_->database(), sql); }
+
+ private:
+  // Two that are pending, a failed and an abandoned one.
+  static std::string Instances(const std::string& studies, const std::string& root_and_pair) {
+    return "INSERT INTO instance (study, idx, root, pair, state, size, mtime, data_offset, sop_instance, path)"
+           " SELECT key, n, " +
+           root_and_pair + ", " + root_and_pair +
+           ", (ARRAY[0, 1, 4, 6])[n + 1], 1, 1, 1, key || '.' || n, ''"
+           " FROM study, generate_series(0, 3) n WHERE " +
+           studies + ";";
+  }
+
+  std::unique_ptr<PostgresqlStore> store_;
+};
+
+TEST_F(PostgresqlPlanTest, WhatASmallSessionIsAskedReadsNoLargeOne) {
+  const std::vector<std::pair<std::string, std::function<void(Ledger&)>>> questions = {
+      {"Studies", [](Ledger& ledger) { EXPECT_EQ(ledger.Studies(kSmall, 0, 10).size(), 10U); }},
+      {"UnsettledStudies", [](Ledger& ledger) { EXPECT_EQ(ledger.UnsettledStudies(kSmall, 0, 10).size(), 10U); }},
+      {"LeasedStudies", [](Ledger& ledger) { EXPECT_EQ(ledger.LeasedStudies(kSmall).size(), 0U); }},
+      {"CountFailureReasons",
+       [](Ledger& ledger) { EXPECT_EQ(ledger.CountFailureReasons(kSmall, 10).most_frequent[0].instances, 40U); }},
+      {"PairCounts", [](Ledger& ledger) { EXPECT_EQ(ledger.PairCounts(kSmall).size(), 2U); }},
+      {"Report",
+       [](Ledger& ledger) {
+         const std::array states{InstanceState::kFailed, InstanceState::kAbandoned};
+         EXPECT_EQ(ledger.Report(kSmall, states, {}, 10).size(), 10U);
+       }},
+      {"LoadPage", [](Ledger& ledger) { EXPECT_EQ(ledger.LoadPage(kStudyOfSmall, 1, 0, 10).instances_size(), 2); }},
+      {"Requeue",
+       [](Ledger& ledger) {
+         EXPECT_EQ(ledger.Requeue(kSmall, {.failed_too = true, .status = {}, .study_instance_uid = {}}).size(), 20U);
+       }},
+      {"AbandonUnsettled", [](Ledger& ledger) { ledger.AbandonUnsettled(kSmall, "given up"); }},
+      {"AddStudies",
+       [](Ledger& ledger) {
+         EXPECT_EQ(ledger.AddStudies(kSmall, Batch("new", {{.path = "a", .sop_instance_uid = "a"}})).size(), 1U);
+       }},
+  };
+  for (const auto& [name, ask] : questions) {
+    EXPECT_LT(RowsRead(ask), kFewRows) << name;
+  }
+}
+
+// A page is not read by all before it, and what a page needs is looked up for its instances.
+TEST_F(PostgresqlPlanTest, APageOfALargeSessionReadsNoMoreThanThePage) {
+  constexpr StudyKey kLate = 19'000;
+  const std::vector<std::pair<std::string, std::function<void(Ledger&)>>> questions = {
+      {"Studies", [](Ledger& ledger) { EXPECT_EQ(ledger.Studies(kLarge, kLate, 100).size(), 100U); }},
+      {"UnsettledStudies",
+       [](Ledger& ledger) { EXPECT_EQ(ledger.UnsettledStudies(kLarge, kLate, 100).size(), 100U); }},
+      {"Report",
+       [](Ledger& ledger) {
+         const std::array states{InstanceState::kFailed};
+         EXPECT_EQ(ledger.Report(kLarge, states, {kLate, 0}, 100).size(), 100U);
+       }},
+      {"Requeue",
+       [](Ledger& ledger) {
+         EXPECT_EQ(ledger.Requeue(kLarge, {.failed_too = true, .status = {}, .study_instance_uid = "l19000"}).size(),
+                   1U);
+       }},
+  };
+  for (const auto& [name, ask] : questions) {
+    EXPECT_LT(RowsRead(ask), kFewRows) << name;
+  }
+}
+
 TEST(PostgresqlTextTest, AnyBytesComeBackAsTheyWere) {
   using std::string_literals::operator""s;
   for (const std::string& bytes : {""s, "1.2.840"s, "Grüße"s, "a\\b"s, "a\0b"s, "\\x41"s, "\\"s, "\xE4\xFF"s,
@@ -55,6 +177,16 @@ TEST(PostgresqlTextTest, AnyBytesComeBackAsTheyWere) {
   EXPECT_EQ(EncodedText("Grüße"), "Grüße");
   EXPECT_EQ(EncodedText("a\0\xE4\\"s), "a\\x00\\xE4\\\\");
   EXPECT_EQ(DecodedText("by hand \\xZZ \\"), "by hand \\ZZ \\") << "nothing is thrown";
+}
+
+TEST(PostgresqlCopyTest, ANumberThatDoesNotFitIsNotCutOff) {
+  PostgresqlCopy rows;
+  EXPECT_NO_THROW(rows.Smallint(32'767));
+  EXPECT_NO_THROW(rows.Smallint(-32'768));
+  EXPECT_NO_THROW(rows.Integer(2'147'483'647));
+  EXPECT_THROW(rows.Smallint(32'768), LedgerError);
+  EXPECT_THROW(rows.Integer(2'147'483'648), LedgerError);
+  EXPECT_THROW(rows.Integer(-2'147'483'649), LedgerError);
 }
 
 }  // namespace
