@@ -176,9 +176,25 @@ TEST_F(PostgresqlFaultsTest, LostAfterTheCommitItWasCommitted) {
 TEST_F(PostgresqlFaultsTest, AnOutcomeThatCannotBeFoundOutIsAnErrorWithinABound) {
   const auto ledger = Lead(Breakable(kShortTimeout));
   cutter_->CutAt("COMMIT", Moment::kUnanswered, Passage::kRefused);
+  const TimePoint began = MonotonicNow();
   const std::string error = ErrorOf([&] { CommitStudy(*ledger, "1"); });
+  EXPECT_LT(MonotonicNow() - began, 10 * kShortTimeout);
   EXPECT_THAT(error, HasSubstr(database_));
   EXPECT_EQ(StudiesThere(), "1") << "the case is another one";
+}
+
+// The server still waits for it. Whoever asks does not wait with it: what can commit no more has not committed.
+TEST_F(PostgresqlFaultsTest, ACommitThatTheServerStillWaitsForIsEndedAndAnError) {
+  constexpr Duration kTimeout = seconds(60);  // the server itself would end it then
+  const auto ledger = Lead(Breakable(kTimeout));
+  cutter_->CutAt("COMMIT", Moment::kSwallowed);
+  const TimePoint began = MonotonicNow();
+  const std::string error = ErrorOf([&] { CommitStudy(*ledger, "1"); });
+  EXPECT_LT(MonotonicNow() - began, kTimeout / 2);
+  EXPECT_THAT(error, HasSubstr("lost before a transaction was committed"));
+  EXPECT_EQ(StudiesThere(), "0");
+  CommitStudy(*Lead(Breakable()), "2");
+  EXPECT_EQ(StudiesThere(), "1");
 }
 
 TEST_F(PostgresqlFaultsTest, TheOutcomeIsFoundOutFromAServerThatHasCrashedMeanwhile) {
@@ -201,7 +217,7 @@ TEST_F(PostgresqlFaultsTest, AfterALostAnswerAnotherLeaderIsNoReasonToDoubtTheCo
   ASSERT_TRUE(cutter_->WaitForCutAt(kPatience));
   Take(*Watch(Direct()));
   cutter_->Set(Passage::kOpen);
-  committed.get();
+  EXPECT_EQ(committed.get(), "");
   EXPECT_EQ(StudiesThere(), "1");
   EXPECT_THROW(ledger->Begin(), LedgerError);
 }
@@ -536,7 +552,7 @@ TEST_F(PostgresqlFaultsTest, ToTakeWaitsForATransactionOfTheFormerLeader) {
 }
 
 TEST_F(PostgresqlFaultsTest, ATransactionOfALeaderThatHangsIsEnded) {
-  const auto former = Lead(Breakable(kShortTimeout));
+  const auto former = Lead(Breakable(std::chrono::minutes(10)));  // so that the server does not end it by itself
   former->Begin();
   AddStudy(*former, "1");
   cutter_->Set(Passage::kHeld);
