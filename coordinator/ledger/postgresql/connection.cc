@@ -108,6 +108,11 @@ std::string Advice(std::string_view state) {
   if (state == "57P03") return "the server is starting or stopping";
   if (state == "25P03") return "the server ended a transaction in which nothing was done for the leader time-out";
   if (state == "40001" || state == "40P01") return "another transaction was in the way";
+  if (state == "42P07") {
+    return "there is a table or view of this name that is no ledger's; name another database, or another schema in "
+           "the"
+           " search_path";
+  }
   if (state == "42P01" || state == "42703") return "its tables are not those of a ledger; name another database";
   if (state.starts_with("XX")) return "it is damaged; put a sound copy in its place";
   return "the server refused a statement";
@@ -312,21 +317,22 @@ void PostgresqlConnection::SetUpSession(TimePoint deadline) {
   const std::int64_t leader_timeout = InMilliseconds(options_.leader_timeout);
   // What was committed must survive whatever the database's own setting is; remote_apply waits for even more. The
   // tables are used by their indexes, whatever the statistics of a table say that was empty a moment ago.
-  Simple(fmt::format("SELECT set_config('statement_timeout', '{0}', false),"
-                     " set_config('idle_in_transaction_session_timeout', '{1}', false),"
-                     " set_config('lock_timeout', '0', false),"
-                     " set_config('default_transaction_isolation', 'read committed', false),"
-                     " set_config('client_connection_check_interval', '{2}', false),"
-                     " set_config('tcp_user_timeout', '{1}', false),"
-                     " set_config('standard_conforming_strings', 'on', false),"
-                     " set_config('synchronous_commit', CASE current_setting('synchronous_commit')"
-                     "   WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false),"
-                     " set_config('plan_cache_mode', 'force_generic_plan', false), set_config('jit', 'off', false),"
-                     " set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false),"
-                     " set_config('enable_mergejoin', 'off', false), set_config('enable_material', 'off', false),"
-                     " set_config('enable_bitmapscan', 'off', false), set_config('enable_memoize', 'off', false),"
-                     " set_config('enable_sort', 'off', false), set_config('max_parallel_workers_per_gather', '0', false)",
-                     InMilliseconds(answer_within_), leader_timeout, std::max<std::int64_t>(1, leader_timeout / 4)),
+  Simple(fmt::format(
+             "SELECT set_config('statement_timeout', '{0}', false),"
+             " set_config('idle_in_transaction_session_timeout', '{1}', false),"
+             " set_config('lock_timeout', '0', false),"
+             " set_config('default_transaction_isolation', 'read committed', false),"
+             " set_config('client_connection_check_interval', '{2}', false),"
+             " set_config('tcp_user_timeout', '{1}', false),"
+             " set_config('standard_conforming_strings', 'on', false),"
+             " set_config('synchronous_commit', CASE current_setting('synchronous_commit')"
+             "   WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false),"
+             " set_config('plan_cache_mode', 'force_generic_plan', false), set_config('jit', 'off', false),"
+             " set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false),"
+             " set_config('enable_mergejoin', 'off', false), set_config('enable_material', 'off', false),"
+             " set_config('enable_bitmapscan', 'off', false), set_config('enable_memoize', 'off', false),"
+             " set_config('enable_sort', 'off', false), set_config('max_parallel_workers_per_gather', '0', false)",
+             InMilliseconds(answer_within_), leader_timeout, std::max<std::int64_t>(1, leader_timeout / 4)),
          deadline);
   const PostgresqlRows state =
       Simple("SELECT pg_is_in_recovery()::text, current_setting('default_transaction_read_only')", deadline);
