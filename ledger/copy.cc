@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <memory>
 #include <numeric>
-#include <optional>
 #include <stdexcept>
 #include <string_view>
 #include <vector>
@@ -220,56 +219,6 @@ LedgerContent Count(Target& target) {
   return content;
 }
 
-// What became of a COMMIT: whether it was made.
-class Outcome {
- public:
-  // In the transaction.
-  Outcome(Target& target, PostgresqlOptions options)
-      : options_(std::move(options)),
-        name_(target.name()),
-        transaction_(target.Value("SELECT pg_current_xact_id()::text")),
-        timeline_(target.Value("SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)")) {}
-
-  // After the connection was lost. Throws OutcomeUnknown.
-  bool FindOut() const {
-    const TimePoint until = MonotonicNow() + 2 * options_.leader_timeout;
-    PostgresqlConnection connection(options_, options_.leader_timeout);
-    do {
-      if (const auto committed = Ask(connection)) return *committed;
-      connection.Pause(options_.leader_timeout / 50);
-    } while (MonotonicNow() < until);
-    throw Unknown();
-  }
-
- private:
-  std::optional<bool> Ask(PostgresqlConnection& connection) const {
-    try {
-      connection.Connect();
-      if (connection.timeline() != timeline_) throw Unknown();  // its ids are not those of ours
-      const auto status = connection.Query("SELECT coalesce(pg_xact_status($1::text::xid8), '')",
-                                           PostgresqlValues().Text(transaction_));
-      if (status.Bytes(0, 0) == "committed") return true;
-      if (status.Bytes(0, 0) == "aborted") return false;
-      // COMMIT may not have come through. What is waiting for it only holds us up.
-      connection.Query(
-          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_xid = $1::text::xid8::xid"
-          " AND state LIKE 'idle in transaction%'",
-          PostgresqlValues().Text(transaction_));
-    } catch (const PostgresqlError& error) {
-      if (!error.cause().lost || !error.cause().passing) throw Unknown();
-    }
-    return std::nullopt;
-  }
-  OutcomeUnknown Unknown() const {
-    return OutcomeUnknown(name_ +
-                          ": the connection was lost at the end; whether it was copied is not known: run it again, it"
-                          " says so");
-  }
-
-  const PostgresqlOptions options_;
-  const std::string name_, transaction_, timeline_;
-};
-
 class Copy {
  public:
   Copy(SQLite::Database& file, Target& target, const CopyProgress& progress)
@@ -277,7 +226,6 @@ class Copy {
 
   LedgerContent Run(const PostgresqlOptions& options) {
     target_.Value("BEGIN");
-    const Outcome outcome(target_, options);
     // Whatever the user's defaults are: it takes as long as it takes, and is on the disk when it is done.
     for (const char* setting :
          {"statement_timeout = 0", "idle_in_transaction_session_timeout = 0", "synchronous_commit = on"}) {
@@ -292,21 +240,33 @@ class Copy {
     for (const std::string& table : Tables()) CopyTable(table);
     ContinueKeys();
     if (Count(target_) != content_) throw LedgerError(target_.name() + ": not all has arrived; nothing was copied");
-    Commit(outcome);
+    Commit(options);
     return content_;
   }
 
  private:
-  void Commit(const Outcome& outcome) {
+  void Commit(const PostgresqlOptions& options) {
+    const std::string transaction = target_.Value("SELECT pg_current_xact_id()::text");
+    const std::string history = target_.Value(kHistoryQuery);
     try {
       target_.Value("COMMIT");
     } catch (const LedgerError&) {
       if (!target_.lost()) throw;
-      if (!outcome.FindOut()) {
+      if (!WasCommitted(options, transaction, history)) {
         throw LedgerError(target_.name() +
                           ": the connection was lost at the end, and nothing was copied: run it again");
       }
     }
+  }
+  bool WasCommitted(const PostgresqlOptions& options, const std::string& transaction, const std::string& history) {
+    try {
+      const auto outcome = PostgresqlConnection(options, options.leader_timeout).FindOutcome(transaction, history);
+      if (outcome) return *outcome;
+    } catch (const PostgresqlError&) {  // it stays unknown
+    }
+    throw OutcomeUnknown(target_.name() +
+                         ": the connection was lost at the end; whether it was copied is not known: run it again, it"
+                         " says so");
   }
 
   std::vector<std::string> Tables() {

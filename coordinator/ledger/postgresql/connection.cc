@@ -9,16 +9,22 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
-#include <tuple>
+#include <initializer_list>
+#include <limits>
+#include <system_error>
 #include <utility>
 
 #include "common/text.h"
 #include "coordinator/ledger/postgresql/postgresql_ledger.h"
+#include "coordinator/ledger/postgresql/uri.h"
 
 namespace dicom_sender {
 namespace {
 
 constexpr int kServerVersionMin = 140'000;  // client_connection_check_interval
+constexpr int kServerVersionTransactionTimeout = 170'000;
+constexpr const char* kMayOnlyBeRead = "25006";
+constexpr std::int64_t kPollMax = std::numeric_limits<int>::max();
 constexpr std::uint32_t kBigintOid = 20, kTextOid = 25, kByteaOid = 17;
 
 std::int64_t InMilliseconds(Duration duration) {
@@ -66,27 +72,59 @@ std::string ArrayOf(std::uint32_t element_oid, const Strings& strings) {
 
 std::string FirstLine(std::string_view text) { return ToPrintable(text.substr(0, text.find('\n'))); }
 
-// libpq gives no SQLSTATE for a connection that was refused, but in its message ("FATAL:  28P01: ...").
 struct Refusal {
   std::string sqlstate;
   std::string message;
 };
-Refusal ParseRefusal(std::string_view text) {
+
+// libpq gives no SQLSTATE for a connection that was refused, but in its message ("FATAL:  28P01: ...").
+std::optional<Refusal> RefusalIn(const std::string& line) {
   constexpr std::size_t kStateLength = 5;
-  const std::string line = FirstLine(text);
   for (std::size_t at = line.find(":  "); at != std::string::npos; at = line.find(":  ", at + 1)) {
     const std::string state = line.substr(at + 3, kStateLength);
     const bool is_state = state.size() == kStateLength && std::all_of(state.begin(), state.end(), [](char c) {
                             return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z');
                           });
-    if (is_state && line.substr(at + 3 + kStateLength, 2) == ": ") return {state, line.substr(at + 10)};
+    if (is_state && line.substr(at + 3 + kStateLength, 2) == ": ") return Refusal{state, line.substr(at + 10)};
   }
-  return {{}, line};
+  return std::nullopt;
+}
+
+// What libpq asks of an encryption or an identity and was not given. These are its own words: nobody here sets a
+// locale, so they are not translated. A connection that ends during the handshake is none of them.
+bool IsDistrust(std::string_view line) {
+  constexpr std::string_view kDistrust[] = {"SSL was required", "certificate", "private key", "channel binding",
+                                            "GSSAPI encryption required"};
+  return std::ranges::any_of(kDistrust, [&](std::string_view words) { return line.find(words) != line.npos; });
+}
+
+// Otherwise libpq could make nothing of what it was given.
+bool IsAboutAnAddress(std::string_view line) {
+  return line.starts_with("connection to server") || line.starts_with("could not translate host name");
+}
+
+// There are lines for each address that was tried. The last that a server has answered tells most.
+struct Failure {
+  Refusal refusal;
+  bool is_distrust = false;  // where no server has given a SQLSTATE
+};
+Failure ParseFailure(std::string_view text) {
+  Failure failure{.refusal = {{}, FirstLine(text)}};
+  for (; !text.empty();
+       text.remove_prefix(std::min(text.size(), text.find('\n')) + (text.find('\n') < text.size()))) {
+    const std::string line = FirstLine(text);
+    if (auto refusal = RefusalIn(line)) {
+      failure = {.refusal = *std::move(refusal)};
+    } else if (failure.refusal.sqlstate.empty() && IsDistrust(line)) {
+      failure = {.refusal = {{}, line}, .is_distrust = true};
+    }
+  }
+  return failure;
 }
 
 bool IsPassing(std::string_view state) {
-  constexpr std::string_view kPassing[] = {"53300", "57014", "57P01", "57P02", "57P03",
-                                           "25P03", "40001", "40P01", "55P03", "53200"};
+  constexpr std::string_view kPassing[] = {"53300", "57014", "57P01", "57P02", "57P03", "57P05", "25P03",
+                                           "40001", "40P01", "55P03", "53200", "53100", "25006"};
   return state.empty() || state.starts_with("08") || std::ranges::find(kPassing, state) != std::end(kPassing);
 }
 
@@ -101,20 +139,20 @@ std::string Advice(std::string_view state) {
     return "this user lacks a right; grant it CONNECT on the database, and USAGE and CREATE on the schema";
   if (state == "3F000") return "no schema of the search_path exists; create one, or set the search_path";
   if (state == "25006") return "it may only be read; name a database that may be written";
-  if (state == "53100") return "the database's disk is full; free some space and start again";
+  if (state == "53100") return "the database's disk is full; free some space; it goes on by itself";
   if (state == "53300") return "the server has too many connections; raise its max_connections";
   if (state == "57014") return "a statement took too long; see to the server's load";
   if (state == "57P01" || state == "57P02") return "the server was stopped";
   if (state == "57P03") return "the server is starting or stopping";
+  if (state == "57P05") return "the server ended a connection on which nothing was done";
   if (state == "25P03") return "the server ended a transaction in which nothing was done for the leader time-out";
   if (state == "40001" || state == "40P01") return "another transaction was in the way";
   if (state == "42P07") {
-    return "there is a table or view of this name that is no ledger's; name another database, or another schema in "
-           "the"
-           " search_path";
+    return "a table or view of this name is there that is no ledger's; name another database, or put another schema"
+           " first in the search_path";
   }
   if (state == "42P01" || state == "42703") return "its tables are not those of a ledger; name another database";
-  if (state.starts_with("XX")) return "it is damaged; put a sound copy in its place";
+  if (state == "XX001" || state == "XX002") return "it is damaged; put a sound copy in its place";
   return "the server refused a statement";
 }
 
@@ -130,6 +168,24 @@ bool IsFailure(const PGresult* result) {
 std::string_view Field(const PGresult* result, int field) {
   const char* text = PQresultErrorField(result, field);
   return text != nullptr ? text : "";
+}
+
+// What libpq has made of URI, service file and environment.
+std::vector<PostgresqlHost> HostsOf(PGconn* connection) {
+  const std::unique_ptr<PQconninfoOption, void (*)(PQconninfoOption*)> options(PQconninfo(connection),
+                                                                               PQconninfoFree);
+  if (!options) throw std::bad_alloc();
+  std::map<std::string_view, std::string> lists;
+  std::string default_port;
+  for (const PQconninfoOption* option = options.get(); option->keyword != nullptr; ++option) {
+    if (option->val != nullptr) lists[option->keyword] = option->val;
+    if (option->keyword == std::string_view("port")) default_port = option->compiled;
+  }
+  std::vector<PostgresqlHost> hosts = SplitHosts(lists["host"], lists["hostaddr"], lists["port"]);
+  for (PostgresqlHost& host : hosts) {
+    if (host.port.empty()) host.port = default_port;
+  }
+  return hosts;
 }
 
 }  // namespace
@@ -268,42 +324,76 @@ void PostgresqlConnection::Fail(const std::string& why, PostgresqlError::Cause c
 }
 void PostgresqlConnection::Refuse(const std::string& why) { Fail(why, {}); }
 
+// libpq has no bound of its own for each host here (its connect_timeout is that of PQconnectdb), so each gets its
+// share and a connection of its own.
 void PostgresqlConnection::Connect() {
   const TimePoint deadline = MonotonicNow() + options_.leader_timeout;
-  prepared_.clear();
-  connection_.reset();
-  Establish(deadline);
-  SetUpSession(deadline);
+  std::optional<PostgresqlError> failure;  // of several: of the last server that has answered
+  Start({});
+  const std::vector<PostgresqlHost> hosts = HostsOf(connection_.get());
+  for (std::size_t i = 0; i < hosts.size(); ++i) {
+    try {
+      if (hosts.size() > 1) Start(hosts[i]);
+      const TimePoint now = MonotonicNow();
+      const TimePoint until = now + (deadline - now) / static_cast<std::int64_t>(hosts.size() - i);
+      Establish(until);
+      SetUpSession(until);
+      return;
+    } catch (const PostgresqlError& error) {
+      if (!error.cause().passing || GaveUp()) throw;
+      if (!failure || !error.cause().sqlstate.empty() || failure->cause().sqlstate.empty()) failure.emplace(error);
+    }
+  }
+  throw *failure;
 }
 
-void PostgresqlConnection::Establish(TimePoint deadline) {
+// `host`: what is not empty in it counts instead of what libpq has found.
+void PostgresqlConnection::Start(const PostgresqlHost& host) {
   // Sent data that the server's host does not acknowledge, and a server's host that is silent, end the connection.
   const std::string timeout_ms = std::to_string(InMilliseconds(options_.leader_timeout));
   const std::string timeout_s =
       std::to_string(std::max<std::int64_t>(1, InMilliseconds(options_.leader_timeout) / 3000));
-  // The first is expanded; what follows counts more than what stands in it.
-  const std::array<std::array<const char*, 2>, 8> parameters = {{{"dbname", options_.uri.c_str()},
-                                                                 {"application_name", "dicom-coordinator"},
-                                                                 {"client_encoding", "UTF8"},
-                                                                 {"tcp_user_timeout", timeout_ms.c_str()},
-                                                                 {"keepalives_idle", timeout_s.c_str()},
-                                                                 {"keepalives_interval", timeout_s.c_str()},
-                                                                 {"keepalives_count", "2"},
-                                                                 {nullptr, nullptr}}};
-  std::array<const char*, parameters.size()> names{}, values{};
-  for (std::size_t i = 0; i < parameters.size(); ++i)
-    std::tie(names[i], values[i]) = std::tie(parameters[i][0], parameters[i][1]);
+  // The URI is expanded. What follows it counts more than what stands in it, and what comes before counts less.
+  // Without Kerberos there is no wait for its servers, unless it is asked for.
+  const bool gss_is_set = std::getenv("PGGSSENCMODE") != nullptr;
+  std::vector<const char*> names, values;
+  for (const auto& [name, value] :
+       std::initializer_list<std::pair<const char*, const char*>>{{"gssencmode", gss_is_set ? "" : "disable"},
+                                                                  {"dbname", options_.uri.c_str()},
+                                                                  {"host", host.host.c_str()},
+                                                                  {"hostaddr", host.hostaddr.c_str()},
+                                                                  {"port", host.port.c_str()},
+                                                                  {"application_name", "dicom-coordinator"},
+                                                                  {"client_encoding", "UTF8"},
+                                                                  {"tcp_user_timeout", timeout_ms.c_str()},
+                                                                  {"keepalives_idle", timeout_s.c_str()},
+                                                                  {"keepalives_interval", timeout_s.c_str()},
+                                                                  {"keepalives_count", "2"},
+                                                                  {nullptr, nullptr}}) {
+    names.push_back(name);
+    values.push_back(value);
+  }
+  prepared_.clear();
+  connection_.reset();  // an old one goes first: places are few
   connection_.reset(PQconnectStartParams(names.data(), values.data(), /*expand_dbname=*/1));
   if (!connection_) throw std::bad_alloc();
   PQsetErrorVerbosity(connection_.get(), PQERRORS_VERBOSE);  // with the SQLSTATE
-  PQsetNoticeProcessor(
-      connection_.get(), [](void*, const char*) {}, nullptr);
-  if (PQstatus(connection_.get()) == CONNECTION_BAD) FailConnecting();
+  PQsetNoticeReceiver(
+      connection_.get(),
+      [](void* self, const PGresult* notice) {
+        if (Field(notice, PG_DIAG_SQLSTATE) != "01000") return;
+        static_cast<PostgresqlConnection*>(self)->warning_ = ToPrintable(Field(notice, PG_DIAG_MESSAGE_PRIMARY));
+      },
+      this);
+}
+
+void PostgresqlConnection::Establish(TimePoint deadline) {
+  if (PQstatus(connection_.get()) == CONNECTION_BAD) FailConnecting(/*tried=*/false);
   for (auto next = PGRES_POLLING_WRITING; next != PGRES_POLLING_OK; next = PQconnectPoll(connection_.get())) {
-    if (next == PGRES_POLLING_FAILED) FailConnecting();
+    if (next == PGRES_POLLING_FAILED) FailConnecting(/*tried=*/true);
     Wait(next == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline);
   }
-  if (PQsetnonblocking(connection_.get(), 1) != 0) FailConnecting();
+  if (PQsetnonblocking(connection_.get(), 1) != 0) FailConnecting(/*tried=*/true);
 }
 
 void PostgresqlConnection::SetUpSession(TimePoint deadline) {
@@ -317,36 +407,63 @@ void PostgresqlConnection::SetUpSession(TimePoint deadline) {
   const std::int64_t leader_timeout = InMilliseconds(options_.leader_timeout);
   // What was committed must survive whatever the database's own setting is; remote_apply waits for even more. The
   // tables are used by their indexes, whatever the statistics of a table say that was empty a moment ago.
-  Simple(fmt::format(
-             "SELECT set_config('statement_timeout', '{0}', false),"
-             " set_config('idle_in_transaction_session_timeout', '{1}', false),"
-             " set_config('lock_timeout', '0', false),"
-             " set_config('default_transaction_isolation', 'read committed', false),"
-             " set_config('client_connection_check_interval', '{2}', false),"
-             " set_config('tcp_user_timeout', '{1}', false),"
-             " set_config('standard_conforming_strings', 'on', false),"
-             " set_config('synchronous_commit', CASE current_setting('synchronous_commit')"
-             "   WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false),"
-             " set_config('plan_cache_mode', 'force_generic_plan', false), set_config('jit', 'off', false),"
-             " set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false),"
-             " set_config('enable_mergejoin', 'off', false), set_config('enable_material', 'off', false),"
-             " set_config('enable_bitmapscan', 'off', false), set_config('enable_memoize', 'off', false),"
-             " set_config('enable_sort', 'off', false), set_config('max_parallel_workers_per_gather', '0', false)",
-             InMilliseconds(answer_within_), leader_timeout, std::max<std::int64_t>(1, leader_timeout / 4)),
+  Simple(fmt::format("SELECT set_config('statement_timeout', '{0}', false),"
+                     " set_config('idle_in_transaction_session_timeout', '{1}', false),"
+                     " set_config('idle_session_timeout', '0', false), set_config('lock_timeout', '0', false),"
+                     " set_config('default_transaction_isolation', 'read committed', false),"
+                     " set_config('client_connection_check_interval', '{2}', false),"
+                     " set_config('tcp_user_timeout', '{1}', false),"
+                     " set_config('standard_conforming_strings', 'on', false),"
+                     " set_config('synchronous_commit', CASE current_setting('synchronous_commit')"
+                     "   WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false),"
+                     " set_config('plan_cache_mode', 'force_generic_plan', false), set_config('jit', 'off', false),"
+                     " set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false),"
+                     " set_config('enable_mergejoin', 'off', false), set_config('enable_material', 'off', false),"
+                     " set_config('enable_bitmapscan', 'off', false), set_config('enable_memoize', 'off', false),"
+                     " set_config('enable_sort', 'off', false),"
+                     " set_config('max_parallel_workers_per_gather', '0', false)",
+                     InMilliseconds(answer_within_), leader_timeout, std::max<std::int64_t>(1, leader_timeout / 4)),
          deadline);
+  if (PQserverVersion(connection_.get()) >= kServerVersionTransactionTimeout) {
+    Simple("SELECT set_config('transaction_timeout', '0', false)", deadline);
+  }
   const PostgresqlRows state =
       Simple("SELECT pg_is_in_recovery()::text, current_setting('default_transaction_read_only')", deadline);
   if (state.Bytes(0, 0) == "true") {
-    Fail(
-        "the server is a replica, which may only be read; name the primary, or all of them with"
-        " target_session_attrs=read-write",
-        {.passing = true});
+    Fail("the server is a replica, which may only be read; name the primary, or all of them (HOST,HOST)",
+         {.passing = true, .lost = true, .sqlstate = kMayOnlyBeRead});
   }
   if (state.Bytes(0, 1) == "on") {
-    Refuse("it may only be read; take default_transaction_read_only from the database or the user");
+    Fail(
+        "it may only be read; take default_transaction_read_only from the database or the user, and it goes on by"
+        " itself",
+        {.passing = true, .lost = true, .sqlstate = kMayOnlyBeRead});
   }
-  timeline_ = Simple("SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)", deadline).Bytes(0, 0);
+  history_ = Simple(kHistoryQuery, deadline).Bytes(0, 0);
   EnterPipeline();
+}
+
+std::optional<bool> PostgresqlConnection::FindOutcome(const std::string& transaction, const std::string& history) {
+  const auto with_id = [&] { return PostgresqlValues().Text(transaction); };
+  const TimePoint until = MonotonicNow() + 2 * options_.leader_timeout;
+  for (;;) {
+    try {
+      Connect();
+      if (history_ != history) return std::nullopt;  // its ids are not those of ours
+      const auto status = Query("SELECT coalesce(pg_xact_status($1::text::xid8), '')", with_id());
+      if (status.Bytes(0, 0) == "committed") return true;
+      if (status.Bytes(0, 0) == "aborted") return false;
+      // COMMIT may not have come through. What is waiting for it only holds us up.
+      Query(
+          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_xid = $1::text::xid8::xid"
+          " AND state LIKE 'idle in transaction%'",
+          with_id());
+    } catch (const PostgresqlError& error) {
+      if (!error.cause().lost || !error.cause().passing || GaveUp() || MonotonicNow() >= until) throw;
+    }
+    if (MonotonicNow() >= until) return std::nullopt;
+    Pause(options_.leader_timeout / 50);
+  }
 }
 
 void PostgresqlConnection::EnterPipeline() {
@@ -366,12 +483,17 @@ void PostgresqlConnection::Wait(short events, TimePoint deadline) {
                                    {options_.give_up != nullptr ? options_.give_up->fd() : -1, POLLIN, 0}}};
   for (;;) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - MonotonicNow()).count();
-    const int ready = poll(polled.data(), polled.size(), static_cast<int>(std::max<std::int64_t>(0, left)));
-    if (ready < 0 && errno == EINTR) continue;
+    if (left <= 0) break;  // also if the server keeps sending a little
+    const int ready = poll(polled.data(), polled.size(), static_cast<int>(std::min<std::int64_t>(left, kPollMax)));
+    if (ready < 0 && errno != EINTR) {
+      Fail(fmt::format("waiting for the server failed ({})", std::generic_category().message(errno)),
+           {.passing = true, .lost = true});
+    }
+    if (ready <= 0) continue;
     if (polled[1].revents != 0) Fail("waiting for the server was given up", {.passing = true, .lost = true});
-    if (ready != 0) return;
-    Fail("the server does not answer; see whether it runs and can be reached", {.passing = true, .lost = true});
+    return;
   }
+  Fail("the server does not answer; see whether it runs and can be reached", {.passing = true, .lost = true});
 }
 
 void PostgresqlConnection::Pause(Duration duration) {
@@ -457,9 +579,15 @@ PostgresqlRows PostgresqlConnection::Query(std::string_view sql, const Postgresq
 
 PostgresqlRows PostgresqlConnection::Query(std::string_view sql, const PostgresqlValues& values,
                                            Duration answer_within) {
+  warning_.clear();
   Send(sql, values);
   if (PQpipelineSync(connection_.get()) != 1) FailFor(nullptr);
-  return Answer(MonotonicNow() + answer_within);
+  PostgresqlRows answer = Answer(MonotonicNow() + answer_within);
+  if (!warning_.empty() && answer.tag() == "COMMIT") {
+    Fail(fmt::format("a transaction was committed here, but perhaps not on the server's replicas ({})", warning_),
+         {.passing = true});
+  }
+  return answer;
 }
 
 void PostgresqlConnection::Script(const std::string& sql) {
@@ -487,15 +615,30 @@ void PostgresqlConnection::Copy(std::string_view into, PostgresqlCopy rows) {
   EnterPipeline();
 }
 
-void PostgresqlConnection::FailConnecting() {
-  const Refusal refusal = ParseRefusal(PQerrorMessage(connection_.get()));
+// `tried`: at least one address was.
+void PostgresqlConnection::FailConnecting(bool tried) {
+  const auto [refusal, is_distrust] = ParseFailure(PQerrorMessage(connection_.get()));
   if (PQconnectionNeedsPassword(connection_.get()) != 0) {
     Fail(WithAdvice({"28P01", refusal.message}), {.lost = true, .sqlstate = "28P01"});
   }
-  const std::string why = refusal.sqlstate.empty()
-                              ? fmt::format("the server cannot be reached; see whether it runs ({})", refusal.message)
-                              : WithAdvice(refusal);
-  Fail(why, {.passing = IsPassing(refusal.sqlstate), .lost = true, .sqlstate = refusal.sqlstate});
+  if (!refusal.sqlstate.empty()) {
+    Fail(WithAdvice(refusal), {.passing = IsPassing(refusal.sqlstate), .lost = true, .sqlstate = refusal.sqlstate});
+  }
+  if (is_distrust) {
+    Fail(fmt::format("the connection is not as safe as was asked for; see to sslmode, sslrootcert and the server's"
+                     " certificate ({})",
+                     refusal.message),
+         {.lost = true});
+  }
+  if (!tried && !IsAboutAnAddress(refusal.message)) {
+    Fail(
+        fmt::format("it cannot be connected to as it is given; see to the URI, the service file and the variables PG*"
+                    " ({})",
+                    refusal.message),
+        {.lost = true});
+  }
+  Fail(fmt::format("the server cannot be reached; see whether it runs ({})", refusal.message),
+       {.passing = true, .lost = true});
 }
 
 // `result`: what the server said, if it said anything.

@@ -1,5 +1,6 @@
-// One connection to a PostgreSQL server, by libpq's asynchronous calls: no wait is without a bound, and an event ends
-// every wait; but for the look-up of a host's name, which is the system's and has its bounds.
+// One connection to a PostgreSQL server, by libpq's asynchronous calls: no wait for the server is without a bound,
+// and an event ends each of them. To look up a host's name is not among them: libpq has the system do it, which takes
+// as long as its configuration says (resolv.conf), and no event ends it.
 //
 // Statements are prepared once and pipelined: Send() does not wait for its answer, the next Query() does. Values go
 // and come in binary. All functions throw PostgresqlError; the connection is closed then, and can be opened again.
@@ -24,6 +25,8 @@ struct pg_result;
 
 namespace dicom_sender {
 
+struct PostgresqlHost;
+
 struct PostgresqlOptions {
   std::string uri;            // libpq's; what it leaves out comes from service file, PG* variables, password file
   Duration leader_timeout{};  // of all coordinators on this ledger
@@ -43,6 +46,10 @@ class PostgresqlError : public LedgerError {
  private:
   Cause cause_;
 };
+
+// The answer is what PostgresqlConnection::history() says.
+inline constexpr const char* kHistoryQuery =
+    "SELECT system_identifier || ' ' || left(pg_walfile_name(pg_current_wal_lsn()), 8) FROM pg_control_system()";
 
 inline constexpr Duration kLongestStatement = std::chrono::minutes(10);  // abandoning a huge session is one
 
@@ -112,12 +119,17 @@ class PostgresqlConnection {
   PostgresqlConnection(const PostgresqlConnection&) = delete;
   PostgresqlConnection& operator=(const PostgresqlConnection&) = delete;
 
-  // A new connection; an old one is dropped. Waits for the leader time-out at most. Refuses a server that is older
-  // than PostgreSQL 14, a database whose encoding is not UTF-8, and one that may only be read.
+  // A new connection; an old one is dropped. Waits for the leader time-out at most, of which each of several hosts
+  // gets its share, until one is found whose database may be written. Refuses a server that is older than PostgreSQL
+  // 14, a database whose encoding is not UTF-8, and one that may only be read.
   void Connect();
-  // Of the server's history: another one after a replica was promoted. Of the last Connect().
-  const std::string& timeline() const { return timeline_; }
+  // Of the last Connect(): tells two servers apart, and one from what it was before a replica was promoted. Within
+  // one history the id of a transaction means the same transaction.
+  const std::string& history() const { return history_; }
   bool connected() const { return connection_ != nullptr; }
+  // Whether a transaction of that history was committed whose COMMIT was under way when its connection was lost.
+  // Connects, for twice the leader time-out if need be. Nothing: it cannot be found out.
+  std::optional<bool> FindOutcome(const std::string& transaction, const std::string& history);
 
   // The answer is looked at by the next Query: an error is thrown there.
   void Send(std::string_view sql, const PostgresqlValues& values = {});
@@ -143,6 +155,8 @@ class PostgresqlConnection {
     void operator()(pg_conn* connection) const;
   };
 
+  bool GaveUp() const { return options_.give_up != nullptr && options_.give_up->raised(); }
+  void Start(const PostgresqlHost& host);
   void Establish(TimePoint deadline);
   void SetUpSession(TimePoint deadline);
   void Wait(short events, TimePoint deadline);
@@ -153,13 +167,14 @@ class PostgresqlConnection {
   void EnterPipeline();
   PostgresqlRows Answer(TimePoint deadline);
   const std::string& Prepared(std::string_view sql);
-  [[noreturn]] void FailConnecting();
+  [[noreturn]] void FailConnecting(bool tried);
   [[noreturn]] void FailFor(const pg_result* result);
 
   const PostgresqlOptions options_;
   const Duration answer_within_;
   std::unique_ptr<pg_conn, Close> connection_;
-  std::string timeline_;
+  std::string history_;
+  std::string warning_;  // SQLSTATE 01000, as a COMMIT gives that did not wait for replicas; of the last Query
   // Statement to name; of this connection, and kept as long as it: what varies is a value, never part of the text.
   std::map<std::string, std::string, std::less<>> prepared_;
 };

@@ -58,15 +58,25 @@ std::optional<LeaderRecord> PostgresqlLeadership::TryTake(const LeaderRecord& se
 // Only a ledger's transaction has this lock. One that is open though its leader has not renewed is that of a program
 // which was stopped or cut off.
 void PostgresqlLeadership::EndTransactionsOf(const LeaderRecord& seen) {
-  Query(
-      "SELECT pg_terminate_backend(l.pid) FROM leadership r, pg_locks l WHERE r.epoch = $1::bigint"
-      " AND r.leader = $2::text AND r.renewals = $3::bigint AND l.locktype = 'relation' AND l.granted"
-      " AND l.relation = 'leadership'::regclass AND l.mode = 'RowShareLock' AND l.pid <> pg_backend_pid()"
-      " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
-      PostgresqlValues()
-          .Int(static_cast<std::int64_t>(seen.epoch))
-          .Text(seen.leader)
-          .Int(static_cast<std::int64_t>(seen.renewals)));
+  constexpr std::string_view kLacksRight = "42501";
+  try {
+    Query(
+        "SELECT pg_terminate_backend(l.pid) FROM leadership r, pg_locks l WHERE r.epoch = $1::bigint"
+        " AND r.leader = $2::text AND r.renewals = $3::bigint AND l.locktype = 'relation' AND l.granted"
+        " AND l.relation = 'leadership'::regclass AND l.mode = 'RowShareLock' AND l.pid <> pg_backend_pid()"
+        " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        PostgresqlValues()
+            .Int(static_cast<std::int64_t>(seen.epoch))
+            .Text(seen.leader)
+            .Int(static_cast<std::int64_t>(seen.renewals)));
+  } catch (const PostgresqlError& error) {
+    if (error.cause().sqlstate != kLacksRight) throw;
+    connection_.Fail(
+        "an open transaction of the former leader holds it up and belongs to another role, which may not be ended; "
+        "all"
+        " coordinators must use the same role",
+        error.cause());
+  }
 }
 
 std::optional<LeaderRecord> PostgresqlLeadership::Take(const LeaderRecord& seen, std::string_view leader) {

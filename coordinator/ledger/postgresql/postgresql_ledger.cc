@@ -154,31 +154,10 @@ void PostgresqlLedger::Commit() {
 
 // The connection was lost while a COMMIT was under way. Returns if it was made.
 void PostgresqlLedger::FindOutOutcome() {
-  const TimePoint until = MonotonicNow() + 2 * options_.leader_timeout;
-  const std::string timeline = connection_.timeline();
-  for (;;) {
-    try {
-      connection_.Connect();
-      if (connection_.timeline() != timeline) break;  // its ids are not those of ours
-      const auto rows =
-          connection_.Query("SELECT coalesce(pg_xact_status($1::text::xid8), '')", Values().Text(transaction_));
-      if (rows.Bytes(0, 0) == "committed") return;
-      if (rows.Bytes(0, 0) == "aborted") {
-        connection_.Fail("the connection was lost before a transaction was committed", {.passing = true});
-      }
-      // COMMIT may not have come through. What is waiting for it only holds us up.
-      connection_.Query(
-          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_xid = $1::text::xid8::xid"
-          " AND state LIKE 'idle in transaction%'",
-          Values().Text(transaction_));
-    } catch (const PostgresqlError& error) {
-      const bool gave_up = options_.give_up != nullptr && options_.give_up->raised();
-      if (!error.cause().lost || !error.cause().passing || gave_up || MonotonicNow() >= until) throw;
-    }
-    if (MonotonicNow() >= until) break;
-    connection_.Pause(options_.leader_timeout / 50);
-  }
-  connection_.Fail("the connection was lost at a commit, and whether it was made could not be found out",
+  const auto committed = connection_.FindOutcome(transaction_, std::string(connection_.history()));
+  if (committed == true) return;
+  connection_.Fail(committed ? "the connection was lost before a transaction was committed"
+                             : "the connection was lost at a commit, and whether it was made could not be found out",
                    {.passing = true});
 }
 

@@ -1,3 +1,5 @@
+#include "coordinator/ledger/postgresql/uri.h"
+
 #include <fmt/format.h>
 #include <libpq-fe.h>
 
@@ -24,7 +26,49 @@ tl::expected<Parts, std::string> Parse(const std::string& uri) {
   return parts;
 }
 
+std::string Part(const Parts& parts, const std::string& name) {
+  const auto found = parts.find(name);
+  return found == parts.end() ? std::string() : found->second;
+}
+
+// False: a password with a character that must be %-encoded has been taken for a port, a host or a database.
+bool MayBeShown(const Parts& parts) {
+  return Part(parts, "port").find_first_not_of("0123456789,") == std::string::npos &&
+         Part(parts, "host").find('@') == std::string::npos && Part(parts, "dbname").find('@') == std::string::npos;
+}
+
+std::vector<std::string> SplitList(const std::string& list) {
+  std::vector<std::string> all(1);
+  for (const char c : list) {
+    if (c == ',') {
+      all.emplace_back();
+    } else {
+      all.back() += c;
+    }
+  }
+  return all;
+}
+
+std::string ShownHost(const PostgresqlHost& host) {
+  const std::string name = host.host.find(':') == std::string::npos ? host.host : "[" + host.host + "]";
+  return host.port.empty() ? name : name + ":" + host.port;
+}
+
 }  // namespace
+
+std::vector<PostgresqlHost> SplitHosts(const std::string& host, const std::string& hostaddr,
+                                       const std::string& port) {
+  const std::vector<std::string> names = SplitList(host), addresses = SplitList(hostaddr), ports = SplitList(port);
+  const std::size_t size = hostaddr.empty() ? names.size() : addresses.size();
+  const auto fits = [size](const std::vector<std::string>& list) { return list.size() == 1 || list.size() == size; };
+  if ((!host.empty() && names.size() != size) || !fits(ports)) return {{host, hostaddr, port}};
+  const auto at = [](const std::vector<std::string>& list, std::size_t i) {
+    return list.size() == 1 ? list[0] : list[i];
+  };
+  std::vector<PostgresqlHost> hosts;
+  for (std::size_t i = 0; i < size; ++i) hosts.push_back({at(names, i), at(addresses, i), at(ports, i)});
+  return hosts;
+}
 
 bool IsPostgresqlUri(std::string_view text) {
   return text.starts_with("postgresql://") || text.starts_with("postgres://");
@@ -39,6 +83,11 @@ tl::expected<void, std::string> CheckUri(const std::string& uri) {
     while (detail.ends_with('\n')) detail.pop_back();
     return tl::unexpected("it is no URI of PostgreSQL, postgresql://USER@HOST:PORT/DATABASE" + detail);
   }
+  if (!MayBeShown(*parts)) {
+    return tl::unexpected(std::string(
+        "it is no URI of PostgreSQL, postgresql://USER@HOST:PORT/DATABASE: a port is a number, and no host"
+        " and no database has an @ in its name; a password does not belong there"));
+  }
   for (const char* secret : {"password", "sslpassword"}) {
     if (parts->contains(secret)) {
       return tl::unexpected(
@@ -52,16 +101,21 @@ tl::expected<void, std::string> CheckUri(const std::string& uri) {
 
 // Made anew from its parts, so that nothing else can be in it.
 std::string RedactedUri(const std::string& uri) {
-  auto parts = Parse(uri);
-  if (!parts) return "postgresql://...";
+  const auto parsed = Parse(uri);
+  if (!parsed || !MayBeShown(*parsed)) return "postgresql://...";
   const auto part = [&](const char* name, const char* before, const char* after) {
-    const auto found = parts->find(name);
-    return found == parts->end() ? std::string() : before + found->second + after;
+    const std::string value = Part(*parsed, name);
+    return value.empty() ? value : before + value + after;
   };
   const bool is_folder = part("host", "", "").starts_with('/');
   std::string parameters = is_folder ? part("host", "?host=", "") + part("port", "&port=", "") : std::string();
   parameters += part("service", parameters.empty() ? "?service=" : "&service=", "");
-  const std::string place = is_folder ? "" : part("host", "", "") + part("port", ":", "");
+  std::string place;
+  if (!is_folder) {
+    for (const PostgresqlHost& host : SplitHosts(part("host", "", ""), "", part("port", "", ""))) {
+      place += (place.empty() ? "" : ",") + ShownHost(host);
+    }
+  }
   return "postgresql://" + part("user", "", "@") + place + part("dbname", "/", "") + parameters;
 }
 

@@ -57,11 +57,20 @@ class PostgresqlFaultsTest : public testing::Test {
   std::string Query(const std::string& sql) const { return Server().Query(database_, sql); }
   // Until the server answers so.
   bool Becomes(const std::string& sql, const std::string& expected) const {
+    return Becomes(Server(), database_, sql, expected);
+  }
+  static bool Becomes(const PostgresqlServer& server, const std::string& database, const std::string& sql,
+                      const std::string& expected) {
     const auto deadline = std::chrono::steady_clock::now() + kPatience;
-    while (Query(sql) != expected) {
+    while (server.Query(database, sql) != expected) {
       if (std::chrono::steady_clock::now() > deadline) return false;
     }
     return true;
+  }
+  static void Configure(const PostgresqlServer& server, const std::string& name, const std::string& value) {
+    server.Query("postgres", fmt::format("ALTER SYSTEM SET {} = '{}'", name, value));
+    server.Query("postgres", "SELECT pg_reload_conf()");
+    if (!Becomes(server, "postgres", "SHOW " + name, value)) throw std::runtime_error(name + " is not taken over");
   }
   std::string StudiesThere() const { return Query("SELECT count(*) FROM study"); }
 
@@ -197,6 +206,21 @@ TEST_F(PostgresqlFaultsTest, ACommitThatTheServerStillWaitsForIsEndedAndAnError)
   EXPECT_EQ(StudiesThere(), "1");
 }
 
+// It knows a transaction of the same number, too.
+TEST_F(PostgresqlFaultsTest, TheOutcomeIsNotAskedOfAnotherServer) {
+  PostgresqlServer other;
+  Server().Query("postgres", "ALTER DATABASE " + database_ + " RENAME TO of_two_servers");
+  database_ = "of_two_servers";
+  other.Query("postgres", "CREATE DATABASE of_two_servers");
+  other.Query("postgres", "DO $$BEGIN FOR i IN 1..20000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END$$");
+  const auto ledger = Lead({.uri = fmt::format("postgresql://dicom_sender@127.0.0.1:{},127.0.0.1:{}/{}",
+                                               cutter_->port(), other.port(), database_),
+                            .leader_timeout = kLeaderTimeout});
+  cutter_->CutAt("COMMIT", Moment::kBefore, Passage::kRefused);
+  EXPECT_THAT(ErrorOf([&] { CommitStudy(*ledger, "1"); }), HasSubstr("could not be found out"));
+  EXPECT_EQ(StudiesThere(), "0");
+}
+
 TEST_F(PostgresqlFaultsTest, TheOutcomeIsFoundOutFromAServerThatHasCrashedMeanwhile) {
   const auto ledger = Lead(Breakable(seconds(30)));
   cutter_->CutAt("COMMIT", Moment::kUnanswered, Passage::kHeld);
@@ -243,6 +267,68 @@ TEST_F(PostgresqlFaultsTest, AServerThatIsRestartedIsNoticedAndHasAllThatWasComm
     EXPECT_EQ(StudiesThere(), committed);
     CommitStudy(*Lead(Direct()), kill ? "3" : "4");
   }
+}
+
+// Each of several hosts has its share of the leader time-out.
+TEST_F(PostgresqlFaultsTest, OfSeveralHostsAHungOneIsPassedOver) {
+  cutter_->Set(Passage::kHeld);
+  PostgresqlOptions options = Direct(seconds(4));
+  for (const char* form :
+       {"postgresql://dicom_sender@127.0.0.1:{0},127.0.0.1:{1}/{2}?target_session_attrs=read-write",
+        "postgresql://dicom_sender@/{2}?hostaddr=127.0.0.1,127.0.0.1&port={0},{1}"}) {
+    options.uri = fmt::format(fmt::runtime(form), cutter_->port(), Server().port(), database_);
+    SCOPED_TRACE(options.uri);
+    EXPECT_EQ(TroubleOf(OpenLeadership(options)).sentence, "none");
+  }
+}
+
+TEST_F(PostgresqlFaultsTest, OfSeveralHostsTheOneIsTakenThatMayBeWritten) {
+  PostgresqlServer other;
+  const std::string database = other.CreateDatabase();
+  Configure(other, "default_transaction_read_only", "on");
+  const auto trouble_with = [&](const PostgresqlServer* second) {
+    return TroubleOf(
+        OpenLeadership({.uri = fmt::format("postgresql://dicom_sender@127.0.0.1:{},127.0.0.1:{}/{}", other.port(),
+                                           second != nullptr ? second->port() : ReservedPort().number(), database),
+                        .leader_timeout = kLeaderTimeout}));
+  };
+  PostgresqlServer second;
+  ASSERT_EQ(second.CreateDatabase(), database);
+  EXPECT_EQ(trouble_with(&second).sentence, "none");
+  const LedgerTrouble trouble = trouble_with(nullptr);
+  EXPECT_TRUE(trouble.passing);
+  EXPECT_THAT(trouble.sentence, HasSubstr("may only be read")) << "who has answered knows more than who has not";
+}
+
+TEST_F(PostgresqlFaultsTest, AnAnswerThatNeverEndsIsNotWaitedForLonger) {
+  Query(
+      "CREATE FUNCTION chatter() RETURNS int LANGUAGE plpgsql AS"
+      " $$BEGIN LOOP RAISE NOTICE 'still here'; END LOOP; END$$");
+  PostgresqlConnection connection(Direct(), kPatience);
+  connection.Connect();
+  const TimePoint began = MonotonicNow();
+  EXPECT_THAT(ErrorOf([&] { connection.Query("SELECT chatter()", {}, kShortTimeout); }),
+              HasSubstr("does not answer"));
+  EXPECT_LT(MonotonicNow() - began, kPatience / 2);
+}
+
+TEST_F(PostgresqlFaultsTest, TheServerDoesNotEndALeaderForBeingIdle) {
+  Query("ALTER DATABASE " + database_ + " SET idle_session_timeout = '1ms'");
+  PostgresqlConnection connection(Direct(), kPatience);
+  connection.Connect();
+  EXPECT_EQ(connection.Query("SELECT current_setting('idle_session_timeout')").Text(0, 0), "0");
+}
+
+TEST_F(PostgresqlFaultsTest, ACommitThatDidNotWaitForReplicasIsAnError) {
+  PostgresqlServer server;
+  const PostgresqlOptions options{.uri = server.Uri(server.CreateDatabase()), .leader_timeout = kPatience};
+  const auto ledger = Lead(options);
+  Configure(server, "synchronous_standby_names", "nobody");
+  auto error = std::async(std::launch::async, [&] { return ErrorOf([&] { CommitStudy(*ledger, "1"); }); });
+  EXPECT_TRUE(Becomes(server, "postgres",
+                      "SELECT bool_or(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'",
+                      "t"));
+  EXPECT_THAT(error.get(), HasSubstr("not on the server's replicas"));
 }
 
 TEST_F(PostgresqlFaultsTest, AServerThatIsNotThereIsPassingTrouble) {
@@ -370,7 +456,7 @@ TEST_F(PostgresqlFaultsTest, AFullDiskIsSaidAndNothingThatWasCommittedIsLost) {
       return Open(options, Take(*Watch(options)))->LoadSession(session_).counts.total == committed &&
              server.Query("small", "SELECT count(*) FROM instance") == std::to_string(committed);
     };
-    const bool said = error.find("disk is full; free some space and start again") != std::string::npos;
+    const bool said = error.find("disk is full; free some space; it goes on by itself") != std::string::npos;
     if (!said) fmt::print(stderr, "after {} instances: {}\n", committed, error);
     const bool right = said && mount_tmpfs(MS_REMOUNT, "size=64m") && committed > 0 && has_all();
     server.Stop(StopMode::kImmediate);
@@ -396,11 +482,11 @@ TEST_F(PostgresqlFaultsTest, AFullDiskIsSaidAndNothingThatWasCommittedIsLost) {
 
 // --- what a person must act on
 
-TEST_F(PostgresqlFaultsTest, ADatabaseThatMayOnlyBeReadIsSaid) {
+TEST_F(PostgresqlFaultsTest, ADatabaseThatMayOnlyBeReadIsSaidAndTriedAgain) {
   { const auto schema = Watch(Direct()); }
   Query("ALTER DATABASE " + database_ + " SET default_transaction_read_only = on");
   const LedgerTrouble trouble = TroubleOf(OpenLeadership(Direct()));
-  EXPECT_FALSE(trouble.passing);
+  EXPECT_TRUE(trouble.passing);
   EXPECT_THAT(trouble.sentence, HasSubstr("may only be read"));
   EXPECT_THAT(TroubleOf(OpenPostgresqlLedger(Direct(), 1)).sentence, HasSubstr("may only be read"));
 }
@@ -425,6 +511,47 @@ TEST_F(PostgresqlFaultsTest, AWrongPasswordIsSaidAndNotShown) {
     EXPECT_THAT(trouble.sentence, Not(HasSubstr("\n")));
   }
   EXPECT_EQ(trouble_with("right-one").sentence, "none");
+}
+
+// libpq has a line for each address, and that of the server which has answered is not the first.
+TEST_F(PostgresqlFaultsTest, AWrongPasswordIsSaidWhereAnotherAddressIsDead) {
+  Server().AddUserWithPassword("behind", "right-one");
+  const std::string dead = std::to_string(ReservedPort().number());
+  setenv("PGPASSWORD", "wrong-one", 1);
+  const LedgerTrouble trouble = TroubleOf(OpenLeadership(
+      {.uri = fmt::format("postgresql://behind@127.0.0.1:{},127.0.0.1:{}/{}", dead, Server().port(), database_),
+       .leader_timeout = kLeaderTimeout}));
+  unsetenv("PGPASSWORD");
+  EXPECT_FALSE(trouble.passing);
+  EXPECT_THAT(trouble.sentence, HasSubstr("PGPASSWORD"));
+}
+
+TEST_F(PostgresqlFaultsTest, SettingsThatCannotBeRightAreNoPassingTrouble) {
+  const std::string uri = Server().Uri(database_);
+  const auto trouble_of = [](const std::string& wrong) {
+    return TroubleOf(OpenLeadership({.uri = wrong, .leader_timeout = kLeaderTimeout}));
+  };
+  for (const std::string& wrong : {uri + "?sslmode=nonsense", uri + "?service=unknown", uri + "?port=99999",
+                                   uri + "?host=a,b&port=1,2,3", uri + "?target_session_attrs=any-thing"}) {
+    SCOPED_TRACE(wrong);
+    const LedgerTrouble trouble = trouble_of(wrong);
+    EXPECT_FALSE(trouble.passing);
+    EXPECT_THAT(trouble.sentence, HasSubstr("as it is given"));
+  }
+  for (const std::string& unsafe : {uri + "?sslmode=verify-full", uri + "?sslmode=require",
+                                    uri + "?sslmode=verify-ca&sslrootcert=/nonexistent"}) {
+    SCOPED_TRACE(unsafe);
+    const LedgerTrouble trouble = trouble_of(unsafe);
+    EXPECT_FALSE(trouble.passing);
+    EXPECT_THAT(trouble.sentence, HasSubstr("not as safe as was asked for"));
+  }
+  for (const std::string& away :
+       {std::string("postgresql://h.invalid/d"), std::string("postgresql:///d?host=/nowhere")}) {
+    SCOPED_TRACE(away);
+    const LedgerTrouble trouble = trouble_of(away);
+    EXPECT_TRUE(trouble.passing);
+    EXPECT_THAT(trouble.sentence, HasSubstr("cannot be reached"));
+  }
 }
 
 TEST_F(PostgresqlFaultsTest, ADatabaseThatIsNotThereIsSaid) {
@@ -481,7 +608,7 @@ TEST_F(PostgresqlFaultsTest, SomebodyElsesTablesAreRefusedAndLeftAlone) {
   Query("CREATE TABLE session (mine int)");
   const LedgerTrouble trouble = TroubleOf(OpenLeadership(Direct()));
   EXPECT_FALSE(trouble.passing);
-  EXPECT_THAT(trouble.sentence, HasSubstr("that is no ledger's; name another database"));
+  EXPECT_THAT(trouble.sentence, HasSubstr("is no ledger's; name another database"));
   EXPECT_THAT(trouble.sentence, HasSubstr("\"session\""));
   EXPECT_EQ(Query("SELECT string_agg(tablename, ',') FROM pg_tables WHERE schemaname = 'public'"), "session");
 }
@@ -490,7 +617,7 @@ TEST_F(PostgresqlFaultsTest, SomebodyElsesViewsAreRefusedAndLeftAlone) {
   Query("CREATE VIEW studies AS SELECT 'mine' AS word; ALTER VIEW studies OWNER TO dicom_sender");
   const LedgerTrouble trouble = TroubleOf(OpenLeadership(Direct()));
   EXPECT_FALSE(trouble.passing);
-  EXPECT_THAT(trouble.sentence, HasSubstr("that is no ledger's; name another database"));
+  EXPECT_THAT(trouble.sentence, HasSubstr("is no ledger's; name another database"));
   EXPECT_THAT(trouble.sentence, HasSubstr("\"studies\""));
   EXPECT_EQ(Query("SELECT word FROM studies"), "mine");
   EXPECT_EQ(Query("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "0");
@@ -575,6 +702,15 @@ TEST_F(PostgresqlFaultsTest, ATransactionOfALeaderThatHangsIsEnded) {
   EXPECT_THROW(former->Begin(), LedgerError);
 }
 
+TEST_F(PostgresqlFaultsTest, ATransactionOfAnotherRoleCannotBeEndedWhichIsSaid) {
+  const auto former = Lead(Direct());
+  Query(
+      "CREATE ROLE other LOGIN; GRANT SELECT, UPDATE ON leadership TO other; GRANT SELECT ON ledger_schema TO other");
+  const auto leadership = Watch({.uri = Server().UriOf("other", database_), .leader_timeout = kShortTimeout});
+  former->Begin();
+  EXPECT_THAT(ErrorOf([&] { Take(*leadership); }), HasSubstr("must use the same role"));
+}
+
 TEST_F(PostgresqlFaultsTest, TheServerEndsATransactionThatNobodyGoesOnWith) {
   const auto ledger = Lead(Breakable(kShortTimeout));
   ledger->Begin();
@@ -600,7 +736,9 @@ TEST(PostgresqlUriTest, IsToldByItsBeginning) {
 TEST(PostgresqlUriTest, APasswordIsRefusedAndNotShown) {
   for (const char* uri :
        {"postgresql://u:geheim@h/d", "postgresql://u@h/d?password=geheim", "postgresql:///d?sslpassword=geheim",
-        "postgresql://u:geheim@h:port/d", "postgresql://u:geheim@[h/d", "postgresql://h/d?passwort=geheim"}) {
+        "postgresql://u:geheim@h:port/d", "postgresql://u:geheim@[h/d", "postgresql://h/d?passwort=geheim",
+        "postgresql://u:geheim/eim@h/d", "postgresql://u:12/geheim@h/d", "postgresql://u:ge@geheim@h/d",
+        "postgresql://u:geheim?eim@h/d"}) {
     SCOPED_TRACE(uri);
     const auto checked = CheckUri(uri);
     ASSERT_FALSE(checked);
@@ -611,10 +749,13 @@ TEST(PostgresqlUriTest, APasswordIsRefusedAndNotShown) {
 }
 
 TEST(PostgresqlUriTest, WithoutOneItIsShownAsItIs) {
-  for (const char* uri : {"postgresql://u@h:5433/d", "postgresql://h/d", "postgresql://?service=ledger"}) {
+  for (const char* uri :
+       {"postgresql://u@h:5433/d", "postgresql://h/d", "postgresql://?service=ledger",
+        "postgresql://u@a:5432,b:5433/d", "postgresql://u@a,b:5433/d", "postgresql://[::1]:5433/d"}) {
     EXPECT_TRUE(CheckUri(uri)) << uri;
     EXPECT_EQ(RedactedUri(uri), uri);
   }
+  EXPECT_EQ(RedactedUri("postgresql://u@a,b/d?port=5433"), "postgresql://u@a:5433,b:5433/d");
   EXPECT_TRUE(CheckUri("postgresql://u@a,b:5433/d?target_session_attrs=read-write&sslmode=verify-full"));
 }
 
