@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <libpq-fe.h>
 
+#include <algorithm>
 #include <memory>
 #include <numeric>
 #include <stdexcept>
@@ -20,9 +21,15 @@ namespace {
 
 constexpr std::size_t kBatchBytes = 256 << 10;  // handed to libpq at once
 constexpr Duration kProgressInterval = std::chrono::seconds(3);
-constexpr Duration kServerPatience = std::chrono::seconds(30);  // for a connection
+// What is numbered by the database: sessions, studies, roots and pairs.
+constexpr std::size_t kNumberedTables = 4;
 
 class Refused : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+class OutcomeUnknown : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
@@ -33,12 +40,17 @@ std::string Quoted(const std::string& name) { return '"' + name + '"'; }
 
 class Target {
  public:
-  explicit Target(const std::string& uri) : name_("PostgreSQL " + RedactedUri(uri)) {
-    const std::string timeout =
-        std::to_string(std::chrono::duration_cast<std::chrono::seconds>(kServerPatience).count());
-    // What stands after the URI wins over it.
-    const char* const names[] = {"connect_timeout", "dbname", "client_encoding", "application_name", nullptr};
-    const char* const values[] = {timeout.c_str(), uri.c_str(), "UTF8", "dicom-ledger", nullptr};
+  Target(const std::string& uri, Duration patience) : name_("PostgreSQL " + RedactedUri(uri)) {
+    const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(patience).count();
+    const std::string timeout = std::to_string(std::max<std::int64_t>(1, milliseconds / 1000));
+    const std::string timeout_ms = std::to_string(milliseconds);
+    const std::string silence = std::to_string(std::max<std::int64_t>(1, milliseconds / 3000));
+    // What stands after the URI wins over it. A server's host that is silent ends the connection.
+    const char* const names[] = {"connect_timeout",     "dbname",           "client_encoding",
+                                 "application_name",    "tcp_user_timeout", "keepalives_idle",
+                                 "keepalives_interval", "keepalives_count", nullptr};
+    const char* const values[] = {timeout.c_str(), uri.c_str(),     "UTF8", "dicom-ledger", timeout_ms.c_str(),
+                                  silence.c_str(), silence.c_str(), "2",    nullptr};
     connection_.reset(PQconnectdbParams(names, values, 1));
     if (PQstatus(connection_.get()) != CONNECTION_OK) Fail();
     PQsetNoticeProcessor(
@@ -73,6 +85,7 @@ class Target {
   }
 
   const std::string& name() const { return name_; }
+  bool lost() const { return PQstatus(connection_.get()) != CONNECTION_OK; }
 
  private:
   struct Close {
@@ -211,7 +224,7 @@ class Copy {
   Copy(SQLite::Database& file, Target& target, const CopyProgress& progress)
       : file_(file), target_(target), progress_(progress), content_(Count(file)) {}
 
-  LedgerContent Run() {
+  LedgerContent Run(const PostgresqlOptions& options) {
     target_.Value("BEGIN");
     // Whatever the user's defaults are: it takes as long as it takes, and is on the disk when it is done.
     for (const char* setting :
@@ -227,11 +240,35 @@ class Copy {
     for (const std::string& table : Tables()) CopyTable(table);
     ContinueKeys();
     if (Count(target_) != content_) throw LedgerError(target_.name() + ": not all has arrived; nothing was copied");
-    target_.Value("COMMIT");
+    Commit(options);
     return content_;
   }
 
  private:
+  void Commit(const PostgresqlOptions& options) {
+    const std::string transaction = target_.Value("SELECT pg_current_xact_id()::text");
+    const std::string history = target_.Value(kHistoryQuery);
+    try {
+      target_.Value("COMMIT");
+    } catch (const LedgerError&) {
+      if (!target_.lost()) throw;
+      if (!WasCommitted(options, transaction, history)) {
+        throw LedgerError(target_.name() +
+                          ": the connection was lost at the end, and nothing was copied: run it again");
+      }
+    }
+  }
+  bool WasCommitted(const PostgresqlOptions& options, const std::string& transaction, const std::string& history) {
+    try {
+      const auto outcome = PostgresqlConnection(options, options.leader_timeout).FindOutcome(transaction, history);
+      if (outcome) return *outcome;
+    } catch (const PostgresqlError&) {  // it stays unknown
+    }
+    throw OutcomeUnknown(target_.name() +
+                         ": the connection was lost at the end; whether it was copied is not known: run it again, it"
+                         " says so");
+  }
+
   std::vector<std::string> Tables() {
     std::vector<std::string> names;
     SQLite::Statement rows(file_, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'");
@@ -263,18 +300,29 @@ class Copy {
 
   // Keys are never used twice, not even those that are gone: SQLite remembers the highest ever of some tables.
   void ContinueKeys() {
-    for (const auto& row : target_.Rows("SELECT table_name, column_name FROM information_schema.columns"
-                                        " WHERE is_identity = 'YES' AND table_schema = current_schema()")) {
-      const std::string &table = row[0], &column = row[1];
-      const std::int64_t last =
-          file_
-              .execAndGet(fmt::format("SELECT max(coalesce((SELECT max({}) FROM {}), 0),"
-                                      " coalesce((SELECT seq FROM sqlite_sequence WHERE name = '{}'), 0))",
-                                      Quoted(column), Quoted(table), table))
-              .getInt64();
-      if (last > 0)
-        target_.Value(fmt::format("SELECT setval(pg_get_serial_sequence('{}', '{}'), {})", table, column, last));
+    std::size_t continued = 0;
+    for (const std::string& table : Tables()) {
+      // Whichever schema of the search_path it is in.
+      for (const auto& row : target_.Rows(fmt::format(
+               "SELECT attname, pg_get_serial_sequence(attrelid::regclass::text, attname) FROM pg_attribute"
+               " WHERE attrelid = '{}'::regclass AND attidentity <> ''",
+               Quoted(table)))) {
+        ContinueKeys(table, row[0], row[1]);
+        ++continued;
+      }
     }
+    if (continued != kNumberedTables) {
+      throw LedgerError(target_.name() + ": its tables are not those of this release; nothing was copied");
+    }
+  }
+  void ContinueKeys(const std::string& table, const std::string& column, const std::string& sequence) {
+    const std::int64_t last =
+        file_
+            .execAndGet(fmt::format("SELECT max(coalesce((SELECT max({}) FROM {}), 0),"
+                                    " coalesce((SELECT seq FROM sqlite_sequence WHERE name = '{}'), 0))",
+                                    Quoted(column), Quoted(table), table))
+            .getInt64();
+    if (last > 0) target_.Value(fmt::format("SELECT setval('{}', {})", sequence, last));
   }
 
   SQLite::Database& file_;
@@ -291,23 +339,28 @@ std::uint64_t LedgerContent::all_instances() const {
 }
 
 tl::expected<LedgerContent, CopyTrouble> CopyLedger(const std::string& file, const std::string& uri,
-                                                    const CopyProgress& progress) {
+                                                    const CopyProgress& progress, Duration patience) {
+  using Kind = CopyTrouble::Kind;
+  const PostgresqlOptions options{.uri = uri, .leader_timeout = patience};
   // As a coordinator opens it: undamaged, of this release, and nobody else has it.
   if (const auto opened = OpenSqliteLedger(file); !opened) return tl::unexpected(CopyTrouble{opened.error()});
-  if (const auto prepared = OpenLeadership({.uri = uri, .leader_timeout = kServerPatience}); !prepared) {
-    return tl::unexpected(CopyTrouble{prepared.error().sentence, prepared.error().passing});
+  if (const auto prepared = OpenLeadership(options); !prepared) {
+    return tl::unexpected(
+        CopyTrouble{prepared.error().sentence, prepared.error().passing ? Kind::kServer : Kind::kRefused});
   }
   try {
     SQLite::Database database(file, SQLite::OPEN_READWRITE);
     database.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
-    Target target(uri);
-    return Copy(database, target, progress).Run();
+    Target target(uri, patience);
+    return Copy(database, target, progress).Run(options);
   } catch (const SQLite::Exception& error) {
     return tl::unexpected(CopyTrouble{fmt::format("ledger {} cannot be read: {}", file, error.what())});
   } catch (const Refused& error) {
     return tl::unexpected(CopyTrouble{error.what()});
   } catch (const LedgerError& error) {
-    return tl::unexpected(CopyTrouble{error.what(), true});
+    return tl::unexpected(CopyTrouble{error.what(), Kind::kServer});
+  } catch (const OutcomeUnknown& error) {
+    return tl::unexpected(CopyTrouble{error.what(), Kind::kUnknown});
   }
 }
 

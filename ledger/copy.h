@@ -12,6 +12,7 @@
 #include <string>
 #include <tl/expected.hpp>
 
+#include "common/time.h"
 #include "coordinator/ledger/ledger.h"
 
 namespace dicom_sender {
@@ -26,17 +27,26 @@ struct LedgerContent {
 };
 
 struct CopyTrouble {
-  std::string sentence;    // what is wrong and what to do, in one line without a password
-  bool by_server = false;  // the database could not be reached or failed, rather than that something was refused
+  enum class Kind {
+    kRefused,
+    kServer,   // the database could not be reached or failed; nothing was copied
+    kUnknown,  // the connection was lost at the very end, and the server cannot be asked whether it was copied
+  };
+  std::string sentence;  // what is wrong and what to do, in one line without a password
+  Kind kind = Kind::kRefused;
 };
+
+inline constexpr Duration kServerPatience = std::chrono::seconds(30);
 
 // Called every few seconds: `table` is being copied, and `rows` of it were. `all`: what there is.
 using CopyProgress = std::function<void(const std::string& table, std::uint64_t rows, const LedgerContent& all)>;
 
 // `uri` as in CheckUri. The database's ledger is created if it is not there, and must be empty. What is returned was
 // counted in both, and is equal. Nobody leads on the database meanwhile; coordinators that want to take up what was
-// copied as after a restart.
+// copied as after a restart. `patience`: with a server that is silent; and with twice that, whether it has committed
+// is asked where the connection was lost at the commit.
 tl::expected<LedgerContent, CopyTrouble> CopyLedger(const std::string& file, const std::string& uri,
-                                                    const CopyProgress& progress);
+                                                    const CopyProgress& progress,
+                                                    Duration patience = kServerPatience);
 
 }  // namespace dicom_sender

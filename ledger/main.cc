@@ -9,7 +9,7 @@ namespace {
 
 using namespace dicom_sender;
 
-constexpr int kExitCopied = 0, kExitServer = 3;
+constexpr int kExitCopied = 0, kExitServer = 3, kExitUnknown = 5;
 
 void TellProgress(const std::string& table, std::uint64_t rows, const LedgerContent& all) {
   fmt::print(stderr, "{}: {} rows so far ({} instances in all)\n", table, rows, all.all_instances());
@@ -26,6 +26,18 @@ std::string Summary(const LedgerContent& content) {
   return text;
 }
 
+int ExitStatus(CopyTrouble::Kind kind) {
+  switch (kind) {
+    case CopyTrouble::Kind::kRefused:
+      return kExitUsage;
+    case CopyTrouble::Kind::kServer:
+      return kExitServer;
+    case CopyTrouble::Kind::kUnknown:
+      return kExitUnknown;
+  }
+  return kExitInternal;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -35,7 +47,7 @@ int main(int argc, char** argv) {
     const auto copied = CopyLedger(options->file, options->uri, TellProgress);
     if (!copied) {
       console.Error(copied.error().sentence);
-      return copied.error().by_server ? kExitServer : kExitUsage;
+      return ExitStatus(copied.error().kind);
     }
     console.Print(Summary(*copied));
     return kExitCopied;

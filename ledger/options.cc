@@ -34,7 +34,10 @@ Program Describe() {
           "Exit status\n"
           "  0  copied\n"
           "  2  wrong usage, or a ledger that cannot be used: in use, damaged, or not empty\n"
-          "  3  the database was not reached or failed; nothing was copied\n",
+          "  3  the database was not reached or failed; nothing was copied\n"
+          "  5  the connection was lost at the end, and the server could not be asked whether all was copied: run "
+          "it\n"
+          "     again; it copies, or says that the database has the sessions already\n",
       .words_max = 3};
 }
 

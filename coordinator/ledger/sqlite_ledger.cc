@@ -362,7 +362,10 @@ tl::expected<void, std::string> SqliteLedger::CheckAndUpgrade() {
   db_.exec("BEGIN EXCLUSIVE");  // takes the lock, which is then kept
   if (empty || version < kSchemaVersion) {
     if (empty) db_.exec(Schema());
-    if (!empty && !Migrate(version)) return refused(kDamaged);
+    if (!empty) {
+      db_.exec(DropLedgerViews());
+      if (!Migrate(version)) return refused(kDamaged);
+    }
     db_.exec(LedgerViews(SqlDialect::kSqlite));
     db_.exec(fmt::format("PRAGMA application_id = {}", kApplicationId));
     db_.exec(fmt::format("PRAGMA user_version = {}", kSchemaVersion));

@@ -92,6 +92,11 @@ class ConnectionCutter::Connection {
     if (!client.out.empty()) send(client.socket.get(), client.out.data(), client.out.size(), MSG_NOSIGNAL);
     for (Side& side : sides_) Reset(side.socket);
   }
+  // The server's side.
+  UniqueFd CutClient() {
+    Reset(sides_[0].socket);
+    return std::move(sides_[1].socket);
+  }
 
  private:
   struct Side {
@@ -120,7 +125,7 @@ class ConnectionCutter::Connection {
     while (const auto message = TakeMessage(sides_[0].in, started_)) {
       const std::string sql = Statement(*message);
       if (trap && answer_due_ == 0 && sql.starts_with(trap->sql)) {
-        if (trap->moment == Moment::kBefore) return true;
+        if (trap->moment == Moment::kBefore || trap->moment == Moment::kSwallowed) return true;
         answer_due_ = answers_asked_ + 1;
       }
       if (message->type == 'Q' || message->type == 'S') ++answers_asked_;
@@ -190,7 +195,7 @@ class ConnectionCutter::Connections {
     for (auto it = all_.begin(); it != all_.end(); answers += 2) {
       const Connection::Event event = it->Move(answers, sprung ? std::nullopt : trap);
       if (event == Connection::Event::kSprung) {
-        it->Cut();
+        trap->moment == Moment::kSwallowed ? silent_.push_back(it->CutClient()) : it->Cut();
         sprung = true;
       }
       it = event == Connection::Event::kNone ? std::next(it) : all_.erase(it);
@@ -204,6 +209,7 @@ class ConnectionCutter::Connections {
 
  private:
   std::list<Connection> all_;
+  std::vector<UniqueFd> silent_;
 };
 
 ConnectionCutter::ConnectionCutter(std::uint16_t server_port)

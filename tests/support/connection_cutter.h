@@ -27,6 +27,7 @@ class ConnectionCutter {
   // Where a statement is when its connection is cut.
   enum class Moment {
     kBefore,      // the server does not see it
+    kSwallowed,   // nor does it see that the client's side was cut: its own stays open and is silent
     kUnanswered,  // the server has done it, the client does not hear of it
     kAnswered,    // the client has been sent its answer
   };

@@ -12,6 +12,7 @@
 #include <initializer_list>
 #include <limits>
 #include <system_error>
+#include <utility>
 
 #include "common/text.h"
 #include "coordinator/ledger/postgresql/postgresql_ledger.h"
@@ -37,6 +38,14 @@ void Append(std::string& out, Number number) {
   for (int shift = sizeof(Number) * 8 - 8; shift >= 0; shift -= 8) {
     out += static_cast<char>(static_cast<std::uint64_t>(number) >> shift & 0xFF);
   }
+}
+
+template <class Number>
+Number Fitting(std::int64_t value) {
+  if (!std::in_range<Number>(value)) {
+    throw LedgerError(fmt::format("the number {} does not fit into its column of the ledger", value));
+  }
+  return static_cast<Number>(value);
 }
 
 std::string ArrayHead(std::uint32_t element_oid, std::size_t size) {
@@ -138,6 +147,10 @@ std::string Advice(std::string_view state) {
   if (state == "57P05") return "the server ended a connection on which nothing was done";
   if (state == "25P03") return "the server ended a transaction in which nothing was done for the leader time-out";
   if (state == "40001" || state == "40P01") return "another transaction was in the way";
+  if (state == "42P07") {
+    return "a table or view of this name is there that is no ledger's; name another database, or put another schema"
+           " first in the search_path";
+  }
   if (state == "42P01" || state == "42703") return "its tables are not those of a ledger; name another database";
   if (state == "XX001" || state == "XX002") return "it is damaged; put a sound copy in its place";
   return "the server refused a statement";
@@ -281,11 +294,11 @@ PostgresqlCopy::PostgresqlCopy() : data_("PGCOPY\n\xFF\r\n\0", 11) {
 void PostgresqlCopy::Row(int columns) { Append(data_, static_cast<std::int16_t>(columns)); }
 void PostgresqlCopy::Smallint(std::int64_t value) {
   Append<std::int32_t>(data_, sizeof(std::int16_t));
-  Append(data_, static_cast<std::int16_t>(value));
+  Append(data_, Fitting<std::int16_t>(value));
 }
 void PostgresqlCopy::Integer(std::int64_t value) {
   Append<std::int32_t>(data_, sizeof(std::int32_t));
-  Append(data_, static_cast<std::int32_t>(value));
+  Append(data_, Fitting<std::int32_t>(value));
 }
 void PostgresqlCopy::Bigint(std::int64_t value) {
   Append<std::int32_t>(data_, sizeof value);
@@ -406,7 +419,9 @@ void PostgresqlConnection::SetUpSession(TimePoint deadline) {
                      " set_config('plan_cache_mode', 'force_generic_plan', false), set_config('jit', 'off', false),"
                      " set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false),"
                      " set_config('enable_mergejoin', 'off', false), set_config('enable_material', 'off', false),"
-                     " set_config('enable_bitmapscan', 'off', false), set_config('enable_memoize', 'off', false)",
+                     " set_config('enable_bitmapscan', 'off', false), set_config('enable_memoize', 'off', false),"
+                     " set_config('enable_sort', 'off', false),"
+                     " set_config('max_parallel_workers_per_gather', '0', false)",
                      InMilliseconds(answer_within_), leader_timeout, std::max<std::int64_t>(1, leader_timeout / 4)),
          deadline);
   if (PQserverVersion(connection_.get()) >= kServerVersionTransactionTimeout) {
@@ -424,12 +439,31 @@ void PostgresqlConnection::SetUpSession(TimePoint deadline) {
         " itself",
         {.passing = true, .lost = true, .sqlstate = kMayOnlyBeRead});
   }
-  history_ = Simple(
-                 "SELECT system_identifier || ' ' || left(pg_walfile_name(pg_current_wal_lsn()), 8)"
-                 " FROM pg_control_system()",
-                 deadline)
-                 .Bytes(0, 0);
+  history_ = Simple(kHistoryQuery, deadline).Bytes(0, 0);
   EnterPipeline();
+}
+
+std::optional<bool> PostgresqlConnection::FindOutcome(const std::string& transaction, const std::string& history) {
+  const auto with_id = [&] { return PostgresqlValues().Text(transaction); };
+  const TimePoint until = MonotonicNow() + 2 * options_.leader_timeout;
+  for (;;) {
+    try {
+      Connect();
+      if (history_ != history) return std::nullopt;  // its ids are not those of ours
+      const auto status = Query("SELECT coalesce(pg_xact_status($1::text::xid8), '')", with_id());
+      if (status.Bytes(0, 0) == "committed") return true;
+      if (status.Bytes(0, 0) == "aborted") return false;
+      // COMMIT may not have come through. What is waiting for it only holds us up.
+      Query(
+          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_xid = $1::text::xid8::xid"
+          " AND state LIKE 'idle in transaction%'",
+          with_id());
+    } catch (const PostgresqlError& error) {
+      if (!error.cause().lost || !error.cause().passing || GaveUp() || MonotonicNow() >= until) throw;
+    }
+    if (MonotonicNow() >= until) return std::nullopt;
+    Pause(options_.leader_timeout / 50);
+  }
 }
 
 void PostgresqlConnection::EnterPipeline() {

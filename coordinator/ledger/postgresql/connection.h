@@ -49,6 +49,10 @@ class PostgresqlError : public LedgerError {
   Cause cause_;
 };
 
+// The answer is what PostgresqlConnection::history() says.
+inline constexpr const char* kHistoryQuery =
+    "SELECT system_identifier || ' ' || left(pg_walfile_name(pg_current_wal_lsn()), 8) FROM pg_control_system()";
+
 inline constexpr Duration kLongestStatement = std::chrono::minutes(10);  // abandoning a huge session is one
 
 // Text of any bytes as the server takes it: a NUL or a byte that is not UTF-8 becomes \xNN, a backslash \\. Decoded
@@ -97,8 +101,8 @@ class PostgresqlValues {
 class PostgresqlCopy {
  public:
   PostgresqlCopy();
-  void Row(int columns);  // begins one
-  void Smallint(std::int64_t value);
+  void Row(int columns);              // begins one
+  void Smallint(std::int64_t value);  // these two throw LedgerError where it does not fit
   void Integer(std::int64_t value);
   void Bigint(std::int64_t value);
   void Bytes(std::string_view bytes);  // bytea, or text that is encoded already
@@ -126,6 +130,9 @@ class PostgresqlConnection {
   // one history the id of a transaction means the same transaction.
   const std::string& history() const { return history_; }
   bool connected() const { return connection_ != nullptr; }
+  // Whether a transaction of that history was committed whose COMMIT was under way when its connection was lost.
+  // Connects, for twice the leader time-out if need be. Nothing: it cannot be found out.
+  std::optional<bool> FindOutcome(const std::string& transaction, const std::string& history);
 
   // The answer is looked at by the next Query: an error is thrown there.
   void Send(std::string_view sql, const PostgresqlValues& values = {});
@@ -171,7 +178,8 @@ class PostgresqlConnection {
   std::unique_ptr<pg_conn, Close> connection_;
   std::string history_;
   std::string warning_;  // SQLSTATE 01000, as a COMMIT gives that did not wait for replicas; of the last Query
-  std::map<std::string, std::string, std::less<>> prepared_;  // statement to name; of this connection
+  // Statement to name; of this connection, and kept as long as it: what varies is a value, never part of the text.
+  std::map<std::string, std::string, std::less<>> prepared_;
 };
 
 }  // namespace dicom_sender

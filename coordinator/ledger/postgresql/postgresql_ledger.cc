@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <set>
 #include <span>
 #include <unordered_map>
@@ -16,12 +17,17 @@ namespace dicom_sender {
 namespace {
 
 // "OFFSET 0" in a statement keeps the order of its joins: by what was given into a table, by its key. The server
-// would choose by the sizes of tables, which were others when it planned the statement.
+// would choose by the sizes of tables, which were others when it planned the statement. A session's studies are read
+// in the order (session, key) of their index: "ORDER BY session, key", and with ANY, because the server would take
+// "session = $1" for a reason to leave session out of the order, and to walk through the studies of all sessions.
 
 constexpr std::int64_t kStudiesPerChange = 1000;
 constexpr std::size_t kCachedPairsMax = 10'000;
 constexpr std::size_t kCachedRootsMax = 1000;
 constexpr std::size_t kCachedStudySessionsMax = 10'000;
+
+constexpr const char* kAfter = "session = ANY (ARRAY[$1::bigint]) AND key > $2::bigint";
+constexpr const char* kFrom = "session = ANY (ARRAY[$1::bigint]) AND key >= $2::bigint";
 
 using Values = PostgresqlValues;
 
@@ -80,6 +86,14 @@ class PostgresqlLedger : public Ledger {
     Counts counts;
     std::uint64_t studies = 0;
   };
+  // Of the instances (o) of a session. What differs from call to call is no part of the conditions: every text is
+  // prepared once and kept.
+  struct Choice {
+    const char* studies;
+    const char* instances;
+    std::optional<StudyKey> study = {};       // this one only
+    std::optional<std::int64_t> status = {};  // only those
+  };
   class Intake;
 
   std::string Name() const { return RedactedUri(options_.uri); }
@@ -90,8 +104,8 @@ class PostgresqlLedger : public Ledger {
   void AddToStudies(const std::map<StudyKey, Counts>& deltas, std::optional<WallTime> outcome_time);
   void AddToSession(SessionKey session, const Counts& delta, std::uint64_t studies = 0);
   void SendSessionGrowth();
-  std::vector<StudyFeed> ChangeStates(SessionKey session, const std::string& studies, const std::string& condition,
-                                      InstanceState state, std::string_view reason);
+  std::vector<StudyFeed> ChangeStates(SessionKey session, const Choice& choice, InstanceState state,
+                                      std::string_view reason);
   void ChangeDistinct(std::span<const InstanceChange> changes, WallTime now, std::map<StudyKey, Counts>& deltas);
   SessionKey SessionOf(StudyKey study);
   void Remember(StudyKey study, SessionKey session);
@@ -140,31 +154,10 @@ void PostgresqlLedger::Commit() {
 
 // The connection was lost while a COMMIT was under way. Returns if it was made.
 void PostgresqlLedger::FindOutOutcome() {
-  const TimePoint until = MonotonicNow() + 2 * options_.leader_timeout;
-  const std::string history = connection_.history();
-  for (;;) {
-    try {
-      connection_.Connect();
-      if (connection_.history() != history) break;  // its ids are not those of ours
-      const auto rows =
-          connection_.Query("SELECT coalesce(pg_xact_status($1::text::xid8), '')", Values().Text(transaction_));
-      if (rows.Bytes(0, 0) == "committed") return;
-      if (rows.Bytes(0, 0) == "aborted") {
-        connection_.Fail("the connection was lost before a transaction was committed", {.passing = true});
-      }
-      // COMMIT may not have come through. What is waiting for it only holds us up.
-      connection_.Query(
-          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_xid = $1::text::xid8::xid"
-          " AND state LIKE 'idle in transaction%'",
-          Values().Text(transaction_));
-    } catch (const PostgresqlError& error) {
-      const bool gave_up = options_.give_up != nullptr && options_.give_up->raised();
-      if (!error.cause().lost || !error.cause().passing || gave_up || MonotonicNow() >= until) throw;
-    }
-    if (MonotonicNow() >= until) break;
-    connection_.Pause(options_.leader_timeout / 50);
-  }
-  connection_.Fail("the connection was lost at a commit, and whether it was made could not be found out",
+  const auto committed = connection_.FindOutcome(transaction_, std::string(connection_.history()));
+  if (committed == true) return;
+  connection_.Fail(committed ? "the connection was lost before a transaction was committed"
+                             : "the connection was lost at a commit, and whether it was made could not be found out",
                    {.passing = true});
 }
 
@@ -404,32 +397,31 @@ void PostgresqlLedger::SetSettings(SessionKey session, const wire::OpenSession& 
           .Int(session));
 }
 
-// Of the session's studies for which a condition holds, the instances (o) for which the other one does. Tells how
-// many have changed in each study.
-std::vector<StudyFeed> PostgresqlLedger::ChangeStates(SessionKey session, const std::string& studies,
-                                                      const std::string& condition, InstanceState state,
+// Tells how many have changed in each study.
+std::vector<StudyFeed> PostgresqlLedger::ChangeStates(SessionKey session, const Choice& choice, InstanceState state,
                                                       std::string_view reason) {
-  const std::string select = "SELECT key FROM study WHERE session = $1::bigint AND key > $2::bigint AND " + studies +
-                             " ORDER BY key LIMIT $3::bigint";
+  const std::string select = fmt::format(
+      "SELECT key FROM study WHERE {} AND key <= $4::bigint AND {} ORDER BY session, key LIMIT $3::bigint", kAfter,
+      choice.studies);
   // An UPDATE returns what it has made; the row as it was is the one that it was joined with.
   const std::string update =
       "WITH changed AS (UPDATE instance i SET state = $2::bigint, reason = nullif($3::text, ''), status = NULL,"
       " duration_us = 0, outcome_ms = NULL, attempts = CASE WHEN $2::bigint = 0 THEN 0 ELSE i.attempts END"
-      " FROM unnest($1::bigint[]) AS s(key) CROSS JOIN LATERAL (SELECT ctid AS version, study, state, size, "
-      "duration_us"
-      "   FROM instance o WHERE o.study = s.key AND " +
-      condition +
+      " FROM unnest($1::bigint[]) AS s(key) CROSS JOIN LATERAL (SELECT ctid AS version, study, state, size,"
+      "   duration_us FROM instance o WHERE o.study = s.key AND ($4::bigint IS NULL OR o.status = $4::bigint) AND " +
+      std::string(choice.instances) +
       " OFFSET 0) o WHERE i.ctid = o.version"
       " RETURNING o.study, o.state, o.size, o.duration_us)"
       " SELECT study, state, count(*), sum(size)::bigint, sum(duration_us)::bigint FROM changed"
       " GROUP BY study, state ORDER BY study, state";
   std::vector<StudyFeed> changes;
-  for (StudyKey last = 0;;) {
-    const auto found = connection_.Query(select, Values().Int(session).Int(last).Int(kStudiesPerChange));
+  const StudyKey end = choice.study.value_or(std::numeric_limits<StudyKey>::max());
+  for (StudyKey last = choice.study ? *choice.study - 1 : 0;;) {
+    const auto found = connection_.Query(select, Values().Int(session).Int(last).Int(kStudiesPerChange).Int(end));
     if (found.size() == 0) return changes;
     const std::vector<std::int64_t> keys = FirstColumn(found);
-    const auto changed =
-        connection_.Query(update, Values().Ints(keys).Int(static_cast<std::int64_t>(state)).Text(reason));
+    const auto changed = connection_.Query(
+        update, Values().Ints(keys).Int(static_cast<std::int64_t>(state)).Text(reason).Int(choice.status));
     std::map<StudyKey, Counts> deltas;
     for (int row = 0; row < changed.size(); ++row) {
       const StudyKey study = changed.Int(row, 0);
@@ -450,19 +442,26 @@ std::vector<StudyFeed> PostgresqlLedger::ChangeStates(SessionKey session, const 
 }
 
 void PostgresqlLedger::AbandonUnsettled(SessionKey session, std::string_view reason) {
-  ChangeStates(session, kUnsettledStudies, "o.state IN (0, 1)", InstanceState::kAbandoned, reason);
+  ChangeStates(session, {.studies = kUnsettledStudies, .instances = "o.state IN (0, 1)"}, InstanceState::kAbandoned,
+               reason);
 }
 
 std::vector<StudyFeed> PostgresqlLedger::Requeue(SessionKey session, const RequeueFilter& filter) {
-  std::string studies = filter.failed_too ? "failed > 0" : "abandoned > 0";
+  Choice choice{.studies = "abandoned > 0", .instances = "o.state = 6"};
+  if (filter.failed_too) {
+    choice = {.studies = "failed > 0", .instances = "(o.state = 6 OR (o.state = 4 AND o.defect = 0))"};
+  }
+  if (filter.status) {
+    choice.instances = "o.state = 4 AND o.defect = 0";
+    choice.status = *filter.status;
+  }
   if (filter.study_instance_uid) {
     const auto rows = connection_.Query("SELECT key FROM study WHERE session = $1::bigint AND uid = $2::text",
                                         Values().Int(session).Text(*filter.study_instance_uid));
-    studies += fmt::format(" AND key = {}", rows.size() > 0 ? rows.Int(0, 0) : 0);
+    if (rows.size() == 0) return {};
+    choice.study = rows.Int(0, 0);
   }
-  std::string condition = filter.failed_too ? "(o.state = 6 OR (o.state = 4 AND o.defect = 0))" : "o.state = 6";
-  if (filter.status) condition = fmt::format("o.state = 4 AND o.defect = 0 AND o.status = {}", *filter.status);
-  return ChangeStates(session, studies, condition, InstanceState::kPending, "");
+  return ChangeStates(session, choice, InstanceState::kPending, "");
 }
 
 // --- the feed
@@ -481,32 +480,35 @@ void PostgresqlLedger::LoadRoots(SessionKey session, const wire::PublishBatch& b
       "WITH added AS (INSERT INTO root (session, path) SELECT $1::bigint, path FROM unnest($2::bytea[]) AS u(path)"
       " ON CONFLICT DO NOTHING RETURNING id, path)"
       " SELECT id, path FROM added UNION ALL SELECT r.id, r.path FROM unnest($2::bytea[]) AS u(path)"
-      " JOIN root r ON r.session = $1::bigint AND sha256(r.path) = sha256(u.path)",
+      " CROSS JOIN LATERAL (SELECT id, path FROM root WHERE session = $1::bigint AND sha256(path) = sha256(u.path)"
+      "   OFFSET 0) r",
       Values().Int(session).ByteStrings(paths));
   for (int row = 0; row < rows.size(); ++row)
     root_ids_[{session, std::string(rows.Bytes(row, 1))}] = rows.Int(row, 0);
 }
 
+// They get their numbers in the order in which they were found.
 void PostgresqlLedger::LoadPairs(const wire::PublishBatch& batch) {
   if (pair_ids_.size() > kCachedPairsMax) pair_ids_.clear();
   std::set<std::pair<std::string, std::string>> unknown;
+  std::vector<std::string> classes, syntaxes;
   for (const auto& items : batch.studies()) {
     for (const auto& instance : items.instances()) {
       std::pair pair(EncodedText(instance.sop_class_uid()), EncodedText(instance.transfer_syntax_uid()));
-      if (!pair_ids_.contains(pair)) unknown.insert(std::move(pair));
+      if (pair_ids_.contains(pair) || !unknown.insert(pair).second) continue;
+      classes.push_back(std::move(pair.first));
+      syntaxes.push_back(std::move(pair.second));
     }
   }
   if (unknown.empty()) return;
-  std::vector<std::string> classes, syntaxes;
-  for (const auto& [sop_class, syntax] : unknown) {
-    classes.push_back(sop_class);
-    syntaxes.push_back(syntax);
-  }
   const auto rows = connection_.Query(
-      "WITH u AS MATERIALIZED (SELECT * FROM unnest($1::text[], $2::text[]) AS u(sop_class, transfer_syntax)),"
-      " added AS (INSERT INTO pair (sop_class, transfer_syntax) SELECT * FROM u ON CONFLICT DO NOTHING RETURNING *)"
+      "WITH u AS MATERIALIZED (SELECT * FROM unnest($1::text[], $2::text[]) WITH ORDINALITY"
+      "   AS u(sop_class, transfer_syntax, place)),"
+      " added AS (INSERT INTO pair (sop_class, transfer_syntax) SELECT sop_class, transfer_syntax FROM u"
+      "   ORDER BY place ON CONFLICT DO NOTHING RETURNING *)"
       " SELECT id, sop_class, transfer_syntax FROM added UNION ALL SELECT p.id, p.sop_class, p.transfer_syntax"
-      " FROM u JOIN pair p ON p.sop_class = u.sop_class AND p.transfer_syntax = u.transfer_syntax",
+      " FROM u CROSS JOIN LATERAL (SELECT * FROM pair WHERE sop_class = u.sop_class"
+      "   AND transfer_syntax = u.transfer_syntax OFFSET 0) p",
       Values().Texts(classes).Texts(syntaxes));
   for (int row = 0; row < rows.size(); ++row) {
     pair_ids_[{std::string(rows.Bytes(row, 1)), std::string(rows.Bytes(row, 2))}] = rows.Int(row, 0);
@@ -641,7 +643,7 @@ void PostgresqlLedger::Intake::LoadKnown(const std::vector<std::int64_t>& hashes
       "SELECT k.hash, k.study, k.idx, i.root, r.path, i.path, i.sop_instance, i.size, i.state"
       " FROM unnest($2::bigint[]) AS h(hash) CROSS JOIN LATERAL (SELECT * FROM known WHERE session = $1::bigint"
       "   AND hash = h.hash OFFSET 0) k CROSS JOIN LATERAL (SELECT * FROM instance WHERE study = k.study"
-      "   AND idx = k.idx OFFSET 0) i JOIN root r ON r.id = i.root"
+      "   AND idx = k.idx OFFSET 0) i CROSS JOIN LATERAL (SELECT path FROM root WHERE id = i.root OFFSET 0) r"
       " ORDER BY k.hash, k.study, k.idx",
       Values().Int(session_).Ints(hashes)));
   for (int row = 0; row < rows.size(); ++row) {
@@ -857,16 +859,15 @@ StudyRecord PostgresqlLedger::LoadStudy(StudyKey study) {
 }
 
 std::vector<StudyRecord> PostgresqlLedger::Studies(SessionKey session, StudyKey after, std::size_t limit) {
-  static const std::string sql =
-      StudySelect() + "WHERE s.session = $1::bigint AND s.key > $2::bigint ORDER BY s.key LIMIT $3::bigint";
+  static const std::string sql = StudySelect() + "WHERE " + kAfter + " ORDER BY s.session, s.key LIMIT $3::bigint";
   return ReadStudies(connection_.Query(sql, Values().Int(session).Int(after).Int(static_cast<std::int64_t>(limit))));
 }
 
 std::vector<StudyFeed> PostgresqlLedger::UnsettledStudies(SessionKey session, StudyKey after, std::size_t limit) {
   static const std::string sql = fmt::format(
       "SELECT key, total - (stored + warned + failed + skipped), total_bytes - settled_bytes FROM study"
-      " WHERE session = $1::bigint AND key > $2::bigint AND {} ORDER BY key LIMIT $3::bigint",
-      kUnsettledStudies);
+      " WHERE {} AND {} ORDER BY session, key LIMIT $3::bigint",
+      kAfter, kUnsettledStudies);
   const auto rows = connection_.Query(sql, Values().Int(session).Int(after).Int(static_cast<std::int64_t>(limit)));
   std::vector<StudyFeed> studies;
   for (int row = 0; row < rows.size(); ++row) {
@@ -954,8 +955,9 @@ void PostgresqlLedger::RecordReport(const LeaseRecord& lease, std::uint64_t seq,
 
 std::vector<wire::ContextPair> PostgresqlLedger::ContextPairs(StudyKey study, std::size_t limit) {
   const auto rows = connection_.Query(
-      "SELECT p.sop_class, p.transfer_syntax FROM study_pair sp JOIN pair p ON p.id = sp.pair"
-      " WHERE sp.study = $1::bigint ORDER BY sp.pair LIMIT $2::bigint",
+      "SELECT p.sop_class, p.transfer_syntax FROM (SELECT pair FROM study_pair WHERE study = $1::bigint"
+      "   ORDER BY pair LIMIT $2::bigint) sp CROSS JOIN LATERAL (SELECT * FROM pair WHERE id = sp.pair OFFSET 0) p"
+      " ORDER BY sp.pair",
       Values().Int(study).Int(static_cast<std::int64_t>(limit)));
   std::vector<wire::ContextPair> pairs;
   for (int row = 0; row < rows.size(); ++row) {
@@ -977,7 +979,8 @@ wire::Page PostgresqlLedger::LoadPage(StudyKey study, LeaseId lease, std::uint32
       "SELECT i.idx, i.root, i.path, p.sop_class, p.transfer_syntax, i.sop_instance, i.data_offset, i.size, i.mtime,"
       " i.may_be_stored, r.path FROM (SELECT * FROM instance WHERE study = $1::bigint AND idx >= $2::bigint"
       "   AND state IN (0, 1) ORDER BY idx LIMIT $3::bigint) i"
-      " JOIN pair p ON p.id = i.pair JOIN root r ON r.id = i.root ORDER BY i.idx",
+      " CROSS JOIN LATERAL (SELECT * FROM pair WHERE id = i.pair OFFSET 0) p"
+      " CROSS JOIN LATERAL (SELECT path FROM root WHERE id = i.root OFFSET 0) r ORDER BY i.idx",
       Values().Int(study).Int(std::int64_t{from_index}).Int(static_cast<std::int64_t>(limit + 1)));
   std::set<std::int64_t> roots;
   for (int row = 0; row < rows.size(); ++row) {
@@ -1101,13 +1104,14 @@ std::vector<ReportedInstance> PostgresqlLedger::Report(SessionKey session, std::
   // A page starts at the cursor and ends with it.
   const auto rows = connection_.Query(
       "SELECT s.key, i.idx, r.path, i.path, s.uid, i.sop_instance, i.status, coalesce(i.reason, ''), i.attempts"
-      " FROM (SELECT key, uid FROM study WHERE session = $1::bigint AND key >= $2::bigint AND " +
-          StudiesWith(states) +
-          "   ORDER BY key OFFSET 0) s"
+      " FROM (SELECT session, key, uid FROM study WHERE " +
+          std::string(kFrom) + " AND " + StudiesWith(states) +
+          "   ORDER BY session, key OFFSET 0) s"
           " CROSS JOIN LATERAL (SELECT * FROM instance WHERE study = s.key"
           "   AND idx > CASE WHEN s.key = $2::bigint THEN $3::bigint ELSE -1 END AND state = ANY ($5::bigint[])"
           "   ORDER BY idx LIMIT $4::bigint) i"
-          " JOIN root r ON r.id = i.root ORDER BY s.key, i.idx LIMIT $4::bigint",
+          " CROSS JOIN LATERAL (SELECT path FROM root WHERE id = i.root OFFSET 0) r"
+          " ORDER BY s.session, s.key, i.idx LIMIT $4::bigint",
       Values()
           .Int(session)
           .Int(after.study)
@@ -1131,8 +1135,9 @@ std::vector<ReportedInstance> PostgresqlLedger::Report(SessionKey session, std::
 
 FailureReasons PostgresqlLedger::CountFailureReasons(SessionKey session, std::size_t limit) {
   const auto rows = connection_.Query(
-      "SELECT coalesce(i.reason, '') COLLATE \"C\", count(*), count(*) OVER () FROM study s"
-      " JOIN instance i ON i.study = s.key WHERE s.session = $1::bigint AND s.failed > 0 AND i.state IN (4, 6)"
+      "SELECT coalesce(i.reason, '') COLLATE \"C\", count(*), count(*) OVER ()"
+      " FROM (SELECT key FROM study WHERE session = $1::bigint AND failed > 0 OFFSET 0) s"
+      " CROSS JOIN LATERAL (SELECT reason FROM instance WHERE study = s.key AND state IN (4, 6) OFFSET 0) i"
       " GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT $2::bigint",
       Values().Int(session).Int(static_cast<std::int64_t>(limit)));
   FailureReasons reasons;
@@ -1151,11 +1156,13 @@ WorkerCount PostgresqlLedger::Workers(SessionKey session) {
 }
 
 std::vector<PairCount> PostgresqlLedger::PairCounts(SessionKey session) {
-  const auto rows = connection_.Query(
-      "SELECT p.sop_class, p.transfer_syntax, c.instances FROM (SELECT i.pair, count(*) AS instances FROM study s"
-      "   JOIN instance i ON i.study = s.key WHERE s.session = $1::bigint AND i.state IN (0, 1) GROUP BY i.pair) c"
-      " JOIN pair p ON p.id = c.pair ORDER BY p.id",
-      Values().Int(session));
+  static const std::string sql = fmt::format(
+      "SELECT p.sop_class, p.transfer_syntax, c.instances FROM (SELECT i.pair, count(*) AS instances"
+      "   FROM (SELECT key FROM study WHERE session = $1::bigint AND {} OFFSET 0) s CROSS JOIN LATERAL"
+      "   (SELECT pair FROM instance WHERE study = s.key AND state IN (0, 1) OFFSET 0) i GROUP BY i.pair OFFSET 0) c"
+      " CROSS JOIN LATERAL (SELECT * FROM pair WHERE id = c.pair OFFSET 0) p ORDER BY c.pair",
+      kUnsettledStudies);
+  const auto rows = connection_.Query(sql, Values().Int(session));
   std::vector<PairCount> counts;
   for (int row = 0; row < rows.size(); ++row) {
     PairCount& count = counts.emplace_back();

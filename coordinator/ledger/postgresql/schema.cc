@@ -90,7 +90,7 @@ void PrepareSchema(PostgresqlConnection& connection) {
   const auto version = Version(connection);
   if (version > SchemaVersion()) connection.Refuse("it is of a newer release; use that one");
   if (version < 1 && version) connection.RefuseDamage();
-  if (!version) connection.Script(Schema());
+  connection.Script(version ? DropLedgerViews() : Schema());
   for (auto from = version.value_or(SchemaVersion()); from < SchemaVersion(); ++from) {
     connection.Script(Migrations()[static_cast<std::size_t>(from - 1)]);
   }

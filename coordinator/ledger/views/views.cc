@@ -151,11 +151,15 @@ constexpr const char* kLeasesView =
 
 std::string LedgerViews(SqlDialect which) {
   const Dialect dialect(which);
+  return SessionsView(dialect) + StudiesView(dialect) + InstancesView(dialect) + kLeasesView;
+}
+
+std::string DropLedgerViews() {
   std::string sql;
   for (const char* view : {"sessions", "studies", "instances", "leases"}) {
     sql += fmt::format("DROP VIEW IF EXISTS {};\n", view);
   }
-  return sql + SessionsView(dialect) + StudiesView(dialect) + InstancesView(dialect) + kLeasesView;
+  return sql;
 }
 
 }  // namespace dicom_sender

@@ -283,9 +283,30 @@ TEST_P(LedgerContract, ContextPairsAreThoseOfWhatCanBeSent) {
           .study;
   std::vector<std::string> classes;
   for (const auto& pair : ledger_->ContextPairs(study, 10)) classes.push_back(pair.sop_class_uid());
-  EXPECT_THAT(classes, testing::UnorderedElementsAre("1.9.1", "1.9.2"));
+  EXPECT_THAT(classes, ElementsAre("1.9.1", "1.9.2"));
   EXPECT_THAT(ledger_->ContextPairs(study, 1), SizeIs(1));
   EXPECT_EQ(ledger_->ContextPairs(study, 1)[0].transfer_syntax_uid(), "1.2.840.10008.1.2.1");
+}
+
+TEST_P(LedgerContract, ContextPairsComeInTheOrderInWhichTheyWereFound) {
+  CreateSession();
+  const auto classes_of = [&](const auto& pairs) {
+    std::vector<std::string> classes;
+    for (const auto& pair : pairs) classes.push_back(pair.sop_class_uid());
+    return classes;
+  };
+  const StudyKey study = Feed("1", {{.path = "a", .sop_instance_uid = "1.1", .sop_class_uid = "1.9.7"},
+                                    {.path = "b", .sop_instance_uid = "1.2", .sop_class_uid = "1.9.3"},
+                                    {.path = "c", .sop_instance_uid = "1.3", .sop_class_uid = "1.9.5"}})
+                             .study;
+  Feed("1", {{.path = "d", .sop_instance_uid = "1.4", .sop_class_uid = "1.9.4"},
+             {.path = "e", .sop_instance_uid = "1.5", .sop_class_uid = "1.9.3"},
+             {.path = "f", .sop_instance_uid = "1.6", .sop_class_uid = "1.9.1"}});
+  EXPECT_THAT(classes_of(ledger_->ContextPairs(study, 10)), ElementsAre("1.9.7", "1.9.3", "1.9.5", "1.9.4", "1.9.1"));
+  EXPECT_THAT(classes_of(ledger_->ContextPairs(study, 2)), ElementsAre("1.9.7", "1.9.3"));
+  std::vector<wire::ContextPair> counted;
+  for (const PairCount& count : ledger_->PairCounts(session_)) counted.push_back(count.pair);
+  EXPECT_THAT(classes_of(counted), ElementsAre("1.9.7", "1.9.3", "1.9.5", "1.9.4", "1.9.1"));
 }
 
 // --- pages

@@ -1,7 +1,13 @@
 // The contract of a ledger, held by the one in PostgreSQL; what only a server can do is in postgresql_faults_test.cc.
 #include "coordinator/ledger/postgresql/postgresql_ledger.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
+
+#include <array>
+#include <functional>
+#include <utility>
+#include <vector>
 
 #include "tests/support/postgresql_server.h"
 #include "tests/unit/ledger/ledger_contract.h"
@@ -15,8 +21,10 @@ constexpr Duration kLeaderTimeout = std::chrono::seconds(30);
 class PostgresqlStore : public LedgerStore {
  public:
   PostgresqlStore()
-      : options_{.uri = PostgresqlServer::Shared().Uri(PostgresqlServer::Shared().CreateDatabase()),
-                 .leader_timeout = kLeaderTimeout} {}
+      : database_(PostgresqlServer::Shared().CreateDatabase()),
+        options_{.uri = PostgresqlServer::Shared().Uri(database_), .leader_timeout = kLeaderTimeout} {}
+
+  const std::string& database() const { return database_; }
 
   std::unique_ptr<Ledger> Open() override {
     auto leadership = OpenLeadership(options_);
@@ -29,6 +37,7 @@ class PostgresqlStore : public LedgerStore {
   }
 
  private:
+  const std::string database_;
   const PostgresqlOptions options_;
 };
 
@@ -44,6 +53,131 @@ TEST(PostgresqlLedgerTest, TheContractIsTested) {
   if (!PostgresqlServer::Available()) GTEST_SKIP() << PostgresqlServer::WhyUnavailable();
 }
 
+// The server's plans are made by its statistics; they must be good whatever these say.
+class PostgresqlPlanTest : public testing::Test {
+ protected:
+  static constexpr SessionKey kLarge = 1, kSmall = 2, kManyRoots = 3;
+  static constexpr StudyKey kStudyOfManyRoots = 20'021;
+  static constexpr std::uint64_t kFewRows = 1000;
+
+  void SetUp() override {
+    if (!PostgresqlServer::Available()) GTEST_SKIP() << PostgresqlServer::WhyUnavailable();
+    store_ = std::make_unique<PostgresqlStore>();
+    store_->Open();
+    // Two sessions with one root and one pair, and then another one with many.
+    Sql("INSERT INTO session (uuid, settings, state, start_ms) SELECT n, '', 1, 0 FROM generate_series(1, 3) n;"
+        "INSERT INTO root (session, path) VALUES (1, '/data');"
+        "INSERT INTO pair (sop_class, transfer_syntax) VALUES ('1.2', '1.3');"
+        "INSERT INTO study (session, uid, total, failed, abandoned) SELECT CASE WHEN n <= 20000 THEN 1 ELSE 2 END,"
+        "  n, 4, 2, 1 FROM generate_series(1, 20020) n;" +
+        Instances("(ARRAY[0, 1, 4, 6])[n + 1]", "1", "study, generate_series(0, 3) n"));
+    Sql("VACUUM ANALYZE");
+    Sql("INSERT INTO root (session, path) SELECT 3, ('/data/' || n)::bytea FROM generate_series(1, 100) n;"
+        "INSERT INTO pair (sop_class, transfer_syntax) SELECT n, '1.3' FROM generate_series(1, 100) n;"
+        "INSERT INTO study (session, uid, total) VALUES (3, 'roots', 100);" +
+        Instances("0", "2 + n", "(VALUES (20021)) s(key), generate_series(0, 99) n"));
+  }
+
+  // How many rows of tables and entries of indexes are read for it.
+  template <class Work>
+  std::uint64_t RowsRead(Work work) {
+    auto ledger = store_->Open();
+    WaitForConnections("1");
+    Sql("SELECT pg_stat_reset()");
+    ledger->Begin();
+    work(*ledger);
+    ledger->Commit();
+    ledger.reset();  // a connection that ends tells what it has read
+    WaitForConnections("0");
+    return std::stoull(
+        Sql("SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes) +"
+            " (SELECT sum(seq_tup_read) FROM pg_stat_user_tables)"));
+  }
+  void WaitForConnections(const std::string& count) {
+    while (Sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'dicom_sender'"
+               " AND datname = current_database()") != count) {
+    }
+  }
+  std::string Sql(const std::string& sql) { return PostgresqlServer::Shared().Query(store_->database(), sql); }
+
+ private:
+  static std::string Instances(const std::string& state, const std::string& root_and_pair, const std::string& from) {
+    return fmt::format(
+        "INSERT INTO instance (study, idx, state, root, pair, size, mtime, data_offset, sop_instance, path)"
+        " SELECT key, n, {0}, {1}, {1}, 1, 1, 1, key || '.' || n, '' FROM {2};",
+        state, root_and_pair, from);
+  }
+
+  std::unique_ptr<PostgresqlStore> store_;
+};
+
+TEST_F(PostgresqlPlanTest, WhatASmallSessionIsAskedReadsNoLargeOne) {
+  const std::vector<std::pair<std::string, std::function<void(Ledger&)>>> questions = {
+      {"Studies", [](Ledger& ledger) { EXPECT_EQ(ledger.Studies(kSmall, 0, 10).size(), 10U); }},
+      {"UnsettledStudies", [](Ledger& ledger) { EXPECT_EQ(ledger.UnsettledStudies(kSmall, 0, 10).size(), 10U); }},
+      {"LeasedStudies", [](Ledger& ledger) { EXPECT_EQ(ledger.LeasedStudies(kSmall).size(), 0U); }},
+      {"CountFailureReasons",
+       [](Ledger& ledger) { EXPECT_EQ(ledger.CountFailureReasons(kSmall, 10).most_frequent.at(0).instances, 40U); }},
+      {"PairCounts", [](Ledger& ledger) { EXPECT_EQ(ledger.PairCounts(kSmall).at(0).instances, 40U); }},
+      {"Report",
+       [](Ledger& ledger) {
+         const std::array states{InstanceState::kFailed, InstanceState::kAbandoned};
+         EXPECT_EQ(ledger.Report(kSmall, states, {}, 10).size(), 10U);
+       }},
+      {"Requeue",
+       [](Ledger& ledger) {
+         EXPECT_EQ(ledger.Requeue(kSmall, {.failed_too = true, .status = {}, .study_instance_uid = {}}).size(), 20U);
+       }},
+      {"AbandonUnsettled", [](Ledger& ledger) { ledger.AbandonUnsettled(kSmall, "given up"); }},
+      {"AddStudies",
+       [](Ledger& ledger) {
+         EXPECT_EQ(ledger.AddStudies(kSmall, Batch("new", {{.path = "a", .sop_instance_uid = "a"}})).size(), 1U);
+       }},
+  };
+  for (const auto& [name, ask] : questions) {
+    EXPECT_LT(RowsRead(ask), kFewRows) << name;
+  }
+}
+
+// A page is not read by all before it, and what a page needs is looked up for its instances.
+TEST_F(PostgresqlPlanTest, APageOfALargeSessionReadsNoMoreThanThePage) {
+  constexpr StudyKey kLate = 19'000;
+  const std::vector<std::pair<std::string, std::function<void(Ledger&)>>> questions = {
+      {"Studies", [](Ledger& ledger) { EXPECT_EQ(ledger.Studies(kLarge, kLate, 100).size(), 100U); }},
+      {"UnsettledStudies",
+       [](Ledger& ledger) { EXPECT_EQ(ledger.UnsettledStudies(kLarge, kLate, 100).size(), 100U); }},
+      {"Report",
+       [](Ledger& ledger) {
+         const std::array states{InstanceState::kFailed};
+         EXPECT_EQ(ledger.Report(kLarge, states, {kLate, 0}, 100).size(), 100U);
+       }},
+      {"Requeue",
+       [](Ledger& ledger) {
+         EXPECT_EQ(ledger.Requeue(kLarge, {.failed_too = true, .status = {}, .study_instance_uid = "19000"}).size(),
+                   1U);
+       }},
+  };
+  for (const auto& [name, ask] : questions) {
+    EXPECT_LT(RowsRead(ask), kFewRows) << name;
+  }
+}
+
+TEST_F(PostgresqlPlanTest, RootsAndPairsAreLookedUpForWhatIsRead) {
+  const std::vector<std::pair<std::string, std::function<void(Ledger&)>>> questions = {
+      {"LoadPage",
+       [](Ledger& ledger) { EXPECT_EQ(ledger.LoadPage(kStudyOfManyRoots, 1, 0, 100).instances_size(), 100); }},
+      {"Report",
+       [](Ledger& ledger) {
+         const std::array states{InstanceState::kPending};
+         EXPECT_EQ(ledger.Report(kManyRoots, states, {}, 100).size(), 100U);
+       }},
+      {"PairCounts", [](Ledger& ledger) { EXPECT_EQ(ledger.PairCounts(kManyRoots).size(), 100U); }},
+  };
+  for (const auto& [name, ask] : questions) {
+    EXPECT_LT(RowsRead(ask), kFewRows) << name;
+  }
+}
+
 TEST(PostgresqlTextTest, AnyBytesComeBackAsTheyWere) {
   using std::string_literals::operator""s;
   for (const std::string& bytes : {""s, "1.2.840"s, "Grüße"s, "a\\b"s, "a\0b"s, "\\x41"s, "\\"s, "\xE4\xFF"s,
@@ -55,6 +189,16 @@ TEST(PostgresqlTextTest, AnyBytesComeBackAsTheyWere) {
   EXPECT_EQ(EncodedText("Grüße"), "Grüße");
   EXPECT_EQ(EncodedText("a\0\xE4\\"s), "a\\x00\\xE4\\\\");
   EXPECT_EQ(DecodedText("by hand \\xZZ \\"), "by hand \\ZZ \\") << "nothing is thrown";
+}
+
+TEST(PostgresqlCopyTest, ANumberThatDoesNotFitIsNotCutOff) {
+  PostgresqlCopy rows;
+  EXPECT_NO_THROW(rows.Smallint(32'767));
+  EXPECT_NO_THROW(rows.Smallint(-32'768));
+  EXPECT_NO_THROW(rows.Integer(2'147'483'647));
+  EXPECT_THROW(rows.Smallint(32'768), LedgerError);
+  EXPECT_THROW(rows.Integer(2'147'483'648), LedgerError);
+  EXPECT_THROW(rows.Integer(-2'147'483'649), LedgerError);
 }
 
 }  // namespace

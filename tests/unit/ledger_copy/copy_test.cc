@@ -11,6 +11,7 @@
 
 #include "coordinator/ledger/postgresql/postgresql_ledger.h"
 #include "coordinator/ledger/sqlite_ledger.h"
+#include "tests/support/connection_cutter.h"
 #include "tests/support/postgresql_server.h"
 #include "tests/unit/ledger/ledger_contract.h"
 #include "tests/unit/ledger/ledger_file.h"
@@ -20,6 +21,9 @@ namespace {
 
 using std::chrono::seconds;
 using testing::HasSubstr;
+
+using Kind = CopyTrouble::Kind;
+using Moment = ConnectionCutter::Moment;
 
 constexpr Duration kLeaderTimeout = seconds(30);
 constexpr std::array kStates = {InstanceState::kPending,           InstanceState::kDelayed, InstanceState::kStored,
@@ -119,6 +123,16 @@ class LedgerCopyTest : public testing::Test {
   }
   auto Copy() const {
     return CopyLedger(file_.path(), Uri(), [](const std::string&, std::uint64_t, const LedgerContent&) {});
+  }
+  // Whose COMMIT is disturbed.
+  auto CopyThroughACut(Moment moment, ConnectionCutter::Passage afterwards = ConnectionCutter::Passage::kOpen) const {
+    ConnectionCutter cutter(PostgresqlServer::Shared().port());
+    cutter.CutAt("COMMIT", moment, afterwards);
+    // The schema is there, so that the copy's is the first.
+    { const auto schema = OpenLeadership(Options()); }
+    return CopyLedger(
+        file_.path(), PostgresqlServer::Shared().Uri(database_, cutter.port()),
+        [](const std::string&, std::uint64_t, const LedgerContent&) {}, seconds(2));
   }
   std::string Rows(const std::string& sql) const { return PostgresqlServer::Shared().Query(database_, sql); }
 
@@ -237,7 +251,7 @@ TEST_F(LedgerCopyTest, IsRefusedIfTheDatabaseHasSessions) {
   const std::string told = Told(*OpenCopy());
   const auto again = Copy();
   ASSERT_FALSE(again);
-  EXPECT_FALSE(again.error().by_server);
+  EXPECT_EQ(again.error().kind, Kind::kRefused);
   EXPECT_THAT(again.error().sentence, HasSubstr("has 2 sessions already: name an empty database"));
   EXPECT_EQ(Told(*OpenCopy()), told);
 }
@@ -246,7 +260,7 @@ TEST_F(LedgerCopyTest, IsRefusedAsLongAsACoordinatorHasTheFile) {
   const auto coordinator = OpenFile();
   const auto copied = Copy();
   ASSERT_FALSE(copied);
-  EXPECT_FALSE(copied.error().by_server);
+  EXPECT_EQ(copied.error().kind, Kind::kRefused);
   EXPECT_THAT(copied.error().sentence, HasSubstr("another process has it open"));
 }
 
@@ -278,9 +292,61 @@ TEST_F(LedgerCopyTest, AllOfItIsThereOrNothing) {
   Rows("ALTER TABLE instance ADD CHECK (status IS DISTINCT FROM 49152)");  // in the middle of it
   const auto copied = Copy();
   ASSERT_FALSE(copied);
-  EXPECT_TRUE(copied.error().by_server);
+  EXPECT_EQ(copied.error().kind, Kind::kServer);
   EXPECT_THAT(copied.error().sentence, HasSubstr("violates check constraint"));
   EXPECT_EQ(Rows("SELECT (SELECT count(*) FROM session) + (SELECT count(*) FROM instance)"), "0");
+}
+
+TEST_F(LedgerCopyTest, KeysGoOnWhicheverSchemaTheLedgerIsIn) {
+  { const auto schema = OpenLeadership(Options()); }
+  Rows("CREATE SCHEMA another; GRANT ALL ON SCHEMA another TO dicom_sender");
+  Rows("ALTER DATABASE " + database_ + " SET search_path = another, public");
+  const auto copied = Copy();
+  ASSERT_TRUE(copied) << copied.error().sentence;
+  const auto ledger = OpenCopy();
+  wire::OpenSession settings;
+  settings.set_session("new");
+  ledger->Begin();
+  EXPECT_EQ(ledger->CreateSession(settings, At(7000)).key, 3);
+  ledger->Commit();
+}
+
+TEST_F(LedgerCopyTest, IsRefusedIfNotAllKeysCanGoOn) {
+  { const auto schema = OpenLeadership(Options()); }
+  Rows("ALTER TABLE pair ALTER id DROP IDENTITY");
+  const auto copied = Copy();
+  ASSERT_FALSE(copied);
+  EXPECT_THAT(copied.error().sentence, HasSubstr("nothing was copied"));
+  EXPECT_EQ(Rows("SELECT count(*) FROM session"), "0");
+}
+
+// --- the connection is lost at the end
+
+TEST_F(LedgerCopyTest, ThatItWasCommittedIsFoundOut) {
+  const std::string told = Told(*OpenFile());
+  const auto copied = CopyThroughACut(Moment::kUnanswered);
+  ASSERT_TRUE(copied) << copied.error().sentence;
+  EXPECT_EQ(Told(*OpenCopy()), told);
+}
+
+TEST_F(LedgerCopyTest, ThatItWasNotCommittedIsFoundOut) {
+  for (const Moment moment : {Moment::kBefore, Moment::kSwallowed}) {
+    const auto copied = CopyThroughACut(moment);
+    ASSERT_FALSE(copied);
+    EXPECT_EQ(copied.error().kind, Kind::kServer);
+    EXPECT_THAT(copied.error().sentence, HasSubstr("nothing was copied"));
+    EXPECT_EQ(Rows("SELECT count(*) FROM session"), "0");
+  }
+}
+
+TEST_F(LedgerCopyTest, WhereItCannotBeFoundOutThatIsSaid) {
+  const auto copied = CopyThroughACut(Moment::kUnanswered, ConnectionCutter::Passage::kRefused);
+  ASSERT_FALSE(copied);
+  EXPECT_EQ(copied.error().kind, Kind::kUnknown);
+  EXPECT_THAT(copied.error().sentence, HasSubstr("not known: run it again, it says so"));
+  const auto again = Copy();
+  ASSERT_FALSE(again);
+  EXPECT_THAT(again.error().sentence, HasSubstr("has 2 sessions already"));
 }
 
 TEST_F(LedgerCopyTest, ManyBatchesArriveWhole) {
