@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kLookEveryMax(200);  // a leader that hands over is followed within a second
 constexpr int kLooksPerTimeout = 5;
-constexpr std::chrono::seconds kTryAgainAfter(1), kEndWithin(1);
+constexpr std::chrono::seconds kTryAgainAfter(1), kEndWithinMin(1), kEndWithinMax(10);
 
 std::string WhyItIsFree(const LeaderRecord& seen, Duration silence) {
   if (seen.epoch == 0) return "nobody has led before";
@@ -38,7 +38,8 @@ Candidate::~Candidate() {
     // The store may grant what nobody waits for any more: nobody would lead until the time-out.
     std::unique_lock lock(mutex_);
     ends_ = true;
-    has_taken_.wait_for(lock, std::max<Duration>(kEndWithin, leader_timeout_ / 2), [this] { return !taking_; });
+    has_taken_.wait_for(lock, std::clamp<Duration>(leader_timeout_ / 2, kEndWithinMin, kEndWithinMax),
+                        [this] { return !taking_; });
     if (own_give_up_) own_give_up_->Raise();
   }
   thread_.join();

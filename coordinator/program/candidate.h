@@ -31,7 +31,7 @@ class Candidate {
   // otherwise it is tried again.
   Candidate(const LedgerStore& store, std::string name, Duration leader_timeout, bool strict);
   // Ends the waits, and hands over what it has taken and nobody has asked for; lets a taking that is under way come
-  // to its end, for half the leader time-out or a second.
+  // to its end, for half the leader time-out: a second at least, ten at the most.
   ~Candidate();
   Candidate(const Candidate&) = delete;
   Candidate& operator=(const Candidate&) = delete;
