@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdlib>
+#include <fstream>
 #include <future>
 #include <thread>
 
@@ -16,6 +17,7 @@
 #include "coordinator/ledger/postgresql/postgresql_ledger.h"
 #include "tests/support/connection_cutter.h"
 #include "tests/support/postgresql_server.h"
+#include "tests/support/temporary_folder.h"
 #include "tests/unit/ledger/ledger_contract.h"
 
 namespace dicom_sender {
@@ -269,17 +271,21 @@ TEST_F(PostgresqlFaultsTest, AServerThatIsRestartedIsNoticedAndHasAllThatWasComm
   }
 }
 
-// Each of several hosts has its share of the leader time-out.
+// Each of several hosts has its share of the leader time-out, wherever they are listed.
 TEST_F(PostgresqlFaultsTest, OfSeveralHostsAHungOneIsPassedOver) {
   cutter_->Set(Passage::kHeld);
-  PostgresqlOptions options = Direct(seconds(4));
+  const TemporaryFolder folder;
+  std::ofstream(folder / "services") << fmt::format("[two]\nhost=127.0.0.1,127.0.0.1\nport={},{}\n", cutter_->port(),
+                                                    Server().port());
+  setenv("PGSERVICEFILE", (folder / "services").c_str(), 1);
   for (const char* form :
        {"postgresql://dicom_sender@127.0.0.1:{0},127.0.0.1:{1}/{2}?target_session_attrs=read-write",
-        "postgresql://dicom_sender@/{2}?hostaddr=127.0.0.1,127.0.0.1&port={0},{1}"}) {
-    options.uri = fmt::format(fmt::runtime(form), cutter_->port(), Server().port(), database_);
-    SCOPED_TRACE(options.uri);
-    EXPECT_EQ(TroubleOf(OpenLeadership(options)).sentence, "none");
+        "postgresql://dicom_sender@/{2}?hostaddr=127.0.0.1,127.0.0.1&port={0},{1}",
+        "postgresql://dicom_sender@/{2}?service=two"}) {
+    const std::string uri = fmt::format(fmt::runtime(form), cutter_->port(), Server().port(), database_);
+    EXPECT_EQ(TroubleOf(OpenLeadership({.uri = uri, .leader_timeout = seconds(2)})).sentence, "none") << uri;
   }
+  unsetenv("PGSERVICEFILE");
 }
 
 TEST_F(PostgresqlFaultsTest, OfSeveralHostsTheOneIsTakenThatMayBeWritten) {
@@ -313,7 +319,7 @@ TEST_F(PostgresqlFaultsTest, AnAnswerThatNeverEndsIsNotWaitedForLonger) {
 }
 
 TEST_F(PostgresqlFaultsTest, TheServerDoesNotEndALeaderForBeingIdle) {
-  Query("ALTER DATABASE " + database_ + " SET idle_session_timeout = '1ms'");
+  Query("ALTER DATABASE " + database_ + " SET idle_session_timeout = '1h'");
   PostgresqlConnection connection(Direct(), kPatience);
   connection.Connect();
   EXPECT_EQ(connection.Query("SELECT current_setting('idle_session_timeout')").Text(0, 0), "0");
