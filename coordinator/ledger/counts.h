@@ -48,6 +48,17 @@ inline constexpr const char* kUnsettledStudies = "total > stored + warned + fail
 std::string StudiesWith(std::span<const InstanceState> states);
 
 void Add(Counts& counts, const Counts& delta);
+// By how much a session's counts have grown since the transaction began: everything that is done counts there, and
+// one UPDATE at the commit is enough.
+struct SessionGrowth {
+  Counts counts;
+  std::uint64_t studies = 0;
+};
+
+// What is looked up once and kept in memory, at most of each.
+inline constexpr std::size_t kCachedPairsMax = 10'000;
+inline constexpr std::size_t kCachedStudySessionsMax = 10'000;
+
 // What an instance is in the counts, added or taken away; or what several of one state are, by their sums.
 void Contribute(Counts& counts, InstanceState state, std::uint64_t size, std::uint64_t duration_us, bool removes,
                 std::uint64_t instances = 1);

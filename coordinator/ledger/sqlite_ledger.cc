@@ -25,9 +25,7 @@ constexpr int kSchemaVersion = 3;
 constexpr std::int64_t kStudiesPerRead = 1000;
 constexpr int kCacheKibibytes = 16 << 10;
 constexpr int kPagesPerCheckpoint = 8192;  // of 4 KiB: a page that changes often is written to its place less often
-constexpr std::size_t kCachedPairsMax = 10'000;
 constexpr std::uintmax_t kCheckedBytesMax = 256 << 20;
-constexpr std::size_t kCachedStudySessionsMax = 10'000;
 constexpr std::size_t kCachedStatementsMax = 200;  // some are made for one study or status
 
 std::string CountDefinitions() {
@@ -287,19 +285,12 @@ class SqliteLedger : public Ledger {
   void AddIfNew(SessionKey session, const Root& root, const wire::Instance& instance, Intake& study);
   InstanceState AddInstance(const Root& root, const wire::Instance& instance, const Known& known, Intake& study);
 
-  // By how much a session's counts have grown since the transaction began: everything that is done counts there, and
-  // one UPDATE at the commit is enough.
-  struct Growth {
-    Counts counts;
-    std::uint64_t studies = 0;
-  };
-
   std::string file_;
   SQLite::Database db_;
   std::unordered_map<std::string, SQLite::Statement, TextHash, std::equal_to<>> statements_;
   std::unordered_map<std::string, std::int64_t> pair_ids_;   // few: SOP classes times syntaxes
   std::unordered_map<StudyKey, SessionKey> study_sessions_;  // the last that were asked for
-  std::map<SessionKey, Growth> growth_;                      // empty outside of a transaction
+  std::map<SessionKey, SessionGrowth> growth_;               // empty outside of a transaction
   bool broken_ = false;
 };
 
@@ -586,7 +577,7 @@ void SqliteLedger::AddToStudy(StudyKey study, const Counts& delta, std::optional
 }
 
 void SqliteLedger::AddToSession(SessionKey session, const Counts& delta, std::uint64_t studies) {
-  Growth& growth = growth_[session];
+  SessionGrowth& growth = growth_[session];
   Add(growth.counts, delta);
   growth.studies += studies;
 }

@@ -16,9 +16,6 @@ tl::expected<std::unique_ptr<Ledger>, LedgerTrouble> OpenPostgresqlLedger(const 
   return tl::unexpected(LedgerTrouble{.sentence = kLeftOut});
 }
 
-bool IsPostgresqlUri(std::string_view text) {
-  return text.starts_with("postgresql://") || text.starts_with("postgres://");
-}
 tl::expected<void, std::string> CheckUri(const std::string&) { return tl::unexpected(std::string(kLeftOut)); }
 std::string RedactedUri(const std::string&) { return "postgresql://..."; }
 

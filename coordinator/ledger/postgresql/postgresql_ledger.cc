@@ -22,9 +22,7 @@ namespace {
 // "session = $1" for a reason to leave session out of the order, and to walk through the studies of all sessions.
 
 constexpr std::int64_t kStudiesPerChange = 1000;
-constexpr std::size_t kCachedPairsMax = 10'000;
 constexpr std::size_t kCachedRootsMax = 1000;
-constexpr std::size_t kCachedStudySessionsMax = 10'000;
 
 constexpr const char* kAfter = "session = ANY (ARRAY[$1::bigint]) AND key > $2::bigint";
 constexpr const char* kFrom = "session = ANY (ARRAY[$1::bigint]) AND key >= $2::bigint";
@@ -81,11 +79,6 @@ class PostgresqlLedger : public Ledger {
   std::vector<PairCount> PairCounts(SessionKey session) override;
 
  private:
-  // By how much a session's counts have grown since the transaction began: one UPDATE at the commit is enough.
-  struct Growth {
-    Counts counts;
-    std::uint64_t studies = 0;
-  };
   // Of the instances (o) of a session. What differs from call to call is no part of the conditions: every text is
   // prepared once and kept.
   struct Choice {
@@ -119,7 +112,7 @@ class PostgresqlLedger : public Ledger {
   std::map<std::pair<std::string, std::string>, std::int64_t, std::less<>> pair_ids_;  // by encoded UIDs
   std::map<std::pair<SessionKey, std::string>, std::int64_t> root_ids_;
   std::unordered_map<StudyKey, SessionKey> study_sessions_;  // the last that were asked for
-  std::map<SessionKey, Growth> growth_;                      // empty outside of a transaction
+  std::map<SessionKey, SessionGrowth> growth_;               // empty outside of a transaction
 };
 
 // --- transactions
@@ -211,7 +204,7 @@ void PostgresqlLedger::AddToStudies(const std::map<StudyKey, Counts>& deltas, st
 }
 
 void PostgresqlLedger::AddToSession(SessionKey session, const Counts& delta, std::uint64_t studies) {
-  Growth& growth = growth_[session];
+  SessionGrowth& growth = growth_[session];
   Add(growth.counts, delta);
   growth.studies += studies;
 }
@@ -222,7 +215,7 @@ void PostgresqlLedger::SendSessionGrowth() {
       ByKey("session", fmt::format("{}, ${}::bigint[]", CountArrays(), kCountColumns.size() + 2),
             "key, " + CountNames() + ", studies");
   if (growth_.empty()) return;
-  Values values = DeltaValues(growth_, [](const Growth& growth) { return growth.counts; });
+  Values values = DeltaValues(growth_, [](const SessionGrowth& growth) { return growth.counts; });
   std::vector<std::int64_t> studies;
   for (const auto& [session, growth] : growth_) studies.push_back(static_cast<std::int64_t>(growth.studies));
   values.Ints(studies);

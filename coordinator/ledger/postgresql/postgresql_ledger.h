@@ -36,7 +36,9 @@ tl::expected<std::unique_ptr<Leadership>, LedgerTrouble> OpenLeadership(const Po
 tl::expected<std::unique_ptr<Ledger>, LedgerTrouble> OpenPostgresqlLedger(const PostgresqlOptions& options,
                                                                           std::uint64_t epoch);
 
-bool IsPostgresqlUri(std::string_view text);  // postgresql:// or postgres://
+inline bool IsPostgresqlUri(std::string_view text) {
+  return text.starts_with("postgresql://") || text.starts_with("postgres://");
+}
 // Well-formed, and without a password: a command line is seen by everybody on the host. The error is one sentence.
 tl::expected<void, std::string> CheckUri(const std::string& uri);
 // What may be logged: without any password, also if it is not well-formed.

@@ -70,10 +70,6 @@ std::vector<PostgresqlHost> SplitHosts(const std::string& host, const std::strin
   return hosts;
 }
 
-bool IsPostgresqlUri(std::string_view text) {
-  return text.starts_with("postgresql://") || text.starts_with("postgres://");
-}
-
 tl::expected<void, std::string> CheckUri(const std::string& uri) {
   if (!IsPostgresqlUri(uri)) return tl::unexpected(std::string("a URI of PostgreSQL begins with postgresql://"));
   const auto parts = Parse(uri);
