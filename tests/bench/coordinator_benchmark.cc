@@ -30,7 +30,7 @@ using Seconds = std::chrono::duration<double>;
 
 constexpr std::chrono::minutes kPatience(10);
 constexpr std::chrono::milliseconds kLookEvery(10);
-constexpr int kFilesPerWorker = 4;
+constexpr int kFilesPerWorker = 8, kSocketsPerWorker = 4;  // a socket that watches another one is one, too
 
 struct Arguments {
   std::uint64_t instances = 100'000;
@@ -66,7 +66,7 @@ class Benchmark {
  public:
   Benchmark(const Arguments& arguments, StudyMix mix)
       : arguments_(arguments), mix_(std::move(mix)), port_(FindFreePort()), session_(NewUuid()) {
-    context_.set(zmq::ctxopt::max_sockets, static_cast<int>(arguments.workers + 100));
+    context_.set(zmq::ctxopt::max_sockets, static_cast<int>(arguments.workers * kSocketsPerWorker + 100));
   }
 
   Figures Run();
