@@ -3,9 +3,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <spdlog/sinks/base_sink.h>
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
+#include <mutex>
 #include <thread>
 
 #include "proto/channel.h"
@@ -190,7 +194,33 @@ TEST_F(SuccessionTest, OfOneHostAndProcessNumberIsStillAnother) {
   EXPECT_TRUE(Eventually([&] { return other->Get("/readyz") == "standing by: " + name + " leads, epoch 5\n200"; }));
 }
 
+// Notes that a text was logged, by whichever thread, as long as it exists.
+class LogWatch {
+ public:
+  explicit LogWatch(std::string text) : sink_(std::make_shared<Sink>(std::move(text))) {
+    spdlog::default_logger()->sinks().push_back(sink_);
+  }
+  ~LogWatch() { spdlog::default_logger()->sinks().pop_back(); }
+  LogWatch(const LogWatch&) = delete;
+  LogWatch& operator=(const LogWatch&) = delete;
+  bool seen() const { return sink_->seen; }
+
+ private:
+  struct Sink : spdlog::sinks::base_sink<std::mutex> {
+    explicit Sink(std::string wanted) : text(std::move(wanted)) {}
+    void sink_it_(const spdlog::details::log_msg& message) override {
+      const std::string_view payload(message.payload.data(), message.payload.size());
+      if (payload.find(text) != std::string_view::npos) seen = true;
+    }
+    void flush_() override {}
+    const std::string text;
+    std::atomic<bool> seen = false;
+  };
+  const std::shared_ptr<Sink> sink_;
+};
+
 TEST_F(SuccessionTest, APortThatIsTakenLaterIsWaitedFor) {
+  const LogWatch warning("it is tried again and again");
   auto leader = StartLeader();
   store_.SetFull(true);
   zmq::context_t context;
@@ -206,8 +236,7 @@ TEST_F(SuccessionTest, APortThatIsTakenLaterIsWaitedFor) {
     }
   }));
   store_.SetFull(false);
-  const WakeEvent never;
-  never.WaitFor(kRebindWithin + std::chrono::seconds(1));
+  EXPECT_TRUE(Eventually([&] { return warning.seen(); }));
   EXPECT_FALSE(leader->ended());
   thief.reset();
   EXPECT_TRUE(Eventually([&] { return leader->Leads(); }));
