@@ -35,5 +35,6 @@ function(dicom_sender_test NAME)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINKS;LABELS" ${ARGN})
   add_executable(${NAME} ${ARG_SOURCES})
   target_link_libraries(${NAME} PRIVATE ${ARG_LINKS} GTest::gmock GTest::gtest_main dicom_sender_options)
+  target_compile_options(${NAME} PRIVATE $<$<CONFIG:Release>:-O1>)  # compiling it takes longer than running it
   gtest_discover_tests(${NAME} NO_PRETTY_VALUES DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 120 LABELS "${ARG_LABELS}")
 endfunction()
