@@ -30,11 +30,18 @@ function(dicom_sender_library NAME)
   target_link_libraries(${NAME} PUBLIC ${ARG_LINKS} PRIVATE ${ARG_PRIVATE_LINKS} dicom_sender_options)
 endfunction()
 
-# dicom_sender_test(NAME SOURCES ... LINKS ...): a GoogleTest program, one ctest entry for each of its tests.
+# dicom_sender_test(NAME SOURCES ... LINKS ... LABELS ... [TOGETHER]): a GoogleTest program, one ctest entry for each of
+# its tests; or one for all, where they share a PostgreSQL server, which takes long to start.
 function(dicom_sender_test NAME)
-  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "TOGETHER" "" "SOURCES;LINKS;LABELS" ${ARGN})
   add_executable(${NAME} ${ARG_SOURCES})
   target_link_libraries(${NAME} PRIVATE ${ARG_LINKS} GTest::gmock GTest::gtest_main dicom_sender_options)
   target_compile_options(${NAME} PRIVATE $<$<CONFIG:Release>:-O1>)  # compiling it takes longer than running it
-  gtest_discover_tests(${NAME} NO_PRETTY_VALUES DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 120 LABELS "${ARG_LABELS}")
+  if(ARG_TOGETHER)
+    add_test(NAME ${NAME} COMMAND ${NAME} --gtest_brief=1)
+    set_tests_properties(${NAME} PROPERTIES TIMEOUT 300 LABELS "${ARG_LABELS}"
+      SKIP_REGULAR_EXPRESSION "PostgreSQL is not installed;there is no user 'postgres'")
+  else()
+    gtest_discover_tests(${NAME} NO_PRETTY_VALUES DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 120 LABELS "${ARG_LABELS}")
+  endif()
 endfunction()
