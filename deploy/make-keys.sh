@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the keys that docker-compose.yml uses: a pair for the coordinator, one for the workers, the indexers and
-# dicom-ctl each, and passwords for Grafana and for the database of the profile 'ha'. The public keys of those that may talk to the coordinator are in
-# clients/. What is there already is left as it is. Needs Docker and the image, no compiler.
+# dicom-ctl each, and passwords for Grafana and for the database of the profile 'ha'. The public keys of those that may
+# talk to the coordinator are in clients/. What is there already is left as it is. Needs Docker and the image, no compiler.
 #
 #   deploy/make-keys.sh [FOLDER]        (default: KEYS_DIR of the environment or of .env, or else deploy/keys)
 set -euo pipefail
