@@ -1,8 +1,25 @@
-// Decides who sends which study when: dispatch, leases, retries, and what a destination can bear.
+// Decides who sends which study when: dispatch, leases, retries, what a destination can bear, and whose fault it is
+// when something does not get through.
 //
 // Pure: no clock, socket, thread, store or logger. Step() takes what happened and the time, and says what must be
 // written to the ledger and then told to the workers. The caller commits the changes before it sends the replies; if
 // it cannot, this object is ahead of the ledger and must not be used any more.
+//
+// Whose fault it is. No instance, study, or worker may stop, starve, or fail the others:
+// - A study that was given back because of its association goes behind all that were not. If a C-ECHO on an
+//   association of its own got through, the study is at fault: it uses one of the study's own attempts, and the study
+//   fails when these are used up.
+// - The destination is at fault instead if several different studies in a row had to be given back and it has not
+//   taken anything since; or if the C-ECHO failed, too. Then no attempt of a study counts. The destination is tried
+//   again by one study and one worker at a time, in turn, and its sessions end when it has stayed like this for
+//   `retry_for`. One that answers at all, be it with rejections, is not given up before many studies had their turn.
+// - "Not authorized" (0124) is about the instance once the session has stored something. Before that it is about the
+//   session if different studies get it.
+// - The worker is at fault if the destination answers others while this one cannot reach it, or if all that came of
+//   its leases is that it cannot read the files. It is quarantined: tried again from time to time, alone. Its study
+//   goes to another worker. An instance that one worker cannot read fails only when every connected worker has said
+//   so; storage that goes away as a whole is waited for, for `retry_for`.
+// - Once a lease is over, nothing that comes under it counts but what was stored: the study has a new holder.
 //
 // Holds live studies only, by key; instances are known to the ledger. Not thread-safe.
 #pragma once
@@ -17,7 +34,9 @@
 #include <vector>
 
 #include "common/time.h"
+#include "coordinator/core/quarantine.h"
 #include "coordinator/ledger/ledger.h"
+#include "dicom/dimse_status.h"
 
 namespace dicom_sender {
 
@@ -45,6 +64,7 @@ struct SchedulerOptions {
 struct SessionOpened {
   SessionKey session = 0;
   std::string destination;  // sessions with an equal one share its breaker and its limit
+  std::string endpoint;     // resolved address and port, which limits are counted by; empty: the destination's name
   std::string calling_ae;   // whom it refuses, it refuses for all sessions with this name
   bool dispatch_as_found = false;
   bool scan_complete = false;
@@ -98,7 +118,8 @@ struct OutcomeReported {
 struct Reported {  // a Report
   LeaseId lease = 0;
   StudyKey study = 0;
-  std::uint32_t suspect_end = 0;  // of the study
+  std::uint32_t suspect_end = 0;   // of the study
+  std::uint32_t associations = 0;  // opened under the lease so far
   std::vector<OutcomeReported> outcomes;
   std::optional<wire::GiveBack> give_back;
 };
@@ -119,12 +140,16 @@ struct LeaseEnded {
   StudyKey study = 0;
   bool clean = false;
 };
+struct StudyFailed {  // everything that is unsettled in it fails
+  StudyKey study = 0;
+  std::string reason;
+};
 struct SessionChanged {
   SessionKey session = 0;
   wire::SessionState state = wire::SESSION_SCANNING;
-  std::string reason;  // what is unsettled is abandoned with it, see EndsBadly
+  std::string reason;
 };
-using LedgerChange = std::variant<InstanceChange, LeaseGranted, LeaseEnded, SessionChanged>;
+using LedgerChange = std::variant<InstanceChange, LeaseGranted, LeaseEnded, StudyFailed, SessionChanged>;
 
 // --- what must be told afterwards
 
@@ -142,11 +167,18 @@ struct StatusReply {
 };
 using Reply = std::variant<GrantReply, StatusReply>;
 
+// A worker fails where others succeed. For the log.
+struct QuarantineBegun {
+  std::string worker;
+  QuarantineView what;
+};
+
 struct Output {
   std::vector<LedgerChange> changes;
   std::vector<Reply> replies;
   std::optional<TimePoint> wake_at;   // when Step must be called again at the latest
   std::vector<Duration> queue_waits;  // of the studies that were leased
+  std::vector<QuarantineBegun> quarantines;
 };
 
 struct SchedulerStats {
@@ -155,6 +187,7 @@ struct SchedulerStats {
   std::uint64_t late_outcomes = 0;  // of leases no longer in force
   std::uint64_t workers_connected = 0;
   std::uint64_t breakers_open = 0;
+  std::uint64_t workers_quarantined = 0;
 };
 
 struct WorkerView {
@@ -162,7 +195,8 @@ struct WorkerView {
   std::uint32_t capacity = 0;  // 0: not heard of since the coordinator started
   std::uint32_t leases = 0;
   bool draining = false;
-  Duration last_seen{};  // ago
+  Duration last_seen{};                     // ago
+  std::vector<QuarantineView> quarantined;  // what it cannot reach or read, though others can
 };
 struct DestinationView {
   std::string destination;
@@ -173,7 +207,7 @@ struct DestinationView {
   std::string trouble;  // as Trouble()
 };
 
-// Of these, what was unsettled is abandoned.
+// What is unsettled stays so, and goes on with a resume.
 constexpr bool EndsBadly(wire::SessionState state) {
   return state == wire::SESSION_UNREACHABLE || state == wire::SESSION_REFUSED || state == wire::SESSION_CANCELLED;
 }
@@ -217,6 +251,10 @@ class Scheduler {
     std::uint32_t unsettled = 0;  // instances
     std::uint32_t setbacks = 0;   // how often it was given back because of the destination, or lost without result
     std::uint32_t losses = 0;     // of its leases, in a row and without any result
+    std::uint32_t attempts = 0;   // of its association, that count against the study
+    std::optional<TimePoint> set_back_since;    // its association did not get through
+    std::optional<TimePoint> unreadable_since;  // its storage was away
+    std::set<std::string> unreadable_by;        // workers that cannot read all of it
     Place place = Place::kWaiting;
     TimePoint since;  // in this place; of kBackingOff: until when
   };
@@ -233,7 +271,14 @@ class Scheduler {
     Duration retry_for{};
     TimePoint opened;
     std::uint64_t live_studies = 0;
+    std::uint64_t untried_studies = 0;  // of the live ones, never set back
     std::uint64_t live_leases = 0;
+    bool stored_some = false;                 // so the destination takes what we send
+    std::set<StudyKey> unauthorized{};        // studies that were answered 0124
+    std::set<std::string> refused_workers{};  // since the destination answered this session last, as the next
+    std::set<StudyKey> refused_studies{};
+    std::optional<TimePoint> unreadable_since{};  // the storage was away, and nothing was read since
+    std::string unreadable_detail{};
     std::optional<Ending> ending;  // no more grants; it ends when its leases have
   };
   // Largest first: the longest job must not start last. But a study whose association the destination does not take
@@ -247,30 +292,56 @@ class Scheduler {
       return a.bytes != b.bytes ? a.bytes > b.bytes : a.study < b.study;
     }
   };
+  // Ready studies that the same workers may be given.
+  struct ReadyGroup {
+    SessionKey session = 0;
+    std::set<std::string> unreadable_by;
+    friend auto operator<=>(const ReadyGroup&, const ReadyGroup&) = default;
+  };
   enum class Breaker { kClosed, kOpen, kProbing };
+  // How the destination fails: what must have been tried before it is given up.
+  enum class TroubleKind : std::uint8_t {
+    kSilent,    // it does not answer at all
+    kRejects,   // it rejects the C-ECHO's association, too
+    kTakesEcho  // it answers a C-ECHO
+  };
   struct Destination {
-    std::set<ReadyStudy> ready;
+    std::map<ReadyGroup, std::set<ReadyStudy>> ready;  // no group is empty
+    std::string endpoint;
     std::uint32_t live_leases = 0;
-    std::uint32_t served_leases = 0;     // of these, under which it has answered
-    std::uint32_t sessions = 0;          // open ones
-    std::optional<std::uint32_t> limit;  // of associations, below what the workers offer; nullopt: none
-    TimePoint limit_changed;
+    std::uint32_t served_leases = 0;  // of these, under which it has answered
+    std::uint32_t sessions = 0;       // open ones
     Breaker breaker = Breaker::kClosed;
     std::uint32_t failures = 0;  // in a row
     TimePoint retry_at;          // of kOpen
     LeaseId probe = 0;           // of kProbing
     std::string tried_by;        // the worker that could not reach it last
     std::optional<TimePoint> unreachable_since;
-    std::string detail;  // of the last failure
+    std::optional<TimePoint> answered_at;  // last
+    std::set<StudyKey> set_back;           // live studies that were given back because of it, since it answered last
+    TroubleKind trouble = TroubleKind::kSilent;
+    bool refuses = false;  // the last failure was a rejection for good
+    std::string detail;    // of the last failure
+  };
+  // What several destinations may share: an address and port, however it is spelled, under whatever AE title.
+  struct Endpoint {
+    std::uint32_t live_leases = 0;
+    std::uint32_t destinations = 0;
+    std::optional<std::uint32_t> limit;  // of associations, below what the workers offer; nullopt: none
+    TimePoint limit_changed;
   };
   struct Lease {
     StudyKey study = 0;
     std::string worker;
     TimePoint expires_at;
     TimePoint grant_sent;
-    bool held = false;       // the worker has said that it holds it
-    bool responded = false;  // the destination answered under it
-    bool lost_some = false;  // associations, with what was on its way over them
+    bool held = false;          // the worker has said that it holds it
+    bool responded = false;     // the destination answered under it
+    bool lost_some = false;     // associations, with what was on its way over them
+    bool unauthorized = false;  // 0124 was answered under it
+    std::string unreadable{};   // why its worker could not read something that another one may; empty: it could
+    bool storage_away = false;  // and that may pass
+    bool associated = false;    // an association was opened under it
     bool settled_some = false;
     bool revoked = false;
     bool restored = false;             // and not yet listed by its worker
@@ -295,6 +366,7 @@ class Scheduler {
     }
   };
 
+  // --- scheduler.cc: sessions, workers, leases, and where studies wait
   void On(const SessionOpened& event, TimePoint now, Output& out);
   void On(const StudiesFed& event, TimePoint now, Output& out);
   void On(const LeaseRestored& event, TimePoint now, Output& out);
@@ -304,48 +376,91 @@ class Scheduler {
   void On(const CancelRequested& event, TimePoint now, Output& out);
   void On(const WorkerSeen& event, TimePoint now, Output& out);
   void On(const DrainRequested& event, TimePoint now, Output& out);
-  void On(const Reported& event, TimePoint now, Output& out);
   void On(const Tick&, TimePoint, Output&) {}
 
   std::uint32_t AttemptsMax(const SessionOpened& event) const;
+  Study& FindOrAddStudy(StudyKey key, SessionKey session_key, Session& session, TimePoint now);
   void Feed(SessionKey key, Session& session, const StudyFeed& feed, TimePoint now);
-  InstanceChange Judge(const Reported& event, const OutcomeReported& reported, std::uint32_t attempts_max) const;
-  void RecordOutcome(const Reported& event, const OutcomeReported& reported, TimePoint now, Output& out);
-  void TakeBack(LeaseId lease, const wire::GiveBack& give_back, TimePoint now, Output& out);
-  void PlaceAfterLoss(const Lease& lease, TimePoint now);
-  void PlaceAfterLease(StudyKey key, std::uint32_t attempts, TimePoint now);
+  void StartEnding(SessionKey key, wire::SessionState state, std::string reason, Output& out);
+  void EndSessions(TimePoint now, Output& out);
+  void DropSession(SessionKey key);
 
   void EndLease(LeaseId lease, bool clean, Output& out);
   void AddLease(LeaseId id, SessionKey session, Lease lease);
   void SetExpiry(LeaseId id, Lease& lease, TimePoint expires_at);
   void StopResending(LeaseId id, const Lease& lease);
   static std::uint32_t FreePlaces(const Worker& worker);
+  static bool IsConnected(const Worker& worker) { return worker.capacity > 0 && !worker.draining; }
   template <class Change>
   void ChangeWorker(const std::string& name, Change change);
   void ExpireLeases(TimePoint now, Output& out);
   void ForgetSilentWorkers(TimePoint now);
+
+  struct NextGrant {
+    ReadyStudy study;
+    std::string worker;
+  };
+  void Grant(TimePoint now, Output& out);
+  void GrantLease(const std::string& name, Destination& destination, const NextGrant& next, TimePoint now,
+                  Output& out);
+  std::optional<NextGrant> ChooseGrant(const std::string& name, const Destination& destination, TimePoint now) const;
+  const std::string* ChooseWorker(const std::string& name, const Destination& destination, const ReadyGroup& group,
+                                  TimePoint now) const;
+  bool MayServe(const std::string& worker, const std::string& destination, const ReadyGroup& group,
+                TimePoint now) const;
+  void ResendGrants(TimePoint now, Output& out);
+
+  void PlaceAfterLease(StudyKey key, std::uint32_t attempts, TimePoint now);
   void MakeReady(StudyKey key, TimePoint since);
   void BackOff(StudyKey key, std::uint32_t attempts, TimePoint now);
   void Unqueue(StudyKey key);
   void EndBackoffs(TimePoint now);
   void FinishStudyIfSettled(StudyKey key);
-
-  void DestinationAnswered(Destination& destination);
-  void DestinationFailed(Destination& destination, const Lease& lease, const std::string& detail, TimePoint now);
-  const std::string& NextToProbe(const Destination& destination) const;
-  void SlowDown(Destination& destination, TimePoint now);
-  void AdvanceDestinations(TimePoint now);
-  bool MayGrant(const Destination& destination) const;
-  std::optional<std::uint32_t> LimitOf(const Destination& destination) const;  // of associations; nullopt: none
-  static std::string TroubleOf(const Destination& destination, TimePoint now);
-
-  void StartEnding(SessionKey key, wire::SessionState state, std::string reason, Output& out);
-  void EndSessions(TimePoint now, Output& out);
-  std::optional<TimePoint> PatienceEnds(const Session& session) const;  // nullopt: the destination is there
-  void Grant(TimePoint now, Output& out);
-  void ResendGrants(TimePoint now, Output& out);
   Duration Jittered(Duration min, Duration max, std::uint32_t doublings);
-  std::optional<TimePoint> NextDeadline() const;
+  std::optional<TimePoint> NextDeadline(TimePoint now) const;
+
+  // --- scheduler_outcomes.cc: what was reported, and whose fault it is
+  void On(const Reported& event, TimePoint now, Output& out);
+  InstanceChange Judge(const Reported& event, const OutcomeReported& reported, TimePoint now) const;
+  InstanceState StateAfter(StatusVerdict verdict, bool last_attempt, const Session* session) const;
+  void JudgeUnreadable(const Reported& event, bool storage_away, TimePoint now, InstanceChange& change) const;
+  void NoteStorageAway(StudyKey study, const std::string& reason, TimePoint now);
+  void RecordOutcome(const Reported& event, const OutcomeReported& reported, TimePoint now, Output& out);
+  void NoteResponse(Lease& lease, StatusVerdict verdict, TimePoint now, Output& out);
+  void NoteUnauthorized(Lease& lease, Output& out);
+  void TakeBack(LeaseId lease, const wire::GiveBack& give_back, TimePoint now, Output& out);
+  void TakeBackDone(const Lease& lease, TimePoint now);
+  void TakeBackOfDestination(const Lease& lease, const wire::GiveBack& give_back, TimePoint now, Output& out);
+  void TurnAway(const Lease& lease, const wire::GiveBack& give_back, TimePoint now, Output& out);
+  bool ConcludeRefusal(const Lease& lease, const wire::GiveBack& give_back, Output& out);
+  void PlaceAfterLoss(const Lease& lease, TimePoint now, Output& out);
+  void SetBack(Study& study, TimePoint now);
+  std::uint32_t NoteUnreadable(const Lease& lease, TimePoint now, Output& out);
+  void QuarantineWorker(const std::string& worker, const QuarantineSubject& subject, const std::string& reason,
+                        bool others_succeed, TimePoint now, Output& out);
+  void ReadAgain(const std::string& worker, TimePoint now);
+  bool OthersMayRead(const Study& study, const std::string& worker) const;
+  bool NobodyLeftToRead(SessionKey session, const std::set<std::string>& unreadable_by) const;
+  bool StoragePatienceIsOver(const Study& study, TimePoint now) const;
+  std::string NotReadableBy(const Study& study, const std::string& worker, const std::string& reason) const;
+  void FailStudy(StudyKey key, std::string reason, Output& out);
+
+  // --- scheduler_destinations.cc: breaker and limits
+  void DestinationAnswered(const std::string& name, const std::string& worker, TimePoint now);
+  void OutOfReach(const Lease& lease, const wire::GiveBack& give_back, TimePoint now, Output& out);
+  void OpenBreaker(Destination& destination, TimePoint now);
+  Duration LongestPause(TroubleKind trouble) const;
+  bool Serves(const Destination& destination, const std::string& worker) const;
+  void LowerLimit(Destination& destination, TimePoint now);
+  void SlowDown(Destination& destination, TimePoint now);
+  void RaiseLimits(TimePoint now);
+  bool MayGrant(const Destination& destination, TimePoint now) const;
+  std::optional<std::uint32_t> LimitOf(const Destination& destination) const;  // of associations; nullopt: none
+  std::optional<TimePoint> PatienceEnds(const Session& session) const;  // nullopt: the destination is reachable
+  bool HadTheirTurn(const Session& session) const;
+  std::string TroubleOf(const Destination& destination, TimePoint now) const;
+
+  const std::string& DestinationOf(const Lease& lease) const;
 
   SchedulerOptions options_;
   LeaseId last_lease_;
@@ -354,6 +469,9 @@ class Scheduler {
   std::unordered_map<StudyKey, Study> studies_;
   std::set<std::pair<TimePoint, StudyKey>> backing_off_;
   std::map<std::string, Destination> destinations_;
+  std::map<std::string, Endpoint> endpoints_;
+  Quarantine quarantine_;
+  std::set<StudyKey> partly_read_;  // studies that some worker cannot read all of
   std::map<LeaseId, Lease> leases_;
   std::map<std::string, Worker> workers_;
   // What follows is known from the leases and the workers, too; in this order, no event has to look at all of them.

@@ -1,7 +1,7 @@
 // Runs the scenarios of tests/golden/scheduler/ through the Scheduler. A scenario is read from top to bottom: a line
 // is an event, the lines that start with ">" after it are what the scheduler answers, in order.
 //
-//   0.5 open S dest=PACS attempts=3 retry_for=60 [calling=AE] [as_found] [scanned]
+//   0.5 open S dest=PACS attempts=3 retry_for=60 [endpoint=ADDRESS] [calling=AE] [as_found] [scanned]
 //   0.5 feed S study=1 instances=2 bytes=100
 //   0.5 scanned S                       the scan of the session is complete
 //   0.5 scan_begins S                   another scan of the session
@@ -10,7 +10,8 @@
 //   0.5 drain W
 //   0.5 restored S study=1 lease=7 worker=W   (was in force when the last coordinator ended)
 //   0.5 worker W capacity=2 [incarnation=1] [seq=1] [draining] [holds=1,2] [stuck=3]   (stuck: held without progress)
-//   0.5 report lease=1 0:0000 1:A700 2:lost 3:unsendable [back=done|draining|transient|refused]
+//   0.5 report lease=1 0:0000 1:A700 2:lost 3:unsendable 4:unreadable 5:away [associations=1] [echo]
+//       [back=done|draining|transient|refused|rejected|busy]              (echo: a C-ECHO was answered)
 //   0.5 tick
 //   0 options [max_associations=2] [max_attempts=2]    only as the first event
 //
@@ -76,6 +77,11 @@ class ScenarioRunner {
     for (const auto& reply : output.replies) {
       lines.push_back(std::visit([](const auto& r) { return Show(r); }, reply));
     }
+    for (const auto& begun : output.quarantines) {
+      const auto* destination = std::get_if<std::string>(&begun.what.subject);
+      lines.push_back(fmt::format("{} is quarantined for {}: {}", begun.worker,
+                                  destination != nullptr ? *destination : "its files", begun.what.reason));
+    }
     EXPECT_GT(output.wake_at.value_or(TimePoint::max()), now) << line << ": asks to be woken in the past";
     return lines;
   }
@@ -120,6 +126,7 @@ class ScenarioRunner {
     if (what == "open") {
       return SessionOpened{.session = session,
                            .destination = named.at("dest"),
+                           .endpoint = named.contains("endpoint") ? named.at("endpoint") : "",
                            .calling_ae = named.contains("calling") ? named.at("calling") : "",
                            .dispatch_as_found = named.contains("as_found"),
                            .scan_complete = named.contains("scanned"),
@@ -153,8 +160,13 @@ class ScenarioRunner {
 
   Event ToReport(const std::vector<std::string>& words, const Words& named) {
     const LeaseId lease = std::stoull(named.at("lease"));
-    Reported report{
-        .lease = lease, .study = study_of_lease_.at(lease), .suspect_end = 0, .outcomes = {}, .give_back = {}};
+    Reported report{.lease = lease,
+                    .study = study_of_lease_.at(lease),
+                    .suspect_end = 0,
+                    .associations = static_cast<std::uint32_t>(
+                        named.contains("associations") ? std::stoul(named.at("associations")) : 1),
+                    .outcomes = {},
+                    .give_back = {}};
     StudyFacts& study = studies_.at(report.study);
     report.suspect_end = study.suspect_end;
     for (const auto& word : words) {
@@ -173,24 +185,38 @@ class ScenarioRunner {
         reported.outcome.set_reason("association lost");
       } else if (result == "unsendable") {
         reported.outcome.set_kind(wire::Outcome::NOT_SENDABLE);
+        reported.outcome.set_reason("not decodable");
+      } else if (result == "unreadable") {
+        reported.outcome.set_kind(wire::Outcome::UNREADABLE);
         reported.outcome.set_reason("vanished");
+      } else if (result == "away") {
+        reported.outcome.set_kind(wire::Outcome::UNREADABLE);
+        reported.outcome.set_storage_away(true);
+        reported.outcome.set_reason("the folder /data is missing");
       } else {
         reported.outcome.set_status(static_cast<std::uint32_t>(std::stoul(result, nullptr, 16)));
       }
       reported.facts = study.instances.at(reported.outcome.index());
       report.outcomes.push_back(reported);
     }
-    if (named.contains("back")) report.give_back = ToGiveBack(named.at("back"));
+    if (!named.contains("back")) return report;
+    report.give_back = ToGiveBack(named.at("back"));
+    report.give_back->set_echo_answered(named.contains("echo"));
     return report;
   }
 
   static wire::GiveBack ToGiveBack(const std::string& reason) {
+    static const std::map<std::string, std::pair<wire::GiveBack::Reason, const char*>> kReasons = {
+        {"done", {wire::GiveBack::DONE, ""}},
+        {"draining", {wire::GiveBack::DRAINING, ""}},
+        {"transient", {wire::GiveBack::DESTINATION_TRANSIENT, "connection refused"}},
+        {"busy", {wire::GiveBack::DESTINATION_BUSY, "temporary congestion"}},
+        {"rejected", {wire::GiveBack::DESTINATION_REJECTED, "no reason given"}},
+        {"refused", {wire::GiveBack::DESTINATION_REFUSED, "unknown AE title"}}};
+    const auto& [value, detail] = kReasons.at(reason);
     wire::GiveBack back;
-    back.set_reason(reason == "transient"  ? wire::GiveBack::DESTINATION_TRANSIENT
-                    : reason == "refused"  ? wire::GiveBack::DESTINATION_REFUSED
-                    : reason == "draining" ? wire::GiveBack::DRAINING
-                                           : wire::GiveBack::DONE);
-    back.set_detail(reason == "refused" ? "unknown AE title" : "connection refused");
+    back.set_reason(value);
+    back.set_detail(detail);
     return back;
   }
 
@@ -211,6 +237,12 @@ class ScenarioRunner {
     StudyFacts& study = studies_.at(change.study);
     if (!change.clean) study.suspect_end = static_cast<std::uint32_t>(study.instances.size());
     return fmt::format("lease of study {} ended{}", change.study, change.clean ? "" : " uncleanly");
+  }
+  std::string Apply(const StudyFailed& change) {
+    for (auto& [index, facts] : studies_.at(change.study).instances) {
+      if (!IsSettled(facts.state)) facts.state = InstanceState::kFailed;
+    }
+    return fmt::format("study {} failed ({})", change.study, change.reason);
   }
   std::string Apply(const SessionChanged& change) {
     return fmt::format("session {} {}{}", static_cast<char>(change.session), wire::SessionState_Name(change.state),

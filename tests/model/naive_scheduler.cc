@@ -1,6 +1,7 @@
 #include "tests/model/naive_scheduler.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <stdexcept>
@@ -59,7 +60,10 @@ Output NaiveScheduler::Step(const Event& event, TimePoint now, const Scheduler& 
 
 void NaiveScheduler::On(const SessionOpened& event) {
   if (FindSession(event.session)) return;
-  if (!FindDestination(event.destination)) destinations_.push_back({.name = event.destination});
+  if (!FindDestination(event.destination)) {
+    destinations_.push_back(
+        {.name = event.destination, .endpoint = event.endpoint.empty() ? event.destination : event.endpoint});
+  }
   sessions_.push_back({.opened_as = event, .scan_complete = event.scan_complete, .opened = now_});
   std::sort(destinations_.begin(), destinations_.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   std::sort(sessions_.begin(), sessions_.end(),
@@ -152,7 +156,9 @@ void NaiveScheduler::GiveUpUnreachable() {
     const Destination& destination = DestinationOf(session);
     const auto patience_ends = PatienceEnds(session);
     if (session.ending || LeasesTo(destination) > 0 || !patience_ends || now_ < *patience_ends) continue;
-    StartEnding(session.opened_as.session, wire::SESSION_UNREACHABLE, destination.detail);
+    if (!HadTheirTurn(session)) continue;
+    StartEnding(session.opened_as.session, destination.refuses ? wire::SESSION_REFUSED : wire::SESSION_UNREACHABLE,
+                destination.detail);
   }
 }
 
@@ -167,12 +173,23 @@ void NaiveScheduler::EndSessions() {
     if (!complete) std::tie(change.state, change.reason) = *session.ending;
     out_.changes.push_back(change);
   }
+  for (const SessionKey key : over) quarantine_.ForgetSubject(key);
   std::erase_if(studies_, [&](const Study& study) { return over.contains(study.session); });
   std::erase_if(sessions_, [&](const Session& session) { return over.contains(session.opened_as.session); });
   std::erase_if(destinations_, [this](const Destination& destination) {
-    return std::none_of(sessions_.begin(), sessions_.end(),
-                        [&](const Session& session) { return session.opened_as.destination == destination.name; });
+    const bool used = std::any_of(sessions_.begin(), sessions_.end(), [&](const Session& session) {
+      return session.opened_as.destination == destination.name;
+    });
+    if (!used) quarantine_.ForgetSubject(destination.name);
+    return !used;
   });
+  std::erase_if(limits_, [this](const auto& limit) {
+    return std::none_of(destinations_.begin(), destinations_.end(),
+                        [&](const Destination& destination) { return destination.endpoint == limit.first; });
+  });
+  for (Destination& destination : destinations_) {
+    std::erase_if(destination.set_back, [this](StudyKey key) { return !FindStudy(key); });
+  }
 }
 
 std::optional<TimePoint> NaiveScheduler::PatienceEnds(const Session& session) const {
@@ -215,6 +232,10 @@ void NaiveScheduler::On(const WorkerSeen& event) {
     if (!new_life && !let_go) continue;
     End(lease.id, false);
   }
+  if (new_life) {
+    quarantine_.ForgetWorker(event.worker);
+    ReadAgain(event.worker);
+  }
   worker.drain_requested &= !new_life;
   worker.seen = event;
   worker.last_seen = now_;
@@ -231,7 +252,9 @@ void NaiveScheduler::On(const DrainRequested& event) {
 
 void NaiveScheduler::ForgetSilentWorkers() {
   std::erase_if(workers_, [this](const Worker& worker) {
-    return LeasesOf(worker) == 0 && now_ >= worker.last_seen + options_.lease_ttl;
+    const bool silent = LeasesOf(worker) == 0 && now_ >= worker.last_seen + options_.lease_ttl;
+    if (silent) quarantine_.ForgetWorker(worker.name);
+    return silent;
   });
 }
 
@@ -249,34 +272,46 @@ void NaiveScheduler::End(LeaseId id, bool clean) {
   Study& study = *FindStudy(lease.study);
   Destination& destination = DestinationOf(SessionOf(study));
   if (destination.probe == id) destination.probe = 0;
+  quarantine_.EndTry(lease.worker, destination.name, id);
+  quarantine_.EndTry(lease.worker, study.session, id);
   out_.changes.push_back(LeaseEnded{.study = lease.study, .clean = clean});
   std::erase_if(leases_, [id](const Lease& other) { return other.id == id; });
   study.released = true;
   study.ready_since = now_;
-  std::uint32_t in_vain = lease.worst_attempts;
-  if (!clean) {
-    study.losses = lease.settled_some ? 0 : study.losses + 1;
-    if (study.losses > 1) {
-      ++study.setbacks;
-      in_vain = std::max(in_vain, study.losses - 1);
-    }
-  }
+  NoteUnreadable(lease);
+  BackOff(study, lease.worst_attempts);
+  if (clean) return;
+  study.losses = lease.settled_some ? 0 : study.losses + 1;
+  if (study.losses < 2) return;
+  SetBack(study);
+  BackOff(study, study.losses - 1);
+}
+
+// The longest one that was asked for counts.
+void NaiveScheduler::BackOff(Study& study, std::uint32_t in_vain) {
   if (in_vain == 0) return;
-  study.backoff_max = Doubled(options_.retry_backoff_min, options_.retry_backoff_max, in_vain - 1);
+  const Duration max = Doubled(options_.retry_backoff_min, options_.retry_backoff_max, in_vain - 1);
+  study.backoff_max = std::max(study.backoff_max.value_or(max), max);
+}
+
+void NaiveScheduler::SetBack(Study& study) {
+  ++study.setbacks;
+  if (!study.set_back_since) study.set_back_since = now_;
 }
 
 void NaiveScheduler::Grant() {
   for (Destination& destination : destinations_) {
     while (Takes(destination)) {
-      Study* study = NextReady(destination);
-      const Worker* worker = destination.broken ? NextProber(destination) : FreestWorker();
-      if (!study || !worker) break;
+      const auto [study, worker] = NextGrant(destination);
+      if (!study) break;
       const LeaseId id = ++last_lease_;
       leases_.push_back({.id = id,
                          .study = study->key,
                          .worker = worker->name,
                          .expires_at = now_ + options_.lease_ttl,
                          .told_at = now_});
+      quarantine_.BeginTry(worker->name, destination.name, id);
+      quarantine_.BeginTry(worker->name, study->session, id);
       if (destination.broken) destination.probe = id;
       out_.queue_waits.push_back(now_ - study->ready_since);
       out_.changes.push_back(LeaseGranted{
@@ -287,37 +322,60 @@ void NaiveScheduler::Grant() {
   }
 }
 
-// Given back because of the destination as rarely as possible, then the largest.
-NaiveScheduler::Study* NaiveScheduler::NextReady(const Destination& destination) {
-  Study* next = nullptr;
+// Given back because of the destination as rarely as possible, then the largest; of those that a free worker may
+// send.
+std::pair<NaiveScheduler::Study*, const NaiveScheduler::Worker*> NaiveScheduler::NextGrant(
+    const Destination& destination) {
+  std::pair<Study*, const Worker*> next{nullptr, nullptr};
+  const auto order = [](const Study& s) { return std::tuple(s.setbacks, UINT64_MAX - s.bytes, s.key); };
   for (Study& study : studies_) {
     if (!IsReady(study) || &DestinationOf(SessionOf(study)) != &destination) continue;
-    const auto order = [](const Study& s) { return std::tuple(s.setbacks, UINT64_MAX - s.bytes, s.key); };
-    if (!next || order(study) < order(*next)) next = &study;
+    if (next.first && order(*next.first) < order(study)) continue;
+    if (const Worker* worker = WorkerFor(study, destination)) next = {&study, worker};
   }
   return next;
 }
 
-// The workers in turn: the names after the last one first.
-const NaiveScheduler::Worker* NaiveScheduler::NextProber(const Destination& destination) const {
-  const Worker* next = nullptr;
-  for (const Worker& worker : workers_) {
-    if (worker.draining() || worker.capacity() <= LeasesOf(worker)) continue;
-    const auto order = [&](const Worker& w) { return std::pair(w.name <= destination.tried_by, w.name); };
-    if (!next || order(worker) < order(*next)) next = &worker;
-  }
-  return next;
-}
-
-const NaiveScheduler::Worker* NaiveScheduler::FreestWorker() const {
-  const Worker* freest = nullptr;
-  const auto room = [this](const Worker& worker) {
-    return std::int64_t{worker.capacity()} - std::int64_t{LeasesOf(worker)};
+// The freest; to find out about a destination, the workers in turn: the names after the last one first.
+const NaiveScheduler::Worker* NaiveScheduler::WorkerFor(const Study& study, const Destination& destination) const {
+  const Worker* best = nullptr;
+  const auto order = [&](const Worker& w) {
+    const auto room = std::int64_t{w.capacity()} - std::int64_t{LeasesOf(w)};
+    const bool came_before = w.name <= destination.tried_by;
+    return destination.broken ? std::tuple(std::int64_t{came_before}, w.name) : std::tuple(-room, w.name);
   };
   for (const Worker& worker : workers_) {
-    if (!worker.draining() && room(worker) > (freest ? room(*freest) : 0)) freest = &worker;
+    if (worker.draining() || worker.capacity() <= LeasesOf(worker)) continue;
+    if (!MayServe(worker, study, destination)) continue;
+    if (!best || order(worker) < order(*best)) best = &worker;
   }
-  return freest;
+  return best;
+}
+
+bool NaiveScheduler::MayServe(const Worker& worker, const Study& study, const Destination& destination) const {
+  if (quarantine_.Keeps(worker.name, destination.name, now_)) return false;
+  const Session& session = SessionOf(study);
+  const bool patient = !session.unreadable_since || now_ < *session.unreadable_since + session.opened_as.retry_for;
+  if (patient && quarantine_.Keeps(worker.name, study.session, now_)) return false;
+  return !study.unreadable_by.contains(worker.name) || NobodyLeft(study.session, study.unreadable_by);
+}
+
+bool NaiveScheduler::NobodyLeft(SessionKey session, const std::set<std::string>& unreadable_by) const {
+  return CountIn(workers_, [&](const Worker& worker) {
+           const bool connected = worker.capacity() > 0 && !worker.draining();
+           return connected && !unreadable_by.contains(worker.name) && !quarantine_.IsHopeless(worker.name, session);
+         }) == 0;
+}
+
+std::string NaiveScheduler::NotReadable(const Study& study, const std::string& worker,
+                                        const std::string& reason) const {
+  std::set<std::string> names = study.unreadable_by;
+  names.insert(worker);
+  for (const Worker& other : workers_) {
+    const bool connected = other.capacity() > 0 && !other.draining();
+    if (connected && quarantine_.IsHopeless(other.name, study.session)) names.insert(other.name);
+  }
+  return names.size() == 1 ? reason : fmt::format("not readable by workers {}: {}", fmt::join(names, ", "), reason);
 }
 
 void NaiveScheduler::RepeatGrants() {
@@ -339,12 +397,14 @@ void NaiveScheduler::On(const Reported& event) {
   Lease* lease = FindLease(event.lease);
   if (!lease) return;
   lease->held = true;
+  lease->associated |= event.associations > 0;
   if (event.give_back) GiveBack(event.lease, *event.give_back);
 }
 
-InstanceChange NaiveScheduler::Judge(const Reported& event, const OutcomeReported& reported,
-                                     std::uint32_t attempts_max) {
+InstanceChange NaiveScheduler::Judge(const Reported& event, const OutcomeReported& reported) {
   const auto& [outcome, facts] = reported;
+  Lease* lease = FindLease(event.lease);
+  Study* study = FindStudy(event.study);
   InstanceChange change{.study = event.study,
                         .index = facts.index,
                         .state = InstanceState::kFailed,
@@ -355,15 +415,30 @@ InstanceChange NaiveScheduler::Judge(const Reported& event, const OutcomeReporte
                         .resend = false,
                         .may_be_stored = facts.may_be_stored || outcome.may_be_stored()};
   if (outcome.kind() == wire::Outcome::NOT_SENDABLE) return change;
+  if (outcome.kind() == wire::Outcome::UNREADABLE) {
+    if (!lease || !study) return change;
+    std::set<std::string> all = study->unreadable_by;
+    all.insert(lease->worker);
+    const bool waits = outcome.storage_away() && !StorageIsGone(*study);
+    if (waits || !NobodyLeft(study->session, all)) {
+      change.state = InstanceState::kDelayed;
+    } else {
+      change.reason = NotReadable(*study, lease->worker, outcome.reason());
+    }
+    return change;
+  }
   change.resend = facts.index < event.suspect_end || facts.may_be_stored;
-  if (outcome.kind() == wire::Outcome::UNANSWERED) {
+  const bool probes = lease && DestinationOf(SessionOf(*lease)).probe == event.lease;
+  const bool lost = outcome.kind() == wire::Outcome::ASSOCIATION_LOST;
+  if (outcome.kind() == wire::Outcome::UNANSWERED || (lost && probes)) {
     change.state = facts.state;
-    change.may_be_stored = true;
+    change.may_be_stored |= !lost;
     return change;
   }
   change.attempts = facts.attempts + 1;
+  const std::uint32_t attempts_max = study ? std::max(1U, SessionOf(*study).opened_as.attempts_max) : UINT32_MAX;
   const InstanceState again = change.attempts >= attempts_max ? InstanceState::kFailed : InstanceState::kDelayed;
-  if (outcome.kind() == wire::Outcome::ASSOCIATION_LOST) {
+  if (lost) {
     change.state = again;
     return change;
   }
@@ -375,39 +450,62 @@ InstanceChange NaiveScheduler::Judge(const Reported& event, const OutcomeReporte
   }
   if (verdict == StatusVerdict::kStoredWithWarning) change.state = InstanceState::kStoredWithWarning;
   if (verdict == StatusVerdict::kRetry || verdict == StatusVerdict::kRetrySlower) change.state = again;
+  if (verdict == StatusVerdict::kRefused && study && !SessionOf(*study).stored_some) change.state = again;
   change.reason = DescribeStatus(*change.status);
   if (!outcome.reason().empty()) change.reason += ": " + outcome.reason();
   return change;
 }
 
+// Everything that an answer shows.
+void NaiveScheduler::Responded(LeaseId id, const wire::Outcome& outcome) {
+  Lease& lease = *FindLease(id);
+  Study& study = *FindStudy(lease.study);
+  Session& session = *FindSession(study.session);
+  Destination& destination = DestinationOf(session);
+  const StatusVerdict verdict = VerdictOf(outcome);
+  lease.responded = true;
+  Answered(destination, lease.worker);
+  session.refused_workers.clear();
+  session.refused_studies.clear();
+  session.unreadable_since.reset();
+  study.unreadable_since.reset();
+  if (quarantine_.Succeed(lease.worker, study.session)) ReadAgain(lease.worker);
+  Limit& limit = limits_[destination.endpoint];
+  const bool rests = limit.associations && now_ < limit.changed + options_.slow_down_min;
+  if (verdict == StatusVerdict::kRetrySlower && !rests) {
+    const std::uint32_t open = std::min(limit.associations.value_or(UINT32_MAX), LeasesAt(destination.endpoint));
+    limit = {.associations = std::max(1U, open / 2), .changed = now_};
+  }
+  if (verdict == StatusVerdict::kRefused) {
+    lease.unauthorized = true;
+    if (!session.stored_some) session.unauthorized.insert(lease.study);
+    if (!session.stored_some && session.unauthorized.size() > 1) {
+      StartEnding(study.session, wire::SESSION_REFUSED,
+                  destination.name + " answered 0124 (not authorized) to different studies, and has stored nothing");
+    }
+  }
+  if (verdict != StatusVerdict::kStored && verdict != StatusVerdict::kStoredWithWarning) return;
+  session.stored_some = true;
+  session.unauthorized.clear();
+}
+
 void NaiveScheduler::Record(const Reported& event, const OutcomeReported& reported) {
   Lease* lease = FindLease(event.lease);
   Study* study = FindStudy(event.study);
-  const bool responded = reported.outcome.kind() == wire::Outcome::RESPONDED;
-  if (study && responded) {
-    Destination& destination = DestinationOf(SessionOf(*study));
-    if (lease) {
-      lease->responded = true;
-      Answered(destination);
-    }
-    const bool rests = destination.limit && now_ < destination.limit_changed + options_.slow_down_min;
-    if (VerdictOf(reported.outcome) == StatusVerdict::kRetrySlower && !rests) {
-      const std::uint32_t now_open = std::min(destination.limit.value_or(UINT32_MAX), LeasesTo(destination));
-      destination.limit = std::max(1U, now_open / 2);
-      destination.limit_changed = now_;
-    }
+  if (lease && reported.outcome.storage_away()) {
+    Session& session = *FindSession(study->session);
+    if (!study->unreadable_since) study->unreadable_since = now_;
+    if (!session.unreadable_since) session.unreadable_since = now_;
+    session.unreadable_detail = reported.outcome.reason();
   }
-  // That we are refused says nothing about the instance.
-  if (responded && VerdictOf(reported.outcome) == StatusVerdict::kRefused) return;
-
-  const InstanceChange change =
-      Judge(event, reported, study ? std::max(1U, SessionOf(*study).opened_as.attempts_max) : UINT32_MAX);
+  const InstanceChange change = Judge(event, reported);
+  if (lease && reported.outcome.kind() == wire::Outcome::RESPONDED) Responded(event.lease, reported.outcome);
   const InstanceState before = reported.facts.state;
   if (IsSettled(before)) {  // only that it is stored may be news
     if (IsStored(change.state) && !IsStored(before)) out_.changes.push_back(change);
     return;
   }
-  if (!lease && !IsSettled(change.state)) return;
+  if (!lease && !IsStored(change.state)) return;
   out_.changes.push_back(change);
   const bool settles = IsSettled(change.state);
   if (study && settles) --study->unsettled;
@@ -415,36 +513,134 @@ void NaiveScheduler::Record(const Reported& event, const OutcomeReported& report
   lease->settled_some |= settles;
   lease->nothing_came |= reported.outcome.kind() == wire::Outcome::UNANSWERED ||
                          reported.outcome.kind() == wire::Outcome::ASSOCIATION_LOST;
-  if (!settles) lease->worst_attempts = std::max(lease->worst_attempts, change.attempts);
+  if (change.state != InstanceState::kDelayed) return;
+  if (reported.outcome.kind() == wire::Outcome::UNREADABLE) {
+    lease->unreadable = change.reason;
+    lease->storage_away |= reported.outcome.storage_away();
+  } else {
+    lease->worst_attempts = std::max(lease->worst_attempts, change.attempts);
+  }
 }
 
 void NaiveScheduler::GiveBack(LeaseId id, const wire::GiveBack& give_back) {
   const Lease lease = *FindLease(id);
-  const SessionOpened refused = SessionOf(lease).opened_as;
-  const std::string& name = refused.destination;
   End(id, true);
   Study& study = *FindStudy(lease.study);
-  Destination& destination = *FindDestination(name);
   switch (give_back.reason()) {
     case wire::GiveBack::DONE:
-      if (lease.responded || (lease.worst_attempts == 0 && !lease.nothing_came)) Answered(destination);
-      if (lease.worst_attempts == 0 && !lease.settled_some) study.backoff_max = options_.retry_backoff_min;
-      break;
-    case wire::GiveBack::DESTINATION_TRANSIENT:
-      ++study.setbacks;
-      destination.tried_by = lease.worker;
-      Failed(destination, give_back.detail());
-      break;
-    case wire::GiveBack::DESTINATION_REFUSED:
-      destination.detail = give_back.detail();
-      for (const Session& session : sessions_) {
-        if (session.opened_as.destination != name || session.opened_as.calling_ae != refused.calling_ae) continue;
-        StartEnding(session.opened_as.session, wire::SESSION_REFUSED, give_back.detail());
+      if (lease.responded || (lease.associated && !lease.nothing_came)) {
+        Answered(DestinationOf(SessionOf(study)), lease.worker);
       }
+      if (lease.settled_some) break;
+      if (lease.unauthorized) SetBack(study);
+      if (lease.unreadable.empty() && lease.worst_attempts == 0) BackOff(study, 1);
+      break;
+    case wire::GiveBack::DRAINING:
       break;
     default:
-      break;
+      GiveBackOfDestination(lease, give_back);
   }
+}
+
+void NaiveScheduler::GiveBackOfDestination(const Lease& lease, const wire::GiveBack& give_back) {
+  Study& study = *FindStudy(lease.study);
+  SetBack(study);
+  if (give_back.echo_answered()) return TurnAway(lease, give_back);
+  if (!Refuse(lease, give_back)) OutOfReach(lease, give_back);
+  if (Serves(DestinationOf(SessionOf(study)), lease.worker)) BackOff(study, study.setbacks);
+}
+
+void NaiveScheduler::TurnAway(const Lease& lease, const wire::GiveBack& give_back) {
+  Study& study = *FindStudy(lease.study);
+  const Session& session = SessionOf(study);
+  Destination& destination = DestinationOf(session);
+  destination.set_back.insert(study.key);
+  bool takes_others = session.stored_some;
+  if (lease.nothing_came) takes_others = destination.answered_at && *destination.answered_at > *study.set_back_since;
+  if (destination.set_back.size() > 2 && !takes_others) {
+    destination.detail = give_back.detail();
+    destination.refuses = give_back.reason() != wire::GiveBack::DESTINATION_TRANSIENT;
+    destination.trouble = Destination::Trouble::kTakesEcho;
+    if (!destination.unreachable_since) destination.unreachable_since = now_;
+    if (lease.nothing_came) Break(destination);
+    return BackOff(study, study.setbacks);
+  }
+  ++study.attempts;
+  const bool used_up = study.attempts >= std::max(3U, std::max(1U, session.opened_as.attempts_max));
+  const bool busy = give_back.reason() == wire::GiveBack::DESTINATION_BUSY &&
+                    now_ < *study.set_back_since + session.opened_as.retry_for;
+  if (!used_up || busy) return BackOff(study, study.attempts);
+  Fail(study, fmt::format("the destination answers a C-ECHO, but did not take this study's association {} times: {}",
+                          study.attempts, give_back.detail()));
+}
+
+bool NaiveScheduler::Refuse(const Lease& lease, const wire::GiveBack& give_back) {
+  if (give_back.reason() != wire::GiveBack::DESTINATION_REFUSED) return false;
+  const SessionKey key = FindStudy(lease.study)->session;
+  Session& session = *FindSession(key);
+  session.refused_workers.insert(lease.worker);
+  session.refused_studies.insert(lease.study);
+  const bool welcome =
+      CountIn(workers_, [&](const Worker& worker) {
+        return worker.capacity() > 0 && !worker.draining() && !session.refused_workers.contains(worker.name);
+      }) > 0;
+  const auto studies = CountIn(studies_, [&](const Study& study) { return study.session == key; });
+  const auto refused = session.refused_studies.size();
+  if (session.stored_some || welcome || (refused < 2 && refused < studies)) return false;
+  StartEnding(key, wire::SESSION_REFUSED, give_back.detail());
+  return true;
+}
+
+void NaiveScheduler::OutOfReach(const Lease& lease, const wire::GiveBack& give_back) {
+  Destination& destination = DestinationOf(SessionOf(*FindStudy(lease.study)));
+  const bool busy = give_back.reason() == wire::GiveBack::DESTINATION_BUSY;
+  const bool refused = give_back.reason() == wire::GiveBack::DESTINATION_REFUSED;
+  const bool rejected = give_back.reason() == wire::GiveBack::DESTINATION_REJECTED;
+  const bool serves_it = Serves(destination, lease.worker);
+  destination.detail = give_back.detail();
+  destination.tried_by = lease.worker;
+  destination.set_back.insert(lease.study);
+  if (!busy && !serves_it) {
+    quarantine_.Fail(lease.worker, destination.name, give_back.detail(), ServesAny(destination), now_);
+  }
+  if (ServesAny(destination)) {
+    if (busy || (serves_it && !refused)) {
+      limits_[destination.endpoint] = {.associations = std::max(1U, LeasesAt(destination.endpoint)), .changed = now_};
+    }
+    return;
+  }
+  destination.refuses = refused || rejected;
+  destination.trouble = busy || refused || rejected ? Destination::Trouble::kRejects : Destination::Trouble::kSilent;
+  Break(destination);
+}
+
+void NaiveScheduler::Fail(Study& study, const std::string& reason) {
+  if (study.unsettled > 0) out_.changes.push_back(StudyFailed{.study = study.key, .reason = reason});
+  study.unsettled = 0;
+  study.backoff_max.reset();
+}
+
+// --- files that cannot be read
+
+void NaiveScheduler::NoteUnreadable(const Lease& lease) {
+  if (lease.unreadable.empty()) return;
+  Study& study = *FindStudy(lease.study);
+  study.unreadable_by.insert(lease.worker);
+  if (!lease.responded) quarantine_.Fail(lease.worker, study.session, lease.unreadable, true, now_);
+  if (!lease.storage_away || !NobodyLeft(study.session, study.unreadable_by)) return;
+  study.unreadable_by.clear();
+  BackOff(study, 1);
+}
+
+bool NaiveScheduler::StorageIsGone(const Study& study) const {
+  const Session& session = SessionOf(study);
+  const TimePoint in_session = session.unreadable_since.value_or(TimePoint::max() - session.opened_as.retry_for);
+  const TimePoint in_study = study.unreadable_since.value_or(TimePoint::max() - session.opened_as.retry_for);
+  return now_ >= std::min(in_session, in_study) + session.opened_as.retry_for;
+}
+
+void NaiveScheduler::ReadAgain(const std::string& worker) {
+  for (Study& study : studies_) study.unreadable_by.erase(worker);
 }
 
 void NaiveScheduler::ForgetSettledStudies() {
@@ -485,53 +681,78 @@ void NaiveScheduler::AdoptWhatChanceDecided(const Scheduler& real) {
 
 // --- destinations
 
-void NaiveScheduler::Answered(Destination& destination) {
+void NaiveScheduler::Answered(Destination& destination, const std::string& worker) {
   destination.broken = false;
   destination.probe = 0;
   destination.failures = 0;
   destination.unreachable_since.reset();
+  destination.answered_at = now_;
+  destination.set_back.clear();
+  quarantine_.Succeed(worker, destination.name);
+  quarantine_.Confirm(destination.name, now_);
 }
 
-void NaiveScheduler::Failed(Destination& destination, const std::string& detail) {
-  destination.detail = detail;
-  const bool serves_others = std::any_of(leases_.begin(), leases_.end(), [&](const Lease& lease) {
-    return lease.responded && &DestinationOf(SessionOf(lease)) == &destination;
-  });
-  if (serves_others) {
-    destination.limit = std::max(1U, LeasesTo(destination));
-    destination.limit_changed = now_;
-    return;
-  }
+void NaiveScheduler::Break(Destination& destination) {
   // Tried before it was known to be broken, or not the one that is to find out.
   if (destination.broken && (now_ < destination.retry_at || destination.probe != 0)) return;
   if (!destination.unreachable_since) destination.unreachable_since = now_;
   destination.broken = true;
-  destination.limit.reset();
-  destination.backoff_max = Doubled(options_.breaker_backoff_min, options_.breaker_backoff_max, destination.failures);
+  limits_.erase(destination.endpoint);
+  Duration max = options_.breaker_backoff_max;
+  if (destination.trouble == Destination::Trouble::kRejects) max = std::min(max, options_.breaker_backoff_min * 4);
+  if (destination.trouble == Destination::Trouble::kTakesEcho) max = options_.breaker_backoff_min;
+  destination.backoff_max = Doubled(options_.breaker_backoff_min, max, destination.failures);
   ++destination.failures;
   destination.retry_at = TimePoint::max();  // until it is known
+}
+
+bool NaiveScheduler::HadTheirTurn(const Session& session) const {
+  const Destination& destination = DestinationOf(session);
+  const bool all_tried = CountIn(studies_, [&](const Study& study) {
+                           return study.session == session.opened_as.session && study.setbacks == 0;
+                         }) == 0;
+  if (destination.trouble == Destination::Trouble::kSilent || all_tried) return true;
+  return destination.trouble == Destination::Trouble::kRejects && destination.set_back.size() >= 32;
 }
 
 void NaiveScheduler::RaiseLimits() {
   std::uint32_t capacity = 0;
   for (const Worker& worker : workers_) capacity += worker.capacity();
-  for (Destination& destination : destinations_) {
-    if (!destination.limit || now_ < destination.limit_changed + options_.speed_up) continue;
-    ++*destination.limit;
-    destination.limit_changed = now_;
-    if (*destination.limit >= capacity) destination.limit.reset();
+  for (auto& [endpoint, limit] : limits_) {
+    if (!limit.associations || now_ < limit.changed + options_.speed_up) continue;
+    ++*limit.associations;
+    limit.changed = now_;
+    if (*limit.associations >= capacity) limit.associations.reset();
   }
 }
 
 bool NaiveScheduler::Takes(const Destination& destination) const {
-  if (destination.broken) return destination.probe == 0 && now_ >= destination.retry_at;
+  const std::uint32_t leases = LeasesAt(destination.endpoint);
+  if (destination.broken) {
+    const bool full = options_.associations_max > 0 && leases >= options_.associations_max;
+    return destination.probe == 0 && now_ >= destination.retry_at && !full;
+  }
   const auto limit = LimitOf(destination);
-  return !limit || LeasesTo(destination) < *limit;
+  return !limit || leases < *limit;
 }
 
 std::optional<std::uint32_t> NaiveScheduler::LimitOf(const Destination& destination) const {
-  if (options_.associations_max == 0) return destination.limit;
-  return destination.limit ? std::min(*destination.limit, options_.associations_max) : options_.associations_max;
+  const auto limit = limits_.find(destination.endpoint);
+  const auto own = limit == limits_.end() ? std::nullopt : limit->second.associations;
+  if (options_.associations_max == 0) return own;
+  return own ? std::min(*own, options_.associations_max) : options_.associations_max;
+}
+
+bool NaiveScheduler::Serves(const Destination& destination, const std::string& worker) const {
+  return CountIn(leases_, [&](const Lease& lease) {
+           return lease.responded && lease.worker == worker && &DestinationOf(SessionOf(lease)) == &destination;
+         }) > 0;
+}
+
+bool NaiveScheduler::ServesAny(const Destination& destination) const {
+  return CountIn(leases_, [&](const Lease& lease) {
+           return lease.responded && &DestinationOf(SessionOf(lease)) == &destination;
+         }) > 0;
 }
 
 // --- what is known
@@ -580,6 +801,9 @@ bool NaiveScheduler::HasStudies(const Session& session) const {
 std::uint32_t NaiveScheduler::LeasesTo(const Destination& destination) const {
   return CountIn(leases_, [&](const Lease& lease) { return &DestinationOf(SessionOf(lease)) == &destination; });
 }
+std::uint32_t NaiveScheduler::LeasesAt(const std::string& endpoint) const {
+  return CountIn(leases_, [&](const Lease& lease) { return DestinationOf(SessionOf(lease)).endpoint == endpoint; });
+}
 std::uint32_t NaiveScheduler::LeasesOf(const Worker& worker) const {
   return CountIn(leases_, [&](const Lease& lease) { return lease.worker == worker.name; });
 }
@@ -600,18 +824,23 @@ bool NaiveScheduler::IsEnding(SessionKey key) const {
 
 std::string NaiveScheduler::Trouble(SessionKey key, TimePoint now) const {
   const Session* session = FindIn(sessions_, [&](const Session& other) { return other.opened_as.session == key; });
-  return session ? TroubleOf(DestinationOf(*session), now) : "";
+  if (!session) return "";
+  const std::string trouble = TroubleOf(DestinationOf(*session), now);
+  if (!trouble.empty() || !session->unreadable_since) return trouble;
+  return fmt::format("the files cannot be read: {}; trying again", session->unreadable_detail);
 }
 
 std::string NaiveScheduler::TroubleOf(const Destination& destination, TimePoint now) const {
-  if (destination.broken && destination.probe != 0) return destination.detail + "; trying again";
+  const bool suspect = !destination.broken && destination.unreachable_since;
+  if (suspect || (destination.broken && destination.probe != 0)) return destination.detail + "; trying again";
   if (destination.broken) {
     const Duration wait = std::max(destination.retry_at - now, Duration(0));
     return fmt::format("{}; trying again in {} s", destination.detail,
                        std::chrono::ceil<std::chrono::seconds>(wait).count());
   }
-  if (!destination.limit) return "";
-  return fmt::format("the destination is busy: at most {} associations", *destination.limit);
+  const auto limit = limits_.find(destination.endpoint);
+  if (limit == limits_.end() || !limit->second.associations) return "";
+  return fmt::format("the destination is busy: at most {} associations", *limit->second.associations);
 }
 
 SchedulerStats NaiveScheduler::Stats() const {
@@ -624,6 +853,7 @@ SchedulerStats NaiveScheduler::Stats() const {
   stats.studies_pending =
       CountIn(studies_, [this](const Study& study) { return !IsBackingOff(study) && !IsLeased(study); });
   stats.breakers_open = CountIn(destinations_, [](const Destination& destination) { return destination.broken; });
+  stats.workers_quarantined = quarantine_.workers();
   return stats;
 }
 
@@ -643,7 +873,8 @@ std::vector<WorkerView> NaiveScheduler::Workers(TimePoint now) const {
                      .capacity = worker.capacity(),
                      .leases = LeasesOf(worker),
                      .draining = worker.draining(),
-                     .last_seen = now - worker.last_seen});
+                     .last_seen = now - worker.last_seen,
+                     .quarantined = quarantine_.Of(worker.name)});
   }
   return views;
 }
@@ -673,15 +904,22 @@ std::optional<TimePoint> NaiveScheduler::NextDeadline() const {
   for (const Study& study : studies_) {
     if (IsBackingOff(study)) all.push_back(*study.backs_off_until);
   }
+  for (const auto& [endpoint, limit] : limits_) {
+    if (limit.associations) all.push_back(limit.changed + options_.speed_up);
+  }
   for (const Destination& destination : destinations_) {
-    if (destination.limit) all.push_back(destination.limit_changed + options_.speed_up);
     const bool waits = destination.broken && destination.probe == 0 && destination.retry_at > now_;
     if (waits) all.push_back(destination.retry_at);
   }
   for (const Session& session : sessions_) {
     const auto patience_ends = PatienceEnds(session);
-    if (patience_ends && !session.ending && LeasesTo(DestinationOf(session)) == 0) all.push_back(*patience_ends);
+    const bool waits = patience_ends && !session.ending && LeasesTo(DestinationOf(session)) == 0;
+    if (waits && *patience_ends > now_) all.push_back(*patience_ends);
+    if (!session.unreadable_since) continue;
+    const TimePoint gives_up = *session.unreadable_since + session.opened_as.retry_for;
+    if (gives_up > now_) all.push_back(gives_up);
   }
+  if (const auto next_try = quarantine_.NextTry(now_)) all.push_back(*next_try);
   for (const Worker& worker : workers_) {
     if (LeasesOf(worker) == 0) all.push_back(worker.last_seen + options_.lease_ttl);
   }

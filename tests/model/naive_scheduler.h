@@ -3,6 +3,7 @@
 // real one to it. Its functions are the real one's; see coordinator/core/scheduler.h.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -15,7 +16,10 @@ namespace dicom_sender {
 
 class NaiveScheduler {
  public:
-  NaiveScheduler(SchedulerOptions options, LeaseId last_lease) : options_(options), last_lease_(last_lease) {}
+  NaiveScheduler(SchedulerOptions options, LeaseId last_lease)
+      : options_(options),
+        last_lease_(last_lease),
+        quarantine_({.backoff_min = options.breaker_backoff_min, .backoff_max = options.breaker_backoff_max}) {}
 
   // Chance decides when back-offs end: that is taken over from `real`, which has done this step already. Throws
   // std::logic_error where what it has drawn is out of its range.
@@ -37,6 +41,12 @@ class NaiveScheduler {
     SessionOpened opened_as{};
     bool scan_complete = false;
     TimePoint opened{};
+    bool stored_some = false;
+    std::set<StudyKey> unauthorized{};
+    std::set<std::string> refused_workers{};
+    std::set<StudyKey> refused_studies{};
+    std::optional<TimePoint> unreadable_since{};
+    std::string unreadable_detail{};
     std::optional<std::pair<wire::SessionState, std::string>> ending{};
   };
   struct Study {
@@ -46,6 +56,9 @@ class NaiveScheduler {
     std::uint32_t unsettled = 0;
     std::uint32_t setbacks = 0;
     std::uint32_t losses = 0;
+    std::uint32_t attempts = 0;
+    std::optional<TimePoint> set_back_since{}, unreadable_since{};
+    std::set<std::string> unreadable_by{};
     bool released = false;  // its scan holds it back no more
     TimePoint ready_since{};
     std::optional<TimePoint> backs_off_until{};
@@ -57,7 +70,8 @@ class NaiveScheduler {
     std::string worker{};
     TimePoint expires_at{}, told_at{};
     bool held = false, responded = false, settled_some = false, nothing_came = false, revoked = false,
-         restored = false;
+         restored = false, associated = false, unauthorized = false, storage_away = false;
+    std::string unreadable{};
     std::uint32_t worst_attempts = 0;
   };
   struct Worker {
@@ -69,9 +83,7 @@ class NaiveScheduler {
     bool draining() const { return drain_requested || (seen && seen->draining); }
   };
   struct Destination {
-    std::string name{};
-    std::optional<std::uint32_t> limit{};
-    TimePoint limit_changed{};
+    std::string name{}, endpoint{};
     bool broken = false;
     LeaseId probe = 0;  // the lease that tries it again; 0: none does
     std::uint32_t failures = 0;
@@ -80,6 +92,14 @@ class NaiveScheduler {
     std::optional<TimePoint> unreachable_since{};
     std::string detail{};
     std::string tried_by{};  // the worker that could not reach it last
+    std::optional<TimePoint> answered_at{};
+    std::set<StudyKey> set_back{};
+    enum class Trouble { kSilent, kRejects, kTakesEcho } trouble = Trouble::kSilent;
+    bool refuses = false;
+  };
+  struct Limit {
+    std::optional<std::uint32_t> associations{};
+    TimePoint changed{};
   };
 
   void On(const SessionOpened& event);
@@ -95,11 +115,19 @@ class NaiveScheduler {
   void On(const Reported& event);
   void On(const Tick&) {}
 
-  static InstanceChange Judge(const Reported& event, const OutcomeReported& reported, std::uint32_t attempts_max);
+  InstanceChange Judge(const Reported& event, const OutcomeReported& reported);
+  void Responded(LeaseId lease, const wire::Outcome& outcome);
   void Record(const Reported& event, const OutcomeReported& reported);
   void GiveBack(LeaseId lease, const wire::GiveBack& give_back);
   void End(LeaseId lease, bool clean);
-  void Release(LeaseId lease, bool backs_off);
+  void GiveBackOfDestination(const Lease& lease, const wire::GiveBack& give_back);
+  void TurnAway(const Lease& lease, const wire::GiveBack& give_back);
+  bool Refuse(const Lease& lease, const wire::GiveBack& give_back);
+  void OutOfReach(const Lease& lease, const wire::GiveBack& give_back);
+  void NoteUnreadable(const Lease& lease);
+  void SetBack(Study& study);
+  void BackOff(Study& study, std::uint32_t in_vain);
+  void Fail(Study& study, const std::string& reason);
   void StartEnding(SessionKey session, wire::SessionState state, const std::string& reason);
 
   void ExpireLeases();
@@ -114,8 +142,9 @@ class NaiveScheduler {
   void AdoptWhatChanceDecided(const Scheduler& real);
   std::optional<TimePoint> NextDeadline() const;
 
-  void Answered(Destination& destination);
-  void Failed(Destination& destination, const std::string& detail);
+  void Answered(Destination& destination, const std::string& worker);
+  void Break(Destination& destination);
+  void ReadAgain(const std::string& worker);
 
   // These return nullptr, or are never asked in vain.
   Session* FindSession(SessionKey key);
@@ -135,10 +164,17 @@ class NaiveScheduler {
   std::uint32_t LeasesTo(const Destination& destination) const;
   std::uint32_t LeasesOf(const Worker& worker) const;
   std::optional<std::uint32_t> LimitOf(const Destination& destination) const;
+  std::uint32_t LeasesAt(const std::string& endpoint) const;
   bool Takes(const Destination& destination) const;
-  Study* NextReady(const Destination& destination);
-  const Worker* NextProber(const Destination& destination) const;
-  const Worker* FreestWorker() const;
+  std::pair<Study*, const Worker*> NextGrant(const Destination& destination);
+  const Worker* WorkerFor(const Study& study, const Destination& destination) const;
+  bool MayServe(const Worker& worker, const Study& study, const Destination& destination) const;
+  bool NobodyLeft(SessionKey session, const std::set<std::string>& unreadable_by) const;
+  bool StorageIsGone(const Study& study) const;
+  std::string NotReadable(const Study& study, const std::string& worker, const std::string& reason) const;
+  bool Serves(const Destination& destination, const std::string& worker) const;
+  bool ServesAny(const Destination& destination) const;
+  bool HadTheirTurn(const Session& session) const;
   std::optional<TimePoint> PatienceEnds(const Session& session) const;
   std::string TroubleOf(const Destination& destination, TimePoint now) const;
 
@@ -151,6 +187,8 @@ class NaiveScheduler {
   std::vector<Lease> leases_;              // in force, by id
   std::vector<Worker> workers_;            // by name
   std::vector<Destination> destinations_;  // by name
+  std::map<std::string, Limit> limits_;    // by endpoint
+  Quarantine quarantine_;                  // the real one, which has tests of its own
   std::uint64_t studies_done_ = 0, leases_expired_ = 0, late_outcomes_ = 0;
 };
 

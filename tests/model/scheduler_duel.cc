@@ -39,6 +39,9 @@ std::string Show(const LeaseGranted& change) {
 std::string Show(const LeaseEnded& change) {
   return fmt::format("study {}: lease ended{}", change.study, change.clean ? "" : " uncleanly");
 }
+std::string Show(const StudyFailed& change) {
+  return fmt::format("study {} failed: {}", change.study, change.reason);
+}
 std::string Show(const SessionChanged& change) {
   return fmt::format("session {}: {} {}", change.session, wire::SessionState_Name(change.state), change.reason);
 }
@@ -64,8 +67,10 @@ std::string Show(const Output& output) {
 }
 
 std::string Show(const WorkerView& view) {
-  return fmt::format("{} capacity={} leases={}{} seen {}", view.worker, view.capacity, view.leases,
-                     view.draining ? " draining" : "", Seconds(view.last_seen));
+  std::string quarantined;
+  for (const QuarantineView& what : view.quarantined) quarantined += " quarantined: " + what.reason;
+  return fmt::format("{} capacity={} leases={}{} seen {}{}", view.worker, view.capacity, view.leases,
+                     view.draining ? " draining" : "", Seconds(view.last_seen), quarantined);
 }
 std::string Show(const DestinationView& view) {
   return fmt::format("{} leases={} ready={} limit={}{} {}", view.destination, view.leases, view.ready,
@@ -132,7 +137,9 @@ std::string Show(const Event& event) {
       for (const auto& [outcome, facts] : e.outcomes) {
         text += fmt::format(" {}:{}/{:04X}", facts.index, static_cast<int>(outcome.kind()), outcome.status());
       }
-      return e.give_back ? text + " back " + wire::GiveBack::Reason_Name(e.give_back->reason()) : text;
+      if (!e.give_back) return text;
+      return text + " back " + wire::GiveBack::Reason_Name(e.give_back->reason()) +
+             (e.give_back->echo_answered() ? ", C-ECHO answered" : "");
     }
     std::string operator()(const Tick&) const { return "tick"; }
   };
@@ -147,16 +154,19 @@ auto Tie(const InstanceChange& c) {
 }
 auto Tie(const LeaseGranted& c) { return std::tie(c.study, c.lease, c.worker, c.worker_capacity); }
 auto Tie(const LeaseEnded& c) { return std::tie(c.study, c.clean); }
+auto Tie(const StudyFailed& c) { return std::tie(c.study, c.reason); }
 auto Tie(const SessionChanged& c) { return std::tie(c.session, c.state, c.reason); }
 auto Tie(const GrantReply& r) { return std::tie(r.worker, r.lease, r.study, r.session); }
 auto Tie(const StatusReply& r) { return std::tie(r.worker, r.renewed, r.revoked, r.drain); }
-auto Tie(const WorkerView& v) { return std::tie(v.worker, v.capacity, v.leases, v.draining, v.last_seen); }
+auto Tie(const WorkerView& v) {
+  return std::tie(v.worker, v.capacity, v.leases, v.draining, v.last_seen, v.quarantined);
+}
 auto Tie(const DestinationView& v) {
   return std::tie(v.destination, v.leases, v.ready, v.limit, v.breaker_open, v.trouble);
 }
 auto Tie(const SchedulerStats& s) {
   return std::tie(s.studies_pending, s.studies_delayed, s.studies_leased, s.studies_done, s.leases_expired,
-                  s.late_outcomes, s.workers_connected, s.breakers_open);
+                  s.late_outcomes, s.workers_connected, s.breakers_open, s.workers_quarantined);
 }
 
 template <class View>
@@ -180,6 +190,7 @@ Output Ordered(Output output) {
     Key operator()(const InstanceChange&) const { return {0, 0}; }
     Key operator()(const LeaseGranted& change) const { return {1, change.study}; }
     Key operator()(const LeaseEnded& change) const { return {1, change.study}; }
+    Key operator()(const StudyFailed& change) const { return {1, change.study}; }
     Key operator()(const SessionChanged& change) const { return {2, change.session}; }
   };
   std::stable_sort(output.changes.begin(), output.changes.end(), [](const LedgerChange& a, const LedgerChange& b) {
@@ -362,6 +373,11 @@ class Duel {
     study.lease = 0;
     if (!change.clean) study.suspect_end = static_cast<std::uint32_t>(study.instances.size());
   }
+  void Apply(const StudyFailed& change) {
+    for (InstanceFacts& facts : studies_.at(change.study).instances) {
+      if (!IsSettled(facts.state)) facts.state = InstanceState::kFailed;
+    }
+  }
   void Apply(const SessionChanged& change) {
     Session& session = sessions_.at(change.session);
     session.state = change.state;
@@ -370,9 +386,6 @@ class Duel {
     for (auto& [key, study] : studies_) {
       if (study.session != change.session) continue;
       if (study.lease != 0) throw std::logic_error("a session ends while a study of it is leased");
-      for (InstanceFacts& facts : study.instances) {
-        if (EndsBadly(change.state) && !IsSettled(facts.state)) facts.state = InstanceState::kAbandoned;
-      }
     }
   }
 
@@ -391,12 +404,12 @@ class Duel {
     if (is_new) {
       session.settings = {.session = key,
                           .destination = bytes_.OneIn(3) ? "B" : "A",
+                          .endpoint = bytes_.OneIn(3) ? "one" : "",
                           .calling_ae = bytes_.OneIn(4) ? "OTHER" : "US",
                           .dispatch_as_found = bytes_.OneIn(2),
                           .attempts_max = bytes_.Below(4),
                           .retry_for = seconds(20 * bytes_.Below(8))};
     }
-    Queue(key, InstanceState::kAbandoned);
     Reopen(key);
   }
 
@@ -548,17 +561,24 @@ class Duel {
     const LeaseId lease = AnyLease();
     const StudyKey key = leases_.at(lease);
     const Study& study = studies_.at(key);
-    Reported report{.lease = lease, .study = key, .suspect_end = study.suspect_end, .outcomes = {}, .give_back = {}};
+    Reported report{.lease = lease,
+                    .study = key,
+                    .suspect_end = study.suspect_end,
+                    .associations = bytes_.Below(3),
+                    .outcomes = {},
+                    .give_back = {}};
     const std::uint8_t which = bytes_.Next();
     const std::uint8_t how = bytes_.Next();
     for (const InstanceFacts& facts : study.instances) {
       if (which >> (facts.index % 8) & 1) report.outcomes.push_back({AnyOutcome(facts.index, how), facts});
     }
     if (const std::uint32_t back = bytes_.Below(10); back >= 4) {
-      constexpr wire::GiveBack::Reason kReasons[] = {wire::GiveBack::DONE, wire::GiveBack::DRAINING,
-                                                     wire::GiveBack::DESTINATION_TRANSIENT};
-      report.give_back.emplace().set_reason(back == 9 && bytes_.OneIn(4) ? wire::GiveBack::DESTINATION_REFUSED
-                                                                         : kReasons[back % 3]);
+      constexpr wire::GiveBack::Reason kReasons[] = {wire::GiveBack::DONE, wire::GiveBack::DESTINATION_TRANSIENT,
+                                                     wire::GiveBack::DESTINATION_BUSY,
+                                                     wire::GiveBack::DESTINATION_REJECTED, wire::GiveBack::DRAINING};
+      report.give_back.emplace().set_reason(bytes_.OneIn(8) ? wire::GiveBack::DESTINATION_REFUSED
+                                                            : kReasons[back % std::size(kReasons)]);
+      report.give_back->set_echo_answered(bytes_.OneIn(2));
       report.give_back->set_detail(fmt::format("trouble {}", bytes_.Below(3)));
     }
     Step(report);
@@ -584,13 +604,17 @@ class Duel {
     wire::Outcome outcome;
     outcome.set_index(index);
     outcome.set_duration_us(how);
-    if (how >> 4 < 3) {
+    if (how >> 4 == 4) {
+      outcome.set_kind(wire::Outcome::UNREADABLE);
+      outcome.set_storage_away(how & 8);
+      outcome.set_reason("vanished");
+    } else if (how >> 4 < 3) {
       outcome.set_kind(how & 16 ? wire::Outcome::UNANSWERED : wire::Outcome::ASSOCIATION_LOST);
       outcome.set_may_be_stored(how & 8);
       outcome.set_reason("lost");
     } else if (how >> 4 == 3) {
       outcome.set_kind(wire::Outcome::NOT_SENDABLE);
-      outcome.set_reason("vanished");
+      outcome.set_reason("not decodable");
     } else {
       outcome.set_status(kStatuses[how % std::size(kStatuses)]);
       if (how & 4) outcome.set_reason("a comment");

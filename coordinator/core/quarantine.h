@@ -1,0 +1,87 @@
+// Which workers are kept from a destination that they cannot reach, or from a session's files that they cannot read,
+// although the fault is theirs: a missing mount, a firewall, an address that the archive does not know.
+//
+// A worker that fails fast is always free, so without this it would attract all the work. An entry says how often in
+// a row the worker has failed with one subject and when it may try again: alone, with one lease at a time, until it
+// succeeds. While nobody else gets through either, an entry is only a suspicion and keeps nobody from anything: then
+// the destination is at fault.
+//
+// Pure; time is an argument. Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/time.h"
+#include "coordinator/ledger/ledger.h"
+
+namespace dicom_sender {
+
+// A destination by its name, or the files of a session.
+using QuarantineSubject = std::variant<std::string, SessionKey>;
+
+struct QuarantineOptions {
+  Duration backoff_min = std::chrono::milliseconds(500);  // after the first failure; doubles
+  Duration backoff_max = std::chrono::seconds(30);
+};
+
+struct QuarantineView {
+  QuarantineSubject subject;
+  std::string reason;  // of the last failure, for a person
+  friend bool operator==(const QuarantineView&, const QuarantineView&) = default;
+};
+
+class Quarantine {
+ public:
+  explicit Quarantine(QuarantineOptions options) : options_(options) {}
+
+  // The worker has failed with the subject. `others_succeed`: it is the only one, so it is kept from it for a while.
+  // True if it counts as quarantined from now on, which it did not before.
+  bool Fail(const std::string& worker, const QuarantineSubject& subject, const std::string& reason,
+            bool others_succeed, TimePoint now);
+  // It has succeeded. True if it had failed before.
+  bool Succeed(const std::string& worker, const QuarantineSubject& subject);
+  // Another worker has succeeded: those that were under suspicion are at fault themselves, and may show at once that
+  // they are not.
+  void Confirm(const QuarantineSubject& subject, TimePoint now);
+
+  // It must not be given a lease now.
+  bool Keeps(const std::string& worker, const QuarantineSubject& subject, TimePoint now) const;
+  // It has failed so often in a row that there is no use in asking it about each thing.
+  bool IsHopeless(const std::string& worker, const QuarantineSubject& subject) const;
+  // A lease that it was given; while it lasts, it gets no other one.
+  void BeginTry(const std::string& worker, const QuarantineSubject& subject, LeaseId lease);
+  void EndTry(const std::string& worker, const QuarantineSubject& subject, LeaseId lease);
+
+  void ForgetWorker(const std::string& worker);
+  void ForgetSubject(const QuarantineSubject& subject);
+
+  // Of the worker, those that it has failed with repeatedly while others succeeded.
+  std::vector<QuarantineView> Of(const std::string& worker) const;
+  std::uint64_t workers() const;  // that have such an entry
+  bool empty() const { return entries_.empty(); }
+  // The first time after `now` at which a worker may try again.
+  std::optional<TimePoint> NextTry(TimePoint now) const;
+
+ private:
+  struct Entry {
+    std::uint32_t failures = 0;  // in a row
+    bool in_force = false;
+    bool shown = false;  // it has failed while in force, more than once in a row
+    TimePoint retry_at;
+    LeaseId tried_by = 0;  // 0: no lease
+    std::string reason;
+  };
+  using Key = std::pair<std::string, QuarantineSubject>;
+
+  const Entry* Find(const std::string& worker, const QuarantineSubject& subject) const;
+
+  QuarantineOptions options_;
+  std::map<Key, Entry> entries_;
+};
+
+}  // namespace dicom_sender
