@@ -1,26 +1,20 @@
 #include "sender/echo.h"
 
-#include <fmt/format.h>
-
 #include "client/session_settings.h"
 #include "common/wake_event.h"
-#include "dicom/dimse_status.h"
 #include "sender/session.h"
-#include "worker/core/context_plan.h"
-#include "worker/dicom/dimse.h"
 #include "worker/dicom/tcp_association.h"
+#include "worker/dicom/verification.h"
 
 namespace dicom_sender {
 namespace {
 
-AssociationRequest EchoRequest(const SenderOptions& options) {
+AssociationRequest RequestOf(const SenderOptions& options) {
   return {.host = options.host.value(),
           .port = options.port.value(),
           .called_ae = options.called_ae.value(),
           .calling_ae = options.calling_ae.value(),
-          .contexts = {{1,
-                        std::string(kVerificationSopClass),
-                        {std::string(kExplicitVrLittleEndian), std::string(kImplicitVrLittleEndian)}}},
+          .contexts = {},
           .max_pdu_bytes = options.max_pdu_bytes,
           .timeouts = {.connect = options.connect_timeout,
                        .acse = options.acse_timeout,
@@ -31,17 +25,10 @@ AssociationRequest EchoRequest(const SenderOptions& options) {
 // One sentence; empty: success.
 std::string Echo(const SenderOptions& options, const WakeEvent& cancel) {
   SendingProgress progress;
-  auto association = RequestAssociation(EchoRequest(options), progress, &cancel);
-  if (!association) return association.error().reason;
-  const ContextAnswer& answer = (*association)->contexts().at(0);
-  if (answer.result != ContextResult::kAccepted) {
-    (*association)->Release();
-    return "it accepts the association but not the Verification SOP class";
-  }
-  const auto status = (*association)->Echo(answer.id);
-  if (!status) return status.error().reason;
-  (*association)->Release();
-  return *status == 0 ? "" : fmt::format("it answered {}", DescribeStatus(*status));
+  const auto associate = [&](const AssociationRequest& request) {
+    return RequestAssociation(request, progress, &cancel);
+  };
+  return Verify(associate, RequestOf(options)).failure;
 }
 
 }  // namespace

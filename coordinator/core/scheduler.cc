@@ -243,6 +243,7 @@ void Scheduler::On(const WorkerSeen& event, TimePoint now, Output& out) {
     worker.listed = std::move(held);
     worker.capacity = event.capacity;
     worker.draining = event.draining || worker.drain_requested;
+    worker.not_ready = event.not_ready;
     worker.last_seen = now;
     reply.drain = worker.drain_requested;
   });
@@ -267,7 +268,7 @@ void Scheduler::ForgetSilentWorkers(TimePoint now) {
 
 std::uint32_t Scheduler::FreePlaces(const Worker& worker) {
   const auto leases = static_cast<std::uint32_t>(worker.leases.size());
-  return worker.draining || leases >= worker.capacity ? 0 : worker.capacity - leases;
+  return !TakesStudies(worker) || leases >= worker.capacity ? 0 : worker.capacity - leases;
 }
 
 // A worker that is new, too; its place in the order of the others follows the change.

@@ -101,6 +101,7 @@ struct WorkerSeen {  // a WorkerStatus
   std::uint64_t seq = 0;
   std::uint32_t capacity = 0;
   bool draining = false;
+  std::string not_ready = {};  // why it can send nothing at the moment; empty: it can
   struct Held {
     LeaseId lease = 0;
     bool progressed = false;
@@ -195,6 +196,7 @@ struct WorkerView {
   std::uint32_t capacity = 0;  // 0: not heard of since the coordinator started
   std::uint32_t leases = 0;
   bool draining = false;
+  std::string not_ready;                    // why it gets no studies
   Duration last_seen{};                     // ago
   std::vector<QuarantineView> quarantined;  // what it cannot reach or read, though others can
 };
@@ -354,6 +356,7 @@ class Scheduler {
     std::uint32_t capacity = 0;
     bool draining = false;
     bool drain_requested = false;
+    std::string not_ready;
     TimePoint last_seen;
     std::set<LeaseId> leases;  // in force
   };
@@ -390,7 +393,9 @@ class Scheduler {
   void SetExpiry(LeaseId id, Lease& lease, TimePoint expires_at);
   void StopResending(LeaseId id, const Lease& lease);
   static std::uint32_t FreePlaces(const Worker& worker);
-  static bool IsConnected(const Worker& worker) { return worker.capacity > 0 && !worker.draining; }
+  static bool TakesStudies(const Worker& worker) {
+    return worker.capacity > 0 && !worker.draining && worker.not_ready.empty();
+  }
   template <class Change>
   void ChangeWorker(const std::string& name, Change change);
   void ExpireLeases(TimePoint now, Output& out);

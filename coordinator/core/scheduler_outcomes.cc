@@ -287,7 +287,7 @@ bool Scheduler::ConcludeRefusal(const Lease& lease, const wire::GiveBack& give_b
   session.refused_workers.insert(lease.worker);
   session.refused_studies.insert(lease.study);
   const bool by_all = std::all_of(workers_.begin(), workers_.end(), [&](const auto& worker) {
-    return !IsConnected(worker.second) || session.refused_workers.contains(worker.first);
+    return !TakesStudies(worker.second) || session.refused_workers.contains(worker.first);
   });
   const std::size_t wanted = std::min<std::size_t>(kRefusedStudies, session.live_studies);
   if (session.stored_some || !by_all || session.refused_studies.size() < wanted) return false;
@@ -347,7 +347,7 @@ bool Scheduler::OthersMayRead(const Study& study, const std::string& worker) con
 
 bool Scheduler::NobodyLeftToRead(SessionKey session, const std::set<std::string>& unreadable_by) const {
   return std::none_of(workers_.begin(), workers_.end(), [&](const auto& worker) {
-    return IsConnected(worker.second) && !unreadable_by.contains(worker.first) &&
+    return TakesStudies(worker.second) && !unreadable_by.contains(worker.first) &&
            !quarantine_.IsHopeless(worker.first, session);
   });
 }
@@ -357,7 +357,7 @@ std::string Scheduler::NotReadableBy(const Study& study, const std::string& work
   std::set<std::string> names = study.unreadable_by;
   names.insert(worker);
   for (const auto& [name, other] : workers_) {
-    if (IsConnected(other) && quarantine_.IsHopeless(name, study.session)) names.insert(name);
+    if (TakesStudies(other) && quarantine_.IsHopeless(name, study.session)) names.insert(name);
   }
   if (names.size() == 1) return reason;
   return fmt::format("not readable by workers {}: {}", fmt::join(names, ", "), reason);

@@ -62,6 +62,7 @@ std::vector<WorkerView> Scheduler::Workers(TimePoint now) const {
                      .capacity = worker.capacity,
                      .leases = static_cast<std::uint32_t>(worker.leases.size()),
                      .draining = worker.draining,
+                     .not_ready = worker.not_ready,
                      .last_seen = now - worker.last_seen,
                      .quarantined = quarantine_.Of(name)});
   }

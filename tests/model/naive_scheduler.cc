@@ -345,7 +345,7 @@ const NaiveScheduler::Worker* NaiveScheduler::WorkerFor(const Study& study, cons
     return destination.broken ? std::tuple(std::int64_t{came_before}, w.name) : std::tuple(-room, w.name);
   };
   for (const Worker& worker : workers_) {
-    if (worker.draining() || worker.capacity() <= LeasesOf(worker)) continue;
+    if (!worker.takes_studies() || worker.capacity() <= LeasesOf(worker)) continue;
     if (!MayServe(worker, study, destination)) continue;
     if (!best || order(worker) < order(*best)) best = &worker;
   }
@@ -362,8 +362,8 @@ bool NaiveScheduler::MayServe(const Worker& worker, const Study& study, const De
 
 bool NaiveScheduler::NobodyLeft(SessionKey session, const std::set<std::string>& unreadable_by) const {
   return CountIn(workers_, [&](const Worker& worker) {
-           const bool connected = worker.capacity() > 0 && !worker.draining();
-           return connected && !unreadable_by.contains(worker.name) && !quarantine_.IsHopeless(worker.name, session);
+           return worker.takes_studies() && !unreadable_by.contains(worker.name) &&
+                  !quarantine_.IsHopeless(worker.name, session);
          }) == 0;
 }
 
@@ -372,8 +372,7 @@ std::string NaiveScheduler::NotReadable(const Study& study, const std::string& w
   std::set<std::string> names = study.unreadable_by;
   names.insert(worker);
   for (const Worker& other : workers_) {
-    const bool connected = other.capacity() > 0 && !other.draining();
-    if (connected && quarantine_.IsHopeless(other.name, study.session)) names.insert(other.name);
+    if (other.takes_studies() && quarantine_.IsHopeless(other.name, study.session)) names.insert(other.name);
   }
   return names.size() == 1 ? reason : fmt::format("not readable by workers {}: {}", fmt::join(names, ", "), reason);
 }
@@ -580,10 +579,9 @@ bool NaiveScheduler::Refuse(const Lease& lease, const wire::GiveBack& give_back)
   Session& session = *FindSession(key);
   session.refused_workers.insert(lease.worker);
   session.refused_studies.insert(lease.study);
-  const bool welcome =
-      CountIn(workers_, [&](const Worker& worker) {
-        return worker.capacity() > 0 && !worker.draining() && !session.refused_workers.contains(worker.name);
-      }) > 0;
+  const bool welcome = CountIn(workers_, [&](const Worker& worker) {
+                         return worker.takes_studies() && !session.refused_workers.contains(worker.name);
+                       }) > 0;
   const auto studies = CountIn(studies_, [&](const Study& study) { return study.session == key; });
   const auto refused = session.refused_studies.size();
   if (session.stored_some || welcome || (refused < 2 && refused < studies)) return false;
@@ -873,6 +871,7 @@ std::vector<WorkerView> NaiveScheduler::Workers(TimePoint now) const {
                      .capacity = worker.capacity(),
                      .leases = LeasesOf(worker),
                      .draining = worker.draining(),
+                     .not_ready = worker.not_ready(),
                      .last_seen = now - worker.last_seen,
                      .quarantined = quarantine_.Of(worker.name)});
   }

@@ -81,6 +81,8 @@ class NaiveScheduler {
     bool drain_requested = false;
     std::uint32_t capacity() const { return seen ? seen->capacity : 0; }
     bool draining() const { return drain_requested || (seen && seen->draining); }
+    std::string not_ready() const { return seen ? seen->not_ready : ""; }
+    bool takes_studies() const { return capacity() > 0 && !draining() && not_ready().empty(); }
   };
   struct Destination {
     std::string name{}, endpoint{};

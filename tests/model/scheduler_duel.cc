@@ -129,7 +129,10 @@ std::string Show(const Event& event) {
       std::string held;
       for (const auto& lease : e.held) held += fmt::format(" {}{}", lease.lease, lease.progressed ? "" : "(stuck)");
       return fmt::format("{} life {} seq {} capacity {}{} holds{}", e.worker, e.incarnation, e.seq, e.capacity,
-                         e.draining ? " draining" : "", held);
+                         e.draining            ? " draining"
+                         : e.not_ready.empty() ? ""
+                                               : " not ready",
+                         held);
     }
     std::string operator()(const DrainRequested& e) const { return "drain " + e.worker; }
     std::string operator()(const Reported& e) const {
@@ -159,7 +162,7 @@ auto Tie(const SessionChanged& c) { return std::tie(c.session, c.state, c.reason
 auto Tie(const GrantReply& r) { return std::tie(r.worker, r.lease, r.study, r.session); }
 auto Tie(const StatusReply& r) { return std::tie(r.worker, r.renewed, r.revoked, r.drain); }
 auto Tie(const WorkerView& v) {
-  return std::tie(v.worker, v.capacity, v.leases, v.draining, v.last_seen, v.quarantined);
+  return std::tie(v.worker, v.capacity, v.leases, v.draining, v.not_ready, v.last_seen, v.quarantined);
 }
 auto Tie(const DestinationView& v) {
   return std::tie(v.destination, v.leases, v.ready, v.limit, v.breaker_open, v.trouble);
@@ -535,6 +538,7 @@ class Duel {
     status.seq = starts ? 1 : status.seq + 1;
     status.capacity = flags >> 5 & 3;
     status.draining = flags >> 4 & 1 && flags >> 3 & 1;
+    status.not_ready = (flags & 7) == 5 ? "no mount" : "";
     status.held.clear();
     unsigned position = 0;
     for (const auto& [key, study] : studies_) {

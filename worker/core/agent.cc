@@ -123,6 +123,11 @@ void Agent::Drain() {
   draining_ = true;
 }
 
+void Agent::SetNotReady(std::string reason) {
+  status_due_ |= reason != not_ready_;
+  not_ready_ = std::move(reason);
+}
+
 // From here on nothing may be sent under it. One that was not started yet is simply dropped.
 void Agent::Lose(std::uint64_t id, Lease& lease) {
   if (lease.lost) return;
@@ -143,6 +148,9 @@ AgentOutput Agent::Step(TimePoint now) {
   SendReports(now, out);
   ForgetSettled();
   if (status_due_ || now >= NextStatus()) SendStatus(now, out);
+  // Over a new connection nobody knows who speaks before the status has said so.
+  std::stable_partition(out.messages.begin(), out.messages.end(),
+                        [](const wire::WorkerMessage& message) { return message.has_status(); });
   out.pages = std::exchange(arrived_pages_, {});
   out.lost = std::exchange(lost_, {});
   out.drain = drain_requested_;
@@ -245,6 +253,7 @@ void Agent::SendStatus(TimePoint now, AgentOutput& out) {
   status.set_seq(++status_seq_);
   status.set_capacity(options_.capacity);
   status.set_draining(draining_);
+  status.set_not_ready(not_ready_);
   SentStatus sent{.seq = status_seq_, .sent_at = now, .progress = {}};
   for (const auto& [id, lease] : leases_) {
     if (lease.lost && lease.stage == Stage::kFinished) continue;  // nothing is sent under it any more

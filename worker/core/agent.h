@@ -71,6 +71,8 @@ class Agent {
   void SpeakAgain();
   // No more studies; those that are being sent are the shell's to end.
   void Drain();
+  // Why the worker can send nothing at the moment, for a person; empty: it can.
+  void SetNotReady(std::string reason);
 
   // --- what follows
   AgentOutput Step(TimePoint now);
@@ -133,6 +135,7 @@ class Agent {
   std::map<std::uint64_t, Lease> leases_;
   std::set<std::uint64_t> over_;  // the youngest kAgentLeasesMax of the leases that are forgotten
   bool draining_ = false;
+  std::string not_ready_;
   bool status_due_ = true;
   std::uint64_t status_seq_ = 0;
   std::uint64_t status_acknowledged_ = 0;

@@ -21,9 +21,6 @@
 
 namespace dicom_sender {
 
-inline constexpr std::string_view kImplicitVrLittleEndian = "1.2.840.10008.1.2";
-inline constexpr std::string_view kExplicitVrLittleEndian = "1.2.840.10008.1.2.1";
-
 struct ContextNeed {
   std::string sop_class_uid;
   std::string transfer_syntax_uid;

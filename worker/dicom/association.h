@@ -55,6 +55,8 @@ struct AssociationFailure {
   AssociationFailureKind kind = AssociationFailureKind::kConnectionLost;
   bool permanent = false;  // asking again will not help: kInvalidRequest, kRejectedPermanent
   std::string reason;      // one sentence, with no host in it
+  bool connected = false;  // the destination took the TCP connection, and has seen what was asked for
+  bool explained = false;  // of kRejectedPermanent: it says what is wrong with us, such as an AE title
 };
 
 // The dataset of one instance: `size_bytes` from `offset_bytes` of an open regular file, sent byte for byte.

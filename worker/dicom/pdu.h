@@ -20,6 +20,9 @@ namespace dicom_sender {
 using Bytes = std::vector<std::uint8_t>;
 using ByteView = std::span<const std::uint8_t>;
 
+inline constexpr std::string_view kImplicitVrLittleEndian = "1.2.840.10008.1.2";
+inline constexpr std::string_view kExplicitVrLittleEndian = "1.2.840.10008.1.2.1";
+
 inline constexpr std::size_t kPduHeaderBytes = 6;    // type, reserved, length (4)
 inline constexpr std::size_t kPdvHeaderBytes = 6;    // length (4), presentation context id, message control header
 inline constexpr std::size_t kAeTitleBytesMax = 16;  // PS3.8 table 9-11
@@ -108,6 +111,8 @@ struct AssociateAccept {
 
 inline constexpr std::uint8_t kRejectResultPermanent = 1;  // PS3.8 table 9-21, field Result
 inline constexpr std::uint8_t kRejectResultTransient = 2;
+inline constexpr std::uint8_t kRejectSourcePresentation = 3;  // the same, field Source
+inline constexpr std::uint8_t kRejectNoReason = 1;            // the same, field Reason, of sources 1 and 2
 
 struct AssociateReject {
   std::uint8_t result = kRejectResultPermanent;

@@ -71,6 +71,15 @@ tl::unexpected<AssociationFailure> Refuse(AssociationFailureKind kind, std::stri
   return tl::unexpected(AssociationFailure{kind, permanent, std::move(reason)});
 }
 
+// PS3.8 table 9-21. Congestion and limits (source 3) pass, whatever the result says.
+AssociationFailure RejectedBy(const AssociateReject& reject) {
+  const bool transient = reject.result == kRejectResultTransient || reject.source == kRejectSourcePresentation;
+  return {.kind = transient ? AssociationFailureKind::kRejectedTransient : AssociationFailureKind::kRejectedPermanent,
+          .permanent = !transient,
+          .reason = DescribeReject(reject),
+          .explained = !transient && reject.reason != kRejectNoReason};
+}
+
 tl::unexpected<ConnectionFailure> ProtocolError(const std::string& reason) {
   return tl::unexpected(ConnectionFailure{ConnectionProblem::kProtocolError, "protocol error: " + reason});
 }
@@ -249,9 +258,7 @@ tl::expected<void, AssociationFailure> TcpAssociation::Negotiate(const Associati
   connection_.Close();
   const auto reject = DecodeAssociateReject(answer->body);
   if (!reject) return Refuse(AssociationFailureKind::kProtocolError, "protocol error: " + reject.error());
-  const bool transient = reject->result == kRejectResultTransient;
-  return Refuse(transient ? AssociationFailureKind::kRejectedTransient : AssociationFailureKind::kRejectedPermanent,
-                DescribeReject(*reject));
+  return tl::unexpected(RejectedBy(*reject));
 }
 
 tl::expected<void, AssociationFailure> TcpAssociation::Accept(ByteView body, const AssociationRequest& request) {
@@ -607,7 +614,10 @@ tl::expected<std::unique_ptr<Association>, AssociationFailure> RequestAssociatio
   auto connection = Connection::Connect(request.host, request.port, request.timeouts.connect, progress, cancel);
   if (!connection) return tl::unexpected(connection.error());
   auto association = std::make_unique<TcpAssociation>(std::move(*connection), request, progress);
-  if (auto negotiated = association->Negotiate(request); !negotiated) return tl::unexpected(negotiated.error());
+  if (auto negotiated = association->Negotiate(request); !negotiated) {
+    negotiated.error().connected = true;
+    return tl::unexpected(std::move(negotiated.error()));
+  }
   return association;
 }
 

@@ -18,6 +18,7 @@ class PathMap {
   tl::expected<void, std::string> Add(std::string_view text);
   // Replaces the longest FROM that is the path or a folder above it; other paths stay as they are.
   std::string Apply(const std::string& path) const;
+  const std::vector<PathMapping>& mappings() const { return mappings_; }
 
  private:
   std::vector<PathMapping> mappings_;

@@ -134,6 +134,7 @@ class WorkerLoop {
              WorkerHealth& health)
       : channel_(channel),
         path_map_(options.path_map),
+        not_ready_(options.not_ready),
         health_(health),
         agent_(ForAgent(options, channel.endpoints().size() > 1)),
         senders_(options.threads, metrics, observer) {}
@@ -156,6 +157,7 @@ class WorkerLoop {
       while (auto bytes = channel_.Receive()) Receive(*bytes);
       if (channel_.Follow()) agent_.SpeakAgain();
       NoteSilence();
+      NoteReadiness();
       TakeEvents();
       for (const auto& [lease, study] : studies_) agent_.Progress(lease, senders_.Progress(lease));
       wake_at = Step();
@@ -211,6 +213,20 @@ class WorkerLoop {
     } else {
       spdlog::info("The coordinator is back");
     }
+  }
+
+  // Without its storage the worker takes no studies.
+  void NoteReadiness() {
+    if (!not_ready_) return;
+    std::string reason = not_ready_();
+    if (reason == not_ready_noted_) return;
+    if (reason.empty()) {
+      spdlog::info("Ready again: studies are taken");
+    } else {
+      spdlog::warn("Not ready: {}; no studies are taken until that is mended", reason);
+    }
+    not_ready_noted_ = reason;
+    agent_.SetNotReady(LimitedReason(reason));
   }
 
   tl::expected<void, std::string> Drained() const {
@@ -314,6 +330,8 @@ class WorkerLoop {
 
   DealerChannel& channel_;
   const PathMap path_map_;
+  const std::function<std::string()> not_ready_;
+  std::string not_ready_noted_;
   WorkerHealth& health_;
   Agent agent_;
   std::optional<std::string> refused_;  // for good

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <stop_token>
 #include <string>
 #include <tl/expected.hpp>
@@ -18,6 +19,8 @@ struct WorkerOptions {
   std::string worker_id;  // the same after a restart
   unsigned threads = 1;   // associations at the same time
   PathMap path_map;       // from the coordinator's roots to ours
+  // Why nothing can be sent at the moment, for a person; empty: it can. Null: it always can. Must not block.
+  std::function<std::string()> not_ready = {};
 };
 
 // To be looked at by other threads.

@@ -4,11 +4,14 @@
 #include <spdlog/spdlog.h>
 
 #include <condition_variable>
+#include <filesystem>
 #include <mutex>
 #include <thread>
 
 #include "common/http_server.h"
 #include "common/service_manager.h"
+#include "common/text.h"
+#include "worker/loop/folder_watch.h"
 #include "worker/loop/outcome_log.h"
 #include "worker/loop/worker_loop.h"
 #include "worker/program/worker_name.h"
@@ -50,6 +53,24 @@ class Abort {
   std::jthread timer_;  // last: it uses the others
 };
 
+std::vector<std::string> FoldersOf(const PathMap& path_map) {
+  std::vector<std::string> folders;
+  for (const PathMapping& mapping : path_map.mappings()) folders.push_back(mapping.to);
+  return folders;
+}
+
+// A typing error, or a mount that was forgotten: better found now than by the first study.
+tl::expected<void, std::string> CheckPathMap(const PathMap& path_map) {
+  for (const PathMapping& mapping : path_map.mappings()) {
+    std::error_code error;
+    if (std::filesystem::is_directory(mapping.to, error)) continue;
+    return tl::unexpected(fmt::format("--path-map {}={}: {}: {}; mount it, or correct the option",
+                                      ToPrintable(mapping.from), ToPrintable(mapping.to), ToPrintable(mapping.to),
+                                      error ? error.message() : "Not a directory"));
+  }
+  return {};
+}
+
 HttpCheck SilentFor(const std::atomic<Duration::rep>& last, std::chrono::seconds limit, const char* what) {
   return [&last, limit, what]() -> std::optional<std::string> {
     const TimePoint time{Duration(last.load())};
@@ -66,6 +87,8 @@ tl::expected<int, WorkerFailure> RunWorkerProgram(const WorkerProgramOptions& op
   };
   const auto security = ReadSecurity(options.connection);
   if (!security) return fails(kExitUsage, security.error());
+  if (auto checked = CheckPathMap(options.path_map); !checked) return fails(kExitUsage, std::move(checked.error()));
+  const FolderWatch storage(FoldersOf(options.path_map));
   std::optional<WorkerName> name;
   if (!options.worker_id) name.emplace();
   const std::string worker_id = name ? name->text() : *options.worker_id;
@@ -81,7 +104,11 @@ tl::expected<int, WorkerFailure> RunWorkerProgram(const WorkerProgramOptions& op
          .version = std::string(ProgramVersion()),
          .registry = registry,
          .health = SilentFor(health.last_round, kStuckAfter, "stuck"),
-         .readiness = SilentFor(health.last_heard, kUnheardAfter, "the coordinator was not heard of")});
+         .readiness = [heard = SilentFor(health.last_heard, kUnheardAfter, "the coordinator was not heard of"),
+                       &storage]() -> std::optional<std::string> {
+           if (std::string reason = storage.Reason(); !reason.empty()) return reason;
+           return heard();
+         }});
     if (!started) return fails(kExitUsage, std::move(started.error()));
     http = *std::move(started);
   }
@@ -93,9 +120,12 @@ tl::expected<int, WorkerFailure> RunWorkerProgram(const WorkerProgramOptions& op
   spdlog::info("Worker {} starts with {} threads for {}", worker_id, options.threads, options.connection.text());
   const ServiceManager manager(SilentFor(health.last_round, kStuckAfter, "stuck"), signals.stop_token());
   manager.Ready(fmt::format("worker {} of {}", worker_id, options.connection.text()));
-  const auto done =
-      RunWorker(channel, {.worker_id = worker_id, .threads = options.threads, .path_map = options.path_map}, metrics,
-                outcomes, health, signals.stop_token(), abort.token());
+  const auto done = RunWorker(channel,
+                              {.worker_id = worker_id,
+                               .threads = options.threads,
+                               .path_map = options.path_map,
+                               .not_ready = [&storage] { return storage.Reason(); }},
+                              metrics, outcomes, health, signals.stop_token(), abort.token());
   if (!done) return fails(kExitDestination, done.error());
   const bool aborted = abort.token().stop_requested();
   spdlog::info("Worker {} {}", worker_id, aborted ? "was aborted" : "is drained");

@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 
+#include "common/text.h"
 #include "dicom/file_header.h"
 
 namespace dicom_sender {
@@ -20,31 +22,55 @@ FileIdentity IdentityOf(const struct stat& status) {
           std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec};
 }
 
+// Whether its folder is there and has something in it. The error says what is wrong with the folder.
+tl::expected<void, std::string> CheckFolderOf(const std::string& path) {
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  std::error_code error;
+  const bool empty = std::filesystem::is_empty(folder, error);
+  if (error) return tl::unexpected(fmt::format("the folder {}: {}", ToPrintable(folder.string()), error.message()));
+  if (empty) return tl::unexpected(fmt::format("the folder {} is empty", ToPrintable(folder.string())));
+  return {};
+}
+
+SourceProblem CannotRead(const std::string& path, int error) {
+  SourceProblem problem{.reason = fmt::format("cannot read the file: {}", std::strerror(error)),
+                        .storage_away = error != ENOENT && error != ENOTDIR};
+  if (problem.storage_away) return problem;
+  if (const auto folder = CheckFolderOf(path); !folder) {
+    problem = {.reason = folder.error() + ": is its storage mounted?", .storage_away = true};
+  }
+  return problem;
+}
+
+tl::unexpected<SourceProblem> Refuse(std::string reason, bool storage_away = false) {
+  return tl::unexpected(SourceProblem{.reason = std::move(reason), .storage_away = storage_away});
+}
+
 }  // namespace
 
-tl::expected<SourceFile, std::string> OpenSourceFile(const std::string& path, const wire::Instance& instance) {
-  const auto cannot_read = [] {
-    return tl::unexpected(fmt::format("cannot read the file: {}", std::strerror(errno)));
-  };
+tl::expected<SourceFile, SourceProblem> OpenSourceFile(const std::string& path, const wire::Instance& instance) {
   // Not to wait for the other end of what has become a pipe.
   SourceFile source{.fd = UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)),
                     .transfer_syntax_uid = instance.transfer_syntax_uid(),
                     .dataset_offset = instance.dataset_offset()};
   struct stat status {};
-  if (!source.fd.valid() || fstat(source.fd.get(), &status) != 0) return cannot_read();
+  if (!source.fd.valid() || fstat(source.fd.get(), &status) != 0) return tl::unexpected(CannotRead(path, errno));
   const FileIdentity identity = IdentityOf(status);
   if (identity != FileIdentity{instance.size_bytes(), instance.mtime_ns()}) {
     const auto header = ReadFileHeader(path);
-    if (!header) return tl::unexpected("the file has changed since the scan: " + header.error().reason);
-    if (header->identity != identity) return tl::unexpected(std::string("the file is being changed"));
+    if (!header) {
+      return Refuse("the file has changed since the scan: " + header.error().reason,
+                    header.error().problem == HeaderProblem::kUnreadable);
+    }
+    if (header->identity != identity) return Refuse("the file is being changed");
     if (header->sop_instance_uid != instance.sop_instance_uid() ||
         header->sop_class_uid != instance.sop_class_uid()) {
-      return tl::unexpected(std::string("the file has changed since the scan: it holds another instance now"));
+      return Refuse("the file has changed since the scan: it holds another instance now");
     }
     source.transfer_syntax_uid = header->transfer_syntax_uid;
     source.dataset_offset = header->dataset_offset;
   }
-  if (identity.size_bytes <= source.dataset_offset) return tl::unexpected(std::string("the file has no dataset"));
+  if (identity.size_bytes <= source.dataset_offset) return Refuse("the file has no dataset");
   source.dataset_bytes = identity.size_bytes - source.dataset_offset;
   // Read by the kernel while others are sent. Where it does not want to, nothing is lost.
   posix_fadvise(source.fd.get(), 0, static_cast<off_t>(std::min(identity.size_bytes, kReadAheadBytes)),

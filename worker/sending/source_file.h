@@ -17,8 +17,15 @@ struct SourceFile {
   std::uint64_t dataset_bytes = 0;  // at least 1
 };
 
+struct SourceProblem {
+  std::string reason;  // one sentence, without the file's path
+  // It is not this file alone, or it may pass: its folder is missing or empty, an I/O error, no permission.
+  bool storage_away = false;
+};
+
 // A file whose size or mtime is another than at the scan is read again: it may have moved on disk, but it must still
-// hold the same SOP Instance. The error is one sentence, without the path.
-tl::expected<SourceFile, std::string> OpenSourceFile(const std::string& path, const wire::Instance& instance);
+// hold the same SOP Instance. A file that is gone has vanished if there is anything else in its folder; otherwise the
+// storage is away, as where it is not mounted.
+tl::expected<SourceFile, SourceProblem> OpenSourceFile(const std::string& path, const wire::Instance& instance);
 
 }  // namespace dicom_sender

@@ -69,6 +69,12 @@ const char* FailureName(StoreFailureKind kind) {
   }
 }
 
+wire::GiveBack::Reason ReasonOf(const AssociationFailure& failure) {
+  if (failure.kind == AssociationFailureKind::kRejectedTransient) return wire::GiveBack::DESTINATION_BUSY;
+  if (failure.kind != AssociationFailureKind::kRejectedPermanent) return wire::GiveBack::DESTINATION_TRANSIENT;
+  return failure.explained ? wire::GiveBack::DESTINATION_REFUSED : wire::GiveBack::DESTINATION_REJECTED;
+}
+
 AssociationRequest RequestFor(const wire::LeaseGrant& grant, std::vector<ProposedContext> contexts) {
   using std::chrono::milliseconds;
   const wire::SendOptions& options = grant.send_options();
@@ -149,8 +155,19 @@ struct Opened {
   std::shared_ptr<const wire::Page> page;  // keeps the instance
   const wire::Instance* instance = nullptr;
   std::string path;
-  tl::expected<SourceFile, std::string> source;
+  tl::expected<SourceFile, SourceProblem> source;
 };
+
+// Why an instance cannot be sent.
+struct CannotSend {
+  wire::Outcome::Kind kind = wire::Outcome::NOT_SENDABLE;
+  std::string reason;
+  bool storage_away = false;  // as in the Outcome
+};
+
+CannotSend Unreadable(const SourceProblem& problem) {
+  return {wire::Outcome::UNREADABLE, problem.reason, problem.storage_away};
+}
 
 // Sent, and not answered yet.
 struct InFlight {
@@ -186,22 +203,23 @@ class StudySender {
   bool OpenAssociation();
   bool MakeRoom(const wire::Instance& instance);
   bool Settle(std::size_t left);
-  bool OnResponse(const StoreResponse& response);
+  void OnResponse(const StoreResponse& response);
   bool OnSendFailure(const Opened& opened, const StoreFailure& failure, Duration duration);
   bool OnLoss(const StoreFailure& failure);
-  bool TakeArrived();
+  void TakeArrived();
   void TakeBackUnsent();
   bool CloseAssociation();
 
-  tl::expected<std::unique_ptr<Association>, AssociationFailure> Associate();
-  tl::expected<SourceFile, std::string> Open(const std::string& path, const wire::Instance& instance);
-  tl::expected<Payload, std::string> Prepare(const Opened& opened);
+  tl::expected<std::unique_ptr<Association>, AssociationFailure> RequestAssociation();
+  tl::expected<SourceFile, SourceProblem> Open(const std::string& path, const wire::Instance& instance);
+  tl::expected<Payload, CannotSend> Prepare(const Opened& opened);
   tl::expected<std::uint16_t, StoreFailure> Send(const wire::Instance& instance, const Payload& payload);
   tl::expected<StoreResponse, StoreFailure> Receive();
   void DropAssociation();
   void TellUnanswered(const StoreFailure& failure, bool alone);
   void Tell(const std::string& path, wire::Outcome outcome);
-  void TellNotSendable(const std::string& path, const wire::Instance& instance, std::string_view reason);
+  void TellNotSent(const std::string& path, const wire::Instance& instance, const CannotSend& why);
+  bool GiveBackOfDestination(wire::GiveBack::Reason reason, const std::string& detail, const char* failure);
   bool GiveBack(wire::GiveBack::Reason reason, const std::string& detail = {}, const char* failure = "");
   std::string Named(const std::string& what) const;
 
@@ -271,7 +289,7 @@ bool StudySender::SendAhead(std::size_t left) {
 bool StudySender::SendInstance(Opened opened) {
   const wire::Instance& instance = *opened.instance;
   if (!opened.source) {
-    TellNotSendable(opened.path, instance, opened.source.error());
+    TellNotSent(opened.path, instance, Unreadable(opened.source.error()));
     return true;
   }
   // Again only while no byte of this instance has been sent.
@@ -280,7 +298,7 @@ bool StudySender::SendInstance(Opened opened) {
     if (port_.StopRequested()) return GiveBack(wire::GiveBack::DRAINING);  // it may have been waited for long
     const auto payload = Prepare(opened);
     if (!payload) {
-      TellNotSendable(opened.path, instance, payload.error());
+      TellNotSent(opened.path, instance, payload.error());
       return true;
     }
     // Decoding may have taken long, and counts as no progress of the lease.
@@ -310,33 +328,35 @@ bool StudySender::MakeRoom(const wire::Instance& instance) {
 
 // Waits for responses until only so many instances are left without one, or the association is lost.
 bool StudySender::Settle(std::size_t left) {
-  bool goes_on = true;
   while (in_flight_.size() > left) {
     const auto response = Receive();
     if (response) {
-      goes_on = OnResponse(*response) && goes_on;
+      OnResponse(*response);
       continue;
     }
     DropAssociation();
     TellUnanswered(response.error(), /*alone=*/in_flight_.size() == 1);
     if (response.error().kind == StoreFailureKind::kCancelled) return GiveBack(wire::GiveBack::DRAINING);
-    return OnLoss(response.error()) && goes_on;
+    return OnLoss(response.error());
   }
-  return goes_on;
+  return true;
 }
 
 bool StudySender::OnSendFailure(const Opened& opened, const StoreFailure& failure, Duration duration) {
-  const bool goes_on = failure.association_usable || TakeArrived();
+  if (!failure.association_usable) TakeArrived();
   const bool alone = in_flight_.empty();
   TellUnanswered(failure, /*alone=*/false);
   switch (failure.kind) {
     case StoreFailureKind::kCancelled:
       return GiveBack(wire::GiveBack::DRAINING);
     case StoreFailureKind::kInvalidRequest:
+      TellNotSent(opened.path, *opened.instance, {.reason = failure.reason});
+      return true;
     case StoreFailureKind::kFileChanged:
     case StoreFailureKind::kFileUnreadable:
-      TellNotSendable(opened.path, *opened.instance, failure.reason);
-      return goes_on;
+      TellNotSent(opened.path, *opened.instance,
+                  Unreadable({failure.reason, failure.kind == StoreFailureKind::kFileUnreadable}));
+      return true;
     default:
       break;
   }
@@ -348,19 +368,17 @@ bool StudySender::OnSendFailure(const Opened& opened, const StoreFailure& failur
     outcome.set_duration_us(Microseconds(duration));
     Tell(opened.path, std::move(outcome));
   }
-  return OnLoss(failure) && goes_on;
+  return OnLoss(failure);
 }
 
 // The association is over, and what it had answered is heard.
-bool StudySender::TakeArrived() {
-  bool goes_on = true;
+void StudySender::TakeArrived() {
   while (!in_flight_.empty()) {
     const auto response = Receive();
     if (!response) break;
-    goes_on = OnResponse(*response) && goes_on;
+    OnResponse(*response);
   }
   DropAssociation();
-  return goes_on;
 }
 
 // What was not begun to be sent stays as it was.
@@ -386,7 +404,7 @@ void StudySender::TellUnanswered(const StoreFailure& failure, bool alone) {
   }
 }
 
-bool StudySender::OnResponse(const StoreResponse& response) {
+void StudySender::OnResponse(const StoreResponse& response) {
   losses_ = 0;
   const auto it = std::ranges::find(in_flight_, response.message_id, &InFlight::message_id);
   const InFlight answered = std::move(*it);
@@ -401,21 +419,18 @@ bool StudySender::OnResponse(const StoreResponse& response) {
   outcome.set_duration_us(Microseconds(duration));
   outcome.set_transcoded(answered.decoded);
   Tell(answered.path, std::move(outcome));
-  if (JudgeStoreStatus(response.status) != StatusVerdict::kRefused) return true;
-  return GiveBack(wire::GiveBack::DESTINATION_REFUSED, Named("answered " + DescribeStatus(response.status)),
-                  "not_authorized");
 }
 
 bool StudySender::OnLoss(const StoreFailure& failure) {
   spdlog::warn("Thread {}: {}", context_.thread, Named("association lost: " + failure.reason));
   context_.metrics.association_failures_total[FailureName(failure.kind)].Increment();
   if (++losses_ < kLossesMax) return true;
-  return GiveBack(wire::GiveBack::DESTINATION_TRANSIENT,
-                  Named(fmt::format("association lost {} times in a row: {}", losses_, failure.reason)),
-                  FailureName(failure.kind));
+  return GiveBackOfDestination(wire::GiveBack::DESTINATION_TRANSIENT,
+                               Named(fmt::format("association lost {} times in a row: {}", losses_, failure.reason)),
+                               FailureName(failure.kind));
 }
 
-tl::expected<std::unique_ptr<Association>, AssociationFailure> StudySender::Associate() {
+tl::expected<std::unique_ptr<Association>, AssociationFailure> StudySender::RequestAssociation() {
   const TimeSpent spent(context_.metrics.association_seconds);
   return context_.associate(RequestFor(grant_, plan_.associations()[part_]));
 }
@@ -424,7 +439,7 @@ bool StudySender::OpenAssociation() {
   const std::uint32_t requests_max = grant_.send_options().requests_per_association_max();
   if (association_ && requests_max > 0 && requests_ >= requests_max && !CloseAssociation()) return false;
   if (association_) return true;
-  auto opened = Associate();
+  auto opened = RequestAssociation();
   if (opened) {
     association_ = *std::move(opened);
     requests_ = 0;
@@ -435,21 +450,35 @@ bool StudySender::OpenAssociation() {
   const AssociationFailure& failure = opened.error();
   if (failure.kind == AssociationFailureKind::kCancelled) return GiveBack(wire::GiveBack::DRAINING);
   context_.metrics.association_failures_total[FailureName(failure.kind)].Increment();
-  const auto reason = failure.permanent ? wire::GiveBack::DESTINATION_REFUSED : wire::GiveBack::DESTINATION_TRANSIENT;
-  return GiveBack(reason, Named(failure.reason), FailureName(failure.kind));
+  // Without a connection a C-ECHO would fare no better.
+  if (!failure.connected && failure.kind != AssociationFailureKind::kInvalidRequest) {
+    return GiveBack(ReasonOf(failure), Named(failure.reason), FailureName(failure.kind));
+  }
+  return GiveBackOfDestination(ReasonOf(failure), Named(failure.reason), FailureName(failure.kind));
 }
 
-tl::expected<SourceFile, std::string> StudySender::Open(const std::string& path, const wire::Instance& instance) {
+// Tells whether it is this study's association alone that does not get through.
+bool StudySender::GiveBackOfDestination(wire::GiveBack::Reason reason, const std::string& detail,
+                                        const char* failure) {
+  if (gives_back_) return false;
+  const TimeSpent spent(context_.metrics.association_seconds);
+  const Verification echo = Verify(context_.associate, RequestFor(grant_, {}));
+  if (echo.cancelled) return GiveBack(wire::GiveBack::DRAINING);
+  give_back_.set_echo_answered(echo.answered);
+  return GiveBack(reason, detail, failure);
+}
+
+tl::expected<SourceFile, SourceProblem> StudySender::Open(const std::string& path, const wire::Instance& instance) {
   const TimeSpent spent(context_.metrics.storage_seconds);
   return OpenSourceFile(path, instance);
 }
 
-tl::expected<Payload, std::string> StudySender::Prepare(const Opened& opened) {
+tl::expected<Payload, CannotSend> StudySender::Prepare(const Opened& opened) {
   const SourceFile& source = *opened.source;
   const auto& proposed = plan_.associations()[part_];
   auto choice = ChooseContext(proposed, association_->contexts(), opened.instance->sop_class_uid(),
                               source.transfer_syntax_uid, CanDecode);
-  if (!choice) return tl::unexpected(std::move(choice.error()));
+  if (!choice) return tl::unexpected(CannotSend{.reason = std::move(choice.error())});
   Payload payload{.choice = *std::move(choice),
                   .decoded = {},
                   .bytes = {.fd = source.fd.get(),
@@ -461,9 +490,13 @@ tl::expected<Payload, std::string> StudySender::Prepare(const Opened& opened) {
   const TimeSpent spent(context_.metrics.decode_seconds);
   auto decoded = Transcode(opened.path, payload.choice.transfer_syntax);
   if (!decoded) {
-    return tl::unexpected(
-        fmt::format("the destination does not take transfer syntax {}, and it cannot be decoded: {}",
-                    source.transfer_syntax_uid, decoded.error()));
+    // It was opened once more: the storage may have gone away in between.
+    if (const auto again = OpenSourceFile(opened.path, *opened.instance); !again) {
+      return tl::unexpected(Unreadable(again.error()));
+    }
+    return tl::unexpected(CannotSend{
+        .reason = fmt::format("the destination does not take transfer syntax {}, and it cannot be decoded: {}",
+                              source.transfer_syntax_uid, decoded.error())});
   }
   payload.decoded = std::move(decoded->fd);
   payload.bytes = {.fd = payload.decoded.get(), .offset_bytes = 0, .size_bytes = decoded->size_bytes};
@@ -506,11 +539,12 @@ void StudySender::Tell(const std::string& path, wire::Outcome outcome) {
   port_.Report(std::move(outcome));
 }
 
-void StudySender::TellNotSendable(const std::string& path, const wire::Instance& instance, std::string_view reason) {
+void StudySender::TellNotSent(const std::string& path, const wire::Instance& instance, const CannotSend& why) {
   wire::Outcome outcome;
   outcome.set_index(instance.index());
-  outcome.set_kind(wire::Outcome::NOT_SENDABLE);
-  outcome.set_reason(LimitedReason(reason));
+  outcome.set_kind(why.kind);
+  outcome.set_reason(LimitedReason(why.reason));
+  outcome.set_storage_away(why.storage_away);
   Tell(path, std::move(outcome));
 }
 

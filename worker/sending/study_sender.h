@@ -2,12 +2,11 @@
 // what became of each. Decides nothing about retries: it says what it saw, the coordinator judges it.
 #pragma once
 
-#include <functional>
-#include <memory>
 #include <string>
 
 #include "common/metrics.h"
 #include "worker/dicom/association.h"
+#include "worker/dicom/verification.h"
 #include "worker/sending/study_port.h"
 
 namespace dicom_sender {
@@ -21,15 +20,16 @@ class SendingObserver {
 
 struct SendingContext {
   unsigned thread = 0;  // for the log
-  std::function<tl::expected<std::unique_ptr<Association>, AssociationFailure>(const AssociationRequest&)> associate;
+  Associate associate;
   const SendingProgress& progress;  // of associate()'s associations
   WorkerMetrics& metrics;
   SendingObserver& observer;
 };
 
 // Returns when the study is done, has to be given back, or a stop was requested; all associations are over then.
-// Without an association for an instance it goes on to the next one on a new association; three losses in a row
-// without a response between them are taken for the destination's trouble, and the study is given back.
+// Without an association for an instance it goes on to the next one on a new association; after three losses in a row
+// without a response between them the study is given back. Before a study is given back because of its association, a
+// C-ECHO on an association of its own tells whether the destination answers at all.
 wire::GiveBack SendStudy(const wire::LeaseGrant& grant, StudyPort& port, const SendingContext& context);
 
 }  // namespace dicom_sender
