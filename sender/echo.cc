@@ -31,7 +31,7 @@ AssociationRequest EchoRequest(const SenderOptions& options) {
 // One sentence; empty: success.
 std::string Echo(const SenderOptions& options, const WakeEvent& cancel) {
   SendingProgress progress;
-  auto association = RequestAssociation(EchoRequest(options), progress, &cancel);
+  auto association = RequestAssociation(EchoRequest(options), progress, &cancel, {});
   if (!association) return association.error().reason;
   const ContextAnswer& answer = (*association)->contexts().at(0);
   if (answer.result != ContextResult::kAccepted) {

@@ -99,7 +99,7 @@ class SendingThreads {
     const SendingContext context{.thread = number,
                                  .associate =
                                      [&sender](const AssociationRequest& request) {
-                                       return RequestAssociation(request, sender.progress, &sender.cancel);
+                                       return RequestAssociation(request, sender.progress, &sender.cancel, {});
                                      },
                                  .progress = sender.progress,
                                  .metrics = metrics_,
