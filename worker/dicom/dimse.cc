@@ -92,7 +92,10 @@ void TakeUid(ByteView value, std::uint16_t element, std::string_view& out, Remar
 }
 
 void TakeOffendingElements(ByteView value, std::vector<std::uint32_t>& out, Remarks& ignored) {
-  if (value.size() % 4 != 0) return ignored.Add("an Offending Element that is not a list of tags");
+  if (value.size() % 4 != 0) {
+    ignored.Add("an Offending Element that is not a list of tags");
+    return;
+  }
   for (; !value.empty(); value = value.subspan(4)) {
     out.push_back(static_cast<std::uint32_t>(GetU16Little(value)) << 16 | GetU16Little(value.subspan(2)));
   }

@@ -268,9 +268,13 @@ ContextAnswer ContextAnswerOf(ByteView value, Remarks& ignored) {
 
 // An answer that cannot be attributed is ignored; of repeated ones the first counts.
 void TakeContextAnswer(ByteView value, ContextIds& ids, std::vector<ContextAnswer>& contexts, Remarks& ignored) {
-  if (value.size() < kContextHeaderBytes) return ignored.Add("an answer to a presentation context that is too short");
-  if (const auto wrong = ids.Take(value[0]); !wrong.empty()) return ignored.Add(std::string(wrong));
-  contexts.push_back(ContextAnswerOf(value, ignored));
+  if (value.size() < kContextHeaderBytes) {
+    ignored.Add("an answer to a presentation context that is too short");
+  } else if (const auto wrong = ids.Take(value[0]); !wrong.empty()) {
+    ignored.Add(std::string(wrong));
+  } else {
+    contexts.push_back(ContextAnswerOf(value, ignored));
+  }
 }
 
 // What A-ASSOCIATE-RQ and -AC have in common (PS3.8 tables 9-11 and 9-17): `take_context` takes the context items.

@@ -13,9 +13,11 @@ namespace dicom_sender {
 // remarks is limited because their text can depend on the peer.
 class Remarks {
  public:
-  void Add(std::string remark) {
-    if (all_.size() == kRemarksMax || std::ranges::find(all_, remark) != all_.end()) return;
+  // False: it is known, or there are too many.
+  bool Add(std::string remark) {
+    if (all_.size() == kRemarksMax || std::ranges::find(all_, remark) != all_.end()) return false;
     all_.push_back(std::move(remark));
+    return true;
   }
   const std::vector<std::string>& all() const { return all_; }
 

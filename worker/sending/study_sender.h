@@ -7,6 +7,7 @@
 #include <string>
 
 #include "common/metrics.h"
+#include "worker/core/window_memory.h"
 #include "worker/dicom/association.h"
 #include "worker/sending/study_port.h"
 
@@ -23,13 +24,15 @@ struct SendingContext {
   unsigned thread = 0;  // for the log
   std::function<tl::expected<std::unique_ptr<Association>, AssociationFailure>(const AssociationRequest&)> associate;
   const SendingProgress& progress;  // of associate()'s associations
+  WindowMemory& windows;            // of all threads
   WorkerMetrics& metrics;
   SendingObserver& observer;
 };
 
 // Returns when the study is done, has to be given back, or a stop was requested; all associations are over then.
 // Without an association for an instance it goes on to the next one on a new association; three losses in a row
-// without a response between them are taken for the destination's trouble, and the study is given back.
+// without a response between them are taken for the destination's trouble, and the study is given back. The first
+// loss that is put down to the proposal of a window is not one of them, and uses no attempt (see WindowMemory).
 wire::GiveBack SendStudy(const wire::LeaseGrant& grant, StudyPort& port, const SendingContext& context);
 
 }  // namespace dicom_sender
