@@ -26,7 +26,7 @@ AssociationRequest RequestOf(const SenderOptions& options) {
 std::string Echo(const SenderOptions& options, const WakeEvent& cancel) {
   SendingProgress progress;
   const auto associate = [&](const AssociationRequest& request) {
-    return RequestAssociation(request, progress, &cancel);
+    return RequestAssociation(request, progress, &cancel, {});
   };
   return Verify(associate, RequestOf(options)).failure;
 }

@@ -86,6 +86,62 @@ TEST_F(FailureTable, WithoutTheOptionNoWindowIsProposed) {
   EXPECT_EQ(log.associations[0].async_window, 1U);
 }
 
+std::size_t Occurrences(const std::string& text, const std::string& part) {
+  std::size_t count = 0;
+  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
+struct WindowHater {
+  WindowReaction reaction;
+  std::uint16_t granted;
+};
+class WindowHaters : public SenderTest, public testing::WithParamInterface<WindowHater> {};
+
+// No instance pays for it: each has one attempt only.
+TEST_P(WindowHaters, GetEverythingWithoutAWindowAndAreReportedOnce) {
+  WriteExampleStudies(data(), 4, 5);
+  StartDestination({.async_window = GetParam().granted, .window_reaction = GetParam().reaction});
+  EXPECT_EQ(Run({"-t", "2", "--max-attempts", "1"}), 0) << result_.output << result_.errors;
+  const auto summary = Summary();
+  ExpectCountsAddUp(summary);
+  EXPECT_EQ(Number(summary, "successful_transfers"), 20U);
+  const auto log = EndedLog();
+  const auto proposed = [](const AssociationRecord& association) { return association.window_proposed; };
+  EXPECT_LE(std::count_if(log.associations.begin(), log.associations.end(), proposed), 2) << "once for each thread";
+  EXPECT_FALSE(log.associations.back().window_proposed);
+  const std::string text = ReadFile(Files(".log").at(0));
+  EXPECT_EQ(Occurrences(text, "--async-window 1"), 1U) << text;
+  EXPECT_NE(text.find("Destination 'TEST_SCP:" + std::to_string(port_)), std::string::npos) << text;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, WindowHaters,
+                         testing::Values(WindowHater{WindowReaction::kAbortRequest, 1},
+                                         WindowHater{WindowReaction::kDropRequest, 1},
+                                         WindowHater{WindowReaction::kDropAfterAccept, 1},
+                                         WindowHater{WindowReaction::kDropCommand, 1},
+                                         WindowHater{WindowReaction::kDropCommand, 16}));
+
+TEST_F(FailureTable, WhatIsIgnoredIsLoggedOnceForTheDestination) {
+  WriteExampleStudies(data(), 3, 4);
+  InstanceRule rule;
+  rule.raw_answer = [](std::uint8_t context_id, std::uint16_t message_id) {
+    const auto id = static_cast<std::uint8_t>(message_id);
+    // A C-STORE response with an Offending Element of two bytes, and without a data set type.
+    std::vector<std::uint8_t> pdu = {4, 0, 0, 0, 0, 46, 0, 0, 0, 42, context_id, 3};
+    pdu.insert(pdu.end(), {0, 0, 0, 1, 2, 0, 0, 0, 1, 0x80, 0, 0, 0x20, 1, 2, 0, 0, 0, id, 0});
+    pdu.insert(pdu.end(), {0, 0, 0, 9, 2, 0, 0, 0, 0, 0, 0, 0, 1, 9, 2, 0, 0, 0, 0x10, 0});
+    return pdu;
+  };
+  StartDestination({.rules = {rule}});
+  EXPECT_EQ(Run({"-t", "3"}), 0) << result_.output << result_.errors;
+  EXPECT_EQ(Number(Summary(), "successful_transfers"), 12U);
+  EXPECT_EQ(EndedLog().associations.size(), 3U);
+  const std::string text = ReadFile(Files(".log").at(0));
+  EXPECT_EQ(Occurrences(text, "an Offending Element"), 1U) << text;
+  EXPECT_EQ(Occurrences(text, "without a data set type"), 1U) << text;
+}
+
 TEST_F(FailureTable, WarningsAreStoredAndReported) {
   const auto instances = WriteExampleStudies(data(), 1, 5);
   StartDestination({.rules = {Rule(instances[0], 0xB000), Rule(instances[1], 0x0001), Rule(instances[2], 0x0107),

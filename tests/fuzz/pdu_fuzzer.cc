@@ -1,4 +1,5 @@
-// Whatever a destination sends: PDUs, PDVs and command sets. What decodes must survive another round.
+// Whatever a destination sends: PDUs, PDVs and command sets. What decodes must survive another round, in which
+// nothing has to be ignored any more.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -22,13 +23,14 @@ void RequireSame(const Command& first, const Command& second) {
 }
 
 void TryCommand(ByteView bytes) {
-  const auto command = DecodeCommand(bytes);
+  Remarks ignored, ignored_again;
+  const auto command = DecodeCommand(bytes, ignored);
   if (!command) return;
   Bytes again;
   EncodeCommand(*command, again);
   if (again.size() > kCommandBytesMax) return;  // padding and a group length were added
-  const auto second = DecodeCommand(again);
-  Require(second.has_value());
+  const auto second = DecodeCommand(again, ignored_again);
+  Require(second.has_value() && ignored_again.all().empty());
   RequireSame(*command, *second);
   PrintableText(command->error_comment);
 }
@@ -38,9 +40,10 @@ void TryAssociate(ByteView body) {
     const auto again = DecodeAssociateRequest(Body(EncodeAssociateRequest(*request)));
     Require(again.has_value());
   }
-  if (const auto accept = DecodeAssociateAccept(body)) {
-    const auto again = DecodeAssociateAccept(Body(EncodeAssociateAccept(*accept)));
-    Require(again && *again == *accept);
+  Remarks ignored, ignored_again;
+  if (const auto accept = DecodeAssociateAccept(body, ignored)) {
+    const auto again = DecodeAssociateAccept(Body(EncodeAssociateAccept(*accept)), ignored_again);
+    Require(again && *again == *accept && ignored_again.all().empty());
   }
 }
 

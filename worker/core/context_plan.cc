@@ -47,8 +47,9 @@ std::vector<ClassNeeds> Split(const ClassNeeds& needs) {
   return parts;
 }
 
-const char* RefusalText(ContextResult result) {
-  switch (result) {
+std::string RefusalText(const ContextAnswer& answer) {
+  if (!answer.refusal.empty()) return answer.refusal;
+  switch (answer.result) {
     case ContextResult::kAbstractSyntaxNotSupported:
       return "abstract syntax not supported";
     case ContextResult::kTransferSyntaxesNotSupported:
@@ -114,7 +115,7 @@ tl::expected<ContextChoice, std::string> ChooseContext(const std::vector<Propose
   }
   return tl::unexpected(fmt::format(
       "the destination takes SOP class {} neither in transfer syntax {} nor uncompressed: {}", sop_class_uid,
-      transfer_syntax_uid, refusal == nullptr ? "it was not proposed" : RefusalText(refusal->result)));
+      transfer_syntax_uid, refusal == nullptr ? std::string("it was not proposed") : RefusalText(*refusal)));
 }
 
 }  // namespace dicom_sender

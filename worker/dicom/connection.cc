@@ -24,8 +24,8 @@ namespace dicom_sender {
 namespace {
 
 constexpr std::size_t kReceiveStepBytes = 4096;
-// Beyond one PDU, how much a destination may say while we are still sending: an early response and an abort.
-constexpr std::size_t kEarlyBytesMax = 65536;
+// How much a destination may say while we are still sending: the responses of a whole window, with long comments.
+constexpr std::size_t kEarlyBytesMax = 1U << 20;
 
 tl::unexpected<ConnectionFailure> Fail(ConnectionProblem problem, std::string reason) {
   return tl::unexpected(ConnectionFailure{problem, std::move(reason)});
@@ -350,8 +350,7 @@ ConnectionResult<void> Connection::CheckQuiet() {
   const auto read = ReadAll();
   if (auto examined = ExamineEarly(); !examined) return examined;
   if (!read) return tl::unexpected(read.error());
-  if (Unread().empty()) return {};
-  return Fail(ConnectionProblem::kProtocolError, "protocol error: the destination sent what nobody asked for");
+  return {};
 }
 
 }  // namespace dicom_sender

@@ -61,8 +61,11 @@ class Connection {
   void ForgetArrived() { received_begin_ = received_end_ = 0; }
   // The next PDU. An A-ABORT is a failure. The wait ends at `timeout` from now however many bytes trickle in.
   ConnectionResult<ReceivedPdu> Receive(Duration timeout);
-  // What has come while nothing was expected: an A-ABORT, the end of the connection, or a PDU nobody asked for.
+  // Takes in what has arrived while nothing was expected. An A-ABORT, the end of the connection and every PDU but
+  // P-DATA-TF are failures.
   ConnectionResult<void> CheckQuiet();
+  // Part of a PDU has been taken in, or a whole one.
+  bool HasUnread() const { return received_begin_ != received_end_; }
 
   bool is_open() const { return fd_.valid(); }
   // Largest variable part of a P-DATA-TF that is received.

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "worker/dicom/byte_order.h"
 
@@ -60,71 +62,96 @@ std::string_view Trimmed(std::string_view text) {
   return text;
 }
 
-// What was found of the elements that a command may not lack.
-struct Found {
-  std::optional<std::uint16_t> field, message_id, responded_to, data_set_type, status;
+// The value of an element that a command may not lack.
+struct Number {
+  std::optional<std::uint16_t> value;
+  bool is_contradicted = false;  // by a second element
 };
 
-tl::expected<void, std::string> TakeU16(ByteView value, std::uint16_t element, std::optional<std::uint16_t>& out) {
-  if (value.size() != 2) {
-    return tl::unexpected(fmt::format("command element (0000,{:04X}) has {} bytes, not 2", element, value.size()));
+struct Found {
+  Number field, message_id, responded_to, data_set_type, status;
+};
+
+void TakeU16(ByteView value, std::uint16_t element, Number& out, Remarks& ignored) {
+  const auto is_zero = [](std::uint8_t byte) { return byte == 0; };
+  const bool is_u16 = value.size() >= 2 && std::ranges::all_of(value.subspan(2), is_zero);
+  if (value.size() != 2) ignored.Add(fmt::format("the length of (0000,{:04X}), which is not 2", element));
+  if (!is_u16) return;
+  const std::uint16_t number = GetU16Little(value);
+  out.is_contradicted = out.is_contradicted || (out.value && *out.value != number);
+  out.value = number;
+}
+
+void TakeUid(ByteView value, std::uint16_t element, std::string_view& out, Remarks& ignored) {
+  const std::string_view uid = Trimmed(AsText(value));
+  if (uid.size() <= kUidBytesMax) {
+    out = uid;
+  } else {
+    ignored.Add(fmt::format("a UID of more than {} characters in (0000,{:04X})", kUidBytesMax, element));
   }
-  out = GetU16Little(value);
-  return {};
 }
 
-tl::expected<void, std::string> TakeUid(ByteView value, std::uint16_t element, std::string_view& out) {
-  out = Trimmed(AsText(value));
-  if (out.size() <= kUidBytesMax) return {};
-  return tl::unexpected(fmt::format("UID in (0000,{:04X}) has {} characters", element, out.size()));
-}
-
-tl::expected<void, std::string> TakeOffendingElements(ByteView value, std::vector<std::uint32_t>& out) {
-  if (value.size() % 4 != 0) return tl::unexpected(fmt::format("offending element has {} bytes", value.size()));
+void TakeOffendingElements(ByteView value, std::vector<std::uint32_t>& out, Remarks& ignored) {
+  if (value.size() % 4 != 0) {
+    ignored.Add("an Offending Element that is not a list of tags");
+    return;
+  }
   for (; !value.empty(); value = value.subspan(4)) {
     out.push_back(static_cast<std::uint32_t>(GetU16Little(value)) << 16 | GetU16Little(value.subspan(2)));
   }
-  return {};
 }
 
-tl::expected<void, std::string> TakeElement(std::uint16_t element, ByteView value, Command& command, Found& found) {
+void TakeElement(std::uint16_t element, ByteView value, Command& command, Found& found, Remarks& ignored) {
   switch (element) {
     case kAffectedSopClass:
-      return TakeUid(value, element, command.sop_class_uid);
+      return TakeUid(value, element, command.sop_class_uid, ignored);
     case kAffectedSopInstance:
-      return TakeUid(value, element, command.sop_instance_uid);
+      return TakeUid(value, element, command.sop_instance_uid, ignored);
     case kCommandFieldElement:
-      return TakeU16(value, element, found.field);
+      return TakeU16(value, element, found.field, ignored);
     case kMessageId:
-      return TakeU16(value, element, found.message_id);
+      return TakeU16(value, element, found.message_id, ignored);
     case kMessageIdRespondedTo:
-      return TakeU16(value, element, found.responded_to);
+      return TakeU16(value, element, found.responded_to, ignored);
     case kDataSetType:
-      return TakeU16(value, element, found.data_set_type);
+      return TakeU16(value, element, found.data_set_type, ignored);
     case kStatus:
-      return TakeU16(value, element, found.status);
+      return TakeU16(value, element, found.status, ignored);
     case kOffendingElement:
-      return TakeOffendingElements(value, command.offending_elements);
+      return TakeOffendingElements(value, command.offending_elements, ignored);
     case kErrorComment:
       command.error_comment = Trimmed(AsText(value));
-      return {};
+      return;
     default:  // the group length too: the PDVs say where the command set ends
-      return {};
+      return;
   }
 }
 
-tl::expected<Command, std::string> Complete(Command command, const Found& found) {
-  if (!found.field) return tl::unexpected(std::string("command set without a command field"));
-  if (!found.data_set_type) return tl::unexpected(std::string("command set without a data set type"));
-  command.field = static_cast<CommandField>(*found.field);
-  command.has_dataset = *found.data_set_type != kNoDataSet;
-  const auto& message_id = IsResponse(command.field) ? found.responded_to : found.message_id;
-  if (!message_id) return tl::unexpected(std::string("command set without a message id"));
+tl::expected<std::uint16_t, std::string> Required(const Number& number, std::string_view name) {
+  if (number.is_contradicted) return tl::unexpected(fmt::format("command set with two values of its {}", name));
+  if (!number.value) return tl::unexpected(fmt::format("command set without a {}", name));
+  return *number.value;
+}
+
+tl::expected<Command, std::string> CompleteResponse(Command command, const Found& found, Remarks& ignored) {
+  const auto message_id = Required(found.responded_to, "message id being responded to");
+  if (!message_id) return tl::unexpected(message_id.error());
+  const auto status = Required(found.status, "status");
+  if (!status) return tl::unexpected(status.error());
+  if (!found.data_set_type.value) ignored.Add("a response without a data set type");
   command.message_id = *message_id;
-  if (IsResponse(command.field)) {
-    if (!found.status) return tl::unexpected(std::string("response without a status"));
-    command.status = *found.status;
-  }
+  command.status = *status;
+  command.has_dataset = found.data_set_type.value.value_or(kNoDataSet) != kNoDataSet;
+  return command;
+}
+
+tl::expected<Command, std::string> CompleteRequest(Command command, const Found& found) {
+  const auto message_id = Required(found.message_id, "message id");
+  if (!message_id) return tl::unexpected(message_id.error());
+  const auto data_set_type = Required(found.data_set_type, "data set type");
+  if (!data_set_type) return tl::unexpected(data_set_type.error());
+  command.message_id = *message_id;
+  command.has_dataset = *data_set_type != kNoDataSet;
   if (command.field == CommandField::kStoreRequest &&
       (command.sop_class_uid.empty() || command.sop_instance_uid.empty())) {
     return tl::unexpected(std::string("C-STORE request without a SOP class or SOP instance UID"));
@@ -156,25 +183,33 @@ void EncodeCommand(const Command& command, Bytes& out) {
   for (std::size_t i = 0; i < 4; ++i) out[length_at + i] = static_cast<std::uint8_t>(group_length >> (8 * i));
 }
 
-tl::expected<Command, std::string> DecodeCommand(ByteView bytes) {
+tl::expected<Command, std::string> DecodeCommand(ByteView bytes, Remarks& ignored) {
   if (bytes.size() > kCommandBytesMax) {
     return tl::unexpected(fmt::format("command set of {} bytes (at most {})", bytes.size(), kCommandBytesMax));
   }
   Command command;
   Found found;
   while (!bytes.empty()) {
-    if (bytes.size() < kElementHeaderBytes) return tl::unexpected(std::string("command set ends inside an element"));
+    const bool has_header = bytes.size() >= kElementHeaderBytes;
+    if (!has_header || GetU32Little(bytes.subspan(4)) > bytes.size() - kElementHeaderBytes) {
+      ignored.Add("the end of a command set, which is inside an element");
+      break;
+    }
     const std::uint16_t group = GetU16Little(bytes);
     const std::uint16_t element = GetU16Little(bytes.subspan(2));
-    const std::uint32_t length = GetU32Little(bytes.subspan(4));
-    bytes = bytes.subspan(kElementHeaderBytes);
-    if (group != 0) return tl::unexpected(fmt::format("element of group {:04X} in a command set", group));
-    if (length > bytes.size()) return tl::unexpected(std::string("command set ends inside an element"));
-    const auto taken = TakeElement(element, bytes.first(length), command, found);
-    if (!taken) return tl::unexpected(taken.error());
-    bytes = bytes.subspan(length);
+    const ByteView value = bytes.subspan(kElementHeaderBytes, GetU32Little(bytes.subspan(4)));
+    bytes = bytes.subspan(kElementHeaderBytes + value.size());
+    if (group == 0) {
+      TakeElement(element, value, command, found, ignored);
+    } else {
+      ignored.Add(fmt::format("an element of group {:04X} in a command set", group));
+    }
   }
-  return Complete(std::move(command), found);
+  const auto field = Required(found.field, "command field");
+  if (!field) return tl::unexpected(field.error());
+  command.field = static_cast<CommandField>(*field);
+  if (IsResponse(command.field)) return CompleteResponse(std::move(command), found, ignored);
+  return CompleteRequest(std::move(command), found);
 }
 
 }  // namespace dicom_sender

@@ -12,7 +12,7 @@
 
 namespace dicom_sender {
 
-inline constexpr std::size_t kCommandBytesMax = 16384;  // a C-STORE command set has some 250
+inline constexpr std::size_t kCommandBytesMax = 65536;  // a C-STORE command set has some 250
 inline constexpr std::string_view kVerificationSopClass = "1.2.840.10008.1.1";
 
 // PS3.7 E.1, element (0000,0100). A value from outside may be none of these.
@@ -42,9 +42,11 @@ bool IsResponse(CommandField field);
 // Appends the command set to `out`. The fields that the command does not have are not encoded; priority is MEDIUM.
 void EncodeCommand(const Command& command, Bytes& out);
 
-// Decodes a whole command set. Elements that are not named above are skipped. Missing are an error: the command
-// field, the data set type, the message id, the status of a response, the UIDs of a C-STORE-RQ. Whether the command
-// is one that may come now is the caller's question.
-tl::expected<Command, std::string> DecodeCommand(ByteView bytes);
+// Decodes a whole command set. Whether the command is one that may come now is the caller's question.
+//
+// A response is identified by its command field, message id and status. An error is only that one of these is missing
+// or has two values; whatever else is wrong is ignored, with a remark. A request must also have a data set type, and
+// a C-STORE-RQ both of its UIDs. Elements that are not named above are skipped.
+tl::expected<Command, std::string> DecodeCommand(ByteView bytes, Remarks& ignored);
 
 }  // namespace dicom_sender

@@ -142,55 +142,82 @@ tl::expected<void, std::string> ForEachItem(ByteView rest, Take take) {
   return {};
 }
 
-tl::expected<void, std::string> TakeText(ByteView value, std::size_t bytes_max, std::string_view what,
-                                         std::string& out) {
-  std::string_view text = AsText(value);
-  while (!text.empty() && (text.back() == '\0' || text.back() == ' ')) text.remove_suffix(1);
-  if (text.size() > bytes_max) return Bad(fmt::format("{} of {} characters", what, text.size()));
+std::string_view Trimmed(ByteView field) {
+  std::string_view text = AsText(field);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\0')) text.remove_suffix(1);
+  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
+  return text;
+}
+
+tl::expected<void, std::string> TakeUid(ByteView value, std::string_view what, std::string& out) {
+  const std::string_view text = Trimmed(value);
+  if (text.size() > kUidBytesMax) return Bad(fmt::format("{} of {} characters", what, text.size()));
   out = text;
   return {};
 }
 
-std::string AeTitle(ByteView field) {
-  std::string_view text = AsText(field);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\0')) text.remove_suffix(1);
-  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
-  return std::string(text);
+// Nothing depends on these names: one that is too long is cut.
+std::string NameOf(ByteView value, std::size_t bytes_max, std::string_view what, Remarks& ignored) {
+  const std::string_view text = Trimmed(value);
+  if (text.size() > bytes_max) ignored.Add(fmt::format("{} of more than {} characters", what, bytes_max));
+  return std::string(text.substr(0, bytes_max));
 }
 
-tl::expected<void, std::string> TakeUserItem(const Item& item, UserInformation& user) {
-  switch (item.type) {
-    case kMaximumLengthItem:
-      if (item.value.size() != 4) return Bad("maximum length item is not 4 bytes long");
-      user.max_pdu_bytes = GetU32Big(item.value);
-      return {};
-    case kImplementationClassItem:
-      return TakeText(item.value, kUidBytesMax, "implementation class UID", user.implementation_class_uid);
-    case kAsyncWindowItem:
-      if (item.value.size() != 4) return Bad("asynchronous operations window item is not 4 bytes long");
-      user.async_window = AsyncWindow{GetU16Big(item.value), GetU16Big(item.value.subspan(2))};
-      return {};
-    case kImplementationVersionItem:
-      return TakeText(item.value, kVersionNameBytesMax, "implementation version name", user.implementation_version);
-    default:  // role selection and extended negotiation: we ask for neither
-      return {};
+// The user information items of one PDU. Of repeated ones the first counts; one of a wrong length counts as absent.
+class UserItems {
+ public:
+  UserItems(UserInformation& user, Remarks& ignored) : user_(user), ignored_(ignored) {}
+
+  void Take(const Item& item) {
+    switch (item.type) {
+      case kMaximumLengthItem:
+        if (IsFirst(item) && HasFourBytes(item, "a maximum length item")) user_.max_pdu_bytes = GetU32Big(item.value);
+        return;
+      case kImplementationClassItem:
+        if (!IsFirst(item)) return;
+        user_.implementation_class_uid = NameOf(item.value, kUidBytesMax, "an implementation class UID", ignored_);
+        return;
+      case kAsyncWindowItem:
+        if (!IsFirst(item) || !HasFourBytes(item, "an asynchronous operations window item")) return;
+        user_.async_window = AsyncWindow{GetU16Big(item.value), GetU16Big(item.value.subspan(2))};
+        return;
+      case kImplementationVersionItem:
+        if (!IsFirst(item)) return;
+        user_.implementation_version =
+            NameOf(item.value, kVersionNameBytesMax, "an implementation version name", ignored_);
+        return;
+      default:  // role selection and extended negotiation: we ask for neither
+        return;
+    }
   }
-}
 
-tl::expected<void, std::string> TakeUserInformation(ByteView value, UserInformation& user) {
-  return ForEachItem(value, [&](const Item& item) { return TakeUserItem(item, user); });
-}
+ private:
+  bool IsFirst(const Item& item) {
+    const bool is_repeated = seen_[item.type];
+    if (is_repeated) ignored_.Add("a user information item that is repeated");
+    seen_.set(item.type);
+    return !is_repeated;
+  }
+  bool HasFourBytes(const Item& item, std::string_view what) {
+    if (item.value.size() != 4) ignored_.Add(fmt::format("{} that is not 4 bytes long", what));
+    return item.value.size() == 4;
+  }
+
+  UserInformation& user_;
+  Remarks& ignored_;
+  std::bitset<256> seen_;
+};
 
 tl::expected<void, std::string> TakeSyntaxItem(const Item& item, ProposedContext& context) {
   if (item.type == kAbstractSyntaxItem) {
     if (!context.abstract_syntax.empty()) return Bad("presentation context with two abstract syntaxes");
-    return TakeText(item.value, kUidBytesMax, "abstract syntax", context.abstract_syntax);
+    return TakeUid(item.value, "abstract syntax", context.abstract_syntax);
   }
   if (item.type != kTransferSyntaxItem) return {};
   if (context.transfer_syntaxes.size() == kSyntaxesMax) {
     return Bad(fmt::format("presentation context with more than {} transfer syntaxes", kSyntaxesMax));
   }
-  return TakeText(item.value, kUidBytesMax, "transfer syntax", context.transfer_syntaxes.emplace_back());
+  return TakeUid(item.value, "transfer syntax", context.transfer_syntaxes.emplace_back());
 }
 
 constexpr std::size_t kContextHeaderBytes = 4;  // id, reserved, result or reserved, reserved
@@ -198,9 +225,10 @@ constexpr std::size_t kContextHeaderBytes = 4;  // id, reserved, result or reser
 // Ids are odd and each is used once (PS3.8 table 9-13).
 class ContextIds {
  public:
-  tl::expected<void, std::string> Take(std::uint8_t id) {
-    if (id % 2 == 0) return Bad(fmt::format("presentation context id {} is even", id));
-    if (seen_[id]) return Bad(fmt::format("presentation context id {} is used twice", id));
+  // What is wrong with the id; empty if nothing.
+  std::string_view Take(std::uint8_t id) {
+    if (id % 2 == 0) return "a presentation context id that is even";
+    if (seen_[id]) return "a presentation context id that is used twice";
     seen_.set(id);
     return {};
   }
@@ -213,7 +241,7 @@ tl::expected<void, std::string> TakeProposedContext(ByteView value, ContextIds& 
                                                     std::vector<ProposedContext>& contexts) {
   if (value.size() < kContextHeaderBytes) return Bad("presentation context item is too short");
   if (contexts.size() == kContextsMax) return Bad(fmt::format("more than {} presentation contexts", kContextsMax));
-  if (auto fresh = ids.Take(value[0]); !fresh) return fresh;
+  if (const auto wrong = ids.Take(value[0]); !wrong.empty()) return Bad(std::string(wrong));
   ProposedContext& context = contexts.emplace_back();
   context.id = value[0];
   auto taken = ForEachItem(value.subspan(kContextHeaderBytes),
@@ -224,39 +252,48 @@ tl::expected<void, std::string> TakeProposedContext(ByteView value, ContextIds& 
   return {};
 }
 
-tl::expected<void, std::string> TakeContextAnswer(ByteView value, ContextIds& ids,
-                                                  std::vector<ContextAnswer>& contexts) {
-  if (value.size() < kContextHeaderBytes) return Bad("presentation context item is too short");
-  if (contexts.size() == kContextsMax) return Bad(fmt::format("more than {} presentation contexts", kContextsMax));
-  if (auto fresh = ids.Take(value[0]); !fresh) return fresh;
-  ContextAnswer& answer = contexts.emplace_back();
-  answer.id = value[0];
-  answer.result = static_cast<ContextResult>(value[2]);
-  auto taken =
+// An answer whose items are broken has no transfer syntax, and whether that matters is the caller's question.
+ContextAnswer ContextAnswerOf(ByteView value, Remarks& ignored) {
+  ContextAnswer answer{value[0], static_cast<ContextResult>(value[2]), ""};
+  if (answer.result != ContextResult::kAccepted) return answer;  // no other item is significant (PS3.8 table 9-18)
+  const auto taken =
       ForEachItem(value.subspan(kContextHeaderBytes), [&](const Item& item) -> tl::expected<void, std::string> {
-        if (item.type != kTransferSyntaxItem) return {};
-        return TakeText(item.value, kUidBytesMax, "transfer syntax", answer.transfer_syntax);
+        if (item.type != kTransferSyntaxItem || !answer.transfer_syntax.empty()) return {};
+        answer.transfer_syntax = Trimmed(item.value).substr(0, kKeptUidBytesMax);
+        return {};
       });
-  if (!taken) return taken;
-  if (answer.result != ContextResult::kAccepted) {
-    answer.transfer_syntax.clear();  // not significant then (PS3.8 table 9-18)
-  } else if (answer.transfer_syntax.empty()) {
-    return Bad(fmt::format("context {} is accepted without a transfer syntax", answer.id));
+  if (!taken) ignored.Add("the end of an answer to a presentation context: it " + taken.error());
+  return answer;
+}
+
+// An answer that cannot be attributed is ignored; of repeated ones the first counts.
+void TakeContextAnswer(ByteView value, ContextIds& ids, std::vector<ContextAnswer>& contexts, Remarks& ignored) {
+  if (value.size() < kContextHeaderBytes) {
+    ignored.Add("an answer to a presentation context that is too short");
+  } else if (const auto wrong = ids.Take(value[0]); !wrong.empty()) {
+    ignored.Add(std::string(wrong));
+  } else {
+    contexts.push_back(ContextAnswerOf(value, ignored));
   }
-  return {};
 }
 
 // What A-ASSOCIATE-RQ and -AC have in common (PS3.8 tables 9-11 and 9-17): `take_context` takes the context items.
 template <typename Pdu, typename TakeContext>
-tl::expected<Pdu, std::string> DecodeAssociate(ByteView body, std::string_view name, TakeContext take_context) {
+tl::expected<Pdu, std::string> DecodeAssociate(ByteView body, std::string_view name, Remarks& ignored,
+                                               TakeContext take_context) {
   if (body.size() > kAssociatePduBytesMax) return Bad(fmt::format("{}: {} bytes", name, body.size()));
   if (body.size() < kAssociateFixedBytes) return Bad(fmt::format("{}: too short", name));
   if ((GetU16Big(body) & kProtocolVersion) == 0) return Bad(fmt::format("{}: unknown protocol version", name));
   Pdu pdu;
-  pdu.called_ae = AeTitle(body.subspan(4, kAeTitleBytesMax));
-  pdu.calling_ae = AeTitle(body.subspan(20, kAeTitleBytesMax));
+  pdu.called_ae = Trimmed(body.subspan(4, kAeTitleBytesMax));
+  pdu.calling_ae = Trimmed(body.subspan(20, kAeTitleBytesMax));
+  UserItems user(pdu.user, ignored);
+  const auto take_user_item = [&](const Item& item) -> tl::expected<void, std::string> {
+    user.Take(item);
+    return {};
+  };
   const auto taken = ForEachItem(body.subspan(kAssociateFixedBytes), [&](const Item& item) {
-    if (item.type == kUserInformationItem) return TakeUserInformation(item.value, pdu.user);
+    if (item.type == kUserInformationItem) return ForEachItem(item.value, take_user_item);
     return take_context(item, pdu.contexts);
   });
   if (!taken) return Bad(fmt::format("{}: {}", name, taken.error()));
@@ -408,27 +445,30 @@ tl::expected<PduHeader, std::string> DecodePduHeader(ByteView header) {
 
 tl::expected<AssociateRequest, std::string> DecodeAssociateRequest(ByteView body) {
   ContextIds ids;
+  Remarks ignored;
   bool has_application_context = false;
   auto request = DecodeAssociate<AssociateRequest>(
-      body, "A-ASSOCIATE-RQ",
+      body, "A-ASSOCIATE-RQ", ignored,
       [&](const Item& item, std::vector<ProposedContext>& contexts) -> tl::expected<void, std::string> {
         if (item.type == kApplicationContextItem) has_application_context = true;
         if (item.type != kProposedContextItem) return {};
         return TakeProposedContext(item.value, ids, contexts);
       });
   if (!request) return request;
+  // Only tests decode requests: ours have to be right in everything.
+  if (!ignored.all().empty()) return Bad("A-ASSOCIATE-RQ: " + ignored.all().front());
   if (!has_application_context) return Bad("A-ASSOCIATE-RQ: no application context");
   if (request->contexts.empty()) return Bad("A-ASSOCIATE-RQ: no presentation context");
   return request;
 }
 
-tl::expected<AssociateAccept, std::string> DecodeAssociateAccept(ByteView body) {
+tl::expected<AssociateAccept, std::string> DecodeAssociateAccept(ByteView body, Remarks& ignored) {
   ContextIds ids;
   return DecodeAssociate<AssociateAccept>(
-      body, "A-ASSOCIATE-AC",
+      body, "A-ASSOCIATE-AC", ignored,
       [&](const Item& item, std::vector<ContextAnswer>& contexts) -> tl::expected<void, std::string> {
-        if (item.type != kContextAnswerItem) return {};
-        return TakeContextAnswer(item.value, ids, contexts);
+        if (item.type == kContextAnswerItem) TakeContextAnswer(item.value, ids, contexts, ignored);
+        return {};
       });
 }
 

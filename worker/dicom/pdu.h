@@ -1,7 +1,8 @@
 // The DICOM upper layer's protocol data units (PS3.8 section 9.3), encoded and decoded. Pure: no socket, no clock.
 //
 // Both directions are here: what a requestor sends and what an acceptor sends. A decoder takes the variable part of
-// a PDU (what follows its six byte header) and trusts nothing in it; the error is one sentence for a person.
+// a PDU (what follows its six byte header) and trusts nothing in it; the error is one sentence for a person. The
+// decoder of A-ASSOCIATE-AC ignores, with a remark, what breaks the standard and does not matter.
 // Everything is thread-safe.
 #pragma once
 
@@ -14,6 +15,8 @@
 #include <string_view>
 #include <tl/expected.hpp>
 #include <vector>
+
+#include "worker/dicom/remarks.h"
 
 namespace dicom_sender {
 
@@ -30,6 +33,8 @@ inline constexpr std::size_t kUidBytesMax = 64;      // PS3.5 section 9.1
 inline constexpr std::size_t kContextsMax = 128;     // the odd numbers of one byte
 inline constexpr std::size_t kSyntaxesMax = 128;     // transfer syntaxes of one context; the standard has no limit
 inline constexpr std::size_t kVersionNameBytesMax = 16;  // PS3.7 D.3.3.2
+// How much of a longer UID is kept, to show it. More than 64, so that it never equals a valid UID.
+inline constexpr std::size_t kKeptUidBytesMax = 128;
 // Longest variable part that is read at all. 128 contexts of 128 syntaxes of 64 bytes are 1.1 MiB.
 inline constexpr std::uint32_t kAssociatePduBytesMax = 2U << 20;
 inline constexpr std::uint32_t kDataPduBytesMax = 16U << 20;
@@ -70,6 +75,8 @@ struct ContextAnswer {
   std::uint8_t id = 0;
   ContextResult result = ContextResult::kNoReason;
   std::string transfer_syntax;  // empty unless accepted
+  // Why we treat the context as refused although the destination accepted it. Empty otherwise; not encoded.
+  std::string refusal{};
 
   friend bool operator==(const ContextAnswer&, const ContextAnswer&) = default;
 };
@@ -151,7 +158,7 @@ DataHeader EncodeDataHeader(std::uint8_t context_id, bool is_command, bool is_la
 // `header` has at least kPduHeaderBytes. Refuses unknown types and lengths that the type cannot have.
 tl::expected<PduHeader, std::string> DecodePduHeader(ByteView header);
 tl::expected<AssociateRequest, std::string> DecodeAssociateRequest(ByteView body);
-tl::expected<AssociateAccept, std::string> DecodeAssociateAccept(ByteView body);
+tl::expected<AssociateAccept, std::string> DecodeAssociateAccept(ByteView body, Remarks& ignored);
 tl::expected<AssociateReject, std::string> DecodeAssociateReject(ByteView body);
 tl::expected<AbortPdu, std::string> DecodeAbort(ByteView body);
 // Takes the first PDV off the front of `body`, the rest of a P-DATA-TF's variable part. At least one must be there.

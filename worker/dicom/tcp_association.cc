@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bitset>
 #include <cassert>
 #include <cerrno>
 #include <cstring>
@@ -110,26 +111,37 @@ std::string WrongIn(const AssociationRequest& request) {
   return {};
 }
 
-// Every proposed context has its answer, in the order of the request; what was never proposed is an error.
-tl::expected<std::vector<ContextAnswer>, std::string> MatchAnswers(const std::vector<ProposedContext>& proposed,
-                                                                   const std::vector<ContextAnswer>& answers) {
+// Nothing can be sent in a transfer syntax that was not proposed: the context counts as refused, the others are used.
+void RefuseUnlessProposed(ContextAnswer& answer, const std::vector<std::string>& proposed, Remarks& ignored) {
+  if (answer.result != ContextResult::kAccepted) return;
+  if (std::ranges::find(proposed, answer.transfer_syntax) != proposed.end()) return;
+  answer.refusal = answer.transfer_syntax.empty()
+                       ? "accepted without a transfer syntax"
+                       : fmt::format("accepted with transfer syntax '{}', which was not proposed",
+                                     PrintableText(answer.transfer_syntax));
+  answer.result = ContextResult::kTransferSyntaxesNotSupported;
+  answer.transfer_syntax.clear();
+  ignored.Add("a presentation context that is " + answer.refusal);
+}
+
+// Every proposed context has its answer, in the order of the request.
+std::vector<ContextAnswer> MatchAnswers(const std::vector<ProposedContext>& proposed,
+                                        const std::vector<ContextAnswer>& answers, Remarks& ignored) {
   std::vector<ContextAnswer> matched(proposed.size());
   for (std::size_t i = 0; i < proposed.size(); ++i) matched[i].id = proposed[i].id;
   for (const ContextAnswer& answer : answers) {
     const std::size_t index = answer.id / 2;  // ids are 1, 3, 5, ...
     if (index >= proposed.size()) {
-      return tl::unexpected(fmt::format("context {} is answered but was not proposed", answer.id));
-    }
-    const auto& syntaxes = proposed[index].transfer_syntaxes;
-    if (answer.result == ContextResult::kAccepted &&
-        std::ranges::find(syntaxes, answer.transfer_syntax) == syntaxes.end()) {
-      return tl::unexpected(fmt::format("context {} is accepted with {}, which was not proposed", answer.id,
-                                        PrintableText(answer.transfer_syntax)));
+      ignored.Add("an answer to a presentation context that was not proposed");
+      continue;
     }
     matched[index] = answer;
+    RefuseUnlessProposed(matched[index], proposed[index].transfer_syntaxes, ignored);
   }
   return matched;
 }
+
+std::size_t HashOf(std::string_view uid) { return std::hash<std::string_view>{}(uid); }
 
 // What we may invoke is the first number, PS3.7 D.3.3.3.2; 0 there is no limit.
 std::uint16_t GrantedWindow(std::uint16_t proposed, const std::optional<AsyncWindow>& answer) {
@@ -165,11 +177,13 @@ struct Fragment {
 
 class TcpAssociation final : public Association {
  public:
-  TcpAssociation(Connection connection, const AssociationRequest& request, SendingProgress& progress)
+  TcpAssociation(Connection connection, const AssociationRequest& request, SendingProgress& progress,
+                 IgnoredObserver on_ignored)
       : connection_(std::move(connection)),
         timeouts_(request.timeouts),
         own_max_pdu_bytes_(request.max_pdu_bytes),
-        progress_(progress) {
+        progress_(progress),
+        on_ignored_(std::move(on_ignored)) {
     connection_.set_receive_max(request.max_pdu_bytes);
   }
   ~TcpAssociation() override { Abort(); }
@@ -207,7 +221,13 @@ class TcpAssociation final : public Association {
   std::uint16_t NextMessageId();
   ConnectionResult<void> SendFragment(const DatasetBytes& dataset, std::uint64_t from, std::uint32_t size);
   ConnectionResult<Command> ReceiveResponse();
-  ConnectionResult<void> CollectCommand(ByteView body, bool& is_complete);
+  ConnectionResult<bool> CollectNext(TimePoint deadline);
+  ConnectionResult<bool> CollectCommand(ByteView body);
+  ConnectionResult<void> SkipDataset(const Pdv& pdv);
+  ConnectionResult<void> TakeUnasked();
+  ConnectionResult<void> SettleRequest(const Command& response);
+  bool SkipRepeated(const Command& response);
+  void TellIgnored();
   StoreFailure End(const ConnectionFailure& failure);
 
   Connection connection_;
@@ -221,11 +241,14 @@ class TcpAssociation final : public Association {
     std::uint16_t message_id = 0;
     std::uint8_t context_id = 0;
     CommandField field = CommandField::kStoreRequest;
+    std::size_t sop_instance_hash = 0;
     std::optional<TimePoint> sent_at;  // nullopt: it is in the buffer
   };
+  void RemarkOn(const Command& response, const Outstanding& request);
   std::uint16_t window_ = 1;
   std::vector<Outstanding> outstanding_;  // at most window_, in the order of sending
   std::uint16_t message_id_ = 0;
+  std::bitset<0x10000> answered_;          // by message id, until it is used again
   bool inside_pdu_ = false;                // a PDU is sent in part: no other may begin
   bool begun_ = false;                     // something of the last message has been given to the kernel
   std::optional<ConnectionFailure> over_;  // why nothing can be sent or awaited any more
@@ -235,7 +258,12 @@ class TcpAssociation final : public Association {
   Bytes command_;
   Bytes response_;
   std::uint8_t response_context_ = 0;
-  Bytes rest_;  // of a PDU that holds more than one response
+  bool inside_response_ = false;     // its last PDV has not come
+  bool dataset_may_follow_ = false;  // a response has come, and no dataset after it
+  Bytes rest_;                       // of a PDU that holds more than one response
+  const IgnoredObserver on_ignored_;
+  Remarks ignored_;
+  std::size_t told_ignored_ = 0;  // how many of them on_ignored_ has been called with
 };
 
 tl::expected<void, AssociationFailure> TcpAssociation::Negotiate(const AssociationRequest& request) {
@@ -262,11 +290,10 @@ tl::expected<void, AssociationFailure> TcpAssociation::Negotiate(const Associati
 }
 
 tl::expected<void, AssociationFailure> TcpAssociation::Accept(ByteView body, const AssociationRequest& request) {
-  const auto accept = DecodeAssociateAccept(body);
+  const auto accept = DecodeAssociateAccept(body, ignored_);
   if (!accept) return Refuse(AssociationFailureKind::kProtocolError, "protocol error: " + accept.error());
-  auto matched = MatchAnswers(request.contexts, accept->contexts);
-  if (!matched) return Refuse(AssociationFailureKind::kProtocolError, "protocol error: " + matched.error());
-  contexts_ = std::move(*matched);
+  contexts_ = MatchAnswers(request.contexts, accept->contexts, ignored_);
+  TellIgnored();
   peer_max_pdu_bytes_ = accept->user.max_pdu_bytes;
   window_ = GrantedWindow(request.async_window, accept->user.async_window);
   const std::uint32_t allowed = peer_max_pdu_bytes_ == 0 ? own_max_pdu_bytes_ : peer_max_pdu_bytes_;
@@ -308,6 +335,7 @@ std::uint16_t TcpAssociation::NextMessageId() {
   do {
     ++message_id_;
   } while (std::ranges::find(outstanding_, message_id_, &Outstanding::message_id) != outstanding_.end());
+  answered_.reset(message_id_);
   return message_id_;
 }
 
@@ -392,66 +420,124 @@ ConnectionResult<void> TcpAssociation::SendFragment(const DatasetBytes& dataset,
   return {};
 }
 
-// Appends PDVs to response_ until it is complete. What follows in the same P-DATA-TF is of the next response.
-ConnectionResult<void> TcpAssociation::CollectCommand(ByteView body, bool& is_complete) {
+void TcpAssociation::TellIgnored() {
+  for (; told_ignored_ < ignored_.all().size(); ++told_ignored_) {
+    if (on_ignored_) on_ignored_(ignored_.all()[told_ignored_]);
+  }
+}
+
+// No response to a C-STORE or C-ECHO has a dataset. But a PDV says whether it belongs to a dataset or to a command,
+// so one that comes all the same can be skipped, whatever the response announced.
+ConnectionResult<void> TcpAssociation::SkipDataset(const Pdv& pdv) {
+  if (inside_response_ || !dataset_may_follow_) return ProtocolError("a dataset instead of a response");
+  dataset_may_follow_ = !pdv.is_last;
+  ignored_.Add("a dataset after a response");
+  return {};
+}
+
+// Appends PDVs to response_. True: it is complete, and what follows in the same P-DATA-TF is in rest_.
+ConnectionResult<bool> TcpAssociation::CollectCommand(ByteView body) {
+  bool is_complete = false;
   while (!body.empty() && !is_complete) {
     const auto pdv = TakePdv(body);
     if (!pdv) return ProtocolError(pdv.error());
-    if (!pdv->is_command) return ProtocolError("a dataset instead of a response");
-    if (response_.empty()) response_context_ = pdv->context_id;
+    if (!pdv->is_command) {
+      if (auto skipped = SkipDataset(*pdv); !skipped) return tl::unexpected(skipped.error());
+      continue;
+    }
+    if (!std::exchange(inside_response_, true)) {
+      response_.clear();
+      response_context_ = pdv->context_id;
+    }
     if (pdv->context_id != response_context_) return ProtocolError("a response on two contexts");
     if (response_.size() + pdv->data.size() > kCommandBytesMax) return ProtocolError("response is too long");
     response_.insert(response_.end(), pdv->data.begin(), pdv->data.end());
     is_complete = pdv->is_last;
   }
+  inside_response_ = inside_response_ && !is_complete;
   rest_.assign(body.begin(), body.end());
-  if (!rest_.empty() && outstanding_.size() < 2) return ProtocolError("data after the response");
+  return is_complete;
+}
+
+// From rest_, or else from the next PDU.
+ConnectionResult<bool> TcpAssociation::CollectNext(TimePoint deadline) {
+  if (!rest_.empty()) return CollectCommand(Bytes(std::move(rest_)));
+  const auto pdu = connection_.Receive(deadline - MonotonicNow());
+  if (!pdu) return tl::unexpected(pdu.error());
+  if (pdu->type == PduType::kData) return CollectCommand(pdu->body);
+  return ProtocolError(fmt::format("PDU of type {:02X}H instead of a response", static_cast<unsigned>(pdu->type)));
+}
+
+// True: it answers a request that has been answered already. The first answer counts.
+bool TcpAssociation::SkipRepeated(const Command& response) {
+  if (!IsResponse(response.field) || !answered_[response.message_id]) return false;
+  ignored_.Add("a response that is repeated");
+  return true;
+}
+
+// Nothing is outstanding. What has come all the same is taken now, or it could pass for the answer to what is sent
+// next.
+ConnectionResult<void> TcpAssociation::TakeUnasked() {
+  const TimePoint deadline = MonotonicNow() + timeouts_.dimse;
+  while (!rest_.empty() || inside_response_ || connection_.HasUnread()) {
+    const auto is_complete = CollectNext(deadline);
+    if (!is_complete) return tl::unexpected(is_complete.error());
+    if (!*is_complete) continue;
+    const auto response = DecodeCommand(response_, ignored_);
+    if (!response || !SkipRepeated(*response)) return ProtocolError("the destination sent what nobody asked for");
+  }
+  TellIgnored();
+  return {};
+}
+// The response to one of those outstanding, which it is no longer.
+ConnectionResult<Command> TcpAssociation::ReceiveResponse() {
+  std::optional<TimePoint> deadline;
+  while (true) {
+    if (rest_.empty() && !connection_.HasPdu()) {
+      if (over_) return tl::unexpected(*over_);
+      if (auto sent = SendLaid(false); !sent) return tl::unexpected(sent.error());
+    }
+    if (!deadline) deadline = ResponseDeadline();
+    const auto is_complete = CollectNext(*deadline);
+    if (!is_complete) return tl::unexpected(is_complete.error());
+    if (!*is_complete) continue;
+    auto response = DecodeCommand(response_, ignored_);
+    if (!response) return ProtocolError(response.error());
+    if (SkipRepeated(*response)) continue;
+    if (auto settled = SettleRequest(*response); !settled) return tl::unexpected(settled.error());
+    return *std::move(response);
+  }
+}
+
+// The response's message id says which of those outstanding it answers.
+ConnectionResult<void> TcpAssociation::SettleRequest(const Command& response) {
+  const auto request = std::ranges::find(outstanding_, response.message_id, &Outstanding::message_id);
+  // What is still in the buffer has not been asked, even if the number is right.
+  if (request == outstanding_.end() || !request->sent_at) {
+    return ProtocolError(fmt::format("response to message {}, which is not outstanding", response.message_id));
+  }
+  const auto expected = static_cast<std::uint16_t>(static_cast<unsigned>(request->field) | 0x8000U);
+  if (static_cast<std::uint16_t>(response.field) != expected) {
+    return ProtocolError(
+        fmt::format("command {:04X}H instead of {:04X}H", static_cast<std::uint16_t>(response.field), expected));
+  }
+  RemarkOn(response, *request);
+  TellIgnored();
+  answered_.set(response.message_id);
+  dataset_may_follow_ = true;
+  outstanding_.erase(request);
   return {};
 }
 
-// The response to one of those outstanding, which it is no longer.
-ConnectionResult<Command> TcpAssociation::ReceiveResponse() {
-  response_.clear();
-  bool is_complete = false;
-  if (!rest_.empty()) {
-    if (auto collected = CollectCommand(Bytes(std::move(rest_)), is_complete); !collected) {
-      return tl::unexpected(collected.error());
-    }
+// What contradicts the message id does not matter.
+void TcpAssociation::RemarkOn(const Command& response, const Outstanding& request) {
+  if (response_context_ != request.context_id) {
+    ignored_.Add("a response on another presentation context than its request");
   }
-  if (!is_complete && !over_ && !connection_.HasPdu()) {
-    if (auto sent = SendLaid(false); !sent) return tl::unexpected(sent.error());
+  if (response.has_dataset) ignored_.Add("a response that announces a dataset");
+  if (!response.sop_instance_uid.empty() && HashOf(response.sop_instance_uid) != request.sop_instance_hash) {
+    ignored_.Add("a response that names another SOP instance than its request");
   }
-  const TimePoint deadline = ResponseDeadline();
-  while (!is_complete) {
-    if (over_ && !connection_.HasPdu()) return tl::unexpected(*over_);
-    const auto pdu = connection_.Receive(deadline - MonotonicNow());
-    if (!pdu) return tl::unexpected(pdu.error());
-    if (pdu->type != PduType::kData) {
-      return ProtocolError(
-          fmt::format("PDU of type {:02X}H instead of a response", static_cast<unsigned>(pdu->type)));
-    }
-    if (auto collected = CollectCommand(pdu->body, is_complete); !collected) {
-      return tl::unexpected(collected.error());
-    }
-  }
-  auto response = DecodeCommand(response_);
-  if (!response) return ProtocolError(response.error());
-  const auto request = std::ranges::find(outstanding_, response->message_id, &Outstanding::message_id);
-  // What is still in the buffer has not been asked, even if the number is right.
-  if (request == outstanding_.end() || !request->sent_at) {
-    return ProtocolError(fmt::format("response to message {}, which is not outstanding", response->message_id));
-  }
-  const auto expected = static_cast<std::uint16_t>(static_cast<unsigned>(request->field) | 0x8000U);
-  if (static_cast<std::uint16_t>(response->field) != expected) {
-    return ProtocolError(
-        fmt::format("command {:04X}H instead of {:04X}H", static_cast<std::uint16_t>(response->field), expected));
-  }
-  if (response_context_ != request->context_id) {
-    return ProtocolError(fmt::format("response on context {}", response_context_));
-  }
-  if (response->has_dataset) return ProtocolError("response announces a dataset");
-  outstanding_.erase(request);
-  return *std::move(response);
 }
 
 // Of those that wait in turn behind each other for a slow destination, the last one may wait for all.
@@ -489,10 +575,11 @@ tl::expected<void, StoreFailure> TcpAssociation::CheckRequest(const StoreRequest
   return {};
 }
 
-// While a response is outstanding, something may come at any time; otherwise nothing may.
+// While a response is outstanding, something may come at any time; otherwise nothing of consequence may.
 tl::expected<void, StoreFailure> TcpAssociation::CheckQuiet() {
   if (!outstanding_.empty()) return {};
-  const auto quiet = connection_.CheckQuiet();
+  auto quiet = connection_.CheckQuiet();
+  if (quiet) quiet = TakeUnasked();
   if (quiet) return {};
   StoreFailure failure = End(quiet.error());
   failure.instance_touched = false;
@@ -534,7 +621,8 @@ tl::expected<std::uint16_t, StoreFailure> TcpAssociation::Send(const StoreReques
   if (window_ == 1 || begun_) {
     if (auto flushed = SendLaid(false); !flushed) return tl::unexpected(End(flushed.error()));
   }
-  outstanding_.push_back({command.message_id, request.context_id, command.field, {}});
+  outstanding_.push_back(
+      {command.message_id, request.context_id, command.field, HashOf(request.sop_instance_uid), {}});
   if (laid_.empty()) outstanding_.back().sent_at = MonotonicNow();
   return command.message_id;
 }
@@ -574,7 +662,7 @@ tl::expected<std::uint16_t, StoreFailure> TcpAssociation::Echo(std::uint8_t cont
   command.field = CommandField::kEchoRequest;
   command.sop_class_uid = kVerificationSopClass;
   LayCommand(context_id, command);
-  outstanding_.push_back({command.message_id, context_id, command.field, {}});
+  outstanding_.push_back({command.message_id, context_id, command.field, 0, {}});
   const auto response = ReceiveResponse();
   if (!response) return tl::unexpected(End(response.error()));
   return response->status;
@@ -588,6 +676,7 @@ void TcpAssociation::Release() {
     const auto pdu = connection_.Receive(deadline - MonotonicNow());
     if (!pdu) return Abort();
     if (pdu->type == PduType::kReleaseResponse) break;
+    if (pdu->type == PduType::kData) continue;  // everything has been answered
     // Both asked at once: the requestor answers, then waits for its own answer (PS3.8 9.2.3, Sta9).
     if (pdu->type != PduType::kReleaseRequest) return Abort();
     if (!connection_.Send(EncodeReleaseResponse(), false, timeouts_.acse)) return Abort();
@@ -607,13 +696,15 @@ void TcpAssociation::Abort() {
 
 tl::expected<std::unique_ptr<Association>, AssociationFailure> RequestAssociation(const AssociationRequest& request,
                                                                                   SendingProgress& progress,
-                                                                                  const WakeEvent* cancel) {
+                                                                                  const WakeEvent* cancel,
+                                                                                  IgnoredObserver on_ignored) {
   if (std::string wrong = WrongIn(request); !wrong.empty()) {
     return Refuse(AssociationFailureKind::kInvalidRequest, std::move(wrong));
   }
   auto connection = Connection::Connect(request.host, request.port, request.timeouts.connect, progress, cancel);
   if (!connection) return tl::unexpected(connection.error());
-  auto association = std::make_unique<TcpAssociation>(std::move(*connection), request, progress);
+  auto association =
+      std::make_unique<TcpAssociation>(std::move(*connection), request, progress, std::move(on_ignored));
   if (auto negotiated = association->Negotiate(request); !negotiated) {
     negotiated.error().connected = true;
     return tl::unexpected(std::move(negotiated.error()));

@@ -17,7 +17,9 @@
 #include "proto/refusals.h"
 #include "proto/validate.h"
 #include "worker/core/agent.h"
+#include "worker/core/window_memory.h"
 #include "worker/dicom/tcp_association.h"
+#include "worker/loop/ignored_log.h"
 #include "worker/loop/study_link.h"
 
 namespace dicom_sender {
@@ -98,10 +100,12 @@ class SendingThreads {
     Counting counting(observer_, sender);
     const SendingContext context{.thread = number,
                                  .associate =
-                                     [&sender](const AssociationRequest& request) {
-                                       return RequestAssociation(request, sender.progress, &sender.cancel);
+                                     [this, &sender](const AssociationRequest& request) {
+                                       return RequestAssociation(request, sender.progress, &sender.cancel,
+                                                                 LogIgnoredOf(request));
                                      },
                                  .progress = sender.progress,
+                                 .windows = windows_,
                                  .metrics = metrics_,
                                  .observer = counting};
     while (auto study = Next(stop)) {
@@ -109,6 +113,10 @@ class SendingThreads {
       study->Finished(SendStudy(study->grant(), *study, context));
       sender.lease = 0;
     }
+  }
+  IgnoredObserver LogIgnoredOf(const AssociationRequest& request) {
+    return [this, destination = fmt::format("{}:{}@{}", request.called_ae, request.port, request.host)](
+               const std::string& remark) { ignored_log_.Note(destination, remark); };
   }
   std::shared_ptr<StudyLink> Next(const std::stop_token& stop) {
     std::unique_lock lock(mutex_);
@@ -121,6 +129,8 @@ class SendingThreads {
 
   WorkerMetrics& metrics_;
   SendingObserver& observer_;
+  WindowMemory windows_;
+  IgnoredLog ignored_log_;
   std::vector<Sender> senders_;
   std::mutex mutex_;
   std::condition_variable_any changed_;

@@ -75,6 +75,11 @@ wire::GiveBack::Reason ReasonOf(const AssociationFailure& failure) {
   return failure.explained ? wire::GiveBack::DESTINATION_REFUSED : wire::GiveBack::DESTINATION_REJECTED;
 }
 
+template <typename Kind>
+bool IsAbortOrLoss(Kind kind) {
+  return kind == Kind::kAborted || kind == Kind::kConnectionLost;
+}
+
 AssociationRequest RequestFor(const wire::LeaseGrant& grant, std::vector<ProposedContext> contexts) {
   using std::chrono::milliseconds;
   const wire::SendOptions& options = grant.send_options();
@@ -205,12 +210,14 @@ class StudySender {
   bool Settle(std::size_t left);
   void OnResponse(const StoreResponse& response);
   bool OnSendFailure(const Opened& opened, const StoreFailure& failure, Duration duration);
-  bool OnLoss(const StoreFailure& failure);
+  bool OnLoss(const StoreFailure& failure, bool of_window);
   void TakeArrived();
   void TakeBackUnsent();
   bool CloseAssociation();
 
   tl::expected<std::unique_ptr<Association>, AssociationFailure> RequestAssociation();
+  bool WindowIsToBlame(bool aborted_or_lost, const std::string& reason);
+  void NoteAnswer();
   tl::expected<SourceFile, SourceProblem> Open(const std::string& path, const wire::Instance& instance);
   tl::expected<Payload, CannotSend> Prepare(const Opened& opened);
   tl::expected<std::uint16_t, StoreFailure> Send(const wire::Instance& instance, const Payload& payload);
@@ -221,6 +228,7 @@ class StudySender {
   void TellNotSent(const std::string& path, const wire::Instance& instance, const CannotSend& why);
   bool GiveBackOfDestination(wire::GiveBack::Reason reason, const std::string& detail, const char* failure);
   bool GiveBack(wire::GiveBack::Reason reason, const std::string& detail = {}, const char* failure = "");
+  std::string Destination() const;
   std::string Named(const std::string& what) const;
 
   const wire::LeaseGrant& grant_;
@@ -232,10 +240,13 @@ class StudySender {
   std::deque<Opened> ahead_;
   std::vector<InFlight> in_flight_;  // as many as the association's window at most, in the order of sending
   std::unique_ptr<Association> association_;
-  std::uint32_t requests_ = 0;  // on this association
-  unsigned losses_ = 0;         // in a row
-  bool gives_back_ = false;     // give_back_ has its reason
-  wire::GiveBack give_back_;    // DONE unless something happens
+  bool window_proposed_ = false;  // for the last association that was requested
+  bool answered_ = false;         // there was a response on it
+  bool window_blamed_ = false;    // for a loss under this lease
+  std::uint32_t requests_ = 0;    // on this association
+  unsigned losses_ = 0;           // in a row
+  bool gives_back_ = false;       // give_back_ has its reason
+  wire::GiveBack give_back_;      // DONE unless something happens
 };
 
 bool StudySender::SendPart() {
@@ -335,16 +346,18 @@ bool StudySender::Settle(std::size_t left) {
       continue;
     }
     DropAssociation();
-    TellUnanswered(response.error(), /*alone=*/in_flight_.size() == 1);
+    const bool of_window = WindowIsToBlame(IsAbortOrLoss(response.error().kind), response.error().reason);
+    TellUnanswered(response.error(), /*alone=*/in_flight_.size() == 1 && !of_window);
     if (response.error().kind == StoreFailureKind::kCancelled) return GiveBack(wire::GiveBack::DRAINING);
-    return OnLoss(response.error());
+    return OnLoss(response.error(), of_window);
   }
   return true;
 }
 
 bool StudySender::OnSendFailure(const Opened& opened, const StoreFailure& failure, Duration duration) {
   if (!failure.association_usable) TakeArrived();
-  const bool alone = in_flight_.empty();
+  const bool of_window = !association_ && WindowIsToBlame(IsAbortOrLoss(failure.kind), failure.reason);
+  const bool alone = in_flight_.empty() && !of_window;
   TellUnanswered(failure, /*alone=*/false);
   switch (failure.kind) {
     case StoreFailureKind::kCancelled:
@@ -368,7 +381,7 @@ bool StudySender::OnSendFailure(const Opened& opened, const StoreFailure& failur
     outcome.set_duration_us(Microseconds(duration));
     Tell(opened.path, std::move(outcome));
   }
-  return OnLoss(failure);
+  return OnLoss(failure, of_window);
 }
 
 // The association is over, and what it had answered is heard.
@@ -406,6 +419,7 @@ void StudySender::TellUnanswered(const StoreFailure& failure, bool alone) {
 
 void StudySender::OnResponse(const StoreResponse& response) {
   losses_ = 0;
+  NoteAnswer();
   const auto it = std::ranges::find(in_flight_, response.message_id, &InFlight::message_id);
   const InFlight answered = std::move(*it);
   in_flight_.erase(it);
@@ -421,10 +435,10 @@ void StudySender::OnResponse(const StoreResponse& response) {
   Tell(answered.path, std::move(outcome));
 }
 
-bool StudySender::OnLoss(const StoreFailure& failure) {
+bool StudySender::OnLoss(const StoreFailure& failure, bool of_window) {
   spdlog::warn("Thread {}: {}", context_.thread, Named("association lost: " + failure.reason));
   context_.metrics.association_failures_total[FailureName(failure.kind)].Increment();
-  if (++losses_ < kLossesMax) return true;
+  if (of_window || ++losses_ < kLossesMax) return true;
   return GiveBackOfDestination(wire::GiveBack::DESTINATION_TRANSIENT,
                                Named(fmt::format("association lost {} times in a row: {}", losses_, failure.reason)),
                                FailureName(failure.kind));
@@ -432,7 +446,30 @@ bool StudySender::OnLoss(const StoreFailure& failure) {
 
 tl::expected<std::unique_ptr<Association>, AssociationFailure> StudySender::RequestAssociation() {
   const TimeSpent spent(context_.metrics.association_seconds);
-  return context_.associate(RequestFor(grant_, plan_.associations()[part_]));
+  AssociationRequest request = RequestFor(grant_, plan_.associations()[part_]);
+  if (!context_.windows.MayPropose(Destination())) request.async_window = 1;
+  window_proposed_ = request.async_window > 1;
+  answered_ = false;
+  return context_.associate(request);
+}
+
+// Of an association that has failed: whether its window is the reason, as far as is known. Only once for a lease: its
+// further losses count as others do.
+bool StudySender::WindowIsToBlame(bool aborted_or_lost, const std::string& reason) {
+  // Without a window, each kind of failure says that there is other trouble.
+  if (answered_ || (window_proposed_ && !aborted_or_lost)) return false;
+  if (!context_.windows.Lost(Destination(), window_proposed_, reason)) return false;
+  return !std::exchange(window_blamed_, true);
+}
+
+void StudySender::NoteAnswer() {
+  if (std::exchange(answered_, true)) return;
+  if (const auto reason = context_.windows.Answered(Destination(), window_proposed_)) {
+    spdlog::warn(
+        "Destination '{}': no asynchronous operations window is proposed any more: with one the association was lost "
+        "before any response ({}), and without one it works; '--async-window 1' avoids the loss",
+        Destination(), *reason);
+  }
 }
 
 bool StudySender::OpenAssociation() {
@@ -440,6 +477,9 @@ bool StudySender::OpenAssociation() {
   if (association_ && requests_max > 0 && requests_ >= requests_max && !CloseAssociation()) return false;
   if (association_) return true;
   auto opened = RequestAssociation();
+  while (!opened && WindowIsToBlame(IsAbortOrLoss(opened.error().kind), opened.error().reason)) {
+    opened = RequestAssociation();
+  }
   if (opened) {
     association_ = *std::move(opened);
     requests_ = 0;
@@ -557,10 +597,13 @@ bool StudySender::GiveBack(wire::GiveBack::Reason reason, const std::string& det
   return false;
 }
 
-std::string StudySender::Named(const std::string& what) const {
+std::string StudySender::Destination() const {
   const wire::Destination& destination = grant_.destination();
-  return fmt::format("{}:{}@{} (calling AE title {}): {}", destination.called_ae(), destination.port(),
-                     destination.host(), destination.calling_ae(), what);
+  return fmt::format("{}:{}@{}", destination.called_ae(), destination.port(), destination.host());
+}
+
+std::string StudySender::Named(const std::string& what) const {
+  return fmt::format("{} (calling AE title {}): {}", Destination(), grant_.destination().calling_ae(), what);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/metrics.h"
+#include "worker/core/window_memory.h"
 #include "worker/dicom/association.h"
 #include "worker/dicom/verification.h"
 #include "worker/sending/study_port.h"
@@ -22,14 +23,16 @@ struct SendingContext {
   unsigned thread = 0;  // for the log
   Associate associate;
   const SendingProgress& progress;  // of associate()'s associations
+  WindowMemory& windows;            // of all threads
   WorkerMetrics& metrics;
   SendingObserver& observer;
 };
 
 // Returns when the study is done, has to be given back, or a stop was requested; all associations are over then.
 // Without an association for an instance it goes on to the next one on a new association; after three losses in a row
-// without a response between them the study is given back. Before a study is given back because of its association, a
-// C-ECHO on an association of its own tells whether the destination answers at all.
+// without a response between them the study is given back. The first loss that is put down to the proposal of a
+// window is not one of them, and uses no attempt (see WindowMemory). Before a study is given back because of its
+// association, a C-ECHO on an association of its own tells whether the destination answers at all.
 wire::GiveBack SendStudy(const wire::LeaseGrant& grant, StudyPort& port, const SendingContext& context);
 
 }  // namespace dicom_sender

@@ -24,6 +24,13 @@ constexpr std::pair<std::string_view, InstanceAction> kActions[] = {
     {"wrong-message-id", InstanceAction::kAnswerWrongMessageId},
 };
 
+constexpr std::pair<std::string_view, WindowReaction> kWindowReactions[] = {
+    {"abort-request", WindowReaction::kAbortRequest},
+    {"drop-request", WindowReaction::kDropRequest},
+    {"drop-after-accept", WindowReaction::kDropAfterAccept},
+    {"drop-command", WindowReaction::kDropCommand},
+};
+
 template <typename Number>
 Parsed ParseNumber(std::string_view text, Number& out, int base = 10) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out, base);
@@ -31,8 +38,9 @@ Parsed ParseNumber(std::string_view text, Number& out, int base = 10) {
   return tl::unexpected(fmt::format("'{}' is no number, or too large", text));
 }
 
-Parsed ParseAction(std::string_view text, InstanceAction& out) {
-  for (const auto& [name, action] : kActions) {
+template <typename Action, std::size_t count>
+Parsed ParseAction(std::string_view text, const std::pair<std::string_view, Action> (&actions)[count], Action& out) {
+  for (const auto& [name, action] : actions) {
     if (name != text) continue;
     out = action;
     return {};
@@ -63,7 +71,7 @@ Parsed SetRuleField(InstanceRule& rule, std::string_view key, std::string_view v
   else if (key == "status")
     return ParseNumber(value, rule.status, 16);
   else if (key == "action")
-    return ParseAction(value, rule.action);
+    return ParseAction(value, kActions, rule.action);
   else if (key == "delay")
     return ParseDelay(value, rule.delay);
   else
@@ -113,6 +121,8 @@ Parsed ParseSetting(const std::string& word, const std::string& value, Destinati
     return ParseNumber(value, behaviour.associations_max);
   else if (word == "async-window")
     return ParseNumber(value, behaviour.async_window);
+  else if (word == "window-reaction")
+    return ParseAction(value, kWindowReactions, behaviour.window_reaction);
   else if (word == "receive-buffer")
     return ParseNumber(value, behaviour.receive_buffer_bytes);
   else

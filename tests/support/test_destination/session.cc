@@ -112,11 +112,30 @@ bool Session::Negotiate() {
     state_.End(record_, AssociationEnd::kLost);
     return false;
   }
+  if (ReactsToWindow(WindowReaction::kAbortRequest)) {
+    SendAbort();
+    state_.End(record_, AssociationEnd::kAbortedByUs);
+    FinishSending();
+    return false;
+  }
+  if (ReactsToWindow(WindowReaction::kDropRequest)) {
+    Reset();
+    state_.End(record_, AssociationEnd::kDroppedByUs);
+    return false;
+  }
   const AssociateAccept accept = Accept(*request);
   reader_.SetDataLimit(behaviour_.max_pdu_bytes);
   state_.Update(record_);
-  Send(EncodeAssociateAccept(accept));
-  return true;
+  Bytes pdu_bytes = EncodeAssociateAccept(accept);
+  if (behaviour_.edit_accept) behaviour_.edit_accept(pdu_bytes);
+  Send(pdu_bytes);
+  if (!ReactsToWindow(WindowReaction::kDropAfterAccept)) return true;
+  state_.End(record_, AssociationEnd::kDroppedByUs);
+  return false;
+}
+
+bool Session::ReactsToWindow(WindowReaction reaction) const {
+  return record_.window_proposed && behaviour_.window_reaction == reaction;
 }
 
 void Session::Reject(const Rejection& rejection) {
@@ -204,13 +223,25 @@ Session::Over Session::HandleCommandFragment(const Pdv& pdv) {
   command_.insert(command_.end(), pdv.data.begin(), pdv.data.end());
   if (command_.size() > kCommandBytesMax) return Problem("endless command set");
   if (!pdv.is_last) return std::nullopt;
-  const auto command = DecodeCommand(command_);
-  const Over over = command ? HandleCommand(*command, pdv.context_id) : Problem(command.error());
+  Remarks ignored;
+  const auto command = DecodeCommand(command_, ignored);
+  Over over;
+  if (!command) {
+    over = Problem(command.error());
+  } else if (!ignored.all().empty()) {
+    over = Problem("command set with " + ignored.all().front());
+  } else {
+    over = HandleCommand(*command, pdv.context_id);
+  }
   command_.clear();
   return over;
 }
 
 Session::Over Session::HandleCommand(const Command& command, std::uint8_t context_id) {
+  if (ReactsToWindow(WindowReaction::kDropCommand)) {
+    Reset();
+    return AssociationEnd::kDroppedByUs;
+  }
   const std::uint64_t open = pending_.size() + stalled_ + 1;
   if (record_.async_window != 0 && open > record_.async_window) {
     return Problem(fmt::format("{} operations at once, the window is {}", open, record_.async_window));
@@ -305,7 +336,8 @@ Session::Over Session::EndInstance() {
       break;
     default:
       instance_->record.status = rule.status;
-      answer = EncodeResponse(response, instance_->context_id);
+      answer = rule.raw_answer ? rule.raw_answer(instance_->context_id, instance_->message_id)
+                               : EncodeResponse(response, instance_->context_id);
       if (rule.action != InstanceAction::kAnswerNextToo) break;
       ++response.message_id;
       for (const std::uint8_t byte : EncodeResponse(response, instance_->context_id)) answer.push_back(byte);

@@ -66,6 +66,7 @@ class Session {
   ContextAnswer AnswerContext(const ProposedContext& proposed);
   void NegotiateWindow(const UserInformation& peer, UserInformation& ours);
   void Reject(const Rejection& rejection);
+  bool ReactsToWindow(WindowReaction reaction) const;
 
   AssociationEnd Converse();
   Over HandlePdu(const PduReader::Pdu& pdu);

@@ -140,6 +140,7 @@ SharedState::Admission SharedState::Admit(const AssociateRequest& request) {
   record.started = std::chrono::system_clock::now();
   record.calling_ae = request.calling_ae;
   record.called_ae = request.called_ae;
+  record.window_proposed = request.user.async_window.has_value();
   for (const ProposedContext& context : request.contexts) {
     record.contexts.push_back({context.id, context.abstract_syntax, context.transfer_syntaxes, ""});
   }

@@ -41,6 +41,17 @@ struct InstanceRule {
   std::uint16_t status = 0x0000;
   std::string error_comment{};
   std::chrono::milliseconds delay{0};  // from the end of the dataset to the answer
+  // Whole PDUs to send instead of a well-formed answer with the rule's status; not in scripts.
+  std::function<std::vector<std::uint8_t>(std::uint8_t context_id, std::uint16_t message_id)> raw_answer{};
+};
+
+// To an A-ASSOCIATE-RQ that proposes an asynchronous operations window.
+enum class WindowReaction {
+  kNone,
+  kAbortRequest,     // A-ABORT instead of the answer
+  kDropRequest,      // TCP reset instead of the answer
+  kDropAfterAccept,  // closes the connection right after A-ASSOCIATE-AC
+  kDropCommand,      // TCP reset at the first command
 };
 
 // PS3.8 section 9.3.4.
@@ -64,6 +75,8 @@ struct DestinationBehaviour {
   unsigned associations_max = 0;                 // above: rejected, transient, local limit exceeded; 0: no limit
   // The largest asynchronous operations window we grant (PS3.7 D.3.3.3); 1: as if we had never heard of it.
   std::uint16_t async_window = 1;
+  WindowReaction window_reaction = WindowReaction::kNone;
+  std::function<void(std::vector<std::uint8_t>& pdu)> edit_accept{};  // changes each A-ASSOCIATE-AC; not in scripts
   // Answers wait until the window is full or the peer sends nothing for 50 ms, and go out last first.
   bool reorder_answers = false;
   int receive_buffer_bytes = 0;  // SO_RCVBUF of new connections; 0: the system's choice
@@ -74,7 +87,8 @@ struct DestinationBehaviour {
 
 // One line each:  `reject result=2 source=3 reason=2 times=3`, `called-ae ARCHIVE`, `stall-association`,
 // `abstract-syntax UID`, `transfer-syntax UID`, `max-pdu 16384`, `associations-max 2`, `async-window 16`,
-// `reorder-answers`, `receive-buffer 4096`, and
+// `window-reaction abort-request|drop-request|drop-after-accept|drop-command`, `reorder-answers`,
+// `receive-buffer 4096`, and
 // `rule instance=UID nth=5 nth-of-association=2 times=3 times-each=1 action=answer status=A700 delay=200 comment=a_b`
 // (actions: answer stall stall-receiving abort-in-dataset abort-after-dataset drop-in-dataset drop-after-dataset
 // garbage answer-next wrong-message-id; status in hexadecimal, delay in ms, a comment without blanks). `#` starts a
@@ -107,7 +121,8 @@ struct AssociationRecord {
   std::string calling_ae, called_ae;
   std::vector<ContextRecord> contexts;
   std::uint16_t async_window = 1;  // as negotiated
-  std::uint64_t instances = 0;     // C-STORE-RQs; kept up to date only at its end and when a stall-receiving begins
+  bool window_proposed = false;
+  std::uint64_t instances = 0;  // C-STORE-RQs; kept up to date only at its end and when a stall-receiving begins
   std::uint64_t echoes = 0;
   AssociationEnd end = AssociationEnd::kOpen;
   std::string problem;  // what was wrong with the peer's bytes; empty: nothing

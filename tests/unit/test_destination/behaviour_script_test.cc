@@ -15,7 +15,8 @@ TEST(BehaviourScript, ReadsEverySetting) {
       "stall-association\n"
       "abstract-syntax 1.2.3\nabstract-syntax 1.2.4\n"
       "transfer-syntax 1.2.5\n"
-      "max-pdu 4096\nassociations-max 2\nasync-window 16\nreorder-answers\nreceive-buffer 8192\n");
+      "max-pdu 4096\nassociations-max 2\nasync-window 16\nreorder-answers\nreceive-buffer 8192\n"
+      "window-reaction drop-command\n");
   ASSERT_TRUE(behaviour) << behaviour.error();
   EXPECT_EQ(behaviour->reject->result, 2);
   EXPECT_EQ(behaviour->reject->source, 3);
@@ -30,6 +31,7 @@ TEST(BehaviourScript, ReadsEverySetting) {
   EXPECT_EQ(behaviour->async_window, 16);
   EXPECT_TRUE(behaviour->reorder_answers);
   EXPECT_EQ(behaviour->receive_buffer_bytes, 8192);
+  EXPECT_EQ(behaviour->window_reaction, WindowReaction::kDropCommand);
 }
 
 TEST(BehaviourScript, ReadsEveryFieldOfARule) {

@@ -91,7 +91,8 @@ RawPeer::Answer RawPeer::ReadAnswer() {
   ByteView body(pdu.body);
   const auto pdv = TakePdv(body);
   if (!pdv) return {};
-  const auto command = DecodeCommand(pdv->data);
+  Remarks ignored;
+  const auto command = DecodeCommand(pdv->data, ignored);
   if (!command) return {};
   return {command->message_id, command->status};
 }

@@ -19,7 +19,8 @@ constexpr std::uint8_t kAccepted = 0x02, kRejected = 0x03, kReleased = 0x06, kAb
 
 AssociateAccept Accepted(const RawPeer::Pdu& pdu) {
   if (pdu.type != kAccepted) throw std::runtime_error("not accepted");
-  return DecodeAssociateAccept(pdu.body).value();
+  Remarks ignored;
+  return DecodeAssociateAccept(pdu.body, ignored).value();
 }
 
 TEST(AsyncWindow, IsNotAnsweredByDefault) {

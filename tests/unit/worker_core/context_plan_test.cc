@@ -122,6 +122,15 @@ TEST(ChooseContext, WhatCannotBeDecodedSaysSo) {
   EXPECT_THAT(choice.error(), HasSubstr("cannot be decoded"));
 }
 
+TEST(ChooseContext, SaysWhyAnAcceptedContextIsOfNoUse) {
+  const auto proposed = ContextPlan({{kCt, kExplicit}}).associations()[0];
+  auto answers = Answers({{ContextResult::kTransferSyntaxesNotSupported, ""}});
+  answers[0].refusal = "accepted with transfer syntax '1.2.3', which was not proposed";
+  const auto choice = ChooseContext(proposed, answers, kCt, kExplicit, Decodes);
+  ASSERT_FALSE(choice);
+  EXPECT_THAT(choice.error(), HasSubstr("accepted with transfer syntax '1.2.3'"));
+}
+
 TEST(ChooseContext, WhatWasNotProposedSaysSo) {
   const auto choice = ChooseContext({}, {}, kCt, kJpeg, Decodes);
   ASSERT_FALSE(choice);

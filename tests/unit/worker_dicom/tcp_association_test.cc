@@ -5,9 +5,11 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <thread>
 
 #include "common/unique_fd.h"
@@ -15,6 +17,7 @@
 #include "tests/support/process.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/test_destination/test_destination.h"
+#include "worker/dicom/dimse.h"
 
 namespace dicom_sender {
 namespace {
@@ -71,7 +74,10 @@ class TcpAssociationTest : public ::testing::Test {
     Start(behaviour);
   }
 
-  auto Request() { return RequestAssociation(request_, progress_, &cancel_); }
+  auto Request() {
+    return RequestAssociation(request_, progress_, &cancel_,
+                              [this](const std::string& remark) { ignored_.push_back(remark); });
+  }
   std::unique_ptr<Association> Associate() {
     auto association = Request();
     EXPECT_TRUE(association) << association.error().reason;
@@ -107,6 +113,7 @@ class TcpAssociationTest : public ::testing::Test {
   WakeEvent cancel_;
   SendingProgress progress_;
   AssociationRequest request_;
+  std::vector<std::string> ignored_;
   std::string content_;
   UniqueFd file_;
 };
@@ -522,6 +529,158 @@ TEST_F(TcpAssociationTest, CancelEndsABlockedStoreAndNothingIsCompleted) {
   EXPECT_FALSE(sent_);
   EXPECT_EQ(Request().error().kind, AssociationFailureKind::kCancelled);
   for (const auto& record : destination_.Log().instances) EXPECT_FALSE(record.complete);
+}
+
+Bytes Pdv(std::uint8_t context_id, const Bytes& data, bool is_command) {
+  const DataHeader header = EncodeDataHeader(context_id, is_command, true, static_cast<std::uint32_t>(data.size()));
+  Bytes pdu(header.begin(), header.end());
+  pdu.insert(pdu.end(), data.begin(), data.end());
+  return pdu;
+}
+Bytes Response(std::uint8_t context_id, std::uint16_t message_id, bool has_dataset = false,
+               std::string_view sop_instance_uid = {}) {
+  Command command;
+  command.field = CommandField::kStoreResponse;
+  command.message_id = message_id;
+  command.has_dataset = has_dataset;
+  command.sop_instance_uid = sop_instance_uid;
+  Bytes encoded;
+  EncodeCommand(command, encoded);
+  return Pdv(context_id, encoded, true);
+}
+Bytes Joined(const Bytes& first, const Bytes& second) {
+  Bytes joined = first;
+  joined.insert(joined.end(), second.begin(), second.end());
+  return joined;
+}
+// Two P-DATA-TF as one.
+Bytes InOnePdu(Bytes first, const Bytes& second) {
+  first.insert(first.end(), second.begin() + kPduHeaderBytes, second.end());
+  first[4] = static_cast<std::uint8_t>((first.size() - kPduHeaderBytes) >> 8);
+  first[5] = static_cast<std::uint8_t>(first.size() - kPduHeaderBytes);
+  return first;
+}
+const Bytes kSomeDataset(20, 8);
+
+struct SloppyAnswer {
+  const char* remark;
+  std::function<Bytes(std::uint8_t context_id, std::uint16_t message_id)> bytes;
+};
+
+class SloppyAnswerTest : public TcpAssociationTest,
+                         public ::testing::WithParamInterface<std::tuple<SloppyAnswer, std::uint16_t>> {};
+
+TEST_P(SloppyAnswerTest, IsAClearSuccessAndCostsNoAssociation) {
+  const auto& [answer, window] = GetParam();
+  StartWithWindow(window, With({.raw_answer = answer.bytes}));
+  request_.timeouts.dimse = seconds(2);
+  auto association = Associate();
+  ASSERT_TRUE(association);
+  const StoreRequest instance = MakeInstance(1000);
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < window; ++i) {
+      const auto sent = association->Send(instance);
+      ASSERT_TRUE(sent) << sent.error().reason;
+    }
+    for (int i = 0; i < window; ++i) {
+      const auto response = association->Receive();
+      ASSERT_TRUE(response) << response.error().reason;
+      EXPECT_EQ(response->status, 0);
+    }
+  }
+  association->Release();
+  ASSERT_TRUE(destination_.WaitFor([](const auto& log) { return log.open_associations == 0; }, seconds(5)));
+  EXPECT_EQ(destination_.Log().associations[0].end, AssociationEnd::kReleased);
+  EXPECT_THAT(ignored_, ::testing::Contains(HasSubstr(answer.remark)).Times(1));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, SloppyAnswerTest,
+    ::testing::Combine(
+        ::testing::Values(
+            SloppyAnswer{"repeated",
+                         [](auto context, auto id) { return Joined(Response(context, id), Response(context, id)); }},
+            SloppyAnswer{"repeated", [](auto context,
+                                        auto id) { return InOnePdu(Response(context, id), Response(context, id)); }},
+            SloppyAnswer{"announces a dataset", [](auto context, auto id) { return Response(context, id, true); }},
+            SloppyAnswer{
+                "a dataset after",
+                [](auto context,
+                   auto id) { return Joined(Response(context, id, true), Pdv(context, kSomeDataset, false)); }},
+            SloppyAnswer{"a dataset after",
+                         [](auto context,
+                            auto id) { return InOnePdu(Response(context, id), Pdv(context, kSomeDataset, false)); }},
+            SloppyAnswer{"another presentation context", [](auto, auto id) { return Response(77, id); }},
+            SloppyAnswer{"another SOP instance",
+                         [](auto context, auto id) { return Response(context, id, false, "1.2.3"); }}),
+        ::testing::Values(std::uint16_t{1}, std::uint16_t{4})));
+
+TEST_F(TcpAssociationTest, ADatasetBeforeAnyResponseEndsTheAssociationAtOnce) {
+  Start(With({.raw_answer = [](auto context, auto) { return Pdv(context, kSomeDataset, false); }}));
+  auto association = Associate();
+  const auto stored = Store(*association, MakeInstance(1000));
+  ASSERT_FALSE(stored);
+  EXPECT_EQ(stored.error().kind, StoreFailureKind::kProtocolError);
+}
+
+// The answer to the next message comes before the message is sent, and is none.
+TEST_F(TcpAssociationTest, WhatComesUnaskedIsNeverTheNextOnesAnswer) {
+  Start(With({.action = InstanceAction::kAnswerNextToo}));
+  auto association = Associate();
+  ASSERT_TRUE(Store(*association, MakeInstance(1000)));
+  const auto second = Store(*association, MakeInstance(1000));
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().kind, StoreFailureKind::kProtocolError);
+  EXPECT_FALSE(second.error().instance_touched);
+}
+
+DestinationBehaviour AcceptEdited(std::function<void(Bytes& pdu)> edit) {
+  DestinationBehaviour behaviour;
+  behaviour.edit_accept = [edit = std::move(edit)](Bytes& pdu) {
+    edit(pdu);
+    const std::size_t length = pdu.size() - kPduHeaderBytes;
+    pdu[4] = static_cast<std::uint8_t>(length >> 8);
+    pdu[5] = static_cast<std::uint8_t>(length);
+  };
+  return behaviour;
+}
+// The result of the context's answer, which is the fifth byte of its item; its transfer syntax begins eight later.
+auto AnswerOf(Bytes& pdu, std::uint8_t context_id) {
+  const Bytes item = {0x21, 0};
+  auto at = std::search(pdu.begin() + 74, pdu.end(), item.begin(), item.end());
+  while (at[4] != context_id) at = std::search(at + 2, pdu.end(), item.begin(), item.end());
+  return at + 4;
+}
+
+TEST_F(TcpAssociationTest, AContextAcceptedWithWhatWasNotProposedIsLostAlone) {
+  Start(AcceptEdited([](Bytes& pdu) { AnswerOf(pdu, 1)[4 + 4 + 18] = '9'; }));
+  auto association = Associate();
+  ASSERT_TRUE(association);
+  const ContextAnswer& answer = association->contexts()[0];
+  EXPECT_EQ(answer.result, ContextResult::kTransferSyntaxesNotSupported);
+  EXPECT_EQ(answer.refusal, "accepted with transfer syntax '1.2.840.10008.1.2.9', which was not proposed");
+  EXPECT_EQ(Store(*association, MakeInstance(10)).error().kind, StoreFailureKind::kInvalidRequest);
+  EXPECT_EQ(association->Echo(3), 0);
+  EXPECT_THAT(ignored_, ::testing::ElementsAre(HasSubstr("which was not proposed")));
+}
+
+TEST_F(TcpAssociationTest, AnswersToContextsThatWereNotProposedAreIgnored) {
+  Start(AcceptEdited([](Bytes& pdu) {
+    pdu.insert(pdu.end(), {0x21, 0, 0, 4, 99, 0, 0, 0, 0x21, 0, 0, 4, 2, 0, 3, 0});
+  }));
+  auto association = Associate();
+  ASSERT_TRUE(association);
+  EXPECT_EQ(association->contexts().size(), 2U);
+  EXPECT_EQ(association->Echo(3), 0);
+  EXPECT_THAT(ignored_, ::testing::UnorderedElementsAre(HasSubstr("was not proposed"), HasSubstr("is even")));
+}
+
+TEST_F(TcpAssociationTest, AnEvenIdIsNotTakenForItsNeighbour) {
+  Start(AcceptEdited([](Bytes& pdu) { *AnswerOf(pdu, 3) = 2; }));
+  auto association = Associate();
+  ASSERT_TRUE(association);
+  EXPECT_EQ(association->contexts()[0].result, ContextResult::kAccepted);
+  EXPECT_NE(association->contexts()[1].result, ContextResult::kAccepted);
 }
 
 // DCMTK's storescp, a program nobody here wrote.

@@ -48,7 +48,8 @@ struct Script {
   unsigned flushes = 0;
   std::size_t in_flight_max = 0;
   unsigned associations = 0, released = 0, open = 0;
-  std::function<void()> on_store;  // before the answer
+  std::vector<std::uint16_t> proposed_windows;  // of each request
+  std::function<void()> on_store;               // before the answer
 };
 
 class ScriptedAssociation : public Association {
@@ -204,6 +205,7 @@ class StudySenderTest : public testing::Test {
     const SendingContext context{.thread = 0,
                                  .associate = [this](const AssociationRequest& request)
                                      -> tl::expected<std::unique_ptr<Association>, AssociationFailure> {
+                                   script_.proposed_windows.push_back(request.async_window);
                                    if (!script_.association_failures.empty()) {
                                      AssociationFailure failure = std::move(script_.association_failures.front());
                                      script_.association_failures.pop_front();
@@ -212,6 +214,7 @@ class StudySenderTest : public testing::Test {
                                    return std::make_unique<ScriptedAssociation>(script_, request);
                                  },
                                  .progress = progress_,
+                                 .windows = windows_,
                                  .metrics = metrics_,
                                  .observer = nobody_};
     wire::GiveBack give_back = SendStudy(grant_, port_, context);
@@ -231,6 +234,7 @@ class StudySenderTest : public testing::Test {
   Script script_;
   Nobody nobody_;
   SendingProgress progress_;
+  WindowMemory windows_;
   prometheus::Registry registry_;
   WorkerMetrics metrics_{registry_};
 };
@@ -420,6 +424,90 @@ TEST_F(StudySenderTest, ThreeLossesInARowAreTheDestinationsTrouble) {
   EXPECT_EQ(give_back.reason(), wire::GiveBack::DESTINATION_TRANSIENT);
   EXPECT_THAT(give_back.detail(), HasSubstr("PACS:104@pacs.example"));
   EXPECT_EQ(port_.outcomes.size(), 6U);
+}
+
+// The loss that a window may have caused is no instance's fault, and not one of three.
+TEST_F(StudySenderTest, AfterALossBeforeAnyResponseNoWindowIsProposed) {
+  AddInstances(5);
+  grant_.mutable_send_options()->set_async_window(16);
+  script_.answers = {kUnanswered, Status(0), Lost(), Lost(), Status(0)};
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  EXPECT_THAT(Kinds(), ElementsAre(kUnansweredKind, kResponded, kAssociationLost, kAssociationLost, kResponded));
+  EXPECT_THAT(script_.proposed_windows, ElementsAre(16, 1, 1, 1));
+  EXPECT_FALSE(windows_.MayPropose("PACS:104@pacs.example")) << "for the next study, too";
+}
+
+TEST_F(StudySenderTest, ALossWhileSendingMayBeOfTheWindowToo) {
+  AddInstances(3);
+  grant_.mutable_send_options()->set_async_window(16);
+  script_.answers = {Lost(), Lost(/*touched=*/false), Lost(), Status(0)};
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  EXPECT_THAT(Kinds(), ElementsAre(kUnansweredKind, kAssociationLost, kResponded));
+  EXPECT_THAT(script_.proposed_windows, ElementsAre(16, 1, 16, 1)) << "without a window it was lost as well";
+}
+
+TEST_F(StudySenderTest, ALossAfterAResponseIsNotOfTheWindow) {
+  AddInstances(4);
+  grant_.mutable_send_options()->set_async_window(16);
+  script_.answers = {Status(0), Lost(), Lost(), Status(0)};
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  EXPECT_THAT(Kinds(), ElementsAre(kResponded, kAssociationLost, kAssociationLost, kResponded));
+  EXPECT_THAT(script_.proposed_windows, ElementsAre(16, 16, 16)) << "a window has worked there";
+}
+
+TEST_F(StudySenderTest, OnlyOneLossOfALeaseIsOfTheWindow) {
+  AddInstances(6);
+  grant_.mutable_send_options()->set_async_window(16);
+  script_.answers = {Lost(), Lost(), Lost(), Lost(), Lost(), Lost()};
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DESTINATION_TRANSIENT);
+  EXPECT_THAT(Kinds(), ElementsAre(kUnansweredKind, kAssociationLost, kAssociationLost, kAssociationLost));
+}
+
+TEST_F(StudySenderTest, WhereNoWindowIsAskedForALossIsALoss) {
+  AddInstances(2);
+  script_.answers = {Lost()};
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  EXPECT_THAT(Kinds(), ElementsAre(kAssociationLost, kResponded));
+  EXPECT_THAT(script_.proposed_windows, ElementsAre(1, 1));
+  EXPECT_TRUE(windows_.MayPropose("PACS:104@pacs.example"));
+}
+
+TEST_F(StudySenderTest, AFileThatCannotBeSentSaysNothingOfTheWindow) {
+  AddInstances(4);
+  grant_.mutable_send_options()->set_async_window(16);
+  script_.answers = {Lost(), Failed(StoreFailureKind::kFileChanged, /*usable=*/true), Status(0), Status(0)};
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  EXPECT_THAT(script_.proposed_windows, ElementsAre(16, 1));
+  EXPECT_FALSE(windows_.MayPropose("PACS:104@pacs.example"));
+}
+
+class WindowRefusalTest : public StudySenderTest, public testing::WithParamInterface<AssociationFailureKind> {};
+
+TEST_P(WindowRefusalTest, ARequestThatIsLostForItsWindowIsMadeWithoutOne) {
+  AddInstances(2);
+  grant_.mutable_send_options()->set_async_window(16);
+  script_.association_failures = {{GetParam(), false, "lost"}};
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  EXPECT_THAT(script_.proposed_windows, ElementsAre(16, 1));
+  EXPECT_FALSE(windows_.MayPropose("PACS:104@pacs.example"));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, WindowRefusalTest,
+                         testing::Values(AssociationFailureKind::kAborted, AssociationFailureKind::kConnectionLost));
+
+TEST_F(StudySenderTest, AnOutageDoesNotSwitchWindowsOff) {
+  AddInstances(2);
+  grant_.mutable_send_options()->set_async_window(16);
+  for (const auto kind : {AssociationFailureKind::kAborted, AssociationFailureKind::kRefused,
+                          AssociationFailureKind::kTimedOut, AssociationFailureKind::kRejectedTransient}) {
+    script_.association_failures = {{AssociationFailureKind::kConnectionLost, false, "lost"}, {kind, false, "again"}};
+    const wire::GiveBack give_back = Send();
+    EXPECT_EQ(give_back.reason(), wire::GiveBack::DESTINATION_TRANSIENT);
+    EXPECT_THAT(give_back.detail(), HasSubstr("again"));
+    EXPECT_TRUE(windows_.MayPropose("PACS:104@pacs.example"));
+  }
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  EXPECT_EQ(script_.proposed_windows.back(), 16);
 }
 
 TEST_F(StudySenderTest, ADestinationThatCannotBeReachedGetsTheStudyBack) {

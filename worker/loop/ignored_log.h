@@ -1,0 +1,26 @@
+// Logs what was ignored in the messages of a destination: each remark once for a destination, not for every
+// association.
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "worker/dicom/remarks.h"
+
+namespace dicom_sender {
+
+// Thread-safe.
+class IgnoredLog {
+ public:
+  void Note(const std::string& destination, const std::string& remark);
+
+ private:
+  // Nothing is logged about further destinations.
+  static constexpr std::size_t kDestinationsMax = 1000;
+
+  std::mutex mutex_;
+  std::map<std::string, Remarks> logged_;
+};
+
+}  // namespace dicom_sender
