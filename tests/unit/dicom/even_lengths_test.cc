@@ -139,8 +139,12 @@ TEST(EvenLengthsTest, AnUnknownVrOfUndefinedLengthIsASequence) {
 
 // In implicit VR, what begins as an item does may be no sequence: then nothing in it is touched.
 TEST(EvenLengthsTest, AWrongGuessIsAnOrdinaryValue) {
-  const std::string value =
-      DicomWriter(Form::kImplicitLittle).Item(9).Element(0x0028, 0x0010, "", "a").Raw("no item!").bytes();
+  const std::string value = DicomWriter(Form::kImplicitLittle)
+                                .Item(18)
+                                .Element(0x0010, 0x0010, "", "a")
+                                .Element(0x0028, 0x0010, "", "a")
+                                .Raw("no other item")
+                                .bytes();
   const auto dataset = [](std::string_view blob, std::string_view name) {
     return DicomWriter(Form::kImplicitLittle)
         .Element(0x0009, 0x1001, "", blob)
