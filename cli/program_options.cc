@@ -16,6 +16,7 @@ namespace dicom_sender {
 namespace {
 
 constexpr std::size_t kConfigBytesMax = 1 << 20;
+constexpr std::string_view kUtf8ByteOrderMark = "\xEF\xBB\xBF";  // written by some editors
 constexpr std::size_t kHelpColumn = 38;
 constexpr std::size_t kHelpWidth = 98;
 
@@ -264,6 +265,10 @@ tl::expected<std::string, std::string> ReadConfigText(const std::string& file) {
     return tl::unexpected(
         fmt::format("'{}' is longer than {} bytes: is it the right file?", ToPrintable(file), kConfigBytesMax));
   }
+  if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF")) {
+    return tl::unexpected(fmt::format("'{}' is encoded in UTF-16: save it as UTF-8", ToPrintable(file)));
+  }
+  if (text.starts_with(kUtf8ByteOrderMark)) text.erase(0, kUtf8ByteOrderMark.size());
   std::istringstream lines(text);
   bool in_array = false;
   std::size_t number = 0;

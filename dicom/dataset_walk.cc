@@ -51,22 +51,11 @@ bool HasLongLength(std::uint16_t vr) {
   return IsUpperCase(static_cast<std::uint8_t>(vr >> 8)) && IsUpperCase(static_cast<std::uint8_t>(vr));
 }
 
-std::uint16_t GetU16(const std::uint8_t* bytes, bool big_endian) {
-  return static_cast<std::uint16_t>(big_endian ? bytes[0] << 8 | bytes[1] : bytes[1] << 8 | bytes[0]);
-}
-
-std::uint32_t GetU32(const std::uint8_t* bytes, bool big_endian) {
-  const std::uint32_t first = GetU16(bytes, big_endian), second = GetU16(bytes + 2, big_endian);
-  return big_endian ? first << 16 | second : second << 16 | first;
-}
-
 std::uint32_t GetTag(const std::uint8_t* bytes, bool big_endian) {
   return Tag(GetU16(bytes, big_endian), GetU16(bytes + 2, big_endian));
 }
 
 bool IsItemTag(std::uint32_t tag) { return tag == kItem || tag == kItemDelimitation || tag == kSequenceDelimitation; }
-
-std::string Name(std::uint32_t tag) { return fmt::format("({:04X},{:04X})", tag >> 16, tag & 0xFFFF); }
 
 tl::unexpected<HeaderError> Malformed(std::string reason) {
   return tl::unexpected(HeaderError{HeaderProblem::kMalformed, std::move(reason)});
@@ -75,13 +64,13 @@ tl::unexpected<HeaderError> Malformed(std::string reason) {
 // One walk. Levels hold what has been opened: by turns a sequence and one of its items.
 class Walk {
  public:
-  Walk(ByteReader& reader, Encoding encoding, DatasetFacts& facts)
-      : reader_(reader), encoding_(encoding), facts_(facts) {}
+  Walk(ByteReader& reader, Encoding encoding, DatasetFacts& facts, WalkObserver* observer)
+      : reader_(reader), encoding_(encoding), facts_(facts), observer_(observer) {}
 
   tl::expected<void, HeaderError> Run();
 
  private:
-  enum class Kind { kSequence, kFragments, kItemOfSequence };
+  using Kind = WalkObserver::Container;
   struct Level {
     Kind kind = Kind::kSequence;
     Encoding encoding;            // of what is inside
@@ -108,13 +97,16 @@ class Walk {
   void NoteAccessionNumber(const ElementHeader& header);
   Done TakeDelimiter(const ElementHeader& header);
   bool LooksLikeSequence(const ElementHeader& header);
-  Done Push(Level level);
+  Done Push(Level level, const ElementHeader& header);
+  void Pop();
+  void TellValue(const ElementHeader& header);
   Done Contradiction(std::string reason);
   void CloseLevels();
 
   ByteReader& reader_;
   const Encoding encoding_;
   DatasetFacts& facts_;
+  WalkObserver* const observer_;
   std::array<Level, 2 * kNestingMax> levels_;
   std::size_t depth_ = 0;
   std::uint64_t elements_ = 0;
@@ -133,7 +125,7 @@ Walk::Done Walk::Run() {
 
 // What was longer than the sequence around it counts as DCMTK counts it: it ends where it ends.
 void Walk::CloseLevels() {
-  while (depth_ > 0 && reader_.position() >= levels_[depth_ - 1].end) --depth_;
+  while (depth_ > 0 && reader_.position() >= levels_[depth_ - 1].end) Pop();
 }
 
 Walk::Done Walk::Step() {
@@ -158,10 +150,10 @@ Walk::Done Walk::TakeElement() {
   const std::uint64_t value_end = value_begin + (header->length == kUndefinedLength ? 0 : header->length);
   const std::uint64_t item_end = depth_ == 0 ? kNoEnd : levels_[depth_ - 1].end;
   if (!IsGuessing() && value_begin > item_end) {
-    return Malformed(fmt::format("an item ends inside element {}", Name(header->tag)));
+    return Malformed(fmt::format("an item ends inside element {}", TagName(header->tag)));
   }
   if (value_begin <= item_end && value_end > item_end) {
-    return Contradiction(fmt::format("element {} is longer than the item around it", Name(header->tag)));
+    return Contradiction(fmt::format("element {} is longer than the item around it", TagName(header->tag)));
   }
   if (value_end > GuessEnd()) return LeaveGuess(*header);
   reader_.Skip(header->header_bytes);
@@ -183,16 +175,16 @@ Walk::Done Walk::LeaveGuess(const ElementHeader& header) {
   const std::uint8_t* bytes = reader_.Peek(header.header_bytes + kShortHeaderBytes);
   const bool is_item = bytes != nullptr && IsItemTag(GetTag(bytes + header.header_bytes, encoding().big_endian));
   if (!is_item && !IsItemTag(header.tag) && header.length != kUndefinedLength) return Contradiction({});
-  return Malformed(fmt::format("element {} is longer than the sequence around it", Name(header.tag)));
+  return Malformed(fmt::format("element {} is longer than the sequence around it", TagName(header.tag)));
 }
 
 // An item delimiter where an element could stand; the others are out of place there.
 Walk::Done Walk::TakeDelimiter(const ElementHeader& header) {
   if (depth_ == 0 || header.tag != kItemDelimitation) {
-    return Contradiction(fmt::format("{} at byte {} is out of place", Name(header.tag), reader_.position()));
+    return Contradiction(fmt::format("{} at byte {} is out of place", TagName(header.tag), reader_.position()));
   }
   reader_.Skip(header.header_bytes);
-  --depth_;
+  Pop();
   return {};
 }
 
@@ -202,23 +194,24 @@ Walk::Done Walk::TakeItem(const Level& sequence) {
   if (!header) return tl::unexpected(header.error());
   if (header->tag == kSequenceDelimitation) {
     reader_.Skip(header->header_bytes);
-    --depth_;
+    Pop();
     return {};
   }
   if (header->tag != kItem) {
-    return Contradiction(fmt::format("sequence {} has {} at byte {} where an item must begin", Name(outer.tag),
-                                     Name(header->tag), reader_.position()));
+    return Contradiction(fmt::format("sequence {} has {} at byte {} where an item must begin", TagName(outer.tag),
+                                     TagName(header->tag), reader_.position()));
   }
   const std::uint64_t begin = reader_.position() + header->header_bytes;
   const bool has_end = header->length != kUndefinedLength;
   if (has_end && begin + header->length > GuessEnd()) {
-    return Malformed(fmt::format("an item is longer than the sequence {} around it", Name(outer.tag)));
+    return Malformed(fmt::format("an item is longer than the sequence {} around it", TagName(outer.tag)));
   }
   reader_.Skip(header->header_bytes);
-  return Push({.kind = Kind::kItemOfSequence,
+  return Push({.kind = Kind::kItem,
                .encoding = outer.encoding,
                .end = has_end ? begin + header->length : kNoEnd,
-               .tag = outer.tag});
+               .tag = outer.tag},
+              *header);
 }
 
 // PS3.5 A.4: fragments are items with bytes inside, and always of defined length.
@@ -227,13 +220,14 @@ Walk::Done Walk::TakeFragment() {
   if (!header) return tl::unexpected(header.error());
   if (header->tag == kSequenceDelimitation) {
     reader_.Skip(header->header_bytes);
-    --depth_;
+    Pop();
     return {};
   }
   if (header->tag != kItem || header->length == kUndefinedLength) {
     return Malformed(fmt::format("no fragment of pixel data begins at byte {}", reader_.position()));
   }
   reader_.Skip(header->header_bytes);
+  TellValue(*header);
   if (!reader_.Skip(header->length)) return tl::unexpected(EndsInside(reader_, "a fragment of pixel data"));
   return {};
 }
@@ -262,7 +256,9 @@ Walk::Done Walk::TakeFact(const ElementHeader& header) {
     default:
       return EnterValue(header);
   }
-  if (header.length == kUndefinedLength) return Malformed(fmt::format("the UID {} has no length", Name(header.tag)));
+  if (header.length == kUndefinedLength)
+    return Malformed(fmt::format("the UID {} has no length", TagName(header.tag)));
+  TellValue(header);
   auto value = TakeUid(reader_, header);
   if (!value) return tl::unexpected(value.error());
   if (uid->empty()) *uid = std::move(*value);
@@ -287,10 +283,10 @@ Walk::Done Walk::EnterValue(const ElementHeader& header) {
   if (header.length == kUndefinedLength) return EnterUndefinedLength(header);
   const std::uint64_t end = reader_.position() + header.length;
   Level sequence{.kind = Kind::kSequence, .encoding = encoding(), .end = end, .tag = header.tag};
-  if (header.vr == kSq) return Push(sequence);
+  if (header.vr == kSq) return Push(sequence, header);
   if (!LooksLikeSequence(header)) return SkipValue(header);
   sequence.guess_depth = depth_ + 1;
-  return Push(sequence);
+  return Push(sequence, header);
 }
 
 // Implicit VR does not say what is a sequence, and there is no dictionary here. What begins like one is followed, so
@@ -306,32 +302,43 @@ Walk::Done Walk::EnterUndefinedLength(const ElementHeader& header) {
   if (IsGuessing() && header.tag == kPixelData) return Malformed("pixel data is encapsulated in implicit VR");
   if (header.tag == kPixelData && (encoding().implicit_vr || header.vr == kOb || header.vr == kOw)) {
     level.kind = Kind::kFragments;
-    return Push(level);
+    return Push(level, header);
   }
-  if (encoding().implicit_vr || header.vr == kSq) return Push(level);
+  if (encoding().implicit_vr || header.vr == kSq) return Push(level, header);
   const bool is_private = header.group() % 2 == 1;
   if (is_private && (header.vr == kOb || header.vr == kOw)) {
     level.kind = Kind::kFragments;
-    return Push(level);
+    return Push(level, header);
   }
   // PS3.5 6.2.2 note 4 (CP-246): a sequence, and implicit little endian inside. So is a VR that nobody knows.
   if (header.vr == kUn || !IsLongVr(header.vr)) {
     level.encoding = {.implicit_vr = true, .big_endian = false};
-    return Push(level);
+    return Push(level, header);
   }
-  return Malformed(fmt::format("element {} must not have an undefined length", Name(header.tag)));
+  return Malformed(fmt::format("element {} must not have an undefined length", TagName(header.tag)));
 }
 
 Walk::Done Walk::SkipValue(const ElementHeader& header) {
+  TellValue(header);
   if (reader_.Skip(header.length)) return {};
-  return tl::unexpected(EndsInside(reader_, "element " + Name(header.tag)));
+  return tl::unexpected(EndsInside(reader_, "element " + TagName(header.tag)));
 }
 
-Walk::Done Walk::Push(Level level) {
+Walk::Done Walk::Push(Level level, const ElementHeader& header) {
   if (depth_ == levels_.size()) return Malformed(fmt::format("sequences are nested more than {} deep", kNestingMax));
   if (level.guess_depth == 0 && depth_ > 0) level.guess_depth = levels_[depth_ - 1].guess_depth;
+  if (observer_ != nullptr) observer_->OnOpen(level.kind, header, encoding(), reader_.position());
   levels_[depth_++] = level;
   return {};
+}
+
+void Walk::Pop() {
+  --depth_;
+  if (observer_ != nullptr) observer_->OnClose(reader_.position());
+}
+
+void Walk::TellValue(const ElementHeader& header) {
+  if (observer_ != nullptr) observer_->OnValue(header, encoding(), reader_.position());
 }
 
 // While guessing: there was no sequence, so the rest of the value is skipped. Nothing was read beyond it, because
@@ -340,11 +347,23 @@ Walk::Done Walk::Contradiction(std::string reason) {
   if (!IsGuessing()) return Malformed(std::move(reason));
   depth_ = levels_[depth_ - 1].guess_depth;
   const Level& guessed = levels_[--depth_];
+  if (observer_ != nullptr) observer_->OnWrongGuess(depth_);
   if (reader_.Skip(guessed.end - reader_.position())) return {};
-  return tl::unexpected(EndsInside(reader_, "element " + Name(guessed.tag)));
+  return tl::unexpected(EndsInside(reader_, "element " + TagName(guessed.tag)));
 }
 
 }  // namespace
+
+std::uint16_t GetU16(const std::uint8_t* bytes, bool big_endian) {
+  return static_cast<std::uint16_t>(big_endian ? bytes[0] << 8 | bytes[1] : bytes[1] << 8 | bytes[0]);
+}
+
+std::uint32_t GetU32(const std::uint8_t* bytes, bool big_endian) {
+  const std::uint32_t first = GetU16(bytes, big_endian), second = GetU16(bytes + 2, big_endian);
+  return big_endian ? first << 16 | second : second << 16 | first;
+}
+
+std::string TagName(std::uint32_t tag) { return fmt::format("({:04X},{:04X})", tag >> 16, tag & 0xFFFF); }
 
 bool IsStandardVr(const std::uint8_t* characters) {
   const std::uint16_t vr = GetU16(characters, true);
@@ -371,14 +390,14 @@ tl::expected<ElementHeader, HeaderError> PeekElementHeader(ByteReader& reader, E
     return header;
   }
   bytes = reader.Peek(kLongHeaderBytes);
-  if (bytes == nullptr) return tl::unexpected(EndsInside(reader, "the header of element " + Name(header.tag)));
+  if (bytes == nullptr) return tl::unexpected(EndsInside(reader, "the header of element " + TagName(header.tag)));
   header.length = GetU32(bytes + 8, encoding.big_endian);
   header.header_bytes = kLongHeaderBytes;
   return header;
 }
 
 tl::expected<std::string, HeaderError> TakeUid(ByteReader& reader, const ElementHeader& header) {
-  const std::string name = "the UID " + Name(header.tag);
+  const std::string name = "the UID " + TagName(header.tag);
   const std::size_t count = std::min<std::size_t>(header.length, kPaddedUidBytesMax);
   const std::uint8_t* bytes = reader.Peek(count);
   if (bytes == nullptr) return tl::unexpected(EndsInside(reader, name));
@@ -394,8 +413,9 @@ tl::expected<std::string, HeaderError> TakeUid(ByteReader& reader, const Element
   return uid;
 }
 
-tl::expected<void, HeaderError> WalkDataset(ByteReader& reader, Encoding encoding, DatasetFacts& facts) {
-  return Walk(reader, encoding, facts).Run();
+tl::expected<void, HeaderError> WalkDataset(ByteReader& reader, Encoding encoding, DatasetFacts& facts,
+                                            WalkObserver* observer) {
+  return Walk(reader, encoding, facts, observer).Run();
 }
 
 }  // namespace dicom_sender

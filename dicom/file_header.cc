@@ -4,8 +4,6 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
-#include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <string_view>
@@ -14,6 +12,8 @@
 #include "common/unique_fd.h"
 #include "dicom/byte_reader.h"
 #include "dicom/dataset_walk.h"
+#include "dicom/encoding_guess.h"
+#include "dicom/transfer_syntax.h"
 
 namespace dicom_sender {
 namespace {
@@ -24,41 +24,6 @@ constexpr std::uint64_t kInflatedBytesMax = 4ULL << 30;
 constexpr std::uint16_t kMetaGroup = 0x0002;
 constexpr std::string_view kMediaStorageDirectory = "1.2.840.10008.1.3.10";
 
-// PS3.5 annex A; PS3.6 table A-1.
-constexpr std::string_view kImplicitLittle = "1.2.840.10008.1.2";
-constexpr std::string_view kExplicitLittle = "1.2.840.10008.1.2.1";
-constexpr std::string_view kExplicitBig = "1.2.840.10008.1.2.2";
-constexpr std::array<std::string_view, 3> kDeflated = {"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95",
-                                                       "1.2.840.10008.1.2.4.205"};
-// Their pixel data is elsewhere (JPIP), so it is neither native nor encapsulated.
-constexpr std::array<std::string_view, 4> kReferenced = {"1.2.840.10008.1.2.4.94", "1.2.840.10008.1.2.4.95",
-                                                         "1.2.840.10008.1.2.4.204", "1.2.840.10008.1.2.4.205"};
-
-constexpr Encoding kImplicitLittleEncoding{.implicit_vr = true, .big_endian = false};
-constexpr Encoding kExplicitLittleEncoding{.implicit_vr = false, .big_endian = false};
-constexpr Encoding kExplicitBigEncoding{.implicit_vr = false, .big_endian = true};
-
-template <class Uids>
-bool Contains(const Uids& uids, std::string_view uid) {
-  return std::find(uids.begin(), uids.end(), uid) != uids.end();
-}
-
-bool IsUncompressed(std::string_view uid) {
-  return uid == kImplicitLittle || uid == kExplicitLittle || uid == kExplicitBig;
-}
-
-bool IsStandard(std::string_view uid) { return uid.substr(0, kImplicitLittle.size()) == kImplicitLittle; }
-
-Encoding EncodingOf(std::string_view standard_uid) {
-  if (standard_uid == kImplicitLittle) return kImplicitLittleEncoding;
-  return standard_uid == kExplicitBig ? kExplicitBigEncoding : kExplicitLittleEncoding;
-}
-
-std::string_view UncompressedUid(Encoding encoding) {
-  if (encoding.implicit_vr) return kImplicitLittle;
-  return encoding.big_endian ? kExplicitBig : kExplicitLittle;
-}
-
 const char* Name(Encoding encoding) {
   if (encoding.implicit_vr) return encoding.big_endian ? "implicit VR big endian" : "implicit VR little endian";
   return encoding.big_endian ? "explicit VR big endian" : "explicit VR little endian";
@@ -66,30 +31,6 @@ const char* Name(Encoding encoding) {
 
 tl::unexpected<HeaderError> Problem(HeaderProblem problem, std::string reason) {
   return tl::unexpected(HeaderError{problem, std::move(reason)});
-}
-
-// What the next element looks like. Groups of first elements are small numbers, so the order of bytes that makes the
-// smaller one is right; and a VR is a VR. No dictionary is asked.
-struct Guess {
-  Encoding encoding;
-  std::uint16_t group = 0;
-  bool fits = false;  // the value ends within the file
-  bool sure = false;  // no other reading makes sense
-};
-
-tl::expected<Guess, HeaderError> GuessEncoding(FileReader& reader) {
-  const std::uint8_t* bytes = reader.Peek(8);
-  if (bytes == nullptr) return tl::unexpected(EndsInside(reader, "the header of its first element"));
-  Guess guess;
-  guess.encoding = {.implicit_vr = !IsStandardVr(bytes + 4), .big_endian = bytes[1] != 0 && bytes[0] == 0};
-  // As a length in implicit VR below 8 KiB; so the bytes are no characters of a VR, however odd, either.
-  const bool has_small_length = bytes[5] < ' ' && bytes[6] == 0 && bytes[7] == 0;
-  const auto header = PeekElementHeader(reader, guess.encoding);
-  if (!header) return tl::unexpected(header.error());
-  guess.group = header->group();
-  guess.fits = header->length == kUndefinedLength || header->length <= reader.remaining() - header->header_bytes;
-  guess.sure = !guess.encoding.implicit_vr || (has_small_length && guess.fits && !guess.encoding.big_endian);
-  return guess;
 }
 
 class HeaderParser {
@@ -105,6 +46,8 @@ class HeaderParser {
   Done Recognise();
   Done TakeMeta();
   bool IsMetaNext(Encoding encoding);
+  bool IsDatasetNext(Encoding meta_encoding);
+  void NoteGroupLength(const ElementHeader& element, Encoding encoding);
   Done TakeMetaElement(const ElementHeader& element);
   Done ChooseEncoding();
   Done Walk();
@@ -114,6 +57,7 @@ class HeaderParser {
   FileHeader& header_;
   DatasetFacts meta_facts_, facts_;  // of meta_facts_ only the SOP UIDs
   Encoding encoding_;
+  std::uint64_t meta_end_ = 0;  // as the meta header's group length says it; 0 without one
   bool has_preamble_ = false;
   bool has_meta_ = false;
 };
@@ -152,7 +96,7 @@ tl::expected<void, HeaderError> HeaderParser::Recognise() {
   return {};
 }
 
-// By the group of each element: the group length is wrong or missing in many files.
+// Goes by the group of each element, because the group length is wrong or missing in many files.
 tl::expected<void, HeaderError> HeaderParser::TakeMeta() {
   const auto guess = GuessEncoding(reader_);
   const Encoding encoding = guess ? guess->encoding : kExplicitLittleEncoding;
@@ -162,6 +106,7 @@ tl::expected<void, HeaderError> HeaderParser::TakeMeta() {
     const auto element = PeekElementHeader(reader_, encoding);
     if (!element) return tl::unexpected(element.error());
     reader_.Skip(element->header_bytes);
+    if (element->tag == Tag(kMetaGroup, 0x0000)) NoteGroupLength(*element, encoding);
     if (Done taken = TakeMetaElement(*element); !taken) return taken;
   }
   if (reader_.failure()) return tl::unexpected(*reader_.failure());
@@ -173,7 +118,24 @@ tl::expected<void, HeaderError> HeaderParser::TakeMeta() {
 bool HeaderParser::IsMetaNext(Encoding encoding) {
   const std::uint8_t* group = reader_.Peek(2);
   return group != nullptr && group[encoding.big_endian ? 1 : 0] == kMetaGroup &&
-         group[encoding.big_endian ? 0 : 1] == 0;
+         group[encoding.big_endian ? 0 : 1] == 0 && !IsDatasetNext(encoding);
+}
+
+// A dataset may begin with elements of group 0002, which DCMTK tells apart by the group length. That is believed only
+// where what follows can be the dataset.
+bool HeaderParser::IsDatasetNext(Encoding meta_encoding) {
+  const std::string& uid = header_.transfer_syntax_uid;
+  if (uid.empty()) return false;
+  const auto next = GuessEncoding(reader_);
+  if (!next) return false;
+  if (next->encoding.implicit_vr && next->sure && !meta_encoding.implicit_vr) return true;
+  if (reader_.position() != meta_end_) return false;
+  return IsDeflatedSyntax(uid) || !IsStandardSyntax(uid) || EncodingOf(uid) == next->encoding;
+}
+
+void HeaderParser::NoteGroupLength(const ElementHeader& element, Encoding encoding) {
+  const std::uint8_t* value = element.length == 4 ? reader_.Peek(4) : nullptr;
+  if (value != nullptr) meta_end_ = reader_.position() + 4 + GetU32(value, encoding.big_endian);
 }
 
 tl::expected<void, HeaderError> HeaderParser::TakeMetaElement(const ElementHeader& element) {
@@ -201,18 +163,18 @@ tl::expected<void, HeaderError> HeaderParser::TakeMetaElement(const ElementHeade
 // What the first element of the dataset shows is believed more than the meta header, where it is sure.
 tl::expected<void, HeaderError> HeaderParser::ChooseEncoding() {
   std::string& uid = header_.transfer_syntax_uid;
-  if (Contains(kDeflated, uid)) {
+  if (IsDeflatedSyntax(uid)) {
     encoding_ = kExplicitLittleEncoding;
     return {};
   }
   const auto guess = GuessEncoding(reader_);
   if (!guess) return tl::unexpected(guess.error());
-  encoding_ = IsStandard(uid) && !guess->sure ? EncodingOf(uid) : guess->encoding;
+  encoding_ = IsStandardSyntax(uid) && !guess->sure ? EncodingOf(uid) : guess->encoding;
   if (encoding_.implicit_vr && encoding_.big_endian) {
     return Problem(HeaderProblem::kMalformed, "no transfer syntax can be recognised in its first element");
   }
-  if (uid.empty() || (IsUncompressed(uid) && encoding_ != EncodingOf(uid))) uid = UncompressedUid(encoding_);
-  if (IsStandard(uid) && encoding_ != EncodingOf(uid)) {
+  if (uid.empty() || (IsUncompressedSyntax(uid) && encoding_ != EncodingOf(uid))) uid = UncompressedSyntax(encoding_);
+  if (IsStandardSyntax(uid) && encoding_ != EncodingOf(uid)) {
     return Problem(HeaderProblem::kMalformed,
                    fmt::format("its transfer syntax is {}, but the dataset is in {}", uid, Name(encoding_)));
   }
@@ -221,7 +183,7 @@ tl::expected<void, HeaderError> HeaderParser::ChooseEncoding() {
 
 tl::expected<void, HeaderError> HeaderParser::Walk() {
   Done done;
-  if (Contains(kDeflated, header_.transfer_syntax_uid)) {
+  if (IsDeflatedSyntax(header_.transfer_syntax_uid)) {
     InflatingReader inflated(reader_, kInflatedBytesMax);
     done = WalkDataset(inflated, encoding_, facts_);
   } else {
@@ -239,9 +201,9 @@ tl::expected<void, HeaderError> HeaderParser::Walk() {
 
 tl::expected<void, HeaderError> HeaderParser::CheckPixelData() const {
   const std::string& uid = header_.transfer_syntax_uid;
-  if (facts_.pixel_data == PixelData::kNone || !IsStandard(uid) || Contains(kReferenced, uid)) return {};
+  if (facts_.pixel_data == PixelData::kNone || !IsStandardSyntax(uid) || IsReferencedSyntax(uid)) return {};
   const bool is_native = facts_.pixel_data == PixelData::kNative;
-  if (is_native == (IsUncompressed(uid) || Contains(kDeflated, uid))) return {};
+  if (is_native == (IsUncompressedSyntax(uid) || IsDeflatedSyntax(uid))) return {};
   return Problem(HeaderProblem::kMalformed, fmt::format("its transfer syntax is {}, but its pixel data is {}", uid,
                                                         is_native ? "not encapsulated" : "encapsulated"));
 }

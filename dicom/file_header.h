@@ -6,7 +6,8 @@
 // looks like a shorter file and is accepted.
 //
 // Sloppy encodings that DCMTK reads are accepted: no preamble, no meta header, a wrong or missing meta group length,
-// odd lengths, unknown VRs, lengths and delimiters mixed, elements in any order, zeros behind the last element.
+// odd lengths, unknown VRs, lengths and delimiters mixed, elements in any order, zeros behind the last element,
+// elements of group 0002 in the dataset.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,7 @@
 // Against DCMTK's storescp and dcmqrscp: what is there equals what the summary says.
 #include "tests/e2e/archives.h"
 #include "tests/e2e/sender_fixture.h"
+#include "tests/unit/dicom/dicom_writer.h"
 
 namespace dicom_sender {
 namespace {
@@ -8,7 +9,7 @@ namespace {
 class IntegrationTest : public SenderTest {
  protected:
   void SetUp() override {
-    for (const char* program : {"storescp", "dcmqrscp", "findscu", "dcmcrle", "dcmcjpeg"}) {
+    for (const char* program : {"storescp", "dcmqrscp", "findscu", "dcmcrle", "dcmcjpeg", "dcmdump"}) {
       if (FindProgram(program).empty()) GTEST_SKIP() << program << " is not installed";
     }
   }
@@ -128,6 +129,92 @@ TEST_F(CompressedFiles, AreDecodedWhereTheyAreNot) {
   ExpectAllStored(2);
   // Uncompressed pixel data are the last element of these datasets.
   for (const auto& [file, uid] : uids_) ExpectStoredBytes(uid, std::string(4096, '\x2A'));
+}
+
+// PS3.5 7.1.1 wants even lengths, PS3.8 annex E even PDVs; storescp aborts on others.
+class OddFiles : public IntegrationTest {
+ protected:
+  static std::string Text(std::string_view value) {
+    return DicomWriter().Element(0x7FE1, 0x1001, "LO", value).bytes();
+  }
+  static std::string Sequence(const std::string& item) {
+    const auto size = static_cast<std::uint32_t>(item.size());
+    return DicomWriter().Header(0x7FE1, 0x1002, "SQ", size + 8).Item(size).Raw(item).bytes();
+  }
+  // Two frames of one fragment each, with a Basic Offset Table.
+  static std::string Frames(std::string_view first, std::string_view second) {
+    const auto size = [](std::string_view text) { return static_cast<std::uint32_t>(text.size()); };
+    DicomWriter pixels;
+    pixels.Header(0x7FE0, 0x0010, "OB", kUndefined).Item(8).Number(0, 4).Number(8 + size(first), 4);
+    pixels.Item(size(first)).Raw(first).Item(size(second)).Raw(second);
+    return pixels.EndSequence().bytes();
+  }
+
+  // The file, and the end that its dataset must have at the destination.
+  void Add(const std::string& more, const std::string& expected, ExampleInstance instance = {}) {
+    const std::string name = std::to_string(expected_.size() + 1);
+    instance.sop_instance_uid += "." + name;
+    std::string file = ExampleFile(instance), dataset = ExampleDataset(instance);
+    if (instance.transfer_syntax_uid == kRle) {
+      const std::size_t pixels = 12 + instance.pixel_bytes;
+      file.resize(file.size() - pixels);
+      dataset.resize(dataset.size() - pixels);
+    }
+    WriteFile(data() / (name + ".dcm"), file + more);
+    expected_[instance.sop_instance_uid] = (more.empty() ? "" : dataset) + expected;
+  }
+
+  static constexpr std::string_view kRle = "1.2.840.10008.1.2.5";
+  std::map<std::string, std::string> expected_;  // by SOP Instance UID
+};
+
+TEST_F(OddFiles, ArriveWithEvenLengths) {
+  ExampleInstance odd_pixels{.pixel_bytes = 65};
+  Add("", std::string(65, '\x2A') + '\0', odd_pixels);
+  Add(Text("odd"), Text("odd "));
+  Add(Sequence(Text("a")), Sequence(Text("a ")));
+  const ExampleInstance rle{.transfer_syntax_uid = std::string(kRle)};
+  Add(Frames("odd", "even"), Frames(std::string("odd\0", 4), "even"), rle);
+  Storescp({"+xa", "+B"});
+  EXPECT_EQ(Run(), 0) << result_.output << result_.errors;
+  ExpectAllStored(4);
+  for (const auto& [uid, dataset] : expected_) ExpectStoredBytes(uid, dataset);
+  for (const auto& file : FilesBelow(archive_->folder())) {
+    const ProcessResult dump = RunProcess({"dcmdump", file}, kRunTimeout);
+    EXPECT_EQ(dump.end, (ProcessEnd{0, 0})) << dump.errors;
+    EXPECT_EQ(dump.errors, "") << "DCMTK warns of odd lengths";
+  }
+}
+
+// A number of one byte cannot be padded. The others of its study arrive over the same association.
+TEST_F(OddFiles, FailWithTheElementsNameWhereTheyCannotBePadded) {
+  Add(DicomWriter().Element(0x7FE1, 0x1001, "US", "x").bytes(), "");
+  Add(Text("even"), Text("even"));
+  Storescp({"+B"});
+  EXPECT_EQ(Run(), 1) << result_.output << result_.errors;
+  const auto summary = Summary();
+  EXPECT_EQ(Number(summary, "successful_transfers"), 1U);
+  EXPECT_EQ(Number(summary, "associations"), 1U);
+  EXPECT_EQ(FailureOf(summary, expected_.begin()->first),
+            "element (7FE1,1001): its length of 1 bytes is odd, and a number cannot be padded");
+}
+
+// Implicit VR behind an explicit meta header.
+TEST_F(OddFiles, AnImplicitDatasetThatBeginsWithTheMetaGroupArrives) {
+  const ExampleInstance instance{.transfer_syntax_uid = "1.2.840.10008.1.2"};
+  std::string file = ExampleFile(instance);
+  file.resize(file.size() - ExampleDataset(instance).size());
+  const std::string dataset = DicomWriter(DicomWriter::Form::kImplicitLittle)
+                                  .Element(0x0002, 0x0013, "SH", "ABCD")
+                                  .Uid(0x0008, 0x0016, instance.sop_class_uid)
+                                  .Uid(0x0008, 0x0018, instance.sop_instance_uid)
+                                  .Uid(0x0020, 0x000D, instance.study_uid)
+                                  .bytes();
+  WriteFile(data() / "implicit.dcm", file + dataset);
+  Storescp({"+xi", "+B"});
+  EXPECT_EQ(Run(), 0) << result_.output << result_.errors;
+  ExpectAllStored(1);
+  ExpectStoredBytes(instance.sop_instance_uid, dataset);
 }
 
 // Over one association at a time: dcmqrscp loses images that come over several at once, whoever sends them.

@@ -13,16 +13,17 @@
 #include "common/text.h"
 #include "common/time.h"
 #include "dicom/dimse_status.h"
+#include "dicom/transfer_syntax.h"
 #include "proto/channel.h"
 #include "proto/validate.h"
 #include "worker/core/context_plan.h"
 #include "worker/sending/source_file.h"
+#include "worker/transcoder/padding.h"
 #include "worker/transcoder/transcoder.h"
 
 namespace dicom_sender {
 namespace {
 
-constexpr std::string_view kDeflatedExplicitVrLittleEndian = "1.2.840.10008.1.2.1.99";
 constexpr std::size_t kAheadMax = 4;  // files that are open before it is their turn
 constexpr unsigned kLossesMax = 3;    // in a row, without a response between them
 static_assert(kSendWindowMax <= kAsyncWindowMax);
@@ -148,10 +149,10 @@ class StoreMeter {
                       answer_us_ = progress_.answer_us;
 };
 
-// What goes out for one instance: the file's own bytes, or its dataset decoded into a file without a name.
+// What goes out for one instance: the file's own bytes, or its dataset encoded anew into a file without a name.
 struct Payload {
   ContextChoice choice;
-  UniqueFd decoded;
+  UniqueFd encoded;
   DatasetBytes bytes;
 };
 
@@ -220,6 +221,7 @@ class StudySender {
   void NoteAnswer();
   tl::expected<SourceFile, SourceProblem> Open(const std::string& path, const wire::Instance& instance);
   tl::expected<Payload, CannotSend> Prepare(const Opened& opened);
+  tl::expected<TranscodedDataset, std::string> Encode(const Opened& opened, const ContextChoice& choice) const;
   tl::expected<std::uint16_t, StoreFailure> Send(const wire::Instance& instance, const Payload& payload);
   tl::expected<StoreResponse, StoreFailure> Receive();
   void DropAssociation();
@@ -312,8 +314,8 @@ bool StudySender::SendInstance(Opened opened) {
       TellNotSent(opened.path, instance, payload.error());
       return true;
     }
-    // Decoding may have taken long, and counts as no progress of the lease.
-    if (payload->choice.decode && port_.StopRequested()) return GiveBack(wire::GiveBack::DRAINING);
+    // Encoding may have taken long, and counts as no progress of the lease.
+    if (payload->encoded.valid() && port_.StopRequested()) return GiveBack(wire::GiveBack::DRAINING);
     const TimePoint begin = MonotonicNow();
     const auto sent = Send(instance, *payload);
     if (sent) {
@@ -519,28 +521,42 @@ tl::expected<Payload, CannotSend> StudySender::Prepare(const Opened& opened) {
   auto choice = ChooseContext(proposed, association_->contexts(), opened.instance->sop_class_uid(),
                               source.transfer_syntax_uid, CanDecode);
   if (!choice) return tl::unexpected(CannotSend{.reason = std::move(choice.error())});
+  const bool is_deflated = IsDeflatedSyntax(source.transfer_syntax_uid);
   Payload payload{.choice = *std::move(choice),
-                  .decoded = {},
+                  .encoded = {},
                   .bytes = {.fd = source.fd.get(),
                             .offset_bytes = source.dataset_offset,
                             .size_bytes = source.dataset_bytes,
-                            .pad_to_even = source.transfer_syntax_uid == kDeflatedExplicitVrLittleEndian}};
-  if (!payload.choice.decode) return payload;
+                            .pad_to_even = is_deflated}};
+  const bool has_odd_length = source.dataset_bytes % 2 == 1 && !is_deflated;
+  if (!payload.choice.decode && !has_odd_length) return payload;
   association_->Flush();
   const TimeSpent spent(context_.metrics.decode_seconds);
-  auto decoded = Transcode(opened.path, payload.choice.transfer_syntax);
-  if (!decoded) {
+  auto encoded = Encode(opened, payload.choice);
+  if (!encoded) {
     // It was opened once more: the storage may have gone away in between.
     if (const auto again = OpenSourceFile(opened.path, *opened.instance); !again) {
       return tl::unexpected(Unreadable(again.error()));
     }
-    return tl::unexpected(CannotSend{
-        .reason = fmt::format("the destination does not take transfer syntax {}, and it cannot be decoded: {}",
-                              source.transfer_syntax_uid, decoded.error())});
+    return tl::unexpected(CannotSend{.reason = std::move(encoded.error())});
   }
-  payload.decoded = std::move(decoded->fd);
-  payload.bytes = {.fd = payload.decoded.get(), .offset_bytes = 0, .size_bytes = decoded->size_bytes};
+  payload.encoded = std::move(encoded->fd);
+  payload.bytes = {.fd = payload.encoded.get(), .offset_bytes = 0, .size_bytes = encoded->size_bytes};
   return payload;
+}
+
+// Decodes the dataset, or, where its transfer syntax is accepted, gives its values even lengths.
+tl::expected<TranscodedDataset, std::string> StudySender::Encode(const Opened& opened,
+                                                                 const ContextChoice& choice) const {
+  const SourceFile& source = *opened.source;
+  if (!choice.decode) {
+    spdlog::info("Thread {}: padding values of odd length in {}", context_.thread, ToPrintable(opened.path));
+    return PadToEvenLengths(source.fd.get(), source.dataset_offset, source.dataset_bytes, source.transfer_syntax_uid);
+  }
+  auto decoded = Transcode(opened.path, choice.transfer_syntax);
+  if (decoded) return decoded;
+  return tl::unexpected(fmt::format("the destination does not take transfer syntax {}, and it cannot be decoded: {}",
+                                    source.transfer_syntax_uid, decoded.error()));
 }
 
 tl::expected<std::uint16_t, StoreFailure> StudySender::Send(const wire::Instance& instance, const Payload& payload) {

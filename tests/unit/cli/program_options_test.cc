@@ -154,6 +154,24 @@ TEST_F(ProgramOptionsTest, TheFileIsReadForAnyProgram) {
   EXPECT_EQ(given.where.at("open"), "open in " + file);
 }
 
+TEST_F(ProgramOptionsTest, TheFileMayBeginWithAByteOrderMark) {
+  const TemporaryFolder folder;
+  const std::string file = folder / "shop.toml";
+  std::ofstream(file) << "\xEF\xBB\xBFsmall = 7\n";
+  Good(Shop(), {"--config", file});
+  EXPECT_EQ(options_.small, 7);
+}
+
+TEST_F(ProgramOptionsTest, AFileInUtf16IsRefused) {
+  const TemporaryFolder folder;
+  const std::string file = folder / "shop.toml";
+  for (const std::string_view mark : {"\xFF\xFE", "\xFE\xFF"}) {
+    std::ofstream(file) << mark << std::string_view("s\0m\0", 4);
+    EXPECT_EQ(Wrong(Shop(), {"--config", file}),
+              "shop: --config: '" + file + "' is encoded in UTF-16: save it as UTF-8\n");
+  }
+}
+
 TEST_F(ProgramOptionsTest, WordsAreTakenUpToTheirNumber) {
   EXPECT_EQ(Wrong(Shop(), {"show"}), "shop: 'show' belongs to no option: see 'shop --help'\n");
   Program program = Shop();

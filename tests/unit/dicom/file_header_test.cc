@@ -69,6 +69,7 @@ TEST(FileHeaderTest, EveryBeginningThatDcmtkReads) {
       {"big endian, but little", MetaHeader(kBigEndian), Form::kExplicitLittle, kExplicit},
       {"big endian, but implicit", MetaHeader(kBigEndian), Form::kImplicitLittle, kImplicit},
       {"a private one", MetaHeader("1.2.840.113619.5.2"), Form::kImplicitLittle, "1.2.840.113619.5.2"},
+      {"Papyrus", MetaHeader("1.2.840.10008.1.20"), Form::kImplicitLittle, "1.2.840.10008.1.20"},
   };
   for (const Recognised& cell : cells) {
     SCOPED_TRACE(cell.what);
@@ -76,6 +77,42 @@ TEST(FileHeaderTest, EveryBeginningThatDcmtkReads) {
     ASSERT_TRUE(result) << result.error().reason;
     ExpectUids(*result, cell.transfer_syntax, cell.before.size());
   }
+}
+
+// As in DCMTK, such elements are sent with the dataset.
+TEST(FileHeaderTest, ADatasetMayBeginWithElementsOfTheMetaGroup) {
+  const auto version = [](Form form) {
+    return DicomWriter(form).Element(0x0002, 0x0013, "SH", "ABCD").Uid(0x0002, 0x0010, kJpeg).bytes();
+  };
+  const Recognised cells[] = {
+      {"implicit", MetaHeader(kImplicit), Form::kImplicitLittle, kImplicit},
+      {"explicit", MetaHeader(kExplicit), Form::kExplicitLittle, kExplicit},
+      {"big endian", MetaHeader(kBigEndian), Form::kExplicitBig, kBigEndian},
+      {"Papyrus", MetaHeader("1.2.840.10008.1.20"), Form::kImplicitLittle, "1.2.840.10008.1.20"},
+      {"implicit, no group length", Preamble() + MetaElements(kImplicit), Form::kImplicitLittle, kImplicit},
+  };
+  for (const Recognised& cell : cells) {
+    SCOPED_TRACE(cell.what);
+    const auto result = ReadBytesAsFile(cell.before + version(cell.form) + SmallDataset(cell.form));
+    ASSERT_TRUE(result) << result.error().reason;
+    ExpectUids(*result, cell.transfer_syntax, cell.before.size());
+  }
+}
+
+// A group length that ends before the transfer syntax, or before an explicit element of an implicit dataset's file.
+TEST(FileHeaderTest, AGroupLengthThatCannotBeTrueIsIgnored) {
+  std::string meta = MetaHeader(kImplicit);
+  for (const char short_length : {'\0', '\x0E'}) {
+    meta[140] = short_length;
+    const auto result = ReadBytesAsFile(meta + SmallDataset(Form::kImplicitLittle));
+    ASSERT_TRUE(result) << result.error().reason;
+    ExpectUids(*result, kImplicit, meta.size());
+  }
+  meta = MetaHeader(kImplicit);
+  const std::string more = DicomWriter().Element(0x0002, 0x0013, "SH", "ABCD").bytes();
+  const auto result = ReadBytesAsFile(meta + more + SmallDataset(Form::kImplicitLittle));
+  ASSERT_TRUE(result) << result.error().reason;
+  ExpectUids(*result, kImplicit, meta.size() + more.size());
 }
 
 std::string AccessionNumberOf(std::string_view value, Form form = Form::kExplicitLittle) {

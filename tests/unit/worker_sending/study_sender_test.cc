@@ -10,6 +10,7 @@
 #include "dicom/file_header.h"
 #include "tests/support/example_studies.h"
 #include "tests/support/temporary_folder.h"
+#include "worker/core/context_plan.h"
 
 namespace dicom_sender {
 namespace {
@@ -41,6 +42,7 @@ struct Script {
   std::deque<AssociationFailure> association_failures;  // before any association comes about
   std::size_t contexts_refused = 0;                     // the first so many of each association
   std::vector<std::string> stored;                      // SOP Instance UIDs
+  std::vector<DatasetBytes> datasets;                   // of those stored; their files may be closed by now
   std::uint16_t window = 1;
   bool last_first = false;  // answers
   bool keeps = false;       // what is sent, until it has to wait
@@ -72,6 +74,7 @@ class ScriptedAssociation : public Association {
     EXPECT_LT(in_flight_.size(), script_.window);
     if (script_.on_store) script_.on_store();
     script_.stored.emplace_back(request.sop_instance_uid);
+    script_.datasets.push_back(request.dataset);
     StoreAnswer answer = Status(0);
     if (!script_.answers.empty()) {
       answer = std::move(script_.answers.front());
@@ -193,6 +196,17 @@ class StudySenderTest : public testing::Test {
     pair->set_sop_class_uid(instance.sop_class_uid());
     pair->set_transfer_syntax_uid(instance.transfer_syntax_uid());
   }
+  // A file of its own bytes and transfer syntax, as the scan would have found it.
+  void AddFile(const std::string& bytes, const std::string& transfer_syntax_uid) {
+    wire::Instance instance = MakeInstance(0);
+    WriteFile(folder_ / instance.path(), bytes);
+    const auto header = ReadFileHeader(folder_ / instance.path());
+    instance.set_transfer_syntax_uid(transfer_syntax_uid);
+    instance.set_size_bytes(header ? header->identity.size_bytes : header.error().known.identity.size_bytes);
+    instance.set_mtime_ns(header ? header->identity.mtime_ns : header.error().known.identity.mtime_ns);
+    Need(instance);
+    *grant_.mutable_first_page()->add_instances() = instance;
+  }
   void AddInstances(std::uint32_t count) {
     for (std::uint32_t i = 0; i < count; ++i) {
       const wire::Instance instance = MakeInstance(i);
@@ -248,6 +262,52 @@ std::vector<std::uint32_t> Indices(const std::vector<wire::Outcome>& outcomes) {
   std::vector<std::uint32_t> indices;
   for (const auto& outcome : outcomes) indices.push_back(outcome.index());
   return indices;
+}
+
+constexpr char kOddText[] = "\x09\x00\x01\x10LO\x01\x00x";
+constexpr char kOddNumber[] = "\x09\x00\x01\x10US\x01\x00x";
+
+std::string FileWith(const std::string& more) { return ExampleFile({.sop_instance_uid = "1.2.3.0"}) + more; }
+
+TEST_F(StudySenderTest, AnEvenDatasetIsSentFromItsFile) {
+  AddFile(FileWith(""), std::string(kExplicitVrLittleEndian));
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  ASSERT_EQ(script_.datasets.size(), 1U);
+  EXPECT_EQ(script_.datasets[0].offset_bytes, grant_.first_page().instances(0).dataset_offset());
+  EXPECT_EQ(metrics_.decode_seconds.Value(), 0);
+}
+
+TEST_F(StudySenderTest, AnOddDatasetIsPadded) {
+  AddFile(FileWith(std::string(kOddText, 9)), std::string(kExplicitVrLittleEndian));
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  EXPECT_THAT(Kinds(), ElementsAre(kResponded));
+  ASSERT_EQ(script_.datasets.size(), 1U);
+  EXPECT_EQ(script_.datasets[0].offset_bytes, 0U);
+  EXPECT_EQ(script_.datasets[0].size_bytes, ExampleDataset({.sop_instance_uid = "1.2.3.0"}).size() + 10);
+  EXPECT_FALSE(script_.datasets[0].pad_to_even);
+  EXPECT_FALSE(port_.outcomes[0].transcoded());
+}
+
+TEST_F(StudySenderTest, AnOddDatasetThatCannotBePaddedIsNotSendable) {
+  AddFile(FileWith(std::string(kOddNumber, 9)), std::string(kExplicitVrLittleEndian));
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  EXPECT_THAT(Kinds(), ElementsAre(kNotSendable));
+  EXPECT_THAT(port_.outcomes[0].reason(), HasSubstr("element (0009,1001): its length of 1 bytes is odd"));
+  EXPECT_TRUE(script_.datasets.empty());
+}
+
+// PS3.5 A.5: the stream is padded, whatever is in it.
+TEST_F(StudySenderTest, ADeflatedDatasetIsPaddedAsAWhole) {
+  for (const char* syntax : {"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"}) {
+    SCOPED_TRACE(syntax);
+    grant_.mutable_first_page()->clear_instances();
+    script_.datasets.clear();
+    AddFile(FileWith("an odd stream"), syntax);
+    EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+    ASSERT_EQ(script_.datasets.size(), 1U);
+    EXPECT_EQ(script_.datasets[0].size_bytes % 2, 1U);
+    EXPECT_TRUE(script_.datasets[0].pad_to_even);
+  }
 }
 
 TEST_F(StudySenderTest, FillsTheWindowAndReportsEachByItsOwnResponse) {
