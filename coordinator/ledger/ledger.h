@@ -153,7 +153,7 @@ struct InstanceChange {
   std::uint32_t duration_us = 0;
   bool resend = false;
   bool may_be_stored = false;  // as in InstanceFacts
-  std::string worker = {};     // that reported it; empty: none did
+  std::string worker = {};     // that reported it; empty: none did, such as for a scan's finding
 };
 
 // For the reports.

@@ -670,7 +670,7 @@ std::vector<StudyKey> SqliteLedger::FailedStudies(SessionKey session, const std:
   return keys;
 }
 
-// How many have changed.
+// Returns how many instances are pending again.
 StudyFeed SqliteLedger::RequeueStudy(StudyKey study, const RequeueChoice& choice) {
   // lower() changes nothing but ASCII.
   static const std::string where =
@@ -718,7 +718,7 @@ std::optional<std::int64_t> SqliteLedger::FindWorkerId(const std::string& name) 
   return worker_ids_[name] = id;
 }
 
-// An empty name: nobody reported it.
+// An outcome whose worker has no name was not reported by any.
 std::optional<std::int64_t> SqliteLedger::ReporterId(const std::string& name) {
   if (name.empty()) return std::nullopt;
   if (const auto id = FindWorkerId(name)) return id;
@@ -931,10 +931,8 @@ LeaseId SqliteLedger::LastLeaseId() {
 std::optional<LeaseRecord> SqliteLedger::FindLease(LeaseId lease) {
   return Guarded([&]() -> std::optional<LeaseRecord> {
     auto& row = Query(
-        "SELECT l.study, s.suspect_end, l.last_report_seq, l.associations, s.session, l.worker, l.identity FROM "
-        "lease l"
-        " JOIN study s"
-        " ON s.key = l.study WHERE l.id = ?",
+        "SELECT l.study, s.suspect_end, l.last_report_seq, l.associations, s.session, l.worker, l.identity"
+        " FROM lease l JOIN study s ON s.key = l.study WHERE l.id = ?",
         static_cast<std::int64_t>(lease));
     if (!row.executeStep()) return std::nullopt;
     LeaseRecord record{.id = lease,

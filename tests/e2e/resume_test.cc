@@ -189,14 +189,14 @@ class AttemptsTest : public ResumeTest {
 
   void SetUp() override {
     const auto instances = WriteExampleStudies(data(), 1, 3);
-    refused_.sop_instance_uid = instances[1].sop_instance_uid;
+    refused_.sop_instance_uid = instances.back().sop_instance_uid;  // what is before it is stored by then
     refused_.status = 0xA700;
     StartDestination({.rules = {refused_}});
   }
 
   std::uint64_t Sent(const DestinationLog& log) const {
-    return static_cast<std::uint64_t>(std::ranges::count(log.instances, refused_.sop_instance_uid,
-                                                         &InstanceRecord::sop_instance));
+    return static_cast<std::uint64_t>(
+        std::ranges::count(log.instances, refused_.sop_instance_uid, &InstanceRecord::sop_instance));
   }
   // Each run is ended when it has sent the instance once more, until one ends with status 1: the instance has failed.
   void ResumeUntilItHasFailed(const std::vector<std::string>& options, int exit_status, const EndRun& end) {
@@ -212,6 +212,7 @@ class AttemptsTest : public ResumeTest {
       ASSERT_EQ(ended->exit_status, exit_status) << sender.Output() << sender.Errors();
       EXPECT_EQ(Number(Summary(), "failed_transfers"), 0U);
       EXPECT_EQ(Number(Summary(), "pending"), 1U);
+      destination_.Stop();
       ASSERT_TRUE(destination_.Start());
     }
     ADD_FAILURE() << "it is tried again and again";
@@ -229,14 +230,14 @@ class AttemptsTest : public ResumeTest {
 };
 
 TEST_F(AttemptsTest, AreCountedOverAllRunsThatTheDestinationEnded) {
-  ASSERT_NO_FATAL_FAILURE(ResumeUntilItHasFailed({"--max-attempts", "2", "--retry-for", "1", "--async-window", "1"}, 3,
-                                                 [this](ChildProcess&) { destination_.Stop(); }));
+  ASSERT_NO_FATAL_FAILURE(ResumeUntilItHasFailed({"--max-attempts", "2", "--retry-for", "1", "--async-window", "1"},
+                                                 3, [this](ChildProcess&) { destination_.Stop(); }));
   ExpectFailedAfter(2);
 }
 
 TEST_F(AttemptsTest, AreCountedOverAllRunsThatWereInterrupted) {
-  ASSERT_NO_FATAL_FAILURE(ResumeUntilItHasFailed({"--max-attempts", "3"}, 4,
-                                                 [](ChildProcess& sender) { sender.Signal(SIGINT); }));
+  ASSERT_NO_FATAL_FAILURE(
+      ResumeUntilItHasFailed({"--max-attempts", "3"}, 4, [](ChildProcess& sender) { sender.Signal(SIGINT); }));
   ExpectFailedAfter(3);
 }
 

@@ -5,9 +5,9 @@
 namespace dicom_sender {
 namespace {
 
-constexpr InstanceState kAllStates[] = {
-    InstanceState::kPending, InstanceState::kDelayed, InstanceState::kStored,   InstanceState::kStoredWithWarning,
-    InstanceState::kFailed,  InstanceState::kSkipped};
+constexpr InstanceState kAllStates[] = {InstanceState::kPending, InstanceState::kDelayed,
+                                        InstanceState::kStored,  InstanceState::kStoredWithWarning,
+                                        InstanceState::kFailed,  InstanceState::kSkipped};
 
 bool IsStored(InstanceState state) {
   return state == InstanceState::kStored || state == InstanceState::kStoredWithWarning;

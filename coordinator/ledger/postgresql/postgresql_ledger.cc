@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
+#include <iterator>
 #include <set>
 #include <span>
 #include <unordered_map>
@@ -385,7 +385,7 @@ void PostgresqlLedger::SetSettings(SessionKey session, const wire::OpenSession& 
           .Int(session));
 }
 
-// How many have changed in each of the studies.
+// Returns how many instances of each study are pending again.
 std::vector<StudyFeed> PostgresqlLedger::RequeueStudies(SessionKey session, const std::vector<StudyKey>& studies,
                                                         const RequeueFilter& filter) {
   // In the collation "C", lower() changes nothing but ASCII.
@@ -395,8 +395,7 @@ std::vector<StudyFeed> PostgresqlLedger::RequeueStudies(SessionKey session, cons
       "   (SELECT ctid AS version FROM instance o WHERE o.study = s.key AND o.state = 4 AND o.defect = 0"
       "   AND ($2::bigint IS NULL OR o.status = $2::bigint)"
       "   AND ($3::text IS NULL OR o.reported_by = (SELECT id FROM worker WHERE name = $3::text))"
-      "   AND position(lower(coalesce($4::text, '') COLLATE \"C\") IN lower(coalesce(o.reason, '') COLLATE \"C\")) > "
-      "0"
+      "   AND strpos(lower(coalesce(o.reason, '') COLLATE \"C\"), lower(coalesce($4::text, '') COLLATE \"C\")) > 0"
       "   OFFSET 0) o WHERE i.ctid = o.version RETURNING i.study, i.size)"
       " SELECT study, count(*), sum(size)::bigint FROM changed GROUP BY study ORDER BY study",
       Values().Ints(studies).Int(filter.status).TextOrNull(filter.worker).TextOrNull(filter.reason));
@@ -858,9 +857,8 @@ LeaseId PostgresqlLedger::LastLeaseId() {
 
 std::optional<LeaseRecord> PostgresqlLedger::FindLease(LeaseId lease) {
   const auto rows = connection_.Query(
-      "SELECT l.study, s.suspect_end, l.last_report_seq, l.associations, s.session, l.worker, l.identity FROM lease l"
-      " JOIN study s"
-      " ON s.key = l.study WHERE l.id = $1::bigint",
+      "SELECT l.study, s.suspect_end, l.last_report_seq, l.associations, s.session, l.worker, l.identity"
+      " FROM lease l JOIN study s ON s.key = l.study WHERE l.id = $1::bigint",
       Values().Int(static_cast<std::int64_t>(lease)));
   if (rows.size() == 0) return std::nullopt;
   Remember(rows.Int(0, 0), rows.Int(0, 4));
@@ -1008,7 +1006,7 @@ std::vector<InstanceFacts> PostgresqlLedger::LoadInstances(StudyKey study, std::
   return facts;
 }
 
-// Those that reported the changes.
+// Loads the ids of the workers that reported the changes.
 void PostgresqlLedger::LoadWorkers(std::span<const InstanceChange> changes) {
   if (worker_ids_.size() > kCachedWorkersMax) worker_ids_.clear();
   std::set<std::string> unknown;

@@ -173,11 +173,8 @@ TEST_F(PostgresqlPlanTest, WhatASmallSessionIsAskedReadsNoLargeOne) {
          const std::array states{InstanceState::kFailed};
          EXPECT_EQ(ledger.Report(kSmall, states, {}, 10).size(), 10U);
        }},
-      {"Requeue",
-       [](Ledger& ledger) {
-         EXPECT_EQ(ledger.Requeue(kSmall, {}).size(), 20U);
-       }},
       {"FailStudy", [](Ledger& ledger) { EXPECT_EQ(ledger.FailStudy(kStudyOfSmall, "refused", At(1)), 2U); }},
+      {"Requeue", [](Ledger& ledger) { EXPECT_EQ(ledger.Requeue(kSmall, {}).size(), 20U); }},
       {"AddStudies",
        [](Ledger& ledger) {
          EXPECT_EQ(ledger.AddStudies(kSmall, Batch("new", {{.path = "a", .sop_instance_uid = "a"}})).size(), 1U);
@@ -201,9 +198,7 @@ TEST_F(PostgresqlPlanTest, APageOfALargeSessionReadsNoMoreThanThePage) {
          EXPECT_EQ(ledger.Report(kLarge, states, {kLate, 0}, 100).size(), 100U);
        }},
       {"Requeue",
-       [](Ledger& ledger) {
-         EXPECT_EQ(ledger.Requeue(kLarge, {.study_instance_uid = "19000"}).size(), 1U);
-       }},
+       [](Ledger& ledger) { EXPECT_EQ(ledger.Requeue(kLarge, {.study_instance_uid = "19000"}).size(), 1U); }},
   };
   for (const auto& [name, ask] : questions) {
     EXPECT_LT(RowsRead(ask), kFewRows) << name;

@@ -135,8 +135,7 @@ TEST_P(ViewsTest, WhatASessionLeftHasTheSessionsReasonBesideIt) {
   };
   for (const auto state : {wire::SESSION_UNREACHABLE, wire::SESSION_REFUSED, wire::SESSION_CANCELLED}) {
     set(state, "no route to host");
-    EXPECT_EQ(Rows(query),
-              "pending|no route to host\ndelayed|A700 (out of resources)\nstored|NULL\nfailed|NULL\n");
+    EXPECT_EQ(Rows(query), "pending|no route to host\ndelayed|A700 (out of resources)\nstored|NULL\nfailed|NULL\n");
   }
   set(wire::SESSION_CANCELLED, "");
   EXPECT_EQ(Rows(query), own);

@@ -32,9 +32,9 @@ constexpr std::array kStates = {InstanceState::kPending,           InstanceState
 constexpr const char* kOddText = "tab\there, line\nthere\r, back\\slash, \\N, \\., \xC3\xA4, \xFF";
 
 std::string Told(const Counts& c) {
-  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {}", c.total, c.stored, c.warned, c.failed,
-                     c.skipped, c.conflicts, c.retries, c.resends, c.total_bytes, c.stored_bytes, c.settled_bytes,
-                     c.store_us, c.associations);
+  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {}", c.total, c.stored, c.warned, c.failed, c.skipped,
+                     c.conflicts, c.retries, c.resends, c.total_bytes, c.stored_bytes, c.settled_bytes, c.store_us,
+                     c.associations);
 }
 std::string Told(const std::optional<WallTime>& time) { return time ? FormatRfc3339(*time) : "never"; }
 
@@ -67,8 +67,9 @@ std::string Told(Ledger& ledger, SessionKey key) {
     text += fmt::format("unsettled {} {} {}\n", study.study, study.pending, study.pending_bytes);
   }
   for (const auto& i : ledger.Report(key, kStates, {}, 1000)) {
-    text += fmt::format("instance {} {} {} {} {} {} {} {} {}\n", i.study, i.index, i.path, i.study_instance_uid,
-                        i.sop_instance_uid, i.status ? static_cast<int>(*i.status) : -1, i.reason, i.attempts, i.worker);
+    text +=
+        fmt::format("instance {} {} {} {} {} {} {} {} {}\n", i.study, i.index, i.path, i.study_instance_uid,
+                    i.sop_instance_uid, i.status ? static_cast<int>(*i.status) : -1, i.reason, i.attempts, i.worker);
   }
   for (const auto& reason : ledger.CountFailureReasons(key, 100).most_frequent) {
     text += fmt::format("reason {} {}\n", reason.reason, reason.instances);

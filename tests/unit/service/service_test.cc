@@ -441,6 +441,8 @@ TEST_F(ServiceTest, AResumeGivesNoAttemptBack) {
   EXPECT_EQ(facts[1].state, InstanceState::kFailed);
 
   Ask(cancel);
+  Announce(1, {});  // its lease is over
+  ASSERT_EQ(Status().state(), wire::SESSION_CANCELLED);
   Open(true, /*retry_failed=*/true);
   facts = ledger_->LoadInstances(study, both);
   EXPECT_EQ(facts[0].attempts, 1U) << "it had not failed";

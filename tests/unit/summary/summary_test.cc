@@ -105,9 +105,7 @@ class SummaryTest : public testing::Test {
     });
   }
   void End(wire::SessionState state, const std::string& reason = {}) {
-    InTransaction([&] {
-      ledger_->SetSessionState(session_, state, reason, After(10'000));
-    });
+    InTransaction([&] { ledger_->SetSessionState(session_, state, reason, After(10'000)); });
   }
 
   tl::expected<SummaryFiles, std::string> TryWrite(const std::string& folder) {
@@ -211,8 +209,8 @@ TEST_F(SummaryTest, ACompleteSessionIsTold) {
 
   ASSERT_EQ(summary["failures"].Size(), 1U);
   const auto& failure = summary["failures"][0];
-  EXPECT_THAT(Names(failure),
-              ElementsAre("path", "study_instance_uid", "sop_instance_uid", "status", "reason", "attempts", "worker"));
+  EXPECT_THAT(Names(failure), ElementsAre("path", "study_instance_uid", "sop_instance_uid", "status", "reason",
+                                          "attempts", "worker"));
   EXPECT_STREQ(failure["path"].GetString(), "/data/d");
   EXPECT_STREQ(failure["study_instance_uid"].GetString(), "1.2");
   EXPECT_STREQ(failure["sop_instance_uid"].GetString(), "1.9.4");
