@@ -91,7 +91,7 @@ struct ScanBegun {  // one more, after an earlier one was complete
 struct SuspendRequested {
   SessionKey session = 0;
 };
-struct CancelRequested {  // leases are revoked, and what is unsettled is abandoned
+struct CancelRequested {  // leases are revoked
   SessionKey session = 0;
   std::string reason;
 };
@@ -148,7 +148,7 @@ struct StudyFailed {  // everything that is unsettled in it fails
 struct SessionChanged {
   SessionKey session = 0;
   wire::SessionState state = wire::SESSION_SCANNING;
-  std::string reason;
+  std::string reason;  // of an end
 };
 using LedgerChange = std::variant<InstanceChange, LeaseGranted, LeaseEnded, StudyFailed, SessionChanged>;
 
@@ -209,7 +209,7 @@ struct DestinationView {
   std::string trouble;  // as Trouble()
 };
 
-// What is unsettled stays so, and goes on with a resume.
+// These may leave instances unsettled.
 constexpr bool EndsBadly(wire::SessionState state) {
   return state == wire::SESSION_UNREACHABLE || state == wire::SESSION_REFUSED || state == wire::SESSION_CANCELLED;
 }
