@@ -167,6 +167,9 @@ CoordinatorMetrics::CoordinatorMetrics(Registry& registry)
           MakeCounter(registry, "messages_refused_total",
                       "Messages that were malformed, unexpected or of a different protocol version")),
       workers_connected(MakeGauge(registry, "workers_connected", "Workers that were heard of lately")),
+      workers_quarantined(
+          MakeGauge(registry, "workers_quarantined",
+                    "Workers that fail to reach a destination or to read files where others succeed")),
       breaker_open(MakeGauge(registry, "breaker_open", "Destinations whose circuit breaker is not closed")),
       last_success_timestamp_seconds(
           MakeGauge(registry, "last_success_timestamp_seconds", "When an instance was last reported stored")),

@@ -122,6 +122,7 @@ struct CoordinatorMetrics {
   prometheus::Counter& resends_total;
   prometheus::Counter& messages_refused_total;
   prometheus::Gauge& workers_connected;
+  prometheus::Gauge& workers_quarantined;
   prometheus::Gauge& breaker_open;
   prometheus::Gauge& last_success_timestamp_seconds;
   prometheus::Histogram& ledger_commit_duration_seconds;

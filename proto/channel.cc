@@ -46,6 +46,12 @@ std::string PeerAddress(zmq::message_t& frame) {
   return address == nullptr ? std::string() : address;
 }
 
+// The user that the ZapHandler has named.
+std::string PeerKey(zmq::message_t& frame) {
+  const char* key = zmq_msg_gets(frame.handle(), "User-Id");
+  return key == nullptr ? std::string() : key;
+}
+
 }  // namespace
 
 RouterChannel::RouterChannel(zmq::context_t& context, const std::string& endpoint, const ServerSecurity* security)
@@ -66,13 +72,14 @@ RouterChannel::RouterChannel(zmq::context_t& context, const std::string& endpoin
 std::optional<PeerMessage> RouterChannel::Receive() {
   zmq::message_t peer;
   if (!socket_.recv(peer, zmq::recv_flags::dontwait)) return std::nullopt;
-  PeerMessage message{.peer = peer.to_string(), .bytes = {}, .address = {}};
+  PeerMessage message{.peer = peer.to_string(), .bytes = {}, .address = {}, .key = {}};
   // Exactly one frame follows the peer's name; a message of another shape reads as empty and is refused as such.
   for (bool first = true, more = peer.more(); more; first = false) {
     zmq::message_t frame;
     if (!socket_.recv(frame, zmq::recv_flags::dontwait)) break;
     more = frame.more();
     message.address = PeerAddress(frame);
+    message.key = PeerKey(frame);
     if (first && !more) message.bytes = frame.to_string();
   }
   return message;

@@ -21,7 +21,7 @@
 
 namespace dicom_sender {
 
-inline constexpr unsigned kProtocolVersion = 1;
+inline constexpr unsigned kProtocolVersion = 2;
 inline constexpr std::size_t kMessageBytesMax = 4 << 20;
 inline constexpr int kChannelMessagesMax = 1000;  // in each queue of a channel, for each peer
 
@@ -41,6 +41,7 @@ struct PeerMessage {
   std::string peer;  // the ROUTER's name for the connection
   std::string bytes;
   std::string address;  // of the peer's machine, for people; empty: in this process
+  std::string key;      // the peer's public key, as the ZapHandler has let it in; empty: the channel has no security
 };
 
 class RouterChannel {

@@ -163,8 +163,13 @@ Problem Check(const wire::Report& report) {
       TooMany("outcomes", report.outcomes_size(), kReportOutcomesMax), [&] { return Check(report.give_back()); },
       [&] {
         return ForEach(report.outcomes(), [](const wire::Outcome& outcome) {
-          return FirstOf(TooLong("reason", outcome.reason().size(), kReasonBytesMax),
-                         [&] { return CheckStatus(outcome.status()); });
+          return FirstOf(
+              TooLong("reason", outcome.reason().size(), kReasonBytesMax),
+              [&] { return CheckStatus(outcome.status()); },
+              [&] {
+                const bool known = wire::Outcome::Kind_IsValid(outcome.kind());
+                return known ? Problem() : Problem("an outcome of a kind that is not known here");
+              });
         });
       });
 }
@@ -176,6 +181,7 @@ Problem Check(const wire::WorkerMessage& message) {
           TooMany("held leases", message.status().held_size(), kHeldLeasesMax),
           [&] { return TooLong("worker's name", message.status().worker_id().size(), kWorkerNameBytesMax); },
           [&] { return message.status().worker_id().empty() ? Problem("a worker without a name") : Problem(); },
+          [&] { return TooLong("reason", message.status().not_ready().size(), kReasonBytesMax); },
           [&] {
             const bool too_many = message.status().capacity() > std::uint32_t{kHeldLeasesMax};
             return too_many ? fmt::format("a worker with more than {} associations", kHeldLeasesMax) : Problem();

@@ -67,7 +67,11 @@ tl::expected<void, std::string> Lead(const Site& site, Ledger& ledger, const Rei
   const auto registry = std::make_shared<prometheus::Registry>();
   CoordinatorMetrics metrics(*registry);
   LeaderMetrics leader_metrics(*registry);
-  Service service(ledger, ToSchedulerOptions(options), metrics, options.output_dir, reign.progress);
+  EndpointNames endpoints(LookUpHost);
+  Service service(ledger, ToSchedulerOptions(options), metrics, options.output_dir, reign.progress,
+                  [&endpoints](const std::string& host, std::uint32_t port) {
+                    return endpoints.Name(host, port, MonotonicNow());
+                  });
   SummaryWriter summaries(ledger, options.output_dir, reign.progress);
   StatusBoard board{std::string(ProgramVersion())};
   CoordinatorHooks hooks{.on_ended = [&summaries](SessionKey session) { summaries.Write(session); },

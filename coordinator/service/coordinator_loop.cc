@@ -55,7 +55,8 @@ std::vector<Incoming> CoordinatorLoop::Collect() {
   while (messages.size() < kMessagesPerStepMax) {
     auto message = channel_.Receive();
     if (!message) break;
-    messages.push_back({std::move(message->peer), std::move(message->bytes), std::move(message->address)});
+    messages.push_back(
+        {std::move(message->peer), std::move(message->bytes), std::move(message->address), std::move(message->key)});
   }
   return messages;
 }

@@ -84,12 +84,18 @@ void Meter::BatchAdded(const SessionRecord& before, const Counts& counts, const 
   failures_.AddDefects(batch, now);
 }
 
+void Meter::StudyFailed(const wire::OpenSession& settings, std::uint64_t instances) {
+  metrics_.instances_total["failed"].Increment(static_cast<double>(instances));
+  InstancesTo(settings).at("failed")->Increment(static_cast<double>(instances));
+}
+
 void Meter::Stats(const SchedulerStats& stats) {
   metrics_.studies_pending.Set(static_cast<double>(stats.studies_pending));
   metrics_.studies_delayed.Set(static_cast<double>(stats.studies_delayed));
   metrics_.studies_leased.Set(static_cast<double>(stats.studies_leased));
   metrics_.studies_done.Set(static_cast<double>(stats.studies_done));
   metrics_.workers_connected.Set(static_cast<double>(stats.workers_connected));
+  metrics_.workers_quarantined.Set(static_cast<double>(stats.workers_quarantined));
   metrics_.breaker_open.Set(static_cast<double>(stats.breakers_open));
   metrics_.leases_expired_total.Increment(static_cast<double>(stats.leases_expired - counted_.leases_expired));
   metrics_.late_outcomes_total.Increment(static_cast<double>(stats.late_outcomes - counted_.late_outcomes));

@@ -137,6 +137,11 @@ wire::ClientReply Queries::Sessions(const wire::ListSessions& request, TimePoint
   return reply;
 }
 
+std::string Queries::InWords(const QuarantineSubject& subject) const {
+  if (const auto* destination = std::get_if<std::string>(&subject)) return "destination " + *destination;
+  return "the files of session " + ledger_.LoadSession(std::get<SessionKey>(subject)).settings.session();
+}
+
 wire::ClientReply Queries::Workers(TimePoint now) const {
   wire::ClientReply reply;
   auto* list = reply.mutable_workers();
@@ -147,6 +152,12 @@ wire::ClientReply Queries::Workers(TimePoint now) const {
     entry->set_capacity(worker.capacity);
     entry->set_leases(worker.leases);
     entry->set_draining(worker.draining);
+    entry->set_not_ready(worker.not_ready);
+    for (const QuarantineView& view : worker.quarantined) {
+      auto* quarantined = entry->add_quarantined();
+      quarantined->set_what(InWords(view.subject));
+      quarantined->set_reason(view.reason);
+    }
     entry->set_last_seen_ms(Milliseconds(worker.last_seen));
   }
   list->set_total(scheduler_.worker_count());

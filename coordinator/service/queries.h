@@ -38,6 +38,7 @@ class Queries {
   wire::ClientReply Failures(SessionKey session, const wire::ListFailures& request) const;
   wire::ClientReply Sessions(const wire::ListSessions& request, TimePoint now) const;
   wire::ClientReply Workers(TimePoint now) const;
+  std::string InWords(const QuarantineSubject& subject) const;  // "destination AE:port@host"
   wire::ClientReply Destinations(TimePoint now) const;
   // For the status page, without failures. `open`: all open sessions by ascending key; `suspended`: all of these.
   wire::Overview Overview(std::span<const SessionRecord> open, const std::set<SessionKey>& suspended, TimePoint now,

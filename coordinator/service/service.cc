@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "common/text.h"
 #include "proto/channel.h"
 #include "proto/validate.h"
 
@@ -39,11 +40,12 @@ wire::ClientReply HasEnded(const SessionRecord& record) {
 }  // namespace
 
 Service::Service(Ledger& ledger, SchedulerOptions options, CoordinatorMetrics& metrics, std::string output_dir,
-                 Progress progress)
+                 Progress progress, NameEndpoint name_endpoint)
     : ledger_(ledger),
       scheduler_(options, ledger.LastLeaseId()),
       queries_(ledger_, scheduler_, std::move(output_dir)),
       metrics_(metrics),
+      name_endpoint_(std::move(name_endpoint)),
       progress_(std::move(progress)),
       meter_(metrics) {}
 
@@ -205,6 +207,9 @@ void Service::OpenInScheduler(const SessionRecord& record, const Moment& moment)
   // Incomplete until everything that the ledger has is fed: a session without studies would be complete at once.
   Apply(SessionOpened{.session = record.key,
                       .destination = DestinationKey(settings.destination()),
+                      .endpoint = name_endpoint_
+                                      ? name_endpoint_(settings.destination().host(), settings.destination().port())
+                                      : std::string(),
                       .calling_ae = settings.destination().calling_ae(),
                       .dispatch_as_found = settings.dispatch() == wire::DISPATCH_AS_FOUND,
                       .scan_complete = false,
@@ -230,6 +235,10 @@ void Service::End(SessionKey session, wire::SessionState state, const Moment& mo
 // Those that an earlier coordinator has granted: their workers may be sending all the time.
 void Service::RestoreLeases(SessionKey session, const Moment& moment) {
   for (const StudyRecord& study : ledger_.LeasedStudies(session)) {
+    // Nobody else may take the worker's name before it is heard of again.
+    const auto lease = ledger_.FindLease(study.lease);
+    if (lease && !lease->identity.empty())
+      connections_.try_emplace(study.lease_worker).first->second.key = lease->identity;
     Apply(LeaseRestored{.session = session, .study = study.key, .lease = study.lease, .worker = study.lease_worker},
           moment);
   }
@@ -341,7 +350,7 @@ void Service::Handle(const Incoming& incoming, const wire::WorkerMessage& messag
     case wire::WorkerMessage::kStatus:
       return Handle(incoming, message.status(), moment);
     case wire::WorkerMessage::kPageRequest:
-      return Handle(incoming.peer, message.page_request());
+      return Handle(incoming, message.page_request(), moment);
     case wire::WorkerMessage::kReport:
       return Handle(incoming, message.report(), moment);
     case wire::WorkerMessage::MESSAGE_NOT_SET:
@@ -358,29 +367,60 @@ void Service::Handle(const Incoming& incoming, const wire::WorkerStatus& status,
                               worker),
                   /*for_good=*/true, moment);
   }
+  // The name belongs to the key under which the worker was heard of first: what it holds is promised to that key.
+  const auto known = connections_.find(worker);
+  if (known != connections_.end() && scheduler_.Knows(worker) && known->second.key != incoming.key) {
+    return Refuse(incoming,
+                  fmt::format("worker {} is known by another key: give each worker a name of its own by --worker-id, "
+                              "or wait until that one is forgotten",
+                              ToPrintable(worker)),
+                  /*for_good=*/false, moment);
+  }
   if (!scheduler_.Knows(worker)) {
     if (scheduler_.worker_count() >= kWorkersMax) {
       return Refuse(incoming, fmt::format("{} workers are known, and no more are taken", kWorkersMax),
                     /*for_good=*/false, moment);
     }
-    spdlog::info("Worker {} is here, with {} associations", worker, status.capacity());
+    spdlog::info("Worker {} connected, with {} associations", worker, status.capacity());
   }
   WorkerSeen seen{.worker = worker,
                   .incarnation = status.incarnation(),
                   .seq = status.seq(),
                   .capacity = status.capacity(),
                   .draining = status.draining(),
+                  .not_ready = status.not_ready(),
                   .held = {}};
   for (const auto& held : status.held()) seen.held.push_back({held.lease_id(), held.progressed()});
   if (scheduler_.IsOvertaken(seen)) return;  // it may have come over a connection that is gone
-  worker_peers_[worker] = incoming.peer;
+  connections_[worker] = {incoming.peer, incoming.key};
   status_seq_ = status.seq();
   Apply(seen, moment);
   status_seq_ = 0;
 }
 
-void Service::Handle(const std::string& peer, const wire::PageRequest& request) {
+// A lease belongs to the key to which it was granted. Without keys it belongs to the connection from which its worker
+// was heard of last; a worker says what it is before anything else.
+bool Service::Holds(const Incoming& incoming, const LeaseRecord& lease) const {
+  if (!lease.identity.empty()) return incoming.key == lease.identity;
+  const auto connection = connections_.find(lease.worker);
+  return connection == connections_.end() || connection->second.peer.empty() ||
+         connection->second.peer == incoming.peer;
+}
+
+// It is not told which lease: a worker takes that for the word of another ledger.
+void Service::RefuseStranger(const Incoming& incoming, const LeaseRecord& lease, const Moment& moment) {
+  Refuse(incoming,
+         fmt::format("lease {} was granted to worker {}, over another connection or to another key", lease.id,
+                     ToPrintable(lease.worker)),
+         /*for_good=*/false, moment);
+}
+
+void Service::Handle(const Incoming& incoming, const wire::PageRequest& request, const Moment& moment) {
   const auto study = scheduler_.StudyOf(request.lease_id());
+  if (study) {
+    const auto lease = ledger_.FindLease(request.lease_id());
+    if (lease && !Holds(incoming, *lease)) return RefuseStranger(incoming, *lease, moment);
+  }
   wire::CoordinatorMessage message;
   if (study) {
     *message.mutable_page() = PageOf(request.lease_id(), *study, request.from_index());
@@ -388,7 +428,7 @@ void Service::Handle(const std::string& peer, const wire::PageRequest& request) 
     message.mutable_page()->set_lease_id(request.lease_id());
     message.mutable_page()->set_from_index(request.from_index());
   }
-  Send(peer, std::move(message));
+  Send(incoming.peer, std::move(message));
 }
 
 wire::Page Service::PageOf(LeaseId lease, StudyKey study, std::uint32_t from_index) {
@@ -404,6 +444,7 @@ void Service::Handle(const Incoming& incoming, const wire::Report& report, const
     return Refuse(incoming, fmt::format("a report of lease {}, which is not in this ledger", report.lease_id()),
                   /*for_good=*/false, moment, report.lease_id());
   }
+  if (!Holds(incoming, *lease)) return RefuseStranger(incoming, *lease, moment);
   // The one before was lost on its way. Both will come again; applied out of order, the earlier one would be taken
   // for a repetition.
   if (report.seq() > lease->last_report_seq + 1) return;
@@ -416,8 +457,12 @@ void Service::Handle(const Incoming& incoming, const wire::Report& report, const
 }
 
 void Service::ApplyReport(const wire::Report& report, const LeaseRecord& lease, const Moment& moment) {
-  Reported event{
-      .lease = lease.id, .study = lease.study, .suspect_end = lease.suspect_end, .outcomes = {}, .give_back = {}};
+  Reported event{.lease = lease.id,
+                 .study = lease.study,
+                 .suspect_end = lease.suspect_end,
+                 .associations = report.associations(),
+                 .outcomes = {},
+                 .give_back = {}};
   std::map<std::uint32_t, const wire::Outcome*> by_index;
   for (const auto& outcome : report.outcomes()) by_index.emplace(outcome.index(), &outcome);
   std::vector<std::uint32_t> indices;
@@ -452,6 +497,7 @@ Output Service::Apply(const Event& event, const Moment& moment, std::string_view
   }
   Write(output.changes, moment);
   for (const Reply& reply : output.replies) std::visit([this](const auto& r) { Tell(r); }, reply);
+  for (const QuarantineBegun& begun : output.quarantines) NoteQuarantine(begun);
   for (Duration wait : output.queue_waits) {
     metrics_.queue_wait_seconds.Observe(std::chrono::duration<double>(wait).count());
   }
@@ -467,18 +513,34 @@ void Service::Write(const std::vector<LedgerChange>& changes, const Moment& mome
   if (!instances.empty()) ledger_.ChangeInstances(instances, moment.wall);
   for (const LedgerChange& change : changes) {
     if (const auto* granted = std::get_if<LeaseGranted>(&change)) {
-      ledger_.GrantLease(granted->study, granted->lease, granted->worker, /*identity=*/{}, granted->worker_capacity,
-                         moment.wall);
+      ledger_.GrantLease(granted->study, granted->lease, granted->worker, connections_[granted->worker].key,
+                         granted->worker_capacity, moment.wall);
     } else if (const auto* ended = std::get_if<LeaseEnded>(&change)) {
       if (!ended->clean) NoteLostLease(ended->study);
       metrics_.resends_total.Increment(static_cast<double>(ledger_.EndLease(ended->study, ended->clean)));
+    } else if (const auto* failed = std::get_if<StudyFailed>(&change)) {
+      FailStudy(*failed, moment);
     } else if (const auto* session = std::get_if<SessionChanged>(&change)) {
       Write(*session, moment);
     }
   }
 }
 
-// Whoever looks for a file that kills its workers finds its study here.
+void Service::FailStudy(const StudyFailed& change, const Moment& moment) {
+  const StudyRecord study = ledger_.LoadStudy(change.study);
+  const std::uint64_t instances = ledger_.FailStudy(change.study, change.reason, moment.wall);
+  spdlog::warn("Study {} has failed with {} instances: {}", study.uid.empty() ? "without a UID" : study.uid,
+               instances, change.reason);
+  meter_.StudyFailed(ledger_.LoadSession(study.session).settings, instances);
+}
+
+void Service::NoteQuarantine(const QuarantineBegun& begun) {
+  spdlog::warn(
+      "Worker {} is quarantined for {}: {}; other workers take its studies, and it is tried again from time to time",
+      begun.worker, queries_.InWords(begun.what.subject), begun.what.reason);
+}
+
+// A file that kills its workers is found by the study that is named here.
 void Service::NoteLostLease(StudyKey study) {
   const StudyRecord record = ledger_.LoadStudy(study);
   spdlog::warn(
@@ -500,9 +562,9 @@ void Service::Write(const SessionChanged& change, const Moment& moment) {
 }
 
 void Service::Tell(const GrantReply& reply) {
-  const auto peer = worker_peers_.find(reply.worker);
+  const auto connection = connections_.find(reply.worker);
   const auto session = sessions_.find(reply.session);
-  if (peer == worker_peers_.end() || session == sessions_.end()) return;
+  if (connection == connections_.end() || session == sessions_.end()) return;
   wire::CoordinatorMessage message;
   auto* grant = message.mutable_grant();
   grant->set_lease_id(reply.lease);
@@ -512,12 +574,12 @@ void Service::Tell(const GrantReply& reply) {
   *grant->mutable_send_options() = session->second.send_options();
   for (auto& pair : ledger_.ContextPairs(reply.study, kContextPairsMax)) *grant->add_pairs() = std::move(pair);
   *grant->mutable_first_page() = PageOf(reply.lease, reply.study, 0);
-  Send(peer->second, std::move(message));
+  Send(connection->second.peer, std::move(message));
 }
 
 void Service::Tell(const StatusReply& reply) {
-  const auto peer = worker_peers_.find(reply.worker);
-  if (peer == worker_peers_.end()) return;
+  const auto connection = connections_.find(reply.worker);
+  if (connection == connections_.end()) return;
   wire::CoordinatorMessage message;
   auto* ack = message.mutable_status_ack();
   ack->set_seq(status_seq_);
@@ -525,7 +587,7 @@ void Service::Tell(const StatusReply& reply) {
   ack->set_drain(reply.drain);
   ack->mutable_renewed()->Assign(reply.renewed.begin(), reply.renewed.end());
   ack->mutable_revoked()->Assign(reply.revoked.begin(), reply.revoked.end());
-  Send(peer->second, std::move(message));
+  Send(connection->second.peer, std::move(message));
 }
 
 std::uint32_t Service::TtlMs() const {
@@ -534,8 +596,8 @@ std::uint32_t Service::TtlMs() const {
 
 // Those that the scheduler has forgotten.
 void Service::ForgetSilentWorkers() {
-  if (worker_peers_.size() <= scheduler_.worker_count()) return;
-  std::erase_if(worker_peers_, [this](const auto& entry) {
+  if (connections_.size() <= scheduler_.worker_count()) return;
+  std::erase_if(connections_, [this](const auto& entry) {
     if (scheduler_.Knows(entry.first)) return false;
     spdlog::info("Worker {} is gone: it was not heard of for the lease time", entry.first);
     return true;

@@ -14,6 +14,7 @@
 #include "common/progress.h"
 #include "coordinator/core/scheduler.h"
 #include "coordinator/ledger/ledger.h"
+#include "coordinator/service/endpoint_names.h"
 #include "coordinator/service/meter.h"
 #include "coordinator/service/queries.h"
 #include "envelope.pb.h"
@@ -25,6 +26,7 @@ struct Incoming {
   std::string peer;          // the channel's name for the connection
   std::string bytes;         // as received: not trusted
   std::string address = {};  // of its machine, for the log
+  std::string key = {};      // its public key, where the channel knows one
 };
 
 struct Outgoing {
@@ -43,9 +45,10 @@ inline constexpr std::size_t kOpenSessionsMax = 1000;
 class Service {
  public:
   // `output_dir`: where the summaries of ended sessions are written, by somebody else; empty: nowhere. `progress` is
-  // noted while a session is read from the ledger.
+  // noted while a session is read from the ledger. `name_endpoint` tells which destinations are reached at one
+  // address; without it, each is by itself.
   Service(Ledger& ledger, SchedulerOptions options, CoordinatorMetrics& metrics, std::string output_dir,
-          Progress progress = {});
+          Progress progress = {}, NameEndpoint name_endpoint = {});
 
   // Goes on with every session that had not ended when the last coordinator did, as nobody else may know that there
   // was another one. Before the first Step(), if at all.
@@ -84,9 +87,11 @@ class Service {
 
   void Handle(const Incoming& incoming, const wire::WorkerMessage& message, const Moment& moment);
   void Handle(const Incoming& incoming, const wire::WorkerStatus& status, const Moment& moment);
-  void Handle(const std::string& peer, const wire::PageRequest& request);
+  void Handle(const Incoming& incoming, const wire::PageRequest& request, const Moment& moment);
   void Handle(const Incoming& incoming, const wire::Report& report, const Moment& moment);
   void ApplyReport(const wire::Report& report, const LeaseRecord& lease, const Moment& moment);
+  bool Holds(const Incoming& incoming, const LeaseRecord& lease) const;
+  void RefuseStranger(const Incoming& incoming, const LeaseRecord& lease, const Moment& moment);
 
   void Resume(SessionRecord record, const wire::OpenSession& request, const Moment& moment);
   void Reopen(const SessionRecord& record, const Moment& moment);
@@ -101,6 +106,8 @@ class Service {
   void Write(const std::vector<LedgerChange>& changes, const Moment& moment);
   void Write(const SessionChanged& change, const Moment& moment);
   void NoteLostLease(StudyKey study);
+  void FailStudy(const StudyFailed& change, const Moment& moment);
+  void NoteQuarantine(const QuarantineBegun& begun);
   void Tell(const GrantReply& reply);
   void Tell(const StatusReply& reply);
   wire::Page PageOf(LeaseId lease, StudyKey study, std::uint32_t from_index);
@@ -111,13 +118,18 @@ class Service {
   Scheduler scheduler_;
   Queries queries_;
   CoordinatorMetrics& metrics_;
+  NameEndpoint name_endpoint_;
   Progress progress_;
   Meter meter_;
   Refusals refusals_;
   std::map<SessionKey, wire::OpenSession> sessions_;  // those that the scheduler knows
   std::set<SessionKey> suspended_;                    // those that wait to be resumed
-  std::map<std::string, std::string> worker_peers_;   // where each worker was heard of last
-  std::uint64_t status_seq_ = 0;                      // of the WorkerStatus that is being answered; 0: none
+  struct WorkerConnection {
+    std::string peer;  // where it was heard of last; empty: not since the coordinator started
+    std::string key;   // that it has named itself with
+  };
+  std::map<std::string, WorkerConnection> connections_;  // of each worker
+  std::uint64_t status_seq_ = 0;                         // of the WorkerStatus that is being answered; 0: none
   std::vector<Outgoing> outgoing_;
   std::vector<SessionKey> ended_;
 };
