@@ -77,6 +77,7 @@ tl::expected<void, Failure> Session::Start() {
   }
   SchedulerOptions scheduler;
   scheduler.lease_ttl = kLeaseTime;
+  scheduler.workers_may_come = false;
   scheduler.seed = static_cast<std::uint64_t>(MonotonicNow().time_since_epoch().count());
   engine_ = std::make_unique<Engine>(*ledger_, scheduler, *registry_, std::move(hooks));
   wire::ClientRequest request;

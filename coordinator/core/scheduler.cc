@@ -45,6 +45,7 @@ void Scheduler::On(const SessionOpened& event, TimePoint now, Output&) {
                                      .attempts_max = AttemptsMax(event),
                                      .retry_for = event.retry_for,
                                      .opened = now,
+                                     .stored_before = event.stored_before,
                                      .ending = {}};
 }
 

@@ -18,7 +18,7 @@
 // - The worker is at fault if the destination answers others while this one cannot reach it, or if all that came of
 //   its leases is that it cannot read the files. It is quarantined: tried again from time to time, alone. Its study
 //   goes to another worker. An instance that one worker cannot read fails only when every connected worker has said
-//   so; storage that goes away as a whole is waited for, for `retry_for`.
+//   so, or the only one has for `retry_for`; so long, storage that goes away as a whole is waited for, too.
 // - Once a lease is over, nothing that comes under it counts but what was stored: the study has a new holder.
 //
 // Holds live studies only, by key; instances are known to the ledger. Not thread-safe.
@@ -53,6 +53,8 @@ struct SchedulerOptions {
   Duration speed_up = std::chrono::seconds(10);      // between two single steps up again
   std::uint32_t associations_max = 0;                // at the same time to one destination; 0: no limit
   std::uint32_t attempts_max = 0;                    // of one instance, whatever its session allows; 0: no limit
+  // Another worker may connect at any time, so the word of an only one that it cannot read a file has to wait.
+  bool workers_may_come = true;
   // Every new lease has a higher id. A worker may outlive the ledger: what it says about a lease of a ledger that was
   // removed, or replaced by an older copy, must not be taken for a lease of this one.
   LeaseId leases_above = 0;
@@ -70,6 +72,7 @@ struct SessionOpened {
   bool scan_complete = false;
   std::uint32_t attempts_max = 1;
   Duration retry_for{};
+  bool stored_before = false;  // the destination has stored something of it, before it was opened this time
 };
 struct StudiesFed {
   SessionKey session = 0;
@@ -255,8 +258,9 @@ class Scheduler {
     std::uint32_t losses = 0;     // of its leases, in a row and without any result
     std::uint32_t attempts = 0;   // of its association, that count against the study
     std::optional<TimePoint> set_back_since;    // its association did not get through
-    std::optional<TimePoint> unreadable_since;  // its storage was away
-    std::set<std::string> unreadable_by;        // workers that cannot read all of it
+    std::optional<TimePoint> unreadable_since;  // nothing of it could be read, by all that were asked
+    std::uint32_t unreadable_tries = 0;
+    std::set<std::string> unreadable_by;  // workers that cannot read all of it
     Place place = Place::kWaiting;
     TimePoint since;  // in this place; of kBackingOff: until when
   };
@@ -276,6 +280,7 @@ class Scheduler {
     std::uint64_t untried_studies = 0;  // of the live ones, never set back
     std::uint64_t live_leases = 0;
     bool stored_some = false;                 // so the destination takes what we send
+    bool stored_before = false;               // the same, before the session was opened this time
     std::set<StudyKey> unauthorized{};        // studies that were answered 0124
     std::set<std::string> refused_workers{};  // since the destination answered this session last, as the next
     std::set<StudyKey> refused_studies{};
@@ -393,6 +398,8 @@ class Scheduler {
   void SetExpiry(LeaseId id, Lease& lease, TimePoint expires_at);
   void StopResending(LeaseId id, const Lease& lease);
   static std::uint32_t FreePlaces(const Worker& worker);
+  // One that is known by a lease of the last coordinator's time may take studies, too, once it is heard of.
+  static bool MayReadFiles(const Worker& worker) { return TakesStudies(worker) || !worker.incarnation; }
   static bool TakesStudies(const Worker& worker) {
     return worker.capacity > 0 && !worker.draining && worker.not_ready.empty();
   }
@@ -429,7 +436,7 @@ class Scheduler {
   InstanceChange Judge(const Reported& event, const OutcomeReported& reported, TimePoint now) const;
   InstanceState StateAfter(StatusVerdict verdict, bool last_attempt, const Session* session) const;
   void JudgeUnreadable(const Reported& event, bool storage_away, TimePoint now, InstanceChange& change) const;
-  void NoteStorageAway(StudyKey study, const std::string& reason, TimePoint now);
+  void NoteUnreadable(StudyKey study, const wire::Outcome& outcome, TimePoint now);
   void RecordOutcome(const Reported& event, const OutcomeReported& reported, TimePoint now, Output& out);
   void NoteResponse(Lease& lease, StatusVerdict verdict, TimePoint now, Output& out);
   void NoteUnauthorized(Lease& lease, Output& out);
@@ -440,10 +447,11 @@ class Scheduler {
   bool ConcludeRefusal(const Lease& lease, const wire::GiveBack& give_back, Output& out);
   void PlaceAfterLoss(const Lease& lease, TimePoint now, Output& out);
   void SetBack(Study& study, TimePoint now);
-  std::uint32_t NoteUnreadable(const Lease& lease, TimePoint now, Output& out);
+  std::uint32_t PassOnUnreadable(const Lease& lease, TimePoint now, Output& out);
   void QuarantineWorker(const std::string& worker, const QuarantineSubject& subject, const std::string& reason,
                         bool others_succeed, TimePoint now, Output& out);
   void ReadAgain(const std::string& worker, TimePoint now);
+  bool IsOnlyWorker() const;
   bool OthersMayRead(const Study& study, const std::string& worker) const;
   bool NobodyLeftToRead(SessionKey session, const std::set<std::string>& unreadable_by) const;
   bool StoragePatienceIsOver(const Study& study, TimePoint now) const;

@@ -117,7 +117,7 @@ void Scheduler::JudgeUnreadable(const Reported& event, bool storage_away, TimePo
   const auto lease = leases_.find(event.lease);
   const auto study = studies_.find(event.study);
   if (lease == leases_.end() || study == studies_.end()) return;
-  const bool waits = storage_away && !StoragePatienceIsOver(study->second, now);
+  const bool waits = (storage_away || IsOnlyWorker()) && !StoragePatienceIsOver(study->second, now);
   if (waits || OthersMayRead(study->second, lease->second.worker)) {
     change.state = InstanceState::kDelayed;
   } else {
@@ -125,19 +125,26 @@ void Scheduler::JudgeUnreadable(const Reported& event, bool storage_away, TimePo
   }
 }
 
-void Scheduler::NoteStorageAway(StudyKey key, const std::string& reason, TimePoint now) {
+bool Scheduler::IsOnlyWorker() const {
+  const auto readers =
+      std::count_if(workers_.begin(), workers_.end(), [](const auto& worker) { return MayReadFiles(worker.second); });
+  return options_.workers_may_come && readers < 2;
+}
+
+void Scheduler::NoteUnreadable(StudyKey key, const wire::Outcome& outcome, TimePoint now) {
   Study& study = studies_.at(key);
-  Session& session = sessions_.at(study.session);
   if (!study.unreadable_since) study.unreadable_since = now;
+  if (!outcome.storage_away()) return;
+  Session& session = sessions_.at(study.session);
   if (!session.unreadable_since) session.unreadable_since = now;
-  session.unreadable_detail = reason;
+  session.unreadable_detail = outcome.reason();
 }
 
 void Scheduler::RecordOutcome(const Reported& event, const OutcomeReported& reported, TimePoint now, Output& out) {
   const auto lease = leases_.find(event.lease);
   const bool late = lease == leases_.end();
   const auto& [outcome, facts] = reported;
-  if (!late && outcome.storage_away()) NoteStorageAway(event.study, outcome.reason(), now);
+  if (!late && outcome.kind() == wire::Outcome::UNREADABLE) NoteUnreadable(event.study, outcome, now);
   const InstanceChange change = Judge(event, reported, now);
   if (!late && outcome.kind() == wire::Outcome::RESPONDED) {
     NoteResponse(lease->second, JudgeStoreStatus(static_cast<std::uint16_t>(outcome.status())), now, out);
@@ -202,7 +209,7 @@ void Scheduler::NoteUnauthorized(Lease& lease, Output& out) {
 void Scheduler::TakeBack(LeaseId id, const wire::GiveBack& give_back, TimePoint now, Output& out) {
   Lease lease = leases_.at(id);
   EndLease(id, true, out);
-  lease.worst_attempts = std::max(lease.worst_attempts, NoteUnreadable(lease, now, out));
+  lease.worst_attempts = std::max(lease.worst_attempts, PassOnUnreadable(lease, now, out));
   switch (give_back.reason()) {
     case wire::GiveBack::DONE:
       return TakeBackDone(lease, now);
@@ -256,7 +263,7 @@ void Scheduler::TurnAway(const Lease& lease, const wire::GiveBack& give_back, Ti
   // on the way show less: the destination's storage may have failed since.
   const bool takes_others = lease.lost_some
                                 ? destination.answered_at && *destination.answered_at > *study.set_back_since
-                                : session.stored_some;
+                                : session.stored_some || session.stored_before;
   if (destination.set_back.size() >= kSeveralStudies && !takes_others) {
     destination.detail = give_back.detail();
     destination.refuses = give_back.reason() != wire::GiveBack::DESTINATION_TRANSIENT;
@@ -298,7 +305,7 @@ bool Scheduler::ConcludeRefusal(const Lease& lease, const wire::GiveBack& give_b
 // A worker that is lost is an accident. Lost again and again without any result, it may be the study's doing, a file
 // that kills whoever decodes it: it must not take one worker after the other, nor be the first to get each.
 void Scheduler::PlaceAfterLoss(const Lease& lease, TimePoint now, Output& out) {
-  const std::uint32_t unreadable = NoteUnreadable(lease, now, out);
+  const std::uint32_t unreadable = PassOnUnreadable(lease, now, out);
   Study& study = studies_.at(lease.study);
   study.losses = lease.settled_some ? 0 : study.losses + 1;
   const std::uint32_t repeated = study.losses > 0 ? study.losses - 1 : 0;
@@ -318,16 +325,20 @@ void Scheduler::FailStudy(StudyKey key, std::string reason, Output& out) {
 
 // The worker could not read some of the study, which another one may, or which may come back. Returns for how many
 // attempts the study is to back off.
-std::uint32_t Scheduler::NoteUnreadable(const Lease& lease, TimePoint now, Output& out) {
+std::uint32_t Scheduler::PassOnUnreadable(const Lease& lease, TimePoint now, Output& out) {
   if (lease.unreadable.empty()) return 0;
   Study& study = studies_.at(lease.study);
-  if (!lease.responded) QuarantineWorker(lease.worker, study.session, lease.unreadable, true, now, out);
   study.unreadable_by.insert(lease.worker);
   partly_read_.insert(lease.study);
-  if (!lease.storage_away || !NobodyLeftToRead(study.session, study.unreadable_by)) return 0;
-  study.unreadable_by.clear();  // storage that is away is tried again by all
+  const bool nobody_left = NobodyLeftToRead(study.session, study.unreadable_by);
+  if (!lease.responded && (lease.storage_away || !nobody_left)) {
+    QuarantineWorker(lease.worker, study.session, lease.unreadable, true, now, out);
+  }
+  if (!nobody_left) return 0;
+  study.unreadable_by.clear();  // all of them may try again
   partly_read_.erase(lease.study);
-  return 1;
+  // Storage that is away is tried by one study at a time; a single file waits by itself.
+  return lease.storage_away ? 1 : ++study.unreadable_tries;
 }
 
 bool Scheduler::StoragePatienceIsOver(const Study& study, TimePoint now) const {
@@ -347,7 +358,7 @@ bool Scheduler::OthersMayRead(const Study& study, const std::string& worker) con
 
 bool Scheduler::NobodyLeftToRead(SessionKey session, const std::set<std::string>& unreadable_by) const {
   return std::none_of(workers_.begin(), workers_.end(), [&](const auto& worker) {
-    return TakesStudies(worker.second) && !unreadable_by.contains(worker.first) &&
+    return MayReadFiles(worker.second) && !unreadable_by.contains(worker.first) &&
            !quarantine_.IsHopeless(worker.first, session);
   });
 }
@@ -357,7 +368,7 @@ std::string Scheduler::NotReadableBy(const Study& study, const std::string& work
   std::set<std::string> names = study.unreadable_by;
   names.insert(worker);
   for (const auto& [name, other] : workers_) {
-    if (TakesStudies(other) && quarantine_.IsHopeless(name, study.session)) names.insert(name);
+    if (MayReadFiles(other) && quarantine_.IsHopeless(name, study.session)) names.insert(name);
   }
   if (names.size() == 1) return reason;
   return fmt::format("not readable by workers {}: {}", fmt::join(names, ", "), reason);

@@ -214,7 +214,8 @@ void Service::OpenInScheduler(const SessionRecord& record, const Moment& moment)
                       .dispatch_as_found = settings.dispatch() == wire::DISPATCH_AS_FOUND,
                       .scan_complete = false,
                       .attempts_max = settings.attempts_max(),
-                      .retry_for = std::chrono::milliseconds(settings.retry_for_ms())},
+                      .retry_for = std::chrono::milliseconds(settings.retry_for_ms()),
+                      .stored_before = record.counts.successful() > 0},
         moment);
   RestoreLeases(record.key, moment);
   FeedFromLedger(record.key, moment);

@@ -362,7 +362,7 @@ bool NaiveScheduler::MayServe(const Worker& worker, const Study& study, const De
 
 bool NaiveScheduler::NobodyLeft(SessionKey session, const std::set<std::string>& unreadable_by) const {
   return CountIn(workers_, [&](const Worker& worker) {
-           return worker.takes_studies() && !unreadable_by.contains(worker.name) &&
+           return worker.may_read() && !unreadable_by.contains(worker.name) &&
                   !quarantine_.IsHopeless(worker.name, session);
          }) == 0;
 }
@@ -372,7 +372,7 @@ std::string NaiveScheduler::NotReadable(const Study& study, const std::string& w
   std::set<std::string> names = study.unreadable_by;
   names.insert(worker);
   for (const Worker& other : workers_) {
-    if (other.takes_studies() && quarantine_.IsHopeless(other.name, study.session)) names.insert(other.name);
+    if (other.may_read() && quarantine_.IsHopeless(other.name, study.session)) names.insert(other.name);
   }
   return names.size() == 1 ? reason : fmt::format("not readable by workers {}: {}", fmt::join(names, ", "), reason);
 }
@@ -418,7 +418,8 @@ InstanceChange NaiveScheduler::Judge(const Reported& event, const OutcomeReporte
     if (!lease || !study) return change;
     std::set<std::string> all = study->unreadable_by;
     all.insert(lease->worker);
-    const bool waits = outcome.storage_away() && !StorageIsGone(*study);
+    const bool only = CountIn(workers_, [](const Worker& worker) { return worker.may_read(); }) < 2;
+    const bool waits = (outcome.storage_away() || (only && options_.workers_may_come)) && !StorageIsGone(*study);
     if (waits || !NobodyLeft(study->session, all)) {
       change.state = InstanceState::kDelayed;
     } else {
@@ -491,9 +492,10 @@ void NaiveScheduler::Responded(LeaseId id, const wire::Outcome& outcome) {
 void NaiveScheduler::Record(const Reported& event, const OutcomeReported& reported) {
   Lease* lease = FindLease(event.lease);
   Study* study = FindStudy(event.study);
-  if (lease && reported.outcome.storage_away()) {
+  const bool unreadable = reported.outcome.kind() == wire::Outcome::UNREADABLE;
+  if (lease && unreadable && !study->unreadable_since) study->unreadable_since = now_;
+  if (lease && unreadable && reported.outcome.storage_away()) {
     Session& session = *FindSession(study->session);
-    if (!study->unreadable_since) study->unreadable_since = now_;
     if (!session.unreadable_since) session.unreadable_since = now_;
     session.unreadable_detail = reported.outcome.reason();
   }
@@ -554,7 +556,7 @@ void NaiveScheduler::TurnAway(const Lease& lease, const wire::GiveBack& give_bac
   const Session& session = SessionOf(study);
   Destination& destination = DestinationOf(session);
   destination.set_back.insert(study.key);
-  bool takes_others = session.stored_some;
+  bool takes_others = session.stored_some || session.opened_as.stored_before;
   if (lease.nothing_came) takes_others = destination.answered_at && *destination.answered_at > *study.set_back_since;
   if (destination.set_back.size() > 2 && !takes_others) {
     destination.detail = give_back.detail();
@@ -624,10 +626,14 @@ void NaiveScheduler::NoteUnreadable(const Lease& lease) {
   if (lease.unreadable.empty()) return;
   Study& study = *FindStudy(lease.study);
   study.unreadable_by.insert(lease.worker);
-  if (!lease.responded) quarantine_.Fail(lease.worker, study.session, lease.unreadable, true, now_);
-  if (!lease.storage_away || !NobodyLeft(study.session, study.unreadable_by)) return;
+  const bool nobody = NobodyLeft(study.session, study.unreadable_by);
+  if (!lease.responded && !(nobody && !lease.storage_away)) {
+    quarantine_.Fail(lease.worker, study.session, lease.unreadable, true, now_);
+  }
+  if (!nobody) return;
   study.unreadable_by.clear();
-  BackOff(study, 1);
+  if (!lease.storage_away) ++study.unreadable_tries;
+  BackOff(study, lease.storage_away ? 1 : study.unreadable_tries);
 }
 
 bool NaiveScheduler::StorageIsGone(const Study& study) const {

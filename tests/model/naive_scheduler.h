@@ -59,6 +59,7 @@ class NaiveScheduler {
     std::uint32_t attempts = 0;
     std::optional<TimePoint> set_back_since{}, unreadable_since{};
     std::set<std::string> unreadable_by{};
+    std::uint32_t unreadable_tries = 0;
     bool released = false;  // its scan holds it back no more
     TimePoint ready_since{};
     std::optional<TimePoint> backs_off_until{};
@@ -82,6 +83,7 @@ class NaiveScheduler {
     std::uint32_t capacity() const { return seen ? seen->capacity : 0; }
     bool draining() const { return drain_requested || (seen && seen->draining); }
     std::string not_ready() const { return seen ? seen->not_ready : ""; }
+    bool may_read() const { return takes_studies() || !seen; }
     bool takes_studies() const { return capacity() > 0 && !draining() && not_ready().empty(); }
   };
   struct Destination {

@@ -258,7 +258,10 @@ class Duel {
   Duel(std::span<const std::uint8_t> bytes, std::string* log)
       : log_(log),
         bytes_(bytes),
-        options_{.lease_ttl = seconds(30), .associations_max = bytes_.Below(4), .seed = bytes_.Next()},
+        options_{.lease_ttl = seconds(30),
+                 .associations_max = bytes_.Below(4),
+                 .workers_may_come = bytes_.OneIn(2),
+                 .seed = bytes_.Next()},
         real_(options_, 0),
         naive_(options_, 0) {}
 
@@ -420,6 +423,7 @@ class Duel {
     Session& session = sessions_.at(key);
     session.open = true;
     session.state = session.scan_complete ? wire::SESSION_SENDING : wire::SESSION_SCANNING;
+    session.settings.stored_before = bytes_.OneIn(3);
     Step(session.settings);
     for (const auto& [study_key, study] : std::map(studies_)) {
       if (study.session != key || study.lease == 0) continue;

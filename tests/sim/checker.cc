@@ -103,7 +103,25 @@ void Checker::CheckSession(Ledger& ledger, const SessionRecord& session) {
     Check(session.state != wire::SESSION_COMPLETE || scans.begun <= scans.ended,
           "a session is complete while indexer {} scans", indexer);
   }
+  if (session.state != before.state) CheckEnd(session);
   before = session;
+}
+
+// Long after the last fault that was not a study's or a worker's own, nothing may end a session that has good
+// instances.
+void Checker::CheckEnd(const SessionRecord& session) {
+  constexpr std::chrono::seconds kLong(300);
+  if (session.state != wire::SESSION_UNREACHABLE && session.state != wire::SESSION_REFUSED) return;
+  if (!world_.calm || world_.now() < world_.calm_since + kLong + world_.plan.retry_for) return;
+  for (const auto& [key, rows] : studies_) {
+    for (const Row& row : rows) {
+      const bool ours = fmt::format("session-{}", row.file->session) == session.settings.session();
+      const bool good = world_.fates.at(row.file->study) == StudyFate::kGood;
+      Check(!ours || !good || IsSettled(row.state),
+            "session {} has ended as {} with {} unsent, though nothing is wrong with it", session.settings.session(),
+            wire::SessionState_Name(session.state), row.file->path);
+    }
+  }
 }
 
 void Checker::CheckStudy(Ledger& ledger, const StudyRecord& study, Counts& session) {
@@ -158,7 +176,9 @@ void Checker::CheckRow(const Row& row, const InstanceFacts& now) {
 void Checker::CheckFailed(const Row& row) {
   const SimFile& file = *row.file;
   const Sent& sent = world_.sent[file.sop_instance_uid];
-  Check(file.defect || file.unsendable || sent.failed_for_good || sent.failed_tries >= world_.plan.attempts_max,
+  const bool fated = world_.fates.at(file.study) != StudyFate::kGood;
+  Check(fated || file.defect || file.unsendable || sent.failed_for_good ||
+            sent.failed_tries >= world_.plan.attempts_max,
         "{} has failed after {} tries of {}", file.path, sent.failed_tries, world_.plan.attempts_max);
 }
 

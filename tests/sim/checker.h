@@ -40,6 +40,7 @@ class Checker {
   };
 
   void CheckSession(Ledger& ledger, const SessionRecord& session);
+  void CheckEnd(const SessionRecord& session);
   void CheckStudy(Ledger& ledger, const StudyRecord& study, Counts& session);
   void LearnRows(Ledger& ledger, const StudyRecord& study, std::vector<Row>& rows);
   void CheckRow(const Row& row, const InstanceFacts& now);

@@ -37,9 +37,20 @@ void SimClient::MakeFiles() {
   for (std::uint32_t study = 0; study < studies; ++study) MakeStudy(study);
 }
 
+// The first study is good, so that the destination can show that it takes something.
+void SimClient::DrawFate(unsigned study, const std::string& uid) {
+  StudyFate fate = StudyFate::kGood;
+  const Plan& plan = world_.plan;
+  if (study > 0 && plan.unauthorized > 0 && world_.random.Chance(plan.unauthorized)) fate = StudyFate::kNotAuthorized;
+  if (study > 0 && plan.turned_away > 0 && world_.random.Chance(plan.turned_away)) fate = StudyFate::kTurnedAway;
+  if (study == 1 && plan.loses_studies) fate = StudyFate::kLost;
+  world_.fates.try_emplace(uid, fate);
+}
+
 void SimClient::MakeStudy(unsigned study) {
   wire::StudyItems items;
   items.set_study_instance_uid(fmt::format("1.{}.{}", session_number_, study));
+  DrawFate(study, items.study_instance_uid());
   const std::uint32_t instances = world_.random.From(1, world_.plan.instances_max);
   for (std::uint32_t i = 0; i < instances; ++i) {
     SimFile file{.session = session_number_,
@@ -49,6 +60,7 @@ void SimClient::MakeStudy(unsigned study) {
                  .size_bytes = 100 + world_.random.Below(900),
                  .defect = world_.random.OneIn(30),
                  .unsendable = world_.random.OneIn(30)};
+    if (study == 0 && i == 0) file.defect = file.unsendable = false;  // something of each session can be stored
     AddFile(file, items);
     if (world_.random.OneIn(20)) {
       file.path += "-copy";

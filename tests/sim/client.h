@@ -44,6 +44,7 @@ class SimClient {
 
   void MakeFiles();
   void MakeStudy(unsigned study);
+  void DrawFate(unsigned study, const std::string& uid);
   void AddFile(SimFile file, wire::StudyItems& study);
   void AddBatch(const wire::StudyItems& study);
 

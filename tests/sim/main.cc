@@ -4,6 +4,8 @@
 //   simulation --seeds A..B      from A to B, both included
 //     --sqlite                   on the real ledger
 //     --no-fence                 former leaders can write
+//     --no-echo                  workers ask by no C-ECHO whose fault it is
+//     --blame-instances          workers blame instances for what they cannot read themselves
 //     --keep-going               after the first violation, too
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -44,6 +46,10 @@ bool Parse(int argc, char** argv, Arguments& arguments) {
       arguments.options.sqlite = true;
     } else if (name == "--no-fence") {
       arguments.options.fence = false;
+    } else if (name == "--no-echo") {
+      arguments.options.echo = false;
+    } else if (name == "--blame-instances") {
+      arguments.options.unreadable = false;
     } else if (name == "--keep-going") {
       arguments.keep_going = true;
     } else if (name == "--seed") {
@@ -106,7 +112,9 @@ int RunMany(const Arguments& arguments) {
 int main(int argc, char** argv) {
   Arguments arguments;
   if (!Parse(argc, argv, arguments)) {
-    fmt::print(stderr, "usage: simulation --seed N | --seeds A..B [--keep-going] [--sqlite | --no-fence]\n");
+    fmt::print(stderr,
+               "usage: simulation --seed N | --seeds A..B [--keep-going] [--sqlite | --no-fence] [--no-echo] "
+               "[--blame-instances]\n");
     return 2;
   }
   spdlog::set_level(spdlog::level::off);

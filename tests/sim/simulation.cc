@@ -19,6 +19,8 @@ class Simulation {
  public:
   Simulation(std::uint64_t seed, const SimulationOptions& options)
       : world_(seed, options.sqlite, options.trace), checker_(world_), coordinators_(world_, checker_, options) {
+    world_.asks_by_echo = options.echo;
+    world_.tells_unreadable = options.unreadable;
     for (unsigned i = 0; i < world_.plan.destinations; ++i)
       destinations_.emplace_back(world_, fmt::format("PACS{}", i));
     for (unsigned i = 0; i < world_.plan.workers; ++i) {
@@ -146,6 +148,7 @@ class Simulation {
     NowAndThen(plan.stall_coordinator, [this] { OneOf(coordinators_.list()).Stall(AWhile()); });
     NowAndThen(plan.hand_over, [this] { OneOf(coordinators_.list()).HandOver(); });
     NowAndThen(plan.isolate_coordinator, [this] { Isolate(OneOf(coordinators_.list()).name()); });
+    if (plan.storage_away > Duration(0)) PlanStorageOutage();
     if (coordinators_.size() > 1) PlanFaultsOfTheStore();
     NowAndThen(plan.kill_client, [this] {
       SimClient& client = OneOf(clients_);
@@ -163,6 +166,17 @@ class Simulation {
       SimDestination& destination = OneOf(destinations_);
       destination.SetAway(true);
       world_.events.After(AWhile(), [&destination] { destination.SetAway(false); });
+    });
+  }
+  // Once only: two that follow each other closely may be one to a session that could read nothing in between.
+  void PlanStorageOutage() {
+    world_.events.After(world_.random.Between({}, world_.plan.faulty), [this] {
+      world_.Trace("the storage is away");
+      world_.storage_away = true;
+      world_.events.After(world_.plan.storage_away, [this] {
+        world_.Trace("the storage is back");
+        world_.storage_away = false;
+      });
     });
   }
   void PlanFaultsOfTheStore() {
@@ -195,6 +209,7 @@ class Simulation {
   void Heal() {
     world_.Trace("the faults stop");
     world_.calm = true;
+    world_.calm_since = world_.now();
     world_.MendAll();
     for (SimDestination& destination : destinations_) destination.SetAway(false);
     SetStoreAway(false);

@@ -13,6 +13,9 @@ namespace dicom_sender {
 struct SimulationOptions {
   bool sqlite = false;  // the real ledger, in a temporary folder, and one coordinator; otherwise one in memory
   bool fence = true;    // without it, a former leader can write: to see that this is found
+  // Without these, a worker asks by no C-ECHO, or blames the instance for what it cannot read itself: to see that
+  // this is found.
+  bool echo = true, unreadable = true;
   std::function<void(const std::string& line)> trace = {};  // takes a line for each event
 };
 

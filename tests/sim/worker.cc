@@ -194,9 +194,9 @@ void SimWorker::Continue(std::uint64_t lease) {
     sender.in_flight = sender.page.instances(sender.position++);
     if (!sender.tried.insert(sender.in_flight.index()).second) continue;
     if (sender.stop) return Finish(lease, wire::GiveBack::DRAINING);
-    const std::string path = kSimRoot + sender.in_flight.path();
-    if (!world_.files.at(path).unsendable) break;
-    Tell(lease, wire::Outcome::NOT_SENDABLE, {});
+    const auto cannot = CannotSend(world_.files.at(kSimRoot + sender.in_flight.path()));
+    if (!cannot) break;
+    Tell(lease, *cannot);
     if (sender.waiting != Waiting::kNo) return;
   }
   sender.busy = true;
@@ -204,7 +204,40 @@ void SimWorker::Continue(std::uint64_t lease) {
 }
 
 void SimWorker::Associate(std::uint64_t lease) {
-  DestinationOf(process_->senders.at(lease)).Connect(name_, InSender(lease, &SimWorker::OnConnected));
+  Sender& sender = process_->senders.at(lease);
+  DestinationOf(sender).Connect(name_, sender.grant.study_instance_uid(), InSender(lease, &SimWorker::OnConnected));
+}
+
+// As the study sender does where it has a connection.
+void SimWorker::GiveBackOfDestination(std::uint64_t lease, wire::GiveBack::Reason reason) {
+  Sender& sender = process_->senders.at(lease);
+  sender.busy = true;
+  sender.give_back.set_reason(reason);
+  sender.give_back.set_detail(wire::GiveBack::Reason_Name(reason));
+  DestinationOf(sender).Connect(name_, "", InSender(lease, &SimWorker::OnEcho));
+}
+
+void SimWorker::OnEcho(std::uint64_t lease, SimDestination::Connected connected) {
+  wire::GiveBack give_back = process_->senders.at(lease).give_back;
+  give_back.set_echo_answered(world_.asks_by_echo && connected == SimDestination::Connected::kYes);
+  Finish(lease, std::move(give_back));
+}
+
+std::optional<wire::Outcome> SimWorker::CannotSend(const SimFile& file) const {
+  wire::Outcome outcome;
+  const bool first = name_ == "w0";
+  const bool no_mount = first && world_.plan.bad_worker == Plan::BadWorker::kNoMount;
+  const bool other_tree = first && world_.plan.bad_worker == Plan::BadWorker::kOtherTree;
+  if (no_mount || other_tree || world_.storage_away) {
+    outcome.set_kind(world_.tells_unreadable ? wire::Outcome::UNREADABLE : wire::Outcome::NOT_SENDABLE);
+    outcome.set_storage_away(no_mount || world_.storage_away);
+    outcome.set_reason(outcome.storage_away() ? "the folder is missing" : "another instance");
+  } else if (file.unsendable) {
+    outcome.set_kind(wire::Outcome::NOT_SENDABLE);
+  } else {
+    return std::nullopt;
+  }
+  return outcome;
 }
 
 void SimWorker::OnConnected(std::uint64_t lease, SimDestination::Connected connected) {
@@ -214,18 +247,24 @@ void SimWorker::OnConnected(std::uint64_t lease, SimDestination::Connected conne
       process_->agent.CountAssociation(lease);
       sender.association = DestinationOf(sender).generation();
       return Store(lease);
-    case SimDestination::Connected::kTransient:
+    case SimDestination::Connected::kNoConnection:
       return Finish(lease, wire::GiveBack::DESTINATION_TRANSIENT);
-    case SimDestination::Connected::kPermanent:
-      return Finish(lease, wire::GiveBack::DESTINATION_REFUSED);
+    case SimDestination::Connected::kAborted:
+      return GiveBackOfDestination(lease, wire::GiveBack::DESTINATION_TRANSIENT);
+    case SimDestination::Connected::kBusy:
+      return GiveBackOfDestination(lease, wire::GiveBack::DESTINATION_BUSY);
+    case SimDestination::Connected::kRejected:
+      return GiveBackOfDestination(lease, wire::GiveBack::DESTINATION_REJECTED);
+    case SimDestination::Connected::kRefused:
+      return GiveBackOfDestination(lease, wire::GiveBack::DESTINATION_REFUSED);
   }
 }
 
 void SimWorker::Store(std::uint64_t lease) {
   Sender& sender = process_->senders.at(lease);
   ++sender.progress;  // bytes
-  DestinationOf(sender).Store(name_, *sender.association, sender.in_flight.sop_instance_uid(),
-                              InSender(lease, &SimWorker::OnStored));
+  DestinationOf(sender).Store(name_, *sender.association, sender.grant.study_instance_uid(),
+                              sender.in_flight.sop_instance_uid(), InSender(lease, &SimWorker::OnStored));
 }
 
 void SimWorker::OnStored(std::uint64_t lease, SimDestination::Stored stored) {
@@ -235,9 +274,6 @@ void SimWorker::OnStored(std::uint64_t lease, SimDestination::Stored stored) {
   sender.busy = false;
   sender.losses = 0;
   Tell(lease, wire::Outcome::RESPONDED, stored);
-  if (JudgeStoreStatus(stored.status) == StatusVerdict::kRefused) {
-    return Finish(lease, wire::GiveBack::DESTINATION_REFUSED);
-  }
   Continue(lease);
 }
 
@@ -248,20 +284,24 @@ void SimWorker::OnLoss(std::uint64_t lease, SimDestination::Stored lost) {
   // With others in flight, nobody knows which one it was.
   const bool alone = sender.in_flight.alone() || world_.random.Below(2) == 0;
   if (touched) Tell(lease, alone ? wire::Outcome::ASSOCIATION_LOST : wire::Outcome::UNANSWERED, lost);
-  if (++sender.losses >= kLossesMax) return Finish(lease, wire::GiveBack::DESTINATION_TRANSIENT);
+  if (++sender.losses >= kLossesMax) return GiveBackOfDestination(lease, wire::GiveBack::DESTINATION_TRANSIENT);
   if (!touched) return Associate(lease);
   sender.busy = false;
   Continue(lease);
 }
 
 void SimWorker::Tell(std::uint64_t lease, wire::Outcome::Kind kind, SimDestination::Stored stored) {
-  Sender& sender = process_->senders.at(lease);
   wire::Outcome outcome;
-  outcome.set_index(sender.in_flight.index());
   outcome.set_kind(kind);
   outcome.set_status(stored.status);
   outcome.set_may_be_stored(stored.may_be_stored);
   outcome.set_duration_us(1000);
+  Tell(lease, std::move(outcome));
+}
+
+void SimWorker::Tell(std::uint64_t lease, wire::Outcome outcome) {
+  Sender& sender = process_->senders.at(lease);
+  outcome.set_index(sender.in_flight.index());
   ++sender.progress;
   process_->agent.Record(lease, std::move(outcome));
   const bool full = process_->agent.Backlog(lease) >= world_.plan.backlog_max;
@@ -269,10 +309,15 @@ void SimWorker::Tell(std::uint64_t lease, wire::Outcome::Kind kind, SimDestinati
 }
 
 void SimWorker::Finish(std::uint64_t lease, wire::GiveBack::Reason reason) {
-  world_.Trace("{} ends lease {}: {}", name_, lease, wire::GiveBack::Reason_Name(reason));
   wire::GiveBack give_back;
   give_back.set_reason(reason);
   if (reason != wire::GiveBack::DONE) give_back.set_detail(wire::GiveBack::Reason_Name(reason));
+  Finish(lease, std::move(give_back));
+}
+
+void SimWorker::Finish(std::uint64_t lease, wire::GiveBack give_back) {
+  world_.Trace("{} ends lease {}: {}{}", name_, lease, wire::GiveBack::Reason_Name(give_back.reason()),
+               give_back.echo_answered() ? ", though a C-ECHO is answered" : "");
   process_->agent.Finish(lease, std::move(give_back));
   process_->senders.erase(lease);
 }

@@ -45,6 +45,7 @@ class SimWorker {
     std::optional<std::uint64_t> association;
     unsigned losses = 0;  // in a row
     std::uint64_t progress = 0;
+    wire::GiveBack give_back;  // while a C-ECHO is waited for
   };
   struct Process {
     explicit Process(AgentOptions options) : agent(std::move(options)) {}
@@ -73,10 +74,16 @@ class SimWorker {
   void Associate(std::uint64_t lease);
   void Store(std::uint64_t lease);
   void OnConnected(std::uint64_t lease, SimDestination::Connected connected);
+  void GiveBackOfDestination(std::uint64_t lease, wire::GiveBack::Reason reason);
+  void OnEcho(std::uint64_t lease, SimDestination::Connected connected);
+  // Nothing: it can be read.
+  std::optional<wire::Outcome> CannotSend(const SimFile& file) const;
   void OnStored(std::uint64_t lease, SimDestination::Stored stored);
   void OnLoss(std::uint64_t lease, SimDestination::Stored lost);
   void Tell(std::uint64_t lease, wire::Outcome::Kind kind, SimDestination::Stored stored);
+  void Tell(std::uint64_t lease, wire::Outcome outcome);
   void Finish(std::uint64_t lease, wire::GiveBack::Reason reason);
+  void Finish(std::uint64_t lease, wire::GiveBack give_back);
   SimDestination& DestinationOf(const Sender& sender);
 
   World& world_;

@@ -44,6 +44,11 @@ Plan DrawPlan(Random& random, bool one_coordinator) {
   // The last lost lease, the last back-off, the last destination that nobody believes in any more, each some times.
   // And each instance by itself, if one worker is left with all of them.
   const std::uint32_t instances = plan.sessions * plan.indexers * plan.studies_max * plan.instances_max;
+  if (plan.workers > 1 && random.OneIn(3)) plan.bad_worker = static_cast<Plan::BadWorker>(random.From(1, 4));
+  plan.turned_away = random.OneIn(3) ? random.From(100, 900) : 0;
+  plan.unauthorized = random.OneIn(4) ? random.From(100, 500) : 0;
+  plan.loses_studies = random.OneIn(6);
+  if (random.OneIn(3)) plan.storage_away = random.Between(seconds(1), plan.retry_for / 2);
   plan.settles_within = ttl * 6 + plan.retry_for * 2 + seconds(600) + (plan.transit_max * 2 + seconds(1)) * instances;
 
   plan.drop = Sometimes(random, 300);

@@ -56,6 +56,8 @@ struct Plan {
   PerMille drop = 0, repeat = 0, late = 0;  // of a message
   Duration late_max{};
   PerMille reject_transient = 0, reject_permanent = 0;   // of an association
+  PerMille turned_away = 0, unauthorized = 0;            // of a study, for good; the first of a client is spared
+  bool loses_studies = false;                            // one study's instances cost their associations, for good
   PerMille abort_before = 0, abort_after = 0, hang = 0;  // of a C-STORE, by when the destination has stored it
   PerMille out_of_resources = 0, cannot_understand = 0, warning = 0, not_authorized = 0;
   // Of a step of the coordinator. It is paused between the begin of its transaction and the commit, or after it.
@@ -68,6 +70,16 @@ struct Plan {
   Duration stall_coordinator{}, hand_over{}, cut_store{}, isolate_coordinator{}, store_away{};
   Duration cut_coordinator{}, cut_destination{}, destination_away{};
   Duration suspend{}, cancel{}, requeue{}, ask_to_drain{};  // by an operator
+
+  // What is wrong with the first worker, for good; there is another one then.
+  enum class BadWorker {
+    kNone,
+    kNoMount,    // its storage is away
+    kOtherTree,  // it sees other files under the same names
+    kNoRoute,    // it reaches no destination
+    kUnwelcome   // all destinations reject it for good, its C-ECHO too
+  } bad_worker = BadWorker::kNone;
+  Duration storage_away{};  // for all workers, once; less than a session waits for it
 };
 
 // `one_coordinator`: whatever the seed says.
@@ -75,6 +87,14 @@ Plan DrawPlan(Random& random, bool one_coordinator);
 
 inline const TimePoint kSimBegin{std::chrono::hours(1)};  // of every simulation
 inline const std::string kSimRoot = "/data/";
+
+// What the destination makes of a study, for good.
+enum class StudyFate {
+  kGood,
+  kTurnedAway,     // its association is rejected, or aborted instead of an answer
+  kLost,           // its associations are lost with its instances
+  kNotAuthorized,  // its instances are answered 0124
+};
 
 // A file as the indexer finds it.
 struct SimFile {
@@ -104,9 +124,14 @@ class World {
   EventQueue events{kSimBegin};
   Random random;
   const Plan plan;
-  bool calm = false;                               // no more faults
-  std::unordered_map<std::string, SimFile> files;  // by path
-  std::unordered_map<std::string, Sent> sent;      // by SOP Instance UID; no two sessions share one
+  bool calm = false;  // no more faults, but those that are for good
+  TimePoint calm_since{};
+  std::unordered_map<std::string, SimFile> files;    // by path
+  std::unordered_map<std::string, Sent> sent;        // by SOP Instance UID; no two sessions share one
+  std::unordered_map<std::string, StudyFate> fates;  // by Study Instance UID
+  bool storage_away = false;
+  // Without these, the workers break the rules of fault attribution: to see that this is found.
+  bool asks_by_echo = true, tells_unreadable = true;
 
   TimePoint now() const { return events.now(); }
   bool Fault(PerMille chance) { return !calm && chance > 0 && random.Chance(chance); }

@@ -142,15 +142,14 @@ tl::expected<void, std::string> ForEachItem(ByteView rest, Take take) {
   return {};
 }
 
-std::string_view Trimmed(ByteView field) {
-  std::string_view text = AsText(field);
+std::string_view Trimmed(std::string_view text) {
   while (!text.empty() && (text.back() == ' ' || text.back() == '\0')) text.remove_suffix(1);
   while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
   return text;
 }
 
 tl::expected<void, std::string> TakeUid(ByteView value, std::string_view what, std::string& out) {
-  const std::string_view text = Trimmed(value);
+  const std::string_view text = Trimmed(AsText(value));
   if (text.size() > kUidBytesMax) return Bad(fmt::format("{} of {} characters", what, text.size()));
   out = text;
   return {};
@@ -158,9 +157,9 @@ tl::expected<void, std::string> TakeUid(ByteView value, std::string_view what, s
 
 // Nothing depends on these names: one that is too long is cut.
 std::string NameOf(ByteView value, std::size_t bytes_max, std::string_view what, Remarks& ignored) {
-  const std::string_view text = Trimmed(value);
+  const std::string_view text = Trimmed(AsText(value));
   if (text.size() > bytes_max) ignored.Add(fmt::format("{} of more than {} characters", what, bytes_max));
-  return std::string(text.substr(0, bytes_max));
+  return std::string(Trimmed(text.substr(0, bytes_max)));
 }
 
 // The user information items of one PDU. Of repeated ones the first counts; one of a wrong length counts as absent.
@@ -259,7 +258,7 @@ ContextAnswer ContextAnswerOf(ByteView value, Remarks& ignored) {
   const auto taken =
       ForEachItem(value.subspan(kContextHeaderBytes), [&](const Item& item) -> tl::expected<void, std::string> {
         if (item.type != kTransferSyntaxItem || !answer.transfer_syntax.empty()) return {};
-        answer.transfer_syntax = Trimmed(item.value).substr(0, kKeptUidBytesMax);
+        answer.transfer_syntax = Trimmed(Trimmed(AsText(item.value)).substr(0, kKeptUidBytesMax));
         return {};
       });
   if (!taken) ignored.Add("the end of an answer to a presentation context: it " + taken.error());
@@ -285,8 +284,8 @@ tl::expected<Pdu, std::string> DecodeAssociate(ByteView body, std::string_view n
   if (body.size() < kAssociateFixedBytes) return Bad(fmt::format("{}: too short", name));
   if ((GetU16Big(body) & kProtocolVersion) == 0) return Bad(fmt::format("{}: unknown protocol version", name));
   Pdu pdu;
-  pdu.called_ae = Trimmed(body.subspan(4, kAeTitleBytesMax));
-  pdu.calling_ae = Trimmed(body.subspan(20, kAeTitleBytesMax));
+  pdu.called_ae = Trimmed(AsText(body.subspan(4, kAeTitleBytesMax)));
+  pdu.calling_ae = Trimmed(AsText(body.subspan(20, kAeTitleBytesMax)));
   UserItems user(pdu.user, ignored);
   const auto take_user_item = [&](const Item& item) -> tl::expected<void, std::string> {
     user.Take(item);

@@ -193,6 +193,8 @@ TEST(AssociateAcceptTest, NamesThatAreTooLongAreCut) {
   EXPECT_EQ(decoded->user.implementation_version, std::string(kVersionNameBytesMax, 'V'));
   EXPECT_THAT(IgnoredOf(Body(pdu)),
               ElementsAre(HasSubstr("class UID of more than 64"), HasSubstr("name of more than 16")));
+  std::fill(pdu.end() - 32, pdu.end() - 1, ' ');
+  EXPECT_EQ(DecodeAccept(Body(pdu))->user.implementation_version, "V") << "trimmed after it was cut";
 }
 
 TEST(AssociateAcceptTest, SkipsItemsItDoesNotKnow) {
