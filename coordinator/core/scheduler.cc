@@ -347,9 +347,17 @@ bool Scheduler::MayServe(const std::string& worker, const std::string& destinati
 // worker's alone, it must not be the only one that is asked. Null: none may.
 const std::string* Scheduler::ChooseWorker(const std::string& name, const Destination& destination,
                                            const ReadyGroup& group, TimePoint now) const {
+  if (const std::string* worker = ChooseWorker(name, destination, group, /*asked_before=*/false, now)) return worker;
+  return ChooseWorker(name, destination, group, /*asked_before=*/true, now);
+}
+
+// `asked_before`: of those that could not read all of it.
+const std::string* Scheduler::ChooseWorker(const std::string& name, const Destination& destination,
+                                           const ReadyGroup& group, bool asked_before, TimePoint now) const {
   const std::string* first = nullptr;
   const std::string* next = nullptr;  // by name, after the one that has tried last
   for (const FreeWorker& free : free_workers_) {
+    if (group.unreadable_by.contains(*free.name) != asked_before) continue;
     if (!MayServe(*free.name, name, group, now)) continue;
     if (destination.breaker != Breaker::kOpen) return free.name;
     if (first == nullptr || *free.name < *first) first = free.name;

@@ -260,6 +260,7 @@ class Scheduler {
     std::optional<TimePoint> set_back_since;    // its association did not get through
     std::optional<TimePoint> unreadable_since;  // nothing of it could be read, by all that were asked
     std::uint32_t unreadable_tries = 0;
+    std::set<std::string> missed_by;      // those of the next whose storage is there
     std::set<std::string> unreadable_by;  // workers that cannot read all of it
     Place place = Place::kWaiting;
     TimePoint since;  // in this place; of kBackingOff: until when
@@ -418,6 +419,8 @@ class Scheduler {
   std::optional<NextGrant> ChooseGrant(const std::string& name, const Destination& destination, TimePoint now) const;
   const std::string* ChooseWorker(const std::string& name, const Destination& destination, const ReadyGroup& group,
                                   TimePoint now) const;
+  const std::string* ChooseWorker(const std::string& name, const Destination& destination, const ReadyGroup& group,
+                                  bool asked_before, TimePoint now) const;
   bool MayServe(const std::string& worker, const std::string& destination, const ReadyGroup& group,
                 TimePoint now) const;
   void ResendGrants(TimePoint now, Output& out);
@@ -436,7 +439,7 @@ class Scheduler {
   InstanceChange Judge(const Reported& event, const OutcomeReported& reported, TimePoint now) const;
   InstanceState StateAfter(StatusVerdict verdict, bool last_attempt, const Session* session) const;
   void JudgeUnreadable(const Reported& event, bool storage_away, TimePoint now, InstanceChange& change) const;
-  void NoteUnreadable(StudyKey study, const wire::Outcome& outcome, TimePoint now);
+  void NoteUnreadable(const Lease& lease, const wire::Outcome& outcome, TimePoint now);
   void RecordOutcome(const Reported& event, const OutcomeReported& reported, TimePoint now, Output& out);
   void NoteResponse(Lease& lease, StatusVerdict verdict, TimePoint now, Output& out);
   void NoteUnauthorized(Lease& lease, Output& out);
@@ -451,7 +454,7 @@ class Scheduler {
   void QuarantineWorker(const std::string& worker, const QuarantineSubject& subject, const std::string& reason,
                         bool others_succeed, TimePoint now, Output& out);
   void ReadAgain(const std::string& worker, TimePoint now);
-  bool IsOnlyWorker() const;
+  bool AllMiss(const Study& study, const std::string& worker) const;
   bool OthersMayRead(const Study& study, const std::string& worker) const;
   bool NobodyLeftToRead(SessionKey session, const std::set<std::string>& unreadable_by) const;
   bool StoragePatienceIsOver(const Study& study, TimePoint now) const;
@@ -460,6 +463,7 @@ class Scheduler {
 
   // --- scheduler_destinations.cc: breaker and limits
   void DestinationAnswered(const std::string& name, const std::string& worker, TimePoint now);
+  void DestinationEchoed(const std::string& name, const std::string& worker, TimePoint now);
   void OutOfReach(const Lease& lease, const wire::GiveBack& give_back, TimePoint now, Output& out);
   void OpenBreaker(Destination& destination, TimePoint now);
   Duration LongestPause(TroubleKind trouble) const;

@@ -20,8 +20,22 @@ void Scheduler::DestinationAnswered(const std::string& name, const std::string& 
   destination.breaker = Breaker::kClosed;
   destination.failures = 0;
   destination.unreachable_since.reset();
+  destination.trouble = TroubleKind::kSilent;  // as far as the next failure does not say otherwise
   destination.answered_at = now;
   destination.set_back.clear();
+  if (quarantine_.empty()) return;
+  quarantine_.Succeed(worker, name);
+  quarantine_.Confirm(name, now);
+}
+
+// A C-ECHO was answered: it is no outage, but instances may still not get through.
+void Scheduler::DestinationEchoed(const std::string& name, const std::string& worker, TimePoint now) {
+  Destination& destination = destinations_.at(name);
+  if (destination.trouble != TroubleKind::kTakesEcho) {
+    destination.breaker = Breaker::kClosed;
+    destination.failures = 0;
+    destination.unreachable_since.reset();
+  }
   if (quarantine_.empty()) return;
   quarantine_.Succeed(worker, name);
   quarantine_.Confirm(name, now);

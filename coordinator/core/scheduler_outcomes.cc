@@ -117,25 +117,38 @@ void Scheduler::JudgeUnreadable(const Reported& event, bool storage_away, TimePo
   const auto lease = leases_.find(event.lease);
   const auto study = studies_.find(event.study);
   if (lease == leases_.end() || study == studies_.end()) return;
-  const bool waits = (storage_away || IsOnlyWorker()) && !StoragePatienceIsOver(study->second, now);
-  if (waits || OthersMayRead(study->second, lease->second.worker)) {
+  const std::string& worker = lease->second.worker;
+  const bool certain = !storage_away && AllMiss(study->second, worker);
+  const bool waits = !certain && !StoragePatienceIsOver(study->second, now);
+  if (waits || OthersMayRead(study->second, worker)) {
     change.state = InstanceState::kDelayed;
   } else {
-    change.reason = NotReadableBy(study->second, lease->second.worker, change.reason);
+    change.reason = NotReadableBy(study->second, worker, change.reason);
   }
 }
 
-bool Scheduler::IsOnlyWorker() const {
-  const auto readers =
-      std::count_if(workers_.begin(), workers_.end(), [](const auto& worker) { return MayReadFiles(worker.second); });
-  return options_.workers_may_come && readers < 2;
+// Every worker's storage is there, and this is not in it. An only worker may have another tree than those that come.
+bool Scheduler::AllMiss(const Study& study, const std::string& worker) const {
+  std::size_t readers = 0;
+  for (const auto& [name, other] : workers_) {
+    if (!MayReadFiles(other)) continue;
+    ++readers;
+    if (name != worker && !study.missed_by.contains(name)) return false;
+  }
+  return readers > 1 || !options_.workers_may_come;
 }
 
-void Scheduler::NoteUnreadable(StudyKey key, const wire::Outcome& outcome, TimePoint now) {
-  Study& study = studies_.at(key);
+// The wait begins when no other worker is left that may read it, and anew when there was one.
+void Scheduler::NoteUnreadable(const Lease& lease, const wire::Outcome& outcome, TimePoint now) {
+  Study& study = studies_.at(lease.study);
+  Session& session = sessions_.at(study.session);
+  if (OthersMayRead(study, lease.worker)) {
+    study.unreadable_since.reset();
+    session.unreadable_since.reset();
+    return;
+  }
   if (!study.unreadable_since) study.unreadable_since = now;
   if (!outcome.storage_away()) return;
-  Session& session = sessions_.at(study.session);
   if (!session.unreadable_since) session.unreadable_since = now;
   session.unreadable_detail = outcome.reason();
 }
@@ -144,7 +157,7 @@ void Scheduler::RecordOutcome(const Reported& event, const OutcomeReported& repo
   const auto lease = leases_.find(event.lease);
   const bool late = lease == leases_.end();
   const auto& [outcome, facts] = reported;
-  if (!late && outcome.kind() == wire::Outcome::UNREADABLE) NoteUnreadable(event.study, outcome, now);
+  if (!late && outcome.kind() == wire::Outcome::UNREADABLE) NoteUnreadable(lease->second, outcome, now);
   const InstanceChange change = Judge(event, reported, now);
   if (!late && outcome.kind() == wire::Outcome::RESPONDED) {
     NoteResponse(lease->second, JudgeStoreStatus(static_cast<std::uint16_t>(outcome.status())), now, out);
@@ -258,6 +271,7 @@ void Scheduler::TurnAway(const Lease& lease, const wire::GiveBack& give_back, Ti
   Study& study = studies_.at(lease.study);
   const Session& session = sessions_.at(study.session);
   Destination& destination = destinations_.at(session.destination);
+  DestinationEchoed(session.destination, lease.worker, now);
   destination.set_back.insert(lease.study);
   // That it takes our instances at all shows that a negotiation failed because of the study. Instances that were lost
   // on the way show less: the destination's storage may have failed since.
@@ -329,14 +343,18 @@ std::uint32_t Scheduler::PassOnUnreadable(const Lease& lease, TimePoint now, Out
   if (lease.unreadable.empty()) return 0;
   Study& study = studies_.at(lease.study);
   study.unreadable_by.insert(lease.worker);
+  if (lease.storage_away) {
+    study.missed_by.erase(lease.worker);
+  } else {
+    study.missed_by.insert(lease.worker);
+  }
   partly_read_.insert(lease.study);
   const bool nobody_left = NobodyLeftToRead(study.session, study.unreadable_by);
   if (!lease.responded && (lease.storage_away || !nobody_left)) {
     QuarantineWorker(lease.worker, study.session, lease.unreadable, true, now, out);
   }
   if (!nobody_left) return 0;
-  study.unreadable_by.clear();  // all of them may try again
-  partly_read_.erase(lease.study);
+  study.unreadable_by = {lease.worker};  // all of them may try again, this one last
   // Storage that is away is tried by one study at a time; a single file waits by itself.
   return lease.storage_away ? 1 : ++study.unreadable_tries;
 }
@@ -383,6 +401,7 @@ void Scheduler::ReadAgain(const std::string& worker, TimePoint now) {
     const TimePoint since = ready ? study.since : now;
     if (ready) Unqueue(key);  // its group changes
     study.unreadable_by.erase(worker);
+    study.missed_by.erase(worker);
     if (study.unreadable_by.empty()) partly_read_.erase(key);
     if (ready) MakeReady(key, since);
   }

@@ -342,7 +342,9 @@ const NaiveScheduler::Worker* NaiveScheduler::WorkerFor(const Study& study, cons
   const auto order = [&](const Worker& w) {
     const auto room = std::int64_t{w.capacity()} - std::int64_t{LeasesOf(w)};
     const bool came_before = w.name <= destination.tried_by;
-    return destination.broken ? std::tuple(std::int64_t{came_before}, w.name) : std::tuple(-room, w.name);
+    const bool asked_before = study.unreadable_by.contains(w.name);
+    const std::int64_t turn = destination.broken ? std::int64_t{came_before} : -room;
+    return std::tuple(asked_before, turn, w.name);
   };
   for (const Worker& worker : workers_) {
     if (!worker.takes_studies() || worker.capacity() <= LeasesOf(worker)) continue;
@@ -418,8 +420,12 @@ InstanceChange NaiveScheduler::Judge(const Reported& event, const OutcomeReporte
     if (!lease || !study) return change;
     std::set<std::string> all = study->unreadable_by;
     all.insert(lease->worker);
-    const bool only = CountIn(workers_, [](const Worker& worker) { return worker.may_read(); }) < 2;
-    const bool waits = (outcome.storage_away() || (only && options_.workers_may_come)) && !StorageIsGone(*study);
+    const auto readers = CountIn(workers_, [](const Worker& worker) { return worker.may_read(); });
+    const auto miss = CountIn(workers_, [&](const Worker& worker) {
+      return worker.may_read() && (worker.name == lease->worker || study->missed_by.contains(worker.name));
+    });
+    const bool certain = !outcome.storage_away() && miss == readers && (readers > 1 || !options_.workers_may_come);
+    const bool waits = !certain && !StorageIsGone(*study);
     if (waits || !NobodyLeft(study->session, all)) {
       change.state = InstanceState::kDelayed;
     } else {
@@ -493,11 +499,16 @@ void NaiveScheduler::Record(const Reported& event, const OutcomeReported& report
   Lease* lease = FindLease(event.lease);
   Study* study = FindStudy(event.study);
   const bool unreadable = reported.outcome.kind() == wire::Outcome::UNREADABLE;
-  if (lease && unreadable && !study->unreadable_since) study->unreadable_since = now_;
-  if (lease && unreadable && reported.outcome.storage_away()) {
+  if (lease && unreadable) {
     Session& session = *FindSession(study->session);
-    if (!session.unreadable_since) session.unreadable_since = now_;
-    session.unreadable_detail = reported.outcome.reason();
+    std::set<std::string> all = study->unreadable_by;
+    all.insert(lease->worker);
+    const bool nobody = NobodyLeft(study->session, all);
+    const bool away = reported.outcome.storage_away();
+    if (!nobody) study->unreadable_since = session.unreadable_since = std::nullopt;
+    if (nobody && !study->unreadable_since) study->unreadable_since = now_;
+    if (nobody && away && !session.unreadable_since) session.unreadable_since = now_;
+    if (nobody && away) session.unreadable_detail = reported.outcome.reason();
   }
   const InstanceChange change = Judge(event, reported);
   if (lease && reported.outcome.kind() == wire::Outcome::RESPONDED) Responded(event.lease, reported.outcome);
@@ -555,6 +566,14 @@ void NaiveScheduler::TurnAway(const Lease& lease, const wire::GiveBack& give_bac
   Study& study = *FindStudy(lease.study);
   const Session& session = SessionOf(study);
   Destination& destination = DestinationOf(session);
+  if (destination.trouble != Destination::Trouble::kTakesEcho) {
+    destination.broken = false;
+    destination.probe = 0;
+    destination.failures = 0;
+    destination.unreachable_since.reset();
+  }
+  quarantine_.Succeed(lease.worker, destination.name);
+  quarantine_.Confirm(destination.name, now_);
   destination.set_back.insert(study.key);
   bool takes_others = session.stored_some || session.opened_as.stored_before;
   if (lease.nothing_came) takes_others = destination.answered_at && *destination.answered_at > *study.set_back_since;
@@ -626,12 +645,14 @@ void NaiveScheduler::NoteUnreadable(const Lease& lease) {
   if (lease.unreadable.empty()) return;
   Study& study = *FindStudy(lease.study);
   study.unreadable_by.insert(lease.worker);
+  study.missed_by.erase(lease.worker);
+  if (!lease.storage_away) study.missed_by.insert(lease.worker);
   const bool nobody = NobodyLeft(study.session, study.unreadable_by);
   if (!lease.responded && !(nobody && !lease.storage_away)) {
     quarantine_.Fail(lease.worker, study.session, lease.unreadable, true, now_);
   }
   if (!nobody) return;
-  study.unreadable_by.clear();
+  study.unreadable_by = {lease.worker};
   if (!lease.storage_away) ++study.unreadable_tries;
   BackOff(study, lease.storage_away ? 1 : study.unreadable_tries);
 }
@@ -644,7 +665,10 @@ bool NaiveScheduler::StorageIsGone(const Study& study) const {
 }
 
 void NaiveScheduler::ReadAgain(const std::string& worker) {
-  for (Study& study : studies_) study.unreadable_by.erase(worker);
+  for (Study& study : studies_) {
+    study.unreadable_by.erase(worker);
+    study.missed_by.erase(worker);
+  }
 }
 
 void NaiveScheduler::ForgetSettledStudies() {
@@ -690,6 +714,7 @@ void NaiveScheduler::Answered(Destination& destination, const std::string& worke
   destination.probe = 0;
   destination.failures = 0;
   destination.unreachable_since.reset();
+  destination.trouble = Destination::Trouble::kSilent;
   destination.answered_at = now_;
   destination.set_back.clear();
   quarantine_.Succeed(worker, destination.name);

@@ -58,7 +58,7 @@ class NaiveScheduler {
     std::uint32_t losses = 0;
     std::uint32_t attempts = 0;
     std::optional<TimePoint> set_back_since{}, unreadable_since{};
-    std::set<std::string> unreadable_by{};
+    std::set<std::string> unreadable_by{}, missed_by{};
     std::uint32_t unreadable_tries = 0;
     bool released = false;  // its scan holds it back no more
     TimePoint ready_since{};

@@ -45,6 +45,10 @@ Plan DrawPlan(Random& random, bool one_coordinator) {
   // And each instance by itself, if one worker is left with all of them.
   const std::uint32_t instances = plan.sessions * plan.indexers * plan.studies_max * plan.instances_max;
   if (plan.workers > 1 && random.OneIn(3)) plan.bad_worker = static_cast<Plan::BadWorker>(random.From(1, 4));
+  // An only worker that cannot read is believed in the end, so the others must be back by then.
+  const bool cannot_read =
+      plan.bad_worker == Plan::BadWorker::kNoMount || plan.bad_worker == Plan::BadWorker::kOtherTree;
+  if (cannot_read) plan.retry_for = ttl * 12;
   plan.turned_away = random.OneIn(3) ? random.From(100, 900) : 0;
   plan.unauthorized = random.OneIn(4) ? random.From(100, 500) : 0;
   plan.loses_studies = random.OneIn(6);
