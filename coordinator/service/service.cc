@@ -30,6 +30,11 @@ wire::ClientReply TooManySessions() {
                             kOpenSessionsMax));
 }
 
+wire::ClientReply TooManyBytes(const SessionRecord& record) {
+  return Failed(fmt::format("session {} would have more bytes than there can be: a size in this batch is wrong",
+                            record.settings.session()));
+}
+
 // Why a session that is not open takes nothing.
 wire::ClientReply HasEnded(const SessionRecord& record) {
   return Failed(fmt::format("session {} has ended{}{}", record.settings.session(),
@@ -266,6 +271,7 @@ wire::ClientReply Service::Answer(const wire::BeginScan& request, const Moment& 
 wire::ClientReply Service::Answer(const wire::PublishBatch& request, const Moment& moment) {
   return About(request.session(), [&](const SessionRecord& record) {
     if (!IsOpen(record.key) && record.state != wire::SESSION_SUSPENDED) return HasEnded(record);
+    if (BytesOf(request) + record.counts.total_bytes > kTotalBytesMax) return TooManyBytes(record);
     Apply(StudiesFed{record.key, ledger_.AddStudies(record.key, request)}, moment);
     meter_.BatchAdded(record, ledger_.LoadSession(record.key).counts, request, moment.wall);
     wire::ClientReply reply;

@@ -631,6 +631,18 @@ TEST_F(ServiceTest, AWorkerCanBeDrained) {
   EXPECT_TRUE(ScanComplete().empty());
 }
 
+TEST_F(ServiceTest, SizesThatWouldOverflowTheCountsAreRefused) {
+  Open();
+  wire::ClientRequest half = Batch(1);
+  half.mutable_publish_batch()->mutable_studies(0)->mutable_instances(0)->set_size_bytes(kTotalBytesMax / 2 + 1);
+  EXPECT_TRUE(Ask(half).has_publish_ack());
+  half.mutable_publish_batch()->mutable_studies(0)->mutable_instances(0)->set_path("other");
+  const wire::ClientReply refused = Ask(half);
+  EXPECT_NE(refused.failure().reason().find("more bytes than there can be"), std::string::npos);
+  EXPECT_EQ(Status().total_bytes(), kTotalBytesMax / 2 + 1) << "nothing of it is taken";
+  EXPECT_TRUE(Ask(Batch(2, "1.2.4")).has_publish_ack()) << "others are";
+}
+
 TEST_F(ServiceTest, AWorkerWhoseNameAnotherOneHasTakenIsTold) {
   Announce(5);
   wire::WorkerMessage message;
