@@ -71,6 +71,7 @@ tl::expected<void, std::string> Lead(const Site& site, Ledger& ledger, const Rei
   SummaryWriter summaries(ledger, options.output_dir, reign.progress);
   StatusBoard board{std::string(ProgramVersion())};
   CoordinatorHooks hooks{.on_ended = [&summaries](SessionKey session) { summaries.Write(session); },
+                         .every_second = reign.every_second,
                          .on_idle = [&summaries] { return summaries.WriteNextMissing(); },
                          .leads = reign.leads,
                          .progress = reign.progress};

@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "coordinator/ledger/ledger_file_watch.h"
 #include "coordinator/ledger/sqlite_ledger.h"
 #include "coordinator/program/lead.h"
 #include "coordinator/program/succession.h"
@@ -19,7 +20,8 @@ tl::expected<std::optional<ServerSecurity>, std::string> ReadSecurity(const Coor
 tl::expected<void, std::string> LeadAlone(const Site& site, const std::stop_token& stop) {
   const auto ledger = OpenSqliteLedger(site.options.ledger);
   if (!ledger) return tl::unexpected(ledger.error());
-  return Lead(site, **ledger, {}, stop);
+  const LedgerFileWatch watch(site.options.ledger);
+  return Lead(site, **ledger, {.every_second = [&watch] { watch.Check(); }}, stop);
 }
 
 }  // namespace

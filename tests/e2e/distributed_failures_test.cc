@@ -171,6 +171,21 @@ TEST_F(DistributedFailuresTest, ASecondWorkerOfTheSameNameEndsTheFirst) {
   EXPECT_FALSE(second.EndsWithin(milliseconds(0)));
 }
 
+TEST_F(DistributedFailuresTest, ALedgerThatWasRenamedEndsTheCoordinator) {
+  BeginWithOneWorker(40, Slow(100));
+  Program& coordinator = *coordinator_;
+  const auto elsewhere = folder_ / "elsewhere.db";
+  std::filesystem::rename(ledger(), elsewhere);
+  EXPECT_EQ(coordinator.Wait(std::chrono::seconds(10)), 74);
+  const std::string said = "ledger '" + ledger().string() +
+                           "': it was removed or renamed while in use; put it or a "
+                           "backup of it back, and start again";
+  EXPECT_THAT(coordinator.Errors(), testing::HasSubstr(said));
+  std::filesystem::rename(elsewhere, ledger());
+  StartAndListen(coordinator);
+  ExpectAllStored(session_, instances_);
+}
+
 TEST_F(DistributedFailuresTest, ASummaryThatCouldNotBeWrittenIsWrittenAtTheNextStart) {
   const auto instances = WriteExampleStudies(data(), 1, 5);
   StartDestination();
