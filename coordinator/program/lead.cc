@@ -70,9 +70,13 @@ tl::expected<void, std::string> Lead(const Site& site, Ledger& ledger, const Rei
   Service service(ledger, ToSchedulerOptions(options), metrics, options.output_dir, reign.progress);
   SummaryWriter summaries(ledger, options.output_dir, reign.progress);
   StatusBoard board{std::string(ProgramVersion())};
-  CoordinatorHooks hooks{.on_ended = [&summaries](SessionKey session) { summaries.Write(session); },
-                         .every_second = reign.every_second,
-                         .on_idle = [&summaries] { return summaries.WriteNextMissing(); },
+  CoordinatorHooks hooks{.on_ended = [&summaries](SessionKey session) { summaries.Write(session, MonotonicNow()); },
+                         .every_second =
+                             [&] {
+                               if (reign.every_second) reign.every_second();
+                               summaries.Retry(MonotonicNow());
+                             },
+                         .on_idle = [&summaries] { return summaries.WriteNextMissing(MonotonicNow()); },
                          .leads = reign.leads,
                          .progress = reign.progress};
   if (options.service.metrics) {

@@ -171,6 +171,20 @@ TEST_F(DistributedFailuresTest, ASecondWorkerOfTheSameNameEndsTheFirst) {
   EXPECT_FALSE(second.EndsWithin(milliseconds(0)));
 }
 
+TEST_F(DistributedFailuresTest, ASummaryThatCouldNotBeWrittenIsWrittenWhenItsFolderIsBack) {
+  const auto instances = WriteExampleStudies(data(), 1, 5);
+  StartDestination();
+  Program& coordinator = StartCoordinator();
+  std::filesystem::remove(out());
+  StartWorker("w0");
+  const std::string session = Feed();
+  ASSERT_TRUE(coordinator.WaitForText("the summary of session " + session + " is not written: "));
+  std::filesystem::create_directory(out());
+  EXPECT_EQ(Number(SummaryAtEnd(session), "successful_transfers"), 5U);
+  EXPECT_TRUE(coordinator.WaitForText("The summary of session " + session + " is written after all"));
+  ExpectAllStored(session, instances);
+}
+
 TEST_F(DistributedFailuresTest, ALedgerThatWasRenamedEndsTheCoordinator) {
   BeginWithOneWorker(40, Slow(100));
   Program& coordinator = *coordinator_;
@@ -193,7 +207,7 @@ TEST_F(DistributedFailuresTest, ASummaryThatCouldNotBeWrittenIsWrittenAtTheNextS
   std::filesystem::remove(out());
   StartWorker("w0");
   const std::string session = Feed();
-  ASSERT_TRUE(coordinator.WaitForText("it is written when the coordinator is started again")) << coordinator.Errors();
+  ASSERT_TRUE(coordinator.WaitForText("the summary of session " + session + " is not written: "));
   EXPECT_EQ(Ctl({"summary", session, "--format", "json"}).end, (ProcessEnd{1, 0}));
   coordinator.Kill();
   StartAndListen(coordinator);
