@@ -44,7 +44,7 @@ void Engine::StartWorker(unsigned threads, SendingObserver& observer) {
     RunGuarded([&] {
       DealerChannel channel(context_, {kCoordinator});
       const WorkerOptions options{
-          .worker_id = "dicom-sender", .threads = threads, .path_map = {}};
+          .worker_id = "dicom-sender", .threads = threads, .path_map = {}, .watches_clock = false};
       const auto done =
           RunWorker(channel, options, worker_metrics_, observer, worker_health_, drain, abort_.get_token());
       if (!done) Fail({kExitInternal, done.error()});

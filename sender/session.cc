@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "client/session_settings.h"
+#include "common/clock_watch.h"
 #include "common/log.h"
 #include "common/uuid.h"
 #include "coordinator/ledger/ledger_file_watch.h"
@@ -67,7 +68,10 @@ tl::expected<void, Failure> Session::Start() {
     return Fail(kExitUsage, std::move(log.error()));
   }
   CoordinatorHooks hooks;
-  hooks.every_second = [watch = LedgerFileWatch(files_.ledger)] { watch.Check(); };
+  hooks.every_second = [watch = LedgerFileWatch(files_.ledger), clock = ClockWatch()]() mutable {
+    watch.Check();
+    clock.Look();
+  };
   if (options_.metrics) {
     auto server = HttpServer::Start({.address = *options_.metrics,
                                      .version = std::string(ProgramVersion()),

@@ -644,14 +644,18 @@ TEST_F(ServiceTest, SizesThatWouldOverflowTheCountsAreRefused) {
 }
 
 TEST_F(ServiceTest, AWorkerWhoseNameAnotherOneHasTakenIsTold) {
-  Announce(5);
+  Announce(5'000'000'000);
   wire::WorkerMessage message;
   message.mutable_status()->set_worker_id("w");
-  message.mutable_status()->set_incarnation(4);
+  message.mutable_status()->set_incarnation(2'500'000'000);
   const auto answers = Step("other", Envelope(message).SerializeAsString());
   ASSERT_EQ(answers.size(), 1U);
   EXPECT_EQ(answers[0].peer, "other");
   EXPECT_TRUE(answers[0].message.refusal().for_good());
+  EXPECT_EQ(
+      answers[0].message.refusal().reason(),
+      "another worker that calls itself w has started since, or this one's clock was set back by at least 2.5 s: "
+      "give each a name of its own by --worker-id, or set the clock right and start it again");
   Open();
   Ask(Batch(1));
   EXPECT_EQ(ScanComplete().size(), 1U) << "the later one is spoken to";
