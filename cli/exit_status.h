@@ -9,5 +9,6 @@ inline constexpr int kExitUsage = 2;
 inline constexpr int kExitDestination = 3;
 inline constexpr int kExitInterrupted = 4;
 inline constexpr int kExitInternal = 70;
+inline constexpr int kExitCannotWrite = 74;  // the ledger or a report; or it is gone
 
 }  // namespace dicom_sender

@@ -7,8 +7,8 @@
 
 namespace dicom_sender {
 
-// Returns what `run` returns. An exception of it goes to the log and to standard error: kExitInternal. The log is
-// closed in both cases.
+// Returns what `run` returns. An exception of it goes to the log and to standard error: kExitCannotWrite for a
+// StoreError, kExitInternal for others. The log is closed in all cases.
 int GuardedMain(const char* program, const std::function<int(Console&)>& run);
 
 }  // namespace dicom_sender

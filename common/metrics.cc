@@ -1,5 +1,7 @@
 #include "common/metrics.h"
 
+#include "common/text.h"
+
 namespace dicom_sender {
 namespace {
 
@@ -93,8 +95,9 @@ DestinationMetrics::DestinationMetrics(Registry& registry)
                                "1 while the destination is out of reach and tried with one study at a time")) {}
 
 DestinationMetrics::Series& DestinationMetrics::Of(const std::string& destination) {
-  const bool known = series_.size() < kDestinationsMax || series_.contains(destination);
-  const std::string name = known ? destination : "other";
+  const std::string label = LabelValue(destination);
+  const bool known = series_.size() < kDestinationsMax || series_.contains(label);
+  const std::string name = known ? label : "other";
   if (const auto it = series_.find(name); it != series_.end()) return it->second;
   const prometheus::Labels labels = {{"destination", name}};
   Series series{.instances_total = {},
@@ -175,6 +178,8 @@ CoordinatorMetrics::CoordinatorMetrics(Registry& registry)
           MakeGauge(registry, "last_success_timestamp_seconds", "When an instance was last reported stored")),
       ledger_commit_duration_seconds(
           MakeHistogram(registry, "ledger_commit_duration_seconds", "Duration of the ledger's commits", kShort)) {}
+
+std::string LabelValue(std::string_view text) { return ToPrintable(text); }
 
 void AddBuildInfo(Registry& registry, const std::string& version) {
   prometheus::BuildGauge()

@@ -128,6 +128,9 @@ struct CoordinatorMetrics {
   prometheus::Histogram& ledger_commit_duration_seconds;
 };
 
+// The value of a label that comes from outside: valid UTF-8 without control characters.
+std::string LabelValue(std::string_view text);
+
 void AddBuildInfo(prometheus::Registry& registry, const std::string& version);
 
 }  // namespace dicom_sender

@@ -5,14 +5,14 @@
 
 namespace dicom_sender {
 
-tl::expected<void, std::string> AllowOpenFiles(unsigned needed) {
+tl::expected<void, std::string> AllowOpenFiles(unsigned needed, std::string_view advice) {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return {};
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);  // if it fails, the check below tells
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed) return {};
-  return tl::unexpected(fmt::format(
-      "{} open files are allowed and {} needed: raise `ulimit -n`, or give fewer --threads", limit.rlim_cur, needed));
+  return tl::unexpected(fmt::format("{} open files are allowed and {} needed: raise `ulimit -n`{}{}", limit.rlim_cur,
+                                    needed, advice.empty() ? "" : ", or ", advice));
 }
 
 }  // namespace dicom_sender

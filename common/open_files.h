@@ -2,11 +2,13 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <tl/expected.hpp>
 
 namespace dicom_sender {
 
-// Allows as many as the system lets us. The error says that they are fewer than `needed`, and what to do.
-tl::expected<void, std::string> AllowOpenFiles(unsigned needed);
+// Allows as many as the system lets us. The error says that they are fewer than `needed`, and what to do:
+// `advice`, if there is any, is what helps as well ("give fewer --threads").
+tl::expected<void, std::string> AllowOpenFiles(unsigned needed, std::string_view advice = {});
 
 }  // namespace dicom_sender

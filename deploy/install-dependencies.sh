@@ -9,9 +9,9 @@
 # ci     sanitizers with clang, formatter, linters; Chromium, Prometheus and Docker, without which some tests are skipped
 set -euo pipefail
 
-run=(libcivetweb1 libdcmtk17 libfmt9 libopenjp2-7 libpq5 libprometheus-cpp-core1.0 libprotobuf32 libspdlog1.10
+run=(libdcmtk17 libfmt9 libopenjp2-7 libpq5 libprometheus-cpp-core1.0 libprotobuf32 libspdlog1.10
      libsqlite3-0 libsystemd0 libuuid1 libzmq5 zlib1g)
-build=(build-essential ccache cmake cppzmq-dev dcmtk libcivetweb-dev libcli11-dev libdcmtk-dev libexpected-dev libfmt-dev
+build=(build-essential ccache cmake cppzmq-dev dcmtk libcli11-dev libdcmtk-dev libexpected-dev libfmt-dev
        libopenjp2-7-dev libpq-dev libprotobuf-dev libspdlog-dev libsqlite3-dev libsqlitecpp-dev libsystemd-dev libzmq3-dev
        ninja-build pkg-config prometheus-cpp-dev protobuf-compiler rapidjson-dev uuid-dev zlib1g-dev)
 tests=(curl iproute2 jq libbenchmark-dev libgmock-dev libgtest-dev orthanc postgresql procps)

@@ -98,7 +98,10 @@ class Publisher : public ScanConsumer {
       const auto reply = Ask(request);
       if (!reply) return tl::unexpected(reply.error().reason);
       scan_number_ = begin->scan();
-      if (reply->scan_begun().scan() <= scan_number_) return {};
+      if (reply->scan_begun().scan() <= scan_number_) {
+        progress_.begun.Raise();
+        return {};
+      }
       begin->set_scan(reply->scan_begun().scan() + 1);
     }
   }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/metrics.h"
+#include "common/wake_event.h"
 #include "proto/coordinator_client.h"
 
 namespace dicom_sender {
@@ -29,6 +30,7 @@ struct IndexerOptions {
 struct IndexerProgress {
   std::atomic<std::uint64_t> files = 0;  // looked at
   std::atomic<std::uint64_t> found = 0;  // of these, recognised as DICOM
+  WakeEvent begun;                       // raised once the coordinator knows of the scan: it waits for its end
   std::atomic<bool> waits = false;       // for the coordinator, which has not answered for say_waits_after
 };
 

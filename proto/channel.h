@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,6 +37,9 @@ inline constexpr std::size_t kPathBytesMax = 4096;             // of a root or a
 inline constexpr std::size_t kReasonBytesMax = 512;            // of a reason; longer ones are cut
 inline constexpr std::size_t kIndexerNameBytesMax = 64 << 10;  // of an indexer
 inline constexpr std::size_t kWorkerNameBytesMax = 255;        // of a worker
+
+// Of the files of a batch, or of a session: their sizes can be added up.
+inline constexpr std::uint64_t kTotalBytesMax = std::uint64_t{1} << 62;
 
 struct PeerMessage {
   std::string peer;  // the ROUTER's name for the connection

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "proto/channel.h"
 
 namespace dicom_sender {
@@ -53,14 +55,43 @@ Problem Check(const wire::Instance& instance) {
       [&] { return instance.path().empty() ? Problem("an instance without a path") : Problem(); });
 }
 
+bool IsPrintable(char c) { return c >= 0x20 && c <= 0x7E; }
+
 Problem Check(const wire::Root& root) { return TooLong("root path", root.path().size(), kPathBytesMax); }
+
+Problem CheckAeTitle(const std::string& title) {
+  return FirstOf(TooLong("AE title", title.size(), kAeTitleBytesMax), [&] {
+    const bool fits = std::all_of(title.begin(), title.end(), [](char c) { return IsPrintable(c) && c != '\\'; });
+    return fits ? Problem() : Problem("an AE title with a character that none may have (PS3.5 6.2)");
+  });
+}
+
+Problem CheckHost(const std::string& host) {
+  return FirstOf(TooLong("host", host.size(), kHostBytesMax), [&] {
+    const bool fits = std::all_of(host.begin(), host.end(), [](char c) { return IsPrintable(c) && c != ' '; });
+    return fits ? Problem() : Problem("a host with a character that none has");
+  });
+}
 
 Problem Check(const wire::Destination& destination) {
   return FirstOf(
-      TooLong("AE title", destination.called_ae().size(), kAeTitleBytesMax),
-      [&] { return TooLong("AE title", destination.calling_ae().size(), kAeTitleBytesMax); },
-      [&] { return TooLong("host", destination.host().size(), kHostBytesMax); },
+      CheckAeTitle(destination.called_ae()), [&] { return CheckAeTitle(destination.calling_ae()); },
+      [&] { return CheckHost(destination.host()); },
       [&] { return destination.port() > kPortMax ? Problem("a port above 65535") : Problem(); });
+}
+
+// So that nothing that is added up or computed from them overflows.
+Problem CheckSizes(const wire::PublishBatch& batch) {
+  std::uint64_t bytes = 0;
+  for (const auto& study : batch.studies()) {
+    for (const auto& instance : study.instances()) {
+      if (instance.dataset_offset() > instance.size_bytes())
+        return "a dataset that begins behind the end of its file";
+      if (instance.size_bytes() > kTotalBytesMax - bytes) return "files of more bytes than there can be";
+      bytes += instance.size_bytes();
+    }
+  }
+  return {};
 }
 
 Problem Check(const wire::PublishBatch& batch) {
@@ -73,7 +104,7 @@ Problem Check(const wire::PublishBatch& batch) {
         [&] { return ForEach(study.instances(), [](const wire::Instance& instance) { return Check(instance); }); });
   });
   return FirstOf(
-      problem, [&] { return TooMany("instances", instances, kBatchInstancesMax); },
+      problem, [&] { return TooMany("instances", instances, kBatchInstancesMax); }, [&] { return CheckSizes(batch); },
       [&] { return ForEach(batch.roots(), [](const wire::Root& root) { return Check(root); }); });
 }
 
@@ -280,6 +311,14 @@ tl::expected<wire::ToCoordinator, BadMessage> ParseToCoordinator(std::string_vie
 }
 tl::expected<wire::FromCoordinator, BadMessage> ParseFromCoordinator(std::string_view bytes) {
   return Parse<wire::FromCoordinator>(bytes);
+}
+
+std::uint64_t BytesOf(const wire::PublishBatch& batch) {
+  std::uint64_t bytes = 0;
+  for (const auto& study : batch.studies()) {
+    for (const auto& instance : study.instances()) bytes += instance.size_bytes();
+  }
+  return bytes;
 }
 
 wire::ToCoordinator Envelope(wire::ClientRequest request) {

@@ -2,6 +2,7 @@
 // its size; that keys and states make sense is for the receiver to judge.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
@@ -17,6 +18,9 @@ struct BadMessage {
 };
 tl::expected<wire::ToCoordinator, BadMessage> ParseToCoordinator(std::string_view bytes);
 tl::expected<wire::FromCoordinator, BadMessage> ParseFromCoordinator(std::string_view bytes);
+
+// The size of all files; not more than kTotalBytesMax if the batch was parsed by ParseToCoordinator.
+std::uint64_t BytesOf(const wire::PublishBatch& batch);
 
 // The envelope around a message.
 wire::ToCoordinator Envelope(wire::ClientRequest request);

@@ -75,7 +75,7 @@ tl::expected<FoundView, Failure> Index(Session& session, StopSignals& signals, C
   session.StartIndexer();
   while (!session.engine().indexer_ended()) {
     if (signals.count() > 0) return tl::unexpected(Failure{kExitInterrupted, "interrupted; nothing was sent"});
-    if (const auto failure = session.engine().failure()) return tl::unexpected(Failure{kExitInternal, *failure});
+    if (const auto failure = session.engine().failure()) return tl::unexpected(*failure);
     pollfd wait{signals.fd(), POLLIN, 0};
     poll(&wait, 1, static_cast<int>(kLookEvery.count()));
     signals.Clear();

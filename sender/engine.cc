@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "common/store_error.h"
+
 namespace dicom_sender {
 namespace {
 
@@ -41,10 +43,11 @@ void Engine::StartWorker(unsigned threads, SendingObserver& observer) {
   worker_ = std::jthread([this, threads, &observer](std::stop_token drain) {
     RunGuarded([&] {
       DealerChannel channel(context_, {kCoordinator});
-      const WorkerOptions options{.worker_id = "dicom-sender", .threads = threads, .path_map = {}};
+      const WorkerOptions options{
+          .worker_id = "dicom-sender", .threads = threads, .path_map = {}, .watches_clock = false};
       const auto done =
           RunWorker(channel, options, worker_metrics_, observer, worker_health_, drain, abort_.get_token());
-      if (!done) Fail(done.error());
+      if (!done) Fail({kExitInternal, done.error()});
     });
   });
 }
@@ -52,28 +55,30 @@ void Engine::StartWorker(unsigned threads, SendingObserver& observer) {
 void Engine::RunGuarded(const std::function<void()>& part) {
   try {
     part();
+  } catch (const StoreError& error) {
+    Fail({kExitCannotWrite, error.what()});
   } catch (const std::exception& error) {
-    Fail(error.what());
+    Fail({kExitInternal, error.what()});
   }
 }
 
-void Engine::Fail(const std::string& reason) {
-  spdlog::error("{}", reason);
+void Engine::Fail(const Failure& failure) {
+  spdlog::error("{}", failure.sentence);
   {
     const std::lock_guard lock(mutex_);
-    if (!failure_) failure_ = reason;
+    if (!failure_) failure_ = failure;
   }
   failed_.request_stop();
   abort_.request_stop();
 }
 
-tl::expected<wire::ClientReply, std::string> Engine::Ask(wire::ClientRequest request) {
+tl::expected<wire::ClientReply, Failure> Engine::Ask(wire::ClientRequest request) {
   auto reply = client_.Call(std::move(request), failed_.get_token());
   if (reply) return *std::move(reply);
-  return tl::unexpected(failure().value_or(reply.error().reason));
+  return tl::unexpected(failure().value_or(Failure{kExitInternal, reply.error().reason}));
 }
 
-std::optional<std::string> Engine::failure() const {
+std::optional<Failure> Engine::failure() const {
   const std::lock_guard lock(mutex_);
   return failure_;
 }

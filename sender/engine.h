@@ -13,6 +13,7 @@
 #include <thread>
 #include <zmq.hpp>
 
+#include "cli/exit_status.h"
 #include "common/metrics.h"
 #include "coordinator/ledger/ledger.h"
 #include "coordinator/service/coordinator_loop.h"
@@ -22,6 +23,12 @@
 
 namespace dicom_sender {
 
+// Why a run ends early: what to say and the exit status.
+struct Failure {
+  int exit_status = kExitInternal;
+  std::string sentence;
+};
+
 // Used by one thread. The parts run in threads of their own from Start... until Stop.
 class Engine {
  public:
@@ -29,8 +36,8 @@ class Engine {
   Engine(Ledger& ledger, const SchedulerOptions& options, prometheus::Registry& registry, CoordinatorHooks hooks);
   ~Engine() { Stop(); }
 
-  // Asks the coordinator. The error is one sentence: its own, or why there will be no answer any more.
-  tl::expected<wire::ClientReply, std::string> Ask(wire::ClientRequest request);
+  // Asks the coordinator. The error is its own, or why there will be no answer any more.
+  tl::expected<wire::ClientReply, Failure> Ask(wire::ClientRequest request);
 
   void StartIndexer(IndexerOptions options);
   void StopIndexer() { indexer_.request_stop(); }
@@ -43,8 +50,8 @@ class Engine {
   void DrainWorker() { worker_.request_stop(); }  // no further instance is begun
   void AbortWorker() { abort_.request_stop(); }   // waits for nothing on the network any more
 
-  // Why coordinator or worker ended before their time, one sentence; nullopt: they did not.
-  std::optional<std::string> failure() const;
+  // Why coordinator or worker ended before their time; nullopt: they did not.
+  std::optional<Failure> failure() const;
 
   // Ends every part and waits for it: the indexer at the next file, the worker when its instances in flight are done
   // and reported, the coordinator last.
@@ -52,7 +59,7 @@ class Engine {
 
  private:
   void RunGuarded(const std::function<void()>& part);
-  void Fail(const std::string& reason);
+  void Fail(const Failure& failure);
 
   zmq::context_t context_;
   IndexerMetrics indexer_metrics_;
@@ -68,7 +75,8 @@ class Engine {
   std::stop_source abort_;   // of the worker
   std::stop_source failed_;  // a part has failed: nobody should wait for it
   mutable std::mutex mutex_;
-  std::optional<std::string> failure_, indexer_failure_;
+  std::optional<Failure> failure_;
+  std::optional<std::string> indexer_failure_;
   std::jthread coordinator_, indexer_, worker_;
 };
 

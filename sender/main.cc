@@ -18,7 +18,7 @@ unsigned OpenFilesNeeded(const dicom_sender::SenderOptions& options) {
 
 int Run(const dicom_sender::SenderOptions& options, dicom_sender::Console& console) {
   using namespace dicom_sender;
-  if (const auto allowed = AllowOpenFiles(OpenFilesNeeded(options)); !allowed) {
+  if (const auto allowed = AllowOpenFiles(OpenFilesNeeded(options), "give fewer --threads"); !allowed) {
     console.Error(allowed.error());
     return kExitUsage;
   }

@@ -51,7 +51,8 @@ Program Describe(SenderOptions& options) {
               "  2  wrong usage or unusable input; nothing was sent\n"
               "  3  the destination was out of reach, or refuses us; can be resumed\n"
               "  4  interrupted; can be resumed\n"
-              "  70 internal error\n",
+              "  70 internal error\n"
+              "  74 the ledger or the summary cannot be written or is gone; can be resumed\n",
           .stray_word_advice = "name each input by -i of its own"};
 }
 

@@ -10,6 +10,7 @@
 
 #include "client/session_settings.h"
 #include "client/session_view.h"
+#include "common/store_error.h"
 #include "coordinator/summary/summary.h"
 #include "sender/observer.h"
 #include "sender/session.h"
@@ -180,13 +181,25 @@ int SendRun::Report() {
   if (all_stored && UnreadableIn(report.status()) > 0) {
     console_.Error(fmt::format("some files or folders could not be read: {} names them", session_.files().log));
   }
-  if (!all_stored) {
-    console_.Print(
-        RenderResume(view.session, options_.output_dir, /*retry_failed=*/view.end == SessionEnd::kComplete));
+  if (!all_stored || !files) {
+    console_.Print(RenderResume(view.session, options_.output_dir,
+                                /*retry_failed=*/!all_stored && view.end == SessionEnd::kComplete));
   }
-  if (!files) return kExitInternal;
+  if (!files) return kExitCannotWrite;
   if (all_stored && !options_.keep_ledger) session_.RemoveFiles(/*all=*/false);
   return ExitStatusOf(report.status());
+}
+
+int EndEarly(Session& session, const Failure& failure, const SenderOptions& options, Console& console) {
+  console.EndProgress();
+  console.Error(failure.sentence);
+  session.Stop();
+  if (failure.exit_status == kExitUsage) {
+    session.RemoveFiles(/*all=*/true);
+  } else {
+    console.Print(RenderResume(session.id(), options.output_dir, /*retry_failed=*/false));
+  }
+  return failure.exit_status;
 }
 
 }  // namespace
@@ -199,16 +212,13 @@ int RunSend(const SenderOptions& options, StopSignals& signals, Console& console
   }
   SendRun run(options, signals, console, **session);
   const auto sent = run.Send();
-  if (sent) return run.Report();
-  console.EndProgress();
-  console.Error(sent.error().sentence);
-  (*session)->Stop();
-  if (sent.error().exit_status == kExitUsage) {
-    (*session)->RemoveFiles(/*all=*/true);
-  } else {
-    console.Print(RenderResume((*session)->id(), options.output_dir, /*retry_failed=*/false));
+  if (!sent) return EndEarly(**session, sent.error(), options, console);
+  try {
+    return run.Report();
+  } catch (const StoreError& error) {  // the coordinator's thread may have met it first, and knows the reason
+    const auto failure = (*session)->engine().failure().value_or(Failure{kExitCannotWrite, error.what()});
+    return EndEarly(**session, failure, options, console);
   }
-  return sent.error().exit_status;
 }
 
 }  // namespace dicom_sender

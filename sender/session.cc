@@ -6,8 +6,10 @@
 #include <filesystem>
 
 #include "client/session_settings.h"
+#include "common/clock_watch.h"
 #include "common/log.h"
 #include "common/uuid.h"
+#include "coordinator/ledger/ledger_file_watch.h"
 #include "coordinator/ledger/sqlite_ledger.h"
 
 namespace dicom_sender {
@@ -66,6 +68,10 @@ tl::expected<void, Failure> Session::Start() {
     return Fail(kExitUsage, std::move(log.error()));
   }
   CoordinatorHooks hooks;
+  hooks.every_second = [watch = LedgerFileWatch(files_.ledger), clock = ClockWatch()]() mutable {
+    watch.Check();
+    clock.Look();
+  };
   if (options_.metrics) {
     auto server = HttpServer::Start({.address = *options_.metrics,
                                      .version = std::string(ProgramVersion()),
@@ -108,7 +114,7 @@ tl::expected<void, Failure> Session::Resume() {
 
 tl::expected<wire::SessionStatus, Failure> Session::Ask(wire::ClientRequest request) {
   const auto reply = engine_->Ask(std::move(request));
-  if (!reply) return Fail(kExitInternal, reply.error());
+  if (!reply) return tl::unexpected(reply.error());
   return reply->session();
 }
 
@@ -138,7 +144,7 @@ tl::expected<FoundView, Failure> Session::Found(const wire::SessionStatus& statu
   request.mutable_list_studies()->set_session(id());
   request.mutable_list_studies()->set_limit(kStudyLinesMax);
   const auto reply = engine_->Ask(std::move(request));
-  if (!reply) return Fail(kExitInternal, reply.error());
+  if (!reply) return tl::unexpected(reply.error());
   for (const auto& study : reply->studies().studies()) {
     view.first_studies.push_back({study.study_instance_uid(), study.instances()});
   }

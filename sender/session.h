@@ -7,7 +7,6 @@
 #include <tl/expected.hpp>
 
 #include "cli/console.h"
-#include "cli/exit_status.h"
 #include "common/http_server.h"
 #include "common/stop_signal.h"
 #include "coordinator/status/status_board.h"
@@ -16,12 +15,6 @@
 #include "sender/session_files.h"
 
 namespace dicom_sender {
-
-// Why a run ends early: what to say and the exit status.
-struct Failure {
-  int exit_status = kExitInternal;
-  std::string sentence;
-};
 
 // Of a session whose scan is complete and found nothing.
 Failure NothingFound(const wire::SessionStatus& status);

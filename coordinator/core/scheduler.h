@@ -233,6 +233,9 @@ class Scheduler {
   bool Knows(const std::string& worker) const { return workers_.contains(worker); }
   // A later life of the worker has been heard of: this one is to end.
   bool IsSuperseded(const std::string& worker, std::uint64_t incarnation) const;
+  std::uint64_t incarnation_of(const std::string& worker) const {
+    return workers_.at(worker).incarnation.value_or(0);
+  }
   // A later status of the worker has been heard: this one changes nothing.
   bool IsOvertaken(const WorkerSeen& seen) const;
   std::size_t worker_count() const { return workers_.size(); }

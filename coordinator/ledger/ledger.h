@@ -12,12 +12,12 @@
 #include <map>
 #include <optional>
 #include <span>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "client.pb.h"
+#include "common/store_error.h"
 #include "common/time.h"
 #include "worker.pb.h"
 
@@ -27,9 +27,9 @@ using SessionKey = std::int64_t;
 using StudyKey = std::int64_t;
 using LeaseId = std::uint64_t;
 
-class LedgerError : public std::runtime_error {
+class LedgerError : public StoreError {
  public:
-  using std::runtime_error::runtime_error;
+  using StoreError::StoreError;
 };
 
 // The ledger has another leader now (leadership.h): nothing of the transaction was or will be written.

@@ -28,10 +28,10 @@ tl::expected<std::unique_ptr<Door>, std::string> Door::Open(const std::string& e
       return door;
     } catch (const zmq::error_t& error) {
       if (MonotonicNow() < deadline && !stopped.WaitFor(kTryEvery)) continue;
-      return tl::unexpected(
-          fmt::format("cannot listen on {}: {}: is another coordinator running, or is it no address of "
-                      "this machine?",
-                      endpoint, error.what()));
+      return tl::unexpected(fmt::format(
+          "--bind: cannot listen on '{}': {}; stop the other coordinator there, or give an address of this "
+          "machine and a free port",
+          endpoint, error.what()));
     }
   }
 }

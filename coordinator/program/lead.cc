@@ -6,6 +6,7 @@
 #include <atomic>
 #include <optional>
 
+#include "common/clock_watch.h"
 #include "common/metrics.h"
 #include "coordinator/program/door.h"
 #include "coordinator/program/summary_writer.h"
@@ -73,9 +74,16 @@ tl::expected<void, std::string> Lead(const Site& site, Ledger& ledger, const Rei
                     return endpoints.Name(host, port, MonotonicNow());
                   });
   SummaryWriter summaries(ledger, options.output_dir, reign.progress);
+  ClockWatch clock;
   StatusBoard board{std::string(ProgramVersion())};
-  CoordinatorHooks hooks{.on_ended = [&summaries](SessionKey session) { summaries.Write(session); },
-                         .on_idle = [&summaries] { return summaries.WriteNextMissing(); },
+  CoordinatorHooks hooks{.on_ended = [&summaries](SessionKey session) { summaries.Write(session, MonotonicNow()); },
+                         .every_second =
+                             [&] {
+                               if (reign.every_second) reign.every_second();
+                               summaries.Retry(MonotonicNow());
+                               clock.Look();
+                             },
+                         .on_idle = [&summaries] { return summaries.WriteNextMissing(MonotonicNow()); },
                          .leads = reign.leads,
                          .progress = reign.progress};
   if (options.service.metrics) {

@@ -13,10 +13,11 @@
 namespace dicom_sender {
 
 struct Reign {
-  std::function<bool()> leads = {};  // empty: always
-  std::string role = {};             // for people, where there are several coordinators
-  Progress progress = {};            // noted while something is done; by the ledger, too
-  Duration bind_within{};            // see Door::Open
+  std::function<bool()> leads = {};         // empty: always
+  std::string role = {};                    // for people, where there are several coordinators
+  Progress progress = {};                   // noted while something is done; by the ledger, too
+  std::function<void()> every_second = {};  // see CoordinatorHooks
+  Duration bind_within{};                   // see Door::Open
 };
 
 // Serves until a stop is requested (also when it does not lead any more); nothing of it is left when it returns. The

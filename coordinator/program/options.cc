@@ -81,7 +81,8 @@ Program Describe(CoordinatorOptions& options) {
           "Exit status\n"
           "  0  stopped by a signal\n"
           "  2  wrong usage, or a ledger, folder, key or address that cannot be used\n"
-          "  70 the ledger's file failed, or an internal error\n"};
+          "  70 internal error\n"
+          "  74 the ledger's file cannot be written or is gone; mend that and start it again\n"};
 }
 
 Checked CheckKeys(const CoordinatorOptions& options) {

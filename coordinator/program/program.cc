@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "coordinator/ledger/ledger_file_watch.h"
 #include "coordinator/ledger/sqlite_ledger.h"
 #include "coordinator/program/lead.h"
 #include "coordinator/program/succession.h"
@@ -12,14 +13,15 @@ namespace {
 tl::expected<std::optional<ServerSecurity>, std::string> ReadSecurity(const CoordinatorOptions& options) {
   if (!options.server_key) return std::nullopt;
   auto security = ReadServerSecurity(*options.server_key, *options.client_keys);
-  if (!security) return tl::unexpected(std::move(security.error()));
+  if (!security) return tl::unexpected("--server-key, --client-keys: " + security.error());
   return *std::move(security);
 }
 
 tl::expected<void, std::string> LeadAlone(const Site& site, const std::stop_token& stop) {
   const auto ledger = OpenSqliteLedger(site.options.ledger);
-  if (!ledger) return tl::unexpected(ledger.error());
-  return Lead(site, **ledger, {}, stop);
+  if (!ledger) return tl::unexpected("--ledger: " + ledger.error());
+  const LedgerFileWatch watch(site.options.ledger);
+  return Lead(site, **ledger, {.every_second = [&watch] { watch.Check(); }}, stop);
 }
 
 }  // namespace

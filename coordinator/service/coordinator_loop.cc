@@ -76,9 +76,10 @@ void CoordinatorLoop::Take(const StepResult& result) {
 
 void CoordinatorLoop::LookIfDue() {
   const TimePoint now = MonotonicNow();
-  if (!hooks_.on_look || (looked_at_ && now - *looked_at_ < kLookEvery)) return;
+  if (looked_at_ && now - *looked_at_ < kLookEvery) return;
   looked_at_ = now;
-  hooks_.on_look(service_.Look(now, WallNow()), now);
+  if (hooks_.every_second) hooks_.every_second();
+  if (hooks_.on_look) hooks_.on_look(service_.Look(now, WallNow()), now);
 }
 
 }  // namespace dicom_sender

@@ -31,6 +31,20 @@ wire::ClientReply TooManySessions() {
                             kOpenSessionsMax));
 }
 
+// An incarnation is the wall clock in nanoseconds at the start of the worker.
+std::string Superseded(const std::string& worker, std::uint64_t nanoseconds) {
+  return fmt::format(
+      "another worker that calls itself {} has started since, or this one's clock was set back by at "
+      "least {:.1f} s: give each a name of its own by --worker-id, or set the clock right and start it "
+      "again",
+      worker, std::chrono::duration<double>(Duration(nanoseconds)).count());
+}
+
+wire::ClientReply TooManyBytes(const SessionRecord& record) {
+  return Failed(fmt::format("session {} would have more bytes than there can be: a size in this batch is wrong",
+                            record.settings.session()));
+}
+
 // Why a session that is not open takes nothing.
 wire::ClientReply HasEnded(const SessionRecord& record) {
   return Failed(fmt::format("session {} has ended{}{}", record.settings.session(),
@@ -276,6 +290,7 @@ wire::ClientReply Service::Answer(const wire::BeginScan& request, const Moment& 
 wire::ClientReply Service::Answer(const wire::PublishBatch& request, const Moment& moment) {
   return About(request.session(), [&](const SessionRecord& record) {
     if (!IsOpen(record.key) && record.state != wire::SESSION_SUSPENDED) return HasEnded(record);
+    if (BytesOf(request) + record.counts.total_bytes > kTotalBytesMax) return TooManyBytes(record);
     Apply(StudiesFed{record.key, ledger_.AddStudies(record.key, request)}, moment);
     meter_.BatchAdded(record, ledger_.LoadSession(record.key).counts, request, moment.wall);
     wire::ClientReply reply;
@@ -362,10 +377,7 @@ void Service::Handle(const Incoming& incoming, const wire::WorkerMessage& messag
 void Service::Handle(const Incoming& incoming, const wire::WorkerStatus& status, const Moment& moment) {
   const std::string& worker = status.worker_id();
   if (scheduler_.IsSuperseded(worker, status.incarnation())) {
-    return Refuse(incoming,
-                  fmt::format("another worker that calls itself {} has started since: give each a name of its own "
-                              "by --worker-id",
-                              worker),
+    return Refuse(incoming, Superseded(worker, scheduler_.incarnation_of(worker) - status.incarnation()),
                   /*for_good=*/true, moment);
   }
   // The name belongs to the key under which the worker was heard of first: what it holds is promised to that key.

@@ -17,7 +17,8 @@ constexpr unsigned kFilesBeside = 64;  // of the files that are being read: sock
 int Run(const dicom_sender::IndexerProgramOptions& options) {
   using namespace dicom_sender;
   Console console("dicom-indexer", STDERR_FILENO, STDERR_FILENO, DetectStyle(STDERR_FILENO, ProcessEnvironment));
-  if (const auto allowed = AllowOpenFiles(options.scan_threads + kFilesBeside); !allowed) {
+  if (const auto allowed = AllowOpenFiles(options.scan_threads + kFilesBeside, "give fewer --scan-threads");
+      !allowed) {
     console.Error(allowed.error());
     return kExitUsage;
   }

@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <thread>
@@ -62,6 +63,8 @@ class IndexRun {
   tl::expected<wire::ClientReply, CallError> Ask(const wire::ClientRequest& request) {
     return client_.Call(request, signals_.stop_token(), kAskPatience);
   }
+  Done SaySession();
+  Failure Interrupted() const;
   Done Look();
   void SayIfItWaits();
   void Sleep();
@@ -78,6 +81,7 @@ class IndexRun {
   wire::SessionStatus status_;  // as last heard
   IndexerProgress progress_;
   bool scanning_ = false;
+  bool said_session_ = false;
   bool said_that_it_waits_ = false;
   std::atomic<bool> connected_ = false;
 };
@@ -104,6 +108,12 @@ Done IndexRun::Start() {
   if (!reply) return tl::unexpected(ToFailure(reply.error()));
   connected_ = true;
   status_ = reply->session();
+  return {};
+}
+
+// Only when the scan has begun: until then a session that another indexer feeds may become complete without our part.
+Done IndexRun::SaySession() {
+  said_session_ = true;
   const std::string line = settings_.session() + "\n";
   if (write(STDOUT_FILENO, line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
     return tl::unexpected(
@@ -128,16 +138,22 @@ Done IndexRun::Scan(IndexerMetrics& metrics) {
   tl::expected<void, std::string> done;
   std::atomic<bool> ended = false;
   scanning_ = true;
-  std::jthread scan([&](std::stop_token) {
+  std::jthread scan([&](std::stop_token stop) {
     try {
       CoordinatorClient client(context_, options_.connection.coordinators(), security_);
-      done = RunIndexer(options, client, metrics, progress_, signals_.stop_token());
+      done = RunIndexer(options, client, metrics, progress_, stop);
     } catch (const std::exception& error) {
       done = tl::unexpected(std::string(error.what()));
     }
     ended = true;
   });
-  while (!ended) {
+  const std::stop_callback on_signal(signals_.stop_token(), [&scan] { scan.request_stop(); });
+  Done said;
+  while (!ended || (progress_.begun.raised() && !said_session_)) {
+    if (progress_.begun.raised() && !said_session_) {
+      said = SaySession();
+      if (!said) scan.request_stop();
+    }
     SayIfItWaits();
     [[maybe_unused]] const auto looked = Look();  // whoever refuses to tell refuses what is published, too
     Sleep();
@@ -145,9 +161,8 @@ Done IndexRun::Scan(IndexerMetrics& metrics) {
   scan.join();
   scanning_ = false;
   console_.EndProgress();
-  if (signals_.count() > 0)
-    return tl::unexpected(Failure{
-        kExitInterrupted, fmt::format("interrupted: to go on, run it again with --session {}", settings_.session())});
+  if (!said) return said;
+  if (signals_.count() > 0) return tl::unexpected(Interrupted());
   if (!done) return tl::unexpected(Failure{kExitInterrupted, done.error()});
   spdlog::info("Session {}: looked at {} files, {} are DICOM", settings_.session(), progress_.files, progress_.found);
   console_.Print(fmt::format("Looked at {} files, {} are DICOM: all of them are with the coordinator\n",
@@ -156,6 +171,16 @@ Done IndexRun::Scan(IndexerMetrics& metrics) {
   return tl::unexpected(
       Failure{kExitUsage, fmt::format("no DICOM instance in {}{}", fmt::join(settings_.inputs(), ", "),
                                       settings_.recursive() ? "" : " (sub-folders are entered with -r only)")});
+}
+
+Failure IndexRun::Interrupted() const {
+  if (!said_session_) {
+    return {kExitInterrupted, fmt::format("interrupted before the scan of session {} began: end the session by "
+                                          "dicom-ctl cancel, and run this again",
+                                          settings_.session())};
+  }
+  return {kExitInterrupted,
+          fmt::format("interrupted: to go on, run it again with --session {}", settings_.session())};
 }
 
 tl::expected<int, Failure> IndexRun::Watch() {
@@ -212,8 +237,9 @@ void IndexRun::SayIfItWaits() {
 }
 
 void IndexRun::Sleep() {
-  pollfd wait{signals_.fd(), POLLIN, 0};
-  poll(&wait, 1, static_cast<int>(kLookEvery.count()));
+  const int begun = said_session_ ? -1 : progress_.begun.fd();  // poll() ignores -1
+  std::array<pollfd, 2> wait{{{signals_.fd(), POLLIN, 0}, {begun, POLLIN, 0}}};
+  poll(wait.data(), wait.size(), static_cast<int>(kLookEvery.count()));
   signals_.Clear();
 }
 

@@ -199,7 +199,7 @@ TEST_F(DistributedAccessTest, OneCoordinatorForALedgerAndForAPort) {
   Program& same_port = Coordinator({"--ledger", folder_ / "other.db"});
   same_port.Start();
   EXPECT_EQ(same_port.Wait(), 2);
-  EXPECT_THAT(same_port.Errors(), HasSubstr("is another coordinator running"));
+  EXPECT_THAT(same_port.Errors(), HasSubstr("--bind: cannot listen on '" + endpoint() + "'"));
   EXPECT_EQ(Ctl({"sessions"}).end, (ProcessEnd{0, 0})) << "the first one goes on";
 }
 

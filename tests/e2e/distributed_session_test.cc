@@ -1,6 +1,8 @@
 // Sessions that are shared among coordinator, indexers and workers, and what is said about them.
 #include <algorithm>
 
+#include "proto/channel.h"
+#include "proto/validate.h"
 #include "tests/e2e/archives.h"
 #include "tests/e2e/migration_fixture.h"
 
@@ -57,6 +59,41 @@ TEST_F(DistributedSessionTest, SeveralIndexersFeedOneSession) {
   StartWorker("w0", {"-t", "2"});
   EXPECT_EQ(ExpectAllStored(session, instances), 0U);
   EXPECT_EQ(destination_.Log().associations.size(), 6U);
+}
+
+// Otherwise somebody could feed another part to the session, which would be complete without the first indexer's part
+// if that one were killed before the coordinator knows of its scan.
+TEST_F(DistributedSessionTest, AnIndexerNamesItsSessionOnlyWhenItsScanHasBegun) {
+  WriteExampleStudies(data(), 1, 1);
+  zmq::context_t context;
+  RouterChannel coordinator(context, endpoint());
+  Program& indexer = Indexer(NewSession());
+  indexer.Start();
+  bool begins = false, answers = false;
+  const auto turn = [&] {
+    while (const auto message = coordinator.Receive()) {
+      const auto envelope = ParseToCoordinator(message->bytes);
+      if (!envelope) continue;
+      const wire::ClientRequest& request = envelope->client();
+      begins |= request.has_begin_scan();
+      wire::ClientReply reply;
+      reply.set_request_id(request.request_id());
+      if (request.has_begin_scan()) {
+        reply.mutable_scan_begun()->set_scan(request.begin_scan().scan());
+      } else if (request.has_publish_batch()) {
+        reply.mutable_publish_ack();
+      } else {
+        reply.mutable_session();
+      }
+      if (!request.has_begin_scan() || answers) coordinator.Send(message->peer, Envelope(std::move(reply)));
+    }
+    return begins;
+  };
+  ASSERT_TRUE(Eventually(turn));
+  EXPECT_EQ(indexer.Output(), "");
+  answers = true;  // to the request when it is repeated
+  EXPECT_TRUE(Eventually([&] { return turn() && indexer.Output().ends_with('\n'); }));
+  EXPECT_TRUE(Eventually([&] { return turn() && indexer.EndsWithin(milliseconds(0)); }));
 }
 
 // Where studies are sent as they are found, what was published before the indexer died is sent, and the session stays

@@ -23,10 +23,44 @@ TEST_F(LedgerTroubleTest, AFullDiskEndsTheRunAndResumeGoesOn) {
   StartDestination();
   {
     const FileSizeLimit limit(250'000);
-    EXPECT_EQ(Run(), 70) << result_.output << result_.errors;
+    EXPECT_EQ(Run(), 74) << result_.output << result_.errors;
   }
   EXPECT_TRUE(ErrorsHave("disk I/O error (File too large); see to the disk and start again")) << result_.errors;
   EXPECT_LT(Stored(EndedLog()), kInstances) << "it has failed while it was sending, or before";
+  ExpectAllArrivesByResume();
+}
+
+// Without the watch over the file it would go on for as long as it has something to send, and all of that be lost.
+TEST_F(LedgerTroubleTest, ALedgerThatWasRenamedEndsTheRunAndResumeGoesOnWhenItIsBack) {
+  StartDestination({.rules = {InstanceRule{.delay = std::chrono::milliseconds(200)}}});
+  ChildProcess sender(Command());
+  ASSERT_TRUE(destination_.WaitFor([](const auto& log) { return Stored(log) >= 2; }, kRunTimeout));
+  const auto ledger = Files(".db").at(0);
+  const auto elsewhere = folder_ / "elsewhere.db", log_elsewhere = folder_ / "elsewhere.db-wal";
+  std::filesystem::rename(ledger, elsewhere);
+  ASSERT_TRUE(sender.Wait(std::chrono::seconds(10)));
+  EXPECT_EQ(sender.Wait(kRunTimeout), (ProcessEnd{74, 0})) << sender.Errors();
+  EXPECT_NE(sender.Errors().find("ledger '" + ledger.string() + "': it was removed or renamed while in use; put it"),
+            std::string::npos)
+      << sender.Errors();
+  EXPECT_NE(sender.Output().find("--resume " + Session()), std::string::npos) << "the way to go on";
+  EXPECT_LT(Stored(EndedLog()), kInstances);
+  std::filesystem::rename(elsewhere, ledger);
+  destination_.SetBehaviour({});
+  EXPECT_EQ(Resume(), 0) << result_.output << result_.errors;
+  EXPECT_EQ(Number(Summary(), "successful_transfers"), kInstances);
+}
+
+TEST_F(LedgerTroubleTest, ASummaryThatCannotBeWrittenIsWrittenByResume) {
+  StartDestination({.rules = {InstanceRule{.delay = std::chrono::milliseconds(20)}}});
+  ChildProcess sender(Command());
+  ASSERT_TRUE(destination_.WaitFor([](const auto& log) { return Stored(log) >= 2; }, kRunTimeout));
+  const auto in_the_way = out() / ("dicom_sender_summary_" + Session() + ".json");
+  std::filesystem::create_directories(in_the_way / "folder");
+  EXPECT_EQ(sender.Wait(kRunTimeout), (ProcessEnd{74, 0})) << sender.Errors();
+  EXPECT_NE(sender.Errors().find(in_the_way.string() + " cannot be written"), std::string::npos) << sender.Errors();
+  EXPECT_NE(sender.Output().find("--resume " + Session()), std::string::npos) << "the way to go on";
+  std::filesystem::remove_all(in_the_way);
   ExpectAllArrivesByResume();
 }
 

@@ -48,6 +48,7 @@ class Program {
   std::string Errors() const { return process_->Errors(); }                                     // the same
   std::string AllErrors() const;
   const std::string& name() const { return name_; }
+  const Words& command() const { return command_; }
 
  private:
   const std::string name_;

@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "common/clock_watch.h"
 #include "common/wake_event.h"
 #include "proto/channel.h"
 #include "proto/refusals.h"
@@ -145,6 +146,7 @@ class WorkerLoop {
       : channel_(channel),
         path_map_(options.path_map),
         not_ready_(options.not_ready),
+        watches_clock_(options.watches_clock),
         health_(health),
         agent_(ForAgent(options, channel.endpoints().size() > 1)),
         senders_(options.threads, metrics, observer) {}
@@ -163,6 +165,7 @@ class WorkerLoop {
     while (!abort.stop_requested() && !refused_) {
       Wait(wake_at);
       health_.last_round = MonotonicNow().time_since_epoch().count();
+      if (watches_clock_) clock_.Look();
       if (drain.stop_requested() && !draining_) Drain();
       while (auto bytes = channel_.Receive()) Receive(*bytes);
       if (channel_.Follow()) agent_.SpeakAgain();
@@ -342,6 +345,8 @@ class WorkerLoop {
   const PathMap path_map_;
   const std::function<std::string()> not_ready_;
   std::string not_ready_noted_;
+  const bool watches_clock_;
+  ClockWatch clock_;
   WorkerHealth& health_;
   Agent agent_;
   std::optional<std::string> refused_;  // for good

@@ -16,9 +16,10 @@
 namespace dicom_sender {
 
 struct WorkerOptions {
-  std::string worker_id;  // the same after a restart
-  unsigned threads = 1;   // associations at the same time
-  PathMap path_map;       // from the coordinator's roots to ours
+  std::string worker_id;      // the same after a restart
+  unsigned threads = 1;       // associations at the same time
+  PathMap path_map;           // from the coordinator's roots to ours
+  bool watches_clock = true;  // false: the coordinator in this process does
   // Why nothing can be sent at the moment, for a person; empty: it can. Null: it always can. Must not block.
   std::function<std::string()> not_ready = {};
 };

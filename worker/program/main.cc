@@ -13,7 +13,8 @@ int Run(const dicom_sender::WorkerProgramOptions& options, dicom_sender::Console
     console.Error(reason);
     return exit_status;
   };
-  if (const auto allowed = AllowOpenFiles(kFilesPerThread * options.threads + kFilesBeside); !allowed) {
+  if (const auto allowed = AllowOpenFiles(kFilesPerThread * options.threads + kFilesBeside, "give fewer --threads");
+      !allowed) {
     return fails(kExitUsage, allowed.error());
   }
   StopSignals signals;  // before any other thread

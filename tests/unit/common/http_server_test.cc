@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <prometheus/counter.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -15,12 +16,14 @@
 #include <thread>
 #include <vector>
 
+#include "common/time.h"
 #include "common/unique_fd.h"
 #include "tests/support/process.h"
 
 namespace dicom_sender {
 namespace {
 
+using namespace std::chrono_literals;
 using testing::EndsWith;
 using testing::HasSubstr;
 using testing::Not;
@@ -29,11 +32,14 @@ using testing::StartsWith;
 // One connection to the server, on which bytes are sent as they are.
 class Peer {
  public:
-  explicit Peer(std::uint16_t port) : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  explicit Peer(std::uint16_t port, const char* from = "127.0.0.1")
+      : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     const timeval patience = {20, 0};
     setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     sockaddr_in address{};
     address.sin_family = AF_INET;
+    inet_pton(AF_INET, from, &address.sin_addr);
+    EXPECT_EQ(bind(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
     address.sin_port = htons(port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     connected_ = connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
@@ -42,6 +48,14 @@ class Peer {
   bool connected() const { return connected_; }
   void Send(const std::string& bytes) const {
     EXPECT_EQ(send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
+  }
+  // One byte every 300 ms, until the server closes the connection.
+  void DripUntilClosed(const std::string& bytes) const {
+    pollfd closed = {fd_.get(), POLLIN, 0};
+    for (const char byte : bytes) {
+      if (send(fd_.get(), &byte, 1, MSG_NOSIGNAL) != 1 || poll(&closed, 1, 300) == 1) return;
+    }
+    ADD_FAILURE() << "still open after " << bytes;
   }
   // Until the server closes the connection.
   std::string Answer() const {
@@ -73,6 +87,13 @@ class HttpServerTest : public testing::Test {
     EXPECT_TRUE(peer.connected());
     peer.Send(line + "\r\nHost: localhost\r\n\r\n");
     return peer.Answer();
+  }
+  void ExpectHealthAtOnce(const std::string& meanwhile) const {
+    for (const char* path : {"/healthz", "/readyz"}) {
+      const TimePoint begin = MonotonicNow();
+      EXPECT_THAT(Get(path), EndsWith("\r\n\r\nok\n")) << meanwhile;
+      EXPECT_LT(MonotonicNow() - begin, 500ms) << path << ", " << meanwhile;
+    }
   }
   std::string Get(const std::string& path) const { return Request("GET " + path + " HTTP/1.1"); }
 
@@ -176,24 +197,89 @@ TEST_F(HttpServerTest, WhatIsNoRequestHarmsNobody) {
   EXPECT_THAT(Get("/healthz"), StartsWith("HTTP/1.1 200 "));
 }
 
-TEST_F(HttpServerTest, SlowPeersDoNotKeepTheNextOneWaiting) {
+TEST_F(HttpServerTest, IdleConnectionsDelayNobody) {
   Start(Options());
-  std::deque<Peer> slow;
-  for (int i = 0; i < 7; ++i) slow.emplace_back(port_).Send("GET /healthz HTTP/1.1\r\nHo");
-  EXPECT_THAT(Get("/readyz"), StartsWith("HTTP/1.1 200 "));
-  for (const Peer& peer : slow) {
-    peer.Send("st: localhost\r\n\r\n");
-    EXPECT_THAT(peer.Answer(), EndsWith("\r\n\r\nok\n")) << "its turn was kept";
+  for (const std::size_t idle : {8U, 16U, 100U}) {
+    std::deque<Peer> peers;
+    while (peers.size() < idle) peers.emplace_back(port_);
+    ExpectHealthAtOnce(std::to_string(idle) + " idle connections");
   }
 }
 
-// Each answer lasts until the next request has come in: there is always one under way.
-TEST_F(HttpServerTest, WhoeverAsksAllTheTimeDoesNotHoldUpNewPages) {
+TEST_F(HttpServerTest, AnIdleConnectionIsClosedAfterASecond) {
+  Start(Options());
+  const Peer idle(port_);
+  const TimePoint begin = MonotonicNow();
+  EXPECT_EQ(idle.Answer(), "");
+  EXPECT_LT(MonotonicNow() - begin, 3s);
+}
+
+TEST_F(HttpServerTest, TheWholeHeadIsDueWithinASecond) {
+  Start(Options());
+  std::vector<std::jthread> slow;
+  for (int i = 0; i < 20; ++i) {
+    slow.emplace_back([&] {
+      const Peer peer(port_);
+      const TimePoint begin = MonotonicNow();
+      peer.DripUntilClosed("GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ");
+      EXPECT_LT(MonotonicNow() - begin, 4s) << "each byte gives no further second";
+    });
+  }
+  for (int i = 0; i < 5; ++i) ExpectHealthAtOnce("slow requests");
+  slow.clear();
+}
+
+TEST_F(HttpServerTest, PeersThatDoNotReadTheirAnswerDelayNobody) {
+  HttpServerOptions options = Options();
+  const std::string large(20 << 20, 'x');
+  options.pages["/large"] = [&large] { return HttpPage{.body = large}; };
+  Start(std::move(options));
+  std::deque<Peer> peers;
+  while (peers.size() < 10) peers.emplace_back(port_).Send("GET /large HTTP/1.1\r\n\r\n");
+  ExpectHealthAtOnce("unread answers");
+  EXPECT_THAT(Get("/metrics"), StartsWith("HTTP/1.1 200 ")) << "other pages come, too";
+  const std::string answer = Get("/large");
+  EXPECT_THAT(answer.substr(0, 100), StartsWith("HTTP/1.1 200 "));
+  EXPECT_TRUE(answer.ends_with(large)) << "and who reads it gets all of it: " << answer.size();
+}
+
+TEST_F(HttpServerTest, ABusyPageDelaysNeitherHealthNorReadiness) {
+  std::promise<void> begun, end;
+  HttpServerOptions options = Options();
+  options.pages["/busy"] = [&, ended = end.get_future().share()] {
+    begun.set_value();
+    ended.wait();
+    return HttpPage{.body = "done\n"};
+  };
+  Start(std::move(options));
+  auto busy = std::async(std::launch::async, [this] { return Get("/busy"); });
+  begun.get_future().wait();
+  ExpectHealthAtOnce("a busy page");
+  end.set_value();
+  EXPECT_THAT(busy.get(), EndsWith("\r\n\r\ndone\n"));
+}
+
+TEST_F(HttpServerTest, AnAddressHasThirtyTwoConnectionsAndTheOldestGivesWay) {
+  Start(Options());
+  const TimePoint begin = MonotonicNow();
+  std::deque<Peer> peers;
+  while (peers.size() < 33) peers.emplace_back(port_);
+  EXPECT_EQ(peers.front().Answer(), "");
+  EXPECT_LT(MonotonicNow() - begin, 500ms) << "it is closed before it is overdue";
+  const Peer other(port_, "127.0.0.2");
+  other.Send("GET /healthz HTTP/1.1\r\n\r\n");
+  EXPECT_THAT(other.Answer(), EndsWith("\r\n\r\nok\n"));
+  peers.back().Send("GET /healthz HTTP/1.1\r\n\r\n");
+  EXPECT_THAT(peers.back().Answer(), EndsWith("\r\n\r\nok\n"));
+}
+
+// A Replace() that waited until nobody asks would never return.
+TEST_F(HttpServerTest, PagesAreReplacedThoughTheyAreAskedForAllTheTime) {
   std::atomic<int> begun = 0;
-  std::atomic<bool> replaced = false, ends = false;
+  std::atomic<bool> ends = false;
   HttpServerOptions options = Options();
   options.pages["/"] = [&] {
-    for (const int mine = ++begun; begun == mine && !replaced && !ends;) std::this_thread::yield();
+    ++begun;
     return HttpPage{.body = "old\n"};
   };
   Start(std::move(options));
@@ -205,10 +291,7 @@ TEST_F(HttpServerTest, WhoeverAsksAllTheTimeDoesNotHoldUpNewPages) {
   }
   while (begun < 10) std::this_thread::yield();
   options = Options();
-  options.pages["/"] = [&] {
-    replaced = true;
-    return HttpPage{.body = "new\n"};
-  };
+  options.pages["/"] = [&] { return HttpPage{.body = "new\n"}; };
   auto done = std::async(std::launch::async, [&] { server_->Replace(std::move(options)); });
   EXPECT_EQ(done.wait_for(std::chrono::seconds(30)), std::future_status::ready);
   ends = true;
@@ -232,8 +315,8 @@ TEST_F(HttpServerTest, SaysInOneSentenceWhyItCannotStart) {
     const auto server = HttpServer::Start(std::move(options));
     const std::string noise = testing::internal::GetCapturedStderr();
     ASSERT_FALSE(server) << address;
-    EXPECT_EQ(server.error(), "metrics cannot be served on " + address +
-                                  ": the port is taken, or the address is none of this machine's");
+    EXPECT_THAT(server.error(), StartsWith("metrics cannot be served on '" + address + "': "));
+    EXPECT_THAT(server.error(), EndsWith("; give --metrics a free port and an address of this machine"));
     EXPECT_EQ(noise, "") << "the caller says it, once";
   }
 }

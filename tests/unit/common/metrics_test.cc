@@ -158,6 +158,19 @@ TEST(DestinationMetrics, NamesFromOutsideAreBounded) {
   EXPECT_THAT(text, HasSubstr("pending_instances{destination=\"other\"} 2"));
 }
 
+TEST(DestinationMetrics, NamesFromOutsideHaveNoControlCharacters) {
+  prometheus::Registry registry;
+  DestinationMetrics destinations(registry);
+  destinations.InstancesTotal("A\x1b[2J\r:104@a\nb").at("stored")->Increment();
+  // The same for whoever looks: one series, of which none hides the other.
+  destinations.InstancesTotal("B\xFF:104@a").at("stored")->Increment();
+  destinations.InstancesTotal("B\xFE:104@a").at("stored")->Increment();
+  const std::string text = Text(registry);
+  EXPECT_THAT(text, HasSubstr("destination=\"A\\\\x1b[2J\\\\r:104@a\\\\nb\",outcome=\"stored\"} 1"));
+  EXPECT_THAT(text, HasSubstr("destination=\"B\xEF\xBF\xBD:104@a\",outcome=\"stored\"} 2"));
+  EXPECT_EQ(text.find_first_of("\x1b\r\xFF\xFE"), std::string::npos);
+}
+
 TEST(Metrics, BuildInfoSaysWhatRuns) {
   prometheus::Registry registry;
   AddBuildInfo(registry, "0.1.0");

@@ -16,6 +16,11 @@ wire::Instance* AddInstance(wire::ClientRequest& request) {
   return instance;
 }
 
+wire::Destination* SetDestination(wire::ClientRequest& request) {
+  request.mutable_open_session()->set_session("S");
+  return request.mutable_open_session()->mutable_destination();
+}
+
 std::string Refusal(const wire::ClientRequest& request) {
   const auto parsed = ParseToCoordinator(Envelope(request).SerializeAsString());
   return parsed ? "" : parsed.error().reason;
@@ -28,6 +33,13 @@ bool IsTaken(const wire::WorkerMessage& message) {
 TEST(ParseToCoordinator, TakesWhatKeepsTheLimits) {
   wire::ClientRequest request;
   AddInstance(request)->set_path(std::string(kPathBytesMax, 'p'));
+  auto* large = AddInstance(request);
+  large->set_size_bytes(kTotalBytesMax);
+  large->set_dataset_offset(kTotalBytesMax);
+  EXPECT_EQ(Refusal(request), "");
+  auto* destination = SetDestination(request);
+  destination->set_called_ae("OLD ARCHIVE~!");
+  destination->set_host("fe80::1%eth0");
   EXPECT_EQ(Refusal(request), "");
 }
 
@@ -57,6 +69,27 @@ TEST(ParseToCoordinator, RefusesWhatBreaksOne) {
        [](auto& r) {
          r.mutable_open_session()->set_session("S"),
              r.mutable_open_session()->mutable_destination()->set_called_ae(std::string(17, 'A'));
+       }},
+      {"AE title", [](auto& r) { SetDestination(r)->set_called_ae("A\nB"); }},
+      {"AE title", [](auto& r) { SetDestination(r)->set_called_ae("A\\B"); }},
+      {"AE title", [](auto& r) { SetDestination(r)->set_calling_ae("A\x1b[2J"); }},
+      {"AE title", [](auto& r) { SetDestination(r)->set_calling_ae("A\x7f"); }},
+      {"AE title", [](auto& r) { SetDestination(r)->set_calling_ae("\xC3\x84"); }},
+      {"host", [](auto& r) { SetDestination(r)->set_host("a\nb"); }},
+      {"host", [](auto& r) { SetDestination(r)->set_host("a b"); }},
+      {"behind the end",
+       [](auto& r) {
+         AddInstance(r)->set_size_bytes(100);
+         AddInstance(r)->set_dataset_offset(1);
+       }},
+      {"more bytes", [](auto& r) { AddInstance(r)->set_size_bytes(kTotalBytesMax + 1); }},
+      {"more bytes",
+       [](auto& r) {
+         for (int i = 0; i < 2; ++i) AddInstance(r)->set_size_bytes(kTotalBytesMax / 2 + 1);
+       }},
+      {"more bytes",
+       [](auto& r) {
+         for (int i = 0; i < 2; ++i) AddInstance(r)->set_size_bytes(std::uint64_t{1} << 63);
        }},
       {"port",
        [](auto& r) {

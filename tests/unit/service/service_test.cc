@@ -692,15 +692,31 @@ TEST_F(ServiceTest, AWorkerCanBeDrained) {
   EXPECT_TRUE(ScanComplete().empty());
 }
 
+TEST_F(ServiceTest, SizesThatWouldOverflowTheCountsAreRefused) {
+  Open();
+  wire::ClientRequest half = Batch(1);
+  half.mutable_publish_batch()->mutable_studies(0)->mutable_instances(0)->set_size_bytes(kTotalBytesMax / 2 + 1);
+  EXPECT_TRUE(Ask(half).has_publish_ack());
+  half.mutable_publish_batch()->mutable_studies(0)->mutable_instances(0)->set_path("other");
+  const wire::ClientReply refused = Ask(half);
+  EXPECT_NE(refused.failure().reason().find("more bytes than there can be"), std::string::npos);
+  EXPECT_EQ(Status().total_bytes(), kTotalBytesMax / 2 + 1) << "nothing of it is taken";
+  EXPECT_TRUE(Ask(Batch(2, "1.2.4")).has_publish_ack()) << "others are";
+}
+
 TEST_F(ServiceTest, AWorkerWhoseNameAnotherOneHasTakenIsTold) {
-  Announce(5);
+  Announce(5'000'000'000);
   wire::WorkerMessage message;
   message.mutable_status()->set_worker_id("w");
-  message.mutable_status()->set_incarnation(4);
+  message.mutable_status()->set_incarnation(2'500'000'000);
   const auto answers = Step("other", Envelope(message).SerializeAsString());
   ASSERT_EQ(answers.size(), 1U);
   EXPECT_EQ(answers[0].peer, "other");
   EXPECT_TRUE(answers[0].message.refusal().for_good());
+  EXPECT_EQ(
+      answers[0].message.refusal().reason(),
+      "another worker that calls itself w has started since, or this one's clock was set back by at least 2.5 s: "
+      "give each a name of its own by --worker-id, or set the clock right and start it again");
   Open();
   Ask(Batch(1));
   EXPECT_EQ(ScanComplete().size(), 1U) << "the later one is spoken to";

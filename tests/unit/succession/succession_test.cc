@@ -330,7 +330,7 @@ TEST_F(SuccessionTest, APortThatIsTakenIsAnErrorAtTheStart) {
       .options = options, .ledger = "shared", .leader_timeout = kTimeout, .security = std::nullopt, .front = front};
   const auto ended = RunSuccession(site, opener_, {});
   ASSERT_FALSE(ended);
-  EXPECT_THAT(ended.error(), StartsWith("cannot listen on " + options.bind));
+  EXPECT_THAT(ended.error(), StartsWith("--bind: cannot listen on '" + options.bind + "': "));
   EXPECT_EQ(store_.record().epoch, 0U) << "who cannot serve takes nothing";
 }
 
