@@ -166,8 +166,7 @@ std::string Headline(const SummaryView& view, const TerminalStyle& style) {
   };
   switch (view.end) {
     case SessionEnd::kInterrupted:
-      // A cancelled session has nothing left to send: what was left counts as failed.
-      if (view.pending == 0 && !view.end_reason.empty()) {
+      if (!view.end_reason.empty()) {
         return line("🛑", fmt::format("Ended early: {}", ToPrintable(view.end_reason)), kYellow);
       }
       return line("🛑", fmt::format("Interrupted: {} of {} not sent yet", view.pending, Instances(view.total)),

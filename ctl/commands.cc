@@ -15,6 +15,7 @@ namespace dicom_sender {
 namespace {
 
 constexpr std::uint32_t kSessionsPerPage = 100, kFailuresPerPage = 300;
+constexpr const char* kFailureRow = "{:<6}  {:<8}  {:<16}  {}: {}\n";
 
 using Done = tl::expected<void, CtlFailure>;
 template <class Value>
@@ -35,6 +36,24 @@ std::string TimeText(std::int64_t milliseconds) {
 
 std::uint64_t LeftIn(const wire::SessionStatus& status) {
   return status.total() - status.stored() - status.failed() - status.skipped();
+}
+
+std::string NothingRequeued(const CtlOptions& options) {
+  std::string conditions;
+  const auto add = [&conditions](const char* option, const std::string& value) {
+    conditions += fmt::format(" --{} '{}'", option, ToPrintable(value));
+  };
+  if (options.status) add("status", fmt::format("{:04X}", *options.status));
+  if (options.study) add("study", *options.study);
+  if (options.reason) add("reason", *options.reason);
+  if (options.worker) add("worker", *options.worker);
+  if (conditions.empty()) {
+    return fmt::format("Nothing is requeued: session {} has no failed instance that can be sent again\n",
+                       options.subject);
+  }
+  return fmt::format(
+      "Nothing is requeued: no failed instance of session {} matches{}; 'dicom-ctl failures {}' lists what failed\n",
+      options.subject, conditions, options.subject);
 }
 
 class Commands {
@@ -214,14 +233,16 @@ Done Commands::Failures() {
   for (bool first = true;; first = false) {
     const auto reply = Ask(request);
     if (!reply) return tl::unexpected(reply.error());
-    std::string text = first && !json() ? "STATUS  ATTEMPTS  PATH: REASON\n" : "";
+    std::string text =
+        first && !json() ? fmt::format(kFailureRow, "STATUS", "ATTEMPTS", "WORKER", "PATH", "REASON") : "";
     for (const auto& failure : reply->failures().failures()) {
       if (json()) {
         text += ToJson(failure) + "\n";
         continue;
       }
       const std::string status = failure.has_status() ? fmt::format("{:04X}", failure.status()) : "-";
-      text += fmt::format("{:<6}  {:<8}  {}: {}\n", status, failure.attempts(), ToPrintable(failure.path()),
+      const std::string worker = failure.has_worker() ? ToPrintable(failure.worker()) : "-";
+      text += fmt::format(kFailureRow, status, failure.attempts(), worker, ToPrintable(failure.path()),
                           ToPrintable(failure.reason()));
     }
     output_(text);
@@ -298,9 +319,12 @@ Done Commands::Requeue() {
   requeue->set_session(options_.subject);
   if (options_.status) requeue->set_status(*options_.status);
   if (options_.study) requeue->set_study_instance_uid(*options_.study);
+  if (options_.reason) requeue->set_reason(*options_.reason);
+  if (options_.worker) requeue->set_worker(*options_.worker);
   const auto reply = Ask(request);
   if (!reply) return tl::unexpected(reply.error());
-  return Show(reply->requeue_ack(), [](const wire::RequeueAck& ack) {
+  return Show(reply->requeue_ack(), [this](const wire::RequeueAck& ack) {
+    if (ack.instances() == 0) return NothingRequeued(options_);
     return fmt::format("{} instances are to be sent again\n", ack.instances());
   });
 }

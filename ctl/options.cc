@@ -7,6 +7,7 @@
 #include <charconv>
 
 #include "common/text.h"
+#include "proto/channel.h"
 
 namespace dicom_sender {
 namespace {
@@ -28,8 +29,8 @@ constexpr std::array<CommandWord, 12> kCommands = {{
     {"destinations", CtlCommand::kDestinations, nullptr, "the destinations of the open sessions"},
     {"pause", CtlCommand::kPause, "SESSION", "no more studies; those that are being sent are finished"},
     {"resume", CtlCommand::kResume, "SESSION", "goes on with one that was paused, cancelled or given up"},
-    {"cancel", CtlCommand::kCancel, "SESSION", "ends it now; what is not sent counts as failed"},
-    {"requeue", CtlCommand::kRequeue, "SESSION", "sends again what failed; --status and --study choose"},
+    {"cancel", CtlCommand::kCancel, "SESSION", "ends it now; what is not sent stays pending"},
+    {"requeue", CtlCommand::kRequeue, "SESSION", "sends again what failed; the options below select from it"},
     {"drain", CtlCommand::kDrain, "WORKER", "the worker takes no more studies, finishes and ends"},
     {"keygen", CtlCommand::kKeygen, "NAME", "makes NAME.key and NAME.key_secret; asks no coordinator"},
 }};
@@ -53,6 +54,14 @@ Checked SetStatus(std::optional<std::uint16_t>& target, const std::string& text)
 Checked SetStudy(std::optional<std::string>& target, const std::string& text) {
   if (text.empty() || ToPrintable(text) != text) {
     return tl::unexpected(fmt::format("'{}' is no UID: give one such as 1.2.840.1", ToPrintable(text)));
+  }
+  target = text;
+  return {};
+}
+
+Checked SetCondition(std::optional<std::string>& target, const std::string& text, std::size_t bytes_max) {
+  if (text.empty() || text.size() > bytes_max) {
+    return tl::unexpected(fmt::format("expected a text of 1 to {} bytes, not of {}", bytes_max, text.size()));
   }
   target = text;
   return {};
@@ -87,6 +96,10 @@ Program Describe(CtlOptions& o) {
                         [&o](const std::string& text) { return SetStatus(o.status, text); }},
                        {0, "study", "UID", "requeue: only of this Study Instance UID",
                         [&o](const std::string& text) { return SetStudy(o.study, text); }},
+                       {0, "reason", "TEXT", "requeue: only what failed with a reason that contains this text",
+                        [&o](const std::string& text) { return SetCondition(o.reason, text, kReasonBytesMax); }},
+                       {0, "worker", "NAME", "requeue: only what this worker reported as failed",
+                        [&o](const std::string& text) { return SetCondition(o.worker, text, kWorkerNameBytesMax); }},
                        {0, "retry-failed", nullptr, "resume: send again what failed, too", SetSwitch(o.retry_failed)},
                        {0, "output-dir", "DIR", "keygen: where the files go (default: .)", SetText(o.output_dir)}}}},
           .epilogue =
@@ -94,6 +107,7 @@ Program Describe(CtlOptions& o) {
               "  dicom-ctl sessions\n"
               "  dicom-ctl failures 5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3a --format json\n"
               "  dicom-ctl requeue 5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3a --status A700\n"
+              "  dicom-ctl requeue 5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3a --worker worker2-1 --reason vanished\n"
               "\n"
               "Exit status\n"
               "  0  done\n"
@@ -105,8 +119,10 @@ Program Describe(CtlOptions& o) {
 
 // The command's own options.
 Checked CheckCommand(const CommandWord& command, const Given& given) {
-  constexpr std::array<std::pair<const char*, CtlCommand>, 4> kOwned = {{{"status", CtlCommand::kRequeue},
+  constexpr std::array<std::pair<const char*, CtlCommand>, 6> kOwned = {{{"status", CtlCommand::kRequeue},
                                                                          {"study", CtlCommand::kRequeue},
+                                                                         {"reason", CtlCommand::kRequeue},
+                                                                         {"worker", CtlCommand::kRequeue},
                                                                          {"retry-failed", CtlCommand::kResume},
                                                                          {"output-dir", CtlCommand::kKeygen}}};
   for (const auto& [option, owner] : kOwned) {

@@ -36,6 +36,8 @@ struct CtlOptions {
   std::chrono::seconds timeout{10};
   std::optional<std::uint16_t> status;  // of requeue
   std::optional<std::string> study;     // the same
+  std::optional<std::string> reason;    // the same
+  std::optional<std::string> worker;    // the same
   bool retry_failed = false;            // of resume
   std::string output_dir = ".";         // of keygen
 };

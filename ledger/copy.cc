@@ -21,8 +21,8 @@ namespace {
 
 constexpr std::size_t kBatchBytes = 256 << 10;  // handed to libpq at once
 constexpr Duration kProgressInterval = std::chrono::seconds(3);
-// What is numbered by the database: sessions, studies, roots and pairs.
-constexpr std::size_t kNumberedTables = 4;
+// What is numbered by the database: sessions, studies, roots, pairs and workers.
+constexpr std::size_t kNumberedTables = 5;
 
 class Refused : public std::runtime_error {
  public:

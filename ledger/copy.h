@@ -20,7 +20,7 @@ namespace dicom_sender {
 struct LedgerContent {
   std::uint64_t sessions = 0;
   std::uint64_t studies = 0;
-  std::array<std::uint64_t, 7> instances{};  // by InstanceState
+  std::array<std::uint64_t, 6> instances{};  // by InstanceState
 
   std::uint64_t all_instances() const;
   friend bool operator==(const LedgerContent&, const LedgerContent&) = default;

@@ -16,8 +16,7 @@ void TellProgress(const std::string& table, std::uint64_t rows, const LedgerCont
 }
 
 std::string Summary(const LedgerContent& content) {
-  constexpr const char* kStates[] = {"pending", "delayed", "stored",   "stored_with_warning",
-                                     "failed",  "skipped", "abandoned"};
+  constexpr const char* kStates[] = {"pending", "delayed", "stored", "stored_with_warning", "failed", "skipped"};
   std::string text = fmt::format("Copied, and counted in both:\n  sessions   {}\n  studies    {}\n  instances  {}\n",
                                  content.sessions, content.studies, content.all_instances());
   for (std::size_t state = 0; state < content.instances.size(); ++state) {

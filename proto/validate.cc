@@ -123,8 +123,11 @@ Problem CheckStatus(std::uint32_t status) {
 }
 
 Problem Check(const wire::RequeueInstances& requeue) {
-  return FirstOf(CheckStatus(requeue.status()),
-                 [&] { return TooLong("Study Instance UID", requeue.study_instance_uid().size(), kUidBytesMax); });
+  return FirstOf(
+      CheckStatus(requeue.status()),
+      [&] { return TooLong("Study Instance UID", requeue.study_instance_uid().size(), kUidBytesMax); },
+      [&] { return TooLong("reason", requeue.reason().size(), kReasonBytesMax); },
+      [&] { return TooLong("worker's name", requeue.worker().size(), kWorkerNameBytesMax); });
 }
 
 Problem Check(const wire::ClientRequest& request) {

@@ -71,7 +71,7 @@ struct ScanBegun {  // one more, after an earlier one was complete
 struct SuspendRequested {
   SessionKey session = 0;
 };
-struct CancelRequested {  // leases are revoked, and what is unsettled is abandoned
+struct CancelRequested {  // leases are revoked
   SessionKey session = 0;
   std::string reason;
 };
@@ -122,7 +122,7 @@ struct LeaseEnded {
 struct SessionChanged {
   SessionKey session = 0;
   wire::SessionState state = wire::SESSION_SCANNING;
-  std::string reason;  // what is unsettled is abandoned with it, see EndsBadly
+  std::string reason;  // of an end
 };
 using LedgerChange = std::variant<InstanceChange, LeaseGranted, LeaseEnded, SessionChanged>;
 
@@ -173,7 +173,7 @@ struct DestinationView {
   std::string trouble;  // as Trouble()
 };
 
-// Of these, what was unsettled is abandoned.
+// These may leave instances unsettled.
 constexpr bool EndsBadly(wire::SessionState state) {
   return state == wire::SESSION_UNREACHABLE || state == wire::SESSION_REFUSED || state == wire::SESSION_CANCELLED;
 }

@@ -34,9 +34,8 @@ std::string StudiesWith(std::span<const InstanceState> states) {
     const char* part = kUnsettledStudies;
     if (state == InstanceState::kStored) part = "stored > 0";
     if (state == InstanceState::kStoredWithWarning) part = "warned > 0";
-    if (state == InstanceState::kFailed) part = "failed > abandoned";
+    if (state == InstanceState::kFailed) part = "failed > 0";
     if (state == InstanceState::kSkipped) part = "skipped > 0";
-    if (state == InstanceState::kAbandoned) part = "abandoned > 0";
     condition += (condition.empty() ? "" : " OR ") + std::string(part);
   }
   return "(" + condition + ")";
@@ -52,8 +51,7 @@ void Contribute(Counts& counts, InstanceState state, std::uint64_t size, std::ui
   if (!IsSettled(state)) return;
   add(counts.settled_bytes, size);
   if (state == InstanceState::kSkipped) add(counts.skipped, instances);
-  if (state == InstanceState::kFailed || state == InstanceState::kAbandoned) add(counts.failed, instances);
-  if (state == InstanceState::kAbandoned) add(counts.abandoned, instances);
+  if (state == InstanceState::kFailed) add(counts.failed, instances);
   if (!IsStored(state)) return;
   add(state == InstanceState::kStored ? counts.stored : counts.warned, instances);
   add(counts.stored_bytes, size);

@@ -18,11 +18,10 @@ struct CountColumn {
   const char* name;
   std::uint64_t Counts::*member;
 };
-inline constexpr std::array<CountColumn, 14> kCountColumns = {{{"total", &Counts::total},
+inline constexpr std::array<CountColumn, 13> kCountColumns = {{{"total", &Counts::total},
                                                                {"stored", &Counts::stored},
                                                                {"warned", &Counts::warned},
                                                                {"failed", &Counts::failed},
-                                                               {"abandoned", &Counts::abandoned},
                                                                {"skipped", &Counts::skipped},
                                                                {"conflicts", &Counts::conflicts},
                                                                {"retries", &Counts::retries},
@@ -58,6 +57,7 @@ struct SessionGrowth {
 // What is looked up once and kept in memory, at most of each.
 inline constexpr std::size_t kCachedPairsMax = 10'000;
 inline constexpr std::size_t kCachedStudySessionsMax = 10'000;
+inline constexpr std::size_t kCachedWorkersMax = 10'000;
 
 // What an instance is in the counts, added or taken away; or what several of one state are, by their sums.
 void Contribute(Counts& counts, InstanceState state, std::uint64_t size, std::uint64_t duration_us, bool removes,

@@ -39,7 +39,8 @@ class LedgerFenced : public LedgerError {
 };
 
 // design: pending -> stored | stored_with_warning | failed | skipped, and delayed between attempts. That an instance
-// is leased is known from its study. The numbers are stored.
+// is leased is known from its study. The numbers are stored; 6 is reserved: until schema 3 it stood for instances
+// that their session had left unsent.
 enum class InstanceState : std::uint8_t {
   kPending = 0,
   kDelayed = 1,
@@ -47,17 +48,15 @@ enum class InstanceState : std::uint8_t {
   kStoredWithWarning = 3,
   kFailed = 4,
   kSkipped = 5,
-  kAbandoned = 6,  // failed because its session ended before it was its turn; pending again on resume
 };
 constexpr bool IsSettled(InstanceState state) { return state >= InstanceState::kStored; }
 
 // Counts of instances; kept for each study and each session, and changed with the instances in one transaction.
 struct Counts {
   std::uint64_t total = 0;
-  std::uint64_t stored = 0;     // without a warning
-  std::uint64_t warned = 0;     // stored with a warning
-  std::uint64_t failed = 0;     // abandoned ones, too
-  std::uint64_t abandoned = 0;  // of the failed ones
+  std::uint64_t stored = 0;  // without a warning
+  std::uint64_t warned = 0;  // stored with a warning
+  std::uint64_t failed = 0;
   std::uint64_t skipped = 0;
   std::uint64_t conflicts = 0;  // skipped as duplicates though their size differs
   std::uint64_t retries = 0;    // attempts after the first since it was last queued
@@ -110,6 +109,8 @@ struct LeaseRecord {
   LeaseId id = 0;
   SessionKey session = 0;
   StudyKey study = 0;
+  std::string worker;
+  std::string identity;               // the worker's public key (Z85), or empty
   std::uint32_t suspect_end = 0;      // of the study
   std::uint64_t last_report_seq = 0;  // 0: nothing was reported
   std::uint32_t associations = 0;     // opened under it
@@ -122,11 +123,12 @@ struct StudyFeed {
   std::uint64_t pending_bytes = 0;
 };
 
-// Which instances are to be sent again: the abandoned ones, and of the failed ones those that fit.
+// Selects failed instances: all conditions that are set must hold.
 struct RequeueFilter {
-  bool failed_too = false;
-  std::optional<std::uint16_t> status;  // that they failed with; then no abandoned ones
-  std::optional<std::string> study_instance_uid;
+  std::optional<std::uint16_t> status = {};
+  std::optional<std::string> study_instance_uid = {};
+  std::optional<std::string> reason = {};  // the instance's reason contains it; ASCII letters match in either case
+  std::optional<std::string> worker = {};  // that reported the failure
 };
 
 struct WorkerCount {
@@ -151,6 +153,7 @@ struct InstanceChange {
   std::uint32_t duration_us = 0;
   bool resend = false;
   bool may_be_stored = false;  // as in InstanceFacts
+  std::string worker = {};     // that reported it; empty: none did, such as for a scan's finding
 };
 
 // For the reports.
@@ -163,6 +166,7 @@ struct ReportedInstance {
   std::optional<std::uint16_t> status;
   std::string reason;
   std::uint32_t attempts = 0;
+  std::string worker;  // that reported the outcome; empty: none did
 };
 struct PairCount {
   wire::ContextPair pair;
@@ -208,10 +212,8 @@ class Ledger {
                                WallTime now) = 0;
   // Asked for, and due when its leases have ended: SetSessionState to an end clears it.
   virtual void SetEnding(SessionKey session, wire::SessionState state) = 0;
-  // Every unsettled instance of the session becomes abandoned with this reason.
-  virtual void AbandonUnsettled(SessionKey session, std::string_view reason) = 0;
-  // These are pending again with no attempts used, except those whose defect is known from the scan. One StudyFeed
-  // for each study that has any.
+  // These are pending again with no attempts used, and nobody has reported them. Failures whose defect is known from
+  // the scan stay. One StudyFeed for each study that has any.
   virtual std::vector<StudyFeed> Requeue(SessionKey session, const RequeueFilter& filter) = 0;
 
   // --- the feed
@@ -229,9 +231,9 @@ class Ledger {
   virtual std::vector<StudyFeed> UnsettledStudies(SessionKey session, StudyKey after, std::size_t limit) = 0;
   virtual LeaseId LastLeaseId() = 0;  // the highest ever granted
   virtual std::optional<LeaseRecord> FindLease(LeaseId lease) = 0;
-  // page_end becomes 0.
-  virtual void GrantLease(StudyKey study, LeaseId lease, std::string_view worker, std::uint32_t worker_capacity,
-                          WallTime now) = 0;
+  // page_end becomes 0. `identity` is as in LeaseRecord.
+  virtual void GrantLease(StudyKey study, LeaseId lease, std::string_view worker, std::string_view identity,
+                          std::uint32_t worker_capacity, WallTime now) = 0;
   // `clean`: the worker has reported everything that it sent. Otherwise suspect_end becomes at least page_end, and
   // what was handed out though it was suspect before counts as a resend, because nobody will report it. Returns
   // these.
@@ -254,10 +256,13 @@ class Ledger {
   virtual std::vector<InstanceFacts> LoadInstances(StudyKey study, std::span<const std::uint32_t> indices) = 0;
   // The instances must exist. Counts of study and session follow. `now` is the outcome time of those that it settles.
   virtual void ChangeInstances(std::span<const InstanceChange> changes, WallTime now) = 0;
+  // Every unsettled instance of the study fails with this reason and no status; its attempts, may_be_stored and who
+  // reported it last stay. Returns how many they are.
+  virtual std::uint64_t FailStudy(StudyKey study, std::string_view reason, WallTime now) = 0;
   // Those in one of the states, by ascending (study, index), after the cursor.
   virtual std::vector<ReportedInstance> Report(SessionKey session, std::span<const InstanceState> states,
                                                const InstanceCursor& after, std::size_t limit) = 0;
-  // Of the failed instances, abandoned ones too; at most `limit` reasons, equally frequent ones by name.
+  // Of the failed instances; at most `limit` reasons, equally frequent ones by name.
   virtual FailureReasons CountFailureReasons(SessionKey session, std::size_t limit) = 0;
   // Those that held a lease of the session.
   virtual WorkerCount Workers(SessionKey session) = 0;

@@ -21,7 +21,7 @@ namespace dicom_sender {
 namespace {
 
 constexpr int kApplicationId = 0x44534C47;  // "DSLG"
-constexpr int kSchemaVersion = 3;
+constexpr int kSchemaVersion = 4;
 constexpr std::int64_t kStudiesPerRead = 1000;
 constexpr int kCacheKibibytes = 16 << 10;
 constexpr int kPagesPerCheckpoint = 8192;  // of 4 KiB: a page that changes often is written to its place less often
@@ -69,6 +69,26 @@ constexpr const char* kMigrationFrom2To3 =
     "ALTER TABLE study ADD COLUMN accession_number TEXT;"
     "ALTER TABLE instance ADD COLUMN outcome_ms INTEGER;";
 
+constexpr const char* kWorkerTable = "CREATE TABLE worker (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);";
+
+// Instances that a session had left behind were in a state of their own, 6, and counted as failed. They are pending.
+std::string MigrationFrom3To4() {
+  return std::string(
+             "UPDATE session SET failed = failed - abandoned, settled_bytes = settled_bytes -"
+             " (SELECT coalesce(sum(i.size), 0) FROM study t CROSS JOIN instance i ON i.study = t.key"
+             "   WHERE t.session = session.key AND t.abandoned > 0 AND i.state = 6) WHERE abandoned > 0;"
+             "UPDATE study SET failed = failed - abandoned, settled_bytes = settled_bytes -"
+             " (SELECT coalesce(sum(i.size), 0) FROM instance i WHERE i.study = study.key AND i.state = 6)"
+             " WHERE abandoned > 0;"
+             "UPDATE instance SET state = 0, reason = NULL"
+             " WHERE study IN (SELECT key FROM study WHERE abandoned > 0) AND state = 6;"
+             "ALTER TABLE session DROP COLUMN abandoned;"
+             "ALTER TABLE study DROP COLUMN abandoned;"
+             "ALTER TABLE instance ADD COLUMN reported_by INTEGER;"
+             "ALTER TABLE lease ADD COLUMN identity TEXT NOT NULL DEFAULT '';") +
+         kWorkerTable;
+}
+
 std::string Schema() {
   const std::string counts = CountDefinitions();
   return "CREATE TABLE session (key INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE, settings BLOB NOT "
@@ -92,14 +112,16 @@ std::string Schema() {
          "CREATE TABLE study_pair (study INTEGER NOT NULL, pair INTEGER NOT NULL, PRIMARY KEY (study, pair)) WITHOUT "
          "ROWID;"
          "CREATE TABLE lease (id INTEGER PRIMARY KEY, study INTEGER NOT NULL, worker TEXT NOT NULL,"
-         " last_report_seq INTEGER NOT NULL DEFAULT 0, associations INTEGER NOT NULL DEFAULT 0);"
+         " last_report_seq INTEGER NOT NULL DEFAULT 0, associations INTEGER NOT NULL DEFAULT 0, identity TEXT NOT "
+         "NULL DEFAULT '');"
          "CREATE TABLE instance (study INTEGER NOT NULL, idx INTEGER NOT NULL, root INTEGER NOT NULL, path BLOB NOT "
          "NULL,"
          " pair INTEGER NOT NULL, sop_instance TEXT NOT NULL, size INTEGER NOT NULL, mtime INTEGER NOT NULL,"
          " data_offset INTEGER NOT NULL, state INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, status INTEGER,"
          " reason TEXT, duration_us INTEGER NOT NULL DEFAULT 0, may_be_stored INTEGER NOT NULL DEFAULT 0, defect "
-         "INTEGER NOT NULL DEFAULT 0, outcome_ms INTEGER,"
-         " PRIMARY KEY (study, idx)) WITHOUT ROWID;"
+         "INTEGER NOT NULL DEFAULT 0, outcome_ms INTEGER, reported_by INTEGER,"
+         " PRIMARY KEY (study, idx)) WITHOUT ROWID;" +
+         kWorkerTable +
          "CREATE TABLE known (session INTEGER NOT NULL, hash INTEGER NOT NULL, study INTEGER NOT NULL, idx INTEGER "
          "NOT NULL,"
          " PRIMARY KEY (session, hash, study, idx)) WITHOUT ROWID;";
@@ -188,7 +210,6 @@ class SqliteLedger : public Ledger {
   void SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
                        WallTime now) override;
   void SetEnding(SessionKey session, wire::SessionState state) override;
-  void AbandonUnsettled(SessionKey session, std::string_view reason) override;
   std::vector<StudyFeed> Requeue(SessionKey session, const RequeueFilter& filter) override;
 
   std::vector<StudyFeed> AddStudies(SessionKey session, const wire::PublishBatch& batch) override;
@@ -198,8 +219,8 @@ class SqliteLedger : public Ledger {
   std::vector<StudyFeed> UnsettledStudies(SessionKey session, StudyKey after, std::size_t limit) override;
   LeaseId LastLeaseId() override;
   std::optional<LeaseRecord> FindLease(LeaseId lease) override;
-  void GrantLease(StudyKey study, LeaseId lease, std::string_view worker, std::uint32_t worker_capacity,
-                  WallTime now) override;
+  void GrantLease(StudyKey study, LeaseId lease, std::string_view worker, std::string_view identity,
+                  std::uint32_t worker_capacity, WallTime now) override;
   std::uint64_t EndLease(StudyKey study, bool clean) override;
   std::vector<StudyRecord> LeasedStudies(SessionKey session) override;
   void RecordReport(const LeaseRecord& lease, std::uint64_t seq, std::uint32_t associations) override;
@@ -209,6 +230,7 @@ class SqliteLedger : public Ledger {
   void SetPageEnd(StudyKey study, std::uint32_t page_end) override;
   std::vector<InstanceFacts> LoadInstances(StudyKey study, std::span<const std::uint32_t> indices) override;
   void ChangeInstances(std::span<const InstanceChange> changes, WallTime now) override;
+  std::uint64_t FailStudy(StudyKey study, std::string_view reason, WallTime now) override;
   std::vector<ReportedInstance> Report(SessionKey session, std::span<const InstanceState> states,
                                        const InstanceCursor& after, std::size_t limit) override;
   FailureReasons CountFailureReasons(SessionKey session, std::size_t limit) override;
@@ -224,6 +246,12 @@ class SqliteLedger : public Ledger {
     bool same_file = false;
     bool same_uid = false;
     std::optional<Original> original;  // the first file with this SOP Instance UID
+  };
+  // The conditions of a RequeueFilter for the instances of a study.
+  struct RequeueChoice {
+    std::optional<std::int64_t> status;
+    std::optional<std::int64_t> worker;  // its id
+    std::optional<std::string> reason;
   };
   // One study of a batch while it is taken in.
   struct Intake {
@@ -245,10 +273,15 @@ class SqliteLedger : public Ledger {
   void BindAt(SQLite::Statement& statement, int at, std::string_view text) { statement.bind(at, std::string(text)); }
   void BindAt(SQLite::Statement& statement, int at, const char* text) { statement.bind(at, text); }
   void BindAt(SQLite::Statement& statement, int at, std::int64_t value) { statement.bind(at, value); }
+  template <class Value>
+  void BindAt(SQLite::Statement& statement, int at, const std::optional<Value>& value) {
+    value ? BindAt(statement, at, *value) : statement.bind(at);
+  }
 
   tl::expected<void, std::string> CheckAndUpgrade();
   bool IsWhole();
   bool Migrate(int version);
+  bool MigrateFrom2To3();
   void WriteSettings(SessionKey session, const wire::OpenSession& settings);
   void KeepLogOnClose(bool keep) {
     sqlite3_db_config(db_.getHandle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int{keep}, nullptr);
@@ -266,10 +299,10 @@ class SqliteLedger : public Ledger {
   void AddToStudy(StudyKey study, const Counts& delta, std::optional<WallTime> outcome_time);
   void AddToSession(SessionKey session, const Counts& delta, std::uint64_t studies = 0);
   void WriteSessionGrowth();
-  Counts ChangeStudyStates(StudyKey study, const std::string& condition, InstanceState state, std::string_view reason,
-                           StudyFeed& changed);
-  std::vector<StudyFeed> ChangeStates(SessionKey session, const std::string& studies, const std::string& condition,
-                                      InstanceState state, std::string_view reason);
+  std::vector<StudyKey> FailedStudies(SessionKey session, const std::optional<std::string>& uid, StudyKey after);
+  StudyFeed RequeueStudy(StudyKey study, const RequeueChoice& choice);
+  std::optional<std::int64_t> FindWorkerId(const std::string& name);
+  std::optional<std::int64_t> ReporterId(const std::string& name);
 
   std::uint64_t CountUnreportedResends(StudyKey study);
   void ChangeRun(std::span<const InstanceChange> run, WallTime now, Counts& delta);
@@ -288,7 +321,8 @@ class SqliteLedger : public Ledger {
   std::string file_;
   SQLite::Database db_;
   std::unordered_map<std::string, SQLite::Statement, TextHash, std::equal_to<>> statements_;
-  std::unordered_map<std::string, std::int64_t> pair_ids_;   // few: SOP classes times syntaxes
+  std::unordered_map<std::string, std::int64_t> pair_ids_;  // few: SOP classes times syntaxes
+  std::unordered_map<std::string, std::int64_t> worker_ids_;
   std::unordered_map<StudyKey, SessionKey> study_sessions_;  // the last that were asked for
   std::map<SessionKey, SessionGrowth> growth_;               // empty outside of a transaction
   bool broken_ = false;
@@ -368,6 +402,12 @@ tl::expected<void, std::string> SqliteLedger::CheckAndUpgrade() {
 // False: it is damaged.
 bool SqliteLedger::Migrate(int version) {
   if (version < 2) db_.exec(MigrationFrom1To2());
+  if (version < 3 && !MigrateFrom2To3()) return false;
+  db_.exec(MigrationFrom3To4());
+  return true;
+}
+
+bool SqliteLedger::MigrateFrom2To3() {
   db_.exec(kMigrationFrom2To3);
   std::map<SessionKey, wire::OpenSession> sessions;
   SQLite::Statement rows(db_, "SELECT key, settings FROM session");
@@ -595,73 +635,66 @@ void SqliteLedger::WriteSessionGrowth() {
   growth_.clear();
 }
 
-// All instances of the study for which the condition holds. They may be in several states.
-Counts SqliteLedger::ChangeStudyStates(StudyKey study, const std::string& condition, InstanceState state,
-                                       std::string_view reason, StudyFeed& changed) {
-  Counts delta;
-  auto& rows = Query("SELECT state, size, duration_us FROM instance WHERE study = ? AND " + condition, study);
-  while (rows.executeStep()) {
-    const auto old_state = static_cast<InstanceState>(rows.getColumn(0).getInt());
-    const auto size = static_cast<std::uint64_t>(rows.getColumn(1).getInt64());
-    Contribute(delta, old_state, size, rows.getColumn(2).getUInt(), true);
-    Contribute(delta, state, size, 0, false);
-    ++changed.pending;
-    changed.pending_bytes += size;
-  }
-  rows.reset();
-  const std::string attempts = state == InstanceState::kPending ? "0" : "attempts";
-  Execute(
-      "UPDATE instance SET state = ?, reason = nullif(?, ''), status = NULL, duration_us = 0, outcome_ms = NULL,"
-      " attempts = " +
-          attempts + " WHERE study = ? AND " + condition,
-      static_cast<std::int64_t>(state), reason, study);
-  return delta;
-}
-
-// The same for a session; `studies` is the condition for the studies that have such instances. Tells how many have
-// changed in each study.
-std::vector<StudyFeed> SqliteLedger::ChangeStates(SessionKey session, const std::string& studies,
-                                                  const std::string& condition, InstanceState state,
-                                                  std::string_view reason) {
-  std::vector<StudyFeed> changes;
-  Counts in_all;
-  for (StudyKey last = 0;;) {
-    std::vector<StudyKey> keys;
-    auto& rows = Query("SELECT key FROM study INDEXED BY study_by_session WHERE session = ? AND key > ? AND " +
-                           studies + " ORDER BY key LIMIT ?",
-                       session, last, kStudiesPerRead);
-    while (rows.executeStep()) keys.push_back(rows.getColumn(0).getInt64());
-    if (keys.empty()) break;
-    for (const StudyKey key : keys) {
-      StudyFeed changed{.study = key};
-      const Counts delta = ChangeStudyStates(key, condition, state, reason, changed);
-      if (changed.pending == 0) continue;
-      AddToStudy(key, delta, std::nullopt);
-      Add(in_all, delta);
-      changes.push_back(changed);
-    }
-    last = keys.back();
-  }
-  AddToSession(session, in_all);
-  return changes;
-}
-
-void SqliteLedger::AbandonUnsettled(SessionKey session, std::string_view reason) {
-  Guarded([&] { ChangeStates(session, kUnsettledStudies, "state IN (0, 1)", InstanceState::kAbandoned, reason); });
-}
-
 std::vector<StudyFeed> SqliteLedger::Requeue(SessionKey session, const RequeueFilter& filter) {
   return Guarded([&] {
-    std::string studies = filter.failed_too ? "failed > 0" : "abandoned > 0";
-    if (filter.study_instance_uid) {
-      auto& row = Query("SELECT key FROM study WHERE session = ? AND uid = ?", session, *filter.study_instance_uid);
-      studies += fmt::format(" AND key = {}", row.executeStep() ? row.getColumn(0).getInt64() : 0);
-      row.reset();
+    std::vector<StudyFeed> changes;
+    RequeueChoice choice{.status = filter.status, .worker = {}, .reason = filter.reason};
+    if (filter.worker && !(choice.worker = FindWorkerId(*filter.worker))) return changes;
+    for (StudyKey last = 0;;) {
+      const std::vector<StudyKey> studies = FailedStudies(session, filter.study_instance_uid, last);
+      if (studies.empty()) return changes;
+      for (const StudyKey study : studies) {
+        const StudyFeed changed = RequeueStudy(study, choice);
+        if (changed.pending > 0) changes.push_back(changed);
+      }
+      last = studies.back();
     }
-    std::string condition = filter.failed_too ? "(state = 6 OR (state = 4 AND defect = 0))" : "state = 6";
-    if (filter.status) condition = fmt::format("state = 4 AND defect = 0 AND status = {}", *filter.status);
-    return ChangeStates(session, studies, condition, InstanceState::kPending, "");
   });
+}
+
+std::vector<StudyKey> SqliteLedger::FailedStudies(SessionKey session, const std::optional<std::string>& uid,
+                                                  StudyKey after) {
+  std::vector<StudyKey> keys;
+  const auto read = [&keys](SQLite::Statement& rows) {
+    while (rows.executeStep()) keys.push_back(rows.getColumn(0).getInt64());
+  };
+  if (uid) {
+    read(Query("SELECT key FROM study WHERE session = ? AND uid = ? AND key > ? AND failed > 0", session, *uid,
+               after));
+  } else {
+    read(
+        Query("SELECT key FROM study INDEXED BY study_by_session WHERE session = ? AND key > ? AND failed > 0"
+              " ORDER BY key LIMIT ?",
+              session, after, kStudiesPerRead));
+  }
+  return keys;
+}
+
+// Returns how many instances are pending again.
+StudyFeed SqliteLedger::RequeueStudy(StudyKey study, const RequeueChoice& choice) {
+  // lower() changes nothing but ASCII.
+  static const std::string where =
+      " WHERE study = ? AND state = 4 AND defect = 0 AND status IS coalesce(?, status)"
+      " AND reported_by IS coalesce(?, reported_by)"
+      " AND instr(lower(coalesce(reason, '')), lower(coalesce(?, ''))) > 0";
+  static const std::string count = "SELECT count(*), coalesce(sum(size), 0) FROM instance" + where;
+  static const std::string update =
+      "UPDATE instance SET state = 0, attempts = 0, status = NULL, reason = NULL, duration_us = 0, outcome_ms = NULL,"
+      " reported_by = NULL" +
+      where;
+  auto& row = Query(count, study, choice.status, choice.worker, choice.reason);
+  row.executeStep();
+  const StudyFeed changed{.study = study,
+                          .pending = row.getColumn(0).getUInt(),
+                          .pending_bytes = static_cast<std::uint64_t>(row.getColumn(1).getInt64())};
+  row.reset();
+  if (changed.pending == 0) return changed;
+  Execute(update, study, choice.status, choice.worker, choice.reason);
+  Counts delta;
+  Contribute(delta, InstanceState::kFailed, changed.pending_bytes, 0, true, changed.pending);
+  AddToStudy(study, delta, std::nullopt);
+  AddToSession(SessionOf(study), delta);
+  return changed;
 }
 
 // --- the feed
@@ -673,6 +706,24 @@ SqliteLedger::Root SqliteLedger::LoadRoot(SessionKey session, const std::string&
   const std::int64_t id = row.getColumn(0).getInt64();
   row.reset();
   return {id, path};
+}
+
+std::optional<std::int64_t> SqliteLedger::FindWorkerId(const std::string& name) {
+  if (const auto it = worker_ids_.find(name); it != worker_ids_.end()) return it->second;
+  auto& row = Query("SELECT id FROM worker WHERE name = ?", name);
+  if (!row.executeStep()) return std::nullopt;
+  const std::int64_t id = row.getColumn(0).getInt64();
+  row.reset();
+  if (worker_ids_.size() >= kCachedWorkersMax) worker_ids_.clear();
+  return worker_ids_[name] = id;
+}
+
+// An outcome whose worker has no name was not reported by any.
+std::optional<std::int64_t> SqliteLedger::ReporterId(const std::string& name) {
+  if (name.empty()) return std::nullopt;
+  if (const auto id = FindWorkerId(name)) return id;
+  Execute("INSERT INTO worker (name) VALUES (?)", name);
+  return FindWorkerId(name);
 }
 
 std::int64_t SqliteLedger::PairId(const wire::Instance& instance) {
@@ -880,13 +931,15 @@ LeaseId SqliteLedger::LastLeaseId() {
 std::optional<LeaseRecord> SqliteLedger::FindLease(LeaseId lease) {
   return Guarded([&]() -> std::optional<LeaseRecord> {
     auto& row = Query(
-        "SELECT l.study, s.suspect_end, l.last_report_seq, l.associations, s.session FROM lease l JOIN study s"
-        " ON s.key = l.study WHERE l.id = ?",
+        "SELECT l.study, s.suspect_end, l.last_report_seq, l.associations, s.session, l.worker, l.identity"
+        " FROM lease l JOIN study s ON s.key = l.study WHERE l.id = ?",
         static_cast<std::int64_t>(lease));
     if (!row.executeStep()) return std::nullopt;
     LeaseRecord record{.id = lease,
                        .session = row.getColumn(4).getInt64(),
                        .study = row.getColumn(0).getInt64(),
+                       .worker = row.getColumn(5).getString(),
+                       .identity = row.getColumn(6).getString(),
                        .suspect_end = row.getColumn(1).getUInt(),
                        .last_report_seq = static_cast<std::uint64_t>(row.getColumn(2).getInt64()),
                        .associations = row.getColumn(3).getUInt()};
@@ -895,11 +948,11 @@ std::optional<LeaseRecord> SqliteLedger::FindLease(LeaseId lease) {
   });
 }
 
-void SqliteLedger::GrantLease(StudyKey study, LeaseId lease, std::string_view worker, std::uint32_t worker_capacity,
-                              WallTime now) {
+void SqliteLedger::GrantLease(StudyKey study, LeaseId lease, std::string_view worker, std::string_view identity,
+                              std::uint32_t worker_capacity, WallTime now) {
   Guarded([&] {
     const auto id = static_cast<std::int64_t>(lease);
-    Execute("INSERT INTO lease (id, study, worker) VALUES (?, ?, ?)", id, study, worker);
+    Execute("INSERT INTO lease (id, study, worker, identity) VALUES (?, ?, ?, ?)", id, study, worker, identity);
     Execute("UPDATE study SET lease = ?, page_end = 0, first_lease_ms = coalesce(first_lease_ms, ?) WHERE key = ?",
             id, Milliseconds(now), study);
     Execute(
@@ -1078,11 +1131,11 @@ void SqliteLedger::WriteInstance(const InstanceChange& change, WallTime now) {
   constexpr std::int64_t kNone = -1;
   Execute(
       "UPDATE instance SET state = ?, attempts = ?, status = nullif(?, -1), reason = nullif(?, ''), duration_us = ?,"
-      " may_be_stored = ?, outcome_ms = nullif(?, -1) WHERE study = ? AND idx = ?",
+      " may_be_stored = ?, outcome_ms = nullif(?, -1), reported_by = ? WHERE study = ? AND idx = ?",
       static_cast<std::int64_t>(change.state), std::int64_t{change.attempts},
       change.status ? std::int64_t{*change.status} : kNone, change.reason, std::int64_t{change.duration_us},
-      std::int64_t{change.may_be_stored}, IsSettled(change.state) ? Milliseconds(now) : kNone, change.study,
-      std::int64_t{change.index});
+      std::int64_t{change.may_be_stored}, IsSettled(change.state) ? Milliseconds(now) : kNone,
+      ReporterId(change.worker), change.study, std::int64_t{change.index});
 }
 
 // Of one study, by ascending index without a gap.
@@ -1123,6 +1176,27 @@ void SqliteLedger::ChangeInstances(std::span<const InstanceChange> changes, Wall
   });
 }
 
+std::uint64_t SqliteLedger::FailStudy(StudyKey study, std::string_view reason, WallTime now) {
+  return Guarded([&]() -> std::uint64_t {
+    auto& row =
+        Query("SELECT count(*), coalesce(sum(size), 0) FROM instance WHERE study = ? AND state IN (0, 1)", study);
+    row.executeStep();
+    const auto instances = static_cast<std::uint64_t>(row.getColumn(0).getInt64());
+    const auto bytes = static_cast<std::uint64_t>(row.getColumn(1).getInt64());
+    row.reset();
+    if (instances == 0) return 0;
+    Execute(
+        "UPDATE instance SET state = 4, status = NULL, reason = nullif(?, ''), outcome_ms = ?"
+        " WHERE study = ? AND state IN (0, 1)",
+        reason, Milliseconds(now), study);
+    Counts delta;
+    Contribute(delta, InstanceState::kFailed, bytes, 0, false, instances);
+    AddToStudy(study, delta, now);
+    AddToSession(SessionOf(study), delta);
+    return instances;
+  });
+}
+
 // --- reports
 
 std::vector<ReportedInstance> SqliteLedger::Report(SessionKey session, std::span<const InstanceState> states,
@@ -1133,9 +1207,9 @@ std::vector<ReportedInstance> SqliteLedger::Report(SessionKey session, std::span
       list += (list.empty() ? "" : ", ") + std::to_string(static_cast<int>(state));
     // The order of the joins is fixed, so that a page starts at the cursor and nothing is sorted.
     auto& rows = Query(
-        "SELECT i.study, i.idx, r.path, i.path, s.uid, i.sop_instance, i.status, coalesce(i.reason, ''), i.attempts"
-        " FROM study s INDEXED BY study_by_session CROSS JOIN instance i ON i.study = s.key"
-        " CROSS JOIN root r ON r.id = i.root"
+        "SELECT i.study, i.idx, r.path, i.path, s.uid, i.sop_instance, i.status, coalesce(i.reason, ''), i.attempts,"
+        " coalesce(w.name, '') FROM study s INDEXED BY study_by_session CROSS JOIN instance i ON i.study = s.key"
+        " CROSS JOIN root r ON r.id = i.root LEFT JOIN worker w ON w.id = i.reported_by"
         " WHERE s.session = ?1 AND s.key >= ?2 AND " +
             StudiesWith(states) + " AND i.idx > CASE WHEN s.key = ?2 THEN ?3 ELSE -1 END AND i.state IN (" + list +
             ") ORDER BY s.key, i.idx LIMIT ?4",
@@ -1152,6 +1226,7 @@ std::vector<ReportedInstance> SqliteLedger::Report(SessionKey session, std::span
       if (!rows.getColumn(6).isNull()) instance.status = static_cast<std::uint16_t>(rows.getColumn(6).getInt());
       instance.reason = rows.getColumn(7).getString();
       instance.attempts = rows.getColumn(8).getUInt();
+      instance.worker = rows.getColumn(9).getString();
     }
     return reported;
   });
@@ -1163,7 +1238,7 @@ FailureReasons SqliteLedger::CountFailureReasons(SessionKey session, std::size_t
     auto& rows = Query(
         "SELECT coalesce(i.reason, ''), count(*), count(*) OVER () FROM study s INDEXED BY study_by_session"
         " CROSS JOIN instance i ON i.study = s.key"
-        " WHERE s.session = ? AND s.failed > 0 AND i.state IN (4, 6) GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?",
+        " WHERE s.session = ? AND s.failed > 0 AND i.state = 4 GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?",
         session, static_cast<std::int64_t>(limit));
     while (rows.executeStep()) {
       reasons.most_frequent.push_back(

@@ -84,11 +84,6 @@ void Meter::BatchAdded(const SessionRecord& before, const Counts& counts, const 
   failures_.AddDefects(batch, now);
 }
 
-void Meter::Abandoned(const wire::OpenSession& settings, std::uint64_t instances) {
-  metrics_.instances_total["abandoned"].Increment(static_cast<double>(instances));
-  InstancesTo(settings).at("abandoned")->Increment(static_cast<double>(instances));
-}
-
 void Meter::Stats(const SchedulerStats& stats) {
   metrics_.studies_pending.Set(static_cast<double>(stats.studies_pending));
   metrics_.studies_delayed.Set(static_cast<double>(stats.studies_delayed));

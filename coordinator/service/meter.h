@@ -30,8 +30,6 @@ class Meter {
                        const DestinationMetrics::Outcomes& destination, WallTime now);
   // What a batch has settled by itself: duplicates, and files whose defect is known from the scan.
   void BatchAdded(const SessionRecord& before, const Counts& counts, const wire::PublishBatch& batch, WallTime now);
-  // `instances` of a session that has ended before it was their turn.
-  void Abandoned(const wire::OpenSession& settings, std::uint64_t instances);
   void Stats(const SchedulerStats& stats);
   void Loads(std::span<const SessionRecord> open, const wire::DestinationsPage& destinations);
 

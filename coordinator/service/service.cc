@@ -187,7 +187,7 @@ void Service::Resume(SessionRecord record, const wire::OpenSession& request, con
   if (request.attempts_max() > 0) settings.set_attempts_max(request.attempts_max());
   if (request.has_retry_for_ms()) settings.set_retry_for_ms(request.retry_for_ms());
   ledger_.SetSettings(record.key, settings);
-  ledger_.Requeue(record.key, {.failed_too = request.retry_failed(), .status = {}, .study_instance_uid = {}});
+  if (request.retry_failed()) ledger_.Requeue(record.key, {});
   Reopen(record, moment);
 }
 
@@ -307,9 +307,11 @@ wire::ClientReply Service::Answer(const wire::RequeueInstances& request, const M
   return About(request.session(), [&](const SessionRecord& record) {
     const bool reopens = !IsOpen(record.key) && record.state != wire::SESSION_SUSPENDED;
     if (reopens && sessions_.size() >= kOpenSessionsMax) return TooManySessions();
-    RequeueFilter filter{.failed_too = true, .status = {}, .study_instance_uid = {}};
+    RequeueFilter filter;
     if (request.has_status()) filter.status = static_cast<std::uint16_t>(request.status());
     if (request.has_study_instance_uid()) filter.study_instance_uid = request.study_instance_uid();
+    if (request.has_reason()) filter.reason = request.reason();
+    if (request.has_worker()) filter.worker = request.worker();
     const auto feeds = ledger_.Requeue(record.key, filter);
     if (IsOpen(record.key)) {
       Apply(StudiesFed{record.key, feeds}, moment);
@@ -430,7 +432,7 @@ void Service::ApplyReport(const wire::Report& report, const LeaseRecord& lease, 
   const auto open = sessions_.find(lease.session);  // afterwards it may be over
   const auto& destination =
       meter_.InstancesTo(open != sessions_.end() ? open->second : ledger_.LoadSession(lease.session).settings);
-  for (const LedgerChange& change : Apply(event, moment).changes) {
+  for (const LedgerChange& change : Apply(event, moment, lease.worker).changes) {
     const auto* instance = std::get_if<InstanceChange>(&change);
     if (!instance) continue;
     meter_.InstanceChanged(lease.session, *instance, by_index.at(instance->index)->kind(), destination, moment.wall);
@@ -443,8 +445,11 @@ void Service::ApplyReport(const wire::Report& report, const LeaseRecord& lease, 
 
 // --- the scheduler's output
 
-Output Service::Apply(const Event& event, const Moment& moment) {
+Output Service::Apply(const Event& event, const Moment& moment, std::string_view reporter) {
   Output output = scheduler_.Step(event, moment.now);
+  for (LedgerChange& change : output.changes) {
+    if (auto* instance = std::get_if<InstanceChange>(&change)) instance->worker = reporter;
+  }
   Write(output.changes, moment);
   for (const Reply& reply : output.replies) std::visit([this](const auto& r) { Tell(r); }, reply);
   for (Duration wait : output.queue_waits) {
@@ -462,7 +467,8 @@ void Service::Write(const std::vector<LedgerChange>& changes, const Moment& mome
   if (!instances.empty()) ledger_.ChangeInstances(instances, moment.wall);
   for (const LedgerChange& change : changes) {
     if (const auto* granted = std::get_if<LeaseGranted>(&change)) {
-      ledger_.GrantLease(granted->study, granted->lease, granted->worker, granted->worker_capacity, moment.wall);
+      ledger_.GrantLease(granted->study, granted->lease, granted->worker, /*identity=*/{}, granted->worker_capacity,
+                         moment.wall);
     } else if (const auto* ended = std::get_if<LeaseEnded>(&change)) {
       if (!ended->clean) NoteLostLease(ended->study);
       metrics_.resends_total.Increment(static_cast<double>(ledger_.EndLease(ended->study, ended->clean)));
@@ -481,11 +487,6 @@ void Service::NoteLostLease(StudyKey study) {
 }
 
 void Service::Write(const SessionChanged& change, const Moment& moment) {
-  if (EndsBadly(change.state)) {
-    const SessionRecord record = ledger_.LoadSession(change.session);
-    meter_.Abandoned(record.settings, record.counts.unsettled());
-    ledger_.AbandonUnsettled(change.session, change.reason);
-  }
   ledger_.SetSessionState(change.session, change.state, change.reason, moment.wall);
   if (IsOngoing(change.state)) return;
   if (change.state == wire::SESSION_SUSPENDED) {

@@ -96,7 +96,8 @@ class Service {
   void FeedFromLedger(SessionKey session, const Moment& moment);
   bool IsOpen(SessionKey session) const { return sessions_.contains(session); }
 
-  Output Apply(const Event& event, const Moment& moment);
+  // `reporter`: the worker whose report the event is.
+  Output Apply(const Event& event, const Moment& moment, std::string_view reporter = {});
   void Write(const std::vector<LedgerChange>& changes, const Moment& moment);
   void Write(const SessionChanged& change, const Moment& moment);
   void NoteLostLease(StudyKey study);

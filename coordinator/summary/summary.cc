@@ -57,6 +57,8 @@ class Json {
     instance.status ? Write(fmt::format("{:04X}", *instance.status)) : void(writer_.Null());
     Field("reason", instance.reason);
     Field("attempts", std::uint64_t{instance.attempts});
+    writer_.Key("worker");
+    instance.worker.empty() ? void(writer_.Null()) : Write(instance.worker);
     writer_.EndObject();
   }
 
@@ -78,7 +80,7 @@ void ForEachStudy(Ledger& ledger, SessionKey session, Progress& progress, Use us
 
 bool IsProcessed(const StudyRecord& study) {
   const Counts& counts = study.counts;
-  return !study.uid.empty() && counts.successful() + counts.failed - counts.abandoned + counts.skipped > 0;
+  return !study.uid.empty() && counts.successful() + counts.failed + counts.skipped > 0;
 }
 
 std::string EndReason(const SessionRecord& session) {

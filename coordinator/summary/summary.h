@@ -1,10 +1,11 @@
 // What became of a session, read from the ledger alone: as numbers for the console, and as the report files.
 //
 // `dicom_sender_summary_<session>.json`: the fields are in README.md, "Summary". Further:
-// - studies_processed has the studies of which at least one instance has an outcome, abandoned ones not counted. The
-//   group of the files without a Study Instance UID is in `studies`, with an empty UID, but not in studies_processed.
+// - studies_processed has the studies of which at least one instance has an outcome. The group of the files
+//   without a Study Instance UID is in `studies`, with an empty UID, but not in studies_processed.
 // - total_time_ms is from the first opening to the last end, so it includes the pause before a resume.
 // - `status` is the DIMSE status as four hexadecimal digits, or null if the destination did not answer.
+// - `worker` is the one that reported the outcome, or null if none did: a defect that the scan found, a duplicate.
 // - Whatever is no UTF-8 (file names are bytes) is replaced by U+FFFD.
 // `dicom_sender_summary_<session>_failures.ndjson`: each failure as in `failures`, one JSON object a line; only if
 // there are any.
@@ -50,7 +51,7 @@ SessionSummary Summarise(Ledger& ledger, SessionKey session, WallTime now);
 wire::SessionStatus ToStatus(const SessionRecord& session);
 wire::SessionReport ToReport(const SessionSummary& summary);
 
-inline constexpr std::array kFailedStates = {InstanceState::kFailed, InstanceState::kAbandoned};
+inline constexpr std::array kFailedStates = {InstanceState::kFailed};
 
 struct SummaryFiles {
   std::string summary;

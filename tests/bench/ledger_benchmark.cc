@@ -51,7 +51,7 @@ std::vector<StudyKey> Feed(Ledger& ledger, SessionKey session, const std::vector
 void Lease(Ledger& ledger, const std::vector<StudyKey>& studies) {
   ledger.Begin();
   for (const StudyKey study : studies) {
-    ledger.GrantLease(study, static_cast<LeaseId>(study), "worker", 1, WallNow());
+    ledger.GrantLease(study, static_cast<LeaseId>(study), "worker", "", 1, WallNow());
   }
   ledger.Commit();
 }
@@ -70,6 +70,7 @@ void Report(Ledger& ledger, StudyKey study, std::uint64_t seq, std::uint32_t fro
     change.attempts = facts.attempts + 1;
     change.status = 0;
     change.duration_us = 5000;
+    change.worker = "worker";
   }
   ledger.RecordReport(lease.value(), seq, 1);
   ledger.ChangeInstances(changes, WallNow());

@@ -131,7 +131,7 @@ TEST_F(FailureTable, NotAuthorisedEndsTheSession) {
   StartDestination({.rules = {InstanceRule{.nth = 2, .status = 0x0124}}});
   EXPECT_EQ(Run(), 3) << result_.output << result_.errors;
   const auto summary = Summary();
-  ExpectCountsAddUp(summary);
+  ExpectCountsAddUp(summary, /*pending=*/2);
   EXPECT_EQ(Number(summary, "successful_transfers"), 1U);
   EXPECT_NE(result_.errors.find("0124"), std::string::npos) << result_.errors;
 }
@@ -154,8 +154,9 @@ TEST_F(FailureTable, RejectedForGoodEndsTheSession) {
   EXPECT_NE(result_.errors.find("called AE title not recognized"), std::string::npos) << result_.errors;
   EXPECT_NE(result_.errors.find("TEST_SCP"), std::string::npos) << result_.errors;
   const auto summary = Summary();
-  ExpectCountsAddUp(summary);
-  EXPECT_EQ(Number(summary, "failed_transfers"), 4U);
+  ExpectCountsAddUp(summary, /*pending=*/4);
+  EXPECT_EQ(Number(summary, "failed_transfers"), 0U);
+  EXPECT_EQ(Number(summary, "pending"), 4U);
   EXPECT_EQ(destination_.Log().associations.size(), 1U) << "nobody asks twice";
 }
 
@@ -182,8 +183,9 @@ TEST_F(FailureTable, NobodyListensIsSaidAtOnceAndEndsWithTheRetryBudget) {
     EXPECT_NE((result_.output + result_.errors).find(word), std::string::npos) << word << result_.errors;
   }
   const auto summary = Summary();
-  ExpectCountsAddUp(summary);
-  EXPECT_EQ(Number(summary, "failed_transfers"), 4U);
+  ExpectCountsAddUp(summary, /*pending=*/4);
+  EXPECT_EQ(Number(summary, "failed_transfers"), 0U);
+  EXPECT_EQ(Number(summary, "pending"), 4U);
 }
 
 TEST_F(FailureTable, ADestinationThatComesBackIsFound) {

@@ -168,7 +168,10 @@ TEST_F(ResumeTest, AfterTheDestinationWasDown) {
   StartDestination();
   destination_.Stop();
   ASSERT_EQ(Run({"--retry-for", "1"}), 3) << result_.output << result_.errors;
-  EXPECT_EQ(Number(Summary(), "failed_transfers"), 6U);
+  EXPECT_EQ(Number(Summary(), "failed_transfers"), 0U);
+  EXPECT_EQ(Number(Summary(), "pending"), 6U);
+  EXPECT_FALSE(std::string(Summary()["end_reason"].GetString()).empty());
+  EXPECT_TRUE(Files("_failures.ndjson").empty());
   ASSERT_TRUE(destination_.Start());
   EXPECT_EQ(Resume(), 0) << result_.output << result_.errors;
   const auto summary = Summary();
@@ -177,6 +180,74 @@ TEST_F(ResumeTest, AfterTheDestinationWasDown) {
   EXPECT_EQ(Number(summary, "failed_transfers"), 0U);
   EXPECT_EQ(Number(summary, "resends"), 0U);
   EXPECT_EQ(Stored(destination_.Log()), 6U);
+}
+
+// An instance that the archive has no room for, in a session that is ended and resumed again and again.
+class AttemptsTest : public ResumeTest {
+ protected:
+  using EndRun = std::function<void(ChildProcess&)>;
+
+  void SetUp() override {
+    const auto instances = WriteExampleStudies(data(), 1, 3);
+    refused_.sop_instance_uid = instances.back().sop_instance_uid;  // what is before it is stored by then
+    refused_.status = 0xA700;
+    StartDestination({.rules = {refused_}});
+  }
+
+  std::uint64_t Sent(const DestinationLog& log) const {
+    return static_cast<std::uint64_t>(
+        std::ranges::count(log.instances, refused_.sop_instance_uid, &InstanceRecord::sop_instance));
+  }
+  // Each run is ended when it has sent the instance once more, until one ends with status 1: the instance has failed.
+  void ResumeUntilItHasFailed(const std::vector<std::string>& options, int exit_status, const EndRun& end) {
+    for (int run = 0; run < 8; ++run) {
+      const std::uint64_t before = Sent(destination_.Log());
+      ChildProcess sender(run == 0 ? Command(options) : ResumeCommand(Session(), options));
+      ASSERT_TRUE(destination_.WaitFor([&](const auto& log) { return Sent(log) > before; }, kRunTimeout))
+          << sender.Output() << sender.Errors();
+      end(sender);
+      const auto ended = sender.Wait(kRunTimeout);
+      ASSERT_TRUE(ended);
+      if (ended->exit_status == 1) return;
+      ASSERT_EQ(ended->exit_status, exit_status) << sender.Output() << sender.Errors();
+      EXPECT_EQ(Number(Summary(), "failed_transfers"), 0U);
+      EXPECT_EQ(Number(Summary(), "pending"), 1U);
+      destination_.Stop();
+      ASSERT_TRUE(destination_.Start());
+    }
+    ADD_FAILURE() << "it is tried again and again";
+  }
+  void ExpectFailedAfter(std::uint64_t attempts) {
+    EXPECT_EQ(Sent(destination_.Log()), attempts);
+    const auto summary = Summary();
+    ExpectCountsAddUp(summary);
+    ASSERT_EQ(Number(summary, "failed_transfers"), 1U);
+    EXPECT_EQ(Number(summary["failures"][0], "attempts"), attempts);
+    EXPECT_STREQ(summary["failures"][0]["worker"].GetString(), "dicom-sender");
+  }
+
+  InstanceRule refused_;
+};
+
+TEST_F(AttemptsTest, AreCountedOverAllRunsThatTheDestinationEnded) {
+  ASSERT_NO_FATAL_FAILURE(ResumeUntilItHasFailed({"--max-attempts", "2", "--retry-for", "1", "--async-window", "1"},
+                                                 3, [this](ChildProcess&) { destination_.Stop(); }));
+  ExpectFailedAfter(2);
+}
+
+TEST_F(AttemptsTest, AreCountedOverAllRunsThatWereInterrupted) {
+  ASSERT_NO_FATAL_FAILURE(
+      ResumeUntilItHasFailed({"--max-attempts", "3"}, 4, [](ChildProcess& sender) { sender.Signal(SIGINT); }));
+  ExpectFailedAfter(3);
+}
+
+TEST_F(AttemptsTest, BeginAnewWhereThatIsAskedFor) {
+  ASSERT_EQ(Run({"--max-attempts", "1"}), 1) << result_.output << result_.errors;
+  EXPECT_EQ(Resume({"--max-attempts", "1"}), 1) << result_.output << result_.errors;
+  ExpectFailedAfter(1);
+  EXPECT_EQ(Resume({"--max-attempts", "1", "--retry-failed"}), 1) << result_.output << result_.errors;
+  EXPECT_EQ(Sent(destination_.Log()), 2U);
+  EXPECT_EQ(Number(Summary()["failures"][0], "attempts"), 1U);
 }
 
 TEST_F(ResumeTest, WhatFailedIsTriedAgainOnlyWhenAskedFor) {

@@ -34,7 +34,7 @@ constexpr std::chrono::seconds kLeaseTtl(150);
 using Words = std::map<std::string, std::string>;
 
 std::string StateName(InstanceState state) {
-  constexpr const char* kNames[] = {"pending", "delayed", "stored", "warning", "failed", "skipped", "abandoned"};
+  constexpr const char* kNames[] = {"pending", "delayed", "stored", "warning", "failed", "skipped"};
   return kNames[static_cast<int>(state)];
 }
 

@@ -370,9 +370,6 @@ class Duel {
     for (auto& [key, study] : studies_) {
       if (study.session != change.session) continue;
       if (study.lease != 0) throw std::logic_error("a session ends while a study of it is leased");
-      for (InstanceFacts& facts : study.instances) {
-        if (EndsBadly(change.state) && !IsSettled(facts.state)) facts.state = InstanceState::kAbandoned;
-      }
     }
   }
 
@@ -396,7 +393,6 @@ class Duel {
                           .attempts_max = bytes_.Below(4),
                           .retry_for = seconds(20 * bytes_.Below(8))};
     }
-    Queue(key, InstanceState::kAbandoned);
     Reopen(key);
   }
 
@@ -467,13 +463,13 @@ class Duel {
     Step(CancelRequested{.session = key, .reason = "cancelled"});
   }
 
-  // Instances of one state are to be sent again. How many, by study.
-  std::map<StudyKey, std::uint32_t> Queue(SessionKey key, InstanceState state) {
+  // What failed is to be sent again. How many, by study.
+  std::map<StudyKey, std::uint32_t> QueueFailed(SessionKey key) {
     std::map<StudyKey, std::uint32_t> queued;
     for (auto& [study_key, study] : studies_) {
       if (study.session != key) continue;
       for (InstanceFacts& facts : study.instances) {
-        if (facts.state != state) continue;
+        if (facts.state != InstanceState::kFailed) continue;
         facts.state = InstanceState::kPending;
         facts.attempts = 0;
         ++queued[study_key];
@@ -485,7 +481,7 @@ class Duel {
   void Requeue(SessionKey key) {
     const auto session = sessions_.find(key);
     if (session == sessions_.end()) return;
-    const auto queued = Queue(key, InstanceState::kFailed);
+    const auto queued = QueueFailed(key);
     if (!session->second.open && !queued.empty() && session->second.state != wire::SESSION_SUSPENDED) {
       return Reopen(key);
     }

@@ -5,9 +5,9 @@
 namespace dicom_sender {
 namespace {
 
-constexpr InstanceState kAllStates[] = {
-    InstanceState::kPending, InstanceState::kDelayed, InstanceState::kStored,   InstanceState::kStoredWithWarning,
-    InstanceState::kFailed,  InstanceState::kSkipped, InstanceState::kAbandoned};
+constexpr InstanceState kAllStates[] = {InstanceState::kPending, InstanceState::kDelayed,
+                                        InstanceState::kStored,  InstanceState::kStoredWithWarning,
+                                        InstanceState::kFailed,  InstanceState::kSkipped};
 
 bool IsStored(InstanceState state) {
   return state == InstanceState::kStored || state == InstanceState::kStoredWithWarning;
@@ -23,8 +23,7 @@ void Count(Counts& counts, InstanceState state, std::uint64_t size) {
   counts.total_bytes += size;
   counts.stored += state == InstanceState::kStored;
   counts.warned += state == InstanceState::kStoredWithWarning;
-  counts.failed += state == InstanceState::kFailed || state == InstanceState::kAbandoned;
-  counts.abandoned += state == InstanceState::kAbandoned;
+  counts.failed += state == InstanceState::kFailed;
   counts.skipped += state == InstanceState::kSkipped;
   counts.stored_bytes += IsStored(state) ? size : 0;
   counts.settled_bytes += IsSettled(state) ? size : 0;
@@ -32,7 +31,7 @@ void Count(Counts& counts, InstanceState state, std::uint64_t size) {
 
 void CheckCounts(const char* of, const Counts& kept, const Counts& counted) {
   Check(kept.total == counted.total && kept.stored == counted.stored && kept.warned == counted.warned &&
-            kept.failed == counted.failed && kept.abandoned == counted.abandoned && kept.skipped == counted.skipped &&
+            kept.failed == counted.failed && kept.skipped == counted.skipped &&
             kept.total_bytes == counted.total_bytes && kept.stored_bytes == counted.stored_bytes &&
             kept.settled_bytes == counted.settled_bytes,
         "the counts of a {} are not those of its instances: {} of {} settled, counted {} of {}", of,
@@ -252,7 +251,6 @@ void Checker::Settled(Ledger& ledger) {
     Check(session.state == wire::SESSION_COMPLETE, "a session has ended as {}",
           wire::SessionState_Name(session.state));
     Check(session.counts.unsettled() == 0, "{} instances are unsettled", session.counts.unsettled());
-    Check(session.counts.abandoned == 0, "{} instances are abandoned", session.counts.abandoned);
     CheckResends(session);
   }
   for (const auto& [path, file] : world_.files) Check(known_.contains(path), "{} was forgotten", path);

@@ -60,9 +60,6 @@ class FaultLedger : public Ledger {
     ledger_->SetSessionState(session, state, end_reason, now);
   }
   void SetEnding(SessionKey session, wire::SessionState state) override { ledger_->SetEnding(session, state); }
-  void AbandonUnsettled(SessionKey session, std::string_view reason) override {
-    ledger_->AbandonUnsettled(session, reason);
-  }
   std::vector<StudyFeed> Requeue(SessionKey session, const RequeueFilter& filter) override {
     return ledger_->Requeue(session, filter);
   }
@@ -78,9 +75,9 @@ class FaultLedger : public Ledger {
   }
   LeaseId LastLeaseId() override { return ledger_->LastLeaseId(); }
   std::optional<LeaseRecord> FindLease(LeaseId lease) override { return ledger_->FindLease(lease); }
-  void GrantLease(StudyKey study, LeaseId lease, std::string_view worker, std::uint32_t worker_capacity,
-                  WallTime now) override {
-    ledger_->GrantLease(study, lease, worker, worker_capacity, now);
+  void GrantLease(StudyKey study, LeaseId lease, std::string_view worker, std::string_view identity,
+                  std::uint32_t worker_capacity, WallTime now) override {
+    ledger_->GrantLease(study, lease, worker, identity, worker_capacity, now);
   }
   std::uint64_t EndLease(StudyKey study, bool clean) override { return ledger_->EndLease(study, clean); }
   std::vector<StudyRecord> LeasedStudies(SessionKey session) override { return ledger_->LeasedStudies(session); }
@@ -100,6 +97,10 @@ class FaultLedger : public Ledger {
   void ChangeInstances(std::span<const InstanceChange> changes, WallTime now) override {
     Fail(LedgerFault::kOutcomes);
     ledger_->ChangeInstances(changes, now);
+  }
+  std::uint64_t FailStudy(StudyKey study, std::string_view reason, WallTime now) override {
+    Fail(LedgerFault::kOutcomes);
+    return ledger_->FailStudy(study, reason, now);
   }
   std::vector<ReportedInstance> Report(SessionKey session, std::span<const InstanceState> states,
                                        const InstanceCursor& after, std::size_t limit) override {

@@ -20,12 +20,23 @@ void Contribute(Counts& counts, const State::Row& row, std::uint64_t sign) {
   if (!IsSettled(row.state)) return;
   counts.settled_bytes += sign * row.file->size_bytes();
   if (row.state == InstanceState::kSkipped) counts.skipped += sign;
-  if (row.state == InstanceState::kAbandoned) counts.abandoned += sign;
-  if (row.state == InstanceState::kFailed || row.state == InstanceState::kAbandoned) counts.failed += sign;
+  if (row.state == InstanceState::kFailed) counts.failed += sign;
   if (!IsStored(row.state)) return;
   (row.state == InstanceState::kStored ? counts.stored : counts.warned) += sign;
   counts.stored_bytes += sign * row.file->size_bytes();
   counts.store_us += sign * row.duration_us;
+}
+
+std::string LowerAscii(std::string text) {
+  std::ranges::transform(text, text.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c; });
+  return text;
+}
+
+bool Selects(const RequeueFilter& filter, const State::Row& row) {
+  if (row.state != InstanceState::kFailed || row.defect) return false;
+  if (filter.status && row.status != filter.status) return false;
+  if (filter.worker && row.worker != *filter.worker) return false;
+  return !filter.reason || LowerAscii(row.reason).find(LowerAscii(*filter.reason)) != std::string::npos;
 }
 
 class MemoryLedger : public Ledger {
@@ -63,7 +74,6 @@ class MemoryLedger : public Ledger {
   void SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
                        WallTime now) override;
   void SetEnding(SessionKey session, wire::SessionState state) override { Change(session).record.ending = state; }
-  void AbandonUnsettled(SessionKey session, std::string_view reason) override;
   std::vector<StudyFeed> Requeue(SessionKey session, const RequeueFilter& filter) override;
 
   std::vector<StudyFeed> AddStudies(SessionKey session, const wire::PublishBatch& batch) override;
@@ -73,8 +83,8 @@ class MemoryLedger : public Ledger {
   std::vector<StudyFeed> UnsettledStudies(SessionKey session, StudyKey after, std::size_t limit) override;
   LeaseId LastLeaseId() override { return state_.leases.empty() ? 0 : state_.leases.rbegin()->first; }
   std::optional<LeaseRecord> FindLease(LeaseId lease) override;
-  void GrantLease(StudyKey study, LeaseId lease, std::string_view worker, std::uint32_t worker_capacity,
-                  WallTime now) override;
+  void GrantLease(StudyKey study, LeaseId lease, std::string_view worker, std::string_view identity,
+                  std::uint32_t worker_capacity, WallTime now) override;
   std::uint64_t EndLease(StudyKey study, bool clean) override;
   std::vector<StudyRecord> LeasedStudies(SessionKey session) override;
   void RecordReport(const LeaseRecord& lease, std::uint64_t seq, std::uint32_t associations) override;
@@ -84,6 +94,7 @@ class MemoryLedger : public Ledger {
   void SetPageEnd(StudyKey study, std::uint32_t page_end) override;
   std::vector<InstanceFacts> LoadInstances(StudyKey study, std::span<const std::uint32_t> indices) override;
   void ChangeInstances(std::span<const InstanceChange> changes, WallTime now) override;
+  std::uint64_t FailStudy(StudyKey study, std::string_view reason, WallTime now) override;
   std::vector<ReportedInstance> Report(SessionKey session, std::span<const InstanceState> states,
                                        const InstanceCursor& after, std::size_t limit) override;
   FailureReasons CountFailureReasons(SessionKey session, std::size_t limit) override;
@@ -119,9 +130,6 @@ class MemoryLedger : public Ledger {
   }
   // One row becomes another; counts of study and session follow.
   void Replace(State::Study& study, std::uint32_t index, State::Row row);
-  template <class Condition>
-  std::vector<StudyFeed> ChangeStates(SessionKey session, InstanceState state, std::string_view reason,
-                                      Condition condition);
   static void SumIgnored(State::Session& session);
   State::Study& FindOrCreateStudy(SessionKey session, const std::string& uid);
   static std::uint32_t RootOf(State::Session& session, const std::string& path);
@@ -268,22 +276,22 @@ void MemoryLedger::SetSessionState(SessionKey session, wire::SessionState state,
   if (!goes_on) record.ending.reset();
 }
 
-template <class Condition>
-std::vector<StudyFeed> MemoryLedger::ChangeStates(SessionKey session, InstanceState state, std::string_view reason,
-                                                  Condition condition) {
+std::vector<StudyFeed> MemoryLedger::Requeue(SessionKey session, const RequeueFilter& filter) {
   changed_.sessions.insert(session);
   std::vector<StudyFeed> changes;
   for (auto& [key, study] : state_.studies) {
     if (study.record.session != session) continue;
+    if (filter.study_instance_uid && study.record.uid != *filter.study_instance_uid) continue;
     StudyFeed changed{.study = key};
     for (std::uint32_t index = 0; index < study.rows.size(); ++index) {
       State::Row row = *study.rows[index];
-      if (!condition(study, row)) continue;
-      row.state = state;
-      row.reason = reason;
+      if (!Selects(filter, row)) continue;
+      row.state = InstanceState::kPending;
+      row.reason.clear();
       row.status.reset();
       row.duration_us = 0;
-      if (state == InstanceState::kPending) row.attempts = 0;
+      row.attempts = 0;
+      row.worker.clear();
       ++changed.pending;
       changed.pending_bytes += row.file->size_bytes();
       Replace(study, index, std::move(row));
@@ -293,20 +301,6 @@ std::vector<StudyFeed> MemoryLedger::ChangeStates(SessionKey session, InstanceSt
     changes.push_back(changed);
   }
   return changes;
-}
-
-void MemoryLedger::AbandonUnsettled(SessionKey session, std::string_view reason) {
-  ChangeStates(session, InstanceState::kAbandoned, reason,
-               [](const State::Study&, const State::Row& row) { return IsUnsettled(row); });
-}
-
-std::vector<StudyFeed> MemoryLedger::Requeue(SessionKey session, const RequeueFilter& filter) {
-  return ChangeStates(session, InstanceState::kPending, {}, [&](const State::Study& study, const State::Row& row) {
-    if (filter.study_instance_uid && study.record.uid != *filter.study_instance_uid) return false;
-    if (row.state == InstanceState::kAbandoned) return !filter.status;
-    if (row.state != InstanceState::kFailed || row.defect || !filter.failed_too) return false;
-    return !filter.status || row.status == filter.status;
-  });
 }
 
 // --- the feed
@@ -441,10 +435,12 @@ std::optional<LeaseRecord> MemoryLedger::FindLease(LeaseId lease) {
   return record;
 }
 
-void MemoryLedger::GrantLease(StudyKey key, LeaseId lease, std::string_view worker, std::uint32_t worker_capacity,
-                              WallTime now) {
+void MemoryLedger::GrantLease(StudyKey key, LeaseId lease, std::string_view worker, std::string_view identity,
+                              std::uint32_t worker_capacity, WallTime now) {
   StudyRecord& study = ChangeStudy(key).record;
-  const bool is_new = state_.leases.try_emplace(lease, LeaseRecord{.id = lease, .study = key}).second;
+  const LeaseRecord record{
+      .id = lease, .study = key, .worker = std::string(worker), .identity = std::string(identity)};
+  const bool is_new = state_.leases.try_emplace(lease, record).second;
   if (!is_new) throw LedgerError("lease " + std::to_string(lease) + " was granted before");
   changed_.leases.insert(lease);
   study.lease = lease;
@@ -565,6 +561,7 @@ void MemoryLedger::ChangeInstances(std::span<const InstanceChange> changes, Wall
     row.reason = change.reason;
     row.duration_us = change.duration_us;
     row.may_be_stored = change.may_be_stored;
+    row.worker = change.worker;
     Replace(study, change.index, std::move(row));
     for (Counts* counts : {&study.record.counts, &Of(study.record.session).record.counts}) {
       counts->retries += retries;
@@ -572,6 +569,22 @@ void MemoryLedger::ChangeInstances(std::span<const InstanceChange> changes, Wall
     }
     study.record.last_outcome_time = now;
   }
+}
+
+std::uint64_t MemoryLedger::FailStudy(StudyKey key, std::string_view reason, WallTime now) {
+  State::Study& study = ChangeStudy(key);
+  std::uint64_t failed = 0;
+  for (std::uint32_t index = 0; index < study.rows.size(); ++index) {
+    State::Row row = *study.rows[index];
+    if (!IsUnsettled(row)) continue;
+    row.state = InstanceState::kFailed;
+    row.reason = reason;
+    row.status.reset();
+    Replace(study, index, std::move(row));
+    ++failed;
+  }
+  if (failed > 0) study.record.last_outcome_time = now;
+  return failed;
 }
 
 // --- reports
@@ -594,7 +607,8 @@ std::vector<ReportedInstance> MemoryLedger::Report(SessionKey session, std::span
                           .sop_instance_uid = row.file->sop_instance_uid(),
                           .status = row.status,
                           .reason = row.reason,
-                          .attempts = row.attempts});
+                          .attempts = row.attempts,
+                          .worker = row.worker});
     }
   }
   return reported;
@@ -602,7 +616,7 @@ std::vector<ReportedInstance> MemoryLedger::Report(SessionKey session, std::span
 
 FailureReasons MemoryLedger::CountFailureReasons(SessionKey session, std::size_t limit) {
   std::map<std::string, std::uint64_t> counted;
-  const InstanceState failed[] = {InstanceState::kFailed, InstanceState::kAbandoned};
+  const InstanceState failed[] = {InstanceState::kFailed};
   for (const auto& instance : Report(session, failed, {}, SIZE_MAX)) ++counted[instance.reason];
   FailureReasons reasons;
   for (const auto& [reason, instances] : counted) reasons.most_frequent.push_back({reason, instances});

@@ -22,6 +22,7 @@ struct MemoryLedgerState {
     std::string reason;
     std::uint32_t duration_us = 0;
     bool may_be_stored = false;
+    std::string worker = {};  // that reported it
   };
   struct Study {
     StudyRecord record;

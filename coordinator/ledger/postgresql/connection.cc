@@ -265,6 +265,10 @@ PostgresqlValues& PostgresqlValues::Text(std::string_view text) {
   values_.emplace_back(EncodedText(text));
   return *this;
 }
+PostgresqlValues& PostgresqlValues::TextOrNull(const std::optional<std::string>& text) {
+  values_.push_back(text ? std::optional(EncodedText(*text)) : std::nullopt);
+  return *this;
+}
 PostgresqlValues& PostgresqlValues::Bytes(std::string_view bytes) {
   values_.emplace_back(bytes);
   return *this;

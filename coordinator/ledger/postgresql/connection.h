@@ -53,7 +53,7 @@ class PostgresqlError : public LedgerError {
 inline constexpr const char* kHistoryQuery =
     "SELECT system_identifier || ' ' || left(pg_walfile_name(pg_current_wal_lsn()), 8) FROM pg_control_system()";
 
-inline constexpr Duration kLongestStatement = std::chrono::minutes(10);  // abandoning a huge session is one
+inline constexpr Duration kLongestStatement = std::chrono::minutes(10);  // requeueing a huge session is one
 
 // Text of any bytes as the server takes it: a NUL or a byte that is not UTF-8 becomes \xNN, a backslash \\. Decoded
 // gives back exactly what was encoded, so that two names that differ are never one.
@@ -86,7 +86,8 @@ class PostgresqlValues {
  public:
   PostgresqlValues& Int(std::int64_t value);
   PostgresqlValues& Int(std::optional<std::int64_t> value);
-  PostgresqlValues& Text(std::string_view text);    // encoded here
+  PostgresqlValues& Text(std::string_view text);  // encoded here
+  PostgresqlValues& TextOrNull(const std::optional<std::string>& text);
   PostgresqlValues& Bytes(std::string_view bytes);  // bytea
   PostgresqlValues& Ints(const std::vector<std::int64_t>& values);
   PostgresqlValues& Texts(const std::vector<std::string>& texts);            // encoded already

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
+#include <iterator>
 #include <set>
 #include <span>
 #include <unordered_map>
@@ -51,7 +51,6 @@ class PostgresqlLedger : public Ledger {
   void SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
                        WallTime now) override;
   void SetEnding(SessionKey session, wire::SessionState state) override;
-  void AbandonUnsettled(SessionKey session, std::string_view reason) override;
   std::vector<StudyFeed> Requeue(SessionKey session, const RequeueFilter& filter) override;
 
   std::vector<StudyFeed> AddStudies(SessionKey session, const wire::PublishBatch& batch) override;
@@ -61,8 +60,8 @@ class PostgresqlLedger : public Ledger {
   std::vector<StudyFeed> UnsettledStudies(SessionKey session, StudyKey after, std::size_t limit) override;
   LeaseId LastLeaseId() override;
   std::optional<LeaseRecord> FindLease(LeaseId lease) override;
-  void GrantLease(StudyKey study, LeaseId lease, std::string_view worker, std::uint32_t worker_capacity,
-                  WallTime now) override;
+  void GrantLease(StudyKey study, LeaseId lease, std::string_view worker, std::string_view identity,
+                  std::uint32_t worker_capacity, WallTime now) override;
   std::uint64_t EndLease(StudyKey study, bool clean) override;
   std::vector<StudyRecord> LeasedStudies(SessionKey session) override;
   void RecordReport(const LeaseRecord& lease, std::uint64_t seq, std::uint32_t associations) override;
@@ -72,6 +71,7 @@ class PostgresqlLedger : public Ledger {
   void SetPageEnd(StudyKey study, std::uint32_t page_end) override;
   std::vector<InstanceFacts> LoadInstances(StudyKey study, std::span<const std::uint32_t> indices) override;
   void ChangeInstances(std::span<const InstanceChange> changes, WallTime now) override;
+  std::uint64_t FailStudy(StudyKey study, std::string_view reason, WallTime now) override;
   std::vector<ReportedInstance> Report(SessionKey session, std::span<const InstanceState> states,
                                        const InstanceCursor& after, std::size_t limit) override;
   FailureReasons CountFailureReasons(SessionKey session, std::size_t limit) override;
@@ -79,14 +79,6 @@ class PostgresqlLedger : public Ledger {
   std::vector<PairCount> PairCounts(SessionKey session) override;
 
  private:
-  // Of the instances (o) of a session. What differs from call to call is no part of the conditions: every text is
-  // prepared once and kept.
-  struct Choice {
-    const char* studies;
-    const char* instances;
-    std::optional<StudyKey> study = {};       // this one only
-    std::optional<std::int64_t> status = {};  // only those
-  };
   class Intake;
 
   std::string Name() const { return RedactedUri(options_.uri); }
@@ -97,8 +89,10 @@ class PostgresqlLedger : public Ledger {
   void AddToStudies(const std::map<StudyKey, Counts>& deltas, std::optional<WallTime> outcome_time);
   void AddToSession(SessionKey session, const Counts& delta, std::uint64_t studies = 0);
   void SendSessionGrowth();
-  std::vector<StudyFeed> ChangeStates(SessionKey session, const Choice& choice, InstanceState state,
-                                      std::string_view reason);
+  std::vector<StudyFeed> RequeueStudies(SessionKey session, const std::vector<StudyKey>& studies,
+                                        const RequeueFilter& filter);
+  std::optional<StudyKey> FindStudy(SessionKey session, std::string_view uid);
+  void LoadWorkers(std::span<const InstanceChange> changes);
   void ChangeDistinct(std::span<const InstanceChange> changes, WallTime now, std::map<StudyKey, Counts>& deltas);
   SessionKey SessionOf(StudyKey study);
   void Remember(StudyKey study, SessionKey session);
@@ -111,8 +105,9 @@ class PostgresqlLedger : public Ledger {
   std::string transaction_;                                                            // its id
   std::map<std::pair<std::string, std::string>, std::int64_t, std::less<>> pair_ids_;  // by encoded UIDs
   std::map<std::pair<SessionKey, std::string>, std::int64_t> root_ids_;
-  std::unordered_map<StudyKey, SessionKey> study_sessions_;  // the last that were asked for
-  std::map<SessionKey, SessionGrowth> growth_;               // empty outside of a transaction
+  std::map<std::string, std::int64_t, std::less<>> worker_ids_;  // by encoded name
+  std::unordered_map<StudyKey, SessionKey> study_sessions_;      // the last that were asked for
+  std::map<SessionKey, SessionGrowth> growth_;                   // empty outside of a transaction
 };
 
 // --- transactions
@@ -390,71 +385,55 @@ void PostgresqlLedger::SetSettings(SessionKey session, const wire::OpenSession& 
           .Int(session));
 }
 
-// Tells how many have changed in each study.
-std::vector<StudyFeed> PostgresqlLedger::ChangeStates(SessionKey session, const Choice& choice, InstanceState state,
-                                                      std::string_view reason) {
-  const std::string select = fmt::format(
-      "SELECT key FROM study WHERE {} AND key <= $4::bigint AND {} ORDER BY session, key LIMIT $3::bigint", kAfter,
-      choice.studies);
-  // An UPDATE returns what it has made; the row as it was is the one that it was joined with.
-  const std::string update =
-      "WITH changed AS (UPDATE instance i SET state = $2::bigint, reason = nullif($3::text, ''), status = NULL,"
-      " duration_us = 0, outcome_ms = NULL, attempts = CASE WHEN $2::bigint = 0 THEN 0 ELSE i.attempts END"
-      " FROM unnest($1::bigint[]) AS s(key) CROSS JOIN LATERAL (SELECT ctid AS version, study, state, size,"
-      "   duration_us FROM instance o WHERE o.study = s.key AND ($4::bigint IS NULL OR o.status = $4::bigint) AND " +
-      std::string(choice.instances) +
-      " OFFSET 0) o WHERE i.ctid = o.version"
-      " RETURNING o.study, o.state, o.size, o.duration_us)"
-      " SELECT study, state, count(*), sum(size)::bigint, sum(duration_us)::bigint FROM changed"
-      " GROUP BY study, state ORDER BY study, state";
+// Returns how many instances of each study are pending again.
+std::vector<StudyFeed> PostgresqlLedger::RequeueStudies(SessionKey session, const std::vector<StudyKey>& studies,
+                                                        const RequeueFilter& filter) {
+  // In the collation "C", lower() changes nothing but ASCII.
+  const auto changed = connection_.Query(
+      "WITH changed AS (UPDATE instance i SET state = 0, attempts = 0, status = NULL, reason = NULL, duration_us = 0,"
+      " outcome_ms = NULL, reported_by = NULL FROM unnest($1::bigint[]) AS s(key) CROSS JOIN LATERAL"
+      "   (SELECT ctid AS version FROM instance o WHERE o.study = s.key AND o.state = 4 AND o.defect = 0"
+      "   AND ($2::bigint IS NULL OR o.status = $2::bigint)"
+      "   AND ($3::text IS NULL OR o.reported_by = (SELECT id FROM worker WHERE name = $3::text))"
+      "   AND strpos(lower(coalesce(o.reason, '') COLLATE \"C\"), lower(coalesce($4::text, '') COLLATE \"C\")) > 0"
+      "   OFFSET 0) o WHERE i.ctid = o.version RETURNING i.study, i.size)"
+      " SELECT study, count(*), sum(size)::bigint FROM changed GROUP BY study ORDER BY study",
+      Values().Ints(studies).Int(filter.status).TextOrNull(filter.worker).TextOrNull(filter.reason));
   std::vector<StudyFeed> changes;
-  const StudyKey end = choice.study.value_or(std::numeric_limits<StudyKey>::max());
-  for (StudyKey last = choice.study ? *choice.study - 1 : 0;;) {
-    const auto found = connection_.Query(select, Values().Int(session).Int(last).Int(kStudiesPerChange).Int(end));
-    if (found.size() == 0) return changes;
-    const std::vector<std::int64_t> keys = FirstColumn(found);
-    const auto changed = connection_.Query(
-        update, Values().Ints(keys).Int(static_cast<std::int64_t>(state)).Text(reason).Int(choice.status));
-    std::map<StudyKey, Counts> deltas;
-    for (int row = 0; row < changed.size(); ++row) {
-      const StudyKey study = changed.Int(row, 0);
-      const auto instances = static_cast<std::uint64_t>(changed.Int(row, 2));
-      const auto bytes = static_cast<std::uint64_t>(changed.Int(row, 3));
-      Counts& delta = deltas[study];
-      Contribute(delta, static_cast<InstanceState>(changed.Int(row, 1)), bytes,
-                 static_cast<std::uint64_t>(changed.Int(row, 4)), true, instances);
-      Contribute(delta, state, bytes, 0, false, instances);
-      if (changes.empty() || changes.back().study != study) changes.push_back({.study = study});
-      changes.back().pending += static_cast<std::uint32_t>(instances);
-      changes.back().pending_bytes += bytes;
-    }
-    AddToStudies(deltas, std::nullopt);
-    for (const auto& [study, delta] : deltas) AddToSession(session, delta);
-    last = keys.back();
+  std::map<StudyKey, Counts> deltas;
+  for (int row = 0; row < changed.size(); ++row) {
+    const StudyFeed change{.study = changed.Int(row, 0),
+                           .pending = static_cast<std::uint32_t>(changed.Int(row, 1)),
+                           .pending_bytes = static_cast<std::uint64_t>(changed.Int(row, 2))};
+    Contribute(deltas[change.study], InstanceState::kFailed, change.pending_bytes, 0, true, change.pending);
+    changes.push_back(change);
   }
-}
-
-void PostgresqlLedger::AbandonUnsettled(SessionKey session, std::string_view reason) {
-  ChangeStates(session, {.studies = kUnsettledStudies, .instances = "o.state IN (0, 1)"}, InstanceState::kAbandoned,
-               reason);
+  AddToStudies(deltas, std::nullopt);
+  for (const auto& [study, delta] : deltas) AddToSession(session, delta);
+  return changes;
 }
 
 std::vector<StudyFeed> PostgresqlLedger::Requeue(SessionKey session, const RequeueFilter& filter) {
-  Choice choice{.studies = "abandoned > 0", .instances = "o.state = 6"};
-  if (filter.failed_too) {
-    choice = {.studies = "failed > 0", .instances = "(o.state = 6 OR (o.state = 4 AND o.defect = 0))"};
-  }
-  if (filter.status) {
-    choice.instances = "o.state = 4 AND o.defect = 0";
-    choice.status = *filter.status;
-  }
   if (filter.study_instance_uid) {
-    const auto rows = connection_.Query("SELECT key FROM study WHERE session = $1::bigint AND uid = $2::text",
-                                        Values().Int(session).Text(*filter.study_instance_uid));
-    if (rows.size() == 0) return {};
-    choice.study = rows.Int(0, 0);
+    const auto study = FindStudy(session, *filter.study_instance_uid);
+    return study ? RequeueStudies(session, {*study}, filter) : std::vector<StudyFeed>();
   }
-  return ChangeStates(session, choice, InstanceState::kPending, "");
+  static const std::string select =
+      fmt::format("SELECT key FROM study WHERE {} AND failed > 0 ORDER BY session, key LIMIT $3::bigint", kAfter);
+  std::vector<StudyFeed> changes;
+  for (StudyKey last = 0;;) {
+    const auto found = connection_.Query(select, Values().Int(session).Int(last).Int(kStudiesPerChange));
+    if (found.size() == 0) return changes;
+    const std::vector<StudyKey> studies = FirstColumn(found);
+    std::ranges::copy(RequeueStudies(session, studies, filter), std::back_inserter(changes));
+    last = studies.back();
+  }
+}
+
+std::optional<StudyKey> PostgresqlLedger::FindStudy(SessionKey session, std::string_view uid) {
+  const auto rows = connection_.Query("SELECT key FROM study WHERE session = $1::bigint AND uid = $2::text",
+                                      Values().Int(session).Text(uid));
+  return rows.size() > 0 ? std::optional(rows.Int(0, 0)) : std::nullopt;
 }
 
 // --- the feed
@@ -878,24 +857,27 @@ LeaseId PostgresqlLedger::LastLeaseId() {
 
 std::optional<LeaseRecord> PostgresqlLedger::FindLease(LeaseId lease) {
   const auto rows = connection_.Query(
-      "SELECT l.study, s.suspect_end, l.last_report_seq, l.associations, s.session FROM lease l JOIN study s"
-      " ON s.key = l.study WHERE l.id = $1::bigint",
+      "SELECT l.study, s.suspect_end, l.last_report_seq, l.associations, s.session, l.worker, l.identity"
+      " FROM lease l JOIN study s ON s.key = l.study WHERE l.id = $1::bigint",
       Values().Int(static_cast<std::int64_t>(lease)));
   if (rows.size() == 0) return std::nullopt;
   Remember(rows.Int(0, 0), rows.Int(0, 4));
   return LeaseRecord{.id = lease,
                      .session = rows.Int(0, 4),
                      .study = rows.Int(0, 0),
+                     .worker = rows.Text(0, 5),
+                     .identity = rows.Text(0, 6),
                      .suspect_end = static_cast<std::uint32_t>(rows.Int(0, 1)),
                      .last_report_seq = static_cast<std::uint64_t>(rows.Int(0, 2)),
                      .associations = static_cast<std::uint32_t>(rows.Int(0, 3))};
 }
 
-void PostgresqlLedger::GrantLease(StudyKey study, LeaseId lease, std::string_view worker,
+void PostgresqlLedger::GrantLease(StudyKey study, LeaseId lease, std::string_view worker, std::string_view identity,
                                   std::uint32_t worker_capacity, WallTime now) {
   const auto id = static_cast<std::int64_t>(lease);
-  connection_.Send("INSERT INTO lease (id, study, worker) VALUES ($1::bigint, $2::bigint, $3::text)",
-                   Values().Int(id).Int(study).Text(worker));
+  connection_.Send(
+      "INSERT INTO lease (id, study, worker, identity) VALUES ($1::bigint, $2::bigint, $3::text, $4::text)",
+      Values().Int(id).Int(study).Text(worker).Text(identity));
   connection_.Send(
       "UPDATE study SET lease = $1::bigint, page_end = 0, first_lease_ms = coalesce(first_lease_ms, $2::bigint)"
       " WHERE key = $3::bigint",
@@ -1024,10 +1006,29 @@ std::vector<InstanceFacts> PostgresqlLedger::LoadInstances(StudyKey study, std::
   return facts;
 }
 
+// Loads the ids of the workers that reported the changes.
+void PostgresqlLedger::LoadWorkers(std::span<const InstanceChange> changes) {
+  if (worker_ids_.size() > kCachedWorkersMax) worker_ids_.clear();
+  std::set<std::string> unknown;
+  for (const InstanceChange& change : changes) {
+    std::string name = EncodedText(change.worker);
+    if (!name.empty() && !worker_ids_.contains(name)) unknown.insert(std::move(name));
+  }
+  if (unknown.empty()) return;
+  const auto rows = connection_.Query(
+      "WITH added AS (INSERT INTO worker (name) SELECT name FROM unnest($1::text[]) AS u(name)"
+      "   ON CONFLICT DO NOTHING RETURNING id, name)"
+      " SELECT id, name FROM added UNION ALL SELECT w.id, w.name FROM unnest($1::text[]) AS u(name)"
+      " CROSS JOIN LATERAL (SELECT * FROM worker WHERE name = u.name OFFSET 0) w",
+      Values().Texts({unknown.begin(), unknown.end()}));
+  for (int row = 0; row < rows.size(); ++row) worker_ids_[std::string(rows.Bytes(row, 1))] = rows.Int(row, 0);
+}
+
 // No instance may stand twice among them.
 void PostgresqlLedger::ChangeDistinct(std::span<const InstanceChange> changes, WallTime now,
                                       std::map<StudyKey, Counts>& deltas) {
-  std::vector<std::int64_t> studies, indices, states, attempts, statuses, durations, may_be_stored;
+  LoadWorkers(changes);
+  std::vector<std::int64_t> studies, indices, states, attempts, statuses, durations, may_be_stored, workers;
   std::vector<std::string> reasons;
   for (const InstanceChange& change : changes) {
     studies.push_back(change.study);
@@ -1038,15 +1039,16 @@ void PostgresqlLedger::ChangeDistinct(std::span<const InstanceChange> changes, W
     reasons.push_back(EncodedText(change.reason));
     durations.push_back(std::int64_t{change.duration_us});
     may_be_stored.push_back(change.may_be_stored ? 1 : 0);
+    workers.push_back(change.worker.empty() ? 0 : worker_ids_.at(EncodedText(change.worker)));
   }
   // An UPDATE returns what it has made; the row as it was is the one that it was joined with.
   const auto rows = connection_.Query(
       "UPDATE instance i SET state = c.state, attempts = c.attempts, status = nullif(c.status, -1),"
       " reason = nullif(c.reason, ''), duration_us = c.duration_us, may_be_stored = c.may_be_stored,"
-      " outcome_ms = CASE WHEN c.state >= 2 THEN $9::bigint END"
+      " outcome_ms = CASE WHEN c.state >= 2 THEN $9::bigint END, reported_by = nullif(c.worker, 0)"
       " FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[],"
-      " $8::bigint[]) WITH ORDINALITY"
-      " AS c(study, idx, state, attempts, status, reason, duration_us, may_be_stored, place)"
+      " $8::bigint[], $10::bigint[]) WITH ORDINALITY"
+      " AS c(study, idx, state, attempts, status, reason, duration_us, may_be_stored, worker, place)"
       " CROSS JOIN LATERAL (SELECT ctid AS version, state, attempts, size, duration_us FROM instance"
       "   WHERE study = c.study AND idx = c.idx OFFSET 0) o WHERE i.ctid = o.version"
       " RETURNING c.place, o.state, o.attempts, o.size, o.duration_us",
@@ -1059,7 +1061,8 @@ void PostgresqlLedger::ChangeDistinct(std::span<const InstanceChange> changes, W
           .Texts(reasons)
           .Ints(durations)
           .Ints(may_be_stored)
-          .Int(Milliseconds(now)));
+          .Int(Milliseconds(now))
+          .Ints(workers));
   if (static_cast<std::size_t>(rows.size()) != changes.size()) {
     throw LedgerError(fmt::format("ledger {}: a study lacks an instance of those from {} {} to {} {}", Name(),
                                   changes.front().study, changes.front().index, changes.back().study,
@@ -1088,6 +1091,21 @@ void PostgresqlLedger::ChangeInstances(std::span<const InstanceChange> changes, 
   for (const auto& [study, delta] : deltas) AddToSession(SessionOf(study), delta);
 }
 
+std::uint64_t PostgresqlLedger::FailStudy(StudyKey study, std::string_view reason, WallTime now) {
+  const auto failed = connection_.Query(
+      "WITH failed AS (UPDATE instance SET state = 4, status = NULL, reason = nullif($2::text, ''),"
+      "   outcome_ms = $3::bigint WHERE study = $1::bigint AND state IN (0, 1) RETURNING size)"
+      " SELECT count(*), coalesce(sum(size), 0)::bigint FROM failed",
+      Values().Int(study).Text(reason).Int(Milliseconds(now)));
+  const auto instances = static_cast<std::uint64_t>(failed.Int(0, 0));
+  if (instances == 0) return 0;
+  Counts delta;
+  Contribute(delta, InstanceState::kFailed, static_cast<std::uint64_t>(failed.Int(0, 1)), 0, false, instances);
+  AddToStudies({{study, delta}}, now);
+  AddToSession(SessionOf(study), delta);
+  return instances;
+}
+
 // --- reports
 
 std::vector<ReportedInstance> PostgresqlLedger::Report(SessionKey session, std::span<const InstanceState> states,
@@ -1096,7 +1114,8 @@ std::vector<ReportedInstance> PostgresqlLedger::Report(SessionKey session, std::
   for (const InstanceState state : states) numbers.push_back(static_cast<std::int64_t>(state));
   // A page starts at the cursor and ends with it.
   const auto rows = connection_.Query(
-      "SELECT s.key, i.idx, r.path, i.path, s.uid, i.sop_instance, i.status, coalesce(i.reason, ''), i.attempts"
+      "SELECT s.key, i.idx, r.path, i.path, s.uid, i.sop_instance, i.status, coalesce(i.reason, ''), i.attempts,"
+      " coalesce((SELECT name FROM worker WHERE id = i.reported_by), '')"
       " FROM (SELECT session, key, uid FROM study WHERE " +
           std::string(kFrom) + " AND " + StudiesWith(states) +
           "   ORDER BY session, key OFFSET 0) s"
@@ -1122,6 +1141,7 @@ std::vector<ReportedInstance> PostgresqlLedger::Report(SessionKey session, std::
     if (!rows.IsNull(row, 6)) instance.status = static_cast<std::uint16_t>(rows.Int(row, 6));
     instance.reason = rows.Text(row, 7);
     instance.attempts = static_cast<std::uint32_t>(rows.Int(row, 8));
+    instance.worker = rows.Text(row, 9);
   }
   return reported;
 }
@@ -1130,7 +1150,7 @@ FailureReasons PostgresqlLedger::CountFailureReasons(SessionKey session, std::si
   const auto rows = connection_.Query(
       "SELECT coalesce(i.reason, '') COLLATE \"C\", count(*), count(*) OVER ()"
       " FROM (SELECT key FROM study WHERE session = $1::bigint AND failed > 0 OFFSET 0) s"
-      " CROSS JOIN LATERAL (SELECT reason FROM instance WHERE study = s.key AND state IN (4, 6) OFFSET 0) i"
+      " CROSS JOIN LATERAL (SELECT reason FROM instance WHERE study = s.key AND state = 4 OFFSET 0) i"
       " GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT $2::bigint",
       Values().Int(session).Int(static_cast<std::int64_t>(limit)));
   FailureReasons reasons;

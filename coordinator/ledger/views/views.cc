@@ -84,8 +84,7 @@ std::string InstanceStateInWords(std::string_view column) {
                           {number(InstanceState::kStored), "stored"},
                           {number(InstanceState::kStoredWithWarning), "stored_with_warning"},
                           {number(InstanceState::kFailed), "failed"},
-                          {number(InstanceState::kSkipped), "skipped"},
-                          {number(InstanceState::kAbandoned), "abandoned"}});
+                          {number(InstanceState::kSkipped), "skipped"}});
 }
 
 std::string StatusMeaningInWords(std::string_view status) {
@@ -101,8 +100,9 @@ std::string StatusMeaningInWords(std::string_view status) {
 // Of a session or a study, by the words of the instances' states.
 std::string CountColumns(std::string_view table) {
   return fmt::format(
-      "{0}.total AS instances, {0}.stored, {0}.warned AS stored_with_warning, {0}.failed - {0}.abandoned AS failed,"
-      " {0}.abandoned, {0}.skipped, {0}.total - {0}.stored - {0}.warned - {0}.failed - {0}.skipped AS unsettled,"
+      "{0}.total AS instances, {0}.stored, {0}.warned AS stored_with_warning, {0}.failed,"
+      " CAST(0 AS bigint) AS abandoned, {0}.skipped, {0}.total - {0}.stored - {0}.warned - {0}.failed - {0}.skipped "
+      "AS unsettled,"
       " {0}.conflicts, {0}.retries, {0}.resends, {0}.associations, {0}.total_bytes, {0}.stored_bytes, {0}.store_us",
       table);
 }
@@ -133,12 +133,17 @@ std::string InstancesView(const Dialect& dialect) {
       "CREATE VIEW instances AS SELECT s.uuid AS session, t.uid AS study_instance_uid, t.accession_number,"
       " i.sop_instance AS sop_instance_uid, p.sop_class AS sop_class_uid, p.transfer_syntax AS transfer_syntax_uid,"
       " {path} AS path, i.size AS size_bytes, {state} AS state, {status} AS status, {meaning} AS status_meaning,"
-      " i.reason, i.attempts, {outcome} AS outcome_time, i.duration_us, i.may_be_stored <> 0 AS may_be_stored,"
-      " CASE WHEN i.state IN (0, 1) AND i.idx < t.page_end THEN l.worker END AS worker"
+      " CASE WHEN i.state IN (0, 1) AND s.state IN ({ended_badly}) THEN coalesce(i.reason, nullif(s.end_reason, ''))"
+      " ELSE i.reason END AS reason, i.attempts, {outcome} AS outcome_time, i.duration_us, "
+      " i.may_be_stored <> 0 AS may_be_stored,"
+      " CASE WHEN i.state IN (0, 1) AND i.idx < t.page_end THEN l.worker END AS worker, w.name AS reported_by"
       " FROM instance i JOIN study t ON t.key = i.study JOIN session s ON s.key = t.session"
-      " JOIN root r ON r.id = i.root JOIN pair p ON p.id = i.pair LEFT JOIN lease l ON l.id = t.lease;\n",
+      " JOIN root r ON r.id = i.root JOIN pair p ON p.id = i.pair LEFT JOIN lease l ON l.id = t.lease"
+      " LEFT JOIN worker w ON w.id = i.reported_by;\n",
       fmt::arg("path", dialect.Text(dialect.JoinedPath("r.path", "i.path"))),
       fmt::arg("state", InstanceStateInWords("i.state")), fmt::arg("status", dialect.Hex("i.status")),
+      fmt::arg("ended_badly", fmt::format("{}, {}, {}", int{wire::SESSION_UNREACHABLE}, int{wire::SESSION_REFUSED},
+                                          int{wire::SESSION_CANCELLED})),
       fmt::arg("meaning", StatusMeaningInWords("i.status")), fmt::arg("outcome", dialect.Time("i.outcome_ms")));
 }
 

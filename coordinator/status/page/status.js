@@ -376,6 +376,7 @@
     setText(parts.instance, printable(failure.sop_instance_uid) || kNothing);
     setText(parts.study, printable(failure.study_instance_uid) || kNothing);
     setText(parts.session, printable(entry.session) || kNothing);
+    setLong(parts.worker, printable(failure.worker) || kNothing, 100);
   }
 
   function showFailures(entries) {

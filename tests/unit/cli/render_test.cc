@@ -289,9 +289,9 @@ TEST(Render, SummaryHeadlines) {
   view.pending = 400;
   EXPECT_EQ(headline(view, kPipe), "Interrupted: 400 of 1000 instances not sent yet");
   EXPECT_THAT(RenderSummary(view, kPipe), HasSubstr("\n  Pending     400\n")) << "in line with the others";
-  view.pending = 0;
   view.end_reason = "cancelled by an operator";
   EXPECT_EQ(headline(view, kPipe), "Ended early: cancelled by an operator");
+  EXPECT_THAT(RenderSummary(view, kPipe), HasSubstr("\n  Pending     400\n")) << "what is left is told all the same";
   view.end = SessionEnd::kUnreachable;
   view.end_reason = "no answer" + kEvil;
   EXPECT_EQ(headline(view, kPipe), "Given up: no answer" + kTamed);

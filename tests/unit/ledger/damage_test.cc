@@ -50,7 +50,7 @@ class DamageTest : public testing::Test {
         files.push_back({.path = fmt::format("{}/{}", study, i), .sop_instance_uid = fmt::format("{}.{}", study, i)});
       }
       const StudyKey key = ledger.AddStudies(session, Batch(fmt::format("1.2.{}", study), files))[0].study;
-      ledger.GrantLease(key, study + 1, "w", 1, At(2));
+      ledger.GrantLease(key, study + 1, "w", "", 1, At(2));
       const InstanceChange stored{
           .study = key, .index = 0, .state = InstanceState::kStored, .status = {}, .reason = {}};
       const InstanceChange failed{

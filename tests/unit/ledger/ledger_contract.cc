@@ -1,6 +1,8 @@
 #include "tests/unit/ledger/ledger_contract.h"
 
 #include <algorithm>
+#include <iterator>
+#include <set>
 
 namespace dicom_sender {
 
@@ -77,8 +79,44 @@ InstanceChange LedgerContract::To(StudyKey study, std::uint32_t index, InstanceS
 }
 
 LeaseId LedgerContract::Grant(StudyKey study, const std::string& worker) {
-  InTransaction([&] { ledger_->GrantLease(study, ++last_lease_, worker, 1, At(2000)); });
+  InTransaction([&] { ledger_->GrantLease(study, ++last_lease_, worker, kIdentity, 1, At(2000)); });
   return last_lease_;
+}
+
+void LedgerContract::FeedFailures() {
+  CreateSession();
+  const StudyKey first = FeedStudy("1", 4);
+  const StudyKey second = FeedStudy("2", 3);
+  const auto failed = [this](StudyKey study, std::uint32_t index, std::optional<std::uint16_t> status,
+                             const std::string& reason, const std::string& worker) {
+    InstanceChange change = To(study, index, InstanceState::kFailed);
+    change.status = status;
+    change.reason = reason;
+    change.worker = worker;
+    return change;
+  };
+  Change({failed(first, 0, 0xA700, "A700 (out of resources)", "w1"),
+          failed(first, 1, 0xC000, "C000 (cannot understand)", "w2"),
+          failed(first, 2, {}, "/mnt/\xC3\x84\\b: No such file or directory", "w2"),
+          failed(second, 0, 0xA700, "A700 (out of resources)", "w2"), failed(second, 1, {}, "", "")});
+}
+
+std::vector<std::string> LedgerContract::Requeued(const RequeueFilter& filter) {
+  const auto pending = [this] {
+    std::set<std::string> uids;
+    for (const auto& instance : Reported({InstanceState::kPending})) uids.insert(instance.sop_instance_uid);
+    return uids;
+  };
+  const auto before = pending();
+  std::size_t fed = 0;
+  InTransaction([&] {
+    for (const StudyFeed& feed : ledger_->Requeue(session_, filter)) fed += feed.pending;
+  });
+  std::vector<std::string> requeued;
+  std::ranges::set_difference(pending(), before, std::back_inserter(requeued));
+  EXPECT_EQ(fed, requeued.size());
+  ExpectCountsAreThoseOfTheInstances(/*with_retries=*/false);
+  return requeued;
 }
 
 std::vector<ReportedInstance> LedgerContract::Reported(const std::vector<InstanceState>& states, SessionKey session) {
@@ -105,7 +143,6 @@ void ExpectEqual(const Counts& counted, const Counts& kept, bool with_retries) {
   EXPECT_EQ(kept.stored, counted.stored);
   EXPECT_EQ(kept.warned, counted.warned);
   EXPECT_EQ(kept.failed, counted.failed);
-  EXPECT_EQ(kept.abandoned, counted.abandoned);
   EXPECT_EQ(kept.skipped, counted.skipped);
   EXPECT_EQ(kept.total_bytes, counted.total_bytes);
   EXPECT_EQ(kept.stored_bytes, counted.stored_bytes);
@@ -122,8 +159,7 @@ void CountOne(Counts& counts, InstanceState state, std::uint64_t size, std::uint
   counts.total_bytes += size;
   counts.stored += state == InstanceState::kStored;
   counts.warned += state == InstanceState::kStoredWithWarning;
-  counts.failed += state == InstanceState::kFailed || state == InstanceState::kAbandoned;
-  counts.abandoned += state == InstanceState::kAbandoned;
+  counts.failed += state == InstanceState::kFailed;
   counts.skipped += state == InstanceState::kSkipped;
   counts.stored_bytes += stored ? size : 0;
   counts.settled_bytes += IsSettled(state) ? size : 0;
@@ -136,7 +172,7 @@ void CountOne(Counts& counts, InstanceState state, std::uint64_t size, std::uint
 void LedgerContract::ExpectCountsAreThoseOfTheInstances(bool with_retries) {
   std::map<StudyKey, Counts> studies;
   Counts session;
-  for (int state = 0; state <= static_cast<int>(InstanceState::kAbandoned); ++state) {
+  for (int state = 0; state <= static_cast<int>(InstanceState::kSkipped); ++state) {
     for (const auto& instance : Reported({static_cast<InstanceState>(state)})) {
       const auto size = sizes_.find(instance.path);
       ASSERT_NE(size, sizes_.end()) << instance.path;

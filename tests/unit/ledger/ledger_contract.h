@@ -49,6 +49,10 @@ class LedgerContract : public testing::TestWithParam<MakeLedgerStore> {
   void Change(const std::vector<InstanceChange>& changes);
   InstanceChange To(StudyKey study, std::uint32_t index, InstanceState state, std::uint32_t attempts = 1) const;
   LeaseId Grant(StudyKey study, const std::string& worker = "w");
+  // A session whose studies 1 and 2 have failures of two statuses, several reasons and two workers.
+  void FeedFailures();
+  // The SOP Instance UIDs of what this makes pending again.
+  std::vector<std::string> Requeued(const RequeueFilter& filter);
   using Ignored = std::map<std::string, std::uint64_t>;
   bool BeginScan(const std::string& indexer, std::uint64_t scan) {
     bool begun = false;
@@ -85,6 +89,7 @@ class LedgerContract : public testing::TestWithParam<MakeLedgerStore> {
 };
 
 inline constexpr std::uint32_t kStoreUs = 500;  // duration of every C-STORE in these tests
+inline constexpr const char* kIdentity = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";  // of every worker
 WallTime At(std::int64_t milliseconds);
 wire::PublishBatch Batch(const std::string& study, const std::vector<File>& files);
 

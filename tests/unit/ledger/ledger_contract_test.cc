@@ -14,9 +14,6 @@ using testing::IsEmpty;
 using testing::Pair;
 using testing::SizeIs;
 
-const RequeueFilter kAbandonedOnly{};
-const RequeueFilter kFailedToo{.failed_too = true, .status = {}, .study_instance_uid = {}};
-
 std::vector<std::string> Paths(const std::vector<ReportedInstance>& instances) {
   std::vector<std::string> paths;
   for (const auto& instance : instances) paths.push_back(instance.path);
@@ -211,13 +208,6 @@ TEST_P(LedgerContract, ACopyOfWhatFailedIsNotSkipped) {
   ExpectCountsAreThoseOfTheInstances();
 }
 
-TEST_P(LedgerContract, WhatWasAbandonedIsStillTheOriginal) {
-  CreateSession();
-  FeedStudy("1", 1);
-  InTransaction([&] { ledger_->AbandonUnsettled(session_, "unreachable"); });
-  EXPECT_EQ(Feed("1", {{.path = "copy", .sop_instance_uid = "1.0"}}).pending, 0U);
-}
-
 TEST_P(LedgerContract, FilesWithoutSopInstanceUidAreNoCopiesOfEachOther) {
   CreateSession();
   Feed("1", {{.path = "a", .sop_instance_uid = "", .defect = "no SOP Instance UID"},
@@ -233,10 +223,10 @@ TEST_P(LedgerContract, SessionsDoNotKnowEachOthersFiles) {
   CreateSession("second");
   EXPECT_EQ(ledger_->LoadStudy(FeedStudy("1", 3)).counts.unsettled(), 3U);
   EXPECT_EQ(ledger_->LoadSession(first).counts.total, 3U);
-  InTransaction([&] { ledger_->AbandonUnsettled(session_, "gone"); });
+  Change({To(ledger_->Studies(session_, 0, 1).at(0).key, 0, kFailed)});
   EXPECT_EQ(ledger_->LoadSession(first).counts.failed, 0U);
   EXPECT_THAT(Reported({kPending}, first), SizeIs(3));
-  EXPECT_THAT(Reported({kPending}), IsEmpty());
+  EXPECT_THAT(Reported({kPending}), SizeIs(2));
 }
 
 TEST_P(LedgerContract, TheSamePathBelowAnotherRootIsAnotherFile) {
@@ -358,6 +348,8 @@ TEST_P(LedgerContract, ALeaseIsKnownForEver) {
   InTransaction([&] { ledger_->EndLease(study, true); });
   EXPECT_EQ(ledger_->FindLease(first)->study, study);
   EXPECT_EQ(ledger_->FindLease(first)->id, first);
+  EXPECT_EQ(ledger_->FindLease(first)->worker, "w");
+  EXPECT_EQ(ledger_->FindLease(first)->identity, kIdentity);
   EXPECT_EQ(ledger_->LoadStudy(study).lease, 0U);
   EXPECT_EQ(ledger_->LoadStudy(study).first_lease_time, At(2000));
   const auto leased = ledger_->LeasedStudies(session_);
@@ -444,12 +436,13 @@ TEST_P(LedgerContract, TheThreadsOfAWorkerAreTheMostItOffered) {
   CreateSession();
   const auto grant = [this](const std::string& worker, std::uint32_t threads) {
     const StudyKey study = FeedStudy(std::to_string(last_lease_ + 1), 1);
-    InTransaction([&] { ledger_->GrantLease(study, ++last_lease_, worker, threads, At(1)); });
+    InTransaction([&] { ledger_->GrantLease(study, ++last_lease_, worker, "", threads, At(1)); });
   };
   grant("a", 4);
   grant("a", 2);
   grant("b", 3);
   EXPECT_EQ(ledger_->Workers(session_).threads, 7U);
+  EXPECT_EQ(ledger_->FindLease(last_lease_)->identity, "");
 }
 
 TEST_P(LedgerContract, WorkersAreCountedOnceAndForTheirSession) {
@@ -490,7 +483,7 @@ TEST_P(LedgerContract, WhatDoesNotExistCannotBeChanged) {
 TEST_P(LedgerContract, CountsFollowEveryChangeOfState) {
   CreateSession();
   const StudyKey study = FeedStudy("1", 1);
-  const InstanceState states[] = {kPending, kDelayed, kStored, kStoredWithWarning, kFailed, kAbandoned};
+  const InstanceState states[] = {kPending, kDelayed, kStored, kStoredWithWarning, kFailed};
   std::uint32_t attempts = 0;
   for (const InstanceState from : states) {
     for (const InstanceState to : states) {
@@ -538,34 +531,87 @@ TEST_P(LedgerContract, AnInstanceMayChangeTwiceInOneCall) {
   ExpectCountsAreThoseOfTheInstances();
 }
 
-TEST_P(LedgerContract, WhatWasAbandonedIsPendingAgain) {
+TEST_P(LedgerContract, TheEndOfASessionChangesNoInstance) {
+  CreateSession();
+  const StudyKey study = FeedStudy("1", 3);
+  Change({To(study, 0, kStored), To(study, 1, kDelayed, 2)});
+  InTransaction([&] { ledger_->SetSessionState(session_, wire::SESSION_UNREACHABLE, "no route", At(9000)); });
+  InTransaction([&] { ledger_->SetSessionState(session_, wire::SESSION_SENDING, "", At(9500)); });
+  EXPECT_EQ(Session().counts.unsettled(), 2U);
+  EXPECT_EQ(Session().counts.failed, 0U);
+  EXPECT_EQ(Facts(study, {1}).at(0).state, kDelayed);
+  EXPECT_EQ(Facts(study, {1}).at(0).attempts, 2U);
+  ExpectCountsAreThoseOfTheInstances();
+}
+
+TEST_P(LedgerContract, AStudyFailsWithWhatIsUnsettledInIt) {
   CreateSession();
   const StudyKey study = FeedStudy("1", 6);
-  const StudyKey settled = FeedStudy("2", 1);
-  Feed("1", {{.path = "broken", .sop_instance_uid = "9.9", .defect = "truncated"}});
+  const StudyKey other = FeedStudy("2", 2);
   InstanceChange delayed = To(study, 1, kDelayed, 2);
   delayed.status = 0xA700;
-  Change({To(study, 0, kStored), delayed, To(study, 2, kFailed), To(study, 3, kStoredWithWarning),
-          To(settled, 0, kStored)});
-  InTransaction([&] { ledger_->AbandonUnsettled(session_, "no route to host"); });
-  EXPECT_EQ(Session().counts.unsettled(), 0U);
-  EXPECT_EQ(Session().counts.abandoned, 3U);
-  EXPECT_EQ(Session().counts.failed, 5U);
-  const auto abandoned = Reported({kAbandoned});
-  ASSERT_THAT(abandoned, SizeIs(3));
-  EXPECT_EQ(abandoned[0].index, 1U);
-  EXPECT_EQ(abandoned[0].reason, "no route to host");
-  EXPECT_FALSE(abandoned[0].status);
-  EXPECT_EQ(abandoned[0].attempts, 2U);
+  delayed.reason = "A700 (out of resources)";
+  delayed.may_be_stored = true;
+  delayed.worker = "w1";
+  InstanceChange failed = To(study, 2, kFailed);
+  failed.status = 0xC000;
+  failed.reason = "C000 (cannot understand)";
+  Change({To(study, 0, kStored), delayed, failed, To(study, 3, kStoredWithWarning)});
+  std::uint64_t instances = 0;
+  const auto fail = [&] {
+    InTransaction([&] { instances = ledger_->FailStudy(study, "the association was refused", At(7000)); });
+  };
+  fail();
+  EXPECT_EQ(instances, 3U);
+  EXPECT_EQ(Session().counts.failed, 4U);
+  EXPECT_EQ(ledger_->LoadStudy(study).counts.unsettled(), 0U);
+  EXPECT_EQ(ledger_->LoadStudy(other).counts.unsettled(), 2U);
+  EXPECT_EQ(ledger_->LoadStudy(study).last_outcome_time, At(7000));
+  const auto reported = Reported({kFailed});
+  ASSERT_THAT(reported, SizeIs(4));
+  EXPECT_EQ(reported[0].index, 1U);
+  EXPECT_EQ(reported[0].reason, "the association was refused");
+  EXPECT_FALSE(reported[0].status);
+  EXPECT_EQ(reported[0].attempts, 2U);
+  EXPECT_EQ(reported[0].worker, "w1");
+  EXPECT_TRUE(Facts(study, {1}).at(0).may_be_stored);
+  EXPECT_EQ(reported[1].reason, "C000 (cannot understand)") << "what had failed before stays as it was";
+  EXPECT_EQ(reported[2].worker, "");
   ExpectCountsAreThoseOfTheInstances();
 
-  InTransaction([&] { ledger_->Requeue(session_, kAbandonedOnly); });
-  EXPECT_EQ(Session().counts.unsettled(), 3U);
-  EXPECT_EQ(Session().counts.failed, 2U);
-  EXPECT_EQ(Facts(study, {1}).at(0).attempts, 0U);
-  EXPECT_EQ(Facts(study, {1}).at(0).state, kPending);
-  EXPECT_THAT(Indices(ledger_->LoadPage(study, 1, 0, 10)), ElementsAre(1, 4, 5));
-  ExpectCountsAreThoseOfTheInstances(/*with_retries=*/false);
+  InTransaction([&] { EXPECT_EQ(ledger_->FailStudy(other, "another reason", At(8000)), 2U); });
+  fail();
+  EXPECT_EQ(instances, 0U) << "nothing is unsettled any more";
+  EXPECT_EQ(ledger_->LoadStudy(study).last_outcome_time, At(7000));
+  ExpectCountsAreThoseOfTheInstances();
+}
+
+TEST_P(LedgerContract, AnOutcomeIsOfTheWorkerThatReportedIt) {
+  CreateSession();
+  const StudyKey study = FeedStudy("1", 5);
+  Feed("1", {{.path = "broken", .sop_instance_uid = "9.9", .defect = "truncated"}});
+  const auto by = [&](std::uint32_t index, InstanceState state, const std::string& worker) {
+    InstanceChange change = To(study, index, state);
+    change.worker = worker;
+    return change;
+  };
+  const std::string odd = "w\\2 \xC3\xA4 \xFF";
+  const auto workers = [&](InstanceState state) {
+    std::vector<std::string> found;
+    for (const auto& instance : Reported({state})) found.push_back(instance.worker);
+    return found;
+  };
+  Change(
+      {by(0, kFailed, "w1"), by(1, kFailed, odd), by(2, kFailed, "w1"), by(3, kStored, odd), by(4, kDelayed, "w1")});
+  EXPECT_THAT(workers(kFailed), ElementsAre("w1", odd, "w1", ""));
+  EXPECT_THAT(workers(kStored), ElementsAre(odd));
+  EXPECT_THAT(workers(kDelayed), ElementsAre("w1"));
+  Reopen();
+  Change({by(4, kFailed, odd), by(0, kStored, "w3"), by(2, kFailed, "")});
+  EXPECT_THAT(workers(kFailed), ElementsAre(odd, "", odd, ""));
+  EXPECT_THAT(workers(kStored), ElementsAre("w3", odd));
+  InTransaction([&] { ledger_->Requeue(session_, {}); });
+  EXPECT_THAT(workers(kPending), ElementsAre("", "", "")) << "nobody has reported what is to be sent again";
 }
 
 TEST_P(LedgerContract, WhatMayBeStoredIsToBeSentAlone) {
@@ -587,50 +633,69 @@ TEST_P(LedgerContract, WhatFailedIsPendingAgainIfAskedForUnlessItsDefectIsKnown)
   const StudyKey study = FeedStudy("1", 4);
   Feed("1", {{.path = "broken", .sop_instance_uid = "9.9", .defect = "truncated"},
              {.path = "copy", .sop_instance_uid = "1.0"}});
-  Change({To(study, 0, kFailed, 5), To(study, 1, kStored)});
-  InTransaction([&] { ledger_->AbandonUnsettled(session_, "gone"); });
-  InTransaction([&] { ledger_->Requeue(session_, kFailedToo); });
+  Change({To(study, 0, kFailed, 5), To(study, 1, kStored), To(study, 2, kDelayed, 2)});
+  InTransaction([&] { ledger_->Requeue(session_, {}); });
   EXPECT_THAT(Indices(ledger_->LoadPage(study, 1, 0, 10)), ElementsAre(0, 2, 3));
-  EXPECT_THAT(Paths(Reported({kFailed, kAbandoned})), ElementsAre("/data/broken"));
-  EXPECT_EQ(Session().counts.abandoned, 0U);
+  EXPECT_EQ(Facts(study, {0}).at(0).attempts, 0U) << "it begins anew";
+  EXPECT_EQ(Facts(study, {2}).at(0).state, kDelayed) << "it has not failed";
+  EXPECT_EQ(Facts(study, {2}).at(0).attempts, 2U);
+  EXPECT_THAT(Paths(Reported({kFailed})), ElementsAre("/data/broken"));
   ExpectCountsAreThoseOfTheInstances(/*with_retries=*/false);
-  InTransaction([&] { ledger_->Requeue(session_, kFailedToo); });
+  InTransaction([&] { EXPECT_THAT(ledger_->Requeue(session_, {}), IsEmpty()); });
   EXPECT_EQ(Session().counts.failed, 1U) << "nothing is left to requeue";
 }
 
-TEST_P(LedgerContract, WhatIsRequeuedCanBeChosenByStatusAndByStudy) {
-  CreateSession();
-  const StudyKey first = FeedStudy("1", 4);
-  const StudyKey second = FeedStudy("2", 2);
-  const auto failed = [this](StudyKey study, std::uint32_t index, std::uint16_t status) {
-    InstanceChange change = To(study, index, kFailed);
-    change.status = status;
-    return change;
-  };
-  Change({failed(first, 0, 0xA700), failed(first, 1, 0xC000), failed(second, 0, 0xA700), To(second, 1, kFailed)});
-  InTransaction([&] { ledger_->AbandonUnsettled(session_, "gone"); });
-  std::vector<StudyFeed> feeds;
-  const auto requeue = [&](RequeueFilter filter) {
-    filter.failed_too = true;
-    InTransaction([&] { feeds = ledger_->Requeue(session_, filter); });
-  };
-  requeue({.failed_too = {}, .status = 0xA700, .study_instance_uid = "2"});
-  ASSERT_THAT(feeds, SizeIs(1));
-  EXPECT_EQ(feeds[0].study, second);
-  EXPECT_EQ(feeds[0].pending, 1U);
-  EXPECT_EQ(feeds[0].pending_bytes, 100U);
-  requeue({.failed_too = {}, .status = {}, .study_instance_uid = "no such study"});
-  EXPECT_THAT(feeds, IsEmpty());
-  requeue({.failed_too = {}, .status = 0xA700, .study_instance_uid = {}});
-  EXPECT_THAT(Indices(ledger_->LoadPage(first, 1, 0, 10)), ElementsAre(0)) << "neither another status nor abandoned";
-  requeue({.failed_too = {}, .status = {}, .study_instance_uid = "1"});
-  EXPECT_THAT(Indices(ledger_->LoadPage(first, 1, 0, 10)), ElementsAre(0, 1, 2, 3));
-  EXPECT_EQ(feeds.at(0).pending, 3U);
-  EXPECT_EQ(Session().counts.failed, 1U);
-  ExpectCountsAreThoseOfTheInstances(/*with_retries=*/false);
+TEST_P(LedgerContract, WithoutAConditionAllFailuresAreRequeued) {
+  FeedFailures();
+  EXPECT_THAT(Requeued({}), ElementsAre("1.0", "1.1", "1.2", "2.0", "2.1"));
 }
 
-// One session that is fed, changed, abandoned and requeued at random.
+TEST_P(LedgerContract, FailuresAreRequeuedByStatus) {
+  FeedFailures();
+  EXPECT_THAT(Requeued({.status = 0xA700}), ElementsAre("1.0", "2.0"));
+  EXPECT_THAT(Requeued({.status = 0xA700}), IsEmpty());
+}
+
+TEST_P(LedgerContract, FailuresAreRequeuedByStudy) {
+  FeedFailures();
+  EXPECT_THAT(Requeued({.study_instance_uid = "no such study"}), IsEmpty());
+  std::vector<StudyFeed> feeds;
+  InTransaction([&] { feeds = ledger_->Requeue(session_, {.study_instance_uid = "2"}); });
+  ASSERT_THAT(feeds, SizeIs(1));
+  EXPECT_EQ(ledger_->LoadStudy(feeds[0].study).uid, "2");
+  EXPECT_EQ(feeds[0].pending, 2U);
+  EXPECT_EQ(feeds[0].pending_bytes, 201U);
+}
+
+TEST_P(LedgerContract, FailuresAreRequeuedByPartOfTheReasonInEitherCase) {
+  FeedFailures();
+  EXPECT_THAT(Requeued({.reason = "no such FILE"}), ElementsAre("1.2"));
+  EXPECT_THAT(Requeued({.reason = "OUT of"}), ElementsAre("1.0", "2.0"));
+  EXPECT_THAT(Requeued({.reason = "100%"}), IsEmpty());
+  EXPECT_THAT(Requeued({.reason = "C___"}), IsEmpty()) << "it is no pattern";
+}
+
+TEST_P(LedgerContract, FailuresAreRequeuedByAReasonThatIsNotAscii) {
+  FeedFailures();
+  EXPECT_THAT(Requeued({.reason = "\xC3\xA4"}), IsEmpty()) << "only ASCII letters match in either case";
+  EXPECT_THAT(Requeued({.reason = "\xC3\x84\\B"}), ElementsAre("1.2"));
+}
+
+TEST_P(LedgerContract, FailuresAreRequeuedByWorker) {
+  FeedFailures();
+  EXPECT_THAT(Requeued({.worker = "w3"}), IsEmpty());
+  EXPECT_THAT(Requeued({.worker = "w2"}), ElementsAre("1.1", "1.2", "2.0"));
+}
+
+TEST_P(LedgerContract, FailuresAreRequeuedByAllConditionsTogether) {
+  FeedFailures();
+  EXPECT_THAT(Requeued({.status = 0xC000, .worker = "w1"}), IsEmpty());
+  EXPECT_THAT(Requeued({.status = 0xA700, .study_instance_uid = "2", .reason = "resources", .worker = "w2"}),
+              ElementsAre("2.0"));
+  EXPECT_THAT(Requeued({.reason = "C000", .worker = "w2"}), ElementsAre("1.1"));
+}
+
+// One session that is fed, changed, failed by study and requeued at random.
 class RandomSession {
  public:
   explicit RandomSession(unsigned seed) : random_(seed) {}
@@ -670,9 +735,13 @@ TEST_P(LedgerContract, CountsHoldAfterAnyMixtureOfChanges) {
       if (what < 3) {
         Feed(random.Study(), random.Files());
       } else if (what == 3) {
-        InTransaction([&] { ledger_->AbandonUnsettled(session_, "gone"); });
+        InTransaction([&] {
+          for (const StudyRecord& study : ledger_->Studies(session_, random.Below(100), 1)) {
+            ledger_->FailStudy(study.key, "refused", At(5000));
+          }
+        });
       } else if (what == 4) {
-        InTransaction([&] { ledger_->Requeue(session_, random.Below(2) == 0 ? kFailedToo : kAbandonedOnly); });
+        InTransaction([&] { ledger_->Requeue(session_, {}); });
       } else {
         std::vector<InstanceChange> changes;
         for (const StudyRecord& study : ledger_->Studies(session_, 0, 1 + random.Below(4))) {
@@ -708,7 +777,7 @@ TEST_P(LedgerContract, AReportIsReadInPages) {
   std::vector<std::pair<StudyKey, std::uint32_t>> expected, seen;
   for (std::uint32_t i = 0; i < 20; i += 2) expected.emplace_back(a, i);
   for (std::uint32_t i = 0; i < 10; ++i) expected.emplace_back(b, i);
-  for (const auto& instance : Reported({kFailed, kAbandoned})) seen.emplace_back(instance.study, instance.index);
+  for (const auto& instance : Reported({kFailed})) seen.emplace_back(instance.study, instance.index);
   EXPECT_EQ(seen, expected);
   const ReportedInstance last = Reported({kStoredWithWarning}).back();
   EXPECT_EQ(last.path, "/data/2/19");
@@ -788,7 +857,7 @@ TEST_P(LedgerContract, FailureReasonsAreCountedMostFrequentFirst) {
   EXPECT_EQ(ledger_->CountFailureReasons(session_, 3).distinct, 0U);
   const std::vector<std::string> reasons = {"b", "a", "c", "b", "d", "c", "b"};
   for (std::uint32_t i = 0; i < reasons.size(); ++i) {
-    change = To(study, i, i == 6 ? kAbandoned : kFailed);
+    change = To(study, i, kFailed);
     change.reason = reasons[i];
     Change({change});
   }

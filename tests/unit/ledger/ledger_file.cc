@@ -84,6 +84,8 @@ class Copy {
 
 }  // namespace
 
+std::string LedgerDump(const std::string& name) { return ReadAll(fmt::format("{}/{}", LEDGER_DUMPS, name)); }
+
 std::string LedgerFile::Bytes() const { return ReadAll(path()); }
 std::string LedgerFile::LogBytes() const { return ReadAll(path() + "-wal"); }
 void LedgerFile::WriteBytes(const std::string& bytes) const { std::ofstream(path(), std::ios::binary) << bytes; }
@@ -92,7 +94,7 @@ void LedgerFile::Sql(const std::string& sql) const { Database(path()).Execute(sq
 
 void LedgerFile::BecomeCopyOf(const LedgerFile& other) const { CopyLedger(other.path(), path()); }
 void LedgerFile::BecomeSchema(int version) const {
-  Sql("PRAGMA journal_mode = WAL;" + ReadAll(fmt::format("{}/schema_{}.sql", LEDGER_DUMPS, version)));
+  Sql("PRAGMA journal_mode = WAL;" + LedgerDump(fmt::format("schema_{}.sql", version)));
 }
 
 std::string LedgerFile::Rows(const std::string& query) const {

@@ -9,6 +9,9 @@
 
 namespace dicom_sender {
 
+// The SQL of one of the ledgers of older schemas that are beside this file.
+std::string LedgerDump(const std::string& name);
+
 class LedgerFile {
  public:
   std::string path() const { return (folder_ / "ledger.db").string(); }
@@ -22,7 +25,7 @@ class LedgerFile {
   void Sql(const std::string& sql) const;
   // With all that was committed, as after a crash; the other may be open.
   void BecomeCopyOf(const LedgerFile& other) const;
-  // The ledger is one of an older schema, see schema_1.sql and schema_2.sql.
+  // The ledger is one of an older schema: schema_1.sql, schema_2.sql or schema_3.sql.
   void BecomeSchema(int version) const;
 
   // The rows of a query as text, a line each. Read from a copy: nobody is in the way of it, and it is in nobody's.

@@ -11,6 +11,7 @@
 
 #include "tests/support/postgresql_server.h"
 #include "tests/unit/ledger/ledger_contract.h"
+#include "tests/unit/ledger/ledger_file.h"
 
 namespace dicom_sender {
 namespace {
@@ -53,11 +54,59 @@ TEST(PostgresqlLedgerTest, TheContractIsTested) {
   if (!PostgresqlServer::Available()) GTEST_SKIP() << PostgresqlServer::WhyUnavailable();
 }
 
+class PostgresqlMigrationTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!PostgresqlServer::Available()) GTEST_SKIP() << PostgresqlServer::WhyUnavailable();
+    old_ = std::make_unique<PostgresqlStore>();
+    Rows(*old_, "SET ROLE dicom_sender;" + LedgerDump("postgresql_schema_1.sql"));
+  }
+  static std::string Rows(const PostgresqlStore& store, const std::string& sql) {
+    return PostgresqlServer::Shared().Query(store.database(), sql);
+  }
+
+  std::unique_ptr<PostgresqlStore> old_;
+};
+
+TEST_F(PostgresqlMigrationTest, ALedgerOfTheFirstSchemaHasTheColumnsOfANewOne) {
+  PostgresqlStore fresh;
+  fresh.Open();
+  old_->Open();
+  const std::string columns =
+      "SELECT string_agg(format('%s.%s %s %s %s', table_name, column_name, data_type, is_nullable, column_default),"
+      " E'\\n' ORDER BY table_name, column_name) FROM information_schema.columns WHERE table_schema = 'public'";
+  EXPECT_EQ(Rows(*old_, columns), Rows(fresh, columns));
+  const std::string version = "SELECT version FROM ledger_schema";
+  EXPECT_EQ(Rows(*old_, version), Rows(fresh, version));
+}
+
+TEST_F(PostgresqlMigrationTest, WhatASessionHadLeftIsPending) {
+  const std::string others =
+      "SELECT string_agg(format('%s %s %s %s %s %s %s', study, idx, state, attempts, status, reason, outcome_ms), ','"
+      " ORDER BY study, idx) FROM instance WHERE study <> 5 OR idx <> 1";
+  const std::string before = Rows(*old_, others);
+  const auto ledger = old_->Open();
+  EXPECT_EQ(Rows(*old_, others), before);
+  const SessionRecord session = ledger->FindSession("cccccccc-0000-4000-8000-000000000003").value();
+  const auto studies = ledger->Studies(session.key, 0, 10);
+  ASSERT_EQ(studies.size(), 1U);
+  for (const Counts& counts : {session.counts, studies[0].counts}) {
+    EXPECT_EQ(counts.total, 2U);
+    EXPECT_EQ(counts.stored, 1U);
+    EXPECT_EQ(counts.failed, 0U);
+    EXPECT_EQ(counts.unsettled(), 1U);
+    EXPECT_EQ(counts.settled_bytes, 1000U);
+  }
+  EXPECT_EQ(ledger->LoadPage(studies[0].key, 1, 0, 10).instances_size(), 1);
+  EXPECT_EQ(Rows(*old_, "SELECT reason FROM instances WHERE sop_instance_uid = '1.4.1.1'"), "connection refused");
+  EXPECT_EQ(Rows(*old_, "SELECT count(reason) FROM instance WHERE study = 5"), "0");
+}
+
 // The server's plans are made by its statistics; they must be good whatever these say.
 class PostgresqlPlanTest : public testing::Test {
  protected:
   static constexpr SessionKey kLarge = 1, kSmall = 2, kManyRoots = 3;
-  static constexpr StudyKey kStudyOfManyRoots = 20'021;
+  static constexpr StudyKey kStudyOfSmall = 20'020, kStudyOfManyRoots = 20'021;
   static constexpr std::uint64_t kFewRows = 1000;
 
   void SetUp() override {
@@ -68,9 +117,9 @@ class PostgresqlPlanTest : public testing::Test {
     Sql("INSERT INTO session (uuid, settings, state, start_ms) SELECT n, '', 1, 0 FROM generate_series(1, 3) n;"
         "INSERT INTO root (session, path) VALUES (1, '/data');"
         "INSERT INTO pair (sop_class, transfer_syntax) VALUES ('1.2', '1.3');"
-        "INSERT INTO study (session, uid, total, failed, abandoned) SELECT CASE WHEN n <= 20000 THEN 1 ELSE 2 END,"
-        "  n, 4, 2, 1 FROM generate_series(1, 20020) n;" +
-        Instances("(ARRAY[0, 1, 4, 6])[n + 1]", "1", "study, generate_series(0, 3) n"));
+        "INSERT INTO study (session, uid, total, failed) SELECT CASE WHEN n <= 20000 THEN 1 ELSE 2 END,"
+        "  n, 4, 2 FROM generate_series(1, 20020) n;" +
+        Instances("(ARRAY[0, 1, 4, 4])[n + 1]", "1", "study, generate_series(0, 3) n"));
     Sql("VACUUM ANALYZE");
     Sql("INSERT INTO root (session, path) SELECT 3, ('/data/' || n)::bytea FROM generate_series(1, 100) n;"
         "INSERT INTO pair (sop_class, transfer_syntax) SELECT n, '1.3' FROM generate_series(1, 100) n;"
@@ -121,14 +170,11 @@ TEST_F(PostgresqlPlanTest, WhatASmallSessionIsAskedReadsNoLargeOne) {
       {"PairCounts", [](Ledger& ledger) { EXPECT_EQ(ledger.PairCounts(kSmall).at(0).instances, 40U); }},
       {"Report",
        [](Ledger& ledger) {
-         const std::array states{InstanceState::kFailed, InstanceState::kAbandoned};
+         const std::array states{InstanceState::kFailed};
          EXPECT_EQ(ledger.Report(kSmall, states, {}, 10).size(), 10U);
        }},
-      {"Requeue",
-       [](Ledger& ledger) {
-         EXPECT_EQ(ledger.Requeue(kSmall, {.failed_too = true, .status = {}, .study_instance_uid = {}}).size(), 20U);
-       }},
-      {"AbandonUnsettled", [](Ledger& ledger) { ledger.AbandonUnsettled(kSmall, "given up"); }},
+      {"FailStudy", [](Ledger& ledger) { EXPECT_EQ(ledger.FailStudy(kStudyOfSmall, "refused", At(1)), 2U); }},
+      {"Requeue", [](Ledger& ledger) { EXPECT_EQ(ledger.Requeue(kSmall, {}).size(), 20U); }},
       {"AddStudies",
        [](Ledger& ledger) {
          EXPECT_EQ(ledger.AddStudies(kSmall, Batch("new", {{.path = "a", .sop_instance_uid = "a"}})).size(), 1U);
@@ -152,10 +198,7 @@ TEST_F(PostgresqlPlanTest, APageOfALargeSessionReadsNoMoreThanThePage) {
          EXPECT_EQ(ledger.Report(kLarge, states, {kLate, 0}, 100).size(), 100U);
        }},
       {"Requeue",
-       [](Ledger& ledger) {
-         EXPECT_EQ(ledger.Requeue(kLarge, {.failed_too = true, .status = {}, .study_instance_uid = "19000"}).size(),
-                   1U);
-       }},
+       [](Ledger& ledger) { EXPECT_EQ(ledger.Requeue(kLarge, {.study_instance_uid = "19000"}).size(), 1U); }},
   };
   for (const auto& [name, ask] : questions) {
     EXPECT_LT(RowsRead(ask), kFewRows) << name;

@@ -82,7 +82,8 @@ class QuestionsTest : public testing::TestWithParam<SqlDialect> {
     return ledger().AddStudies(session, batch).at(0).study;
   }
   void Change(StudyKey study, std::uint32_t index, InstanceState state, std::optional<std::uint16_t> status,
-              const std::string& reason, std::int64_t at, bool sent_before = false) {
+              const std::string& reason, std::int64_t at, bool sent_before = false,
+              const std::string& worker = "WORKER") {
     InstanceChange change;
     change.study = study;
     change.index = index;
@@ -93,6 +94,7 @@ class QuestionsTest : public testing::TestWithParam<SqlDialect> {
     change.duration_us = 500;
     change.resend = sent_before;
     change.may_be_stored = sent_before;
+    change.worker = worker;
     ledger().ChangeInstances(std::span(&change, 1), At(at));
   }
 
@@ -142,20 +144,20 @@ void QuestionsTest::Fill() {
                                {{.path = "d/1", .sop_instance_uid = "1.4.1"},
                                 {.path = "d/2", .sop_instance_uid = "1.4.1"},
                                 {.path = "d/3", .sop_instance_uid = "1.4.1", .size_bytes = 7}});
-  ledger().GrantLease(arrived, 1, "WORKER", 2, At(kStart + kMinute));
+  ledger().GrantLease(arrived, 1, "WORKER", "", 2, At(kStart + kMinute));
   Change(arrived, 0, kStored, 0, "", kStart + 2 * kMinute);
   Change(arrived, 1, kStoredWithWarning, 0xB000, "B000 (coercion of data elements)", kStart + 61 * kMinute);
   ledger().EndLease(arrived, true);
-  ledger().GrantLease(sending, 2, "other", 2, At(kStart + kMinute));
+  ledger().GrantLease(sending, 2, "other", "", 2, At(kStart + kMinute));
   ledger().SetPageEnd(sending, 4);
   ledger().EndLease(sending, false);
-  ledger().GrantLease(sending, 3, "WORKER", 2, At(kStart + 3 * kMinute));
+  ledger().GrantLease(sending, 3, "WORKER", "", 2, At(kStart + 3 * kMinute));
   ledger().SetPageEnd(sending, 4);
   Change(sending, 0, kFailed, 0xC000, "C000 (cannot understand)", kStart + 4 * kMinute);
   Change(sending, 1, kDelayed, 0xA700, "A700 (out of resources)", kStart + 4 * kMinute);
   Change(sending, 2, kFailed, {}, "the association was lost", kStart + 5 * kMinute, true);
-  ledger().GrantLease(copied, 4, "other", 2, At(kStart + kMinute));
-  Change(copied, 0, kStored, 0, "", kStart + 62 * kMinute);
+  ledger().GrantLease(copied, 4, "other", "", 2, At(kStart + kMinute));
+  Change(copied, 0, kStored, 0, "", kStart + 62 * kMinute, false, "other");
   ledger().EndLease(copied, true);
   ledger().SetSessionState(session, wire::SESSION_SENDING, "", At(kStart));
   ledger().Commit();
@@ -219,11 +221,12 @@ TEST_P(QuestionsTest, WhatFailedAndWhy) {
   EXPECT_THAT(
       answers,
       ElementsAre(
-          "/data/b/1|1.2.1|failed|C000|cannot understand|C000 (cannot understand)|1|2026-11-28T08:04:00.000Z\n"
-          "/data/b/3|1.2.3|failed|NULL|NULL|the association was lost|1|2026-11-28T08:05:00.000Z\n"
-          "/data/b/5||failed|NULL|NULL|no SOP Instance UID|0|NULL\n",
+          "/data/b/1|1.2.1|C000|cannot understand|C000 (cannot understand)|1|WORKER|2026-11-28T08:04:00.000Z\n"
+          "/data/b/3|1.2.3|NULL|NULL|the association was lost|1|WORKER|2026-11-28T08:05:00.000Z\n"
+          "/data/b/5||NULL|NULL|no SOP Instance UID|0|NULL|NULL\n",
           testing::AllOf(HasSubstr("C000|cannot understand|NULL|1\n"),
                          HasSubstr("NULL|NULL|no SOP Instance UID|1\n")),
+          "WORKER|C000 (cannot understand)|1\nWORKER|the association was lost|1\n",
           "/data/b/3|1.2.3|the association was lost\n"));
 }
 
@@ -232,7 +235,7 @@ TEST_P(QuestionsTest, WhatIsMissing) {
               ElementsAre("1.2|NULL|sending|WORKER|2|5\n1.3|B-2|waiting|NULL|1|1\n",
                           "/data/b/2|delayed|A700 (out of resources)|1|WORKER\n/data/b/4|pending|NULL|0|WORKER\n"
                           "/data/c/1|pending|NULL|0|NULL\n",
-                          "1.2|NULL|2|3|0\n1.3|B-2|1|0|0\n"));
+                          "1.2|NULL|2|3\n1.3|B-2|1|0\n"));
 }
 
 TEST_P(QuestionsTest, WhenAnAccessionArrived) {
@@ -268,7 +271,12 @@ TEST_P(QuestionsTest, WhatWasFoundOrSentTwice) {
 
 TEST_P(QuestionsTest, WhatAWorkerSent) {
   EXPECT_THAT(Answers("What did this worker send?"),
-              ElementsAre("SESSION|1.1|complete|2|2026-11-28T09:01:00.000Z|0\n"
+              ElementsAre("FIRST|1.1|stored|1|2026-11-16T18:30:00.000Z\n"
+                          "SESSION|1.1|stored|1|2026-11-28T08:02:00.000Z\n"
+                          "SESSION|1.1|stored_with_warning|1|2026-11-28T09:01:00.000Z\n"
+                          "SESSION|1.2|delayed|1|NULL\n"
+                          "SESSION|1.2|failed|2|2026-11-28T08:05:00.000Z\n",
+                          "SESSION|1.1|complete|2|2026-11-28T09:01:00.000Z|0\n"
                           "SESSION|1.2|sending|0|2026-11-28T08:05:00.000Z|1\n"));
 }
 

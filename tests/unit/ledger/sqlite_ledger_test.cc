@@ -137,7 +137,7 @@ TEST_F(SqliteLedgerTest, WhatIsNoDatabaseIsRefusedAndLeftAsItIs) {
 
 TEST_F(SqliteLedgerTest, ALedgerOfANewerReleaseIsRefusedAndLeftAsItIs) {
   ASSERT_TRUE(OpenSqliteLedger(file()));
-  file_.Sql("PRAGMA user_version = 4");
+  file_.Sql("PRAGMA user_version = 99");
   const std::string before = file_.Bytes();
   ExpectRefused("it is of a newer release; use that one");
   EXPECT_EQ(file_.Bytes(), before);
@@ -148,7 +148,7 @@ TEST_F(SqliteLedgerTest, WhatANewerReleaseLeftBesideItWhenItWasKilledStays) {
   KilledChild child([&] {
     sqlite3* db = nullptr;
     sqlite3_open(file().c_str(), &db);
-    sqlite3_exec(db, "PRAGMA user_version = 4; CREATE TABLE later (x)", nullptr, nullptr, nullptr);
+    sqlite3_exec(db, "PRAGMA user_version = 99; CREATE TABLE later (x)", nullptr, nullptr, nullptr);
   });
   child.Kill();
   const std::string before = file_.Bytes(), log_before = file_.LogBytes();

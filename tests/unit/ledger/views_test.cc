@@ -53,6 +53,7 @@ class ViewsTest : public testing::TestWithParam<SqlDialect> {
     std::string reason = {};
     std::uint32_t duration_us = 0;
     bool may_be_stored = false;
+    std::string worker = {};
   };
   void Change(StudyKey study, std::uint32_t index, InstanceState state, const Outcome& outcome,
               std::int64_t at = 1'700'000'001'234) {
@@ -63,7 +64,8 @@ class ViewsTest : public testing::TestWithParam<SqlDialect> {
                                 .status = outcome.status,
                                 .reason = outcome.reason,
                                 .duration_us = outcome.duration_us,
-                                .may_be_stored = outcome.may_be_stored};
+                                .may_be_stored = outcome.may_be_stored,
+                                .worker = outcome.worker};
     InTransaction([&] { ledger().ChangeInstances(std::span(&change, 1), At(at)); });
   }
   Ledger& ledger() { return store_->ledger(); }
@@ -98,10 +100,6 @@ TEST_P(ViewsTest, AnInstanceInEachState) {
       "1.2.5|/data/1.2/5|failed|NULL|NULL|the file has vanished|0|2023-11-14T22:13:22.000Z|0\n"
       "1.2.9|/data/broken|failed|NULL|NULL|it is cut|0|NULL|0\n"
       "1.2.2|/data/copy|skipped|NULL|NULL|duplicate of /data/1.2/2|0|NULL|0\n");
-  InTransaction([&] { ledger().AbandonUnsettled(session_, "connection refused"); });
-  EXPECT_EQ(Rows("SELECT sop_instance_uid, status, reason, outcome_time FROM instances WHERE state = 'abandoned' "
-                 "ORDER BY path"),
-            "1.2.0|NULL|connection refused|NULL\n1.2.1|NULL|connection refused|NULL\n");
   EXPECT_EQ(Rows("SELECT DISTINCT session, study_instance_uid, sop_class_uid, transfer_syntax_uid, size_bytes, "
                  "may_be_stored, worker FROM instances"),
             "0b5c|1.2|1.2.840.10008.5.1.4.1.1.2|1.2.840.10008.1.2.1|1000|0|NULL\n");
@@ -112,17 +110,48 @@ TEST_P(ViewsTest, TheCountsAreThoseOfTheStates) {
   Change(study, 0, kStored, {.attempts = 1});
   Change(study, 1, kStoredWithWarning, {.attempts = 2});
   Change(study, 2, kFailed, {.attempts = 1});
-  InTransaction([&] { ledger().AbandonUnsettled(session_, "away"); });
   Feed("1.2", {{.path = "copy", .sop_instance_uid = "1.2.0"},
                {.path = "other", .sop_instance_uid = "1.2.0", .size_bytes = 7},
                {.path = "late", .sop_instance_uid = "1.2.6"}});
   const std::string columns =
       "instances, stored, stored_with_warning, failed, abandoned, skipped, unsettled, conflicts, retries, "
       "total_bytes, stored_bytes";
-  EXPECT_EQ(Rows("SELECT " + columns + " FROM sessions"), "9|1|1|1|3|2|1|1|1|8007|2000\n");
+  EXPECT_EQ(Rows("SELECT " + columns + " FROM sessions"), "9|1|1|1|0|2|4|1|1|8007|2000\n");
   EXPECT_EQ(Rows("SELECT " + columns + " FROM studies"), Rows("SELECT " + columns + " FROM sessions"));
   EXPECT_EQ(Rows("SELECT state, count(*) FROM instances GROUP BY state ORDER BY state"),
-            "abandoned|3\nfailed|1\npending|1\nskipped|2\nstored|1\nstored_with_warning|1\n");
+            "failed|1\npending|4\nskipped|2\nstored|1\nstored_with_warning|1\n");
+}
+
+TEST_P(ViewsTest, WhatASessionLeftHasTheSessionsReasonBesideIt) {
+  const StudyKey study = FeedFiles("1.2", 4);
+  Change(study, 1, kDelayed, {.status = 0xA700, .reason = "A700 (out of resources)"});
+  Change(study, 2, kStored, {.status = 0});
+  Change(study, 3, kFailed, {});
+  const std::string query = "SELECT state, reason FROM instances ORDER BY path";
+  const std::string own = "pending|NULL\ndelayed|A700 (out of resources)\nstored|NULL\nfailed|NULL\n";
+  EXPECT_EQ(Rows(query), own);
+  const auto set = [&](wire::SessionState state, const std::string& reason) {
+    InTransaction([&] { ledger().SetSessionState(session_, state, reason, At(1'700'000'009'999)); });
+  };
+  for (const auto state : {wire::SESSION_UNREACHABLE, wire::SESSION_REFUSED, wire::SESSION_CANCELLED}) {
+    set(state, "no route to host");
+    EXPECT_EQ(Rows(query), "pending|no route to host\ndelayed|A700 (out of resources)\nstored|NULL\nfailed|NULL\n");
+  }
+  set(wire::SESSION_CANCELLED, "");
+  EXPECT_EQ(Rows(query), own);
+  set(wire::SESSION_SENDING, "");
+  EXPECT_EQ(Rows(query), own);
+}
+
+TEST_P(ViewsTest, AnOutcomeNamesTheWorkerThatReportedIt) {
+  const StudyKey study = FeedFiles("1.2", 4);
+  Change(study, 1, kDelayed, {.worker = "w1"});
+  Change(study, 2, kStored, {.worker = "w2"});
+  Change(study, 3, kFailed, {.worker = "w1"});
+  InTransaction([&] { ledger().GrantLease(study, 7, "w3", "", 4, At(1)); });
+  InTransaction([&] { ledger().SetPageEnd(study, 4); });
+  EXPECT_EQ(Rows("SELECT state, worker, reported_by FROM instances ORDER BY path"),
+            "pending|w3|NULL\ndelayed|w3|w1\nstored|NULL|w2\nfailed|NULL|w1\n");
 }
 
 TEST_P(ViewsTest, ASessionInEachState) {
@@ -154,7 +183,7 @@ TEST_P(ViewsTest, AStudyIsWithAWorkerWaitsOrIsDone) {
   const std::string state = "SELECT state, worker, first_lease_time, last_outcome_time FROM studies";
   EXPECT_EQ(Rows(state), "waiting|NULL|NULL|NULL\n");
   InTransaction([&] {
-    ledger().GrantLease(study, 7, "w1", 4, At(1'700'000'001'000));
+    ledger().GrantLease(study, 7, "w1", "", 4, At(1'700'000'001'000));
     ledger().SetPageEnd(study, 2);
   });
   EXPECT_EQ(Rows(state), "sending|w1|2023-11-14T22:13:21.000Z|NULL\n");
@@ -178,7 +207,7 @@ TEST_P(ViewsTest, WhatIsToBeSentAgainHasNoOutcomeTime) {
   Change(study, 0, kFailed, {.attempts = 1, .status = 0xC000, .may_be_stored = true});
   EXPECT_EQ(Rows("SELECT state, status, outcome_time, may_be_stored FROM instances"),
             "failed|C000|2023-11-14T22:13:21.234Z|1\n");
-  InTransaction([&] { ledger().Requeue(session_, {.failed_too = true, .status = {}, .study_instance_uid = {}}); });
+  InTransaction([&] { ledger().Requeue(session_, {}); });
   EXPECT_EQ(Rows("SELECT state, status, outcome_time, may_be_stored FROM instances"), "pending|NULL|NULL|1\n");
 }
 
@@ -289,16 +318,20 @@ TEST_P(ViewsTest, TimesHaveTheirMilliseconds) {
 }
 
 TEST(ViewsOfAnOldLedger, ShowWhatWasKept) {
-  for (const int schema : {1, 2}) {
+  for (const int schema : {1, 2, 3}) {
     SCOPED_TRACE(schema);
     const LedgerFile file;
     file.BecomeSchema(schema);
     ASSERT_TRUE(OpenSqliteLedger(file.path()));
-    EXPECT_EQ(file.Rows("SELECT path, state, status, outcome_time, accession_number, worker FROM instances WHERE "
+    EXPECT_EQ(file.Rows("SELECT path, state, status, accession_number, worker, reported_by FROM instances WHERE "
                         "study_instance_uid = '1.2.1' ORDER BY path LIMIT 5"),
               "/data/a/0|stored|NULL|NULL|NULL|NULL\n/data/a/1|stored_with_warning|B000|NULL|NULL|NULL\n"
-              "/data/a/2|failed|C000|NULL|NULL|NULL\n/data/a/3|delayed|A700|NULL|NULL|w1\n/data/a/"
-              "4|pending|NULL|NULL|NULL|w1\n");
+              "/data/a/2|failed|C000|NULL|NULL|NULL\n/data/a/3|delayed|A700|NULL|w1|NULL\n/data/a/"
+              "4|pending|NULL|NULL|w1|NULL\n");
+    EXPECT_EQ(file.Rows("SELECT outcome_time FROM instances WHERE path = '/data/a/0'"),
+              schema < 3 ? "NULL\n" : "2023-11-14T22:13:22.000Z\n");
+    EXPECT_EQ(file.Rows("SELECT state, reason FROM instances WHERE study_instance_uid = '1.4.1' ORDER BY path"),
+              "stored|NULL\npending|connection refused\n");
     EXPECT_EQ(file.Rows("SELECT called_ae, host, port, state, instances FROM sessions"),
               "PACS|127.0.0.1|104|sending|12\nPACS|127.0.0.1|104|scanning|1\nPACS|127.0.0.1|104|unreachable|2\n");
     EXPECT_EQ(file.Rows("SELECT count(*) FROM leases"), "4\n");

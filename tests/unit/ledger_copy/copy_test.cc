@@ -27,15 +27,14 @@ using Moment = ConnectionCutter::Moment;
 
 constexpr Duration kLeaderTimeout = seconds(30);
 constexpr std::array kStates = {InstanceState::kPending,           InstanceState::kDelayed, InstanceState::kStored,
-                                InstanceState::kStoredWithWarning, InstanceState::kFailed,  InstanceState::kSkipped,
-                                InstanceState::kAbandoned};
+                                InstanceState::kStoredWithWarning, InstanceState::kFailed,  InstanceState::kSkipped};
 // Text and names as files have them, and as COPY must not take them for its own signs.
 constexpr const char* kOddText = "tab\there, line\nthere\r, back\\slash, \\N, \\., \xC3\xA4, \xFF";
 
 std::string Told(const Counts& c) {
-  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {}", c.total, c.stored, c.warned, c.failed, c.abandoned,
-                     c.skipped, c.conflicts, c.retries, c.resends, c.total_bytes, c.stored_bytes, c.settled_bytes,
-                     c.store_us, c.associations);
+  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {}", c.total, c.stored, c.warned, c.failed, c.skipped,
+                     c.conflicts, c.retries, c.resends, c.total_bytes, c.stored_bytes, c.settled_bytes, c.store_us,
+                     c.associations);
 }
 std::string Told(const std::optional<WallTime>& time) { return time ? FormatRfc3339(*time) : "never"; }
 
@@ -68,8 +67,9 @@ std::string Told(Ledger& ledger, SessionKey key) {
     text += fmt::format("unsettled {} {} {}\n", study.study, study.pending, study.pending_bytes);
   }
   for (const auto& i : ledger.Report(key, kStates, {}, 1000)) {
-    text += fmt::format("instance {} {} {} {} {} {} {} {}\n", i.study, i.index, i.path, i.study_instance_uid,
-                        i.sop_instance_uid, i.status ? static_cast<int>(*i.status) : -1, i.reason, i.attempts);
+    text +=
+        fmt::format("instance {} {} {} {} {} {} {} {} {}\n", i.study, i.index, i.path, i.study_instance_uid,
+                    i.sop_instance_uid, i.status ? static_cast<int>(*i.status) : -1, i.reason, i.attempts, i.worker);
   }
   for (const auto& reason : ledger.CountFailureReasons(key, 100).most_frequent) {
     text += fmt::format("reason {} {}\n", reason.reason, reason.instances);
@@ -88,8 +88,8 @@ std::string Told(Ledger& ledger) {
   for (LeaseId id = 1; id <= ledger.LastLeaseId(); ++id) {
     const auto lease = ledger.FindLease(id);
     if (!lease) continue;
-    text += fmt::format("lease {} {} {} {} {} {}\n", lease->id, lease->session, lease->study, lease->suspect_end,
-                        lease->last_report_seq, lease->associations);
+    text += fmt::format("lease {} {} {} {} {} {} {} {}\n", lease->id, lease->session, lease->study, lease->worker,
+                        lease->identity, lease->suspect_end, lease->last_report_seq, lease->associations);
   }
   return text;
 }
@@ -155,7 +155,7 @@ class LedgerCopyTest : public testing::Test {
     files.push_back({.path = kOddText, .sop_instance_uid = "odd", .root = "/\xFE\t", .sop_class_uid = "1.2.9"});
     const StudyKey study = ledger.AddStudies(ended, Batch("1.2.3", files))[0].study;
     ledger.AddStudies(ended, Batch("", {{.path = "none", .sop_instance_uid = ""}}));
-    ledger.GrantLease(study, 3, kOddText, 5, At(2000));
+    ledger.GrantLease(study, 3, kOddText, kIdentity, 5, At(2000));
     ledger.SetPageEnd(study, 4);
     const InstanceChange changes[] = {{.study = study,
                                        .index = 0,
@@ -177,18 +177,19 @@ class LedgerCopyTest : public testing::Test {
                                        .state = InstanceState::kFailed,
                                        .attempts = 1,
                                        .status = 0xC000,
-                                       .reason = "no"},
+                                       .reason = "no",
+                                       .worker = kOddText},
                                       {.study = study,
                                        .index = 3,
                                        .state = InstanceState::kDelayed,
                                        .attempts = 1,
                                        .status = 0xA700,
                                        .reason = "full",
-                                       .may_be_stored = true}};
+                                       .may_be_stored = true,
+                                       .worker = "w"}};
     ledger.ChangeInstances(changes, At(3000));
     ledger.RecordReport(*ledger.FindLease(3), 9, 2);
     ledger.EndLease(study, false);
-    ledger.AbandonUnsettled(ended, "given up");
     ledger.SetSessionState(ended, wire::SESSION_CANCELLED, kOddText, At(4000));
 
     settings.set_session("open");
@@ -196,7 +197,7 @@ class LedgerCopyTest : public testing::Test {
     const StudyKey leased =
         ledger.AddStudies(open, Batch("1.2.4", {{.path = "a", .sop_instance_uid = "a"}}))[0].study;
     ledger.AddStudies(open, Batch("1.2.5", {{.path = "b", .sop_instance_uid = "b"}}));
-    ledger.GrantLease(leased, 4, "w", 1, At(6000));
+    ledger.GrantLease(leased, 4, "w", "", 1, At(6000));
     ledger.SetEnding(open, wire::SESSION_CANCELLED);
     ledger.Commit();
   }
@@ -214,7 +215,7 @@ TEST_F(LedgerCopyTest, SaysWhatTheFileSaid) {
 
   EXPECT_EQ(copied->sessions, 2U);
   EXPECT_EQ(copied->studies, 4U);
-  EXPECT_EQ(copied->instances, (std::array<std::uint64_t, 7>{2, 0, 1, 1, 2, 1, 6}));
+  EXPECT_EQ(copied->instances, (std::array<std::uint64_t, 6>{7, 1, 1, 1, 2, 1}));
 }
 
 TEST_F(LedgerCopyTest, GoesOnFromThere) {
@@ -232,7 +233,7 @@ TEST_F(LedgerCopyTest, GoesOnFromThere) {
   const auto copy = ledger->AddStudies(open, Batch("1.2.5", {{.path = "c", .sop_instance_uid = "a"}}));
   const auto fed = ledger->AddStudies(
       open, Batch("1.2.6", {{.path = "d", .sop_instance_uid = "d", .root = "/new", .sop_class_uid = "1.2.10"}}));
-  ledger->GrantLease(studies[1].key, ledger->LastLeaseId() + 1, "w", 1, At(8000));
+  ledger->GrantLease(studies[1].key, ledger->LastLeaseId() + 1, "w", "", 1, At(8000));
   ledger->Commit();
 
   EXPECT_EQ(ledger->LoadStudy(studies[1].key).counts.total, 2U) << "the file that was known was added";

@@ -45,6 +45,20 @@ TEST(CtlOptions, OptionsMayStandAnywhere) {
   EXPECT_EQ(options->study, "1.2");
 }
 
+TEST(CtlOptions, RequeueIsLimitedByReasonAndWorker) {
+  const std::string longest(512, 'r');
+  const auto options = Parse({"requeue", kSession, "--reason", longest, "--worker", std::string(255, 'w')});
+  ASSERT_TRUE(options) << options.error().err;
+  EXPECT_EQ(options->reason, longest);
+  EXPECT_EQ(options->worker, std::string(255, 'w'));
+  EXPECT_THAT(Refusal({"requeue", kSession, "--reason", longest + "r"}), HasSubstr("--reason"));
+  EXPECT_THAT(Refusal({"requeue", kSession, "--worker", std::string(256, 'w')}), HasSubstr("--worker"));
+  for (const char* option : {"--reason", "--worker"}) {
+    EXPECT_THAT(Refusal({"requeue", kSession, option, ""}), HasSubstr(option));
+    EXPECT_THAT(Refusal({"failures", kSession, option, "x"}), HasSubstr(std::string(option) + " does not belong to"));
+  }
+}
+
 TEST(CtlOptions, RefuseWhatDoesNotFit) {
   EXPECT_THAT(Refusal({}), HasSubstr("a command is missing"));
   EXPECT_THAT(Refusal({"sesions"}), HasSubstr("'sesions' is no command"));

@@ -93,6 +93,8 @@ TEST(ParseToCoordinator, RefusesWhatBreaksOne) {
       {"DIMSE status", [](auto& r) { r.mutable_requeue_instances()->set_status(0x10000); }},
       {"Study Instance UID",
        [](auto& r) { r.mutable_requeue_instances()->set_study_instance_uid(std::string(65, '1')); }},
+      {"reason", [](auto& r) { r.mutable_requeue_instances()->set_reason(std::string(513, 'r')); }},
+      {"worker's name", [](auto& r) { r.mutable_requeue_instances()->set_worker(std::string(256, 'w')); }},
       {"no request", [](auto& r) { r.clear_request(); }},
   };
   for (const auto& [names, breaks] : cases) {

@@ -110,6 +110,10 @@ class ServiceTest : public testing::Test {
     return Ask(request).session();
   }
 
+  static std::uint64_t Left(const wire::SessionStatus& status) {
+    return status.total() - status.stored() - status.failed() - status.skipped();
+  }
+
   std::vector<wire::CoordinatorMessage> Announce(std::uint64_t incarnation = 1, std::vector<LeaseId> held = {}) {
     wire::WorkerMessage message;
     auto* status = message.mutable_status();
@@ -410,12 +414,40 @@ TEST_F(ServiceTest, AnUnreachableDestinationEndsTheSessionAndResumeGoesOn) {
   auto status = Status();
   EXPECT_EQ(status.state(), wire::SESSION_UNREACHABLE);
   EXPECT_EQ(status.end_reason(), "connection refused");
-  EXPECT_EQ(status.failed(), 2U);
+  EXPECT_EQ(Left(status), 2U);
+  EXPECT_EQ(status.failed(), 0U) << "nothing of it was at fault";
 
   EXPECT_EQ(Open(true).state(), wire::SESSION_SENDING);
   status = Status();
-  EXPECT_EQ(status.failed(), 0U);
+  EXPECT_EQ(Left(status), 2U);
   EXPECT_EQ(status.leases(), 1U);
+}
+
+TEST_F(ServiceTest, AResumeGivesNoAttemptBack) {
+  Open();
+  Ask(Batch(2));
+  Announce();
+  Worker(Report(ScanComplete().at(0).grant().lease_id(), {{0, 0xA700}, {1, 0xC000}}, true));
+  wire::ClientRequest cancel;
+  cancel.mutable_cancel_session()->set_session(kSession);
+  Ask(cancel);
+  EXPECT_EQ(Status().state(), wire::SESSION_CANCELLED);
+  EXPECT_EQ(Open(true).state(), wire::SESSION_SENDING);
+  const std::uint32_t both[] = {0, 1};
+  const StudyKey study = ledger_->Studies(ledger_->FindSession(kSession)->key, 0, 1).at(0).key;
+  auto facts = ledger_->LoadInstances(study, both);
+  EXPECT_EQ(facts[0].state, InstanceState::kDelayed);
+  EXPECT_EQ(facts[0].attempts, 1U);
+  EXPECT_EQ(facts[1].state, InstanceState::kFailed);
+
+  Ask(cancel);
+  Announce(1, {});  // its lease is over
+  ASSERT_EQ(Status().state(), wire::SESSION_CANCELLED);
+  Open(true, /*retry_failed=*/true);
+  facts = ledger_->LoadInstances(study, both);
+  EXPECT_EQ(facts[0].attempts, 1U) << "it had not failed";
+  EXPECT_EQ(facts[1].state, InstanceState::kPending);
+  EXPECT_EQ(facts[1].attempts, 0U);
 }
 
 TEST_F(ServiceTest, RetryFailedSendsWhatHadFailedForGood) {
@@ -528,7 +560,7 @@ TEST_F(ServiceTest, ASuspendedSessionIsFedAndLeasesNothing) {
   EXPECT_EQ(Status().total(), 2U);
 }
 
-TEST_F(ServiceTest, ACancelledSessionCountsWhatIsLeftAsFailedAndTakesNothingMore) {
+TEST_F(ServiceTest, ACancelledSessionKeepsWhatIsLeftAndTakesNothingMore) {
   Open();
   Ask(Batch(2));
   Announce();
@@ -544,12 +576,13 @@ TEST_F(ServiceTest, ACancelledSessionCountsWhatIsLeftAsFailedAndTakesNothingMore
   const auto status = Status();
   EXPECT_EQ(status.state(), wire::SESSION_CANCELLED);
   EXPECT_EQ(status.stored(), 1U);
-  EXPECT_EQ(status.failed(), 1U);
+  EXPECT_EQ(status.failed(), 0U);
+  EXPECT_EQ(Left(status), 1U);
   EXPECT_TRUE(Ask(Batch(1)).has_failure());
   EXPECT_TRUE(BeginScan("", 2).has_failure());
   EXPECT_EQ(Ask(cancel).session().state(), wire::SESSION_CANCELLED) << "a repetition changes nothing";
   EXPECT_EQ(Open(true).state(), wire::SESSION_SENDING);
-  EXPECT_EQ(Status().failed(), 0U);
+  EXPECT_EQ(Left(Status()), 1U);
 }
 
 TEST_F(ServiceTest, APauseOrCancellationIsNotForgottenByARestart) {
@@ -585,7 +618,7 @@ TEST_F(ServiceTest, ASuspendedSessionCanBeCancelled) {
   Ask(request);
   request.mutable_cancel_session()->set_session(kSession);
   EXPECT_EQ(Ask(request).session().state(), wire::SESSION_CANCELLED);
-  EXPECT_EQ(Status().failed(), 2U);
+  EXPECT_EQ(Left(Status()), 2U);
 }
 
 TEST_F(ServiceTest, WhatFailedIsRequeuedInAnOpenSessionAndInOneThatHasEnded) {
@@ -615,6 +648,34 @@ TEST_F(ServiceTest, WhatFailedIsRequeuedInAnOpenSessionAndInOneThatHasEnded) {
   EXPECT_EQ(Ask(requeue).requeue_ack().instances(), 1U);
   EXPECT_EQ(Status().state(), wire::SESSION_SENDING);
   EXPECT_EQ(Status().leases(), 1U);
+}
+
+TEST_F(ServiceTest, AFailureNamesItsWorkerAndIsRequeuedByIt) {
+  Open();
+  Ask(Batch(3));
+  Announce();
+  Worker(Report(ScanComplete().at(0).grant().lease_id(), {{0, 0xC000}, {1, 0xA900}, {2, 0}}, true));
+  wire::ClientRequest list;
+  list.mutable_list_failures()->set_session(kSession);
+  list.mutable_list_failures()->set_limit(10);
+  const auto failures = Ask(list).failures();
+  ASSERT_EQ(failures.failures_size(), 2);
+  EXPECT_EQ(failures.failures(0).worker(), "w");
+  EXPECT_EQ(Look().failures().failures(0).failure().worker(), "w");
+
+  const auto requeued = [this](const std::string& worker, const std::string& reason) {
+    wire::ClientRequest request;
+    request.mutable_requeue_instances()->set_session(kSession);
+    request.mutable_requeue_instances()->set_worker(worker);
+    request.mutable_requeue_instances()->set_reason(reason);
+    return Ask(request).requeue_ack().instances();
+  };
+  EXPECT_EQ(requeued("another", "cannot understand"), 0U);
+  EXPECT_EQ(requeued("w", "no such reason"), 0U);
+  EXPECT_EQ(Status().state(), wire::SESSION_COMPLETE);
+  EXPECT_EQ(requeued("w", "CANNOT understand"), 1U);
+  EXPECT_EQ(Status().state(), wire::SESSION_SENDING);
+  EXPECT_EQ(Status().failed(), 1U);
 }
 
 TEST_F(ServiceTest, AWorkerCanBeDrained) {
@@ -878,14 +939,20 @@ TEST_F(ServiceTest, LooksAtWhatIsOpen) {
   EXPECT_EQ(overview.failures().failures(0).session(), kSession);
 }
 
-TEST_F(ServiceTest, WhatASessionLeavesIsAbandonedAndCounted) {
+TEST_F(ServiceTest, WhatASessionLeavesHasNoOutcome) {
   Open();
   Ask(Batch(3));
   wire::ClientRequest cancel;
   cancel.mutable_cancel_session()->set_session(kSession);
   Ask(cancel);
-  EXPECT_EQ(metrics_.instances_total["abandoned"].Value(), 3);
-  EXPECT_EQ(metrics_.destinations.InstancesTotal("PACS:104@127.0.0.1").at("abandoned")->Value(), 3);
+  const wire::SessionStatus status = Look().sessions().sessions(0).status();
+  EXPECT_EQ(status.state(), wire::SESSION_CANCELLED);
+  EXPECT_EQ(Left(status), 3U);
+  EXPECT_EQ(status.failed(), 0U);
+  for (const char* outcome : {"failed", "abandoned"}) {
+    EXPECT_EQ(metrics_.instances_total[outcome].Value(), 0) << outcome;
+    EXPECT_EQ(metrics_.destinations.InstancesTotal("PACS:104@127.0.0.1").at(outcome)->Value(), 0) << outcome;
+  }
 }
 
 TEST_F(ServiceTest, SettledBytesAreCountedFromTheFirstLookOn) {

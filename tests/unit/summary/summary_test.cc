@@ -88,6 +88,7 @@ class SummaryTest : public testing::Test {
     change.status = status;
     change.reason = reason;
     change.duration_us = 2500;
+    change.worker = "w";
     InTransaction([&] { ledger_->ChangeInstances(std::span(&change, 1), After(8000)); });
   }
   void Scan(const std::map<std::string, std::uint64_t>& ignored) {
@@ -99,15 +100,12 @@ class SummaryTest : public testing::Test {
   }
   void Grant(StudyKey study, const std::string& worker = "w") {
     InTransaction([&] {
-      ledger_->GrantLease(study, ++last_lease_, worker, 1, After(5000));
+      ledger_->GrantLease(study, ++last_lease_, worker, "", 1, After(5000));
       ledger_->RecordReport(ledger_->FindLease(last_lease_).value(), 1, 1);
     });
   }
   void End(wire::SessionState state, const std::string& reason = {}) {
-    InTransaction([&] {
-      if (state == wire::SESSION_UNREACHABLE) ledger_->AbandonUnsettled(session_, reason);
-      ledger_->SetSessionState(session_, state, reason, After(10'000));
-    });
+    InTransaction([&] { ledger_->SetSessionState(session_, state, reason, After(10'000)); });
   }
 
   tl::expected<SummaryFiles, std::string> TryWrite(const std::string& folder) {
@@ -211,16 +209,18 @@ TEST_F(SummaryTest, ACompleteSessionIsTold) {
 
   ASSERT_EQ(summary["failures"].Size(), 1U);
   const auto& failure = summary["failures"][0];
-  EXPECT_THAT(Names(failure),
-              ElementsAre("path", "study_instance_uid", "sop_instance_uid", "status", "reason", "attempts"));
+  EXPECT_THAT(Names(failure), ElementsAre("path", "study_instance_uid", "sop_instance_uid", "status", "reason",
+                                          "attempts", "worker"));
   EXPECT_STREQ(failure["path"].GetString(), "/data/d");
   EXPECT_STREQ(failure["study_instance_uid"].GetString(), "1.2");
   EXPECT_STREQ(failure["sop_instance_uid"].GetString(), "1.9.4");
   EXPECT_STREQ(failure["status"].GetString(), "C123");
   EXPECT_STREQ(failure["reason"].GetString(), "C123 (cannot understand): \"bad\"\n");
   EXPECT_EQ(failure["attempts"].GetUint64(), 1U);
+  EXPECT_STREQ(failure["worker"].GetString(), "w");
   ASSERT_EQ(summary["warned"].Size(), 1U);
   EXPECT_STREQ(summary["warned"][0]["status"].GetString(), "B000");
+  EXPECT_STREQ(summary["warned"][0]["worker"].GetString(), "w");
   EXPECT_EQ(summary["skipped_files"].Size(), 0U);
 
   const auto lines = Lines(FailuresFile());
@@ -229,6 +229,17 @@ TEST_F(SummaryTest, ACompleteSessionIsTold) {
   line.Parse(lines[0].c_str());
   ASSERT_FALSE(line.HasParseError());
   EXPECT_EQ(line, failure);
+}
+
+TEST_F(SummaryTest, WhatNoWorkerReportedHasNone) {
+  wire::PublishBatch batch;
+  batch.add_studies()->add_instances()->set_path("broken");
+  batch.mutable_studies(0)->mutable_instances(0)->set_defect("truncated");
+  Publish(batch);
+  End(wire::SESSION_COMPLETE);
+  const auto summary = Write();
+  ASSERT_EQ(summary["failures"].Size(), 1U);
+  EXPECT_TRUE(summary["failures"][0]["worker"].IsNull());
 }
 
 TEST_F(SummaryTest, WhereNothingWasSentTheFiguresAreZero) {
@@ -287,7 +298,7 @@ TEST_F(SummaryTest, ASessionThatHasNotEndedEndsNow) {
   EXPECT_STREQ(summary["end_reason"].GetString(), "stopped before its end");
 }
 
-TEST_F(SummaryTest, WhatWasAbandonedFailedButItsStudyWasNotProcessed) {
+TEST_F(SummaryTest, WhatASessionLeftIsPendingAndHasNotFailed) {
   const StudyKey first = Feed("1.1", {"a", "b"});
   Feed("1.2", {"c", "d"});
   Change(first, 0, kFailed, 0xC000, "C000 (cannot understand)");
@@ -295,9 +306,9 @@ TEST_F(SummaryTest, WhatWasAbandonedFailedButItsStudyWasNotProcessed) {
   const auto summary = Write();
   EXPECT_TRUE(summary["interrupted"].GetBool());
   EXPECT_STREQ(summary["end_reason"].GetString(), "connection refused");
-  EXPECT_EQ(summary["failed_transfers"].GetUint64(), 4U);
-  EXPECT_EQ(summary["pending"].GetUint64(), 0U);
-  EXPECT_EQ(summary["failures"].Size(), 4U);
+  EXPECT_EQ(summary["failed_transfers"].GetUint64(), 1U);
+  EXPECT_EQ(summary["pending"].GetUint64(), 3U);
+  EXPECT_EQ(summary["failures"].Size(), 1U);
   ASSERT_EQ(summary["studies_processed"].Size(), 1U);
   EXPECT_STREQ(summary["studies_processed"][0].GetString(), "1.1");
 }
