@@ -241,7 +241,7 @@ Done Commands::Failures() {
         continue;
       }
       const std::string status = failure.has_status() ? fmt::format("{:04X}", failure.status()) : "-";
-      const std::string worker = failure.worker().empty() ? "-" : ToPrintable(failure.worker());
+      const std::string worker = failure.has_worker() ? ToPrintable(failure.worker()) : "-";
       text += fmt::format(kFailureRow, status, failure.attempts(), worker, ToPrintable(failure.path()),
                           ToPrintable(failure.reason()));
     }

@@ -31,7 +31,7 @@ wire::FailureList::Entry ToEntry(const ReportedInstance& failure) {
   if (failure.status) entry.set_status(*failure.status);
   entry.set_reason(failure.reason);
   entry.set_attempts(failure.attempts);
-  entry.set_worker(failure.worker);
+  if (!failure.worker.empty()) entry.set_worker(failure.worker);
   return entry;
 }
 

@@ -275,7 +275,7 @@ void Normalise(rapidjson::Value& value) {
   }
   if (!value.IsObject()) return;
   for (const char* name : {"session_id", "start_time", "end_time", "total_time_ms", "average_transfer_time_ms",
-                           "throughput_mbps", "duration_ms", "threads_used", "workers"}) {
+                           "throughput_mbps", "duration_ms", "threads_used", "workers", "worker"}) {
     if (value.HasMember(name)) value[name].SetNull();
   }
   for (auto& member : value.GetObject()) Normalise(member.value);
