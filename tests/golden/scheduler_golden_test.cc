@@ -13,7 +13,7 @@
 //   0.5 report lease=1 0:0000 1:A700 2:lost 3:unsendable 4:unreadable 5:away [associations=1] [echo]
 //       [back=done|draining|transient|refused|rejected|busy]              (echo: a C-ECHO was answered)
 //   0.5 tick
-//   0 options [max_associations=2] [max_attempts=2]    only as the first event
+//   0 options [max_associations=2] [max_attempts=2] [workers_may_come=0]    begins anew
 //
 // Time is in seconds. Sessions are single letters. GOLDEN_UPDATE=1 in the environment writes the answers into the
 // files.
@@ -62,7 +62,8 @@ class ScenarioRunner {
       };
       scheduler_ = Scheduler({.lease_ttl = kLeaseTtl,
                               .associations_max = limit("max_associations"),
-                              .attempts_max = limit("max_attempts")},
+                              .attempts_max = limit("max_attempts"),
+                              .workers_may_come = !named.contains("workers_may_come")},
                              0);
       return {};
     }

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "dicom/file_header.h"
 #include "tests/support/example_studies.h"
@@ -37,7 +38,7 @@ TEST_F(SourceFileTest, AnUnchangedFileIsTrusted) {
   wire::Instance instance = Write({});
   instance.set_dataset_offset(instance.dataset_offset() + 2);  // would be found out if it were read again
   const auto source = OpenSourceFile(path_, instance);
-  ASSERT_TRUE(source) << source.error();
+  ASSERT_TRUE(source) << source.error().reason;
   EXPECT_EQ(source->dataset_offset, instance.dataset_offset());
   EXPECT_EQ(source->dataset_bytes, instance.size_bytes() - instance.dataset_offset());
 }
@@ -48,7 +49,7 @@ TEST_F(SourceFileTest, AChangedFileIsReadAgain) {
   longer.pixel_bytes = 200;
   const wire::Instance now = Write(longer);
   const auto source = OpenSourceFile(path_, old);
-  ASSERT_TRUE(source) << source.error();
+  ASSERT_TRUE(source) << source.error().reason;
   EXPECT_EQ(source->dataset_bytes, now.size_bytes() - now.dataset_offset());
 }
 
@@ -59,7 +60,7 @@ TEST_F(SourceFileTest, AnotherInstanceInItsPlaceIsNotSent) {
   Write(other);
   const auto source = OpenSourceFile(path_, old);
   ASSERT_FALSE(source);
-  EXPECT_THAT(source.error(), HasSubstr("another instance"));
+  EXPECT_THAT(source.error().reason, HasSubstr("another instance"));
 }
 
 TEST_F(SourceFileTest, AFileThatBecameTruncatedIsNotSent) {
@@ -67,7 +68,7 @@ TEST_F(SourceFileTest, AFileThatBecameTruncatedIsNotSent) {
   std::filesystem::resize_file(path_, old.size_bytes() - 10);
   const auto source = OpenSourceFile(path_, old);
   ASSERT_FALSE(source);
-  EXPECT_THAT(source.error(), HasSubstr("changed since the scan"));
+  EXPECT_THAT(source.error().reason, HasSubstr("changed since the scan"));
 }
 
 TEST_F(SourceFileTest, AVanishedFileSaysSo) {
@@ -75,7 +76,35 @@ TEST_F(SourceFileTest, AVanishedFileSaysSo) {
   std::filesystem::remove(path_);
   const auto source = OpenSourceFile(path_, old);
   ASSERT_FALSE(source);
-  EXPECT_THAT(source.error(), HasSubstr("No such file"));
+  EXPECT_TRUE(source.error().storage_away) << "its folder is empty, as one without its mount";
+
+  WriteFile(folder_ / "other.dcm", "something else");
+  const auto alone = OpenSourceFile(path_, old);
+  ASSERT_FALSE(alone);
+  EXPECT_THAT(alone.error().reason, HasSubstr("No such file"));
+  EXPECT_FALSE(alone.error().storage_away);
+}
+
+TEST_F(SourceFileTest, AFolderThatIsGoneIsStorageThatIsAway) {
+  std::filesystem::create_directories(folder_ / "study");
+  path_ = folder_ / "study/a.dcm";
+  const wire::Instance old = Write({});
+  std::filesystem::rename(folder_ / "study", folder_ / "elsewhere");
+  const auto source = OpenSourceFile(path_, old);
+  ASSERT_FALSE(source);
+  EXPECT_THAT(source.error().reason, HasSubstr("is its storage mounted?"));
+  EXPECT_TRUE(source.error().storage_away);
+  std::filesystem::rename(folder_ / "elsewhere", folder_ / "study");
+  EXPECT_TRUE(OpenSourceFile(path_, old)) << "and it may come back";
+}
+
+TEST_F(SourceFileTest, NoPermissionMayPass) {
+  if (geteuid() == 0) GTEST_SKIP() << "root may read everything";
+  const wire::Instance old = Write({});
+  std::filesystem::permissions(path_, std::filesystem::perms::none);
+  const auto source = OpenSourceFile(path_, old);
+  ASSERT_FALSE(source);
+  EXPECT_TRUE(source.error().storage_away);
 }
 
 TEST_F(SourceFileTest, APipeInItsPlaceDoesNotBlock) {

@@ -49,7 +49,7 @@ struct Script {
   std::size_t arrived = 0;  // answers that were there when a Send failed
   unsigned flushes = 0;
   std::size_t in_flight_max = 0;
-  unsigned associations = 0, released = 0, open = 0;
+  unsigned associations = 0, released = 0, open = 0, echoes = 0;
   std::vector<std::uint16_t> proposed_windows;  // of each request
   std::function<void()> on_store;               // before the answer
 };
@@ -116,7 +116,10 @@ class ScriptedAssociation : public Association {
     in_flight_.erase(next);
     return answer;
   }
-  tl::expected<std::uint16_t, StoreFailure> Echo(std::uint8_t) override { return 0; }
+  tl::expected<std::uint16_t, StoreFailure> Echo(std::uint8_t) override {
+    ++script_.echoes;
+    return 0;
+  }
   void Release() override {
     EXPECT_TRUE(in_flight_.empty()) << "released with operations outstanding";
     ++script_.released;
@@ -256,6 +259,7 @@ class StudySenderTest : public testing::Test {
 constexpr auto kResponded = wire::Outcome::RESPONDED;
 constexpr auto kAssociationLost = wire::Outcome::ASSOCIATION_LOST;
 constexpr auto kNotSendable = wire::Outcome::NOT_SENDABLE;
+constexpr auto kUnreadable = wire::Outcome::UNREADABLE;
 constexpr auto kUnansweredKind = wire::Outcome::UNANSWERED;
 
 std::vector<std::uint32_t> Indices(const std::vector<wire::Outcome>& outcomes) {
@@ -383,15 +387,6 @@ TEST_F(StudySenderTest, ADrainFinishesWhatIsInFlight) {
   EXPECT_EQ(script_.released, 1U);
 }
 
-TEST_F(StudySenderTest, ARefusalLeavesNoAnswerUnreported) {
-  AddInstances(6);
-  script_.window = 3;
-  script_.answers = {Status(0x0124)};
-  EXPECT_EQ(Send().reason(), wire::GiveBack::DESTINATION_REFUSED);
-  EXPECT_EQ(script_.stored.size(), 3U);
-  EXPECT_EQ(port_.outcomes.size(), 3U);
-}
-
 TEST_F(StudySenderTest, WhatWasFoundSinceTheLeaseIsLeftForTheNextOne) {
   AddInstances(1);
   grant_.mutable_first_page()->set_next_index(1);
@@ -477,13 +472,63 @@ TEST_F(StudySenderTest, AnInstanceThatWasNotTouchedIsSentOnTheNextAssociation) {
   EXPECT_THAT(Kinds(), ElementsAre(kResponded, kResponded));
 }
 
-TEST_F(StudySenderTest, ThreeLossesInARowAreTheDestinationsTrouble) {
+TEST_F(StudySenderTest, AfterThreeLossesInARowAnEchoTellsWhoseTroubleItIs) {
   AddInstances(6);
   script_.answers = {Lost(), Lost(), Status(0), Lost(), Lost(), Lost()};
   const wire::GiveBack give_back = Send();
   EXPECT_EQ(give_back.reason(), wire::GiveBack::DESTINATION_TRANSIENT);
   EXPECT_THAT(give_back.detail(), HasSubstr("PACS:104@pacs.example"));
+  EXPECT_TRUE(give_back.echo_answered());
+  EXPECT_EQ(script_.echoes, 1U);
   EXPECT_EQ(port_.outcomes.size(), 6U);
+  EXPECT_EQ(port_.associations, 5U) << "the one of the C-ECHO is not the study's";
+}
+
+AssociationFailure Rejected(bool explained) {
+  return {.kind = AssociationFailureKind::kRejectedPermanent,
+          .permanent = true,
+          .reason = "rejected",
+          .connected = true,
+          .explained = explained};
+}
+
+TEST_F(StudySenderTest, ARejectionIsTheStudysIfTheEchoIsAnswered) {
+  AddInstances(1);
+  script_.association_failures = {Rejected(false)};
+  const wire::GiveBack give_back = Send();
+  EXPECT_EQ(give_back.reason(), wire::GiveBack::DESTINATION_REJECTED);
+  EXPECT_TRUE(give_back.echo_answered());
+}
+
+TEST_F(StudySenderTest, ARejectionOfTheEchoIsTheDestinationsWord) {
+  AddInstances(1);
+  script_.association_failures = {Rejected(true), Rejected(true)};
+  const wire::GiveBack give_back = Send();
+  EXPECT_EQ(give_back.reason(), wire::GiveBack::DESTINATION_REFUSED);
+  EXPECT_FALSE(give_back.echo_answered());
+}
+
+TEST_F(StudySenderTest, ADestinationWithoutVerificationAnswersByItsAssociation) {
+  AddInstances(1);
+  script_.association_failures = {Rejected(false)};
+  script_.contexts_refused = 1;
+  EXPECT_TRUE(Send().echo_answered());
+  EXPECT_EQ(script_.echoes, 0U);
+}
+
+TEST_F(StudySenderTest, ARejectionForNowIsNoOutage) {
+  AddInstances(1);
+  script_.association_failures = {
+      {.kind = AssociationFailureKind::kRejectedTransient, .reason = "congestion", .connected = true}};
+  const wire::GiveBack give_back = Send();
+  EXPECT_EQ(give_back.reason(), wire::GiveBack::DESTINATION_BUSY);
+  EXPECT_TRUE(give_back.echo_answered());
+}
+
+TEST_F(StudySenderTest, AStopDuringTheEchoBlamesNobody) {
+  AddInstances(1);
+  script_.association_failures = {Rejected(false), {AssociationFailureKind::kCancelled, false, "cancelled"}};
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DRAINING);
 }
 
 // The loss that a window may have caused is no instance's fault, and not one of three.
@@ -582,32 +627,45 @@ TEST_F(StudySenderTest, ADestinationThatCannotBeReachedGetsTheStudyBack) {
   EXPECT_TRUE(port_.outcomes.empty()) << "no instance has used an attempt";
 }
 
-TEST_F(StudySenderTest, ARejectionForGoodRefuses) {
-  AddInstances(1);
-  script_.association_failures = {{AssociationFailureKind::kRejectedPermanent, true, "rejected"}};
-  EXPECT_EQ(Send().reason(), wire::GiveBack::DESTINATION_REFUSED);
-}
-
-TEST_F(StudySenderTest, NotAuthorizedRefuses) {
+TEST_F(StudySenderTest, NotAuthorizedIsAnAnswerAboutOneInstance) {
   AddInstances(2);
   script_.answers = {Status(0x0124)};
-  EXPECT_EQ(Send().reason(), wire::GiveBack::DESTINATION_REFUSED);
-  EXPECT_THAT(Kinds(), ElementsAre(kResponded));
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  EXPECT_THAT(Kinds(), ElementsAre(kResponded, kResponded));
 }
 
 TEST_F(StudySenderTest, AFileThatCannotBeReadFailsAloneAndOpensNothing) {
   AddInstances(1);
   std::filesystem::remove(folder_ / "0.dcm");
+  WriteFile(folder_ / "other", "so that the folder is not empty");
   EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
-  EXPECT_THAT(Kinds(), ElementsAre(kNotSendable));
+  EXPECT_THAT(Kinds(), ElementsAre(kUnreadable));
+  EXPECT_FALSE(port_.outcomes[0].storage_away());
   EXPECT_EQ(script_.associations, 0U);
+}
+
+TEST_F(StudySenderTest, StorageThatIsAwayIsToldForEachInstance) {
+  AddInstances(2);
+  std::filesystem::remove(folder_ / "0.dcm");
+  std::filesystem::remove(folder_ / "1.dcm");
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  EXPECT_THAT(Kinds(), ElementsAre(kUnreadable, kUnreadable));
+  for (const auto& outcome : port_.outcomes) EXPECT_TRUE(outcome.storage_away());
+}
+
+TEST_F(StudySenderTest, AReadErrorInTheMidstOfAFileMayPass) {
+  AddInstances(1);
+  script_.answers = {Failed(StoreFailureKind::kFileUnreadable, /*usable=*/true)};
+  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  EXPECT_THAT(Kinds(), ElementsAre(kUnreadable));
+  EXPECT_TRUE(port_.outcomes[0].storage_away());
 }
 
 TEST_F(StudySenderTest, AFileThatChangesWhileItIsSentFailsAlone) {
   AddInstances(2);
   script_.answers = {Failed(StoreFailureKind::kFileChanged, /*usable=*/false)};
   EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
-  EXPECT_THAT(Kinds(), ElementsAre(kNotSendable, kResponded));
+  EXPECT_THAT(Kinds(), ElementsAre(kUnreadable, kResponded));
   EXPECT_EQ(port_.associations, 2U) << "the broken one is never used again";
 }
 
@@ -672,18 +730,6 @@ TEST_F(StudySenderTest, WhatWasAnsweredBeforeALossCounts) {
 }
 
 // The refusal ends the study, and still everybody in flight gets an outcome.
-TEST_F(StudySenderTest, ARefusalThatIsFoundAfterALossLeavesNobodyBehind) {
-  AddInstances(4);
-  script_.window = 16;
-  script_.answers = {Status(0x0124), Status(0), Status(0), Lost()};
-  script_.arrived = 1;
-  EXPECT_EQ(Send().reason(), wire::GiveBack::DESTINATION_REFUSED);
-  ASSERT_EQ(port_.outcomes.size(), 4U);
-  EXPECT_EQ(port_.outcomes[0].kind(), wire::Outcome::RESPONDED);
-  for (std::size_t i = 1; i < 4; ++i) EXPECT_EQ(port_.outcomes[i].kind(), wire::Outcome::UNANSWERED) << i;
-  EXPECT_EQ(port_.associations, 1U);
-}
-
 TEST_F(StudySenderTest, NothingIsKeptWhileAnInstanceIsDecoded) {
   AddInstances(2);
   script_.window = 16;
