@@ -251,17 +251,35 @@ Done Commands::Failures() {
   }
 }
 
+// The words are those of the status page.
+const char* StateOf(const wire::WorkerList::Entry& worker) {
+  if (worker.capacity() == 0) return "not heard of";
+  if (worker.draining()) return "draining";
+  if (!worker.not_ready().empty()) return "not ready";
+  if (worker.quarantined_size() > 0) return "quarantined";
+  return "working";
+}
+
+// Why the worker does not get all studies; empty: it does.
+std::string TroubleOf(const wire::WorkerList::Entry& worker) {
+  std::vector<std::string> troubles;
+  if (!worker.not_ready().empty()) troubles.push_back(ToPrintable(worker.not_ready()));
+  for (const auto& quarantined : worker.quarantined()) {
+    troubles.push_back(ToPrintable(quarantined.what()) + ": " + ToPrintable(quarantined.reason()));
+  }
+  return fmt::format("{}", fmt::join(troubles, "; "));
+}
+
 Done Commands::Workers() {
   wire::ClientRequest request;
   request.mutable_list_workers();
   const auto reply = Ask(request);
   if (!reply) return tl::unexpected(reply.error());
   return Show(reply->workers(), [](const wire::WorkerList& list) {
-    Table table({"WORKER", "STATE", "ASSOCIATIONS", "STUDIES", "LAST SEEN"});
+    Table table({"WORKER", "STATE", "ASSOCIATIONS", "STUDIES", "LAST SEEN", "TROUBLE"});
     for (const auto& worker : list.workers()) {
-      const char* state = worker.capacity() == 0 ? "not heard of" : worker.draining() ? "draining" : "working";
-      table.Add({worker.worker(), state, std::to_string(worker.capacity()), std::to_string(worker.leases()),
-                 fmt::format("{:.1f} s ago", static_cast<double>(worker.last_seen_ms()) / 1000)});
+      table.Add({worker.worker(), StateOf(worker), std::to_string(worker.capacity()), std::to_string(worker.leases()),
+                 fmt::format("{:.1f} s ago", static_cast<double>(worker.last_seen_ms()) / 1000), TroubleOf(worker)});
     }
     return table.Text();
   });

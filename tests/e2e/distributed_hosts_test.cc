@@ -117,5 +117,28 @@ TEST_F(DistributedHostsTest, AWorkerThatIsCutOffFromTheCoordinatorStopsBeforeAno
   }
 }
 
+// The archive knows the address of one worker only, and rejects the other one for good.
+TEST_F(DistributedHostsTest, AWorkerThatTheArchiveRejectsIsQuarantinedAndNothingFails) {
+  Host known("h1", 1), stranger("h2", 2);
+  ASSERT_NO_FATAL_FAILURE(known.Connect());
+  ASSERT_NO_FATAL_FAILURE(stranger.Connect());
+  const auto instances = WriteExampleStudies(data(), 60, 4);
+  DestinationBehaviour behaviour;
+  behaviour.rules = {InstanceRule{.delay = milliseconds(20)}};
+  behaviour.reject_some = [](const AssociationRecord& requested) -> std::optional<Rejection> {
+    if (requested.address.starts_with("10.1.")) return std::nullopt;
+    return Rejection{1, 1, 3};  // calling AE title not recognized
+  };
+  StartDestination(behaviour);
+  StartCoordinator({"--bind", "tcp://*:" + std::to_string(coordinator_port_.number()), "--insecure"});
+  StartWorkerOn(known, "known");
+  StartWorkerOn(stranger, "stranger");
+  const std::string session = Feed({"--retry-for", "1h"}, kDestination);
+  EXPECT_TRUE(Eventually([this] { return Ctl({"workers"}).output.find("quarantined") != std::string::npos; }));
+  ExpectAllStored(session, instances);
+  EXPECT_EQ(Number(SummaryAtEnd(session), "failed_transfers"), 0U);
+  EXPECT_THAT(coordinator_->AllErrors(), testing::HasSubstr("Worker stranger is quarantined for destination"));
+}
+
 }  // namespace
 }  // namespace dicom_sender

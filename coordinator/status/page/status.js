@@ -405,7 +405,16 @@
     if (count(worker.capacity) === 0) return ['not heard of', 'warn'];
     if (count(worker.last_seen_ms) > kSilentAfter) return ['silent', 'warn'];
     if (worker.draining === true) return ['draining', 'idle'];
+    if (printable(worker.not_ready) !== '') return ['not ready', 'bad'];
+    if (list(worker.quarantined).length > 0) return ['quarantined', 'warn'];
     return count(worker.leases) > 0 ? ['sending', 'busy'] : ['idle', 'idle'];
+  }
+
+  // Why the worker does not get all studies.
+  function troubleOf(worker) {
+    const notReady = printable(worker.not_ready);
+    const troubles = list(worker.quarantined).map((entry) => printable(entry.what) + ': ' + printable(entry.reason));
+    return (notReady === '' ? troubles : [notReady, ...troubles]).join('; ');
   }
 
   function showWorkers(workers, total) {
@@ -417,6 +426,7 @@
       const capacity = count(worker.capacity), leases = count(worker.leases);
       setLong(parts.worker, printable(worker.worker), 120);
       setState(parts.state, ...workerState(worker));
+      showText(parts.why, troubleOf(worker));
       show(parts.load, capacity > 0);
       setWidth(parts['load-bar'], Math.min(leases, capacity), capacity);
       setText(parts.associations, capacity > 0 ? number(leases) + ' of ' + number(capacity) : number(leases));
@@ -458,6 +468,13 @@
       const trouble = printable(to.trouble);
       if (to.breaker_open !== true && trouble === '') continue;
       problems.push([printable(to.destination) + ': ' + (trouble || 'out of reach'), 'destination ' + to.destination]);
+    }
+    for (const worker of heard) {
+      const trouble = troubleOf(worker);
+      if (trouble === '') continue;
+      problems.push(['Worker ' + printable(worker.worker) + ' ' +
+        (printable(worker.not_ready) === '' ? 'is quarantined' : 'is not ready') + ': ' + trouble,
+        'worker ' + worker.worker]);
     }
     if (silent.length > 0) {
       problems.push([counted(silent.length, 'worker has', 'workers have') + ' not been heard of for ' +

@@ -1,6 +1,7 @@
 #include "tests/support/test_destination/session.h"
 
 #include <fmt/format.h>
+#include <netdb.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -43,6 +44,15 @@ std::string FileName(std::string uid) {
   std::replace_if(
       uid.begin(), uid.end(), [](unsigned char c) { return std::isalnum(c) == 0 && c != '.'; }, '_');
   return uid;
+}
+
+std::string PeerAddress(int socket) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  char text[NI_MAXHOST] = "";
+  if (getpeername(socket, reinterpret_cast<sockaddr*>(&address), &size) != 0) return {};
+  getnameinfo(reinterpret_cast<sockaddr*>(&address), size, text, sizeof text, nullptr, 0, NI_NUMERICHOST);
+  return text;
 }
 
 std::string_view AsText(ByteView bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
@@ -100,7 +110,7 @@ bool Session::Negotiate() {
   if (!pdu || pdu->type != PduType::kAssociateRequest) return false;
   const auto request = DecodeAssociateRequest(pdu->body);
   if (!request) return false;
-  SharedState::Admission admission = state_.Admit(*request);
+  SharedState::Admission admission = state_.Admit(*request, PeerAddress(socket_));
   record_ = std::move(admission.record);
   behaviour_ = std::move(admission.behaviour);
   if (admission.rejection) {

@@ -115,12 +115,15 @@ bool SharedState::WaitFor(const std::function<bool(const DestinationLog&)>& cond
   return changed_.wait_until(lock, std::chrono::system_clock::now() + timeout, [&] { return condition(log_); });
 }
 
-std::optional<Rejection> SharedState::JudgeLocked(const AssociateRequest& request) {
+std::optional<Rejection> SharedState::JudgeLocked(const AssociateRequest& request, const AssociationRecord& record) {
   // PS3.8 table 9-21.
   constexpr Rejection kCalledAeNotRecognized{1, 1, 7}, kLocalLimitExceeded{2, 3, 2};
   if (behaviour_.reject && (behaviour_.reject_times == 0 || rejected_ < behaviour_.reject_times)) {
     ++rejected_;
     return behaviour_.reject;
+  }
+  if (behaviour_.reject_some) {
+    if (auto rejection = behaviour_.reject_some(record)) return rejection;
   }
   if (!behaviour_.called_ae.empty() && behaviour_.called_ae != request.called_ae) return kCalledAeNotRecognized;
   if (behaviour_.associations_max != 0 && log_.open_associations >= behaviour_.associations_max) {
@@ -129,10 +132,9 @@ std::optional<Rejection> SharedState::JudgeLocked(const AssociateRequest& reques
   return std::nullopt;
 }
 
-SharedState::Admission SharedState::Admit(const AssociateRequest& request) {
+SharedState::Admission SharedState::Admit(const AssociateRequest& request, const std::string& address) {
   Admission admission;
   const std::lock_guard lock(mutex_);
-  admission.rejection = JudgeLocked(request);
   admission.behaviour = behaviour_;
   admission.behaviour.rules.clear();
   AssociationRecord& record = admission.record;
@@ -140,10 +142,12 @@ SharedState::Admission SharedState::Admit(const AssociateRequest& request) {
   record.started = std::chrono::system_clock::now();
   record.calling_ae = request.calling_ae;
   record.called_ae = request.called_ae;
+  record.address = address;
   record.window_proposed = request.user.async_window.has_value();
   for (const ProposedContext& context : request.contexts) {
     record.contexts.push_back({context.id, context.abstract_syntax, context.transfer_syntaxes, ""});
   }
+  admission.rejection = JudgeLocked(request, record);
   log_.associations.push_back(record);
   if (!admission.rejection) ++log_.open_associations;
   log_.most_open_associations = std::max(log_.most_open_associations, log_.open_associations);

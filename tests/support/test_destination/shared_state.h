@@ -34,7 +34,7 @@ class SharedState {
     DestinationBehaviour behaviour;  // as of now, without the rules
   };
   // Counts the association as open unless it is rejected.
-  Admission Admit(const AssociateRequest& request);
+  Admission Admit(const AssociateRequest& request, const std::string& address);
   // To be called as soon as what Admit returned is negotiated, and once more, through End, when all is over.
   void Update(const AssociationRecord& record);
   void End(AssociationRecord record, AssociationEnd end);
@@ -52,7 +52,7 @@ class SharedState {
     void operator()(std::FILE* file) const { std::fclose(file); }
   };
 
-  std::optional<Rejection> JudgeLocked(const AssociateRequest& request);
+  std::optional<Rejection> JudgeLocked(const AssociateRequest& request, const AssociationRecord& record);
   bool MatchesLocked(const InstanceRule& rule, RuleCounts& counts, const std::string& uid, std::uint64_t nth);
   void WriteLocked(const std::string& line);
 

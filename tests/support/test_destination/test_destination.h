@@ -63,10 +63,14 @@ struct Rejection {
 
 constexpr std::uint32_t kMaxPduBytesLeast = 64, kMaxPduBytesMost = 1048576;
 
+struct AssociationRecord;
+
 struct DestinationBehaviour {
   // Read at each A-ASSOCIATE-RQ.
   std::optional<Rejection> reject{};
   std::uint64_t reject_times = 0;  // only the next so many associations; 0: all
+  // Rejects those for which it returns something; not in scripts.
+  std::function<std::optional<Rejection>(const AssociationRecord& requested)> reject_some{};
   std::string called_ae{};         // rejects every other (permanent, called AE title not recognized); empty: any
   bool stall_association = false;  // never answers A-ASSOCIATE-RQ
   std::vector<std::string> abstract_syntaxes{};  // accepted ones; empty: any
@@ -119,6 +123,7 @@ struct AssociationRecord {
   std::uint64_t number = 0;  // from 1, in the order of their A-ASSOCIATE-RQ
   WallTime started, ended;
   std::string calling_ae, called_ae;
+  std::string address;  // of the peer, numeric
   std::vector<ContextRecord> contexts;
   std::uint16_t async_window = 1;  // as negotiated
   bool window_proposed = false;

@@ -15,8 +15,12 @@ TEST(ToJson, HasEveryFieldByItsNameAndNumbersAsNumbers) {
   worker->set_worker("w\"1");
   worker->set_capacity(4);
   worker->set_last_seen_ms(std::uint64_t{1} << 60);
-  EXPECT_EQ(ToJson(list), R"({"workers":[{"worker":"w\"1","capacity":4,"leases":0,"draining":false,)"
-                          R"("last_seen_ms":1152921504606846976}],"total":1})");
+  worker->add_quarantined()->set_what("destination A:1@b");
+  worker->mutable_quarantined(0)->set_reason("no route");
+  EXPECT_EQ(ToJson(list),
+            R"({"workers":[{"worker":"w\"1","capacity":4,"leases":0,"draining":false,)"
+            R"("last_seen_ms":1152921504606846976,"not_ready":"","quarantined":[{"what":"destination A:1@b",)"
+            R"("reason":"no route"}]}],"total":1})");
 }
 
 TEST(ToJson, StatesAreWordsAndWhatIsNotSetIsNull) {

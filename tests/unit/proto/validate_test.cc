@@ -151,7 +151,7 @@ TEST(ParseToCoordinator, RefusesAnotherVersionAsSuch) {
   const auto refused = ParseToCoordinator(envelope.SerializeAsString());
   ASSERT_FALSE(refused);
   EXPECT_TRUE(refused.error().other_version);
-  EXPECT_NE(refused.error().reason.find("version 2 instead of 1"), std::string::npos) << refused.error().reason;
+  EXPECT_NE(refused.error().reason.find("version 3 instead of 2"), std::string::npos) << refused.error().reason;
   const auto empty = ParseToCoordinator("");
   ASSERT_FALSE(empty);
   EXPECT_TRUE(empty.error().other_version) << "no version at all";

@@ -355,6 +355,31 @@ TEST_F(AgentTest, WakesForItsNextDeadline) {
   EXPECT_EQ(*out.wake_at, now_ + seconds(5)) << "the repetition of the report";
 }
 
+// Over a new connection a report counts only once the coordinator knows whose it is.
+TEST_F(AgentTest, WhatItIsComesBeforeWhatItHasToSay) {
+  StartLease(1);
+  agent_.Record(1, Outcome(0));
+  Step();
+  agent_.SpeakAgain();
+  const auto out = Step(milliseconds(1));
+  ASSERT_EQ(out.messages.size(), 2U);
+  EXPECT_TRUE(out.messages[0].has_status());
+  EXPECT_TRUE(out.messages[1].has_report());
+}
+
+TEST_F(AgentTest, WhyItIsNotReadyIsSaidAtOnce) {
+  Acknowledge(Statuses(Step()).at(0).seq(), {});
+  EXPECT_THAT(Statuses(Step()), IsEmpty());
+  agent_.SetNotReady("the folder /mnt is missing");
+  const auto statuses = Statuses(Step());
+  ASSERT_EQ(statuses.size(), 1U);
+  EXPECT_EQ(statuses[0].not_ready(), "the folder /mnt is missing");
+  agent_.SetNotReady("the folder /mnt is missing");
+  EXPECT_THAT(Statuses(Step()), IsEmpty()) << "it is known";
+  agent_.SetNotReady("");
+  ASSERT_EQ(Statuses(Step()).size(), 1U);
+}
+
 TEST_F(AgentTest, ToldToDrainItStartsNothingMore) {
   Step();
   agent_.Receive(Grant(7), now_);

@@ -364,7 +364,7 @@ TEST_F(StudySenderTest, AFileThatShrinksCostsTheOthersNoAttempt) {
   script_.window = 3;
   script_.answers = {Status(0), Failed(StoreFailureKind::kFileChanged, /*usable=*/false), Status(0)};
   EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
-  EXPECT_THAT(Kinds(), ElementsAre(kUnansweredKind, kNotSendable, kResponded));
+  EXPECT_THAT(Kinds(), ElementsAre(kUnansweredKind, kUnreadable, kResponded));
 }
 
 TEST_F(StudySenderTest, WhatIsToGoAloneGoesAlone) {
@@ -607,7 +607,9 @@ TEST_F(StudySenderTest, AnOutageDoesNotSwitchWindowsOff) {
                           AssociationFailureKind::kTimedOut, AssociationFailureKind::kRejectedTransient}) {
     script_.association_failures = {{AssociationFailureKind::kConnectionLost, false, "lost"}, {kind, false, "again"}};
     const wire::GiveBack give_back = Send();
-    EXPECT_EQ(give_back.reason(), wire::GiveBack::DESTINATION_TRANSIENT);
+    EXPECT_EQ(give_back.reason(), kind == AssociationFailureKind::kRejectedTransient
+                                      ? wire::GiveBack::DESTINATION_BUSY
+                                      : wire::GiveBack::DESTINATION_TRANSIENT);
     EXPECT_THAT(give_back.detail(), HasSubstr("again"));
     EXPECT_TRUE(windows_.MayPropose("PACS:104@pacs.example"));
   }
