@@ -30,6 +30,7 @@ bool IsStored(InstanceState state) {
 void Scheduler::On(const Reported& event, TimePoint now, Output& out) {
   const bool live = leases_.contains(event.lease);
   if (!live) late_outcomes_ += event.outcomes.size();
+  if (live && event.associations > 0) NoteAssociation(leases_.at(event.lease), now);
   for (const auto& reported : event.outcomes) RecordOutcome(event, reported, now, out);
   if (!live) {
     FinishStudyIfSettled(event.study);
@@ -38,8 +39,15 @@ void Scheduler::On(const Reported& event, TimePoint now, Output& out) {
   Lease& lease = leases_.at(event.lease);
   StopResending(event.lease, lease);
   lease.held = true;
-  lease.associated |= event.associations > 0;
   if (event.give_back) TakeBack(event.lease, *event.give_back, now, out);
+}
+
+// Where another worker was the last one that could not reach the destination, an association says what a C-ECHO does.
+void Scheduler::NoteAssociation(Lease& lease, TimePoint now) {
+  if (lease.associated) return;
+  lease.associated = true;
+  const std::string& name = DestinationOf(lease);
+  if (destinations_.at(name).tried_by != lease.worker) DestinationEchoed(name, lease.worker, now);
 }
 
 // --- outcomes
@@ -53,7 +61,7 @@ InstanceState Scheduler::StateAfter(StatusVerdict verdict, bool last_attempt, co
     case StatusVerdict::kRefused:
       // Before anything was stored it may be about all that the session sends: then it ends, and this goes on with
       // it.
-      if (session != nullptr && !session->stored_some && !last_attempt) return InstanceState::kDelayed;
+      if (session != nullptr && !StoredSome(*session) && !last_attempt) return InstanceState::kDelayed;
       return InstanceState::kFailed;
     case StatusVerdict::kRetry:
     case StatusVerdict::kRetrySlower:
@@ -84,13 +92,9 @@ InstanceChange Scheduler::Judge(const Reported& event, const OutcomeReported& re
   // Told late by the lost lease itself it may be the first sending; but whoever had the study before or has it now
   // may have sent it, too.
   change.resend = facts.index < event.suspect_end || facts.may_be_stored;
-  // While it is unknown whether the destination works at all, an instance that finds out that it does not is not to
-  // blame.
-  const auto lease = leases_.find(event.lease);
-  const bool probes = session != nullptr && lease != leases_.end() &&
-                      destinations_.at(session->destination).breaker == Breaker::kProbing &&
-                      destinations_.at(session->destination).probe == event.lease;
-  if (outcome.kind() == wire::Outcome::UNANSWERED || (IsLost(outcome) && probes)) {
+  // While the destination is under suspicion, an instance that finds out that it still loses all is not to blame.
+  const bool suspect = session != nullptr && IsSuspectProbe(destinations_.at(session->destination), event.lease);
+  if (outcome.kind() == wire::Outcome::UNANSWERED || (IsLost(outcome) && suspect)) {
     change.state = facts.state;
     change.may_be_stored |= outcome.kind() == wire::Outcome::UNANSWERED;
     return change;
@@ -208,7 +212,7 @@ void Scheduler::NoteUnauthorized(Lease& lease, Output& out) {
   lease.unauthorized = true;
   const SessionKey key = studies_.at(lease.study).session;
   Session& session = sessions_.at(key);
-  if (session.stored_some) return;
+  if (StoredSome(session)) return;
   session.unauthorized.insert(lease.study);
   if (session.unauthorized.size() < kUnauthorizedStudies) return;
   StartEnding(key, wire::SESSION_REFUSED,
@@ -277,7 +281,7 @@ void Scheduler::TurnAway(const Lease& lease, const wire::GiveBack& give_back, Ti
   // on the way show less: the destination's storage may have failed since.
   const bool takes_others = lease.lost_some
                                 ? destination.answered_at && *destination.answered_at > *study.set_back_since
-                                : session.stored_some || session.stored_before;
+                                : StoredSome(session);
   if (destination.set_back.size() >= kSeveralStudies && !takes_others) {
     destination.detail = give_back.detail();
     destination.refuses = give_back.reason() != wire::GiveBack::DESTINATION_TRANSIENT;

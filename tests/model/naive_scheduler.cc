@@ -394,11 +394,15 @@ void NaiveScheduler::RepeatGrants() {
 
 void NaiveScheduler::On(const Reported& event) {
   if (!FindLease(event.lease)) late_outcomes_ += event.outcomes.size();
+  if (Lease* lease = FindLease(event.lease); lease && event.associations > 0 && !lease->associated) {
+    lease->associated = true;
+    Destination& destination = DestinationOf(SessionOf(*lease));
+    if (destination.tried_by != lease->worker) Echoed(destination, lease->worker);
+  }
   for (const OutcomeReported& reported : event.outcomes) Record(event, reported);
   Lease* lease = FindLease(event.lease);
   if (!lease) return;
   lease->held = true;
-  lease->associated |= event.associations > 0;
   if (event.give_back) GiveBack(event.lease, *event.give_back);
 }
 
@@ -434,7 +438,8 @@ InstanceChange NaiveScheduler::Judge(const Reported& event, const OutcomeReporte
     return change;
   }
   change.resend = facts.index < event.suspect_end || facts.may_be_stored;
-  const bool probes = lease && DestinationOf(SessionOf(*lease)).probe == event.lease;
+  const bool probes = lease && DestinationOf(SessionOf(*lease)).probe == event.lease &&
+                      DestinationOf(SessionOf(*lease)).trouble == Destination::Trouble::kTakesEcho;
   const bool lost = outcome.kind() == wire::Outcome::ASSOCIATION_LOST;
   if (outcome.kind() == wire::Outcome::UNANSWERED || (lost && probes)) {
     change.state = facts.state;
@@ -456,7 +461,7 @@ InstanceChange NaiveScheduler::Judge(const Reported& event, const OutcomeReporte
   }
   if (verdict == StatusVerdict::kStoredWithWarning) change.state = InstanceState::kStoredWithWarning;
   if (verdict == StatusVerdict::kRetry || verdict == StatusVerdict::kRetrySlower) change.state = again;
-  if (verdict == StatusVerdict::kRefused && study && !SessionOf(*study).stored_some) change.state = again;
+  if (verdict == StatusVerdict::kRefused && study && !StoredSome(SessionOf(*study))) change.state = again;
   change.reason = DescribeStatus(*change.status);
   if (!outcome.reason().empty()) change.reason += ": " + outcome.reason();
   return change;
@@ -484,8 +489,8 @@ void NaiveScheduler::Responded(LeaseId id, const wire::Outcome& outcome) {
   }
   if (verdict == StatusVerdict::kRefused) {
     lease.unauthorized = true;
-    if (!session.stored_some) session.unauthorized.insert(lease.study);
-    if (!session.stored_some && session.unauthorized.size() > 1) {
+    if (!StoredSome(session)) session.unauthorized.insert(lease.study);
+    if (!StoredSome(session) && session.unauthorized.size() > 1) {
       StartEnding(study.session, wire::SESSION_REFUSED,
                   destination.name + " answered 0124 (not authorized) to different studies, and has stored nothing");
     }
@@ -566,16 +571,9 @@ void NaiveScheduler::TurnAway(const Lease& lease, const wire::GiveBack& give_bac
   Study& study = *FindStudy(lease.study);
   const Session& session = SessionOf(study);
   Destination& destination = DestinationOf(session);
-  if (destination.trouble != Destination::Trouble::kTakesEcho) {
-    destination.broken = false;
-    destination.probe = 0;
-    destination.failures = 0;
-    destination.unreachable_since.reset();
-  }
-  quarantine_.Succeed(lease.worker, destination.name);
-  quarantine_.Confirm(destination.name, now_);
+  Echoed(destination, lease.worker);
   destination.set_back.insert(study.key);
-  bool takes_others = session.stored_some || session.opened_as.stored_before;
+  bool takes_others = StoredSome(session);
   if (lease.nothing_came) takes_others = destination.answered_at && *destination.answered_at > *study.set_back_since;
   if (destination.set_back.size() > 2 && !takes_others) {
     destination.detail = give_back.detail();
@@ -717,6 +715,17 @@ void NaiveScheduler::Answered(Destination& destination, const std::string& worke
   destination.trouble = Destination::Trouble::kSilent;
   destination.answered_at = now_;
   destination.set_back.clear();
+  quarantine_.Succeed(worker, destination.name);
+  quarantine_.Confirm(destination.name, now_);
+}
+
+void NaiveScheduler::Echoed(Destination& destination, const std::string& worker) {
+  if (destination.trouble != Destination::Trouble::kTakesEcho) {
+    destination.broken = false;
+    destination.probe = 0;
+    destination.failures = 0;
+    destination.unreachable_since.reset();
+  }
   quarantine_.Succeed(worker, destination.name);
   quarantine_.Confirm(destination.name, now_);
 }

@@ -119,6 +119,7 @@ class NaiveScheduler {
   void On(const Reported& event);
   void On(const Tick&) {}
 
+  static bool StoredSome(const Session& session) { return session.stored_some || session.opened_as.stored_before; }
   InstanceChange Judge(const Reported& event, const OutcomeReported& reported);
   void Responded(LeaseId lease, const wire::Outcome& outcome);
   void Record(const Reported& event, const OutcomeReported& reported);
@@ -147,6 +148,7 @@ class NaiveScheduler {
   std::optional<TimePoint> NextDeadline() const;
 
   void Answered(Destination& destination, const std::string& worker);
+  void Echoed(Destination& destination, const std::string& worker);
   void Break(Destination& destination);
   void ReadAgain(const std::string& worker);
 

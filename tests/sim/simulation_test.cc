@@ -55,6 +55,26 @@ TEST_F(SimulationTest, AMissingFenceIsFound) {
   EXPECT_LE(seed, kSeedsMax);
 }
 
+// As AMissingFenceIsFound, for the rules of fault attribution.
+void ExpectFound(const SimulationOptions& options, const std::string& sentence) {
+  constexpr std::uint64_t kSeedsMax = 400;
+  const auto finds = [&](std::uint64_t seed) {
+    const auto result = RunSimulation(seed, options);
+    return result.violation && result.violation->find(sentence) != std::string::npos;
+  };
+  std::uint64_t seed = 1;
+  while (seed <= kSeedsMax && !finds(seed)) ++seed;
+  EXPECT_LE(seed, kSeedsMax);
+}
+
+TEST_F(SimulationTest, ADestinationThatIsBlamedForItsStudiesIsFound) {
+  ExpectFound({.echo = false}, "it does not come to an end");
+}
+
+TEST_F(SimulationTest, AnInstanceThatIsBlamedForItsWorkerIsFound) {
+  ExpectFound({.unreadable = false}, "has failed after");
+}
+
 TEST_F(SimulationTest, ASeedRepeatsItself) {
   std::vector<std::string> first, second;
   RunSimulation(7, {.trace = [&first](const std::string& line) { first.push_back(line); }});
