@@ -440,10 +440,7 @@ class Scheduler {
   // --- scheduler_outcomes.cc: what was reported, and whose fault it is
   void On(const Reported& event, TimePoint now, Output& out);
   static bool StoredSome(const Session& session) { return session.stored_some || session.stored_before; }
-  static bool IsSuspectProbe(const Destination& destination, LeaseId lease) {
-    return destination.breaker == Breaker::kProbing && destination.probe == lease &&
-           destination.trouble == TroubleKind::kTakesEcho;
-  }
+  static bool IsSuspectProbe(const Destination& destination, LeaseId lease);
   void NoteAssociation(Lease& lease, TimePoint now);
   InstanceChange Judge(const Reported& event, const OutcomeReported& reported, TimePoint now) const;
   InstanceState StateAfter(StatusVerdict verdict, bool last_attempt, const Session* session) const;

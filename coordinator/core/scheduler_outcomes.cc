@@ -50,6 +50,13 @@ void Scheduler::NoteAssociation(Lease& lease, TimePoint now) {
   if (destinations_.at(name).tried_by != lease.worker) DestinationEchoed(name, lease.worker, now);
 }
 
+// The lease finds out whether a destination that takes a C-ECHO, but lost what several studies sent, still does so.
+// With fewer of them left, it is theirs to prove.
+bool Scheduler::IsSuspectProbe(const Destination& destination, LeaseId lease) {
+  return destination.breaker == Breaker::kProbing && destination.probe == lease &&
+         destination.trouble == TroubleKind::kTakesEcho && destination.set_back.size() >= kSeveralStudies;
+}
+
 // --- outcomes
 
 InstanceState Scheduler::StateAfter(StatusVerdict verdict, bool last_attempt, const Session* session) const {

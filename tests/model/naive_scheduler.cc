@@ -439,7 +439,8 @@ InstanceChange NaiveScheduler::Judge(const Reported& event, const OutcomeReporte
   }
   change.resend = facts.index < event.suspect_end || facts.may_be_stored;
   const bool probes = lease && DestinationOf(SessionOf(*lease)).probe == event.lease &&
-                      DestinationOf(SessionOf(*lease)).trouble == Destination::Trouble::kTakesEcho;
+                      DestinationOf(SessionOf(*lease)).trouble == Destination::Trouble::kTakesEcho &&
+                      DestinationOf(SessionOf(*lease)).set_back.size() > 2;
   const bool lost = outcome.kind() == wire::Outcome::ASSOCIATION_LOST;
   if (outcome.kind() == wire::Outcome::UNANSWERED || (lost && probes)) {
     change.state = facts.state;
