@@ -65,7 +65,7 @@ struct SchedulerOptions {
 
 struct SessionOpened {
   SessionKey session = 0;
-  std::string destination;  // sessions with an equal one share its breaker and its limit
+  std::string destination;  // sessions with an equal one share its breaker
   std::string endpoint;     // resolved address and port, which limits are counted by; empty: the destination's name
   std::string calling_ae;   // whom it refuses, it refuses for all sessions with this name
   bool dispatch_as_found = false;

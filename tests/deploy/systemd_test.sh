@@ -84,7 +84,7 @@ run_with_settings() { # PROGRAM FILE TEXT
     sed -n 's/^Environment=//p' "$units/$1.service"
     # But for what belongs to a ledger in PostgreSQL, which this machine may not have.
     sed -n '/LEADER_TIMEOUT/d; s/^#\{0,1\}\(DICOM_SENDER_[A-Z_]*=\)/\1/p' "$units/$2"
-  } | sed -e "s#/run/credentials/$1.service\|/etc/dicom-sender\|/var/lib/dicom-sender#$work/site#" \
+  } | sed -e "s#/run/credentials/$1.service\|/etc/dicom-sender\|/var/lib/dicom-sender\|/mnt/nas#$work/site#" \
     -e "s#127\.0\.0\.1:\|\*:#$address:#")
   : > "$work/$1.log"
   env -i "${settings[@]}" "$bin/$1" 2> "$work/$1.log" &

@@ -57,6 +57,7 @@ TEST(Metrics, KnownSeriesStartAtZero) {
            "resends_total",
            "messages_refused_total",
            "workers_connected",
+           "workers_quarantined",
            "breaker_open",
            "last_success_timestamp_seconds",
            "ledger_commit_duration_seconds_count",
