@@ -18,15 +18,16 @@ const Quarantine::Entry* Quarantine::Find(const std::string& worker, const Quara
 }
 
 bool Quarantine::Fail(const std::string& worker, const QuarantineSubject& subject, const std::string& reason,
-                      bool others_succeed, TimePoint now) {
+                      Blame blame, TimePoint now) {
   Entry& entry = entries_[{worker, subject}];
-  const std::uint32_t doublings = std::min(entry.failures, 20U);
+  entry.in_force |= blame != Blame::kOpen;
+  entry.confirmed |= blame == Blame::kCertain;
+  const std::uint32_t doublings = blame == Blame::kLikely && !entry.confirmed ? 0 : std::min(entry.failures, 20U);
   ++entry.failures;
-  entry.in_force |= others_succeed;
   entry.retry_at = now + std::min(options_.backoff_max, options_.backoff_min * (std::int64_t{1} << doublings));
   entry.reason = reason;
   const bool was_shown = entry.shown;
-  entry.shown |= entry.in_force && entry.failures >= kShownAfter;
+  entry.shown |= entry.confirmed && entry.failures >= kShownAfter;
   return entry.shown && !was_shown;
 }
 
@@ -36,9 +37,10 @@ bool Quarantine::Succeed(const std::string& worker, const QuarantineSubject& sub
 
 void Quarantine::Confirm(const QuarantineSubject& subject, TimePoint now) {
   for (auto& [key, entry] : entries_) {
-    if (key.second != subject || entry.in_force) continue;
+    if (key.second != subject || entry.confirmed) continue;
+    entry.confirmed = true;
+    if (!entry.in_force) entry.retry_at = now;
     entry.in_force = true;
-    entry.retry_at = now;
   }
 }
 
@@ -49,7 +51,7 @@ bool Quarantine::Keeps(const std::string& worker, const QuarantineSubject& subje
 
 bool Quarantine::IsHopeless(const std::string& worker, const QuarantineSubject& subject) const {
   const Entry* entry = Find(worker, subject);
-  return entry != nullptr && entry->in_force && entry->failures >= kHopelessAfter;
+  return entry != nullptr && entry->confirmed && entry->failures >= kHopelessAfter;
 }
 
 void Quarantine::BeginTry(const std::string& worker, const QuarantineSubject& subject, LeaseId lease) {

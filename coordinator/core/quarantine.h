@@ -29,6 +29,13 @@ struct QuarantineOptions {
   Duration backoff_max = std::chrono::seconds(30);
 };
 
+// Whether it is the worker's fault that it has failed.
+enum class Blame : std::uint8_t {
+  kOpen,    // no other one gets through either: it is kept from nothing
+  kLikely,  // others are still to be asked: it is kept from the subject for the shortest pause
+  kCertain  // others succeed; or there is nothing left that it has not failed with
+};
+
 struct QuarantineView {
   QuarantineSubject subject;
   std::string reason;  // of the last failure, for a person
@@ -39,10 +46,9 @@ class Quarantine {
  public:
   explicit Quarantine(QuarantineOptions options) : options_(options) {}
 
-  // The worker has failed with the subject. `others_succeed`: it is the only one, so it is kept from it for a while.
-  // True if it counts as quarantined from now on, which it did not before.
-  bool Fail(const std::string& worker, const QuarantineSubject& subject, const std::string& reason,
-            bool others_succeed, TimePoint now);
+  // The worker has failed with the subject. True if it counts as quarantined from now on, which it did not before.
+  bool Fail(const std::string& worker, const QuarantineSubject& subject, const std::string& reason, Blame blame,
+            TimePoint now);
   // It has succeeded. True if it had failed before.
   bool Succeed(const std::string& worker, const QuarantineSubject& subject);
   // Another worker has succeeded: those that were under suspicion are at fault themselves, and may show at once that
@@ -70,8 +76,9 @@ class Quarantine {
  private:
   struct Entry {
     std::uint32_t failures = 0;  // in a row
-    bool in_force = false;
-    bool shown = false;  // it has failed while in force, more than once in a row
+    bool in_force = false;       // it is kept from the subject
+    bool confirmed = false;      // others have succeeded
+    bool shown = false;          // it has failed since, and more than once in a row
     TimePoint retry_at;
     LeaseId tried_by = 0;  // 0: no lease
     std::string reason;

@@ -153,8 +153,9 @@ void Scheduler::StartEnding(SessionKey key, wire::SessionState state, std::strin
 void Scheduler::EndSessions(TimePoint now, Output& out) {
   for (auto& [key, session] : sessions_) {
     const Destination& destination = destinations_.at(session.destination);
-    if (session.ending || destination.live_leases > 0 || !HadTheirTurn(session)) continue;
-    if (const auto patience_ends = PatienceEnds(session); !patience_ends || now < *patience_ends) continue;
+    if (session.ending || destination.live_leases > 0) continue;
+    const auto patience_ends = PatienceEnds(session);
+    if (!patience_ends || now < *patience_ends || !HadTheirTurn(key)) continue;
     const auto state = destination.refuses ? wire::SESSION_REFUSED : wire::SESSION_UNREACHABLE;
     StartEnding(key, state, destination.detail, out);
   }
@@ -190,6 +191,7 @@ void Scheduler::DropSession(SessionKey key) {
     const auto endpoint = endpoints_.find(destination->second.endpoint);
     if (--endpoint->second.destinations == 0) endpoints_.erase(endpoint);
     quarantine_.ForgetSubject(destination->first);
+    std::erase_if(turned_away_, [&](const auto& entry) { return entry.first.second == destination->first; });
     destinations_.erase(destination);
   }
   sessions_.erase(session);
@@ -234,7 +236,7 @@ void Scheduler::On(const WorkerSeen& event, TimePoint now, Output& out) {
     PlaceAfterLoss(lease, now, out);
   }
   if (!same_life) {
-    quarantine_.ForgetWorker(event.worker);
+    ForgetFailures(event.worker);
     ReadAgain(event.worker, now);
   }
   ChangeWorker(event.worker, [&](Worker& worker) {
@@ -257,12 +259,17 @@ void Scheduler::On(const DrainRequested& event, TimePoint, Output& out) {
   out.replies.push_back(StatusReply{.worker = event.worker, .renewed = {}, .revoked = {}, .drain = true});
 }
 
+void Scheduler::ForgetFailures(const std::string& worker) {
+  quarantine_.ForgetWorker(worker);
+  std::erase_if(turned_away_, [&](const auto& entry) { return entry.first.first == worker; });
+}
+
 void Scheduler::ForgetSilentWorkers(TimePoint now) {
   while (!idle_workers_.empty() && now >= idle_workers_.begin()->first + options_.lease_ttl) {
     const auto worker = workers_.find(idle_workers_.begin()->second);
     free_workers_.erase({FreePlaces(worker->second), &worker->first});
     idle_workers_.erase(idle_workers_.begin());
-    quarantine_.ForgetWorker(worker->first);
+    ForgetFailures(worker->first);
     workers_.erase(worker);
   }
 }

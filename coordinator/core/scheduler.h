@@ -260,7 +260,7 @@ class Scheduler {
     std::uint32_t setbacks = 0;   // how often it was given back because of the destination, or lost without result
     std::uint32_t losses = 0;     // of its leases, in a row and without any result
     std::uint32_t attempts = 0;   // of its association, that count against the study
-    std::optional<TimePoint> set_back_since;    // its association did not get through
+    std::optional<TimePoint> set_back_since;    // its association did not get through, for the first time
     std::optional<TimePoint> unreadable_since;  // nothing of it could be read, by all that were asked
     std::uint32_t unreadable_tries = 0;
     std::set<std::string> missed_by;      // those of the next whose storage is there
@@ -288,6 +288,7 @@ class Scheduler {
     std::set<StudyKey> unauthorized{};        // studies that were answered 0124
     std::set<std::string> refused_workers{};  // since the destination answered this session last, as the next
     std::set<StudyKey> refused_studies{};
+    std::set<std::string> readers{};              // workers that could read files of it when they tried last
     std::optional<TimePoint> unreadable_since{};  // the storage was away, and nothing was read since
     std::string unreadable_detail{};
     std::optional<Ending> ending;  // no more grants; it ends when its leases have
@@ -410,6 +411,7 @@ class Scheduler {
   template <class Change>
   void ChangeWorker(const std::string& name, Change change);
   void ExpireLeases(TimePoint now, Output& out);
+  void ForgetFailures(const std::string& worker);
   void ForgetSilentWorkers(TimePoint now);
 
   struct NextGrant {
@@ -440,7 +442,8 @@ class Scheduler {
   // --- scheduler_outcomes.cc: what was reported, and whose fault it is
   void On(const Reported& event, TimePoint now, Output& out);
   static bool StoredSome(const Session& session) { return session.stored_some || session.stored_before; }
-  static bool IsSuspectProbe(const Destination& destination, LeaseId lease);
+  bool IsSuspectProbe(const Destination& destination, LeaseId lease) const;
+  bool TakesNothing(const Destination& destination) const;
   void NoteAssociation(Lease& lease, TimePoint now);
   InstanceChange Judge(const Reported& event, const OutcomeReported& reported, TimePoint now) const;
   InstanceState StateAfter(StatusVerdict verdict, bool last_attempt, const Session* session) const;
@@ -453,14 +456,18 @@ class Scheduler {
   void TakeBackDone(const Lease& lease, TimePoint now);
   void TakeBackOfDestination(const Lease& lease, const wire::GiveBack& give_back, TimePoint now, Output& out);
   void TurnAway(const Lease& lease, const wire::GiveBack& give_back, TimePoint now, Output& out);
+  void TurnedAway(const Lease& lease, const std::string& detail, TimePoint now, Output& out);
+  bool IsTurnedAway(const std::string& worker, const std::string& destination) const;
   bool ConcludeRefusal(const Lease& lease, const wire::GiveBack& give_back, Output& out);
   void PlaceAfterLoss(const Lease& lease, TimePoint now, Output& out);
-  void SetBack(Study& study, TimePoint now);
+  void SetBack(Study& study);
   std::uint32_t PassOnUnreadable(const Lease& lease, TimePoint now, Output& out);
   void QuarantineWorker(const std::string& worker, const QuarantineSubject& subject, const std::string& reason,
-                        bool others_succeed, TimePoint now, Output& out);
+                        Blame blame, TimePoint now, Output& out);
   void ReadAgain(const std::string& worker, TimePoint now);
   bool AllMiss(const Study& study, const std::string& worker) const;
+  Blame BlameForFiles(const Lease& lease, bool nobody_left) const;
+  bool OthersRead(SessionKey session) const;
   bool OthersMayRead(const Study& study, const std::string& worker) const;
   bool NobodyLeftToRead(SessionKey session, const std::set<std::string>& unreadable_by) const;
   bool StoragePatienceIsOver(const Study& study, TimePoint now) const;
@@ -480,7 +487,7 @@ class Scheduler {
   bool MayGrant(const Destination& destination, TimePoint now) const;
   std::optional<std::uint32_t> LimitOf(const Destination& destination) const;  // of associations; nullopt: none
   std::optional<TimePoint> PatienceEnds(const Session& session) const;  // nullopt: the destination is reachable
-  bool HadTheirTurn(const Session& session) const;
+  bool HadTheirTurn(SessionKey key) const;
   std::string TroubleOf(const Destination& destination, TimePoint now) const;
 
   const std::string& DestinationOf(const Lease& lease) const;
@@ -494,6 +501,9 @@ class Scheduler {
   std::map<std::string, Destination> destinations_;
   std::map<std::string, Endpoint> endpoints_;
   Quarantine quarantine_;
+  // By worker and destination: studies that it was turned away with, though a C-ECHO was answered, since the
+  // destination answered it last; no more than are needed to be sure.
+  std::map<std::pair<std::string, std::string>, std::set<StudyKey>> turned_away_;
   std::set<StudyKey> partly_read_;  // studies that some worker cannot read all of
   std::map<LeaseId, Lease> leases_;
   std::map<std::string, Worker> workers_;

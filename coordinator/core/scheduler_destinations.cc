@@ -7,7 +7,7 @@ namespace dicom_sender {
 namespace {
 
 // A destination that rejects all associations is alive: so many studies have their turn before it is given up.
-constexpr std::size_t kRejectedStudies = 32;
+constexpr std::ptrdiff_t kRejectedStudies = 32;
 
 }  // namespace
 
@@ -23,6 +23,7 @@ void Scheduler::DestinationAnswered(const std::string& name, const std::string& 
   destination.trouble = TroubleKind::kSilent;  // as far as the next failure does not say otherwise
   destination.answered_at = now;
   destination.set_back.clear();
+  turned_away_.erase({worker, name});
   if (quarantine_.empty()) return;
   quarantine_.Succeed(worker, name);
   quarantine_.Confirm(name, now);
@@ -37,7 +38,7 @@ void Scheduler::DestinationEchoed(const std::string& name, const std::string& wo
     destination.unreachable_since.reset();
   }
   if (quarantine_.empty()) return;
-  quarantine_.Succeed(worker, name);
+  if (!IsTurnedAway(worker, name)) quarantine_.Succeed(worker, name);
   quarantine_.Confirm(name, now);
 }
 
@@ -48,11 +49,11 @@ void Scheduler::OutOfReach(const Lease& lease, const wire::GiveBack& give_back, 
   const wire::GiveBack::Reason reason = give_back.reason();
   const bool busy = reason == wire::GiveBack::DESTINATION_BUSY;
   const bool serves_it = Serves(destination, lease.worker);
-  const bool serves_others = destination.served_leases > 0 && !serves_it;
+  const Blame blame = destination.served_leases > 0 && !serves_it ? Blame::kCertain : Blame::kOpen;
   destination.detail = give_back.detail();
   destination.tried_by = lease.worker;
   destination.set_back.insert(lease.study);
-  if (!busy && !serves_it) QuarantineWorker(lease.worker, name, give_back.detail(), serves_others, now, out);
+  if (!busy && !serves_it) QuarantineWorker(lease.worker, name, give_back.detail(), blame, now, out);
   if (destination.served_leases > 0) {
     // It takes no more associations than these; that is not an outage. A refusal of this session's AE title says
     // nothing about them.
@@ -157,15 +158,19 @@ std::optional<TimePoint> Scheduler::PatienceEnds(const Session& session) const {
 }
 
 // Where the destination answers, other studies may get through.
-bool Scheduler::HadTheirTurn(const Session& session) const {
+bool Scheduler::HadTheirTurn(SessionKey key) const {
+  const Session& session = sessions_.at(key);
   const Destination& destination = destinations_.at(session.destination);
+  const bool all_tried = session.scan_complete && session.untried_studies == 0;
   switch (destination.trouble) {
     case TroubleKind::kSilent:
       return true;
     case TroubleKind::kRejects:
-      return session.untried_studies == 0 || destination.set_back.size() >= kRejectedStudies;
+      return all_tried ||
+             std::count_if(destination.set_back.begin(), destination.set_back.end(),
+                           [&](StudyKey study) { return studies_.at(study).session == key; }) >= kRejectedStudies;
     case TroubleKind::kTakesEcho:
-      return session.untried_studies == 0;
+      return all_tried;
   }
   return true;
 }

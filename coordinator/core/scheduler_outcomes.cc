@@ -15,7 +15,8 @@ constexpr std::size_t kSeveralStudies = 3;
 // archive's restart may have cost it.
 constexpr std::uint32_t kStudyAttemptsMin = 3;
 // Different studies that must be refused before a refusal is taken for the destination's word to all of them.
-constexpr std::size_t kRefusedStudies = 2, kUnauthorizedStudies = 2;
+constexpr std::size_t kRefusedStudies = 2;
+constexpr std::size_t kUnauthorizedStudiesMin = 2, kUnauthorizedStudiesMax = 32;
 
 bool IsLost(const wire::Outcome& outcome) {
   return outcome.kind() == wire::Outcome::ASSOCIATION_LOST || outcome.kind() == wire::Outcome::UNANSWERED;
@@ -51,10 +52,21 @@ void Scheduler::NoteAssociation(Lease& lease, TimePoint now) {
 }
 
 // The lease finds out whether a destination that takes a C-ECHO, but lost what several studies sent, still does so.
-// With fewer of them left, it is theirs to prove.
-bool Scheduler::IsSuspectProbe(const Destination& destination, LeaseId lease) {
+// With fewer of them left, the fault may be theirs.
+bool Scheduler::IsSuspectProbe(const Destination& destination, LeaseId lease) const {
   return destination.breaker == Breaker::kProbing && destination.probe == lease &&
-         destination.trouble == TroubleKind::kTakesEcho && destination.set_back.size() >= kSeveralStudies;
+         destination.trouble == TroubleKind::kTakesEcho && TakesNothing(destination);
+}
+
+// It has taken nothing since it lost what several studies sent for the first time.
+bool Scheduler::TakesNothing(const Destination& destination) const {
+  std::size_t studies = 0;
+  for (const StudyKey key : destination.set_back) {
+    const auto& since = studies_.at(key).set_back_since;
+    studies += !destination.answered_at || *destination.answered_at <= *since;
+    if (studies >= kSeveralStudies) return true;
+  }
+  return false;
 }
 
 // --- outcomes
@@ -208,6 +220,8 @@ void Scheduler::NoteResponse(Lease& lease, StatusVerdict verdict, TimePoint now,
   session.unreadable_since.reset();
   study.unreadable_since.reset();
   if (quarantine_.Succeed(lease.worker, session_key)) ReadAgain(lease.worker, now);
+  session.readers.insert(lease.worker);
+  if (!quarantine_.empty()) quarantine_.Confirm(session_key, now);
   if (verdict == StatusVerdict::kRetrySlower) SlowDown(destination, now);
   if (verdict == StatusVerdict::kRefused) NoteUnauthorized(lease, out);
   if (verdict != StatusVerdict::kStored && verdict != StatusVerdict::kStoredWithWarning) return;
@@ -221,7 +235,12 @@ void Scheduler::NoteUnauthorized(Lease& lease, Output& out) {
   Session& session = sessions_.at(key);
   if (StoredSome(session)) return;
   session.unauthorized.insert(lease.study);
-  if (session.unauthorized.size() < kUnauthorizedStudies) return;
+  // Those that are not known yet, or had no turn, may be taken.
+  const auto live = static_cast<std::size_t>(std::count_if(session.unauthorized.begin(), session.unauthorized.end(),
+                                                           [&](StudyKey study) { return studies_.contains(study); }));
+  const bool all_tried = session.scan_complete && live == session.live_studies;
+  const std::size_t wanted = all_tried ? kUnauthorizedStudiesMin : kUnauthorizedStudiesMax;
+  if (session.unauthorized.size() < wanted) return;
   StartEnding(key, wire::SESSION_REFUSED,
               fmt::format("{} answered {} to different studies, and has stored nothing", session.destination,
                           DescribeStatus(0x0124)),
@@ -251,7 +270,7 @@ void Scheduler::TakeBackDone(const Lease& lease, TimePoint now) {
   const bool taken = lease.associated && !lease.lost_some;
   if (taken || lease.responded) DestinationAnswered(DestinationOf(lease), lease.worker, now);
   Study& study = studies_.at(lease.study);
-  if (lease.unauthorized && !lease.settled_some) SetBack(study, now);
+  if (lease.unauthorized && !lease.settled_some) SetBack(study);
   // Given back as done although something is left: without any result, the same would only happen again at once.
   const bool fruitless = !lease.settled_some && lease.unreadable.empty();
   PlaceAfterLease(lease.study, std::max(lease.worst_attempts, std::uint32_t{fruitless}), now);
@@ -261,7 +280,8 @@ void Scheduler::TakeBackDone(const Lease& lease, TimePoint now) {
 void Scheduler::TakeBackOfDestination(const Lease& lease, const wire::GiveBack& give_back, TimePoint now,
                                       Output& out) {
   Study& study = studies_.at(lease.study);
-  SetBack(study, now);
+  SetBack(study);
+  if (!study.set_back_since) study.set_back_since = now;
   if (give_back.echo_answered()) return TurnAway(lease, give_back, now, out);
   if (!ConcludeRefusal(lease, give_back, out)) OutOfReach(lease, give_back, now, out);
   // Where the same worker is served at the same time, neither a breaker nor a quarantine keeps the study from being
@@ -270,11 +290,10 @@ void Scheduler::TakeBackOfDestination(const Lease& lease, const wire::GiveBack& 
   PlaceAfterLease(lease.study, std::max(lease.worst_attempts, served ? study.setbacks : 0), now);
 }
 
-void Scheduler::SetBack(Study& study, TimePoint now) {
+void Scheduler::SetBack(Study& study) {
   Session& session = sessions_.at(study.session);
   session.untried_studies -= study.setbacks == 0;
   ++study.setbacks;
-  if (!study.set_back_since) study.set_back_since = now;
 }
 
 // The destination answers a C-ECHO, but not this study's association.
@@ -283,13 +302,17 @@ void Scheduler::TurnAway(const Lease& lease, const wire::GiveBack& give_back, Ti
   const Session& session = sessions_.at(study.session);
   Destination& destination = destinations_.at(session.destination);
   DestinationEchoed(session.destination, lease.worker, now);
+  if (give_back.reason() == wire::GiveBack::DESTINATION_BUSY && destination.served_leases > 0) {
+    LowerLimit(destination, now);  // it is busy with our own associations
+    return PlaceAfterLease(lease.study, std::max(lease.worst_attempts, study.setbacks), now);
+  }
   destination.set_back.insert(lease.study);
+  TurnedAway(lease, give_back.detail(), now, out);
   // That it takes our instances at all shows that a negotiation failed because of the study. Instances that were lost
   // on the way show less: the destination's storage may have failed since.
-  const bool takes_others = lease.lost_some
-                                ? destination.answered_at && *destination.answered_at > *study.set_back_since
-                                : StoredSome(session);
-  if (destination.set_back.size() >= kSeveralStudies && !takes_others) {
+  const bool takes_nothing = lease.lost_some ? TakesNothing(destination)
+                                             : destination.set_back.size() >= kSeveralStudies && !StoredSome(session);
+  if (takes_nothing) {
     destination.detail = give_back.detail();
     destination.refuses = give_back.reason() != wire::GiveBack::DESTINATION_TRANSIENT;
     destination.trouble = TroubleKind::kTakesEcho;
@@ -297,6 +320,8 @@ void Scheduler::TurnAway(const Lease& lease, const wire::GiveBack& give_back, Ti
     if (lease.lost_some) OpenBreaker(destination, now);
     return PlaceAfterLease(lease.study, std::max(lease.worst_attempts, study.setbacks), now);
   }
+  // The instances that were lost have used attempts of their own, so that some of them may fail and others not.
+  if (lease.lost_some) return PlaceAfterLease(lease.study, std::max(lease.worst_attempts, 1U), now);
   ++study.attempts;
   // One that is rejected for now is not to blame as long as that may be so because the destination is busy.
   const bool may_be_busy =
@@ -310,6 +335,21 @@ void Scheduler::TurnAway(const Lease& lease, const wire::GiveBack& give_back, Ti
             out);
 }
 
+// A worker that turns back with one study after the other, while others are served, does not get through itself.
+void Scheduler::TurnedAway(const Lease& lease, const std::string& detail, TimePoint now, Output& out) {
+  if (lease.responded) return;
+  const std::string& name = DestinationOf(lease);
+  const Destination& destination = destinations_.at(name);
+  if (!IsTurnedAway(lease.worker, name)) turned_away_[{lease.worker, name}].insert(lease.study);
+  if (!IsTurnedAway(lease.worker, name) || destination.served_leases == 0) return;
+  if (!Serves(destination, lease.worker)) QuarantineWorker(lease.worker, name, detail, Blame::kCertain, now, out);
+}
+
+bool Scheduler::IsTurnedAway(const std::string& worker, const std::string& destination) const {
+  const auto studies = turned_away_.find({worker, destination});
+  return studies != turned_away_.end() && studies->second.size() >= kSeveralStudies;
+}
+
 // The destination knows one of the AE titles not, or not from this worker's address. That is its word to the session
 // if no worker is accepted and nothing was ever stored. True: the session ends.
 bool Scheduler::ConcludeRefusal(const Lease& lease, const wire::GiveBack& give_back, Output& out) {
@@ -319,10 +359,10 @@ bool Scheduler::ConcludeRefusal(const Lease& lease, const wire::GiveBack& give_b
   session.refused_workers.insert(lease.worker);
   session.refused_studies.insert(lease.study);
   const bool by_all = std::all_of(workers_.begin(), workers_.end(), [&](const auto& worker) {
-    return !TakesStudies(worker.second) || session.refused_workers.contains(worker.first);
+    return worker.second.capacity == 0 || worker.second.draining || session.refused_workers.contains(worker.first);
   });
   const std::size_t wanted = std::min<std::size_t>(kRefusedStudies, session.live_studies);
-  if (session.stored_some || !by_all || session.refused_studies.size() < wanted) return false;
+  if (StoredSome(session) || !by_all || session.refused_studies.size() < wanted) return false;
   StartEnding(key, wire::SESSION_REFUSED, give_back.detail(), out);
   return true;
 }
@@ -334,7 +374,7 @@ void Scheduler::PlaceAfterLoss(const Lease& lease, TimePoint now, Output& out) {
   Study& study = studies_.at(lease.study);
   study.losses = lease.settled_some ? 0 : study.losses + 1;
   const std::uint32_t repeated = study.losses > 0 ? study.losses - 1 : 0;
-  if (repeated > 0) SetBack(study, now);
+  if (repeated > 0) SetBack(study);
   PlaceAfterLease(lease.study, std::max({lease.worst_attempts, repeated, unreadable}), now);
 }
 
@@ -360,14 +400,33 @@ std::uint32_t Scheduler::PassOnUnreadable(const Lease& lease, TimePoint now, Out
     study.missed_by.insert(lease.worker);
   }
   partly_read_.insert(lease.study);
+  SetBack(study);
   const bool nobody_left = NobodyLeftToRead(study.session, study.unreadable_by);
-  if (!lease.responded && (lease.storage_away || !nobody_left)) {
-    QuarantineWorker(lease.worker, study.session, lease.unreadable, true, now, out);
+  if (!lease.responded) {
+    sessions_.at(study.session).readers.erase(lease.worker);
+    QuarantineWorker(lease.worker, study.session, lease.unreadable, BlameForFiles(lease, nobody_left), now, out);
   }
   if (!nobody_left) return 0;
   study.unreadable_by = {lease.worker};  // all of them may try again, this one last
-  // Storage that is away is tried by one study at a time; a single file waits by itself.
+  // Storage that is away as a whole is tried by one study at a time; a single file waits by itself.
   return lease.storage_away ? 1 : ++study.unreadable_tries;
+}
+
+// That files cannot be read may be the worker's fault, or the storage's; or theirs alone, until all had their turn.
+Blame Scheduler::BlameForFiles(const Lease& lease, bool nobody_left) const {
+  const SessionKey key = studies_.at(lease.study).session;
+  if (OthersRead(key)) return Blame::kCertain;
+  if (!nobody_left) return Blame::kLikely;
+  return lease.storage_away && sessions_.at(key).untried_studies == 0 ? Blame::kCertain : Blame::kOpen;
+}
+
+// Other workers have read files of the session, and have not failed at it since.
+bool Scheduler::OthersRead(SessionKey session) const {
+  const auto& readers = sessions_.at(session).readers;
+  return std::any_of(readers.begin(), readers.end(), [&](const std::string& name) {
+    const auto worker = workers_.find(name);
+    return worker != workers_.end() && MayReadFiles(worker->second);
+  });
 }
 
 bool Scheduler::StoragePatienceIsOver(const Study& study, TimePoint now) const {
@@ -419,8 +478,8 @@ void Scheduler::ReadAgain(const std::string& worker, TimePoint now) {
 }
 
 void Scheduler::QuarantineWorker(const std::string& worker, const QuarantineSubject& subject,
-                                 const std::string& reason, bool others_succeed, TimePoint now, Output& out) {
-  if (!quarantine_.Fail(worker, subject, reason, others_succeed, now)) return;
+                                 const std::string& reason, Blame blame, TimePoint now, Output& out) {
+  if (!quarantine_.Fail(worker, subject, reason, blame, now)) return;
   out.quarantines.push_back({.worker = worker, .what = {.subject = subject, .reason = reason}});
 }
 

@@ -549,7 +549,8 @@ void Service::FailStudy(const StudyFailed& change, const Moment& moment) {
 
 void Service::NoteQuarantine(const QuarantineBegun& begun) {
   spdlog::warn(
-      "Worker {} is quarantined for {}: {}; other workers take its studies, and it is tried again from time to time",
+      "Worker {} is quarantined for {}: {}; it is tried again from time to time, and others, if there are any, take "
+      "its studies",
       begun.worker, queries_.InWords(begun.what.subject), begun.what.reason);
 }
 

@@ -233,7 +233,7 @@ void NaiveScheduler::On(const WorkerSeen& event) {
     End(lease.id, false);
   }
   if (new_life) {
-    quarantine_.ForgetWorker(event.worker);
+    ForgetFailures(event.worker);
     ReadAgain(event.worker);
   }
   worker.drain_requested &= !new_life;
@@ -253,9 +253,14 @@ void NaiveScheduler::On(const DrainRequested& event) {
 void NaiveScheduler::ForgetSilentWorkers() {
   std::erase_if(workers_, [this](const Worker& worker) {
     const bool silent = LeasesOf(worker) == 0 && now_ >= worker.last_seen + options_.lease_ttl;
-    if (silent) quarantine_.ForgetWorker(worker.name);
+    if (silent) ForgetFailures(worker.name);
     return silent;
   });
+}
+
+void NaiveScheduler::ForgetFailures(const std::string& worker) {
+  quarantine_.ForgetWorker(worker);
+  for (Destination& destination : destinations_) destination.turned_away.erase(worker);
 }
 
 void NaiveScheduler::ExpireLeases() {
@@ -294,10 +299,7 @@ void NaiveScheduler::BackOff(Study& study, std::uint32_t in_vain) {
   study.backoff_max = std::max(study.backoff_max.value_or(max), max);
 }
 
-void NaiveScheduler::SetBack(Study& study) {
-  ++study.setbacks;
-  if (!study.set_back_since) study.set_back_since = now_;
-}
+void NaiveScheduler::SetBack(Study& study) { ++study.setbacks; }
 
 void NaiveScheduler::Grant() {
   for (Destination& destination : destinations_) {
@@ -440,7 +442,7 @@ InstanceChange NaiveScheduler::Judge(const Reported& event, const OutcomeReporte
   change.resend = facts.index < event.suspect_end || facts.may_be_stored;
   const bool probes = lease && DestinationOf(SessionOf(*lease)).probe == event.lease &&
                       DestinationOf(SessionOf(*lease)).trouble == Destination::Trouble::kTakesEcho &&
-                      DestinationOf(SessionOf(*lease)).set_back.size() > 2;
+                      TakesNothing(DestinationOf(SessionOf(*lease)));
   const bool lost = outcome.kind() == wire::Outcome::ASSOCIATION_LOST;
   if (outcome.kind() == wire::Outcome::UNANSWERED || (lost && probes)) {
     change.state = facts.state;
@@ -482,6 +484,8 @@ void NaiveScheduler::Responded(LeaseId id, const wire::Outcome& outcome) {
   session.unreadable_since.reset();
   study.unreadable_since.reset();
   if (quarantine_.Succeed(lease.worker, study.session)) ReadAgain(lease.worker);
+  quarantine_.Confirm(study.session, now_);
+  session.readers.insert(lease.worker);
   Limit& limit = limits_[destination.endpoint];
   const bool rests = limit.associations && now_ < limit.changed + options_.slow_down_min;
   if (verdict == StatusVerdict::kRetrySlower && !rests) {
@@ -491,7 +495,11 @@ void NaiveScheduler::Responded(LeaseId id, const wire::Outcome& outcome) {
   if (verdict == StatusVerdict::kRefused) {
     lease.unauthorized = true;
     if (!StoredSome(session)) session.unauthorized.insert(lease.study);
-    if (!StoredSome(session) && session.unauthorized.size() > 1) {
+    const bool all =
+        session.scan_complete && CountIn(studies_, [&](const Study& other) {
+                                   return other.session == study.session && !session.unauthorized.contains(other.key);
+                                 }) == 0;
+    if (!StoredSome(session) && session.unauthorized.size() >= (all ? 2 : 32)) {
       StartEnding(study.session, wire::SESSION_REFUSED,
                   destination.name + " answered 0124 (not authorized) to different studies, and has stored nothing");
     }
@@ -563,6 +571,7 @@ void NaiveScheduler::GiveBack(LeaseId id, const wire::GiveBack& give_back) {
 void NaiveScheduler::GiveBackOfDestination(const Lease& lease, const wire::GiveBack& give_back) {
   Study& study = *FindStudy(lease.study);
   SetBack(study);
+  if (!study.set_back_since) study.set_back_since = now_;
   if (give_back.echo_answered()) return TurnAway(lease, give_back);
   if (!Refuse(lease, give_back)) OutOfReach(lease, give_back);
   if (Serves(DestinationOf(SessionOf(study)), lease.worker)) BackOff(study, study.setbacks);
@@ -573,10 +582,20 @@ void NaiveScheduler::TurnAway(const Lease& lease, const wire::GiveBack& give_bac
   const Session& session = SessionOf(study);
   Destination& destination = DestinationOf(session);
   Echoed(destination, lease.worker);
+  if (give_back.reason() == wire::GiveBack::DESTINATION_BUSY && ServesAny(destination)) {
+    limits_[destination.endpoint] = {.associations = std::max(1U, LeasesAt(destination.endpoint)), .changed = now_};
+    return BackOff(study, study.setbacks);
+  }
   destination.set_back.insert(study.key);
-  bool takes_others = StoredSome(session);
-  if (lease.nothing_came) takes_others = destination.answered_at && *destination.answered_at > *study.set_back_since;
-  if (destination.set_back.size() > 2 && !takes_others) {
+  if (!lease.responded) {
+    auto& turned_away = destination.turned_away[lease.worker];
+    turned_away.insert(study.key);
+    if (turned_away.size() > 2 && ServesAny(destination) && !Serves(destination, lease.worker)) {
+      quarantine_.Fail(lease.worker, destination.name, give_back.detail(), Blame::kCertain, now_);
+    }
+  }
+  const bool takes_none = destination.set_back.size() > 2 && !StoredSome(session);
+  if (lease.nothing_came ? TakesNothing(destination) : takes_none) {
     destination.detail = give_back.detail();
     destination.refuses = give_back.reason() != wire::GiveBack::DESTINATION_TRANSIENT;
     destination.trouble = Destination::Trouble::kTakesEcho;
@@ -584,6 +603,7 @@ void NaiveScheduler::TurnAway(const Lease& lease, const wire::GiveBack& give_bac
     if (lease.nothing_came) Break(destination);
     return BackOff(study, study.setbacks);
   }
+  if (lease.nothing_came) return BackOff(study, 1);
   ++study.attempts;
   const bool used_up = study.attempts >= std::max(3U, std::max(1U, session.opened_as.attempts_max));
   const bool busy = give_back.reason() == wire::GiveBack::DESTINATION_BUSY &&
@@ -599,12 +619,13 @@ bool NaiveScheduler::Refuse(const Lease& lease, const wire::GiveBack& give_back)
   Session& session = *FindSession(key);
   session.refused_workers.insert(lease.worker);
   session.refused_studies.insert(lease.study);
-  const bool welcome = CountIn(workers_, [&](const Worker& worker) {
-                         return worker.takes_studies() && !session.refused_workers.contains(worker.name);
-                       }) > 0;
+  const bool welcome =
+      CountIn(workers_, [&](const Worker& worker) {
+        return worker.capacity() > 0 && !worker.draining() && !session.refused_workers.contains(worker.name);
+      }) > 0;
   const auto studies = CountIn(studies_, [&](const Study& study) { return study.session == key; });
   const auto refused = session.refused_studies.size();
-  if (session.stored_some || welcome || (refused < 2 && refused < studies)) return false;
+  if (StoredSome(session) || welcome || (refused < 2 && refused < studies)) return false;
   StartEnding(key, wire::SESSION_REFUSED, give_back.detail());
   return true;
 }
@@ -619,7 +640,8 @@ void NaiveScheduler::OutOfReach(const Lease& lease, const wire::GiveBack& give_b
   destination.tried_by = lease.worker;
   destination.set_back.insert(lease.study);
   if (!busy && !serves_it) {
-    quarantine_.Fail(lease.worker, destination.name, give_back.detail(), ServesAny(destination), now_);
+    quarantine_.Fail(lease.worker, destination.name, give_back.detail(),
+                     ServesAny(destination) ? Blame::kCertain : Blame::kOpen, now_);
   }
   if (ServesAny(destination)) {
     if (busy || (serves_it && !refused)) {
@@ -646,9 +668,20 @@ void NaiveScheduler::NoteUnreadable(const Lease& lease) {
   study.unreadable_by.insert(lease.worker);
   study.missed_by.erase(lease.worker);
   if (!lease.storage_away) study.missed_by.insert(lease.worker);
+  SetBack(study);
   const bool nobody = NobodyLeft(study.session, study.unreadable_by);
-  if (!lease.responded && !(nobody && !lease.storage_away)) {
-    quarantine_.Fail(lease.worker, study.session, lease.unreadable, true, now_);
+  if (!lease.responded) {
+    Session& session = *FindSession(study.session);
+    session.readers.erase(lease.worker);
+    const bool others = CountIn(workers_, [&](const Worker& worker) {
+                          return worker.may_read() && session.readers.contains(worker.name);
+                        }) > 0;
+    const bool all_tried = CountIn(studies_, [&](const Study& other) {
+                             return other.session == study.session && other.setbacks == 0;
+                           }) == 0;
+    const Blame alone = lease.storage_away && all_tried ? Blame::kCertain : Blame::kOpen;
+    const Blame otherwise = nobody ? alone : Blame::kLikely;
+    quarantine_.Fail(lease.worker, study.session, lease.unreadable, others ? Blame::kCertain : otherwise, now_);
   }
   if (!nobody) return;
   study.unreadable_by = {lease.worker};
@@ -716,6 +749,7 @@ void NaiveScheduler::Answered(Destination& destination, const std::string& worke
   destination.trouble = Destination::Trouble::kSilent;
   destination.answered_at = now_;
   destination.set_back.clear();
+  destination.turned_away.erase(worker);
   quarantine_.Succeed(worker, destination.name);
   quarantine_.Confirm(destination.name, now_);
 }
@@ -727,8 +761,19 @@ void NaiveScheduler::Echoed(Destination& destination, const std::string& worker)
     destination.failures = 0;
     destination.unreachable_since.reset();
   }
-  quarantine_.Succeed(worker, destination.name);
+  const auto turned_away = destination.turned_away.find(worker);
+  if (turned_away == destination.turned_away.end() || turned_away->second.size() < 3) {
+    quarantine_.Succeed(worker, destination.name);
+  }
   quarantine_.Confirm(destination.name, now_);
+}
+
+// Of three studies at least, not since it had them for the first time.
+bool NaiveScheduler::TakesNothing(const Destination& destination) const {
+  return CountIn(studies_, [&](const Study& study) {
+           return destination.set_back.contains(study.key) &&
+                  (!destination.answered_at || *destination.answered_at <= *study.set_back_since);
+         }) > 2;
 }
 
 void NaiveScheduler::Break(Destination& destination) {
@@ -747,11 +792,15 @@ void NaiveScheduler::Break(Destination& destination) {
 
 bool NaiveScheduler::HadTheirTurn(const Session& session) const {
   const Destination& destination = DestinationOf(session);
-  const bool all_tried = CountIn(studies_, [&](const Study& study) {
-                           return study.session == session.opened_as.session && study.setbacks == 0;
-                         }) == 0;
+  const bool all_tried =
+      session.scan_complete && CountIn(studies_, [&](const Study& study) {
+                                 return study.session == session.opened_as.session && study.setbacks == 0;
+                               }) == 0;
   if (destination.trouble == Destination::Trouble::kSilent || all_tried) return true;
-  return destination.trouble == Destination::Trouble::kRejects && destination.set_back.size() >= 32;
+  const auto set_back = CountIn(studies_, [&](const Study& study) {
+    return study.session == session.opened_as.session && destination.set_back.contains(study.key);
+  });
+  return destination.trouble == Destination::Trouble::kRejects && set_back >= 32;
 }
 
 void NaiveScheduler::RaiseLimits() {

@@ -43,6 +43,7 @@ class NaiveScheduler {
     TimePoint opened{};
     bool stored_some = false;
     std::set<StudyKey> unauthorized{};
+    std::set<std::string> readers{};
     std::set<std::string> refused_workers{};
     std::set<StudyKey> refused_studies{};
     std::optional<TimePoint> unreadable_since{};
@@ -98,6 +99,7 @@ class NaiveScheduler {
     std::string tried_by{};  // the worker that could not reach it last
     std::optional<TimePoint> answered_at{};
     std::set<StudyKey> set_back{};
+    std::map<std::string, std::set<StudyKey>> turned_away{};
     enum class Trouble { kSilent, kRejects, kTakesEcho } trouble = Trouble::kSilent;
     bool refuses = false;
   };
@@ -137,6 +139,7 @@ class NaiveScheduler {
 
   void ExpireLeases();
   void ForgetSilentWorkers();
+  void ForgetFailures(const std::string& worker);
   void EndBackoffs();
   void RaiseLimits();
   void ForgetSettledStudies();
@@ -149,6 +152,7 @@ class NaiveScheduler {
 
   void Answered(Destination& destination, const std::string& worker);
   void Echoed(Destination& destination, const std::string& worker);
+  bool TakesNothing(const Destination& destination) const;
   void Break(Destination& destination);
   void ReadAgain(const std::string& worker);
 

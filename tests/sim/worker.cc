@@ -185,7 +185,7 @@ void SimWorker::Continue(std::uint64_t lease) {
   Sender& sender = it->second;
   for (;;) {
     if (sender.position == sender.page.instances_size()) {
-      if (sender.page.next_index() <= sender.page.from_index()) return Finish(lease, wire::GiveBack::DONE);
+      if (sender.page.next_index() <= sender.page.from_index()) return EndStudy(lease);
       if (sender.stop) return Finish(lease, wire::GiveBack::DRAINING);
       process_->agent.WantPage(lease, sender.page.next_index());
       sender.waiting = Waiting::kPage;
@@ -201,6 +201,12 @@ void SimWorker::Continue(std::uint64_t lease) {
   }
   sender.busy = true;
   sender.association ? Store(lease) : Associate(lease);
+}
+
+void SimWorker::EndStudy(std::uint64_t lease) {
+  const Sender& sender = process_->senders.at(lease);
+  if (sender.losses == 0 || sender.responded) return Finish(lease, wire::GiveBack::DONE);
+  GiveBackOfDestination(lease, wire::GiveBack::DESTINATION_TRANSIENT);
 }
 
 void SimWorker::Associate(std::uint64_t lease) {
@@ -272,6 +278,7 @@ void SimWorker::OnStored(std::uint64_t lease, SimDestination::Stored stored) {
   if (stored.end != End::kAnswered) return OnLoss(lease, stored);
   Sender& sender = process_->senders.at(lease);
   sender.busy = false;
+  sender.responded = true;
   sender.losses = 0;
   Tell(lease, wire::Outcome::RESPONDED, stored);
   Continue(lease);

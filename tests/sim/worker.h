@@ -43,6 +43,7 @@ class SimWorker {
     bool lost = false;  // its lease
     Waiting waiting = Waiting::kNo;
     std::optional<std::uint64_t> association;
+    bool responded = false;
     unsigned losses = 0;  // in a row
     std::uint64_t progress = 0;
     wire::GiveBack give_back;  // while a C-ECHO is waited for
@@ -71,6 +72,7 @@ class SimWorker {
   void EndIfDrained();
 
   void Continue(std::uint64_t lease);
+  void EndStudy(std::uint64_t lease);
   void Associate(std::uint64_t lease);
   void Store(std::uint64_t lease);
   void OnConnected(std::uint64_t lease, SimDestination::Connected connected);

@@ -197,6 +197,8 @@ class StudySender {
       ahead_.clear();
       if (!CloseAssociation() || !goes_on) break;
     }
+    // A small study has no more to lose than this; it says as much of the destination as a large one.
+    if (losses_ > 0 && !responded_) GiveBackAsLost();
     return std::move(give_back_);
   }
 
@@ -212,6 +214,7 @@ class StudySender {
   void OnResponse(const StoreResponse& response);
   bool OnSendFailure(const Opened& opened, const StoreFailure& failure, Duration duration);
   bool OnLoss(const StoreFailure& failure, bool of_window);
+  bool GiveBackAsLost();
   void TakeArrived();
   void TakeBackUnsent();
   bool CloseAssociation();
@@ -246,9 +249,11 @@ class StudySender {
   bool answered_ = false;         // there was a response on it
   bool window_blamed_ = false;    // for a loss under this lease
   std::uint32_t requests_ = 0;    // on this association
+  bool responded_ = false;        // under this lease
   unsigned losses_ = 0;           // in a row
-  bool gives_back_ = false;       // give_back_ has its reason
-  wire::GiveBack give_back_;      // DONE unless something happens
+  StoreFailure last_loss_;
+  bool gives_back_ = false;   // give_back_ has its reason
+  wire::GiveBack give_back_;  // DONE unless something happens
 };
 
 bool StudySender::SendPart() {
@@ -421,6 +426,7 @@ void StudySender::TellUnanswered(const StoreFailure& failure, bool alone) {
 
 void StudySender::OnResponse(const StoreResponse& response) {
   losses_ = 0;
+  responded_ = true;
   NoteAnswer();
   const auto it = std::ranges::find(in_flight_, response.message_id, &InFlight::message_id);
   const InFlight answered = std::move(*it);
@@ -440,10 +446,16 @@ void StudySender::OnResponse(const StoreResponse& response) {
 bool StudySender::OnLoss(const StoreFailure& failure, bool of_window) {
   spdlog::warn("Thread {}: {}", context_.thread, Named("association lost: " + failure.reason));
   context_.metrics.association_failures_total[FailureName(failure.kind)].Increment();
-  if (of_window || ++losses_ < kLossesMax) return true;
+  if (of_window) return true;
+  last_loss_ = failure;
+  return ++losses_ < kLossesMax || GiveBackAsLost();
+}
+
+bool StudySender::GiveBackAsLost() {
+  const std::string times = losses_ == 1 ? "" : fmt::format(" {} times in a row", losses_);
   return GiveBackOfDestination(wire::GiveBack::DESTINATION_TRANSIENT,
-                               Named(fmt::format("association lost {} times in a row: {}", losses_, failure.reason)),
-                               FailureName(failure.kind));
+                               Named(fmt::format("association lost{}: {}", times, last_loss_.reason)),
+                               FailureName(last_loss_.kind));
 }
 
 tl::expected<std::unique_ptr<Association>, AssociationFailure> StudySender::RequestAssociation() {

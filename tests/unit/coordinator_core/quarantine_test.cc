@@ -14,8 +14,8 @@ using testing::IsEmpty;
 class QuarantineTest : public testing::Test {
  protected:
   static TimePoint At(int ms) { return TimePoint(seconds(100)) + milliseconds(ms); }
-  bool Fail(int ms, bool others_succeed = true) {
-    return quarantine_.Fail("w", kPacs, "no route", others_succeed, At(ms));
+  bool Fail(int ms, Blame blame = Blame::kCertain) {
+    return quarantine_.Fail("w", kPacs, "no route", blame, At(ms));
   }
 
   const QuarantineSubject kPacs = std::string("PACS:104@pacs");
@@ -62,13 +62,13 @@ TEST_F(QuarantineTest, OneFailureIsNotShown) {
 }
 
 TEST_F(QuarantineTest, WhileNobodySucceedsItIsASuspicion) {
-  for (int i = 0; i < 6; ++i) Fail(i, /*others_succeed=*/false);
+  for (int i = 0; i < 6; ++i) Fail(i, Blame::kOpen);
   EXPECT_FALSE(quarantine_.Keeps("w", kPacs, At(6)));
   EXPECT_FALSE(quarantine_.IsHopeless("w", kPacs));
   EXPECT_EQ(quarantine_.workers(), 0U);
   quarantine_.Confirm(kPacs, At(10));
   EXPECT_FALSE(quarantine_.Keeps("w", kPacs, At(10))) << "it may show at once that it is not at fault";
-  EXPECT_TRUE(Fail(11, /*others_succeed=*/false));
+  EXPECT_TRUE(Fail(11, Blame::kOpen));
   EXPECT_TRUE(quarantine_.Keeps("w", kPacs, At(12)));
 }
 
@@ -91,13 +91,24 @@ TEST_F(QuarantineTest, OneThatHasFailedOftenIsHopelessUntilItSucceeds) {
 
 TEST_F(QuarantineTest, WhatIsGoneIsForgotten) {
   Fail(0);
-  quarantine_.Fail("v", kPacs, "", true, At(0));
-  quarantine_.Fail("v", kFiles, "", true, At(0));
+  quarantine_.Fail("v", kPacs, "", Blame::kCertain, At(0));
+  quarantine_.Fail("v", kFiles, "", Blame::kCertain, At(0));
   quarantine_.ForgetWorker("w");
   EXPECT_FALSE(quarantine_.Keeps("w", kPacs, At(0)));
   quarantine_.ForgetSubject(kPacs);
   EXPECT_FALSE(quarantine_.Keeps("v", kPacs, At(0)));
   EXPECT_TRUE(quarantine_.Keeps("v", kFiles, At(0)));
+}
+
+TEST_F(QuarantineTest, WhileOthersAreStillToBeAskedThePausesAreShort) {
+  for (int i = 0; i < 6; ++i) EXPECT_FALSE(Fail(i, Blame::kLikely)) << "nobody knows whose fault it is";
+  EXPECT_TRUE(quarantine_.Keeps("w", kPacs, At(5 + 999)));
+  EXPECT_FALSE(quarantine_.Keeps("w", kPacs, At(5 + 1000)));
+  EXPECT_FALSE(quarantine_.IsHopeless("w", kPacs));
+  quarantine_.Confirm(kPacs, At(6));
+  EXPECT_TRUE(quarantine_.Keeps("w", kPacs, At(7))) << "its pause goes on";
+  EXPECT_TRUE(Fail(1100));
+  EXPECT_TRUE(quarantine_.IsHopeless("w", kPacs));
 }
 
 }  // namespace

@@ -344,7 +344,9 @@ TEST_F(StudySenderTest, TheOnlyOneInFlightHasUsedAnAttempt) {
   AddInstances(1);
   script_.window = 3;
   script_.answers = {kUnanswered};
-  EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
+  const wire::GiveBack give_back = Send();
+  EXPECT_EQ(give_back.reason(), wire::GiveBack::DESTINATION_TRANSIENT) << "nothing of the study came through";
+  EXPECT_TRUE(give_back.echo_answered());
   EXPECT_THAT(Kinds(), ElementsAre(kAssociationLost));
   EXPECT_TRUE(port_.outcomes[0].may_be_stored());
 }
