@@ -8,17 +8,19 @@
 // Whose fault it is. No instance, study, or worker may stop, starve, or fail the others:
 // - A study that was given back because of its association goes behind all that were not. If a C-ECHO on an
 //   association of its own got through, the study is at fault: it uses one of the study's own attempts, and the study
-//   fails when these are used up.
-// - The destination is at fault instead if several different studies in a row had to be given back and it has not
-//   taken anything since; or if the C-ECHO failed, too. Then no attempt of a study counts. The destination is tried
+//   fails when these are used up. Instances that were lost use attempts of their own instead, so that the others of
+//   the study may get through.
+// - The destination is at fault instead if several different studies had to be given back and it has not taken
+//   anything since; or if the C-ECHO failed, too. Then no attempt of a study counts. The destination is tried
 //   again by one study and one worker at a time, in turn, and its sessions end when it has stayed like this for
 //   `retry_for`. One that answers at all, be it with rejections, is not given up before many studies had their turn.
 // - "Not authorized" (0124) is about the instance once the session has stored something. Before that it is about the
-//   session if different studies get it.
-// - The worker is at fault if the destination answers others while this one cannot reach it, or if all that came of
-//   its leases is that it cannot read the files. It is quarantined: tried again from time to time, alone. Its study
-//   goes to another worker. An instance that one worker cannot read fails only when every connected worker has said
-//   so, or the only one has for `retry_for`; so long, storage that goes away as a whole is waited for, too.
+//   session if all studies get it, or many.
+// - The worker is at fault if the destination answers others while this one cannot reach it, or is turned away with
+//   several studies in a row; or if all that came of its leases is that it cannot read the files. It is quarantined:
+//   tried again from time to time, alone. Its study goes to another worker, and behind all others. An instance that
+//   one worker cannot read fails only when every connected worker has said so, or the only one has for `retry_for`;
+//   so long, storage that goes away as a whole is waited for, too.
 // - Once a lease is over, nothing that comes under it counts but what was stored: the study has a new holder.
 //
 // Holds live studies only, by key; instances are known to the ledger. Not thread-safe.
