@@ -14,9 +14,7 @@ using testing::IsEmpty;
 class QuarantineTest : public testing::Test {
  protected:
   static TimePoint At(int ms) { return TimePoint(seconds(100)) + milliseconds(ms); }
-  bool Fail(int ms, Blame blame = Blame::kCertain) {
-    return quarantine_.Fail("w", kPacs, "no route", blame, At(ms));
-  }
+  bool Fail(int ms, Blame blame = Blame::kCertain) { return quarantine_.Fail("w", kPacs, "no route", blame, At(ms)); }
 
   const QuarantineSubject kPacs = std::string("PACS:104@pacs");
   const QuarantineSubject kFiles = SessionKey{7};
