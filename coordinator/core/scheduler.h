@@ -31,6 +31,7 @@
 #include <random>
 #include <set>
 #include <string>
+#include <tuple>
 #include <unordered_map>
 #include <variant>
 #include <vector>
@@ -310,7 +311,9 @@ class Scheduler {
   struct ReadyGroup {
     SessionKey session = 0;
     std::set<std::string> unreadable_by;
-    friend auto operator<=>(const ReadyGroup&, const ReadyGroup&) = default;
+    friend bool operator<(const ReadyGroup& a, const ReadyGroup& b) {
+      return std::tie(a.session, a.unreadable_by) < std::tie(b.session, b.unreadable_by);
+    }
   };
   enum class Breaker { kClosed, kOpen, kProbing };
   // How the destination fails: what must have been tried before it is given up.
