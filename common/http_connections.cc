@@ -22,7 +22,7 @@ constexpr std::size_t kConnectionsMax = 128, kConnectionsPerAddressMax = 32;
 constexpr int kBacklog = 128;
 // Fewer than one address may have: each connection is looked at once before others can push it out.
 constexpr int kAcceptAtOnce = 16;
-constexpr std::chrono::milliseconds kAcceptPause(100);  // where there is no file descriptor left
+constexpr std::chrono::milliseconds kAcceptPause(100);  // when no file descriptor is left
 
 bool WouldBlock(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
 

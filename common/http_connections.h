@@ -24,7 +24,7 @@ namespace dicom_sender {
 bool EndsHead(std::string_view bytes);
 
 // Limits: a head of 8 KiB, within a second of the connection; ten seconds to take the answer; 32 connections of an
-// address and 128 in all. Beyond these the oldest connection is closed: whoever asks now is heard.
+// address and 128 in all. Beyond these the oldest connection is closed, so that a new one is always accepted.
 class HttpConnections {
  public:
   using Id = std::uint64_t;

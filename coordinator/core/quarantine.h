@@ -1,5 +1,5 @@
 // Which workers are kept from a destination that they cannot reach, or from a session's files that they cannot read,
-// although the fault is theirs: a missing mount, a firewall, an address that the archive does not know.
+// through a fault of their own: a missing mount, a firewall, an address that the archive does not know.
 //
 // A worker that fails fast is always free, so without this it would attract all the work. An entry says how often in
 // a row the worker has failed with one subject and when it may try again: alone, with one lease at a time, until it
@@ -57,7 +57,7 @@ class Quarantine {
 
   // It must not be given a lease now.
   bool Keeps(const std::string& worker, const QuarantineSubject& subject, TimePoint now) const;
-  // It has failed so often in a row that there is no use in asking it about each thing.
+  // It has failed so often in a row that asking it again about each study is pointless.
   bool IsHopeless(const std::string& worker, const QuarantineSubject& subject) const;
   // A lease that it was given; while it lasts, it gets no other one.
   void BeginTry(const std::string& worker, const QuarantineSubject& subject, LeaseId lease);
@@ -66,7 +66,7 @@ class Quarantine {
   void ForgetWorker(const std::string& worker);
   void ForgetSubject(const QuarantineSubject& subject);
 
-  // Of the worker, those that it has failed with repeatedly while others succeeded.
+  // The entries of this worker that count as quarantined.
   std::vector<QuarantineView> Of(const std::string& worker) const;
   std::uint64_t workers() const;  // that have such an entry
   bool empty() const { return entries_.empty(); }
@@ -77,7 +77,7 @@ class Quarantine {
   struct Entry {
     std::uint32_t failures = 0;  // in a row
     bool in_force = false;       // it is kept from the subject
-    bool confirmed = false;      // others have succeeded
+    bool confirmed = false;      // the blame was certain once
     bool shown = false;          // it has failed since, and more than once in a row
     TimePoint retry_at;
     LeaseId tried_by = 0;  // 0: no lease

@@ -461,7 +461,7 @@ class Scheduler {
   void TakeBackDone(const Lease& lease, TimePoint now);
   void TakeBackOfDestination(const Lease& lease, const wire::GiveBack& give_back, TimePoint now, Output& out);
   void TurnAway(const Lease& lease, const wire::GiveBack& give_back, TimePoint now, Output& out);
-  void TurnedAway(const Lease& lease, const std::string& detail, TimePoint now, Output& out);
+  void NoteTurnedAway(const Lease& lease, const std::string& detail, TimePoint now, Output& out);
   bool IsTurnedAway(const std::string& worker, const std::string& destination) const;
   bool ConcludeRefusal(const Lease& lease, const wire::GiveBack& give_back, Output& out);
   void PlaceAfterLoss(const Lease& lease, TimePoint now, Output& out);

@@ -29,7 +29,7 @@ void Scheduler::DestinationAnswered(const std::string& name, const std::string& 
   quarantine_.Confirm(name, now);
 }
 
-// A C-ECHO was answered: it is no outage, but instances may still not get through.
+// A C-ECHO was answered, so it is no outage; instances may be lost all the same.
 void Scheduler::DestinationEchoed(const std::string& name, const std::string& worker, TimePoint now) {
   Destination& destination = destinations_.at(name);
   if (destination.trouble != TroubleKind::kTakesEcho) {

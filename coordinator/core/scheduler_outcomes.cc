@@ -9,7 +9,7 @@
 namespace dicom_sender {
 namespace {
 
-// So many different studies that a destination turns away one after the other are no accident.
+// When this many different studies are turned away in a row, it is no accident.
 constexpr std::size_t kSeveralStudies = 3;
 // A study fails after as many attempts at its association as an instance has, but not for one or two that an
 // archive's restart may have cost it.
@@ -108,8 +108,8 @@ InstanceChange Scheduler::Judge(const Reported& event, const OutcomeReported& re
     JudgeUnreadable(event, outcome.storage_away(), now, change);
     return change;
   }
-  // Told late by the lost lease itself it may be the first sending; but whoever had the study before or has it now
-  // may have sent it, too.
+  // A late report of a lost lease may be about the first sending; but an earlier or the present holder of the study
+  // may have sent the instance, too.
   change.resend = facts.index < event.suspect_end || facts.may_be_stored;
   // While the destination is under suspicion, an instance that finds out that it still loses all is not to blame.
   const bool suspect = session != nullptr && IsSuspectProbe(destinations_.at(session->destination), event.lease);
@@ -119,7 +119,7 @@ InstanceChange Scheduler::Judge(const Reported& event, const OutcomeReported& re
     return change;
   }
   ++change.attempts;
-  // Of a session that is not open, nothing is tried for the last time: it may go on.
+  // While a session is not open, no attempt is the last one, because the session may be resumed.
   const bool last = session != nullptr && change.attempts >= session->attempts_max;
   if (outcome.kind() == wire::Outcome::ASSOCIATION_LOST) {
     change.state = StateAfter(StatusVerdict::kRetry, last, session);
@@ -235,7 +235,7 @@ void Scheduler::NoteUnauthorized(Lease& lease, Output& out) {
   Session& session = sessions_.at(key);
   if (StoredSome(session)) return;
   session.unauthorized.insert(lease.study);
-  // Those that are not known yet, or had no turn, may be taken.
+  // Studies that are still to be found or tried may be taken.
   const auto live = static_cast<std::size_t>(std::count_if(session.unauthorized.begin(), session.unauthorized.end(),
                                                            [&](StudyKey study) { return studies_.contains(study); }));
   const bool all_tried = session.scan_complete && live == session.live_studies;
@@ -307,7 +307,7 @@ void Scheduler::TurnAway(const Lease& lease, const wire::GiveBack& give_back, Ti
     return PlaceAfterLease(lease.study, std::max(lease.worst_attempts, study.setbacks), now);
   }
   destination.set_back.insert(lease.study);
-  TurnedAway(lease, give_back.detail(), now, out);
+  NoteTurnedAway(lease, give_back.detail(), now, out);
   // That it takes our instances at all shows that a negotiation failed because of the study. Instances that were lost
   // on the way show less: the destination's storage may have failed since.
   const bool takes_nothing = lease.lost_some ? TakesNothing(destination)
@@ -335,8 +335,8 @@ void Scheduler::TurnAway(const Lease& lease, const wire::GiveBack& give_back, Ti
             out);
 }
 
-// A worker that turns back with one study after the other, while others are served, does not get through itself.
-void Scheduler::TurnedAway(const Lease& lease, const std::string& detail, TimePoint now, Output& out) {
+// A worker that is turned away with study after study while others are served is itself the one that is not let in.
+void Scheduler::NoteTurnedAway(const Lease& lease, const std::string& detail, TimePoint now, Output& out) {
   if (lease.responded) return;
   const std::string& name = DestinationOf(lease);
   const Destination& destination = destinations_.at(name);
@@ -350,8 +350,8 @@ bool Scheduler::IsTurnedAway(const std::string& worker, const std::string& desti
   return studies != turned_away_.end() && studies->second.size() >= kSeveralStudies;
 }
 
-// The destination knows one of the AE titles not, or not from this worker's address. That is its word to the session
-// if no worker is accepted and nothing was ever stored. True: the session ends.
+// The destination does not know one of the AE titles, or not from this worker's address. That is its word to the
+// session if no worker is accepted and nothing was ever stored. True: the session ends.
 bool Scheduler::ConcludeRefusal(const Lease& lease, const wire::GiveBack& give_back, Output& out) {
   if (give_back.reason() != wire::GiveBack::DESTINATION_REFUSED) return false;
   const SessionKey key = studies_.at(lease.study).session;
@@ -368,7 +368,7 @@ bool Scheduler::ConcludeRefusal(const Lease& lease, const wire::GiveBack& give_b
 }
 
 // A worker that is lost is an accident. Lost again and again without any result, it may be the study's doing, a file
-// that kills whoever decodes it: it must not take one worker after the other, nor be the first to get each.
+// that kills every worker that decodes it. Such a study waits longer each time, and behind all others.
 void Scheduler::PlaceAfterLoss(const Lease& lease, TimePoint now, Output& out) {
   const std::uint32_t unreadable = PassOnUnreadable(lease, now, out);
   Study& study = studies_.at(lease.study);
@@ -462,7 +462,7 @@ std::string Scheduler::NotReadableBy(const Study& study, const std::string& work
   return fmt::format("not readable by workers {}: {}", fmt::join(names, ", "), reason);
 }
 
-// The worker is another one now, or its files are back: what it could not read, it may.
+// The worker was restarted, or its files are back: it may now read what it could not read before.
 void Scheduler::ReadAgain(const std::string& worker, TimePoint now) {
   for (const StudyKey key : std::vector(partly_read_.begin(), partly_read_.end())) {
     Study& study = studies_.at(key);

@@ -262,7 +262,7 @@ class Ledger {
   // Those in one of the states, by ascending (study, index), after the cursor.
   virtual std::vector<ReportedInstance> Report(SessionKey session, std::span<const InstanceState> states,
                                                const InstanceCursor& after, std::size_t limit) = 0;
-  // Of the failed instances; at most `limit` reasons, equally frequent ones by name.
+  // Of the failed instances; at most `limit` reasons, the most frequent first and ties by name.
   virtual FailureReasons CountFailureReasons(SessionKey session, std::size_t limit) = 0;
   // Those that held a lease of the session.
   virtual WorkerCount Workers(SessionKey session) = 0;
