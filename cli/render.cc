@@ -160,6 +160,22 @@ std::string ShellQuoted(const std::string& text) {
   return out + "'";
 }
 
+std::string NotReadText(const SummaryView& view) {
+  std::vector<std::string> parts;
+  if (view.not_read_files > 0) parts.push_back(Files(view.not_read_files));
+  if (view.not_read_folders > 0) parts.push_back(Counted(view.not_read_folders, "folder", "folders"));
+  return fmt::format("{}", fmt::join(parts, " and "));
+}
+
+// What did not arrive of a session that has ended by itself; empty: nothing.
+std::string ProblemsText(const SummaryView& view) {
+  std::vector<std::string> parts;
+  if (view.failed > 0) parts.push_back(fmt::format("{} of {} failed", view.failed, Instances(view.total)));
+  if (view.conflicts > 0) parts.push_back(Counted(view.conflicts, "conflict", "conflicts"));
+  if (const std::string not_read = NotReadText(view); !not_read.empty()) parts.push_back(not_read + " NOT READ");
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
 std::string Headline(const SummaryView& view, const TerminalStyle& style) {
   const auto line = [&](const char* emoji, const std::string& text, const char* colour) {
     return (style.emoji() ? std::string(emoji) + " " : "") + Coloured(text, colour, style) + "\n";
@@ -178,7 +194,7 @@ std::string Headline(const SummaryView& view, const TerminalStyle& style) {
     case SessionEnd::kComplete:
       break;
   }
-  if (view.failed > 0) return line("❌", fmt::format("{} of {} failed", view.failed, Instances(view.total)), kRed);
+  if (const std::string problems = ProblemsText(view); !problems.empty()) return line("❌", problems, kRed);
   if (view.total == 0) return line("❗", "No DICOM files were found", kYellow);
   return line("✅", fmt::format("Complete: {} stored", Instances(view.successful)), kGreen);
 }
@@ -262,9 +278,11 @@ std::string RenderPlan(const PlanView& view) {
   if (!view.destination.empty()) row("To", ToPrintable(view.destination));
   if (view.broken > 0) row("Fail", fmt::format("{}: broken or incomplete", Files(view.broken)));
   if (view.duplicates > 0) {
-    const std::string conflicts =
-        view.conflicts > 0 ? fmt::format(", {} of them in another size", view.conflicts) : "";
-    row("Skip", fmt::format("{}: the same SOP Instance UID as another file{}", Files(view.duplicates), conflicts));
+    row("Skip", fmt::format("{}: duplicates of other files", Files(view.duplicates)));
+  }
+  if (view.conflicts > 0) {
+    row("Conflict", fmt::format("{}: the same SOP Instance UID as another file, but not its dataset",
+                                Files(view.conflicts)));
   }
   if (view.associations > 0) row("Over", Counted(view.associations, "association", "associations"));
   out += PlanList("SOP classes", CountLines(view.sop_classes));
@@ -344,10 +362,14 @@ std::string RenderSummary(const SummaryView& view, const TerminalStyle& style) {
   row("Total", Files(view.total));
   row("Successful", count(view.successful, kGreen));
   row("Failed", count(view.failed, kRed));
-  row("Skipped", std::to_string(view.skipped) +
-                     (view.conflicts > 0 ? fmt::format(", {} of them in another size than the one that was sent",
-                                                       count(view.conflicts, kYellow))
-                                         : ""));
+  row("Skipped", std::to_string(view.skipped));
+  if (view.conflicts > 0) {
+    row("Conflicts", fmt::format("{} of the skipped: the same SOP Instance UID as a file that was sent, but not its dataset",
+                                 count(view.conflicts, kRed)));
+  }
+  if (const std::string not_read = NotReadText(view); !not_read.empty()) {
+    row("NOT READ", Coloured(not_read, kRed, style));
+  }
   if (view.pending > 0) row("Pending", count(view.pending, kYellow));
   row("Warnings", count(view.warnings, kYellow));
   if (view.ignored > 0) row("Ignored", Files(view.ignored));

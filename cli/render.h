@@ -71,7 +71,7 @@ struct PlanView {
   std::uint64_t bytes_to_send = 0;
   std::uint64_t broken = 0;      // would fail
   std::uint64_t duplicates = 0;  // would be skipped
-  std::uint64_t conflicts = 0;   // of the duplicates, those whose size differs
+  std::uint64_t conflicts = 0;   // would be skipped, although their datasets differ from those that are sent
   std::string destination;       // "AE:port@host"; empty: none was given
 };
 
@@ -111,7 +111,8 @@ struct SummaryView {
   std::uint64_t successful = 0;  // with or without a warning
   std::uint64_t failed = 0;
   std::uint64_t skipped = 0;
-  std::uint64_t conflicts = 0;  // of the skipped ones, those whose size differs from the one that was sent
+  std::uint64_t conflicts = 0;  // of the skipped ones, those whose dataset differs from the one that was sent
+  std::uint64_t not_read_files = 0, not_read_folders = 0;
   std::uint64_t pending = 0;    // without an outcome yet
   std::uint64_t warnings = 0;
   std::uint64_t ignored = 0;

@@ -50,12 +50,14 @@ SummaryView SummaryOf(const wire::SessionReport& report) {
   view.failed = status.failed();
   view.skipped = status.skipped();
   view.conflicts = report.conflicts();
+  view.not_read_files = status.not_read_files();
+  view.not_read_folders = status.not_read_folders();
   view.pending = status.total() - status.stored() - status.failed() - status.skipped();
   view.warnings = status.warnings();
   for (const auto& files : status.ignored()) view.ignored += files.files();
   view.retries = report.retries();
   view.bytes = status.stored_bytes();
-  view.elapsed = std::chrono::milliseconds(std::max<std::int64_t>(report.end_ms() - report.start_ms(), 0));
+  view.elapsed = std::chrono::milliseconds(report.worked_ms());
   if (status.stored() > 0) view.average = Duration(std::chrono::microseconds(report.store_us())) / status.stored();
   const double seconds = std::chrono::duration<double>(view.elapsed).count();
   if (seconds > 0) view.mib_per_second = static_cast<double>(view.bytes) / 1048576 / seconds;
@@ -73,17 +75,14 @@ SummaryView SummaryOf(const wire::SessionReport& report) {
   return view;
 }
 
-std::uint64_t UnreadableIn(const wire::SessionStatus& status) {
-  std::uint64_t unreadable = 0;
-  for (const auto& files : status.ignored())
-    unreadable += files.reason().starts_with("unreadable") ? files.files() : 0;
-  return unreadable;
+bool HasAllArrived(const wire::SessionStatus& status) {
+  return status.failed() + status.conflicts() + status.not_read_files() + status.not_read_folders() == 0;
 }
 
 int ExitStatusOf(const wire::SessionStatus& status) {
   switch (status.state()) {
     case wire::SESSION_COMPLETE:
-      return status.failed() == 0 && UnreadableIn(status) == 0 ? kExitAllStored : kExitSomeFailed;
+      return HasAllArrived(status) ? kExitAllStored : kExitSomeFailed;
     case wire::SESSION_UNREACHABLE:
     case wire::SESSION_REFUSED:
       return kExitDestination;

@@ -16,11 +16,10 @@ ProgressView ProgressOf(const wire::SessionStatus& status, Duration elapsed);
 // Without the log file.
 SummaryView SummaryOf(const wire::SessionReport& report);
 
-// Files and folders of which nobody knows what is in them.
-std::uint64_t UnreadableIn(const wire::SessionStatus& status);
+// Nothing has failed, is in conflict, or could not be read.
+bool HasAllArrived(const wire::SessionStatus& status);
 
-// Of a session that has ended, or that is not waited for any more. Nobody may say that all is stored where something
-// could not be read.
+// Of a session that has ended, or that is not waited for any more.
 int ExitStatusOf(const wire::SessionStatus& status);
 
 }  // namespace dicom_sender

@@ -186,7 +186,9 @@ Done Commands::ShowSession() {
     line("Stored", fmt::format("{}, {}, {} with a warning", status.stored(), FormatBytes(status.stored_bytes()),
                                status.warnings()));
     line("Failed", std::to_string(status.failed()));
-    line("Skipped", fmt::format("{} duplicates, {} of another size", status.skipped(), shown.conflicts()));
+    line("Skipped", std::to_string(status.skipped()));
+    line("Conflicts", std::to_string(status.conflicts()));
+    line("Not read", fmt::format("{} files, {} folders", status.not_read_files(), status.not_read_folders()));
     line("Left", std::to_string(LeftIn(status)));
     line("Retries", fmt::format("{}, {} resends", shown.retries(), shown.resends()));
     line("Workers",

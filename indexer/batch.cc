@@ -14,14 +14,15 @@ constexpr std::size_t kOverheadBytes = 168;
 
 }  // namespace
 
-BatchBuilder::BatchBuilder(std::string session, std::vector<std::string> roots)
-    : session_(std::move(session)), roots_(std::move(roots)) {
+BatchBuilder::BatchBuilder(std::string session, std::string indexer, std::vector<std::string> roots)
+    : session_(std::move(session)), indexer_(std::move(indexer)), roots_(std::move(roots)) {
   Clear();
 }
 
 void BatchBuilder::Clear() {
   batch_.Clear();
   batch_.set_session(session_);
+  batch_.set_indexer(indexer_);
   studies_.clear();
   instances_ = 0;
   bytes_ = 0;
@@ -38,7 +39,17 @@ void BatchBuilder::Add(const std::string& study_instance_uid, const std::string&
   *items.add_instances() = std::move(instance);
 }
 
-bool BatchBuilder::full() const { return instances_ >= kBatchInstancesMax || bytes_ >= kBatchBytesMax; }
+void BatchBuilder::AddUnread(std::string path, bool is_folder, std::string reason) {
+  auto* unread = batch_.add_unread();
+  unread->set_path(std::move(path));
+  unread->set_folder(is_folder);
+  unread->set_reason(std::move(reason));
+  bytes_ += unread->ByteSizeLong() + kOverheadBytes;
+}
+
+bool BatchBuilder::full() const {
+  return instances_ >= kBatchInstancesMax || batch_.unread_size() >= kUnreadPathsMax || bytes_ >= kBatchBytesMax;
+}
 
 wire::PublishBatch BatchBuilder::Take() {
   std::set<std::uint32_t> used;

@@ -12,20 +12,22 @@ namespace dicom_sender {
 
 class BatchBuilder {
  public:
-  // `roots`: their ids are their indices.
-  BatchBuilder(std::string session, std::vector<std::string> roots);
+  // `roots`: their ids are their indices. `indexer`: its name, as in BeginScan.
+  BatchBuilder(std::string session, std::string indexer, std::vector<std::string> roots);
 
   // Not while full(). `study_instance_uid` may be empty: that group is no study, and has no accession number. That of
   // a study is the first that is not empty.
   void Add(const std::string& study_instance_uid, const std::string& accession_number, wire::Instance instance);
+  // Not while full().
+  void AddUnread(std::string path, bool is_folder, std::string reason);
   bool full() const;
-  bool empty() const { return instances_ == 0; }
+  bool empty() const { return instances_ == 0 && batch_.unread_size() == 0; }
   wire::PublishBatch Take();  // empty afterwards
 
  private:
   void Clear();
 
-  const std::string session_;
+  const std::string session_, indexer_;
   const std::vector<std::string> roots_;
   wire::PublishBatch batch_;
   std::map<std::string, int> studies_;  // index in batch_

@@ -3,11 +3,15 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <atomic>
 #include <map>
 #include <optional>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include "common/time.h"
+#include "dicom/dataset_difference.h"
 #include "indexer/batch.h"
 #include "indexer/scan.h"
 #include "proto/validate.h"
@@ -18,8 +22,6 @@ namespace {
 // The reason of an ignored file, in ScanComplete, metrics and the log.
 const char* IgnoredReason(HeaderProblem problem) {
   switch (problem) {
-    case HeaderProblem::kUnreadable:
-      return "unreadable";
     case HeaderProblem::kEmpty:
       return "empty";
     case HeaderProblem::kDicomDir:
@@ -67,7 +69,7 @@ class Publisher : public ScanConsumer {
         progress_(progress),
         scan_(scan),
         stop_(std::move(stop)),
-        batch_(options.session, Folders(roots_)) {}
+        batch_(options.session, options.name, Folders(roots_)) {}
 
   void OnFile(const WalkEntry& entry, const HeaderResult& header) override {
     ++progress_.files;
@@ -75,14 +77,14 @@ class Publisher : public ScanConsumer {
       OnInstance(entry, *header, MissingUid(*header));
     } else if (IsBrokenDicom(header.error().problem)) {
       OnInstance(entry, header.error().known, LimitedReason(header.error().reason));
+    } else if (header.error().problem == HeaderProblem::kUnreadable) {
+      OnUnread(entry, /*is_folder=*/false, header.error().reason);
     } else {
       Ignore(entry, IgnoredReason(header.error().problem), header.error().reason);
     }
   }
-  void OnFolderProblem(const WalkEntry& entry) override {
-    // Counted as one, because nobody knows how many files are in it.
-    Ignore(entry, "unreadable_folder", "the folder cannot be read: " + entry.reason);
-  }
+  // Counted as one, because nobody knows how many files are in it.
+  void OnFolderProblem(const WalkEntry& entry) override { OnUnread(entry, /*is_folder=*/true, entry.reason); }
   void OnFolderEnd() override {
     if (options_.publish_folders) Publish();
   }
@@ -108,6 +110,7 @@ class Publisher : public ScanConsumer {
 
   tl::expected<void, std::string> Finish() {
     Publish();
+    CompareCopies();
     if (problem_) return tl::unexpected(*problem_);
     wire::ClientRequest request;
     request.mutable_scan_complete()->set_session(options_.session);
@@ -142,9 +145,62 @@ class Publisher : public ScanConsumer {
   void Ignore(const WalkEntry& entry, const char* reason, const std::string& detail) {
     ++ignored_[reason];
     metrics_.indexed_files_total[reason].Increment();
-    const bool may_be_dicom = std::string_view(reason).starts_with("unreadable");
-    spdlog::log(may_be_dicom ? spdlog::level::warn : spdlog::level::info, "{} is ignored: {}", FullPath(entry),
-                detail);
+    spdlog::info("{} is ignored: {}", FullPath(entry), detail);
+  }
+  void OnUnread(const WalkEntry& entry, bool is_folder, const std::string& detail) {
+    const char* reason = is_folder ? "unreadable_folder" : "unreadable";
+    ++ignored_[reason];
+    metrics_.indexed_files_total[reason].Increment();
+    spdlog::warn("{} was NOT READ: {}{}", FullPath(entry), is_folder ? "the folder cannot be read: " : "", detail);
+    batch_.AddUnread(FullPath(entry), is_folder, LimitedReason(detail));
+    if (batch_.full()) Publish();
+  }
+
+  // One part of the list after the other, until the coordinator has no more.
+  void CompareCopies() {
+    wire::ClientRequest list;
+    list.mutable_list_copies()->set_session(options_.session);
+    list.mutable_list_copies()->set_indexer(options_.name);
+    list.mutable_list_copies()->set_limit(kListedCopiesMax);
+    for (;;) {
+      const auto reply = Call(list);
+      if (!reply || reply->copies().copies_size() == 0) return;
+      const auto& last = *reply->copies().copies().rbegin();
+      list.mutable_list_copies()->mutable_cursor()->set_study(last.study());
+      list.mutable_list_copies()->mutable_cursor()->set_index(last.index());
+      Call(Compare(reply->copies()));
+    }
+  }
+  wire::ClientRequest Compare(const wire::CopyList& copies) {
+    std::vector<std::string> differences(static_cast<std::size_t>(copies.copies_size()));
+    std::atomic<std::size_t> next = 0;
+    const auto compare = [&] {
+      for (std::size_t i = next++; i < differences.size() && !stop_.stop_requested(); i = next++) {
+        const auto& copy = copies.copies(static_cast<int>(i));
+        differences[i] = DatasetDifference(copy.path(), copy.original_path(), stop_);
+        ++progress_.compared;
+      }
+    };
+    std::vector<std::jthread> threads;
+    for (unsigned i = 1; i < options_.threads; ++i) threads.emplace_back(compare);
+    compare();
+    threads.clear();
+
+    wire::ClientRequest request;
+    request.mutable_record_comparisons()->set_session(options_.session);
+    if (stop_.stop_requested()) return request;  // what was compared until then means nothing
+    for (std::size_t i = 0; i < differences.size(); ++i) {
+      const auto& copy = copies.copies(static_cast<int>(i));
+      if (!differences[i].empty()) {
+        spdlog::warn("{} is in conflict with {}, which has the same SOP Instance UID: {}", copy.path(),
+                     copy.original_path(), differences[i]);
+      }
+      auto* entry = request.mutable_record_comparisons()->add_comparisons();
+      entry->set_study(copy.study());
+      entry->set_index(copy.index());
+      entry->set_difference(LimitedReason(differences[i]));
+    }
+    return request;
   }
 
   void Publish() {
@@ -162,12 +218,13 @@ class Publisher : public ScanConsumer {
       spdlog::warn("The scan waits: {}", reply.error().reason);
     }
   }
-  void Call(const wire::ClientRequest& request) {
-    if (problem_) return;
-    const auto reply = Ask(request);
-    if (reply) return;
+  std::optional<wire::ClientReply> Call(const wire::ClientRequest& request) {
+    if (problem_) return std::nullopt;
+    auto reply = Ask(request);
+    if (reply) return *std::move(reply);
     problem_ = reply.error().reason;
     scan_.request_stop();
+    return std::nullopt;
   }
 
   const IndexerOptions& options_;

@@ -28,6 +28,8 @@ inline constexpr int kChannelMessagesMax = 1000;  // in each queue of a channel,
 
 // Limits of single messages; the reader refuses more, the writer never sends more.
 inline constexpr int kBatchInstancesMax = 5000;                // of a PublishBatch; also kMessageBytesMax / 2 bytes
+inline constexpr int kListedCopiesMax = 256;                   // of a CopyList, and comparisons
+inline constexpr int kUnreadPathsMax = 500;                    // of a PublishBatch
 inline constexpr int kPageInstancesMax = 256;                  // of a Page
 inline constexpr int kReportOutcomesMax = 256;                 // of a Report
 inline constexpr int kContextPairsMax = 4096;                  // of a LeaseGrant

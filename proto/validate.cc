@@ -105,7 +105,23 @@ Problem Check(const wire::PublishBatch& batch) {
   });
   return FirstOf(
       problem, [&] { return TooMany("instances", instances, kBatchInstancesMax); }, [&] { return CheckSizes(batch); },
-      [&] { return ForEach(batch.roots(), [](const wire::Root& root) { return Check(root); }); });
+      [&] { return ForEach(batch.roots(), [](const wire::Root& root) { return Check(root); }); },
+      [&] { return TooLong("indexer's name", batch.indexer().size(), kIndexerNameBytesMax); },
+      [&] { return TooMany("unread paths", batch.unread_size(), kUnreadPathsMax); },
+      [&] {
+        return ForEach(batch.unread(), [](const wire::UnreadPath& unread) {
+          return FirstOf(TooLong("path", unread.path().size(), 2 * kPathBytesMax),
+                         [&] { return TooLong("reason", unread.reason().size(), kReasonBytesMax); });
+        });
+      });
+}
+
+Problem Check(const wire::RecordComparisons& request) {
+  return FirstOf(TooMany("comparisons", request.comparisons_size(), kListedCopiesMax), [&] {
+    return ForEach(request.comparisons(), [](const wire::RecordComparisons::Entry& entry) {
+      return TooLong("difference", entry.difference().size(), kReasonBytesMax);
+    });
+  });
 }
 
 // It becomes a part of file names.
@@ -169,6 +185,10 @@ Problem Check(const wire::ClientRequest& request) {
       return TooLong("indexer's name", request.begin_scan().indexer().size(), kIndexerNameBytesMax);
     case wire::ClientRequest::kPublishBatch:
       return Check(request.publish_batch());
+    case wire::ClientRequest::kListCopies:
+      return TooLong("indexer's name", request.list_copies().indexer().size(), kIndexerNameBytesMax);
+    case wire::ClientRequest::kRecordComparisons:
+      return Check(request.record_comparisons());
     case wire::ClientRequest::kScanComplete:
       return Check(request.scan_complete());
     case wire::ClientRequest::kRequeueInstances:

@@ -46,7 +46,7 @@ PlanView PlanOf(Ledger& ledger, SessionKey session, FoundView found) {
   view.to_send = record.counts.unsettled();
   view.bytes_to_send = record.counts.total_bytes - record.counts.settled_bytes;
   view.broken = record.counts.failed;
-  view.duplicates = record.counts.skipped;
+  view.duplicates = record.counts.skipped - record.counts.conflicts;
   view.conflicts = record.counts.conflicts;
   view.destination = DestinationText(record.settings.destination());
   view.associations = CountAssociations(ledger, session);

@@ -47,7 +47,7 @@ class SendRun {
   tl::expected<void, Failure> OnScanned();
   void OnSignal();
   void Show(const wire::SessionStatus& status);
-  void WarnOfUnreadable(const wire::SessionStatus& status);
+  void WarnOfScan(const wire::SessionStatus& status);
   void StartWorker();
 
   const SenderOptions& options_;
@@ -107,21 +107,20 @@ tl::expected<void, Failure> SendRun::OnScanned() {
   console_.EndProgress();
   if (status->total() == 0) return tl::unexpected(NothingFound(*status));
   console_.Print(RenderFound(*found));
-  WarnOfUnreadable(*status);
+  WarnOfScan(*status);
   spdlog::info("Found {} files, grouped into {} studies", status->total(), status->studies());
   if (!worker_started_) StartWorker();
   return {};
 }
 
-void SendRun::WarnOfUnreadable(const wire::SessionStatus& status) {
-  for (const auto& ignored : status.ignored()) {
-    if (!ignored.reason().starts_with("unreadable")) continue;
-    const bool folders = ignored.reason() == "unreadable_folder";
-    console_.Warn(fmt::format(
-        "{} {} could not be read and {} not sent: see the log, {}", ignored.files(),
-        folders ? (ignored.files() == 1 ? "folder" : "folders") : (ignored.files() == 1 ? "file" : "files"),
-        ignored.files() == 1 ? "is" : "are", session_.files().log));
-  }
+void SendRun::WarnOfScan(const wire::SessionStatus& status) {
+  const auto warn = [this](std::uint64_t count, const char* one, const char* many) {
+    if (count > 0) console_.Warn(fmt::format("{} {}: see the log, {}", count, count == 1 ? one : many, session_.files().log));
+  };
+  warn(status.not_read_files(), "file was NOT READ and is not sent", "files were NOT READ and are not sent");
+  warn(status.not_read_folders(), "folder was NOT READ and is not sent", "folders were NOT READ and are not sent");
+  warn(status.conflicts(), "file is in conflict with another one of the same SOP Instance UID and is not sent",
+       "files are in conflict with others of the same SOP Instance UIDs and are not sent");
 }
 
 void SendRun::StartWorker() {
@@ -178,9 +177,6 @@ int SendRun::Report() {
                view.total, view.successful, view.failed, view.skipped, view.pending);
   if (!view.end_reason.empty()) console_.Error(view.end_reason);
   const bool all_stored = view.end == SessionEnd::kComplete && view.failed == 0;
-  if (all_stored && UnreadableIn(report.status()) > 0) {
-    console_.Error(fmt::format("some files or folders could not be read: {} names them", session_.files().log));
-  }
   if (!all_stored || !files) {
     console_.Print(RenderResume(view.session, options_.output_dir,
                                 /*retry_failed=*/!all_stored && view.end == SessionEnd::kComplete));

@@ -35,7 +35,8 @@ std::string StudiesWith(std::span<const InstanceState> states) {
     if (state == InstanceState::kStored) part = "stored > 0";
     if (state == InstanceState::kStoredWithWarning) part = "warned > 0";
     if (state == InstanceState::kFailed) part = "failed > 0";
-    if (state == InstanceState::kSkipped) part = "skipped > 0";
+    if (state == InstanceState::kSkipped) part = "skipped > conflicts";
+    if (state == InstanceState::kConflict) part = "conflicts > 0";
     condition += (condition.empty() ? "" : " OR ") + std::string(part);
   }
   return "(" + condition + ")";
@@ -50,7 +51,8 @@ void Contribute(Counts& counts, InstanceState state, std::uint64_t size, std::ui
   const auto add = [removes](std::uint64_t& count, std::uint64_t value) { count += removes ? 0 - value : value; };
   if (!IsSettled(state)) return;
   add(counts.settled_bytes, size);
-  if (state == InstanceState::kSkipped) add(counts.skipped, instances);
+  if (state == InstanceState::kSkipped || state == InstanceState::kConflict) add(counts.skipped, instances);
+  if (state == InstanceState::kConflict) add(counts.conflicts, instances);
   if (state == InstanceState::kFailed) add(counts.failed, instances);
   if (!IsStored(state)) return;
   add(state == InstanceState::kStored ? counts.stored : counts.warned, instances);
@@ -68,11 +70,19 @@ void Contribute(Counts& counts, const CountedInstance& old, const InstanceChange
 Beginning BeginningOf(const wire::Instance& instance, const std::optional<Original>& original) {
   if (!instance.defect().empty()) return {.state = InstanceState::kFailed, .reason = instance.defect()};
   if (!original) return {};
-  const bool conflict = original->size != instance.size_bytes();
-  const char* what = conflict ? "same SOP Instance UID but another size: conflict" : "duplicate";
   return {.state = InstanceState::kSkipped,
-          .reason = fmt::format("{} of {}", what, original->path),
-          .conflict = conflict};
+          .reason = fmt::format("same SOP Instance UID as {}, not compared", original->path)};
+}
+
+std::string DuplicateReason(std::string_view original_path) { return fmt::format("duplicate of {}", original_path); }
+
+std::string ConflictReason(std::string_view original_path, std::string_view difference) {
+  return fmt::format("conflict with {}, which has the same SOP Instance UID: {}", original_path, difference);
+}
+
+std::string ReplacedReason(std::string_view failure, std::string_view copy_path) {
+  return fmt::format("{}, which has the same SOP Instance UID, is sent instead, because this one failed: {}", copy_path,
+                     failure);
 }
 
 std::int64_t PathHash(std::string_view root, std::string_view path) { return Join(Hash(root), Hash(path)); }
@@ -81,6 +91,10 @@ std::int64_t PathHash(std::string_view root, std::string_view path) { return Joi
 std::int64_t UidHash(std::string_view uid) {
   const std::size_t dot = std::min(uid.rfind('.'), uid.size());
   return Join(Hash(uid.substr(0, dot)), Hash(uid.substr(dot)));
+}
+
+std::int64_t IndexerHash(std::string_view name) {
+  return Join(Hash(name.substr(0, name.size() / 2)), Hash(name.substr(name.size() / 2)));
 }
 
 std::int64_t Milliseconds(WallTime time) { return time.time_since_epoch().count(); }

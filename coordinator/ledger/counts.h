@@ -75,22 +75,28 @@ void Contribute(Counts& counts, const CountedInstance& old, const InstanceChange
 struct Beginning {
   InstanceState state = InstanceState::kPending;
   std::string reason;
-  bool conflict = false;
 };
 struct Original {
+  StudyKey study = 0;
+  std::uint32_t index = 0;
   std::string path;  // root and relative path joined
-  std::uint64_t size = 0;
 };
 Beginning BeginningOf(const wire::Instance& instance, const std::optional<Original>& original);
+
+// The reasons of copies, and of a file in whose place a copy is sent because it has failed.
+std::string DuplicateReason(std::string_view original_path);
+std::string ConflictReason(std::string_view original_path, std::string_view difference);
+std::string ReplacedReason(std::string_view failure, std::string_view copy_path);
 // Of an instance with the same SOP Instance UID: that it is the original of later copies. A copy of what could not be
 // sent is not skipped: it may be the good one.
 constexpr bool IsOriginal(InstanceState state) {
-  return state != InstanceState::kSkipped && state != InstanceState::kFailed;
+  return state != InstanceState::kSkipped && state != InstanceState::kConflict && state != InstanceState::kFailed;
 }
 
 // These are stored, so they stay as they are. Different ones may have the same number.
 std::int64_t PathHash(std::string_view root, std::string_view path);
 std::int64_t UidHash(std::string_view uid);
+std::int64_t IndexerHash(std::string_view name);
 
 std::int64_t Milliseconds(WallTime time);
 WallTime FromMilliseconds(std::int64_t milliseconds);

@@ -41,6 +41,9 @@ class LedgerFenced : public LedgerError {
 // design: pending -> stored | stored_with_warning | failed | skipped, and delayed between attempts. That an instance
 // is leased is known from its study. The numbers are stored; 6 is reserved: until schema 3 it stood for instances
 // that their session had left unsent.
+//
+// Of the files that have the same SOP Instance UID, one is to be sent, and the others are its copies: kSkipped or
+// kConflict.
 enum class InstanceState : std::uint8_t {
   kPending = 0,
   kDelayed = 1,
@@ -48,6 +51,7 @@ enum class InstanceState : std::uint8_t {
   kStoredWithWarning = 3,
   kFailed = 4,
   kSkipped = 5,
+  kConflict = 7,  // skipped, too, but its dataset or its study is another one, or could not be compared
 };
 constexpr bool IsSettled(InstanceState state) { return state >= InstanceState::kStored; }
 
@@ -57,8 +61,8 @@ struct Counts {
   std::uint64_t stored = 0;  // without a warning
   std::uint64_t warned = 0;  // stored with a warning
   std::uint64_t failed = 0;
-  std::uint64_t skipped = 0;
-  std::uint64_t conflicts = 0;  // skipped as duplicates though their size differs
+  std::uint64_t skipped = 0;    // conflicts included
+  std::uint64_t conflicts = 0;
   std::uint64_t retries = 0;    // attempts after the first since it was last queued
   std::uint64_t resends = 0;    // sent though a lost lease may have sent it, see EndLease
   std::uint64_t total_bytes = 0;
@@ -80,9 +84,20 @@ struct SessionRecord {
   bool scan_complete = false;
   WallTime start_time;
   std::optional<WallTime> end_time;              // of the last end or suspension
+  Duration worked{};                             // before `run_start`, without the pauses
+  std::optional<WallTime> run_start;             // nullopt: it has ended, or is suspended
   std::map<std::string, std::uint64_t> ignored;  // files that are no DICOM instance, by reason; of complete scans
   std::uint64_t studies = 0;
   Counts counts;
+};
+
+// A file or folder that could not be read during the scan, so nobody knows which instances are in it.
+struct UnreadPath {
+  std::string path;
+  bool is_folder = false;
+  std::string reason;
+
+  friend bool operator==(const UnreadPath&, const UnreadPath&) = default;
 };
 
 struct ScanRecord {
@@ -131,6 +146,26 @@ struct RequeueFilter {
   std::optional<std::string> worker = {};  // that reported the failure
 };
 
+// A copy whose dataset is still to be compared with that of the file that is sent in its place.
+struct UncomparedCopy {
+  StudyKey study = 0;
+  std::uint32_t index = 0;
+  std::string path;
+  std::string original_path;
+};
+struct Comparison {
+  StudyKey study = 0;  // these two: of the copy
+  std::uint32_t index = 0;
+  std::string difference;  // what differs; empty: nothing
+};
+// A copy that is sent in the place of a file that has failed.
+struct PromotedCopy {
+  SessionKey session = 0;
+  StudyFeed feed;  // with this one instance
+  std::string path;
+  std::string failed_path;
+};
+
 struct WorkerCount {
   std::uint64_t workers = 0;
   std::uint64_t threads = 0;  // sum of the most associations that each of them offered
@@ -167,6 +202,7 @@ struct ReportedInstance {
   std::string reason;
   std::uint32_t attempts = 0;
   std::string worker;  // that reported the outcome; empty: none did
+  InstanceState state = InstanceState::kPending;
 };
 struct PairCount {
   wire::ContextPair pair;
@@ -200,16 +236,23 @@ class Ledger {
   // Replaces the settings; the UUID stays.
   virtual void SetSettings(SessionKey session, const wire::OpenSession& settings) = 0;
   // An indexer begins a scan: the session's scan is not complete. False, and nothing is changed, if the scan is not
-  // greater than the last one of this indexer, which `scan` becomes.
+  // greater than the last one of this indexer, which `scan` becomes. What it could not read is forgotten.
   virtual bool BeginScan(SessionKey session, std::string_view indexer, std::uint64_t& scan) = 0;
   // The indexer's scan is complete, if it is its last one. The session's scan is when none of its indexers is at it.
   virtual void CompleteScan(SessionKey session, std::string_view indexer, std::uint64_t scan,
                             const std::map<std::string, std::uint64_t>& ignored) = 0;
+  // Until its next scan, these could not be read. After BeginScan.
+  virtual void AddUnread(SessionKey session, std::string_view indexer, std::span<const UnreadPath> paths) = 0;
+  // Those of all indexers, each path once, by their bytes, after `after`.
+  virtual std::vector<UnreadPath> Unread(SessionKey session, std::string_view after, std::size_t limit) = 0;
   // The last scan of each of the session's indexers, by their names.
   virtual std::vector<ScanRecord> Scans(SessionKey session) = 0;
-  // `now` becomes the end time for every state but SCANNING and SENDING, which clear it and the end reason.
+  // `now` becomes the end time for every state but SCANNING and SENDING, which clear it and the end reason. A run begins
+  // or ends with it.
   virtual void SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
                                WallTime now) = 0;
+  // A coordinator goes on with a session that an earlier one has left open: that run ended with its last outcome.
+  virtual void BeginRun(SessionKey session, WallTime now) = 0;
   // Asked for, and due when its leases have ended: SetSessionState to an end clears it.
   virtual void SetEnding(SessionKey session, wire::SessionState state) = 0;
   // These are pending again with no attempts used, and nobody has reported them. Failures whose defect is known from
@@ -218,11 +261,21 @@ class Ledger {
 
   // --- the feed
   // Files known by (session, root path, path) are left as they are, unless their SOP Instance UID has changed: then
-  // they are other files. An instance whose SOP Instance UID is known in the session is skipped as a duplicate, and
-  // is a conflict if its size differs from the first one's; a copy of one that has failed is not skipped. One that
+  // they are other files. An instance whose SOP Instance UID is known in the session is skipped as a copy, which is to
+  // be compared; a copy of one that has failed is not skipped. One that
   // has a defect fails with it. The first accession number that is told of a study stays. Indices continue those of
   // the study. One StudyFeed for each study of the batch.
   virtual std::vector<StudyFeed> AddStudies(SessionKey session, const wire::PublishBatch& batch) = 0;
+  // Copies that this indexer has published first, by ascending (study, index), after the cursor.
+  virtual std::vector<UncomparedCopy> CopiesToCompare(SessionKey session, std::string_view indexer,
+                                                      const InstanceCursor& after, std::size_t limit) = 0;
+  // Equal ones stay skipped as duplicates, others become conflicts. Without effect on those that are no longer to be
+  // compared. All are of the session.
+  virtual void RecordComparisons(SessionKey session, std::span<const Comparison> comparisons) = 0;
+  // For each instance of the study that has failed, but not by a defect that the scan found, and that has a copy left: the
+  // first copy is pending in its place, and the instance is skipped, or a conflict if the two differ or were not compared.
+  // Further copies are from now on the copies of that one.
+  virtual std::vector<PromotedCopy> PromoteCopies(StudyKey study) = 0;
 
   // --- studies and leases
   virtual StudyRecord LoadStudy(StudyKey study) = 0;

@@ -21,7 +21,7 @@ namespace dicom_sender {
 namespace {
 
 constexpr int kApplicationId = 0x44534C47;  // "DSLG"
-constexpr int kSchemaVersion = 4;
+constexpr int kSchemaVersion = 5;
 constexpr std::int64_t kStudiesPerRead = 1000;
 constexpr int kCacheKibibytes = 16 << 10;
 constexpr int kPagesPerCheckpoint = 8192;  // of 4 KiB: a page that changes often is written to its place less often
@@ -69,6 +69,32 @@ constexpr const char* kMigrationFrom2To3 =
     "ALTER TABLE study ADD COLUMN accession_number TEXT;"
     "ALTER TABLE instance ADD COLUMN outcome_ms INTEGER;";
 
+// What schema 5 added. A copy is compared with its original, and `conflict` is NULL until then; `promoted` says that it is
+// sent, or was, in the place of one that had failed.
+constexpr const char* kCopyTables =
+    "CREATE TABLE copy (study INTEGER NOT NULL, idx INTEGER NOT NULL, session INTEGER NOT NULL, original_study INTEGER"
+    " NOT NULL, original_idx INTEGER NOT NULL, indexer INTEGER NOT NULL, conflict INTEGER, promoted INTEGER NOT NULL"
+    " DEFAULT 0, PRIMARY KEY (study, idx)) WITHOUT ROWID;"
+    "CREATE INDEX copy_by_original ON copy (original_study, original_idx, promoted, study, idx);"
+    "CREATE INDEX copy_uncompared ON copy (session, study, idx) WHERE conflict IS NULL;"
+    "CREATE TABLE unread (session INTEGER NOT NULL, path BLOB NOT NULL, indexer BLOB NOT NULL, folder INTEGER NOT NULL,"
+    " reason TEXT NOT NULL, PRIMARY KEY (session, path, indexer)) WITHOUT ROWID;";
+
+// How long a session has been worked on: `worked_ms` up to the last pause, and since `run_start_ms`, which is NULL in a
+// pause.
+constexpr const char* kRunColumns = ", worked_ms INTEGER NOT NULL DEFAULT 0, run_start_ms INTEGER";
+
+// Conflicts were in state 5, too.
+std::string MigrationFrom4To5() {
+  return std::string(kCopyTables) +
+         "ALTER TABLE session ADD COLUMN worked_ms INTEGER NOT NULL DEFAULT 0;"
+         "ALTER TABLE session ADD COLUMN run_start_ms INTEGER;"
+         "UPDATE session SET worked_ms = max(coalesce(end_ms, start_ms) - start_ms, 0);"
+         "UPDATE session SET run_start_ms = start_ms WHERE end_ms IS NULL;"
+         "UPDATE instance SET state = 7 WHERE state = 5 AND study IN (SELECT key FROM study WHERE conflicts > 0)"
+         " AND reason LIKE 'same SOP Instance UID but another size: conflict of %';";
+}
+
 constexpr const char* kWorkerTable = "CREATE TABLE worker (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);";
 
 // Instances that a session had left behind were in a state of their own, 6, and counted as failed. They are pending.
@@ -97,8 +123,8 @@ std::string Schema() {
          " start_ms INTEGER NOT NULL, end_ms INTEGER, studies INTEGER NOT NULL DEFAULT 0, " +
          counts +
          ", ending INTEGER, called_ae TEXT NOT NULL DEFAULT '', calling_ae TEXT NOT NULL DEFAULT '', host TEXT NOT "
-         "NULL DEFAULT '', port INTEGER NOT NULL DEFAULT 0);" +
-         ScanSchema() +
+         "NULL DEFAULT '', port INTEGER NOT NULL DEFAULT 0" +
+         kRunColumns + ");" + ScanSchema() + kCopyTables +
          "CREATE TABLE root (id INTEGER PRIMARY KEY, session INTEGER NOT NULL, path BLOB NOT NULL, UNIQUE (session, "
          "path));"
          "CREATE TABLE pair (id INTEGER PRIMARY KEY, sop_class TEXT NOT NULL, transfer_syntax TEXT NOT NULL,"
@@ -206,13 +232,20 @@ class SqliteLedger : public Ledger {
   bool BeginScan(SessionKey session, std::string_view indexer, std::uint64_t& scan) override;
   void CompleteScan(SessionKey session, std::string_view indexer, std::uint64_t scan,
                     const std::map<std::string, std::uint64_t>& ignored) override;
+  void AddUnread(SessionKey session, std::string_view indexer, std::span<const UnreadPath> paths) override;
+  std::vector<UnreadPath> Unread(SessionKey session, std::string_view after, std::size_t limit) override;
   std::vector<ScanRecord> Scans(SessionKey session) override;
   void SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
                        WallTime now) override;
+  void BeginRun(SessionKey session, WallTime now) override;
   void SetEnding(SessionKey session, wire::SessionState state) override;
   std::vector<StudyFeed> Requeue(SessionKey session, const RequeueFilter& filter) override;
 
   std::vector<StudyFeed> AddStudies(SessionKey session, const wire::PublishBatch& batch) override;
+  std::vector<UncomparedCopy> CopiesToCompare(SessionKey session, std::string_view indexer, const InstanceCursor& after,
+                                              std::size_t limit) override;
+  void RecordComparisons(SessionKey session, std::span<const Comparison> comparisons) override;
+  std::vector<PromotedCopy> PromoteCopies(StudyKey study) override;
 
   StudyRecord LoadStudy(StudyKey study) override;
   std::vector<StudyRecord> Studies(SessionKey session, StudyKey after, std::size_t limit) override;
@@ -252,6 +285,13 @@ class SqliteLedger : public Ledger {
     std::optional<std::int64_t> status;
     std::optional<std::int64_t> worker;  // its id
     std::optional<std::string> reason;
+  };
+  // An instance that has failed, and the first file with its SOP Instance UID: itself, or what it was sent in place of.
+  struct FailedOriginal {
+    std::uint32_t index = 0;
+    StudyKey first_study = 0;
+    std::uint32_t first_index = 0;
+    bool differs = false;  // from the first one
   };
   // One study of a batch while it is taken in.
   struct Intake {
@@ -315,7 +355,12 @@ class SqliteLedger : public Ledger {
   Intake BeginIntake(SessionKey session, const std::string& uid);
   SessionKey SessionOf(StudyKey study);
   void Look(SessionKey session, std::int64_t hash, const Root& root, const wire::Instance& instance, Known& known);
-  void AddIfNew(SessionKey session, const Root& root, const wire::Instance& instance, Intake& study);
+  void AddIfNew(SessionKey session, const std::string& indexer, const Root& root, const wire::Instance& instance,
+                Intake& study);
+  void NoteCopy(SessionKey session, const std::string& indexer, const Intake& study, const Original& original);
+  void RecordComparison(SessionKey session, const Comparison& comparison);
+  std::vector<FailedOriginal> FailedOriginals(StudyKey study);
+  std::optional<PromotedCopy> Promote(StudyKey study, const FailedOriginal& failed);
   InstanceState AddInstance(const Root& root, const wire::Instance& instance, const Known& known, Intake& study);
 
   std::string file_;
@@ -403,7 +448,8 @@ tl::expected<void, std::string> SqliteLedger::CheckAndUpgrade() {
 bool SqliteLedger::Migrate(int version) {
   if (version < 2) db_.exec(MigrationFrom1To2());
   if (version < 3 && !MigrateFrom2To3()) return false;
-  db_.exec(MigrationFrom3To4());
+  if (version < 4) db_.exec(MigrationFrom3To4());
+  db_.exec(MigrationFrom4To5());
   return true;
 }
 
@@ -449,7 +495,8 @@ void SqliteLedger::Commit() {
 // --- sessions
 
 std::string SessionColumns() {
-  return "key, settings, state, end_reason, scan_complete, start_ms, end_ms, studies, ending, " + CountNames();
+  return "key, settings, state, end_reason, scan_complete, start_ms, end_ms, studies, ending, worked_ms, run_start_ms, " +
+         CountNames();
 }
 
 Counts SqliteLedger::ReadCounts(SQLite::Statement& row, int from_column) {
@@ -474,7 +521,9 @@ SessionRecord SqliteLedger::ReadSession(SQLite::Statement& row) {
   if (!row.getColumn(6).isNull()) record.end_time = FromMilliseconds(row.getColumn(6).getInt64());
   record.studies = static_cast<std::uint64_t>(row.getColumn(7).getInt64());
   if (!row.getColumn(8).isNull()) record.ending = static_cast<wire::SessionState>(row.getColumn(8).getInt());
-  record.counts = ReadCounts(row, 9);
+  record.worked = std::chrono::milliseconds(row.getColumn(9).getInt64());
+  if (!row.getColumn(10).isNull()) record.run_start = FromMilliseconds(row.getColumn(10).getInt64());
+  record.counts = ReadCounts(row, 11);
   row.reset();
   if (const auto growth = growth_.find(record.key); growth != growth_.end()) {
     Add(record.counts, growth->second.counts);
@@ -489,8 +538,8 @@ SessionRecord SqliteLedger::ReadSession(SQLite::Statement& row) {
 
 SessionRecord SqliteLedger::CreateSession(const wire::OpenSession& settings, WallTime now) {
   return Guarded([&] {
-    Execute("INSERT INTO session (uuid, settings, state, start_ms) VALUES (?, x'', ?, ?)", settings.session(),
-            std::int64_t{wire::SESSION_SCANNING}, Milliseconds(now));
+    Execute("INSERT INTO session (uuid, settings, state, start_ms, run_start_ms) VALUES (?1, x'', ?2, ?3, ?3)",
+            settings.session(), std::int64_t{wire::SESSION_SCANNING}, Milliseconds(now));
     const SessionKey session = db_.getLastInsertRowid();
     WriteSettings(session, settings);
     return LoadSession(session);
@@ -535,6 +584,7 @@ bool SqliteLedger::BeginScan(SessionKey session, std::string_view indexer, std::
     }
     Execute("INSERT OR REPLACE INTO scan VALUES (?, ?, ?, 0)", session, Blob{name}, static_cast<std::int64_t>(scan));
     Execute("DELETE FROM ignored WHERE session = ? AND indexer = ?", session, Blob{name});
+    Execute("DELETE FROM unread WHERE session = ? AND indexer = ?", session, Blob{name});
     Execute("UPDATE session SET scan_complete = 0 WHERE key = ?", session);
     return true;
   });
@@ -559,6 +609,33 @@ void SqliteLedger::CompleteScan(SessionKey session, std::string_view indexer, st
   });
 }
 
+void SqliteLedger::AddUnread(SessionKey session, std::string_view indexer, std::span<const UnreadPath> paths) {
+  Guarded([&] {
+    const std::string name(indexer);
+    for (const UnreadPath& unread : paths) {
+      Execute("INSERT OR REPLACE INTO unread VALUES (?, ?, ?, ?, ?)", session, Blob{unread.path}, Blob{name},
+              std::int64_t{unread.is_folder}, unread.reason);
+    }
+  });
+}
+
+std::vector<UnreadPath> SqliteLedger::Unread(SessionKey session, std::string_view after, std::size_t limit) {
+  return Guarded([&] {
+    const std::string last(after);
+    std::vector<UnreadPath> paths;
+    auto& rows = Query(
+        "SELECT path, folder, reason FROM unread WHERE session = ? AND path > ? GROUP BY path ORDER BY path LIMIT ?",
+        session, Blob{last}, static_cast<std::int64_t>(limit));
+    while (rows.executeStep()) {
+      paths.push_back({.path = rows.getColumn(0).getString(),
+                       .is_folder = rows.getColumn(1).getInt() != 0,
+                       .reason = rows.getColumn(2).getString()});
+    }
+    rows.reset();
+    return paths;
+  });
+}
+
 std::vector<ScanRecord> SqliteLedger::Scans(SessionKey session) {
   return Guarded([&] {
     std::vector<ScanRecord> scans;
@@ -572,12 +649,25 @@ void SqliteLedger::SetSessionState(SessionKey session, wire::SessionState state,
                                    WallTime now) {
   Guarded([&] {
     if (state == wire::SESSION_SCANNING || state == wire::SESSION_SENDING) {
-      Execute("UPDATE session SET state = ?, end_reason = '', end_ms = NULL WHERE key = ?", std::int64_t{state},
-              session);
+      Execute(
+          "UPDATE session SET state = ?1, end_reason = '', end_ms = NULL, run_start_ms = coalesce(run_start_ms, ?2)"
+          " WHERE key = ?3",
+          std::int64_t{state}, Milliseconds(now), session);
     } else {
-      Execute("UPDATE session SET state = ?, end_reason = ?, end_ms = ?, ending = NULL WHERE key = ?",
-              std::int64_t{state}, end_reason, Milliseconds(now), session);
+      Execute(
+          "UPDATE session SET state = ?1, end_reason = ?2, end_ms = ?3, ending = NULL,"
+          " worked_ms = worked_ms + max(?3 - coalesce(run_start_ms, ?3), 0), run_start_ms = NULL WHERE key = ?4",
+          std::int64_t{state}, end_reason, Milliseconds(now), session);
     }
+  });
+}
+
+void SqliteLedger::BeginRun(SessionKey session, WallTime now) {
+  Guarded([&] {
+    Execute(
+        "UPDATE session SET worked_ms = worked_ms + max(0, coalesce((SELECT max(last_outcome_ms) FROM study"
+        " WHERE session = ?1), 0) - coalesce(run_start_ms, ?2)), run_start_ms = ?2 WHERE key = ?1",
+        session, Milliseconds(now));
   });
 }
 
@@ -771,7 +861,7 @@ SessionKey SqliteLedger::SessionOf(StudyKey study) {
 void SqliteLedger::Look(SessionKey session, std::int64_t hash, const Root& root, const wire::Instance& instance,
                         Known& known) {
   auto& rows = Query(
-      "SELECT i.root, i.path, i.sop_instance, i.size, i.state, r.path FROM known k"
+      "SELECT i.root, i.path, i.sop_instance, k.study, i.state, r.path, k.idx FROM known k"
       " JOIN instance i ON i.study = k.study AND i.idx = k.idx JOIN root r ON r.id = i.root"
       " WHERE k.session = ? AND k.hash = ? ORDER BY k.study, k.idx",
       session, hash);
@@ -782,16 +872,16 @@ void SqliteLedger::Look(SessionKey session, std::int64_t hash, const Root& root,
     if (!same_uid || instance.sop_instance_uid().empty()) continue;
     known.same_uid = true;
     if (known.original || !IsOriginal(static_cast<InstanceState>(rows.getColumn(4).getInt()))) continue;
-    known.original = {.path = JoinPath(rows.getColumn(5).getString(), path),
-                      .size = static_cast<std::uint64_t>(rows.getColumn(3).getInt64())};
+    known.original = {.study = rows.getColumn(3).getInt64(),
+                      .index = rows.getColumn(6).getUInt(),
+                      .path = JoinPath(rows.getColumn(5).getString(), path)};
   }
   rows.reset();
 }
 
 InstanceState SqliteLedger::AddInstance(const Root& root, const wire::Instance& instance, const Known& known,
                                         Intake& study) {
-  const auto [state, reason, conflict] = BeginningOf(instance, known.original);
-  study.delta.conflicts += conflict;
+  const auto [state, reason] = BeginningOf(instance, known.original);
   const std::int64_t pair = PairId(instance);
   Execute(
       "INSERT INTO instance (study, idx, root, path, pair, sop_instance, size, mtime, data_offset, state, reason, "
@@ -815,7 +905,8 @@ InstanceState SqliteLedger::AddInstance(const Root& root, const wire::Instance& 
 
 // `known` has every file: by its SOP Instance UID, or by its path if it has none. Copies that are not sent are there
 // by their path, too: of a UID that thousands of files share only a few have to be looked at for each further one.
-void SqliteLedger::AddIfNew(SessionKey session, const Root& root, const wire::Instance& instance, Intake& study) {
+void SqliteLedger::AddIfNew(SessionKey session, const std::string& indexer, const Root& root,
+                            const wire::Instance& instance, Intake& study) {
   const std::string& uid = instance.sop_instance_uid();
   const auto path_hash = [&] { return PathHash(root.path, instance.path()); };
   std::int64_t hash = uid.empty() ? path_hash() : UidHash(uid);
@@ -824,6 +915,7 @@ void SqliteLedger::AddIfNew(SessionKey session, const Root& root, const wire::In
   if (known.same_uid && !known.same_file) Look(session, path_hash(), root, instance, known);
   if (known.same_file) return;
   const InstanceState state = AddInstance(root, instance, known, study);
+  if (state == InstanceState::kSkipped) NoteCopy(session, indexer, study, *known.original);
   if (known.same_uid && state != InstanceState::kPending) hash = path_hash();
   Execute("INSERT INTO known VALUES (?, ?, ?, ?)", session, hash, study.feed.study,
           static_cast<std::int64_t>(study.next_index));
@@ -844,7 +936,7 @@ std::vector<StudyFeed> SqliteLedger::AddStudies(SessionKey session, const wire::
       for (const auto& instance : items.instances()) {
         auto root = roots.find(instance.root());
         if (root == roots.end()) root = roots.emplace(instance.root(), LoadRoot(session, {})).first;
-        AddIfNew(session, root->second, instance, study);
+        AddIfNew(session, batch.indexer(), root->second, instance, study);
       }
       AddToStudy(study.feed.study, study.delta, std::nullopt);
       Add(in_all, study.delta);
@@ -853,6 +945,153 @@ std::vector<StudyFeed> SqliteLedger::AddStudies(SessionKey session, const wire::
     AddToSession(session, in_all);
     return feeds;
   });
+}
+
+// --- copies
+
+// Of the instance that is added to the study. A copy of one that was promoted is one of the first file.
+void SqliteLedger::NoteCopy(SessionKey session, const std::string& indexer, const Intake& study,
+                            const Original& original) {
+  Execute(
+      "INSERT INTO copy (study, idx, session, original_study, original_idx, indexer)"
+      " SELECT ?, ?, ?, coalesce(c.original_study, o.study), coalesce(c.original_idx, o.idx), ?"
+      " FROM (SELECT ? AS study, ? AS idx) o LEFT JOIN copy c ON c.study = o.study AND c.idx = o.idx",
+      study.feed.study, static_cast<std::int64_t>(study.next_index), session, IndexerHash(indexer), original.study,
+      std::int64_t{original.index});
+}
+
+std::vector<UncomparedCopy> SqliteLedger::CopiesToCompare(SessionKey session, std::string_view indexer,
+                                                          const InstanceCursor& after, std::size_t limit) {
+  return Guarded([&] {
+    std::vector<UncomparedCopy> copies;
+    auto& rows = Query(
+        "SELECT c.study, c.idx, r.path, i.path, q.path, o.path FROM copy c INDEXED BY copy_uncompared"
+        " JOIN instance i ON i.study = c.study AND i.idx = c.idx JOIN root r ON r.id = i.root"
+        " JOIN instance o ON o.study = c.original_study AND o.idx = c.original_idx JOIN root q ON q.id = o.root"
+        " WHERE c.session = ? AND c.conflict IS NULL AND (c.study, c.idx) > (?, ?) AND c.indexer = ?"
+        " ORDER BY c.study, c.idx LIMIT ?",
+        session, after.study, after.index ? std::int64_t{*after.index} : std::int64_t{-1},
+        IndexerHash(indexer), static_cast<std::int64_t>(limit));
+    while (rows.executeStep()) {
+      copies.push_back({.study = rows.getColumn(0).getInt64(),
+                        .index = rows.getColumn(1).getUInt(),
+                        .path = JoinPath(rows.getColumn(2).getString(), rows.getColumn(3).getString()),
+                        .original_path = JoinPath(rows.getColumn(4).getString(), rows.getColumn(5).getString())});
+    }
+    rows.reset();
+    return copies;
+  });
+}
+
+void SqliteLedger::RecordComparisons(SessionKey session, std::span<const Comparison> comparisons) {
+  Guarded([&] {
+    for (const Comparison& comparison : comparisons) RecordComparison(session, comparison);
+  });
+}
+
+void SqliteLedger::RecordComparison(SessionKey session, const Comparison& comparison) {
+  auto& row = Query(
+      "SELECT q.path, o.path, i.size FROM copy c JOIN instance i ON i.study = c.study AND i.idx = c.idx"
+      " JOIN instance o ON o.study = c.original_study AND o.idx = c.original_idx JOIN root q ON q.id = o.root"
+      " WHERE c.study = ? AND c.idx = ? AND c.session = ? AND c.conflict IS NULL",
+      comparison.study, std::int64_t{comparison.index}, session);
+  if (!row.executeStep()) return;
+  const std::string original = JoinPath(row.getColumn(0).getString(), row.getColumn(1).getString());
+  const auto size = static_cast<std::uint64_t>(row.getColumn(2).getInt64());
+  row.reset();
+  const bool equal = comparison.difference.empty();
+  const InstanceState state = equal ? InstanceState::kSkipped : InstanceState::kConflict;
+  Execute("UPDATE copy SET conflict = ? WHERE study = ? AND idx = ?", std::int64_t{!equal}, comparison.study,
+          std::int64_t{comparison.index});
+  Execute("UPDATE instance SET state = ?, reason = ? WHERE study = ? AND idx = ?", static_cast<std::int64_t>(state),
+          equal ? DuplicateReason(original) : ConflictReason(original, comparison.difference), comparison.study,
+          std::int64_t{comparison.index});
+  Counts delta;
+  Contribute(delta, InstanceState::kSkipped, size, 0, true);
+  Contribute(delta, state, size, 0, false);
+  AddToStudy(comparison.study, delta, std::nullopt);
+  AddToSession(session, delta);
+}
+
+std::vector<PromotedCopy> SqliteLedger::PromoteCopies(StudyKey study) {
+  return Guarded([&] {
+    std::vector<PromotedCopy> promoted;
+    for (const FailedOriginal& failed : FailedOriginals(study)) {
+      if (auto copy = Promote(study, failed)) promoted.push_back(*std::move(copy));
+    }
+    return promoted;
+  });
+}
+
+std::vector<SqliteLedger::FailedOriginal> SqliteLedger::FailedOriginals(StudyKey study) {
+  std::vector<FailedOriginal> failed;
+  auto& rows = Query(
+      "SELECT i.idx, f.first_study, f.first_idx, f.differs FROM (SELECT DISTINCT original_idx AS idx,"
+      "   original_study AS first_study, original_idx AS first_idx, 0 AS differs FROM copy WHERE original_study = ?1"
+      "   UNION ALL SELECT idx, original_study, original_idx, conflict FROM copy WHERE study = ?1 AND promoted) f"
+      " CROSS JOIN instance i ON i.study = ?1 AND i.idx = f.idx WHERE i.state = 4 AND i.defect = 0 ORDER BY i.idx",
+      study);
+  while (rows.executeStep()) {
+    failed.push_back({.index = rows.getColumn(0).getUInt(),
+                      .first_study = rows.getColumn(1).getInt64(),
+                      .first_index = rows.getColumn(2).getUInt(),
+                      .differs = rows.getColumn(3).getInt() != 0});
+  }
+  rows.reset();
+  return failed;
+}
+
+std::optional<PromotedCopy> SqliteLedger::Promote(StudyKey study, const FailedOriginal& failed) {
+  auto& next = Query(
+      "SELECT c.study, c.idx, coalesce(c.conflict, 1), i.size, i.pair, i.sop_instance, r.path, i.path, c.session, i.state"
+      " FROM copy c JOIN instance i ON i.study = c.study AND i.idx = c.idx JOIN root r ON r.id = i.root"
+      " WHERE c.original_study = ? AND c.original_idx = ? AND c.promoted = 0 ORDER BY c.study, c.idx LIMIT 1",
+      failed.first_study, std::int64_t{failed.first_index});
+  if (!next.executeStep()) return std::nullopt;
+  const auto index = next.getColumn(1).getInt64();
+  const bool differs = failed.differs || next.getColumn(2).getInt() != 0;
+  const auto pair = next.getColumn(4).getInt64();
+  const std::string uid = next.getColumn(5).getString();
+  const auto state = static_cast<InstanceState>(next.getColumn(9).getInt());
+  PromotedCopy copy{.session = next.getColumn(8).getInt64(),
+                    .feed = {.study = next.getColumn(0).getInt64(),
+                             .pending = 1,
+                             .pending_bytes = static_cast<std::uint64_t>(next.getColumn(3).getInt64())},
+                    .path = JoinPath(next.getColumn(6).getString(), next.getColumn(7).getString()),
+                    .failed_path = {}};
+  next.reset();
+
+  auto& original = Query(
+      "SELECT r.path, i.path, coalesce(i.reason, ''), i.size, i.may_be_stored FROM instance i JOIN root r ON r.id = i.root"
+      " WHERE i.study = ? AND i.idx = ?",
+      study, std::int64_t{failed.index});
+  original.executeStep();
+  copy.failed_path = JoinPath(original.getColumn(0).getString(), original.getColumn(1).getString());
+  const std::string failure = original.getColumn(2).getString();
+  const auto failed_bytes = static_cast<std::uint64_t>(original.getColumn(3).getInt64());
+  const std::int64_t may_be_stored = original.getColumn(4).getInt64();
+  original.reset();
+
+  const InstanceState left = differs ? InstanceState::kConflict : InstanceState::kSkipped;
+  Execute("UPDATE instance SET state = ?, reason = ? WHERE study = ? AND idx = ?", static_cast<std::int64_t>(left),
+          ReplacedReason(failure, copy.path), study, std::int64_t{failed.index});
+  Execute("UPDATE copy SET promoted = 1, conflict = coalesce(conflict, 1) WHERE study = ? AND idx = ?",
+          copy.feed.study, index);
+  Execute("UPDATE instance SET state = 0, reason = NULL, may_be_stored = ? WHERE study = ? AND idx = ?", may_be_stored,
+          copy.feed.study, index);
+  Execute("INSERT OR IGNORE INTO study_pair VALUES (?, ?)", copy.feed.study, pair);
+  // Later files with this SOP Instance UID are copies of this one.
+  Execute("INSERT OR IGNORE INTO known VALUES (?, ?, ?, ?)", copy.session, UidHash(uid), copy.feed.study, index);
+
+  Counts delta_failed, delta_copy;
+  Contribute(delta_failed, InstanceState::kFailed, failed_bytes, 0, true);
+  Contribute(delta_failed, left, failed_bytes, 0, false);
+  Contribute(delta_copy, state, copy.feed.pending_bytes, 0, true);
+  AddToStudy(study, delta_failed, std::nullopt);
+  AddToStudy(copy.feed.study, delta_copy, std::nullopt);
+  AddToSession(copy.session, delta_failed);
+  AddToSession(copy.session, delta_copy);
+  return copy;
 }
 
 // --- studies and leases
@@ -1208,7 +1447,7 @@ std::vector<ReportedInstance> SqliteLedger::Report(SessionKey session, std::span
     // The order of the joins is fixed, so that a page starts at the cursor and nothing is sorted.
     auto& rows = Query(
         "SELECT i.study, i.idx, r.path, i.path, s.uid, i.sop_instance, i.status, coalesce(i.reason, ''), i.attempts,"
-        " coalesce(w.name, '') FROM study s INDEXED BY study_by_session CROSS JOIN instance i ON i.study = s.key"
+        " coalesce(w.name, ''), i.state FROM study s INDEXED BY study_by_session CROSS JOIN instance i ON i.study = s.key"
         " CROSS JOIN root r ON r.id = i.root LEFT JOIN worker w ON w.id = i.reported_by"
         " WHERE s.session = ?1 AND s.key >= ?2 AND " +
             StudiesWith(states) + " AND i.idx > CASE WHEN s.key = ?2 THEN ?3 ELSE -1 END AND i.state IN (" + list +
@@ -1227,6 +1466,7 @@ std::vector<ReportedInstance> SqliteLedger::Report(SessionKey session, std::span
       instance.reason = rows.getColumn(7).getString();
       instance.attempts = rows.getColumn(8).getUInt();
       instance.worker = rows.getColumn(9).getString();
+      instance.state = static_cast<InstanceState>(rows.getColumn(10).getInt());
     }
     return reported;
   });

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "coordinator/summary/summary.h"
+#include "proto/channel.h"
 
 namespace dicom_sender {
 namespace {
@@ -32,6 +33,15 @@ wire::FailureList::Entry ToEntry(const ReportedInstance& failure) {
   entry.set_reason(failure.reason);
   entry.set_attempts(failure.attempts);
   if (!failure.worker.empty()) entry.set_worker(failure.worker);
+  if (failure.state == InstanceState::kConflict) entry.set_kind(wire::FailureList::Entry::CONFLICT);
+  return entry;
+}
+
+wire::FailureList::Entry ToEntry(const UnreadPath& unread) {
+  wire::FailureList::Entry entry;
+  entry.set_path(unread.path);
+  entry.set_reason(unread.reason);
+  entry.set_kind(wire::FailureList::Entry::NOT_READ);
   return entry;
 }
 
@@ -106,18 +116,41 @@ wire::ClientReply Queries::Studies(SessionKey session, const wire::ListStudies& 
   return reply;
 }
 
-wire::ClientReply Queries::Failures(SessionKey session, const wire::ListFailures& request) const {
+wire::ClientReply Queries::Copies(SessionKey session, const wire::ListCopies& request) const {
   InstanceCursor cursor{.study = request.cursor().study(), .index = {}};
   if (request.cursor().has_index()) cursor.index = request.cursor().index();
+  const std::size_t limit = std::clamp(request.limit(), 1U, std::uint32_t{kListedCopiesMax});
+  wire::ClientReply reply;
+  for (UncomparedCopy& copy : ledger_.CopiesToCompare(session, request.indexer(), cursor, limit)) {
+    auto* entry = reply.mutable_copies()->add_copies();
+    entry->set_study(copy.study);
+    entry->set_index(copy.index);
+    entry->set_path(std::move(copy.path));
+    entry->set_original_path(std::move(copy.original_path));
+  }
+  reply.mutable_copies();
+  return reply;
+}
+
+wire::ClientReply Queries::Failures(SessionKey session, const wire::ListFailures& request) const {
   const std::size_t limit = std::clamp(request.limit(), 1U, kListedFailuresMax);
-  const auto failures = ledger_.Report(session, kFailedStates, cursor, limit);
   wire::ClientReply reply;
   auto* list = reply.mutable_failures();
-  for (const ReportedInstance& failure : failures) *list->add_failures() = ToEntry(failure);
-  if (failures.size() == limit) {
-    list->mutable_next()->set_study(failures.back().study);
-    list->mutable_next()->set_index(failures.back().index);
+  if (!request.cursor().has_unread()) {
+    InstanceCursor cursor{.study = request.cursor().study(), .index = {}};
+    if (request.cursor().has_index()) cursor.index = request.cursor().index();
+    const auto failures = ledger_.Report(session, kNotArrivedStates, cursor, limit);
+    for (const ReportedInstance& failure : failures) *list->add_failures() = ToEntry(failure);
+    if (failures.size() == limit) {
+      list->mutable_next()->set_study(failures.back().study);
+      list->mutable_next()->set_index(failures.back().index);
+      return reply;
+    }
   }
+  const std::size_t room = limit - static_cast<std::size_t>(list->failures_size());
+  const auto unread = ledger_.Unread(session, request.cursor().unread(), room);
+  for (const UnreadPath& path : unread) *list->add_failures() = ToEntry(path);
+  if (unread.size() == room) list->mutable_next()->set_unread(unread.back().path);
   return reply;
 }
 

@@ -23,6 +23,7 @@ inline constexpr std::size_t kShownSuspendedMax = 100, kShownEndedMax = 20;  // 
 
 wire::ClientReply Failed(std::string reason);
 wire::FailureList::Entry ToEntry(const ReportedInstance& failure);
+wire::FailureList::Entry ToEntry(const UnreadPath& unread);
 
 class Queries {
  public:
@@ -35,6 +36,7 @@ class Queries {
   wire::ClientReply Report(SessionKey session, TimePoint now, WallTime wall) const;
   wire::ClientReply Summary(SessionKey session, std::uint64_t offset) const;
   wire::ClientReply Studies(SessionKey session, const wire::ListStudies& request) const;
+  wire::ClientReply Copies(SessionKey session, const wire::ListCopies& request) const;
   wire::ClientReply Failures(SessionKey session, const wire::ListFailures& request) const;
   wire::ClientReply Sessions(const wire::ListSessions& request, TimePoint now) const;
   wire::ClientReply Workers(TimePoint now) const;

@@ -45,6 +45,12 @@ wire::ClientReply TooManyBytes(const SessionRecord& record) {
                             record.settings.session()));
 }
 
+std::vector<UnreadPath> UnreadOf(const wire::PublishBatch& batch) {
+  std::vector<UnreadPath> paths;
+  for (const auto& unread : batch.unread()) paths.push_back({unread.path(), unread.folder(), unread.reason()});
+  return paths;
+}
+
 // Why a session that is not open takes nothing.
 wire::ClientReply HasEnded(const SessionRecord& record) {
   return Failed(fmt::format("session {} has ended{}{}", record.settings.session(),
@@ -69,7 +75,10 @@ StepResult Service::ResumeSessions(TimePoint now, WallTime wall) {
   for (const SessionKey key : ledger_.Sessions()) {
     progress_.Note();
     const SessionRecord record = ledger_.LoadSession(key);
-    if (IsOngoing(record.state) && !IsOpen(key)) OpenInScheduler(record, moment);
+    if (IsOngoing(record.state) && !IsOpen(key)) {
+      ledger_.BeginRun(key, wall);
+      OpenInScheduler(record, moment);
+    }
     if (record.state == wire::SESSION_SUSPENDED) suspended_.insert(key);
   }
   ledger_.Commit();
@@ -143,6 +152,11 @@ wire::ClientReply Service::Answer(const wire::ClientRequest& request, const Mome
       return Answer(request.begin_scan(), moment);
     case wire::ClientRequest::kPublishBatch:
       return Answer(request.publish_batch(), moment);
+    case wire::ClientRequest::kListCopies:
+      return About(request.list_copies().session(),
+                   [&](const auto& record) { return queries_.Copies(record.key, request.list_copies()); });
+    case wire::ClientRequest::kRecordComparisons:
+      return Answer(request.record_comparisons());
     case wire::ClientRequest::kScanComplete:
       return Answer(request.scan_complete(), moment);
     case wire::ClientRequest::kSuspendSession:
@@ -292,7 +306,21 @@ wire::ClientReply Service::Answer(const wire::PublishBatch& request, const Momen
     if (!IsOpen(record.key) && record.state != wire::SESSION_SUSPENDED) return HasEnded(record);
     if (BytesOf(request) + record.counts.total_bytes > kTotalBytesMax) return TooManyBytes(record);
     Apply(StudiesFed{record.key, ledger_.AddStudies(record.key, request)}, moment);
+    ledger_.AddUnread(record.key, request.indexer(), UnreadOf(request));
     meter_.BatchAdded(record, ledger_.LoadSession(record.key).counts, request, moment.wall);
+    wire::ClientReply reply;
+    reply.mutable_publish_ack();
+    return reply;
+  });
+}
+
+wire::ClientReply Service::Answer(const wire::RecordComparisons& request) {
+  return About(request.session(), [&](const SessionRecord& record) {
+    std::vector<Comparison> comparisons;
+    for (const auto& entry : request.comparisons()) {
+      comparisons.push_back({entry.study(), entry.index(), entry.difference()});
+    }
+    ledger_.RecordComparisons(record.key, comparisons);
     wire::ClientReply reply;
     reply.mutable_publish_ack();
     return reply;
@@ -508,20 +536,25 @@ Output Service::Apply(const Event& event, const Moment& moment, std::string_view
   for (LedgerChange& change : output.changes) {
     if (auto* instance = std::get_if<InstanceChange>(&change)) instance->worker = reporter;
   }
-  Write(output.changes, moment);
+  const std::vector<PromotedCopy> promoted = Write(output.changes, moment);
   for (const Reply& reply : output.replies) std::visit([this](const auto& r) { Tell(r); }, reply);
   for (const QuarantineBegun& begun : output.quarantines) NoteQuarantine(begun);
   for (Duration wait : output.queue_waits) {
     metrics_.queue_wait_seconds.Observe(std::chrono::duration<double>(wait).count());
   }
+  WriteSessions(output.changes, promoted, moment);
   return output;
 }
 
-void Service::Write(const std::vector<LedgerChange>& changes, const Moment& moment) {
+std::vector<PromotedCopy> Service::Write(const std::vector<LedgerChange>& changes, const Moment& moment) {
   // Outcomes are written together, as they come: nearly always they are all there is.
   std::vector<InstanceChange> instances;
+  std::set<StudyKey> failed_studies;
   for (const LedgerChange& change : changes) {
-    if (const auto* instance = std::get_if<InstanceChange>(&change)) instances.push_back(*instance);
+    const auto* instance = std::get_if<InstanceChange>(&change);
+    if (!instance) continue;
+    instances.push_back(*instance);
+    if (instance->state == InstanceState::kFailed) failed_studies.insert(instance->study);
   }
   if (!instances.empty()) ledger_.ChangeInstances(instances, moment.wall);
   for (const LedgerChange& change : changes) {
@@ -533,10 +566,33 @@ void Service::Write(const std::vector<LedgerChange>& changes, const Moment& mome
       metrics_.resends_total.Increment(static_cast<double>(ledger_.EndLease(ended->study, ended->clean)));
     } else if (const auto* failed = std::get_if<StudyFailed>(&change)) {
       FailStudy(*failed, moment);
-    } else if (const auto* session = std::get_if<SessionChanged>(&change)) {
-      Write(*session, moment);
+      failed_studies.insert(failed->study);
     }
   }
+  std::vector<PromotedCopy> promoted;
+  for (const StudyKey study : failed_studies) {
+    for (PromotedCopy& copy : ledger_.PromoteCopies(study)) {
+      spdlog::warn("{} has failed: {}, which has the same SOP Instance UID, is sent instead", copy.failed_path, copy.path);
+      promoted.push_back(std::move(copy));
+    }
+  }
+  return promoted;
+}
+
+// The scheduler knows nothing of copies: it learns of them as of studies that are fed, and where it takes a session for
+// complete, the session is opened anew.
+void Service::WriteSessions(const std::vector<LedgerChange>& changes, const std::vector<PromotedCopy>& promoted,
+                            const Moment& moment) {
+  std::map<SessionKey, std::vector<StudyFeed>> feeds;
+  for (const PromotedCopy& copy : promoted) feeds[copy.session].push_back(copy.feed);
+  for (const LedgerChange& change : changes) {
+    const auto* session = std::get_if<SessionChanged>(&change);
+    if (!session) continue;
+    const bool goes_on = session->state == wire::SESSION_COMPLETE && feeds.contains(session->session);
+    if (!IsOngoing(session->state)) feeds.erase(session->session);
+    goes_on ? OpenInScheduler(ledger_.LoadSession(session->session), moment) : Write(*session, moment);
+  }
+  for (auto& [session, studies] : feeds) Apply(StudiesFed{session, std::move(studies)}, moment);
 }
 
 void Service::FailStudy(const StudyFailed& change, const Moment& moment) {

@@ -76,6 +76,7 @@ class Service {
   wire::ClientReply Answer(const wire::OpenSession& request, const Moment& moment);
   wire::ClientReply Answer(const wire::BeginScan& request, const Moment& moment);
   wire::ClientReply Answer(const wire::PublishBatch& request, const Moment& moment);
+  wire::ClientReply Answer(const wire::RecordComparisons& request);
   wire::ClientReply Answer(const wire::ScanComplete& request, const Moment& moment);
   wire::ClientReply Answer(const wire::SuspendSession& request, const Moment& moment);
   wire::ClientReply Answer(const wire::CancelSession& request, const Moment& moment);
@@ -103,7 +104,10 @@ class Service {
 
   // `reporter`: the worker whose report the event is.
   Output Apply(const Event& event, const Moment& moment, std::string_view reporter = {});
-  void Write(const std::vector<LedgerChange>& changes, const Moment& moment);
+  // All but the sessions' changes. Returns the copies that are sent in the place of what has failed.
+  std::vector<PromotedCopy> Write(const std::vector<LedgerChange>& changes, const Moment& moment);
+  void WriteSessions(const std::vector<LedgerChange>& changes, const std::vector<PromotedCopy>& promoted,
+                     const Moment& moment);
   void Write(const SessionChanged& change, const Moment& moment);
   void NoteLostLease(StudyKey study);
   void FailStudy(const StudyFailed& change, const Moment& moment);

@@ -19,7 +19,8 @@ namespace {
 constexpr std::size_t kPage = 1000;  // studies or instances read at once
 constexpr int kDecimals = 6;
 constexpr std::array kWarnedStates = {InstanceState::kStoredWithWarning};
-constexpr std::array kSkippedStates = {InstanceState::kSkipped};
+constexpr std::array kSkippedStates = {InstanceState::kSkipped, InstanceState::kConflict};
+constexpr std::array kConflictStates = {InstanceState::kConflict};
 
 double Milliseconds(Duration duration) { return std::chrono::duration<double, std::milli>(duration).count(); }
 std::uint64_t WholeMilliseconds(Duration duration) {
@@ -50,6 +51,35 @@ class Json {
   void Write(WallTime time) { Write(FormatRfc3339(time)); }
   void Write(const ReportedInstance& instance) {
     writer_.StartObject();
+    WriteFields(instance);
+    writer_.EndObject();
+  }
+  void Write(const UnreadPath& unread) {
+    writer_.StartObject();
+    Field("path", unread.path);
+    Field("is_folder", unread.is_folder);
+    Field("reason", unread.reason);
+    writer_.EndObject();
+  }
+  // As lines of the failures file.
+  void WriteLine(const ReportedInstance& instance) {
+    writer_.StartObject();
+    WriteFields(instance);
+    Field("kind", instance.state == InstanceState::kConflict ? "conflict" : "failed");
+    writer_.EndObject();
+  }
+  void WriteLine(const UnreadPath& unread) {
+    writer_.StartObject();
+    ReportedInstance unknown;
+    unknown.path = unread.path;
+    unknown.reason = unread.reason;
+    WriteFields(unknown);
+    Field("kind", "not_read");
+    writer_.EndObject();
+  }
+
+ private:
+  void WriteFields(const ReportedInstance& instance) {
     Field("path", instance.path);
     Field("study_instance_uid", instance.study_instance_uid);
     Field("sop_instance_uid", instance.sop_instance_uid);
@@ -59,12 +89,17 @@ class Json {
     Field("attempts", std::uint64_t{instance.attempts});
     writer_.Key("worker");
     instance.worker.empty() ? void(writer_.Null()) : Write(instance.worker);
-    writer_.EndObject();
   }
 
- private:
   Writer& writer_;
 };
+
+bool IsUnreadable(std::string_view reason) { return reason == kUnreadableFile || reason == kUnreadableFolder; }
+
+std::uint64_t CountIgnored(const SessionRecord& session, std::string_view reason) {
+  const auto files = session.ignored.find(std::string(reason));
+  return files == session.ignored.end() ? 0 : files->second;
+}
 
 // Calls `use` for each study of the session in their order.
 template <class Use>
@@ -118,6 +153,7 @@ class SummaryDocument {
     WriteInstances("failures", kFailedStates);
     WriteInstances("warned", kWarnedStates);
     WriteInstances("skipped_files", kSkippedStates);
+    WriteNotArrived();
     writer_.EndObject();
   }
 
@@ -157,7 +193,7 @@ class SummaryDocument {
     json_.Field("schema_version", std::uint64_t{kSummarySchemaVersion});
     json_.Field("warnings", counts.warned);
     json_.Field("skipped", counts.skipped);
-    json_.Field("duplicates", counts.skipped);  // nothing is skipped for another reason
+    json_.Field("duplicates", counts.skipped - counts.conflicts);
     json_.Field("conflicts", counts.conflicts);
     json_.Field("retries", counts.retries);
     json_.Field("resends", counts.resends);
@@ -169,7 +205,9 @@ class SummaryDocument {
     json_.Field("ignored_files", summary_.ignored);
     writer_.Key("ignored_by_reason");
     writer_.StartObject();
-    for (const auto& [reason, files] : summary_.session.ignored) json_.Field(ToValidUtf8(reason).c_str(), files);
+    for (const auto& [reason, files] : summary_.session.ignored) {
+      if (!IsUnreadable(reason)) json_.Field(ToValidUtf8(reason).c_str(), files);
+    }
     writer_.EndObject();
   }
 
@@ -207,6 +245,17 @@ class SummaryDocument {
     writer_.EndArray();
   }
 
+  // Added later than the fields above, so that those stay where they are.
+  void WriteNotArrived() {
+    json_.Field("not_read_files", summary_.not_read_files);
+    json_.Field("not_read_folders", summary_.not_read_folders);
+    WriteInstances("conflict_files", kConflictStates);
+    writer_.Key("not_read");
+    writer_.StartArray();
+    for (const auto& unread : ledger_.Unread(summary_.session.key, {}, kReportedInstancesMax)) json_.Write(unread);
+    writer_.EndArray();
+  }
+
   rapidjson::PrettyWriter<AtomicFile> writer_;
   Json<rapidjson::PrettyWriter<AtomicFile>> json_;
   Ledger& ledger_;
@@ -215,21 +264,31 @@ class SummaryDocument {
   Progress& progress_;
 };
 
+// One line for each item of the pages, which `read` gets by the item before, until one is empty.
+template <class Item, class Read>
+void WriteLines(AtomicFile& file, Progress& progress, Read read) {
+  rapidjson::Writer<AtomicFile> writer;
+  for (std::vector<Item> page = read(nullptr); !page.empty(); page = read(&page.back())) {
+    progress.Note();
+    for (const Item& item : page) {
+      writer.Reset(file);
+      Json(writer).WriteLine(item);
+      file.Put('\n');
+    }
+  }
+}
+
 tl::expected<void, std::string> WriteFailures(Ledger& ledger, SessionKey session, const std::string& path,
                                               Progress& progress) {
   AtomicFile file(path);
-  rapidjson::Writer<AtomicFile> writer;
-  for (InstanceCursor last;;) {
-    const auto failures = ledger.Report(session, kFailedStates, last, kPage);
-    progress.Note();
-    if (failures.empty()) return file.Commit();
-    for (const ReportedInstance& failure : failures) {
-      writer.Reset(file);
-      Json(writer).Write(failure);
-      file.Put('\n');
-    }
-    last = {failures.back().study, failures.back().index};
-  }
+  WriteLines<ReportedInstance>(file, progress, [&](const ReportedInstance* last) {
+    const InstanceCursor after = last ? InstanceCursor{last->study, last->index} : InstanceCursor();
+    return ledger.Report(session, kNotArrivedStates, after, kPage);
+  });
+  WriteLines<UnreadPath>(file, progress, [&](const UnreadPath* last) {
+    return ledger.Unread(session, last ? std::string_view(last->path) : std::string_view(), kPage);
+  });
+  return file.Commit();
 }
 
 std::string FilesBegin(const std::string& output_dir, const SessionRecord& session) {
@@ -252,14 +311,17 @@ SessionSummary Summarise(Ledger& ledger, SessionKey session, WallTime now) {
   summary.session = ledger.LoadSession(session);
   const Counts& counts = summary.session.counts;
   summary.end_time = summary.session.end_time.value_or(now);
-  summary.elapsed = Between(summary.session.start_time, summary.end_time);
+  summary.elapsed = summary.session.worked;
+  if (summary.session.run_start) summary.elapsed += Between(*summary.session.run_start, now);
   if (counts.successful() > 0) {
     summary.average_transfer = Duration(std::chrono::microseconds(counts.store_us)) / counts.successful();
   }
   const double seconds = std::chrono::duration<double>(summary.elapsed).count();
   if (seconds > 0) summary.mib_per_second = static_cast<double>(counts.stored_bytes) / 1048576 / seconds;
   summary.workers = ledger.Workers(session);
-  for (const auto& [reason, files] : summary.session.ignored) summary.ignored += files;
+  summary.not_read_files = CountIgnored(summary.session, kUnreadableFile);
+  summary.not_read_folders = CountIgnored(summary.session, kUnreadableFolder);
+  for (const auto& [reason, files] : summary.session.ignored) summary.ignored += IsUnreadable(reason) ? 0 : files;
   summary.failure_reasons = ledger.CountFailureReasons(session, kSummaryReasonsMax);
   return summary;
 }
@@ -283,7 +345,11 @@ wire::SessionStatus ToStatus(const SessionRecord& session) {
   status.set_failed(session.counts.failed);
   status.set_skipped(session.counts.skipped);
   status.set_settled_bytes(session.counts.settled_bytes);
+  status.set_conflicts(session.counts.conflicts);
+  status.set_not_read_files(CountIgnored(session, kUnreadableFile));
+  status.set_not_read_folders(CountIgnored(session, kUnreadableFolder));
   for (const auto& [reason, files] : session.ignored) {
+    if (IsUnreadable(reason)) continue;
     auto* ignored = status.add_ignored();
     ignored->set_reason(reason);
     ignored->set_files(files);
@@ -304,6 +370,7 @@ wire::SessionReport ToReport(const SessionSummary& summary) {
   report.set_workers(summary.workers.workers);
   report.set_threads(summary.workers.threads);
   report.set_store_us(counts.store_us);
+  report.set_worked_ms(WholeMilliseconds(summary.elapsed));
   for (const ReasonCount& reason : summary.failure_reasons.most_frequent) {
     auto* entry = report.add_failure_reasons();
     entry->set_reason(reason.reason);
@@ -314,8 +381,10 @@ wire::SessionReport ToReport(const SessionSummary& summary) {
 }
 
 SummaryFiles SummaryFilesOf(const std::string& output_dir, const SessionRecord& session) {
+  const bool all_arrived = session.counts.failed + session.counts.conflicts == 0 &&
+                           CountIgnored(session, kUnreadableFile) + CountIgnored(session, kUnreadableFolder) == 0;
   return {.summary = FilesBegin(output_dir, session) + ".json",
-          .failures = session.counts.failed > 0 ? FailuresFile(output_dir, session) : std::string()};
+          .failures = all_arrived ? std::string() : FailuresFile(output_dir, session)};
 }
 
 tl::expected<SummaryFiles, std::string> WriteSummary(Ledger& ledger, const SessionSummary& summary,

@@ -252,11 +252,6 @@ tl::expected<int, Failure> IndexRun::Report() {
   console_.Print(RenderSummary(SummaryOf(reply->report()), console_.style()));
   const wire::SessionStatus& status = reply->report().status();
   if (!status.end_reason().empty()) console_.Error(status.end_reason());
-  if (UnreadableIn(status) > 0) {
-    console_.Error(fmt::format("{} files or folders could not be read: {}", UnreadableIn(status),
-                               options_.service.log_file ? *options_.service.log_file + " names them"
-                                                         : "run it again with --log-file to see which"));
-  }
   const int exit_status = ExitStatusOf(status);
   const auto advise = [&](const char* what, const char* command) {
     console_.Print(fmt::format("{}:\n  dicom-ctl --coordinator {} {} {}\n", what, options_.connection.text(), command,

@@ -11,6 +11,7 @@ namespace {
 namespace fs = std::filesystem;
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 class IndexTest : public SenderTest {
  protected:
@@ -93,8 +94,10 @@ TEST_F(IndexTest, ALinkToNothingIsNoCompleteSuccess) {
   fs::create_symlink("nowhere", data() / "dangling");
   EXPECT_EQ(Run(), 1) << result_.output << result_.errors;
   ExpectStored(2);
-  EXPECT_EQ(Ignored("unreadable"), 1U);
-  EXPECT_THAT(result_.errors, HasSubstr("could not be read"));
+  EXPECT_EQ(Number(Summary(), "not_read_files"), 1U);
+  EXPECT_EQ(Number(Summary(), "ignored_files"), 0U);
+  EXPECT_THAT(result_.output, AllOf(HasSubstr("1 file NOT READ"), Not(HasSubstr("Complete"))));
+  EXPECT_THAT(ReadFile(Files("_failures.ndjson").at(0)), HasSubstr("/dangling\""));
 }
 
 TEST_F(IndexTest, LinksLeadToFilesAndFoldersElsewhere) {
@@ -138,7 +141,9 @@ TEST_F(IndexTest, WhatMayNotBeReadDoesNotStopTheScan) {
   EXPECT_EQ(Run(), 1) << result_.output << result_.errors;
   fs::permissions(data() / "study_2", fs::perms::owner_all);
   ExpectOnlyStored(2);
-  EXPECT_EQ(Ignored("unreadable"), 1U);
+  EXPECT_EQ(Number(Summary(), "not_read_files"), 1U);
+  EXPECT_EQ(Number(Summary(), "not_read_folders"), 1U);
+  EXPECT_THAT(ReadFile(Files("_failures.ndjson").at(0)), AllOf(HasSubstr("locked.dcm"), HasSubstr("study_2")));
   EXPECT_THAT(Log(), AllOf(HasSubstr("locked.dcm"), HasSubstr("study_2"), HasSubstr("denied")));
 }
 

@@ -134,7 +134,11 @@ TEST_F(OutputTest, TheSummaryHasItsFieldsInOrder) {
                                        "studies",
                                        "failures",
                                        "warned",
-                                       "skipped_files"}));
+                                       "skipped_files",
+                                       "not_read_files",
+                                       "not_read_folders",
+                                       "conflict_files",
+                                       "not_read"}));
 }
 
 TEST_F(OutputTest, TheSummarysFieldsMeanWhatTheySay) {

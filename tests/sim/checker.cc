@@ -7,7 +7,8 @@ namespace {
 
 constexpr InstanceState kAllStates[] = {InstanceState::kPending, InstanceState::kDelayed,
                                         InstanceState::kStored,  InstanceState::kStoredWithWarning,
-                                        InstanceState::kFailed,  InstanceState::kSkipped};
+                                        InstanceState::kFailed,  InstanceState::kSkipped,
+                                        InstanceState::kConflict};
 
 bool IsStored(InstanceState state) {
   return state == InstanceState::kStored || state == InstanceState::kStoredWithWarning;
@@ -18,20 +19,23 @@ void Check(bool holds, fmt::format_string<Args...> format, Args&&... args) {
   if (!holds) throw Violation(fmt::format(format, std::forward<Args>(args)...));
 }
 
+bool IsLeftOut(InstanceState state) { return state == InstanceState::kSkipped || state == InstanceState::kConflict; }
+
 void Count(Counts& counts, InstanceState state, std::uint64_t size) {
   ++counts.total;
   counts.total_bytes += size;
   counts.stored += state == InstanceState::kStored;
   counts.warned += state == InstanceState::kStoredWithWarning;
   counts.failed += state == InstanceState::kFailed;
-  counts.skipped += state == InstanceState::kSkipped;
+  counts.skipped += IsLeftOut(state);
+  counts.conflicts += state == InstanceState::kConflict;
   counts.stored_bytes += IsStored(state) ? size : 0;
   counts.settled_bytes += IsSettled(state) ? size : 0;
 }
 
 void CheckCounts(const char* of, const Counts& kept, const Counts& counted) {
   Check(kept.total == counted.total && kept.stored == counted.stored && kept.warned == counted.warned &&
-            kept.failed == counted.failed && kept.skipped == counted.skipped &&
+            kept.failed == counted.failed && kept.skipped == counted.skipped && kept.conflicts == counted.conflicts &&
             kept.total_bytes == counted.total_bytes && kept.stored_bytes == counted.stored_bytes &&
             kept.settled_bytes == counted.settled_bytes,
         "the counts of a {} are not those of its instances: {} of {} settled, counted {} of {}", of,
@@ -104,7 +108,24 @@ void Checker::CheckSession(Ledger& ledger, const SessionRecord& session) {
           "a session is complete while indexer {} scans", indexer);
   }
   if (session.state != before.state) CheckEnd(session);
+  if (session.state == wire::SESSION_COMPLETE) CheckCopies(session);
   before = session;
+}
+
+// Nothing is given up as long as a copy of it has not been tried.
+void Checker::CheckCopies(const SessionRecord& session) {
+  std::map<std::string, const Row*> failed, untried;  // by SOP Instance UID
+  for (const auto& [key, rows] : studies_) {
+    for (const Row& row : rows) {
+      if (!row.file || row.file->defect) continue;
+      if (fmt::format("session-{}", row.file->session) != session.settings.session()) continue;
+      if (row.state == InstanceState::kFailed) failed[row.file->sop_instance_uid] = &row;
+      if (IsLeftOut(row.state) && !row.was_to_be_sent) untried[row.file->sop_instance_uid] = &row;
+    }
+  }
+  for (const auto& [uid, row] : failed) {
+    Check(!untried.contains(uid), "{} has failed, and its copy was not tried", row->file->path);
+  }
 }
 
 // Long after the last fault that was not a study's or a worker's own, nothing may end a session that has good
@@ -137,6 +158,7 @@ void Checker::CheckStudy(Ledger& ledger, const StudyRecord& study, Counts& sessi
     Row& row = rows[i];
     if (facts[i].state != row.state || facts[i].attempts != row.attempts) CheckRow(row, facts[i]);
     row.state = facts[i].state;
+    row.was_to_be_sent |= !IsSettled(row.state);
     row.attempts = facts[i].attempts;
     Count(counted, row.state, row.file->size_bytes);
     Count(session, row.state, row.file->size_bytes);
@@ -161,10 +183,16 @@ void Checker::LearnRows(Ledger& ledger, const StudyRecord& study, std::vector<Ro
 void Checker::CheckRow(const Row& row, const InstanceFacts& now) {
   const SimFile& file = *row.file;
   if (IsStored(row.state)) Check(IsStored(now.state), "{} was stored and is not any more", file.path);
-  if (row.state == InstanceState::kSkipped) Check(now.state == row.state, "{} is not skipped any more", file.path);
-  if (now.state == InstanceState::kFailed && row.state != InstanceState::kFailed) CheckFailed({&file, now.state});
+  // A copy takes the place of one that has failed, and that one is left out.
+  if (IsLeftOut(row.state) && !IsLeftOut(now.state)) {
+    Check(row.attempts == 0 && HasFailed(file), "{} is sent, though no copy of it has failed", file.path);
+  }
+  const bool fails = now.state == InstanceState::kFailed && row.state != InstanceState::kFailed;
+  const bool is_replaced = row.was_to_be_sent && !IsSettled(row.state) && IsLeftOut(now.state);
+  if (fails || is_replaced) CheckFailed({&file, now.state});
   if (row.state == InstanceState::kFailed && now.state != InstanceState::kFailed) {
-    Check(IsStored(now.state) || retries_failed_, "{} had failed and is unsettled again", file.path);
+    Check(IsStored(now.state) || IsLeftOut(now.state) || retries_failed_, "{} had failed and is unsettled again",
+          file.path);
   }
   if (!IsStored(now.state) || IsStored(row.state)) return;
   const Sent& sent = world_.sent[file.sop_instance_uid];
@@ -172,14 +200,19 @@ void Checker::CheckRow(const Row& row, const InstanceFacts& now) {
         "{} is called stored, which the destination never answered", file.path);
 }
 
+// What CheckFailed() asks for, of any file with the same SOP Instance UID.
+bool Checker::HasFailed(const SimFile& file) const {
+  const auto sent = world_.sent.find(file.sop_instance_uid);
+  const bool tried = sent != world_.sent.end() && (sent->second.failed_for_good ||
+                                                   sent->second.failed_tries >= world_.plan.attempts_max);
+  return tried || file.unsendable || world_.fates.at(file.study) != StudyFate::kGood;
+}
+
 // A failure needs a reason: the file, the destination's word, or all attempts used up.
 void Checker::CheckFailed(const Row& row) {
   const SimFile& file = *row.file;
-  const Sent& sent = world_.sent[file.sop_instance_uid];
-  const bool fated = world_.fates.at(file.study) != StudyFate::kGood;
-  Check(fated || file.defect || file.unsendable || sent.failed_for_good ||
-            sent.failed_tries >= world_.plan.attempts_max,
-        "{} has failed after {} tries of {}", file.path, sent.failed_tries, world_.plan.attempts_max);
+  Check(file.defect || HasFailed(file), "{} has failed after {} tries of {}", file.path,
+        world_.sent[file.sop_instance_uid].failed_tries, world_.plan.attempts_max);
 }
 
 // --- promises

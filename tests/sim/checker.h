@@ -37,6 +37,7 @@ class Checker {
     const SimFile* file = nullptr;
     InstanceState state = InstanceState::kPending;
     std::uint32_t attempts = 0;
+    bool was_to_be_sent = false;
   };
 
   void CheckSession(Ledger& ledger, const SessionRecord& session);
@@ -44,6 +45,8 @@ class Checker {
   void CheckStudy(Ledger& ledger, const StudyRecord& study, Counts& session);
   void LearnRows(Ledger& ledger, const StudyRecord& study, std::vector<Row>& rows);
   void CheckRow(const Row& row, const InstanceFacts& now);
+  void CheckCopies(const SessionRecord& session);
+  bool HasFailed(const SimFile& file) const;
   void CheckPromises(Ledger& ledger);
   void Answered(Ledger& ledger, const std::string& peer, const wire::ClientReply& reply);
   void CheckGrant(const std::string& peer, const wire::LeaseGrant& grant);

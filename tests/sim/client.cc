@@ -1,5 +1,7 @@
 #include "tests/sim/client.h"
 
+#include <numeric>
+
 #include "proto/validate.h"
 
 namespace dicom_sender {
@@ -13,6 +15,9 @@ constexpr std::uint64_t kCommandIds = 1'000'000;  // above: commands, whose repl
 std::uint32_t Milliseconds(Duration duration) {
   return static_cast<std::uint32_t>(std::chrono::duration_cast<milliseconds>(duration).count());
 }
+
+// Whether a copy differs from the file that it is a copy of: the same whenever it is asked.
+bool IsConflict(const std::string& path) { return std::accumulate(path.begin(), path.end(), 0) % 3 == 0; }
 
 }  // namespace
 
@@ -65,6 +70,11 @@ void SimClient::MakeStudy(unsigned study) {
     if (world_.random.OneIn(20)) {
       file.path += "-copy";
       AddFile(std::move(file), items);
+      if (world_.random.OneIn(2)) {
+        SimFile other = world_.files.at(kSimRoot + items.instances().rbegin()->path());
+        other.path = items.instances().rbegin()->path() + "-too";
+        AddFile(std::move(other), items);
+      }
     }
     // Studies are fed in several batches, and those of others come between.
     if (world_.random.OneIn(5)) {
@@ -172,6 +182,20 @@ wire::ClientRequest SimClient::Request() {
     case Stage::kPublish:
       *request.mutable_publish_batch() = batches_[process_->batch];
       break;
+    case Stage::kListCopies:
+      request.mutable_list_copies()->set_session(session_);
+      request.mutable_list_copies()->set_indexer(name_);
+      request.mutable_list_copies()->set_limit(3);
+      break;
+    case Stage::kCompare:
+      request.mutable_record_comparisons()->set_session(session_);
+      for (const auto& copy : process_->copies.copies()) {
+        auto* entry = request.mutable_record_comparisons()->add_comparisons();
+        entry->set_study(copy.study());
+        entry->set_index(copy.index());
+        if (IsConflict(copy.path())) entry->set_difference("(7FE0,0010) differs");
+      }
+      break;
     case Stage::kScanComplete:
       request.mutable_scan_complete()->set_session(session_);
       request.mutable_scan_complete()->set_indexer(name_);
@@ -227,10 +251,15 @@ void SimClient::OnReply(const wire::ClientReply& reply) {
     case Stage::kBeginScan:
       return Go(Stage::kPublish);
     case Stage::kPublish:
-      if (++process_->batch == batches_.size()) return Go(Stage::kScanComplete);
+      if (++process_->batch == batches_.size()) return Go(Stage::kListCopies);
       return Later(world_.random.Between({}, seconds(2)), [this, attempt = process_->attempt] {
         if (attempt == process_->attempt) Ask();
       });
+    case Stage::kListCopies:
+      process_->copies = reply.copies();
+      return Go(reply.copies().copies_size() > 0 ? Stage::kCompare : Stage::kScanComplete);
+    case Stage::kCompare:
+      return Go(Stage::kListCopies);
     case Stage::kScanComplete:
       return Go(Stage::kWatch);
     case Stage::kResume:

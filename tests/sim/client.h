@@ -29,12 +29,13 @@ class SimClient {
   bool done() const { return process_ && process_->stage == Stage::kDone; }
 
  private:
-  enum class Stage { kOpen, kBeginScan, kPublish, kScanComplete, kWatch, kResume, kDone };
+  enum class Stage { kOpen, kBeginScan, kPublish, kListCopies, kCompare, kScanComplete, kWatch, kResume, kDone };
   struct Process {
     std::shared_ptr<Mailbox> mailbox;
     Stage stage = Stage::kOpen;
     Stage resumed_from = Stage::kWatch;
     std::size_t batch = 0;
+    wire::CopyList copies;  // to be compared
     std::uint64_t request_id = 0;
     std::string request;  // under way
     bool waits = false;   // for its reply

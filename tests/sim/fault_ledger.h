@@ -54,11 +54,18 @@ class FaultLedger : public Ledger {
                     const std::map<std::string, std::uint64_t>& ignored) override {
     ledger_->CompleteScan(session, indexer, scan, ignored);
   }
+  void AddUnread(SessionKey session, std::string_view indexer, std::span<const UnreadPath> paths) override {
+    ledger_->AddUnread(session, indexer, paths);
+  }
+  std::vector<UnreadPath> Unread(SessionKey session, std::string_view after, std::size_t limit) override {
+    return ledger_->Unread(session, after, limit);
+  }
   std::vector<ScanRecord> Scans(SessionKey session) override { return ledger_->Scans(session); }
   void SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
                        WallTime now) override {
     ledger_->SetSessionState(session, state, end_reason, now);
   }
+  void BeginRun(SessionKey session, WallTime now) override { ledger_->BeginRun(session, now); }
   void SetEnding(SessionKey session, wire::SessionState state) override { ledger_->SetEnding(session, state); }
   std::vector<StudyFeed> Requeue(SessionKey session, const RequeueFilter& filter) override {
     return ledger_->Requeue(session, filter);
@@ -66,6 +73,14 @@ class FaultLedger : public Ledger {
   std::vector<StudyFeed> AddStudies(SessionKey session, const wire::PublishBatch& batch) override {
     return ledger_->AddStudies(session, batch);
   }
+  std::vector<UncomparedCopy> CopiesToCompare(SessionKey session, std::string_view indexer, const InstanceCursor& after,
+                                              std::size_t limit) override {
+    return ledger_->CopiesToCompare(session, indexer, after, limit);
+  }
+  void RecordComparisons(SessionKey session, std::span<const Comparison> comparisons) override {
+    ledger_->RecordComparisons(session, comparisons);
+  }
+  std::vector<PromotedCopy> PromoteCopies(StudyKey study) override { return ledger_->PromoteCopies(study); }
   StudyRecord LoadStudy(StudyKey study) override { return ledger_->LoadStudy(study); }
   std::vector<StudyRecord> Studies(SessionKey session, StudyKey after, std::size_t limit) override {
     return ledger_->Studies(session, after, limit);

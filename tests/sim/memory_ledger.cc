@@ -19,7 +19,8 @@ bool IsUnsettled(const State::Row& row) { return !IsSettled(row.state); }
 void Contribute(Counts& counts, const State::Row& row, std::uint64_t sign) {
   if (!IsSettled(row.state)) return;
   counts.settled_bytes += sign * row.file->size_bytes();
-  if (row.state == InstanceState::kSkipped) counts.skipped += sign;
+  if (row.state == InstanceState::kSkipped || row.state == InstanceState::kConflict) counts.skipped += sign;
+  if (row.state == InstanceState::kConflict) counts.conflicts += sign;
   if (row.state == InstanceState::kFailed) counts.failed += sign;
   if (!IsStored(row.state)) return;
   (row.state == InstanceState::kStored ? counts.stored : counts.warned) += sign;
@@ -66,6 +67,16 @@ class MemoryLedger : public Ledger {
   bool BeginScan(SessionKey session, std::string_view indexer, std::uint64_t& scan) override;
   void CompleteScan(SessionKey session, std::string_view indexer, std::uint64_t scan,
                     const std::map<std::string, std::uint64_t>& ignored) override;
+  void AddUnread(SessionKey session, std::string_view indexer, std::span<const UnreadPath> paths) override {
+    for (const UnreadPath& path : paths) Change(session).unread[path.path][std::string(indexer)] = path;
+  }
+  std::vector<UnreadPath> Unread(SessionKey session, std::string_view after, std::size_t limit) override {
+    std::vector<UnreadPath> paths;
+    for (const auto& [path, by_indexer] : Of(session).unread) {
+      if (path > after && !by_indexer.empty() && paths.size() < limit) paths.push_back(by_indexer.begin()->second);
+    }
+    return paths;
+  }
   std::vector<ScanRecord> Scans(SessionKey session) override {
     std::vector<ScanRecord> scans;
     for (const auto& [indexer, scan] : Of(session).scans) scans.push_back({indexer, scan.complete});
@@ -73,10 +84,15 @@ class MemoryLedger : public Ledger {
   }
   void SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
                        WallTime now) override;
+  void BeginRun(SessionKey session, WallTime now) override;
   void SetEnding(SessionKey session, wire::SessionState state) override { Change(session).record.ending = state; }
   std::vector<StudyFeed> Requeue(SessionKey session, const RequeueFilter& filter) override;
 
   std::vector<StudyFeed> AddStudies(SessionKey session, const wire::PublishBatch& batch) override;
+  std::vector<UncomparedCopy> CopiesToCompare(SessionKey session, std::string_view indexer, const InstanceCursor& after,
+                                              std::size_t limit) override;
+  void RecordComparisons(SessionKey session, std::span<const Comparison> comparisons) override;
+  std::vector<PromotedCopy> PromoteCopies(StudyKey study) override;
 
   StudyRecord LoadStudy(StudyKey study) override;
   std::vector<StudyRecord> Studies(SessionKey session, StudyKey after, std::size_t limit) override;
@@ -102,7 +118,7 @@ class MemoryLedger : public Ledger {
   std::vector<PairCount> PairCounts(SessionKey session) override;
 
  private:
-  using Place = std::pair<StudyKey, std::uint32_t>;
+  using Place = State::Place;
 
   void Read();
   void Write();
@@ -134,7 +150,10 @@ class MemoryLedger : public Ledger {
   State::Study& FindOrCreateStudy(SessionKey session, const std::string& uid);
   static std::uint32_t RootOf(State::Session& session, const std::string& path);
   void Add(State::Session& session, State::Study& study, const wire::Instance& instance, const std::string& root,
-           StudyFeed& feed);
+           const std::string& indexer, StudyFeed& feed);
+  void NotePair(State::Study& study, const wire::Instance& instance);
+  void SetState(const Place& place, InstanceState state, const std::string& reason);
+  std::optional<PromotedCopy> Promote(State::Session& session, const Place& failed);
   void Learn(const State::Study& study, std::uint32_t index);
   std::string PathOf(SessionKey session, const State::Row& row) {
     return JoinPath(Of(session).roots.at(row.file->root()), row.file->path());
@@ -218,6 +237,7 @@ SessionRecord MemoryLedger::CreateSession(const wire::OpenSession& settings, Wal
   session.record.key = key;
   session.record.settings = settings;
   session.record.start_time = now;
+  session.record.run_start = now;
   return session.record;
 }
 
@@ -244,6 +264,7 @@ bool MemoryLedger::BeginScan(SessionKey session, std::string_view indexer, std::
   it->second = {.number = scan, .complete = false, .ignored = {}};
   changed.record.scan_complete = false;
   SumIgnored(changed);
+  for (auto& [path, by_indexer] : changed.unread) by_indexer.erase(std::string(indexer));
   return true;
 }
 
@@ -273,7 +294,24 @@ void MemoryLedger::SetSessionState(SessionKey session, wire::SessionState state,
   record.state = state;
   record.end_reason = goes_on ? std::string_view() : end_reason;
   record.end_time = goes_on ? std::nullopt : std::optional(now);
-  if (!goes_on) record.ending.reset();
+  if (goes_on) {
+    if (!record.run_start) record.run_start = now;
+    return;
+  }
+  record.ending.reset();
+  if (record.run_start) record.worked += std::max(Duration(now - *record.run_start), Duration(0));
+  record.run_start.reset();
+}
+
+void MemoryLedger::BeginRun(SessionKey session, WallTime now) {
+  SessionRecord& record = Change(session).record;
+  for (const auto& [key, study] : state_.studies) {
+    if (study.record.session != session || !study.record.last_outcome_time || !record.run_start) continue;
+    if (*study.record.last_outcome_time <= *record.run_start) continue;
+    record.worked += *study.record.last_outcome_time - *record.run_start;
+    record.run_start = study.record.last_outcome_time;
+  }
+  record.run_start = now;
 }
 
 std::vector<StudyFeed> MemoryLedger::Requeue(SessionKey session, const RequeueFilter& filter) {
@@ -335,7 +373,7 @@ void MemoryLedger::Learn(const State::Study& study, std::uint32_t index) {
 }
 
 void MemoryLedger::Add(State::Session& session, State::Study& study, const wire::Instance& instance,
-                       const std::string& root, StudyFeed& feed) {
+                       const std::string& root, const std::string& indexer, StudyFeed& feed) {
   const SessionKey key = session.record.key;
   const auto row_at = [this](const Place& place) -> const State::Row& {
     return *state_.studies.at(place.first).rows.at(place.second);
@@ -346,38 +384,35 @@ void MemoryLedger::Add(State::Session& session, State::Study& study, const wire:
   auto file = std::make_shared<wire::Instance>(instance);
   file->set_root(RootOf(session, root));
   State::Row row{.file = file, .state = {}, .defect = !instance.defect().empty(), .status = {}, .reason = {}};
-  bool conflict = false;
   if (row.defect) {
     row.state = InstanceState::kFailed;
     row.reason = instance.defect();
   } else if (!instance.sop_instance_uid().empty()) {
-    for (const Place& place : by_uid_[Key(key, instance.sop_instance_uid(), {})]) {
+    auto& files = by_uid_[Key(key, instance.sop_instance_uid(), {})];
+    std::sort(files.begin(), files.end());
+    for (const Place& place : files) {
       const State::Row& other = row_at(place);
-      if (other.state == InstanceState::kSkipped || other.state == InstanceState::kFailed) continue;
-      conflict = other.file->size_bytes() != instance.size_bytes();
+      if (other.state == InstanceState::kSkipped || other.state == InstanceState::kConflict ||
+          other.state == InstanceState::kFailed) {
+        continue;
+      }
       row.state = InstanceState::kSkipped;
-      row.reason =
-          (conflict ? "same SOP Instance UID but another size: conflict of " : "duplicate of ") + PathOf(key, other);
+      row.reason = "same SOP Instance UID as " + PathOf(key, other) + ", not compared";
+      const auto known = session.copies.find(place);
+      session.copies[{study.record.key, static_cast<std::uint32_t>(study.rows.size())}] = {
+          .original = known == session.copies.end() ? place : known->second.original,
+          .indexer = indexer};
       break;
     }
   }
   if (row.state == InstanceState::kPending) {
     ++feed.pending;
     feed.pending_bytes += instance.size_bytes();
-    auto pair = std::make_shared<wire::ContextPair>();
-    pair->set_sop_class_uid(instance.sop_class_uid());
-    pair->set_transfer_syntax_uid(instance.transfer_syntax_uid());
-    if (std::none_of(study.pairs.begin(), study.pairs.end(), [&](const auto& known) {
-          return known->sop_class_uid() == pair->sop_class_uid() &&
-                 known->transfer_syntax_uid() == pair->transfer_syntax_uid();
-        })) {
-      study.pairs.push_back(std::move(pair));
-    }
+    NotePair(study, instance);
   }
   for (Counts* counts : {&study.record.counts, &session.record.counts}) {
     ++counts->total;
     counts->total_bytes += instance.size_bytes();
-    counts->conflicts += conflict;
     Contribute(*counts, row, 1);
   }
   study.rows.push_back(std::make_shared<const State::Row>(std::move(row)));
@@ -392,9 +427,106 @@ std::vector<StudyFeed> MemoryLedger::AddStudies(SessionKey key, const wire::Publ
   for (const auto& items : batch.studies()) {
     State::Study& study = FindOrCreateStudy(key, items.study_instance_uid());
     StudyFeed& feed = feeds.emplace_back(StudyFeed{.study = study.record.key});
-    for (const auto& instance : items.instances()) Add(session, study, instance, roots[instance.root()], feed);
+    for (const auto& instance : items.instances()) {
+      Add(session, study, instance, roots[instance.root()], batch.indexer(), feed);
+    }
   }
   return feeds;
+}
+
+void MemoryLedger::NotePair(State::Study& study, const wire::Instance& instance) {
+  const auto is_same = [&](const auto& known) {
+    return known->sop_class_uid() == instance.sop_class_uid() &&
+           known->transfer_syntax_uid() == instance.transfer_syntax_uid();
+  };
+  if (std::any_of(study.pairs.begin(), study.pairs.end(), is_same)) return;
+  auto pair = std::make_shared<wire::ContextPair>();
+  pair->set_sop_class_uid(instance.sop_class_uid());
+  pair->set_transfer_syntax_uid(instance.transfer_syntax_uid());
+  study.pairs.push_back(std::move(pair));
+}
+
+// --- copies
+
+void MemoryLedger::SetState(const Place& place, InstanceState state, const std::string& reason) {
+  State::Study& study = ChangeStudy(place.first);
+  State::Row row = *study.rows.at(place.second);
+  row.state = state;
+  row.reason = reason;
+  Replace(study, place.second, std::move(row));
+}
+
+std::vector<UncomparedCopy> MemoryLedger::CopiesToCompare(SessionKey session, std::string_view indexer,
+                                                          const InstanceCursor& after, std::size_t limit) {
+  std::vector<UncomparedCopy> copies;
+  const auto path_at = [&](const Place& place) {
+    return PathOf(session, *OfStudy(place.first).rows.at(place.second));
+  };
+  for (const auto& [place, copy] : Of(session).copies) {
+    if (place.first < after.study || (place.first == after.study && after.index && place.second <= *after.index)) continue;
+    if (copy.conflict || copy.promoted || copy.indexer != indexer || copies.size() == limit) continue;
+    copies.push_back({place.first, place.second, path_at(place), path_at(copy.original)});
+  }
+  return copies;
+}
+
+void MemoryLedger::RecordComparisons(SessionKey session, std::span<const Comparison> comparisons) {
+  for (const auto& [study, index, difference] : comparisons) {
+    const auto copy = Change(session).copies.find({study, index});
+    if (copy == Of(session).copies.end() || copy->second.conflict) continue;
+    copy->second.conflict = !difference.empty();
+    const Place& original = copy->second.original;
+    const std::string path = PathOf(session, *OfStudy(original.first).rows.at(original.second));
+    if (difference.empty()) {
+      SetState({study, index}, InstanceState::kSkipped, "duplicate of " + path);
+    } else {
+      SetState({study, index}, InstanceState::kConflict,
+               "conflict with " + path + ", which has the same SOP Instance UID: " + difference);
+    }
+  }
+}
+
+std::vector<PromotedCopy> MemoryLedger::PromoteCopies(StudyKey key) {
+  std::vector<PromotedCopy> promoted;
+  const State::Study& study = OfStudy(key);
+  State::Session& session = Change(study.record.session);
+  for (std::uint32_t index = 0; index < study.rows.size(); ++index) {
+    const State::Row& row = *study.rows[index];
+    if (row.state != InstanceState::kFailed || row.defect) continue;
+    if (auto copy = Promote(session, {key, index})) promoted.push_back(*std::move(copy));
+  }
+  return promoted;
+}
+
+std::optional<PromotedCopy> MemoryLedger::Promote(State::Session& session, const Place& failed) {
+  const auto own = session.copies.find(failed);
+  const Place first = own == session.copies.end() ? failed : own->second.original;
+  const bool differs = own != session.copies.end() && own->second.conflict.value_or(true);
+  const auto next = std::find_if(session.copies.begin(), session.copies.end(), [&](const auto& entry) {
+    return entry.second.original == first && !entry.second.promoted;
+  });
+  if (next == session.copies.end()) return std::nullopt;
+  auto& [place, copy] = *next;
+  const State::Row& failed_row = *OfStudy(failed.first).rows.at(failed.second);
+  const State::Row& copy_row = *OfStudy(place.first).rows.at(place.second);
+  PromotedCopy promoted{.session = session.record.key,
+                        .feed = {.study = place.first, .pending = 1, .pending_bytes = copy_row.file->size_bytes()},
+                        .path = PathOf(session.record.key, copy_row),
+                        .failed_path = PathOf(session.record.key, failed_row)};
+  copy.promoted = true;
+  copy.conflict = copy.conflict.value_or(true);
+  const bool may_be_stored = failed_row.may_be_stored;
+  const bool conflict = differs || *copy.conflict;
+  SetState(failed, conflict ? InstanceState::kConflict : InstanceState::kSkipped,
+           promoted.path + " is sent instead: " + failed_row.reason);
+  State::Study& study = ChangeStudy(place.first);
+  State::Row row = *study.rows.at(place.second);
+  row.state = InstanceState::kPending;
+  row.reason.clear();
+  row.may_be_stored = may_be_stored;
+  NotePair(study, *row.file);
+  Replace(study, place.second, std::move(row));
+  return promoted;
 }
 
 // --- studies and leases
@@ -608,7 +740,8 @@ std::vector<ReportedInstance> MemoryLedger::Report(SessionKey session, std::span
                           .status = row.status,
                           .reason = row.reason,
                           .attempts = row.attempts,
-                          .worker = row.worker});
+                          .worker = row.worker,
+                          .state = row.state});
     }
   }
   return reported;

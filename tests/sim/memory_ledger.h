@@ -6,6 +6,9 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "coordinator/ledger/leadership.h"
 #include "coordinator/ledger/ledger.h"
@@ -34,9 +37,18 @@ struct MemoryLedgerState {
     bool complete = false;
     std::map<std::string, std::uint64_t> ignored;
   };
+  using Place = std::pair<StudyKey, std::uint32_t>;  // of an instance
+  struct Copy {
+    Place original;
+    std::string indexer;
+    std::optional<bool> conflict = {};  // nullopt: not compared
+    bool promoted = false;         // sent in the place of one that had failed
+  };
   struct Session {
     SessionRecord record;
     std::vector<std::string> roots;
+    std::map<Place, Copy> copies;
+    std::map<std::string, std::map<std::string, UnreadPath>> unread;  // by path and indexer
     std::map<std::string, Scan> scans;             // by indexer
     std::map<std::string, std::uint32_t> workers;  // their threads
   };

@@ -1,7 +1,7 @@
 // The ledger that simulations use keeps the same contract as the real one.
 #include "tests/sim/memory_ledger.h"
 
-#include "tests/unit/ledger/ledger_contract.h"
+#include "tests/unit/ledger/copies_contract.h"
 
 namespace dicom_sender {
 namespace {
@@ -79,6 +79,7 @@ TEST_F(MemoryFenceTest, WithoutAFenceBothWrite) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Memory, LedgerContract, testing::Values([] { return std::make_unique<MemoryStore>(); }));
+INSTANTIATE_TEST_SUITE_P(Memory, CopiesContract, testing::Values([] { return std::make_unique<MemoryStore>(); }));
 
 }  // namespace
 }  // namespace dicom_sender

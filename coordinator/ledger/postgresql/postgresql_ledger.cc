@@ -11,6 +11,7 @@
 
 #include "common/text.h"
 #include "coordinator/ledger/counts.h"
+#include "coordinator/ledger/postgresql/copies.h"
 #include "coordinator/ledger/postgresql/schema.h"
 
 namespace dicom_sender {
@@ -47,13 +48,20 @@ class PostgresqlLedger : public Ledger {
   bool BeginScan(SessionKey session, std::string_view indexer, std::uint64_t& scan) override;
   void CompleteScan(SessionKey session, std::string_view indexer, std::uint64_t scan,
                     const std::map<std::string, std::uint64_t>& ignored) override;
+  void AddUnread(SessionKey session, std::string_view indexer, std::span<const UnreadPath> paths) override;
+  std::vector<UnreadPath> Unread(SessionKey session, std::string_view after, std::size_t limit) override;
   std::vector<ScanRecord> Scans(SessionKey session) override;
   void SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
                        WallTime now) override;
+  void BeginRun(SessionKey session, WallTime now) override;
   void SetEnding(SessionKey session, wire::SessionState state) override;
   std::vector<StudyFeed> Requeue(SessionKey session, const RequeueFilter& filter) override;
 
   std::vector<StudyFeed> AddStudies(SessionKey session, const wire::PublishBatch& batch) override;
+  std::vector<UncomparedCopy> CopiesToCompare(SessionKey session, std::string_view indexer, const InstanceCursor& after,
+                                              std::size_t limit) override;
+  void RecordComparisons(SessionKey session, std::span<const Comparison> comparisons) override;
+  std::vector<PromotedCopy> PromoteCopies(StudyKey study) override;
 
   StudyRecord LoadStudy(StudyKey study) override;
   std::vector<StudyRecord> Studies(SessionKey session, StudyKey after, std::size_t limit) override;
@@ -88,6 +96,7 @@ class PostgresqlLedger : public Ledger {
   std::vector<StudyRecord> ReadStudies(const PostgresqlRows& rows);
   void AddToStudies(const std::map<StudyKey, Counts>& deltas, std::optional<WallTime> outcome_time);
   void AddToSession(SessionKey session, const Counts& delta, std::uint64_t studies = 0);
+  void AddToCounts(const StudyDeltas& deltas, std::optional<WallTime> outcome_time);
   void SendSessionGrowth();
   std::vector<StudyFeed> RequeueStudies(SessionKey session, const std::vector<StudyKey>& studies,
                                         const RequeueFilter& filter);
@@ -204,6 +213,11 @@ void PostgresqlLedger::AddToSession(SessionKey session, const Counts& delta, std
   growth.studies += studies;
 }
 
+void PostgresqlLedger::AddToCounts(const StudyDeltas& deltas, std::optional<WallTime> outcome_time) {
+  AddToStudies(deltas, outcome_time);
+  for (const auto& [study, delta] : deltas) AddToSession(SessionOf(study), delta);
+}
+
 void PostgresqlLedger::SendSessionGrowth() {
   static const std::string sql =
       "UPDATE session t SET " + CountAdditions() + ", studies = t.studies + d.studies" +
@@ -242,8 +256,8 @@ std::optional<WallTime> ReadTime(const PostgresqlRows& rows, int row, int column
 
 const std::string& SessionSelect() {
   static const std::string sql =
-      "SELECT key, settings, state, end_reason, scan_complete, start_ms, end_ms, studies, ending, " + CountNames() +
-      " FROM session ";
+      "SELECT key, settings, state, end_reason, scan_complete, start_ms, end_ms, studies, ending, worked_ms, run_start_ms, " +
+      CountNames() + " FROM session ";
   return sql;
 }
 
@@ -259,7 +273,9 @@ SessionRecord PostgresqlLedger::ReadSession(const PostgresqlRows& rows) {
   record.end_time = ReadTime(rows, 0, 6);
   record.studies = static_cast<std::uint64_t>(rows.Int(0, 7));
   if (!rows.IsNull(0, 8)) record.ending = static_cast<wire::SessionState>(rows.Int(0, 8));
-  record.counts = ReadCounts(rows, 0, 9);
+  record.worked = std::chrono::milliseconds(rows.Int(0, 9));
+  record.run_start = ReadTime(rows, 0, 10);
+  record.counts = ReadCounts(rows, 0, 11);
   if (const auto growth = growth_.find(record.key); growth != growth_.end()) {
     Add(record.counts, growth->second.counts);
     record.studies += growth->second.studies;
@@ -275,8 +291,8 @@ SessionRecord PostgresqlLedger::ReadSession(const PostgresqlRows& rows) {
 
 SessionRecord PostgresqlLedger::CreateSession(const wire::OpenSession& settings, WallTime now) {
   const auto created = connection_.Query(
-      "INSERT INTO session (uuid, settings, state, start_ms) VALUES ($1::text, '', $2::bigint, $3::bigint)"
-      " RETURNING key",
+      "INSERT INTO session (uuid, settings, state, start_ms, run_start_ms) VALUES ($1::text, '', $2::bigint, $3::bigint,"
+      " $3::bigint) RETURNING key",
       Values().Text(settings.session()).Int(wire::SESSION_SCANNING).Int(Milliseconds(now)));
   SetSettings(created.Int(0, 0), settings);
   return LoadSession(created.Int(0, 0));
@@ -313,8 +329,11 @@ bool PostgresqlLedger::BeginScan(SessionKey session, std::string_view indexer, s
       "INSERT INTO scan (session, indexer, number, complete) VALUES ($1::bigint, $2::bytea, $3::bigint, 0)"
       " ON CONFLICT (session, sha256(indexer)) DO UPDATE SET number = excluded.number, complete = 0",
       Values().Int(session).Bytes(indexer).Int(static_cast<std::int64_t>(scan)));
-  connection_.Send("DELETE FROM ignored WHERE session = $1::bigint AND sha256(indexer) = sha256($2::bytea)",
-                   Values().Int(session).Bytes(indexer));
+  for (const char* table : {"ignored", "unread"}) {
+    connection_.Send(
+        fmt::format("DELETE FROM {} WHERE session = $1::bigint AND sha256(indexer) = sha256($2::bytea)", table),
+        Values().Int(session).Bytes(indexer));
+  }
   connection_.Send("UPDATE session SET scan_complete = 0 WHERE key = $1::bigint", Values().Int(session));
   return true;
 }
@@ -343,6 +362,31 @@ void PostgresqlLedger::CompleteScan(SessionKey session, std::string_view indexer
       Values().Int(session));
 }
 
+void PostgresqlLedger::AddUnread(SessionKey session, std::string_view indexer, std::span<const UnreadPath> paths) {
+  for (const UnreadPath& unread : paths) {
+    connection_.Send(
+        "INSERT INTO unread (session, path, indexer, folder, reason)"
+        " VALUES ($1::bigint, $2::bytea, $3::bytea, $4::bigint, $5::text)"
+        " ON CONFLICT (session, sha256(path), sha256(indexer)) DO UPDATE SET folder = excluded.folder,"
+        " reason = excluded.reason",
+        Values().Int(session).Bytes(unread.path).Bytes(indexer).Int(unread.is_folder ? 1 : 0).Text(unread.reason));
+  }
+}
+
+std::vector<UnreadPath> PostgresqlLedger::Unread(SessionKey session, std::string_view after, std::size_t limit) {
+  const auto rows = connection_.Query(
+      "SELECT DISTINCT ON (path) path, folder, reason FROM unread WHERE session = $1::bigint AND path > $2::bytea"
+      " ORDER BY path LIMIT $3::bigint",
+      Values().Int(session).Bytes(after).Int(static_cast<std::int64_t>(limit)));
+  std::vector<UnreadPath> paths;
+  for (int row = 0; row < rows.size(); ++row) {
+    paths.push_back({.path = std::string(rows.Bytes(row, 0)),
+                     .is_folder = rows.Int(row, 1) != 0,
+                     .reason = rows.Text(row, 2)});
+  }
+  return paths;
+}
+
 std::vector<ScanRecord> PostgresqlLedger::Scans(SessionKey session) {
   const auto rows = connection_.Query(
       "SELECT indexer, complete FROM scan WHERE session = $1::bigint ORDER BY indexer", Values().Int(session));
@@ -356,14 +400,25 @@ std::vector<ScanRecord> PostgresqlLedger::Scans(SessionKey session) {
 void PostgresqlLedger::SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
                                        WallTime now) {
   if (state == wire::SESSION_SCANNING || state == wire::SESSION_SENDING) {
-    connection_.Send("UPDATE session SET state = $1::bigint, end_reason = '', end_ms = NULL WHERE key = $2::bigint",
-                     Values().Int(state).Int(session));
+    connection_.Send(
+        "UPDATE session SET state = $1::bigint, end_reason = '', end_ms = NULL,"
+        " run_start_ms = coalesce(run_start_ms, $3::bigint) WHERE key = $2::bigint",
+        Values().Int(state).Int(session).Int(Milliseconds(now)));
   } else {
     connection_.Send(
-        "UPDATE session SET state = $1::bigint, end_reason = $2::text, end_ms = $3::bigint, ending = NULL"
+        "UPDATE session SET state = $1::bigint, end_reason = $2::text, end_ms = $3::bigint, ending = NULL,"
+        " worked_ms = worked_ms + greatest($3::bigint - coalesce(run_start_ms, $3::bigint), 0), run_start_ms = NULL"
         " WHERE key = $4::bigint",
         Values().Int(state).Text(end_reason).Int(Milliseconds(now)).Int(session));
   }
+}
+
+void PostgresqlLedger::BeginRun(SessionKey session, WallTime now) {
+  connection_.Send(
+      "UPDATE session SET worked_ms = worked_ms + greatest(0, coalesce((SELECT max(last_outcome_ms) FROM study"
+      " WHERE session = $1::bigint), 0) - coalesce(run_start_ms, $2::bigint)), run_start_ms = $2::bigint"
+      " WHERE key = $1::bigint",
+      Values().Int(session).Int(Milliseconds(now)));
 }
 
 void PostgresqlLedger::SetEnding(SessionKey session, wire::SessionState state) {
@@ -528,7 +583,6 @@ class PostgresqlLedger::Intake {
     Root root;
     std::string_view path;
     std::string_view uid;  // encoded
-    std::uint64_t size = 0;
     InstanceState state = InstanceState::kPending;
   };
   struct Known {
@@ -558,6 +612,7 @@ class PostgresqlLedger::Intake {
   std::unordered_map<std::int64_t, std::vector<KnownFile>> known_;  // by hash; ascending (study, index)
   std::set<std::pair<std::int64_t, std::int64_t>> study_pairs_;
   PostgresqlCopy new_instances_, new_known_;
+  NewCopies new_copies_;
   std::size_t new_ = 0;  // instances
 };
 
@@ -612,7 +667,7 @@ void PostgresqlLedger::Intake::ListItems() {
 
 void PostgresqlLedger::Intake::LoadKnown(const std::vector<std::int64_t>& hashes) {
   const auto& rows = read_.emplace_back(ledger_.connection_.Query(
-      "SELECT k.hash, k.study, k.idx, i.root, r.path, i.path, i.sop_instance, i.size, i.state"
+      "SELECT k.hash, k.study, k.idx, i.root, r.path, i.path, i.sop_instance, i.state"
       " FROM unnest($2::bigint[]) AS h(hash) CROSS JOIN LATERAL (SELECT * FROM known WHERE session = $1::bigint"
       "   AND hash = h.hash OFFSET 0) k CROSS JOIN LATERAL (SELECT * FROM instance WHERE study = k.study"
       "   AND idx = k.idx OFFSET 0) i CROSS JOIN LATERAL (SELECT path FROM root WHERE id = i.root OFFSET 0) r"
@@ -624,8 +679,7 @@ void PostgresqlLedger::Intake::LoadKnown(const std::vector<std::int64_t>& hashes
                                         .root = {rows.Int(row, 3), rows.Bytes(row, 4)},
                                         .path = rows.Bytes(row, 5),
                                         .uid = rows.Bytes(row, 6),
-                                        .size = static_cast<std::uint64_t>(rows.Int(row, 7)),
-                                        .state = static_cast<InstanceState>(rows.Int(row, 8))});
+                                        .state = static_cast<InstanceState>(rows.Int(row, 7))});
   }
 }
 
@@ -654,7 +708,9 @@ void PostgresqlLedger::Intake::Look(std::int64_t hash, const Item& item, Known& 
     if (item.uid.empty()) continue;
     known.same_uid = true;
     if (known.original || !IsOriginal(file.state)) continue;
-    known.original = {.path = JoinPath(std::string(file.root.path), std::string(file.path)), .size = file.size};
+    known.original = {.study = file.study,
+                      .index = static_cast<std::uint32_t>(file.index),
+                      .path = JoinPath(std::string(file.root.path), std::string(file.path))};
   }
 }
 
@@ -672,9 +728,11 @@ void PostgresqlLedger::Intake::AddIfNew(const Item& item) {
       ledger_.pair_ids_.at({EncodedText(instance.sop_class_uid()), EncodedText(instance.transfer_syntax_uid())});
   Write(item, beginning, hash, pair);
   Remember(item, beginning.state, hash);
+  if (beginning.state == InstanceState::kSkipped) {
+    new_copies_.Add(study.feed.study, study.next_index, known.original->study, known.original->index);
+  }
 
   ++study.next_index;
-  study.delta.conflicts += beginning.conflict;
   ++study.delta.total;
   study.delta.total_bytes += instance.size_bytes();
   Contribute(study.delta, beginning.state, instance.size_bytes(), 0, false);
@@ -715,7 +773,6 @@ void PostgresqlLedger::Intake::Remember(const Item& item, InstanceState state, s
                         .root = item.root,
                         .path = item.instance->path(),
                         .uid = item.uid,
-                        .size = item.instance->size_bytes(),
                         .state = state};
   auto& files = known_[hash];
   const auto place = [](const KnownFile& file) { return std::pair(file.study, file.index); };
@@ -765,6 +822,7 @@ std::vector<StudyFeed> PostgresqlLedger::Intake::Take() {
   for (const Item& item : items_) AddIfNew(item);
   SendAccessionNumbers();
   SendInstances();
+  new_copies_.Send(ledger_.connection_, session_, batch_.indexer());
   std::vector<StudyFeed> feeds;
   std::map<StudyKey, Counts> deltas;
   for (const Study* study : in_order_) {
@@ -778,6 +836,21 @@ std::vector<StudyFeed> PostgresqlLedger::Intake::Take() {
 
 std::vector<StudyFeed> PostgresqlLedger::AddStudies(SessionKey session, const wire::PublishBatch& batch) {
   return Intake(*this, session, batch).Take();
+}
+
+std::vector<UncomparedCopy> PostgresqlLedger::CopiesToCompare(SessionKey session, std::string_view indexer,
+                                                              const InstanceCursor& after, std::size_t limit) {
+  return UncomparedCopies(connection_, session, indexer, after, limit);
+}
+
+void PostgresqlLedger::RecordComparisons(SessionKey session, std::span<const Comparison> comparisons) {
+  AddToCounts(dicom_sender::RecordComparisons(connection_, session, comparisons), std::nullopt);
+}
+
+std::vector<PromotedCopy> PostgresqlLedger::PromoteCopies(StudyKey study) {
+  std::vector<PromotedCopy> promoted;
+  AddToCounts(dicom_sender::PromoteCopies(connection_, study, promoted), std::nullopt);
+  return promoted;
 }
 
 // --- studies and leases
@@ -1087,8 +1160,7 @@ void PostgresqlLedger::ChangeInstances(std::span<const InstanceChange> changes, 
     ChangeDistinct(changes.first(length), now, deltas);
     changes = changes.subspan(length);
   }
-  AddToStudies(deltas, now);
-  for (const auto& [study, delta] : deltas) AddToSession(SessionOf(study), delta);
+  AddToCounts(deltas, now);
 }
 
 std::uint64_t PostgresqlLedger::FailStudy(StudyKey study, std::string_view reason, WallTime now) {
@@ -1101,8 +1173,7 @@ std::uint64_t PostgresqlLedger::FailStudy(StudyKey study, std::string_view reaso
   if (instances == 0) return 0;
   Counts delta;
   Contribute(delta, InstanceState::kFailed, static_cast<std::uint64_t>(failed.Int(0, 1)), 0, false, instances);
-  AddToStudies({{study, delta}}, now);
-  AddToSession(SessionOf(study), delta);
+  AddToCounts({{study, delta}}, now);
   return instances;
 }
 
@@ -1115,7 +1186,7 @@ std::vector<ReportedInstance> PostgresqlLedger::Report(SessionKey session, std::
   // A page starts at the cursor and ends with it.
   const auto rows = connection_.Query(
       "SELECT s.key, i.idx, r.path, i.path, s.uid, i.sop_instance, i.status, coalesce(i.reason, ''), i.attempts,"
-      " coalesce((SELECT name FROM worker WHERE id = i.reported_by), '')"
+      " coalesce((SELECT name FROM worker WHERE id = i.reported_by), ''), i.state"
       " FROM (SELECT session, key, uid FROM study WHERE " +
           std::string(kFrom) + " AND " + StudiesWith(states) +
           "   ORDER BY session, key OFFSET 0) s"
@@ -1142,6 +1213,7 @@ std::vector<ReportedInstance> PostgresqlLedger::Report(SessionKey session, std::
     instance.reason = rows.Text(row, 7);
     instance.attempts = static_cast<std::uint32_t>(rows.Int(row, 8));
     instance.worker = rows.Text(row, 9);
+    instance.state = static_cast<InstanceState>(rows.Int(row, 10));
   }
   return reported;
 }

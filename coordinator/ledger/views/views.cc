@@ -84,7 +84,8 @@ std::string InstanceStateInWords(std::string_view column) {
                           {number(InstanceState::kStored), "stored"},
                           {number(InstanceState::kStoredWithWarning), "stored_with_warning"},
                           {number(InstanceState::kFailed), "failed"},
-                          {number(InstanceState::kSkipped), "skipped"}});
+                          {number(InstanceState::kSkipped), "skipped"},
+                          {number(InstanceState::kConflict), "skipped"}});
 }
 
 std::string StatusMeaningInWords(std::string_view status) {
@@ -111,7 +112,7 @@ std::string SessionsView(const Dialect& dialect) {
   return fmt::format(
       "CREATE VIEW sessions AS SELECT s.uuid AS session, {state} AS state, {ending} AS ending, s.called_ae,"
       " s.calling_ae, s.host, s.port, {start} AS start_time, {end} AS end_time, s.end_reason,"
-      " s.scan_complete <> 0 AS scan_complete, s.studies, {counts} FROM session s;\n",
+      " s.scan_complete <> 0 AS scan_complete, s.studies, {counts}, s.worked_ms FROM session s;\n",
       fmt::arg("state", SessionState("s.state")), fmt::arg("ending", SessionState("s.ending")),
       fmt::arg("start", dialect.Time("s.start_ms")), fmt::arg("end", dialect.Time("s.end_ms")),
       fmt::arg("counts", CountColumns("s")));
@@ -121,7 +122,7 @@ std::string StudiesView(const Dialect& dialect) {
   return fmt::format(
       "CREATE VIEW studies AS SELECT s.uuid AS session, t.uid AS study_instance_uid, t.accession_number,"
       " CASE WHEN t.lease > 0 THEN 'sending' WHEN t.total > t.stored + t.warned + t.failed + t.skipped THEN 'waiting'"
-      " WHEN t.failed > 0 THEN 'incomplete' ELSE 'complete' END AS state, l.worker,"
+      " WHEN t.failed + t.conflicts > 0 THEN 'incomplete' ELSE 'complete' END AS state, l.worker,"
       " {first_lease} AS first_lease_time, {last_outcome} AS last_outcome_time, {counts}"
       " FROM study t JOIN session s ON s.key = t.session LEFT JOIN lease l ON l.id = t.lease;\n",
       fmt::arg("first_lease", dialect.Time("t.first_lease_ms")),
@@ -136,7 +137,8 @@ std::string InstancesView(const Dialect& dialect) {
       " CASE WHEN i.state IN (0, 1) AND s.state IN ({ended_badly}) THEN coalesce(i.reason, nullif(s.end_reason, ''))"
       " ELSE i.reason END AS reason, i.attempts, {outcome} AS outcome_time, i.duration_us, "
       " i.may_be_stored <> 0 AS may_be_stored,"
-      " CASE WHEN i.state IN (0, 1) AND i.idx < t.page_end THEN l.worker END AS worker, w.name AS reported_by"
+      " CASE WHEN i.state IN (0, 1) AND i.idx < t.page_end THEN l.worker END AS worker, w.name AS reported_by,"
+      " i.state = {conflict} AS conflict"
       " FROM instance i JOIN study t ON t.key = i.study JOIN session s ON s.key = t.session"
       " JOIN root r ON r.id = i.root JOIN pair p ON p.id = i.pair LEFT JOIN lease l ON l.id = t.lease"
       " LEFT JOIN worker w ON w.id = i.reported_by;\n",
@@ -144,6 +146,7 @@ std::string InstancesView(const Dialect& dialect) {
       fmt::arg("state", InstanceStateInWords("i.state")), fmt::arg("status", dialect.Hex("i.status")),
       fmt::arg("ended_badly", fmt::format("{}, {}, {}", int{wire::SESSION_UNREACHABLE}, int{wire::SESSION_REFUSED},
                                           int{wire::SESSION_CANCELLED})),
+      fmt::arg("conflict", static_cast<int>(InstanceState::kConflict)),
       fmt::arg("meaning", StatusMeaningInWords("i.status")), fmt::arg("outcome", dialect.Time("i.outcome_ms")));
 }
 
@@ -152,16 +155,23 @@ constexpr const char* kLeasesView =
     " t.lease = l.id AS in_force, l.associations FROM lease l JOIN study t ON t.key = l.study"
     " JOIN session s ON s.key = t.session;\n";
 
+std::string NotReadView(const Dialect& dialect) {
+  return fmt::format(
+      "CREATE VIEW not_read AS SELECT s.uuid AS session, {} AS path, u.folder <> 0 AS is_folder, u.reason"
+      " FROM unread u JOIN session s ON s.key = u.session;\n",
+      dialect.Text("u.path"));
+}
+
 }  // namespace
 
 std::string LedgerViews(SqlDialect which) {
   const Dialect dialect(which);
-  return SessionsView(dialect) + StudiesView(dialect) + InstancesView(dialect) + kLeasesView;
+  return SessionsView(dialect) + StudiesView(dialect) + InstancesView(dialect) + kLeasesView + NotReadView(dialect);
 }
 
 std::string DropLedgerViews() {
   std::string sql;
-  for (const char* view : {"sessions", "studies", "instances", "leases"}) {
+  for (const char* view : {"sessions", "studies", "instances", "leases", "not_read"}) {
     sql += fmt::format("DROP VIEW IF EXISTS {};\n", view);
   }
   return sql;

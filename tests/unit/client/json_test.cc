@@ -32,7 +32,7 @@ TEST(ToJson, StatesAreWordsAndWhatIsNotSetIsNull) {
   failure.set_path("\xFF.dcm");
   EXPECT_EQ(ToJson(failure),
             "{\"path\":\"\xEF\xBF\xBD.dcm\",\"study_instance_uid\":\"\",\"sop_instance_uid\":\"\",\"status\":null,"
-            "\"reason\":\"\",\"attempts\":0,\"worker\":null}");
+            "\"reason\":\"\",\"attempts\":0,\"worker\":null,\"kind\":\"failed\"}");
   wire::RequeueAck ack;
   EXPECT_EQ(ToJson(ack), R"({"instances":0})");
 }

@@ -22,7 +22,8 @@ wire::SessionReport Report(wire::SessionState state) {
   status.set_skipped(1);
   status.set_stored_bytes(3 << 20);
   report.set_start_ms(1000);
-  report.set_end_ms(3000);
+  report.set_end_ms(90'000);
+  report.set_worked_ms(2000);
   report.set_store_us(8000);
   return report;
 }
@@ -37,9 +38,9 @@ TEST(SessionView, TellsWhatTheReportSays) {
   EXPECT_DOUBLE_EQ(view.mib_per_second, 1.5);
 }
 
-TEST(SessionView, AClockThatWasSetBackGivesNoNegativeTime) {
+TEST(SessionView, NoTimeGivesNoThroughput) {
   auto report = Report(wire::SESSION_COMPLETE);
-  report.set_end_ms(0);
+  report.set_worked_ms(0);
   EXPECT_EQ(SummaryOf(report).elapsed, Duration(0));
   EXPECT_EQ(SummaryOf(report).mib_per_second, 0);
 }
@@ -69,9 +70,17 @@ TEST(SessionView, TheExitStatusSaysHowItEnded) {
   ignored->set_reason("empty");
   ignored->set_files(1);
   EXPECT_EQ(exit_status(wire::SESSION_COMPLETE), kExitAllStored);
-  ignored->set_reason("unreadable_folder");
+  status.set_not_read_folders(1);
   EXPECT_EQ(exit_status(wire::SESSION_COMPLETE), kExitSomeFailed) << "nobody knows what is in it";
-  ignored->set_reason("empty");
+  status.clear_not_read_folders();
+  status.set_not_read_files(1);
+  EXPECT_EQ(exit_status(wire::SESSION_COMPLETE), kExitSomeFailed);
+  status.clear_not_read_files();
+  status.set_skipped(1);
+  EXPECT_EQ(exit_status(wire::SESSION_COMPLETE), kExitAllStored);
+  status.set_conflicts(1);
+  EXPECT_EQ(exit_status(wire::SESSION_COMPLETE), kExitSomeFailed);
+  status.clear_conflicts();
   status.set_failed(1);
   EXPECT_EQ(exit_status(wire::SESSION_COMPLETE), kExitSomeFailed);
 }

@@ -15,7 +15,7 @@ wire::Instance Instance(std::uint32_t root, const std::string& path) {
 }
 
 TEST(BatchBuilder, GroupsByStudyAndNamesTheRootsItUses) {
-  BatchBuilder builder("S", {"/a", "/b", "/c"});
+  BatchBuilder builder("S", "I", {"/a", "/b", "/c"});
   EXPECT_TRUE(builder.empty());
   builder.Add("1.2", "", Instance(0, "x"));
   builder.Add("", "", Instance(2, "y"));
@@ -35,7 +35,7 @@ TEST(BatchBuilder, GroupsByStudyAndNamesTheRootsItUses) {
 }
 
 TEST(BatchBuilder, AStudyHasTheFirstAccessionNumber) {
-  BatchBuilder builder("S", {"/a"});
+  BatchBuilder builder("S", "I", {"/a"});
   builder.Add("1.2", "", Instance(0, "w"));
   builder.Add("1.2", "A1", Instance(0, "x"));
   builder.Add("1.2", "A2", Instance(0, "y"));
@@ -46,7 +46,7 @@ TEST(BatchBuilder, AStudyHasTheFirstAccessionNumber) {
 }
 
 TEST(BatchBuilder, IsFullByNumber) {
-  BatchBuilder builder("S", {"/a"});
+  BatchBuilder builder("S", "I", {"/a"});
   for (int i = 0; i < kBatchInstancesMax; ++i) {
     ASSERT_FALSE(builder.full());
     builder.Add("1", "", Instance(0, "x"));
@@ -55,7 +55,7 @@ TEST(BatchBuilder, IsFullByNumber) {
 }
 
 TEST(BatchBuilder, IsFullBeforeTheMessageIsTooLong) {
-  BatchBuilder builder("S", {"/a"});
+  BatchBuilder builder("S", "I", {"/a"});
   int i = 0;
   for (; !builder.full(); ++i) {
     wire::Instance instance = Instance(0, std::string(kPathBytesMax, 'x'));

@@ -31,6 +31,9 @@ class NotingCoordinator {
   std::vector<wire::BeginScan> scans;
   std::vector<wire::PublishBatch> batches;
   std::vector<wire::ScanComplete> completions;
+  wire::CopyList copies = {};  // that it has once
+  std::vector<wire::ListCopies> lists;
+  std::vector<wire::RecordComparisons> comparisons;
   void Join() {
     thread_.request_stop();
     thread_.join();
@@ -55,6 +58,12 @@ class NotingCoordinator {
     } else if (request->has_begin_scan()) {
       scans.push_back(request->begin_scan());
       reply.mutable_scan_begun()->set_scan(std::max(request->begin_scan().scan(), last_scan_));
+    } else if (request->has_list_copies()) {
+      lists.push_back(request->list_copies());
+      *reply.mutable_copies() = lists.size() == 1 ? copies : wire::CopyList();
+    } else if (request->has_record_comparisons()) {
+      comparisons.push_back(request->record_comparisons());
+      reply.mutable_publish_ack();
     } else if (request->has_publish_batch()) {
       batches.push_back(request->publish_batch());
       reply.mutable_publish_ack();
@@ -75,6 +84,7 @@ class IndexerTest : public testing::Test {
  protected:
   tl::expected<void, std::string> Run(bool publish_folders = false, const std::string& refuse_with = "") {
     NotingCoordinator coordinator(context_, refuse_with, last_scan_);
+    coordinator.copies = copies_;
     CoordinatorClient client(context_, {kEndpoint});
     const IndexerOptions options{.session = "S",
                                  .name = "N",
@@ -87,6 +97,8 @@ class IndexerTest : public testing::Test {
     scans_ = std::move(coordinator.scans);
     batches_ = std::move(coordinator.batches);
     completions_ = std::move(coordinator.completions);
+    comparisons_ = std::move(coordinator.comparisons);
+    lists_ = std::move(coordinator.lists);
     return result;
   }
 
@@ -97,6 +109,9 @@ class IndexerTest : public testing::Test {
   std::vector<wire::PublishBatch> batches_;
   std::vector<wire::ScanComplete> completions_;
   prometheus::Registry registry_;
+  wire::CopyList copies_;
+  std::vector<wire::ListCopies> lists_;
+  std::vector<wire::RecordComparisons> comparisons_;
   IndexerMetrics metrics_{registry_};
   IndexerProgress progress_;
   std::stop_source stop_;
@@ -116,6 +131,33 @@ TEST_F(IndexerTest, PublishesWhatItFoundByStudy) {
   EXPECT_EQ(instance.size_bytes(), std::filesystem::file_size(folder_ / "study_1/image_1.dcm"));
   ASSERT_EQ(completions_.size(), 1U);
   EXPECT_EQ(progress_.found, 6U);
+}
+
+TEST_F(IndexerTest, ComparesTheCopiesThatTheCoordinatorNames) {
+  WriteFile(folder_ / "a", ExampleFile({}));
+  WriteFile(folder_ / "b", ExampleFile({}));
+  ExampleInstance other;
+  other.pixel_bytes = 128;
+  WriteFile(folder_ / "c", ExampleFile(other));
+  for (const std::uint32_t index : {1U, 2U, 3U}) {
+    auto* copy = copies_.add_copies();
+    copy->set_study(7);
+    copy->set_index(index);
+    copy->set_path(folder_ / std::string(1, static_cast<char>('a' + index)));
+    copy->set_original_path(folder_ / "a");
+  }
+  ASSERT_TRUE(Run());
+  ASSERT_EQ(comparisons_.size(), 1U);
+  ASSERT_EQ(comparisons_[0].comparisons_size(), 3);
+  EXPECT_EQ(comparisons_[0].comparisons(0).study(), 7);
+  EXPECT_EQ(comparisons_[0].comparisons(0).index(), 1U);
+  EXPECT_EQ(comparisons_[0].comparisons(0).difference(), "");
+  EXPECT_EQ(comparisons_[0].comparisons(1).difference(), "(0028,0011) differs");
+  EXPECT_THAT(comparisons_[0].comparisons(2).difference(), HasSubstr("not compared"));
+  ASSERT_EQ(lists_.size(), 2U) << "until there are no more";
+  EXPECT_EQ(lists_[1].indexer(), "N");
+  EXPECT_EQ(lists_[1].cursor().index(), 3U);
+  EXPECT_EQ(completions_.size(), 1U);
 }
 
 TEST_F(IndexerTest, NamesItsScan) {
@@ -164,6 +206,10 @@ TEST_F(IndexerTest, CountsWhatIsNoInstanceAndReportsWhatIsBroken) {
   std::map<std::string, std::uint64_t> ignored;
   for (const auto& entry : completions_.at(0).ignored()) ignored[entry.reason()] = entry.files();
   EXPECT_THAT(ignored, ElementsAre(Pair("empty", 1), Pair("not_dicom", 1), Pair("unreadable", 1)));
+  ASSERT_EQ(batches_[0].unread_size(), 1);
+  EXPECT_EQ(batches_[0].unread(0).path(), folder_ / "vanished");
+  EXPECT_FALSE(batches_[0].unread(0).folder());
+  EXPECT_THAT(batches_[0].unread(0).reason(), HasSubstr("No such file"));
   EXPECT_EQ(metrics_.indexed_files_total["broken"].Value(), 2);
   EXPECT_EQ(progress_.files, 5U);
 }

@@ -144,6 +144,7 @@ void ExpectEqual(const Counts& counted, const Counts& kept, bool with_retries) {
   EXPECT_EQ(kept.warned, counted.warned);
   EXPECT_EQ(kept.failed, counted.failed);
   EXPECT_EQ(kept.skipped, counted.skipped);
+  EXPECT_EQ(kept.conflicts, counted.conflicts);
   EXPECT_EQ(kept.total_bytes, counted.total_bytes);
   EXPECT_EQ(kept.stored_bytes, counted.stored_bytes);
   EXPECT_EQ(kept.settled_bytes, counted.settled_bytes);
@@ -160,7 +161,8 @@ void CountOne(Counts& counts, InstanceState state, std::uint64_t size, std::uint
   counts.stored += state == InstanceState::kStored;
   counts.warned += state == InstanceState::kStoredWithWarning;
   counts.failed += state == InstanceState::kFailed;
-  counts.skipped += state == InstanceState::kSkipped;
+  counts.skipped += state == InstanceState::kSkipped || state == InstanceState::kConflict;
+  counts.conflicts += state == InstanceState::kConflict;
   counts.stored_bytes += stored ? size : 0;
   counts.settled_bytes += IsSettled(state) ? size : 0;
   counts.store_us += stored ? kStoreUs : 0;
@@ -172,7 +174,7 @@ void CountOne(Counts& counts, InstanceState state, std::uint64_t size, std::uint
 void LedgerContract::ExpectCountsAreThoseOfTheInstances(bool with_retries) {
   std::map<StudyKey, Counts> studies;
   Counts session;
-  for (int state = 0; state <= static_cast<int>(InstanceState::kSkipped); ++state) {
+  for (int state = 0; state <= static_cast<int>(InstanceState::kConflict); ++state) {
     for (const auto& instance : Reported({static_cast<InstanceState>(state)})) {
       const auto size = sizes_.find(instance.path);
       ASSERT_NE(size, sizes_.end()) << instance.path;

@@ -77,7 +77,7 @@ class LedgerContract : public testing::TestWithParam<MakeLedgerStore> {
   std::vector<InstanceFacts> Facts(StudyKey study, const std::vector<std::uint32_t>& indices) {
     return ledger_->LoadInstances(study, indices);
   }
-  // Counts of study and session are what counting the instances gives. (All but associations, conflicts and resends;
+  // Counts of study and session are what counting the instances gives. (All but associations and resends;
   // retries only if nothing was requeued.)
   void ExpectCountsAreThoseOfTheInstances(bool with_retries = true);
 

@@ -34,13 +34,14 @@ class MigrationTest : public testing::TestWithParam<int> {
   LedgerFile file_;
 };
 
-INSTANTIATE_TEST_SUITE_P(FromSchema, MigrationTest, testing::Values(1, 2, 3));
+INSTANTIATE_TEST_SUITE_P(FromSchema, MigrationTest, testing::Values(1, 2, 3, 4));
 
 TEST_P(MigrationTest, WhatBothSchemasHaveStaysAsItIs) {
   const char* const tables[] = {"session", "root", "pair", "study", "study_pair", "lease", "instance", "known"};
-  // Session 3, whose study is 5, had left an instance: see WhatASessionHadLeftIsPending.
+  // Session 3, whose study is 5, had left an instance: see WhatASessionHadLeftIsPending. That with index 6 of study 1 is a
+  // conflict.
   const std::map<std::string, std::string> untouched = {
-      {"session", " WHERE key <> 3"}, {"study", " WHERE key <> 5"}, {"instance", " WHERE study <> 5 OR idx <> 1"}};
+      {"session", " WHERE key <> 3"}, {"study", " WHERE key <> 5"}, {"instance", " WHERE (study <> 5 OR idx <> 1) AND (study <> 1 OR idx <> 6)"}};
   std::vector<std::string> questions;
   for (const std::string table : tables) {
     const std::string columns =
@@ -102,6 +103,25 @@ TEST_P(MigrationTest, SessionsHaveTheirCountsIgnoredFilesAndScans) {
   EXPECT_EQ(unreachable.end_reason, "connection refused");
   EXPECT_TRUE(unreachable.scan_complete);
   EXPECT_THAT(unreachable.ignored, ElementsAre(Pair("dicomdir", 1U)));
+}
+
+TEST_P(MigrationTest, ConflictsHaveAStateOfTheirOwn) {
+  const auto ledger = Open();
+  const auto session = ledger->FindSession("aaaaaaaa-0000-4000-8000-000000000001").value();
+  const auto conflicts = ledger->Report(session.key, std::array{InstanceState::kConflict}, {}, 10);
+  ASSERT_EQ(conflicts.size(), 1U);
+  EXPECT_EQ(conflicts[0].path, "/data/a/6");
+  EXPECT_EQ(ledger->Report(session.key, std::array{InstanceState::kSkipped}, {}, 10).size(), 1U);
+}
+
+TEST_P(MigrationTest, WhatASessionTookSoFarIsItsWorkedTime) {
+  const auto ledger = Open();
+  const auto ended = ledger->FindSession("cccccccc-0000-4000-8000-000000000003").value();
+  EXPECT_EQ(ended.worked, std::chrono::seconds(5));
+  EXPECT_EQ(ended.run_start, std::nullopt);
+  const auto open = ledger->FindSession("aaaaaaaa-0000-4000-8000-000000000001").value();
+  EXPECT_EQ(open.worked, Duration(0));
+  EXPECT_EQ(open.run_start, open.start_time);
 }
 
 TEST_P(MigrationTest, WhatASessionHadLeftIsPending) {
@@ -183,7 +203,8 @@ TEST_P(MigrationTest, OpeningItAgainChangesNothing) {
 
 TEST_P(MigrationTest, AFailureInTheMiddleLeavesTheOldSchema) {
   // Each is in the way of a later statement of the migration.
-  std::vector<const char*> obstacles = {"worker"};
+  std::vector<const char*> obstacles = {"copy", "unread", "not_read"};
+  if (GetParam() < 4) obstacles.push_back("worker");
   if (GetParam() < 3) obstacles.insert(obstacles.end(), {"sessions", "leases"});
   if (GetParam() == 1) obstacles.insert(obstacles.begin(), {"ignored_1", "scan", "session_worker"});
   for (const char* obstacle : obstacles) {
@@ -214,7 +235,7 @@ TEST_P(MigrationTest, AFullDiskInTheMiddleLeavesTheOldSchema) {
   }
   EXPECT_GT(room, 10'000U) << "several pages could not be written";
   EXPECT_EQ(error, "");
-  EXPECT_EQ(file_.Rows("PRAGMA user_version"), "4\n");
+  EXPECT_EQ(file_.Rows("PRAGMA user_version"), "5\n");
 }
 
 }  // namespace

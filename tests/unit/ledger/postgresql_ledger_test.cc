@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "tests/support/postgresql_server.h"
-#include "tests/unit/ledger/ledger_contract.h"
+#include "tests/unit/ledger/copies_contract.h"
 #include "tests/unit/ledger/ledger_file.h"
 
 namespace dicom_sender {
@@ -48,7 +48,9 @@ std::vector<MakeLedgerStore> Stores() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Postgresql, LedgerContract, testing::ValuesIn(Stores()));
+INSTANTIATE_TEST_SUITE_P(Postgresql, CopiesContract, testing::ValuesIn(Stores()));
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(LedgerContract);
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(CopiesContract);
 
 TEST(PostgresqlLedgerTest, TheContractIsTested) {
   if (!PostgresqlServer::Available()) GTEST_SKIP() << PostgresqlServer::WhyUnavailable();
@@ -80,10 +82,17 @@ TEST_F(PostgresqlMigrationTest, ALedgerOfTheFirstSchemaHasTheColumnsOfANewOne) {
   EXPECT_EQ(Rows(*old_, version), Rows(fresh, version));
 }
 
+TEST_F(PostgresqlMigrationTest, ConflictsHaveAStateOfTheirOwn) {
+  const auto ledger = old_->Open();
+  const auto session = ledger->FindSession("aaaaaaaa-0000-4000-8000-000000000001").value();
+  EXPECT_EQ(ledger->Report(session.key, std::array{InstanceState::kConflict}, {}, 10).size(), 1U);
+  EXPECT_EQ(ledger->Report(session.key, std::array{InstanceState::kSkipped}, {}, 10).size(), 1U);
+}
+
 TEST_F(PostgresqlMigrationTest, WhatASessionHadLeftIsPending) {
   const std::string others =
       "SELECT string_agg(format('%s %s %s %s %s %s %s', study, idx, state, attempts, status, reason, outcome_ms), ','"
-      " ORDER BY study, idx) FROM instance WHERE study <> 5 OR idx <> 1";
+      " ORDER BY study, idx) FROM instance WHERE (study <> 5 OR idx <> 1) AND (study <> 1 OR idx <> 6)";
   const std::string before = Rows(*old_, others);
   const auto ledger = old_->Open();
   EXPECT_EQ(Rows(*old_, others), before);

@@ -14,7 +14,7 @@
 
 #include "tests/support/file_size_limit.h"
 #include "tests/support/temporary_folder.h"
-#include "tests/unit/ledger/ledger_contract.h"
+#include "tests/unit/ledger/copies_contract.h"
 #include "tests/unit/ledger/ledger_file.h"
 
 namespace dicom_sender {
@@ -35,6 +35,7 @@ class SqliteStore : public LedgerStore {
 };
 
 INSTANTIATE_TEST_SUITE_P(Sqlite, LedgerContract, testing::Values([] { return std::make_unique<SqliteStore>(); }));
+INSTANTIATE_TEST_SUITE_P(Sqlite, CopiesContract, testing::Values([] { return std::make_unique<SqliteStore>(); }));
 
 class SqliteLedgerTest : public testing::Test {
  protected:

@@ -1,6 +1,8 @@
 // What people with SQL see of a ledger: docs/ledger.md is the contract.
 #include <gmock/gmock.h>
 
+#include <array>
+
 #include "coordinator/ledger/sqlite_ledger.h"
 #include "dicom/dimse_status.h"
 #include "tests/unit/ledger/ledger_contract.h"
@@ -99,7 +101,7 @@ TEST_P(ViewsTest, AnInstanceInEachState) {
       "1.2.4|/data/1.2/4|failed|0110|processing failure|0110 (processing failure)|1|2023-11-14T22:13:21.234Z|0\n"
       "1.2.5|/data/1.2/5|failed|NULL|NULL|the file has vanished|0|2023-11-14T22:13:22.000Z|0\n"
       "1.2.9|/data/broken|failed|NULL|NULL|it is cut|0|NULL|0\n"
-      "1.2.2|/data/copy|skipped|NULL|NULL|duplicate of /data/1.2/2|0|NULL|0\n");
+      "1.2.2|/data/copy|skipped|NULL|NULL|same SOP Instance UID as /data/1.2/2, not compared|0|NULL|0\n");
   EXPECT_EQ(Rows("SELECT DISTINCT session, study_instance_uid, sop_class_uid, transfer_syntax_uid, size_bytes, "
                  "may_be_stored, worker FROM instances"),
             "0b5c|1.2|1.2.840.10008.5.1.4.1.1.2|1.2.840.10008.1.2.1|1000|0|NULL\n");
@@ -113,6 +115,9 @@ TEST_P(ViewsTest, TheCountsAreThoseOfTheStates) {
   Feed("1.2", {{.path = "copy", .sop_instance_uid = "1.2.0"},
                {.path = "other", .sop_instance_uid = "1.2.0", .size_bytes = 7},
                {.path = "late", .sop_instance_uid = "1.2.6"}});
+  InTransaction([&] {
+    ledger().RecordComparisons(session_, std::array{Comparison{study, 6, ""}, Comparison{study, 7, "differs"}});
+  });
   const std::string columns =
       "instances, stored, stored_with_warning, failed, abandoned, skipped, unsettled, conflicts, retries, "
       "total_bytes, stored_bytes";
@@ -120,6 +125,25 @@ TEST_P(ViewsTest, TheCountsAreThoseOfTheStates) {
   EXPECT_EQ(Rows("SELECT " + columns + " FROM studies"), Rows("SELECT " + columns + " FROM sessions"));
   EXPECT_EQ(Rows("SELECT state, count(*) FROM instances GROUP BY state ORDER BY state"),
             "failed|1\npending|4\nskipped|2\nstored|1\nstored_with_warning|1\n");
+  EXPECT_EQ(Rows("SELECT path FROM instances WHERE conflict"), "/data/other\n");
+}
+
+TEST_P(ViewsTest, AStudyWithAConflictIsIncomplete) {
+  const StudyKey study = FeedFiles("1.2", 1);
+  Feed("1.2", {{.path = "other", .sop_instance_uid = "1.2.0"}});
+  Change(study, 0, kStored, {});
+  InTransaction([&] { ledger().RecordComparisons(session_, std::array{Comparison{study, 1, ""}}); });
+  EXPECT_EQ(Rows("SELECT state FROM studies"), "complete\n");
+  Feed("1.2", {{.path = "another", .sop_instance_uid = "1.2.0"}});
+  InTransaction([&] { ledger().RecordComparisons(session_, std::array{Comparison{study, 2, "differs"}}); });
+  EXPECT_EQ(Rows("SELECT state FROM studies"), "incomplete\n");
+}
+
+TEST_P(ViewsTest, WhatCouldNotBeRead) {
+  InTransaction([&] {
+    ledger().AddUnread(session_, "i", std::array{UnreadPath{"/data/closed", true, "Permission denied"}});
+  });
+  EXPECT_EQ(Rows("SELECT path, is_folder, reason FROM not_read"), "/data/closed|1|Permission denied\n");
 }
 
 TEST_P(ViewsTest, WhatASessionLeftHasTheSessionsReasonBesideIt) {

@@ -156,7 +156,8 @@ TEST_F(SummaryTest, TheFieldsStandInTheirOrder) {
                           "throughput_mbps", "threads_used", "destination", "calling_ae", "called_ae",
                           "studies_processed", "schema_version", "warnings", "skipped", "duplicates", "conflicts",
                           "retries", "resends", "associations", "workers", "interrupted", "end_reason", "pending",
-                          "ignored_files", "ignored_by_reason", "studies", "failures", "warned", "skipped_files"));
+                          "ignored_files", "ignored_by_reason", "studies", "failures", "warned", "skipped_files",
+                          "not_read_files", "not_read_folders", "conflict_files", "not_read"));
 }
 
 TEST_F(SummaryTest, ACompleteSessionIsTold) {
@@ -228,6 +229,8 @@ TEST_F(SummaryTest, ACompleteSessionIsTold) {
   rapidjson::Document line;
   line.Parse(lines[0].c_str());
   ASSERT_FALSE(line.HasParseError());
+  EXPECT_STREQ(line["kind"].GetString(), "failed");
+  line.RemoveMember("kind");
   EXPECT_EQ(line, failure);
 }
 
@@ -263,16 +266,59 @@ TEST_F(SummaryTest, DuplicatesAreListedAsSkipped) {
     instance->set_sop_instance_uid("1.1.1");
     instance->set_size_bytes(path == std::string("/c") ? 11 : 10);
   }
-  Change(Publish(batch), 0, kStored, 0);
+  const StudyKey study = Publish(batch);
+  Change(study, 0, kStored, 0);
+  InTransaction([&] {
+    const std::array comparisons = {Comparison{study, 1, ""}, Comparison{study, 2, "(0010,0020) differs"}};
+    ledger_->RecordComparisons(session_, comparisons);
+  });
   End(wire::SESSION_COMPLETE);
   const auto summary = Write();
   EXPECT_EQ(summary["skipped"].GetUint64(), 2U);
-  EXPECT_EQ(summary["duplicates"].GetUint64(), 2U);
+  EXPECT_EQ(summary["duplicates"].GetUint64(), 1U);
   EXPECT_EQ(summary["conflicts"].GetUint64(), 1U);
   ASSERT_EQ(summary["skipped_files"].Size(), 2U);
   EXPECT_STREQ(summary["skipped_files"][0]["path"].GetString(), "/b");
   EXPECT_STREQ(summary["skipped_files"][0]["reason"].GetString(), "duplicate of /a");
   EXPECT_TRUE(summary["skipped_files"][0]["status"].IsNull());
+  ASSERT_EQ(summary["conflict_files"].Size(), 1U);
+  EXPECT_STREQ(summary["conflict_files"][0]["path"].GetString(), "/c");
+  const auto lines = Lines(FailuresFile());
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_THAT(lines[0], testing::AllOf(HasSubstr("/a"), HasSubstr("/c"), HasSubstr("(0010,0020) differs"),
+                                       HasSubstr("\"kind\":\"conflict\"")));
+}
+
+TEST_F(SummaryTest, WhatWasNotReadIsNotIgnored) {
+  Change(Feed("1.1", {"a"}), 0, kStored, 0);
+  Scan({{"empty", 2}, {"unreadable", 0}, {"unreadable_folder", 1}});
+  InTransaction([&] {
+    const std::array paths = {UnreadPath{"/data/closed", true, "Permission denied"}};
+    ledger_->AddUnread(session_, "", paths);
+  });
+  End(wire::SESSION_COMPLETE);
+  const auto summary = Write();
+  EXPECT_EQ(summary["ignored_files"].GetUint64(), 2U);
+  EXPECT_FALSE(summary["ignored_by_reason"].HasMember("unreadable_folder"));
+  EXPECT_EQ(summary["not_read_files"].GetUint64(), 0U);
+  EXPECT_EQ(summary["not_read_folders"].GetUint64(), 1U);
+  ASSERT_EQ(summary["not_read"].Size(), 1U);
+  EXPECT_STREQ(summary["not_read"][0]["path"].GetString(), "/data/closed");
+  EXPECT_TRUE(summary["not_read"][0]["is_folder"].GetBool());
+  EXPECT_STREQ(summary["not_read"][0]["reason"].GetString(), "Permission denied");
+  const auto lines = Lines(FailuresFile());
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_THAT(lines[0], testing::AllOf(HasSubstr("/data/closed"), HasSubstr("\"kind\":\"not_read\"")));
+}
+
+TEST_F(SummaryTest, TimeAndThroughputAreThoseOfTheWorkNotOfThePause) {
+  Change(Feed("1.1", {"a"}), 0, kStored, 0);
+  End(wire::SESSION_SUSPENDED);
+  const auto before = Write();
+  InTransaction([&] { ledger_->SetSessionState(session_, wire::SESSION_SENDING, {}, After(100'000'000)); });
+  InTransaction([&] { ledger_->SetSessionState(session_, wire::SESSION_COMPLETE, {}, After(100'001'000)); });
+  const auto after = Write();
+  EXPECT_EQ(after["total_time_ms"].GetUint64(), before["total_time_ms"].GetUint64() + 1000);
 }
 
 TEST_F(SummaryTest, AnInterruptedSessionHasPendingInstances) {
