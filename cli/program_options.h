@@ -108,7 +108,8 @@ OptionSetter SetNumber(Number& target, std::uint32_t least, std::uint32_t most) 
 inline OptionSetter SetTimeout(std::chrono::seconds& target) {
   return [&target](const std::string& text) { return PutValue(target, ParseTimeout(text)); };
 }
-inline OptionSetter SetSpan(std::chrono::seconds& target) {
+template <typename Span>
+OptionSetter SetSpan(Span& target) {  // std::chrono::seconds, or optional ones
   return [&target](const std::string& text) { return PutValue(target, ParseSpan(text)); };
 }
 // `Text`, here and below: std::string, or an optional one.

@@ -75,7 +75,7 @@ wire::OpenSession NewSessionSettings(const SessionOptions& options, const std::s
       options, [](const char*) { return true; }, *settings.mutable_send_options());
   settings.set_dispatch(ToDispatch(options.dispatch));
   settings.set_attempts_max(options.attempts_max);
-  settings.set_retry_for_ms(Milliseconds(options.retry_for));
+  if (options.retry_for) settings.set_retry_for_ms(Milliseconds(*options.retry_for));
   for (const std::string& input : options.inputs) settings.add_inputs(Absolute(input));
   settings.set_recursive(options.recursive);
   return settings;
@@ -91,7 +91,7 @@ tl::expected<wire::OpenSession, std::string> ResumedSessionSettings(const Sessio
   wire::OpenSession settings = known;
   PutSendOptions(options, given, *settings.mutable_send_options());
   if (given("max-attempts")) settings.set_attempts_max(options.attempts_max);
-  if (given("retry-for")) settings.set_retry_for_ms(Milliseconds(options.retry_for));
+  if (options.retry_for) settings.set_retry_for_ms(Milliseconds(*options.retry_for));
   settings.set_resume(true);
   settings.set_retry_failed(retry_failed);
   return settings;

@@ -26,6 +26,11 @@ wire::SessionState OngoingState(const SessionRecord& record) {
   return record.scan_complete ? wire::SESSION_SENDING : wire::SESSION_SCANNING;
 }
 
+std::optional<Duration> RetryForOf(const wire::OpenSession& settings) {
+  if (!settings.has_retry_for_ms()) return std::nullopt;
+  return std::chrono::milliseconds(settings.retry_for_ms());
+}
+
 wire::ClientReply TooManySessions() {
   return Failed(fmt::format("{} sessions are open, and no more are taken: wait until one has ended, or pause one",
                             kOpenSessionsMax));
@@ -228,7 +233,7 @@ void Service::OpenInScheduler(const SessionRecord& record, const Moment& moment)
                       .dispatch_as_found = settings.dispatch() == wire::DISPATCH_AS_FOUND,
                       .scan_complete = false,
                       .attempts_max = settings.attempts_max(),
-                      .retry_for = std::chrono::milliseconds(settings.retry_for_ms()),
+                      .retry_for = RetryForOf(settings),
                       .stored_before = record.counts.successful() > 0},
         moment);
   RestoreLeases(record.key, moment);

@@ -91,7 +91,7 @@ TEST_F(OptionsTest, DefaultsAreThePromisedOnes) {
   EXPECT_EQ(options.dimse_timeout, seconds(120));
   EXPECT_EQ(options.idle_timeout, seconds(60));
   EXPECT_EQ(options.attempts_max, 5U);
-  EXPECT_EQ(options.retry_for, seconds(60));
+  EXPECT_FALSE(options.retry_for);
   EXPECT_EQ(options.requests_per_association_max, 0U);
   EXPECT_EQ(options.async_window, 16U);
   EXPECT_EQ(options.log_format, LogFormat::kText);
