@@ -44,16 +44,12 @@ std::optional<Contradiction> FindContradiction(const SessionOptions& options, co
   const wire::Destination& destination = known.destination();
   std::vector<std::string> inputs;
   for (const std::string& input : options.inputs) inputs.push_back(Absolute(input));
-  const auto dispatch = [](wire::Dispatch mode) {
-    return mode == wire::DISPATCH_AS_FOUND ? "as-found" : "after-scan";
-  };
   const Contradiction all[] = {
       {"ae-title", options.called_ae.value_or(""), destination.called_ae()},
       {"calling-ae", options.calling_ae.value_or(""), destination.calling_ae()},
       {"host", options.host.value_or(""), destination.host()},
       {"port", std::to_string(options.port.value_or(0)), std::to_string(destination.port())},
       {"recursive", options.recursive ? "true" : "false", known.recursive() ? "true" : "false"},
-      {"dispatch", dispatch(ToDispatch(options.dispatch)), dispatch(known.dispatch())},
       {"input", fmt::format("{}", fmt::join(inputs, ", ")), fmt::format("{}", fmt::join(known.inputs(), ", "))}};
   for (const Contradiction& one : all) {
     if (options.given.contains(one.option) && one.given != one.known) return one;
@@ -90,6 +86,7 @@ tl::expected<wire::OpenSession, std::string> ResumedSessionSettings(const Sessio
   const auto given = [&](const char* name) { return options.given.contains(name); };
   wire::OpenSession settings = known;
   PutSendOptions(options, given, *settings.mutable_send_options());
+  if (given("dispatch")) settings.set_dispatch(ToDispatch(options.dispatch));
   if (given("max-attempts")) settings.set_attempts_max(options.attempts_max);
   if (options.retry_for) settings.set_retry_for_ms(Milliseconds(*options.retry_for));
   settings.set_resume(true);

@@ -14,6 +14,7 @@
 #include "coordinator/summary/summary.h"
 #include "sender/observer.h"
 #include "sender/session.h"
+#include "sender/session_folder.h"
 
 namespace dicom_sender {
 namespace {
@@ -22,6 +23,14 @@ namespace {
 std::chrono::milliseconds LookAgainAfter(Duration elapsed) {
   using std::chrono::milliseconds;
   return std::clamp(std::chrono::duration_cast<milliseconds>(elapsed / 50), milliseconds(5), milliseconds(100));
+}
+
+// As short as it can be.
+std::string HowToResume(const std::string& session, const SenderOptions& options, bool retry_failed) {
+  std::error_code error;
+  const bool is_here = std::filesystem::equivalent(options.output_dir, ".", error);
+  const std::string output_dir = is_here ? "." : options.output_dir;
+  return RenderResume(IdToResume(session, output_dir), output_dir, retry_failed);
 }
 
 class SendRun {
@@ -182,12 +191,12 @@ int SendRun::Report() {
     console_.Error(fmt::format("some files or folders could not be read: {} names them", session_.files().log));
   }
   if (!all_stored || !files) {
-    console_.Print(RenderResume(view.session, options_.output_dir,
-                                /*retry_failed=*/!all_stored && view.end == SessionEnd::kComplete));
+    console_.Print(HowToResume(view.session, options_, !all_stored && view.end == SessionEnd::kComplete));
   }
   if (!files) return kExitCannotWrite;
-  if (all_stored && !options_.keep_ledger) session_.RemoveFiles(/*all=*/false);
-  return ExitStatusOf(report.status());
+  const int exit_status = ExitStatusOf(report.status());
+  if (exit_status == kExitAllStored && options_.delete_ledger) session_.RemoveFiles(/*all=*/false);
+  return exit_status;
 }
 
 int EndEarly(Session& session, const Failure& failure, const SenderOptions& options, Console& console) {
@@ -197,7 +206,7 @@ int EndEarly(Session& session, const Failure& failure, const SenderOptions& opti
   if (failure.exit_status == kExitUsage) {
     session.RemoveFiles(/*all=*/true);
   } else {
-    console.Print(RenderResume(session.id(), options.output_dir, /*retry_failed=*/false));
+    console.Print(HowToResume(session.id(), options, /*retry_failed=*/false));
   }
   return failure.exit_status;
 }

@@ -81,7 +81,7 @@ struct SessionOpened {
   bool scan_complete = false;
   std::uint32_t attempts_max = 1;
   std::optional<Duration> retry_for{};  // nullopt: the default
-  bool stored_before = false;  // the destination has stored something of it, before it was opened this time
+  bool stored_before = false;           // the destination has stored something of it, before it was opened this time
 };
 struct StudiesFed {
   SessionKey session = 0;

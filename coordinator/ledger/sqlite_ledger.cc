@@ -12,6 +12,7 @@
 #include <map>
 #include <set>
 #include <unordered_map>
+#include <utility>
 
 #include "common/text.h"
 #include "coordinator/ledger/counts.h"
@@ -325,6 +326,7 @@ class SqliteLedger : public Ledger {
   std::unordered_map<std::string, std::int64_t> worker_ids_;
   std::unordered_map<StudyKey, SessionKey> study_sessions_;  // the last that were asked for
   std::map<SessionKey, SessionGrowth> growth_;               // empty outside of a transaction
+  bool settings_written_ = false;  // in this transaction
   bool broken_ = false;
 };
 
@@ -361,6 +363,9 @@ tl::expected<void, std::string> SqliteLedger::Prepare() {
   try {
     return CheckAndUpgrade();
   } catch (const SQLite::Exception& error) {
+    if (error.getErrorCode() == SQLITE_FULL || error.getErrorCode() == SQLITE_IOERR) {
+      throw LedgerError(fmt::format("ledger {}: {}", file_, Explain(error, db_.getHandle())));
+    }
     const bool not_opened = error.getErrorCode() == SQLITE_CANTOPEN || error.getErrorCode() == SQLITE_READONLY;
     return tl::unexpected(not_opened ? WhyNotOpened(file_) : Explain(error, db_.getHandle()));
   }
@@ -443,6 +448,10 @@ void SqliteLedger::Commit() {
     WriteSessionGrowth();
     for (auto& [sql, statement] : statements_) statement.tryReset();  // an open read would hold the transaction
     Execute("COMMIT");
+    // For those that may look at the file while it is locked: see sqlite_glance.h.
+    if (std::exchange(settings_written_, false)) {
+      sqlite3_wal_checkpoint_v2(db_.getHandle(), "main", SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+    }
   });
 }
 
@@ -591,6 +600,7 @@ void SqliteLedger::SetSettings(SessionKey session, const wire::OpenSession& sett
 
 // What the views show of them has columns of its own.
 void SqliteLedger::WriteSettings(SessionKey session, const wire::OpenSession& settings) {
+  settings_written_ = true;
   const std::string bytes = settings.SerializeAsString();
   const auto& destination = settings.destination();
   Execute("UPDATE session SET settings = ?, called_ae = ?, calling_ae = ?, host = ?, port = ? WHERE key = ?",

@@ -12,7 +12,7 @@ namespace dicom_sender {
 
 // Creates the file or opens it; one of an older release becomes one of this release, in one transaction. One of up
 // to 256 MiB is read whole to see that it is undamaged. The error is one sentence: in use, damaged, not a ledger, of
-// a newer release, not to be written, no space; then the file is as it was.
+// a newer release, not to be written; then the file is as it was. Throws LedgerError for a full disk or an I/O error.
 tl::expected<std::unique_ptr<Ledger>, std::string> OpenSqliteLedger(const std::string& file);
 
 }  // namespace dicom_sender

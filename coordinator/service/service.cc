@@ -206,6 +206,8 @@ void Service::Resume(SessionRecord record, const wire::OpenSession& request, con
   wire::OpenSession& settings = record.settings;
   if (request.has_send_options()) *settings.mutable_send_options() = request.send_options();
   if (request.attempts_max() > 0) settings.set_attempts_max(request.attempts_max());
+  if (request.has_dispatch()) settings.set_dispatch(request.dispatch());
+  if (request.has_program()) *settings.mutable_program() = request.program();
   if (request.has_retry_for_ms()) settings.set_retry_for_ms(request.retry_for_ms());
   ledger_.SetSettings(record.key, settings);
   if (request.retry_failed()) ledger_.Requeue(record.key, {});

@@ -612,8 +612,8 @@ void NaiveScheduler::TurnAway(const Lease& lease, const wire::GiveBack& give_bac
   if (lease.nothing_came) return BackOff(study, 1);
   ++study.attempts;
   const bool used_up = study.attempts >= std::max(3U, std::max(1U, session.opened_as.attempts_max));
-  const bool busy = give_back.reason() == wire::GiveBack::DESTINATION_BUSY &&
-                    now_ < *study.set_back_since + RetryFor(session);
+  const bool busy =
+      give_back.reason() == wire::GiveBack::DESTINATION_BUSY && now_ < *study.set_back_since + RetryFor(session);
   if (!used_up || busy) return BackOff(study, study.attempts);
   Fail(study, fmt::format("the destination answers a C-ECHO, but did not take this study's association {} times: {}",
                           study.attempts, give_back.detail()));
