@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -42,15 +43,17 @@ struct Contradiction {
 // The first option that asks for something else than the known session is about.
 std::optional<Contradiction> FindContradiction(const SessionOptions& options, const wire::OpenSession& known) {
   const wire::Destination& destination = known.destination();
-  std::vector<std::string> inputs;
+  std::vector<std::string> inputs, known_inputs(known.inputs().begin(), known.inputs().end());
   for (const std::string& input : options.inputs) inputs.push_back(Absolute(input));
+  std::sort(inputs.begin(), inputs.end());  // in which order they are given does not matter
+  std::sort(known_inputs.begin(), known_inputs.end());
   const Contradiction all[] = {
       {"ae-title", options.called_ae.value_or(""), destination.called_ae()},
       {"calling-ae", options.calling_ae.value_or(""), destination.calling_ae()},
       {"host", options.host.value_or(""), destination.host()},
       {"port", std::to_string(options.port.value_or(0)), std::to_string(destination.port())},
       {"recursive", options.recursive ? "true" : "false", known.recursive() ? "true" : "false"},
-      {"input", fmt::format("{}", fmt::join(inputs, ", ")), fmt::format("{}", fmt::join(known.inputs(), ", "))}};
+      {"input", fmt::format("{}", fmt::join(inputs, ", ")), fmt::format("{}", fmt::join(known_inputs, ", "))}};
   for (const Contradiction& one : all) {
     if (options.given.contains(one.option) && one.given != one.known) return one;
   }

@@ -73,31 +73,31 @@ std::vector<OptionGroup> Groups(SenderOptions& o) {
 }
 
 Program Describe(SenderOptions& options) {
-  return {
-      .name = kProgram,
-      .about =
-          "Sends DICOM files to an archive by C-STORE, one association for each study, and reports what the\n"
-          "archive answered for each instance.\n"
-          "\n"
-          "  dicom-sender -i PATH [-i PATH ...] -a AE -H HOST -p PORT [OPTION ...]\n"
-          "  dicom-sender sessions [--output-dir DIR] [--format table|json]\n"
-          "\n"
-          "The same command again continues the session that was not finished. 'sessions' lists those in a folder.\n",
-      .groups = Groups(options),
-      .epilogue =
-          "Examples\n"
-          "  dicom-sender --echo -a ARCHIVE -H pacs.example.org -p 104\n"
-          "  dicom-sender -i /data/images -r -a ARCHIVE -H pacs.example.org -p 104 -t 4 --output-dir /data/report\n"
-          "\n"
-          "Exit status\n"
-          "  0  all stored\n"
-          "  1  finished, some instances failed\n"
-          "  2  wrong usage or unusable input; nothing was sent\n"
-          "  3  the destination was out of reach, or refuses us; can be resumed\n"
-          "  4  interrupted; can be resumed\n"
-          "  70 internal error\n"
-          "  74 the ledger or the summary cannot be written or is gone; can be resumed\n",
-      .stray_word_advice = "name each input by -i of its own"};
+  return {.name = kProgram,
+          .about =
+              "Sends DICOM files to an archive by C-STORE, one association for each study, and reports what the\n"
+              "archive answered for each instance.\n"
+              "\n"
+              "  dicom-sender -i PATH [-i PATH ...] -a AE -H HOST -p PORT [OPTION ...]\n"
+              "  dicom-sender sessions [--output-dir DIR] [--format table|json]\n"
+              "\n"
+              "The same command again continues the session that was not finished; 'sessions' lists those in "
+              "a\nfolder.\n",
+          .groups = Groups(options),
+          .epilogue =
+              "Examples\n"
+              "  dicom-sender --echo -a ARCHIVE -H pacs.example.org -p 104\n"
+              "  dicom-sender -i /data/images -r -a ARCHIVE -H pacs.example.org -p 104 -t 4\n"
+              "\n"
+              "Exit status\n"
+              "  0  all stored\n"
+              "  1  finished, some instances failed\n"
+              "  2  wrong usage or unusable input; nothing was sent\n"
+              "  3  the destination was out of reach, or refuses us; can be resumed\n"
+              "  4  interrupted; can be resumed\n"
+              "  70 internal error\n"
+              "  74 the ledger or the summary cannot be written or is gone; can be resumed\n",
+          .stray_word_advice = "name each input by -i of its own"};
 }
 
 Checked CheckFolderIsThere(const SenderOptions& options) {

@@ -25,6 +25,8 @@ std::chrono::milliseconds LookAgainAfter(Duration elapsed) {
   return std::clamp(std::chrono::duration_cast<milliseconds>(elapsed / 50), milliseconds(5), milliseconds(100));
 }
 
+constexpr std::chrono::seconds kSilenceNotedAfter(3);
+
 // As short as it can be.
 std::string HowToResume(const std::string& session, const SenderOptions& options, bool retry_failed) {
   std::error_code error;
@@ -56,6 +58,7 @@ class SendRun {
   tl::expected<void, Failure> OnScanned();
   void OnSignal();
   void Show(const wire::SessionStatus& status);
+  std::string NoteOnSilence(const wire::SessionStatus& status);
   void WarnOfUnreadable(const wire::SessionStatus& status);
   void StartWorker();
 
@@ -157,10 +160,26 @@ void SendRun::Show(const wire::SessionStatus& status) {
     console_.Indexing({.elapsed = now - begin_, .files = index.files, .found = index.found}, now);
     return;
   }
-  const bool in_trouble = !status.trouble().empty();
-  if (in_trouble && !in_trouble_) spdlog::warn("{}", status.trouble());  // it counts the seconds: once is enough
+  ProgressView view = ProgressOf(status, now - begin_);
+  if (view.note.empty()) view.note = NoteOnSilence(status);
+  const bool in_trouble = !view.note.empty();
+  if (in_trouble && !in_trouble_) spdlog::warn("{}", view.note);  // it counts the seconds: once is enough
+  if (!in_trouble && in_trouble_) spdlog::info("Nothing holds up the session any more");
   in_trouble_ = in_trouble;
-  console_.Progress(ProgressOf(status, now - begin_), now);
+  console_.Progress(view, now);
+}
+
+// A destination that does not answer at all is noticed only when its time-out is over. It is said before.
+std::string SendRun::NoteOnSilence(const wire::SessionStatus& status) {
+  const Duration silent = session_.engine().unanswered_for();
+  if (silent < kSilenceNotedAfter) return {};
+  const SchedulerOptions defaults;
+  const Duration by_default = status.stored() > 0 ? defaults.retry_for_answered : defaults.retry_for_unanswered;
+  const wire::OpenSession& settings = session_.settings();
+  const Duration patience =
+      settings.has_retry_for_ms() ? Duration(std::chrono::milliseconds(settings.retry_for_ms())) : by_default;
+  return fmt::format("{} has not answered for {}; trying again for {} before giving up",
+                     DestinationText(status.destination()), FormatWait(silent), FormatWait(patience));
 }
 
 int SendRun::Report() {

@@ -76,12 +76,10 @@ std::string IdToResume(const std::string& session, const std::string& output_dir
   const auto files = LedgersIn(output_dir);
   const std::string id = ShortId(session, files);
   if (files.size() > kLooksMax || id == session) return id;
-  for (const LedgerFile& file : files) {
-    if (file.session == session) continue;
-    const FolderSession other = LookAt(file);
-    if (other.in_use || (other.record && IsUnfinished(*other.record))) return id;
-  }
-  return {};
+  const bool others_run = std::any_of(files.begin(), files.end(), [&](const LedgerFile& file) {
+    return file.session != session && LookAt(file).in_use;
+  });
+  return others_run ? id : std::string();
 }
 
 }  // namespace dicom_sender

@@ -13,7 +13,7 @@ namespace dicom_sender {
 struct LedgerFile {
   std::string session;  // its UUID, by the file's name
   std::string path;
-  std::filesystem::file_time_type written;  // last
+  std::filesystem::file_time_type written = std::filesystem::file_time_type::min();  // last
 };
 
 // What is no ledger by its name is left out. The one that was written last comes first.
@@ -36,8 +36,8 @@ bool IsUnfinished(const SessionRecord& record);
 // ledger is not there.
 std::string ShortId(const std::string& session, const std::vector<LedgerFile>& files);
 
-// For the command that goes on with the session: nothing if it is the only one in the folder that is unfinished or in
-// use, and so the one that --resume takes.
+// For the command that goes on with the session that was written last: empty if that is the one that --resume takes
+// without an id, because no other one is in use.
 std::string IdToResume(const std::string& session, const std::string& output_dir);
 
 }  // namespace dicom_sender
