@@ -364,7 +364,7 @@ tl::expected<void, std::string> SqliteLedger::Prepare() {
     return CheckAndUpgrade();
   } catch (const SQLite::Exception& error) {
     if (error.getErrorCode() == SQLITE_FULL || error.getErrorCode() == SQLITE_IOERR) {
-      throw LedgerError(fmt::format("ledger {}: {}", file_, Explain(error, db_.getHandle())));
+      throw LedgerError(fmt::format("ledger {} cannot be used: {}", file_, Explain(error, db_.getHandle())));
     }
     const bool not_opened = error.getErrorCode() == SQLITE_CANTOPEN || error.getErrorCode() == SQLITE_READONLY;
     return tl::unexpected(not_opened ? WhyNotOpened(file_) : Explain(error, db_.getHandle()));
