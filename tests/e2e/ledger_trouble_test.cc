@@ -22,11 +22,29 @@ class LedgerTroubleTest : public SenderTest {
 TEST_F(LedgerTroubleTest, AFullDiskEndsTheRunAndResumeGoesOn) {
   StartDestination();
   {
-    const FileSizeLimit limit(250'000);
+    const FileSizeLimit limit(160'000);
     EXPECT_EQ(Run(), 74) << result_.output << result_.errors;
   }
   EXPECT_TRUE(ErrorsHave("disk I/O error (File too large); see to the disk and start again")) << result_.errors;
   EXPECT_LT(Stored(EndedLog()), kInstances) << "it has failed while it was sending, or before";
+  ExpectAllArrivesByResume();
+}
+
+TEST_F(LedgerTroubleTest, AFullDiskAtTheStartLeavesNothingToGoOnWithUnlessItWasThereBefore) {
+  StartDestination();
+  {
+    const FileSizeLimit limit(20'000);
+    EXPECT_EQ(Run(), 2) << result_.output << result_.errors;
+    EXPECT_TRUE(ErrorsHave("start again; nothing was sent\n")) << result_.errors;
+    EXPECT_TRUE(Files("").empty()) << "nothing is left behind";
+  }
+  destination_.Stop();
+  ASSERT_EQ(Run({"--retry-for", "0"}), 3) << result_.output << result_.errors;
+  ASSERT_TRUE(destination_.Start());
+  {
+    const FileSizeLimit limit(20'000);
+    EXPECT_EQ(Resume(), 74) << result_.output << result_.errors;
+  }
   ExpectAllArrivesByResume();
 }
 
