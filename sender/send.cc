@@ -58,7 +58,7 @@ class SendRun {
   tl::expected<void, Failure> OnScanned();
   void OnSignal();
   void Show(const wire::SessionStatus& status);
-  std::string NoteOnSilence(const wire::SessionStatus& status);
+  std::string NoteOnSilence(const wire::SessionStatus& status, TimePoint now);
   void WarnOfUnreadable(const wire::SessionStatus& status);
   void StartWorker();
 
@@ -72,6 +72,8 @@ class SendRun {
   bool worker_started_ = false;
   bool stopping_ = false;
   bool in_trouble_ = false;
+  std::uint64_t done_ = 0;  // instances, as shown last
+  TimePoint progressed_at_ = begin_;
 };
 
 // After a second signal the session is left as it was.
@@ -161,7 +163,9 @@ void SendRun::Show(const wire::SessionStatus& status) {
     return;
   }
   ProgressView view = ProgressOf(status, now - begin_);
-  if (view.note.empty()) view.note = NoteOnSilence(status);
+  if (view.done != done_) progressed_at_ = now;
+  done_ = view.done;
+  if (view.note.empty()) view.note = NoteOnSilence(status, now);
   const bool in_trouble = !view.note.empty();
   if (in_trouble && !in_trouble_) spdlog::warn("{}", view.note);  // it counts the seconds: once is enough
   if (!in_trouble && in_trouble_) spdlog::info("Nothing holds up the session any more");
@@ -170,8 +174,9 @@ void SendRun::Show(const wire::SessionStatus& status) {
 }
 
 // A destination that does not answer at all is noticed only when its time-out is over. It is said before.
-std::string SendRun::NoteOnSilence(const wire::SessionStatus& status) {
-  const Duration silent = session_.engine().unanswered_for();
+// Others may be served while one association waits for its turn.
+std::string SendRun::NoteOnSilence(const wire::SessionStatus& status, TimePoint now) {
+  const Duration silent = std::min(session_.engine().unanswered_for(), now - progressed_at_);
   if (silent < kSilenceNotedAfter) return {};
   const SchedulerOptions defaults;
   const Duration by_default = status.stored() > 0 ? defaults.retry_for_answered : defaults.retry_for_unanswered;
