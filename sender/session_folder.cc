@@ -74,7 +74,7 @@ std::string ShortId(const std::string& session, const std::vector<LedgerFile>& f
 
 std::string IdToResume(const std::string& session, const std::string& output_dir) {
   const auto files = LedgersIn(output_dir);
-  const std::string id = ShortId(session, files);
+  std::string id = ShortId(session, files);
   if (files.size() > kLooksMax || id == session) return id;
   const bool others_run = std::any_of(files.begin(), files.end(), [&](const LedgerFile& file) {
     return file.session != session && LookAt(file).in_use;
