@@ -41,8 +41,8 @@ std::optional<SessionRecord> ReadSession(SQLite::Database& db, const std::string
   return record;
 }
 
-// Without locks and without the log beside the file. Whoever uses the ledger copies a session's row into the file
-// when the session is opened, but it may also write while this reads.
+// Without locks and without the log beside the file. A session's settings are in the file if the ledger was
+// opened for that (SqliteOptions); the process that uses it may write while this reads.
 std::optional<SessionRecord> ReadUnlocked(const std::string& file, const std::string& session) {
   try {
     SQLite::Database db(ImmutableUri(file), SQLite::OPEN_READONLY | SQLite::OPEN_URI);
