@@ -56,7 +56,8 @@ Plan DrawPlan(Random& random, bool one_coordinator) {
   plan.unauthorized = random.OneIn(4) ? random.From(100, 500) : 0;
   plan.loses_studies = random.OneIn(6);
   if (random.OneIn(3)) plan.storage_away = random.Between(seconds(1), plan.retry_for / 2);
-  plan.settles_within = ttl * 6 + plan.retry_for * (plan.sets_retry_for ? 2 : 4) + seconds(600) + (plan.transit_max * 2 + seconds(1)) * instances;
+  plan.settles_within = ttl * 6 + plan.retry_for * (plan.sets_retry_for ? 2 : 4) + seconds(600) +
+                        (plan.transit_max * 2 + seconds(1)) * instances;
 
   plan.drop = Sometimes(random, 300);
   plan.repeat = Sometimes(random, 300);
