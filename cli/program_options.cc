@@ -90,7 +90,8 @@ void AppendWrapped(std::string_view text, std::size_t indent, std::string& out) 
 
 void AppendOption(const ProgramOption& option, std::string& out) {
   const std::string letter = option.letter ? fmt::format("-{}, ", option.letter) : std::string(4, ' ');
-  const std::string value = option.value ? std::string(" ") + option.value : "";
+  const std::string word = option.value ? option.value : "";
+  const std::string value = option.implied ? fmt::format(" [{}]", word) : word.empty() ? "" : " " + word;
   const std::string names = fmt::format("  {}--{}{}", letter, option.name, value);
   out += names.size() + 2 <= kHelpColumn ? fmt::format("{:<{}}", names, kHelpColumn)
                                          : names + '\n' + std::string(kHelpColumn, ' ');
@@ -170,6 +171,7 @@ CLI::Option* AddTo(CLI::App& app, const ProgramOption& option) {
   // Its raw texts are used: CLI11's conversions have an own idea of "[a,b]" and "{}", which may be file names.
   CLI::Option* added = option.value == nullptr ? app.add_flag(names)
                                                : app.add_option(names, CLI::callback_t())->allow_extra_args(false);
+  if (option.implied != nullptr) added->expected(0, 1)->default_str(option.implied);
   return added->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 

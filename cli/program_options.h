@@ -37,9 +37,10 @@ struct ProgramOption {
   const char* name;   // "max-pdu": --max-pdu, DICOM_SENDER_MAX_PDU, and max-pdu in the file
   const char* value;  // what the help calls it; nullptr: a switch, whose values are true and false
   const char* help;
-  OptionSetter set;           // called once for each value, in their order
-  bool repeatable = false;    // several values: given several times, an array in the file
-  char list_separator = ':';  // between the values in the environment variable of a repeatable one
+  OptionSetter set;               // called once for each value, in their order
+  bool repeatable = false;        // several values: given several times, an array in the file
+  char list_separator = ':';      // between the values in the environment variable of a repeatable one
+  const char* implied = nullptr;  // the value where none is given on the command line; nullptr: one is needed
 };
 struct OptionGroup {
   const char* title;
@@ -108,7 +109,8 @@ OptionSetter SetNumber(Number& target, std::uint32_t least, std::uint32_t most) 
 inline OptionSetter SetTimeout(std::chrono::seconds& target) {
   return [&target](const std::string& text) { return PutValue(target, ParseTimeout(text)); };
 }
-inline OptionSetter SetSpan(std::chrono::seconds& target) {
+template <typename Span>
+OptionSetter SetSpan(Span& target) {  // std::chrono::seconds, or optional ones
   return [&target](const std::string& text) { return PutValue(target, ParseSpan(text)); };
 }
 // `Text`, here and below: std::string, or an optional one.

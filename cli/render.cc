@@ -395,7 +395,8 @@ std::string RenderEcho(const EchoView& view, const TerminalStyle& style) {
 }
 
 std::string ResumeCommand(const std::string& session, const std::string& output_dir, bool retry_failed) {
-  std::string command = fmt::format("dicom-sender --resume {}", ShellQuoted(session));
+  std::string command = "dicom-sender --resume";
+  if (!session.empty()) command += " " + ShellQuoted(session);
   if (retry_failed) command += " --retry-failed";
   if (output_dir != ".") command += fmt::format(" --output-dir {}", ShellQuoted(output_dir));
   return command;

@@ -172,7 +172,8 @@ std::string RenderInstance(const InstanceView& view, const TerminalStyle& style)
 std::string RenderWarning(std::string_view sentence, const TerminalStyle& style);
 std::string RenderSummary(const SummaryView& view, const TerminalStyle& style);
 std::string RenderEcho(const EchoView& view, const TerminalStyle& style);
-// The command that goes on with a session, or tries again what failed in it, to be pasted into a shell.
+// The command that goes on with a session, or tries again what failed in it, to be pasted into a shell. An empty id
+// stands for the latest session in the folder.
 std::string ResumeCommand(const std::string& session, const std::string& output_dir, bool retry_failed);
 std::string RenderResume(const std::string& session, const std::string& output_dir, bool retry_failed);
 

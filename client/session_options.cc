@@ -38,7 +38,9 @@ OptionGroup SendingOptions(SessionOptions& o) {
        {0, "max-attempts", "N", "attempts for one instance, 1 to 100 (default: 5)",
         SetNumber(o.attempts_max, 1, 100)},
        {0, "retry-for", "TIME",
-        "how long the destination may be out of reach before we give up: seconds, or 10m, 6h, 2d (default: 60)",
+        "how long the destination may be out of reach before we give up: seconds, or 10m, 6h, 2d (default: 60 s "
+        "until "
+        "it has answered a C-STORE of the session, then 6 h)",
         SetSpan(o.retry_for)},
        {0, "max-requests-per-association", "N", "instances over one association; 0: no limit (default: 0)",
         SetNumber(o.requests_per_association_max, 0, 1'000'000'000)},

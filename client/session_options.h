@@ -38,7 +38,7 @@ struct SessionOptions {
   std::chrono::seconds dimse_timeout{120};
   std::chrono::seconds idle_timeout{60};
   unsigned attempts_max = 5;                       // 1 to 100
-  std::chrono::seconds retry_for{60};              // 0 to 30 days
+  std::optional<std::chrono::seconds> retry_for;   // 0 to 30 days; none: as the coordinator does by default
   std::uint32_t requests_per_association_max = 0;  // 0: no limit
   std::uint32_t async_window = 16;                 // 1 to kSendWindowMax
 

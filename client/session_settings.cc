@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -42,19 +43,17 @@ struct Contradiction {
 // The first option that asks for something else than the known session is about.
 std::optional<Contradiction> FindContradiction(const SessionOptions& options, const wire::OpenSession& known) {
   const wire::Destination& destination = known.destination();
-  std::vector<std::string> inputs;
+  std::vector<std::string> inputs, known_inputs(known.inputs().begin(), known.inputs().end());
   for (const std::string& input : options.inputs) inputs.push_back(Absolute(input));
-  const auto dispatch = [](wire::Dispatch mode) {
-    return mode == wire::DISPATCH_AS_FOUND ? "as-found" : "after-scan";
-  };
+  std::sort(inputs.begin(), inputs.end());  // in which order they are given does not matter
+  std::sort(known_inputs.begin(), known_inputs.end());
   const Contradiction all[] = {
       {"ae-title", options.called_ae.value_or(""), destination.called_ae()},
       {"calling-ae", options.calling_ae.value_or(""), destination.calling_ae()},
       {"host", options.host.value_or(""), destination.host()},
       {"port", std::to_string(options.port.value_or(0)), std::to_string(destination.port())},
       {"recursive", options.recursive ? "true" : "false", known.recursive() ? "true" : "false"},
-      {"dispatch", dispatch(ToDispatch(options.dispatch)), dispatch(known.dispatch())},
-      {"input", fmt::format("{}", fmt::join(inputs, ", ")), fmt::format("{}", fmt::join(known.inputs(), ", "))}};
+      {"input", fmt::format("{}", fmt::join(inputs, ", ")), fmt::format("{}", fmt::join(known_inputs, ", "))}};
   for (const Contradiction& one : all) {
     if (options.given.contains(one.option) && one.given != one.known) return one;
   }
@@ -75,7 +74,7 @@ wire::OpenSession NewSessionSettings(const SessionOptions& options, const std::s
       options, [](const char*) { return true; }, *settings.mutable_send_options());
   settings.set_dispatch(ToDispatch(options.dispatch));
   settings.set_attempts_max(options.attempts_max);
-  settings.set_retry_for_ms(Milliseconds(options.retry_for));
+  if (options.retry_for) settings.set_retry_for_ms(Milliseconds(*options.retry_for));
   for (const std::string& input : options.inputs) settings.add_inputs(Absolute(input));
   settings.set_recursive(options.recursive);
   return settings;
@@ -90,8 +89,9 @@ tl::expected<wire::OpenSession, std::string> ResumedSessionSettings(const Sessio
   const auto given = [&](const char* name) { return options.given.contains(name); };
   wire::OpenSession settings = known;
   PutSendOptions(options, given, *settings.mutable_send_options());
+  if (given("dispatch")) settings.set_dispatch(ToDispatch(options.dispatch));
   if (given("max-attempts")) settings.set_attempts_max(options.attempts_max);
-  if (given("retry-for")) settings.set_retry_for_ms(Milliseconds(options.retry_for));
+  if (options.retry_for) settings.set_retry_for_ms(Milliseconds(*options.retry_for));
   settings.set_resume(true);
   settings.set_retry_failed(retry_failed);
   return settings;

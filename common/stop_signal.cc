@@ -6,6 +6,7 @@
 #include <array>
 #include <stdexcept>
 #include <system_error>
+#include <utility>
 
 namespace dicom_sender {
 namespace {
@@ -17,6 +18,10 @@ sigset_t StopSet() {
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
+  // Under nohup it is ignored, and stays so. A blocked signal is queued even then.
+  struct sigaction hangup = {};
+  sigaction(SIGHUP, nullptr, &hangup);
+  if (hangup.sa_handler != SIG_IGN) sigaddset(&set, SIGHUP);
   return set;
 }
 
@@ -48,11 +53,15 @@ StopSignals::~StopSignals() {
 }
 
 void StopSignals::Receive() {
+  bool hung_up = false;
   while (!quit_.raised()) {
     std::array<pollfd, 2> fds = {{{signals_.get(), POLLIN, 0}, {quit_.fd(), POLLIN, 0}}};
     poll(fds.data(), fds.size(), -1);
     signalfd_siginfo info;
     while (read(signals_.get(), &info, sizeof info) == sizeof info) {
+      // A terminal that is closed may send several: one from the kernel, one from the shell.
+      const bool hangs_up = info.ssi_signo == SIGHUP;
+      if (hangs_up && std::exchange(hung_up, true)) continue;
       ++count_;
       arrived_.Raise();
       if (count_ == 1) stop_.request_stop();

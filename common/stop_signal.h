@@ -1,5 +1,6 @@
-// Ctrl-C and SIGTERM: the first asks to stop in order, the second to stop at once. SIGPIPE is ignored: sendfile() has
-// no way to ask for EPIPE alone.
+// Ctrl-C, SIGTERM, and SIGHUP: the first asks to stop in order, the second to stop at once. Of several SIGHUP
+// only the first counts, and none where it was ignored at the start (nohup). SIGPIPE is ignored: sendfile() has no
+// way to ask for EPIPE alone.
 #pragma once
 
 #include <atomic>
@@ -12,9 +13,10 @@
 
 namespace dicom_sender {
 
-// Make one at the start of main(), before any other thread: SIGINT and SIGTERM are blocked in the thread that makes
-// it and in all that are started afterwards, so that no call of theirs is interrupted; a thread of its own receives
-// them. Only one at a time (std::logic_error otherwise). The destructor puts everything back as it was. Thread-safe.
+// Make one at the start of main(), before any other thread: SIGINT, SIGTERM, and SIGHUP are blocked in the thread
+// that makes it and in all that are started afterwards, so that no call of theirs is interrupted; a thread of its own
+// receives them. Only one at a time (std::logic_error otherwise). The destructor puts everything back as it was.
+// Thread-safe.
 class StopSignals {
  public:
   StopSignals();

@@ -15,4 +15,19 @@ std::string FormatRfc3339(WallTime time) {
   return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", utc, (since_epoch - seconds).count());
 }
 
+std::string FormatWait(Duration wait) {
+  using std::chrono::ceil;
+  const auto seconds = ceil<std::chrono::seconds>(wait).count();
+  if (seconds < 120) return fmt::format("{} s", seconds);
+  const auto minutes = ceil<std::chrono::minutes>(wait).count();
+  if (minutes < 120) return fmt::format("{} min", minutes);
+  const auto with_rest = [](auto count, auto per_unit, const char* unit, const char* rest_unit) {
+    const auto rest = count % per_unit;
+    const std::string text = fmt::format("{} {}", count / per_unit, unit);
+    return rest == 0 ? text : fmt::format("{} {} {}", text, rest, rest_unit);
+  };
+  if (minutes < 48 * 60) return with_rest(minutes, 60, "h", "min");
+  return with_rest(ceil<std::chrono::hours>(wait).count(), 24, "d", "h");
+}
+
 }  // namespace dicom_sender

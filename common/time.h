@@ -20,4 +20,7 @@ inline WallTime WallNow() {
 // RFC 3339 in UTC with milliseconds: "2024-09-10T15:30:15.123Z".
 std::string FormatRfc3339(WallTime time);
 
+// How long a wait still is, rounded up: "58 s", "12 min", "5 h 59 min", "2 d 3 h".
+std::string FormatWait(Duration wait);
+
 }  // namespace dicom_sender

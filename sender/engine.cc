@@ -52,6 +52,11 @@ void Engine::StartWorker(unsigned threads, SendingObserver& observer) {
   });
 }
 
+Duration Engine::unanswered_for() const {
+  const Duration since(worker_health_.unanswered_since);
+  return since == Duration(0) ? Duration(0) : MonotonicNow().time_since_epoch() - since;
+}
+
 void Engine::RunGuarded(const std::function<void()>& part) {
   try {
     part();

@@ -47,6 +47,8 @@ class Engine {
   std::optional<std::string> indexer_failure() const;
 
   void StartWorker(unsigned threads, SendingObserver& observer);
+  // How long the destination has not answered an association request; 0: none waits.
+  Duration unanswered_for() const;
   void DrainWorker() { worker_.request_stop(); }  // no further instance is begun
   void AbortWorker() { abort_.request_stop(); }   // waits for nothing on the network any more
 

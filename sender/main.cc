@@ -6,6 +6,8 @@
 #include "sender/options.h"
 #include "sender/send.h"
 #include "sender/session.h"
+#include "sender/session_choice.h"
+#include "sender/sessions.h"
 
 namespace {
 
@@ -16,8 +18,19 @@ unsigned OpenFilesNeeded(const dicom_sender::SenderOptions& options) {
   return kFilesPerThread * options.threads + options.scan_threads + kFilesBeside;
 }
 
-int Run(const dicom_sender::SenderOptions& options, dicom_sender::Console& console) {
+int Run(const dicom_sender::SenderOptions& given, dicom_sender::Console& console) {
   using namespace dicom_sender;
+  if (given.list_sessions) return RunSessions(given, console);
+  ChosenSession chosen{.options = given, .notice = {}, .warnings = {}};
+  if (!given.echo && !given.dry_run) {
+    auto choice = ChooseSession(given);
+    if (!choice) {
+      console.Error(choice.error().sentence);
+      return choice.error().exit_status;
+    }
+    chosen = *std::move(choice);
+  }
+  const SenderOptions& options = chosen.options;
   if (const auto allowed = AllowOpenFiles(OpenFilesNeeded(options), "give fewer --threads"); !allowed) {
     console.Error(allowed.error());
     return kExitUsage;
@@ -25,6 +38,8 @@ int Run(const dicom_sender::SenderOptions& options, dicom_sender::Console& conso
   StopSignals signals;  // before any other thread
   if (options.echo) return RunEcho(options, console, signals.stop_token());
   if (options.dry_run) return RunDry(options, signals, console);
+  for (const std::string& warning : chosen.warnings) console.Warn(warning);
+  console.Print(chosen.notice);
   return RunSend(options, signals, console);
 }
 

@@ -2,12 +2,42 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <utility>
+
+#include "common/text.h"
 
 namespace dicom_sender {
 namespace {
 
 constexpr const char* kProgram = "dicom-sender";
+
+// A session's id, or the front of one. That there is such a session is seen later.
+OptionSetter SetSession(std::optional<std::string>& target) {
+  return [&target](const std::string& text) -> Checked {
+    std::string id = text;
+    std::transform(id.begin(), id.end(), id.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; });
+    const bool is_id =
+        !id.empty() && id.size() <= 36 && id.find_first_not_of("0123456789abcdef-") == std::string::npos;
+    if (id != kLatest && !is_id) {
+      return tl::unexpected(
+          fmt::format("'{}' is no session's id and not the front of one: 'dicom-sender sessions' "
+                      "lists them",
+                      ToPrintable(text)));
+    }
+    target = std::move(id);
+    return {};
+  };
+}
+
+// Scripts for earlier releases give it.
+OptionSetter SetIgnored() {
+  return [](const std::string& text) -> Checked {
+    bool ignored = false;
+    return PutValue(ignored, ParseSwitch(text));
+  };
+}
 
 std::vector<OptionGroup> Groups(SenderOptions& o) {
   OptionGroup sending = SendingOptions(o);
@@ -26,10 +56,20 @@ std::vector<OptionGroup> Groups(SenderOptions& o) {
           {"Session",
            {{0, "dry-run", nullptr, "only find and group the files; needs --input alone", SetSwitch(o.dry_run)},
             {0, "echo", nullptr, "only C-ECHO the destination; needs -a, -H and -p", SetSwitch(o.echo)},
-            {0, "resume", "SESSION", "go on with an interrupted session; its ledger is in --output-dir",
-             SetUuid(o.resume)},
+            {.letter = 0,
+             .name = "resume",
+             .value = "SESSION",
+             .help = "continue an unfinished session, whose ledger is in --output-dir: the one whose id begins like "
+                     "this, or the latest",
+             .set = SetSession(o.resume),
+             .implied = kLatest},
             {0, "retry-failed", nullptr, "with --resume: try again what failed, too", SetSwitch(o.retry_failed)},
-            {0, "keep-ledger", nullptr, "keep the ledger after a complete success", SetSwitch(o.keep_ledger)}}}};
+            {0, "new", nullptr, "start a new session even if one for the same input and destination is unfinished",
+             SetSwitch(o.start_new)},
+            {0, "delete-ledger", nullptr, "delete the ledger after a complete success", SetSwitch(o.delete_ledger)},
+            {0, "keep-ledger", nullptr, "does nothing: the ledger is kept anyway", SetIgnored()},
+            {0, "format", "FORMAT", "of 'dicom-sender sessions': table or json (default: table)",
+             SetChoice<bool>(o.json, {{"table", false}, {"json", true}})}}}};
 }
 
 Program Describe(SenderOptions& options) {
@@ -38,12 +78,16 @@ Program Describe(SenderOptions& options) {
               "Sends DICOM files to an archive by C-STORE, one association for each study, and reports what the\n"
               "archive answered for each instance.\n"
               "\n"
-              "  dicom-sender -i PATH [-i PATH ...] -a AE -H HOST -p PORT [OPTION ...]\n",
+              "  dicom-sender -i PATH [-i PATH ...] -a AE -H HOST -p PORT [OPTION ...]\n"
+              "  dicom-sender sessions [--output-dir DIR] [--format table|json]\n"
+              "\n"
+              "The same command again continues the session that was not finished; 'sessions' lists those in "
+              "a\nfolder.\n",
           .groups = Groups(options),
           .epilogue =
               "Examples\n"
               "  dicom-sender --echo -a ARCHIVE -H pacs.example.org -p 104\n"
-              "  dicom-sender -i /data/images -r -a ARCHIVE -H pacs.example.org -p 104 -t 4 --retry-for 6h\n"
+              "  dicom-sender -i /data/images -r -a ARCHIVE -H pacs.example.org -p 104 -t 4\n"
               "\n"
               "Exit status\n"
               "  0  all stored\n"
@@ -56,6 +100,23 @@ Program Describe(SenderOptions& options) {
           .stray_word_advice = "name each input by -i of its own"};
 }
 
+Checked CheckFolderIsThere(const SenderOptions& options) {
+  std::error_code error;
+  if (std::filesystem::is_directory(options.output_dir, error)) return {};
+  return tl::unexpected(fmt::format("{}: '{}' can not be used ({}): give the folder that has the ledgers",
+                                    WhereGiven(options, "output-dir"), ToPrintable(options.output_dir),
+                                    error ? error.message() : "it is no folder"));
+}
+
+// Options that are not of the command line may be there for the runs that send.
+Checked CheckSessions(const SenderOptions& options) {
+  for (const auto& [name, where] : options.given) {
+    if (!where.starts_with("--") || name == "output-dir" || name == "format" || name == "config") continue;
+    return tl::unexpected(fmt::format("{} does not go with 'sessions': give --output-dir and --format only", where));
+  }
+  return CheckFolderIsThere(options);
+}
+
 Checked CheckCombination(const SenderOptions& options) {
   const std::vector<std::pair<const char*, bool>> modes = {
       {"echo", options.echo}, {"dry-run", options.dry_run}, {"resume", options.resume.has_value()}};
@@ -66,8 +127,17 @@ Checked CheckCombination(const SenderOptions& options) {
   if (chosen.size() > 1)
     return tl::unexpected(fmt::format("{} does not go with {}: give one of them", chosen[1], chosen[0]));
   if (options.retry_failed && !options.resume) {
-    return tl::unexpected(fmt::format("{} is only for a session that goes on: give its id by --resume",
-                                      options.given.at("retry-failed")));
+    return tl::unexpected(
+        fmt::format("{} is only for a session that goes on: add --resume, with its id if it is not "
+                    "the latest one",
+                    options.given.at("retry-failed")));
+  }
+  if (options.start_new && options.resume) {
+    return tl::unexpected(
+        fmt::format("{} does not go with {}: give one of them", options.given.at("new"), options.given.at("resume")));
+  }
+  if (options.json && !options.list_sessions) {
+    return tl::unexpected(fmt::format("{} is only for 'dicom-sender sessions'", options.given.at("format")));
   }
   return {};
 }
@@ -80,11 +150,10 @@ Checked CheckComplete(const SenderOptions& options) {
 
 Checked CheckFiles(const SenderOptions& options) {
   if (options.echo) return {};
-  if (!options.resume) {
-    if (auto usable = CheckInputs(options); !usable) return usable;
-  }
-  // The ledger of a session that goes on is there already: a folder that is not must be a slip.
-  const auto usable = PrepareOutputFolder(options.output_dir, !options.resume);
+  // The ledger of a session that goes on is there already. Whether it can be written is seen when it is opened.
+  if (options.resume) return CheckFolderIsThere(options);
+  if (auto usable = CheckInputs(options); !usable) return usable;
+  const auto usable = PrepareOutputFolder(options.output_dir, /*create=*/true);
   if (usable) return {};
   return tl::unexpected(fmt::format("{}: {}", WhereGiven(options, "output-dir"), usable.error()));
 }
@@ -94,10 +163,16 @@ Checked CheckFiles(const SenderOptions& options) {
 tl::expected<SenderOptions, EarlyExit> ParseOptions(int argc, const char* const* argv,
                                                     const Environment& environment) {
   SenderOptions options;
-  auto given = ParseProgram(Describe(options), argc, argv, environment);
+  // A folder of this name is "./sessions".
+  std::vector<const char*> arguments(argv, argv + argc);
+  options.list_sessions = argc > 1 && std::string_view(argv[1]) == "sessions";
+  if (options.list_sessions) arguments.erase(arguments.begin() + 1);
+  auto given = ParseProgram(Describe(options), static_cast<int>(arguments.size()), arguments.data(), environment);
   if (!given) return tl::unexpected(std::move(given.error()));
   options.given = std::move(given->where);
-  for (const auto check : {CheckCombination, CheckComplete, CheckFiles}) {
+  const std::vector<Checked (*)(const SenderOptions&)> checks =
+      options.list_sessions ? std::vector{CheckSessions} : std::vector{CheckCombination, CheckComplete, CheckFiles};
+  for (const auto check : checks) {
     if (const auto checked = check(options); !checked) return UsageError(kProgram, checked.error());
   }
   if (!options.resume && !options.calling_ae) options.calling_ae = kDefaultCallingAe;

@@ -11,8 +11,9 @@
 
 namespace dicom_sender {
 
-// With --resume and --echo the inputs are not looked at. With --resume the ledger knows the destination, and what is
-// given here is to be compared; calling_ae is then unset if it was not given. --dry-run needs no destination.
+// With --resume, --echo, and `sessions` the inputs are not looked at. With --resume the ledger knows the destination,
+// and what is given here is to be compared; calling_ae is then unset if it was not given. --dry-run needs no
+// destination.
 struct SenderOptions : SessionOptions {
   unsigned threads = 1;  // 1 to 256
 
@@ -25,10 +26,16 @@ struct SenderOptions : SessionOptions {
   // Session
   bool echo = false;
   bool dry_run = false;
-  std::optional<std::string> resume;  // a UUID, lower case
+  // A session's UUID, or the front of one, in lower case, or kLatest.
+  std::optional<std::string> resume;
   bool retry_failed = false;
-  bool keep_ledger = false;
+  bool start_new = false;  // whatever is unfinished
+  bool delete_ledger = false;
+  bool list_sessions = false;  // `dicom-sender sessions`: the other options do not count, but for these two
+  bool json = false;           // its list
 };
+
+inline constexpr const char* kLatest = "latest";
 
 // Creates the output folder where it is missing; does nothing else to the machine.
 tl::expected<SenderOptions, EarlyExit> ParseOptions(int argc, const char* const* argv,

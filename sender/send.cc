@@ -14,6 +14,7 @@
 #include "coordinator/summary/summary.h"
 #include "sender/observer.h"
 #include "sender/session.h"
+#include "sender/session_folder.h"
 
 namespace dicom_sender {
 namespace {
@@ -22,6 +23,16 @@ namespace {
 std::chrono::milliseconds LookAgainAfter(Duration elapsed) {
   using std::chrono::milliseconds;
   return std::clamp(std::chrono::duration_cast<milliseconds>(elapsed / 50), milliseconds(5), milliseconds(100));
+}
+
+constexpr std::chrono::seconds kSilenceNotedAfter(3);
+
+// As short as it can be.
+std::string HowToResume(const std::string& session, const SenderOptions& options, bool retry_failed) {
+  std::error_code error;
+  const bool is_here = std::filesystem::equivalent(options.output_dir, ".", error);
+  const std::string output_dir = is_here ? "." : options.output_dir;
+  return RenderResume(IdToResume(session, output_dir), output_dir, retry_failed);
 }
 
 class SendRun {
@@ -48,6 +59,7 @@ class SendRun {
   void OnSignal();
   void Show(const wire::SessionStatus& status);
   void WarnOfScan(const wire::SessionStatus& status);
+  std::string NoteOnSilence(const wire::SessionStatus& status, TimePoint now);
   void StartWorker();
 
   const SenderOptions& options_;
@@ -60,6 +72,8 @@ class SendRun {
   bool worker_started_ = false;
   bool stopping_ = false;
   bool in_trouble_ = false;
+  std::uint64_t done_ = 0;  // instances, as shown last
+  TimePoint progressed_at_ = begin_;
 };
 
 // After a second signal the session is left as it was.
@@ -147,10 +161,29 @@ void SendRun::Show(const wire::SessionStatus& status) {
     console_.Indexing({.elapsed = now - begin_, .files = index.files, .found = index.found}, now);
     return;
   }
-  const bool in_trouble = !status.trouble().empty();
-  if (in_trouble && !in_trouble_) spdlog::warn("{}", status.trouble());  // it counts the seconds: once is enough
+  ProgressView view = ProgressOf(status, now - begin_);
+  if (view.done != done_) progressed_at_ = now;
+  done_ = view.done;
+  if (view.note.empty()) view.note = NoteOnSilence(status, now);
+  const bool in_trouble = !view.note.empty();
+  if (in_trouble && !in_trouble_) spdlog::warn("{}", view.note);  // it counts the seconds: once is enough
+  if (!in_trouble && in_trouble_) spdlog::info("Nothing holds up the session any more");
   in_trouble_ = in_trouble;
-  console_.Progress(ProgressOf(status, now - begin_), now);
+  console_.Progress(view, now);
+}
+
+// A destination that does not answer at all is noticed only when its time-out is over. It is said before.
+// Others may be served while one association waits for its turn.
+std::string SendRun::NoteOnSilence(const wire::SessionStatus& status, TimePoint now) {
+  const Duration silent = std::min(session_.engine().unanswered_for(), now - progressed_at_);
+  if (silent < kSilenceNotedAfter) return {};
+  const SchedulerOptions defaults;
+  const Duration by_default = status.stored() > 0 ? defaults.retry_for_answered : defaults.retry_for_unanswered;
+  const wire::OpenSession& settings = session_.settings();
+  const Duration patience =
+      settings.has_retry_for_ms() ? Duration(std::chrono::milliseconds(settings.retry_for_ms())) : by_default;
+  return fmt::format("{} has not answered for {}; trying again for {} before giving up",
+                     DestinationText(status.destination()), FormatWait(silent), FormatWait(patience));
 }
 
 int SendRun::Report() {
@@ -178,12 +211,12 @@ int SendRun::Report() {
   if (!view.end_reason.empty()) console_.Error(view.end_reason);
   const bool all_stored = view.end == SessionEnd::kComplete && view.failed == 0;
   if (!all_stored || !files) {
-    console_.Print(RenderResume(view.session, options_.output_dir,
-                                /*retry_failed=*/!all_stored && view.end == SessionEnd::kComplete));
+    console_.Print(HowToResume(view.session, options_, !all_stored && view.end == SessionEnd::kComplete));
   }
   if (!files) return kExitCannotWrite;
-  if (all_stored && !options_.keep_ledger) session_.RemoveFiles(/*all=*/false);
-  return ExitStatusOf(report.status());
+  const int exit_status = ExitStatusOf(report.status());
+  if (exit_status == kExitAllStored && options_.delete_ledger) session_.RemoveFiles(/*all=*/false);
+  return exit_status;
 }
 
 int EndEarly(Session& session, const Failure& failure, const SenderOptions& options, Console& console) {
@@ -193,7 +226,7 @@ int EndEarly(Session& session, const Failure& failure, const SenderOptions& opti
   if (failure.exit_status == kExitUsage) {
     session.RemoveFiles(/*all=*/true);
   } else {
-    console.Print(RenderResume(session.id(), options.output_dir, /*retry_failed=*/false));
+    console.Print(HowToResume(session.id(), options, /*retry_failed=*/false));
   }
   return failure.exit_status;
 }

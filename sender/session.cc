@@ -8,9 +8,11 @@
 #include "client/session_settings.h"
 #include "common/clock_watch.h"
 #include "common/log.h"
+#include "common/store_error.h"
 #include "common/uuid.h"
 #include "coordinator/ledger/ledger_file_watch.h"
 #include "coordinator/ledger/sqlite_ledger.h"
+#include "sender/program_settings.h"
 
 namespace dicom_sender {
 namespace {
@@ -34,7 +36,7 @@ Failure NothingFound(const wire::SessionStatus& status) {
 
 tl::expected<std::unique_ptr<Session>, Failure> Session::Open(const SenderOptions& options, Console& console) {
   std::unique_ptr<Session> session(new Session(options, console));
-  auto started = session->Start();
+  auto started = session->TryToStart();
   if (started) return session;
   session->Stop();
   session->RemoveFiles(/*all=*/true);
@@ -44,6 +46,21 @@ tl::expected<std::unique_ptr<Session>, Failure> Session::Open(const SenderOption
 Session::~Session() {
   Stop();
   CloseLog();
+}
+
+// Where nothing can be written for a new session, nothing was sent, and there is nothing to go on with.
+tl::expected<void, Failure> Session::TryToStart() {
+  auto started = [this]() -> tl::expected<void, Failure> {
+    try {
+      return Start();
+    } catch (const StoreError& error) {
+      return Fail(kExitCannotWrite, error.what());
+    }
+  }();
+  if (!started && started.error().exit_status == kExitCannotWrite && files_are_new_) {
+    return Fail(kExitUsage, started.error().sentence + "; nothing was sent");
+  }
+  return started;
 }
 
 tl::expected<void, Failure> Session::Start() {
@@ -56,7 +73,7 @@ tl::expected<void, Failure> Session::Start() {
                 fmt::format("there is no ledger {}: was the session complete, or is it in another --output-dir?",
                             files_.ledger));
   }
-  auto ledger = OpenSqliteLedger(files_.ledger);
+  auto ledger = OpenSqliteLedger(files_.ledger, {.settings_for_others = true});
   if (!ledger) return Fail(kExitUsage, std::move(ledger.error()));
   ledger_ = *std::move(ledger);
   if (options_.resume) {
@@ -64,8 +81,9 @@ tl::expected<void, Failure> Session::Start() {
   } else {
     settings_ = NewSessionSettings(options_, id);
   }
+  *settings_.mutable_program() = ToProgramSettings(options_);
   if (auto log = OpenLog(files_.log, options_.log_format, options_.verbose); !log) {
-    return Fail(kExitUsage, std::move(log.error()));
+    return Fail(kExitCannotWrite, std::move(log.error()));
   }
   CoordinatorHooks hooks;
   hooks.every_second = [watch = LedgerFileWatch(files_.ledger), clock = ClockWatch()]() mutable {

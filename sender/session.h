@@ -46,6 +46,7 @@ class Session {
 
  private:
   Session(const SenderOptions& options, Console& console) : options_(options), console_(console) {}
+  tl::expected<void, Failure> TryToStart();
   tl::expected<void, Failure> Start();
   tl::expected<void, Failure> Resume();
 

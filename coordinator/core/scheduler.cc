@@ -345,7 +345,8 @@ bool Scheduler::MayServe(const std::string& worker, const std::string& destinati
                          TimePoint now) const {
   if (quarantine_.Keeps(worker, destination, now)) return false;
   const Session& session = sessions_.at(group.session);
-  const bool waits = !session.unreadable_since || now < *session.unreadable_since + session.retry_for;
+  const auto patience_ends = StoragePatienceEnds(session);
+  const bool waits = !patience_ends || now < *patience_ends;
   if (waits && quarantine_.Keeps(worker, group.session, now)) return false;
   return !group.unreadable_by.contains(worker) || NobodyLeftToRead(group.session, group.unreadable_by);
 }
@@ -523,7 +524,7 @@ std::optional<TimePoint> Scheduler::NextDeadline(TimePoint now) const {
     const auto patience_ends = PatienceEnds(session);
     if (patience_ends && !session.ending && destination.live_leases == 0) later(*patience_ends);
     // From then on its studies are not held back by a worker's quarantine.
-    if (session.unreadable_since) later(*session.unreadable_since + session.retry_for);
+    if (const auto ends = StoragePatienceEnds(session)) later(*ends);
   }
   if (const auto try_at = quarantine_.NextTry(now)) at(*try_at);
   if (!idle_workers_.empty()) at(idle_workers_.begin()->first + options_.lease_ttl);

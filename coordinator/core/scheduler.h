@@ -14,13 +14,17 @@
 //   anything since; or if the C-ECHO failed, too. Then no attempt of a study counts. The destination is tried
 //   again by one study and one worker at a time, in turn, and its sessions end when it has stayed like this for
 //   `retry_for`. One that answers at all, be it with rejections, is not given up before many studies had their turn.
+//   A session that does not set `retry_for` waits for a short time (a wrong port must not hold up a script) until the
+//   destination has answered a C-STORE of the session, and for a long time from then on (a reboot of the archive must
+//   not end a weekend's migration).
 // - "Not authorized" (0124) is about the instance once the session has stored something. Before that it is about the
 //   session if all studies get it, or many.
 // - The worker is at fault if the destination answers others while this one cannot reach it, or is turned away with
 //   several studies in a row; or if all that came of its leases is that it cannot read the files. It is quarantined:
 //   tried again from time to time, alone. Its study goes to another worker, and behind all others. An instance that
 //   one worker cannot read fails only when every connected worker has said so, or the only one has for `retry_for`;
-//   so long, storage that goes away as a whole is waited for, too.
+//   so long, storage that goes away as a whole is waited for, too. The answer to a C-STORE shows that the storage was
+//   there, so the default is the same; but a study that cannot be read while others are read gets the short time.
 // - Once a lease is over, nothing that comes under it counts but what was stored: the study has a new holder.
 //
 // Holds live studies only, by key; instances are known to the ledger. Not thread-safe.
@@ -56,6 +60,8 @@ struct SchedulerOptions {
   Duration speed_up = std::chrono::seconds(10);      // between two single steps up again
   std::uint32_t associations_max = 0;                // at the same time to one destination; 0: no limit
   std::uint32_t attempts_max = 0;                    // of one instance, whatever its session allows; 0: no limit
+  Duration retry_for_unanswered = std::chrono::seconds(60);  // `retry_for` of sessions that do not set it
+  Duration retry_for_answered = std::chrono::hours(6);       // the same, once the destination has answered
   // Another worker may connect at any time, so the word of an only one that it cannot read a file has to wait.
   bool workers_may_come = true;
   // Every new lease has a higher id. A worker may outlive the ledger: what it says about a lease of a ledger that was
@@ -74,8 +80,8 @@ struct SessionOpened {
   bool dispatch_as_found = false;
   bool scan_complete = false;
   std::uint32_t attempts_max = 1;
-  Duration retry_for{};
-  bool stored_before = false;  // the destination has stored something of it, before it was opened this time
+  std::optional<Duration> retry_for{};  // nullopt: the default
+  bool stored_before = false;           // the destination has stored something of it, before it was opened this time
 };
 struct StudiesFed {
   SessionKey session = 0;
@@ -281,11 +287,12 @@ class Scheduler {
     bool dispatch_as_found = false;
     bool scan_complete = false;
     std::uint32_t attempts_max = 1;
-    Duration retry_for{};
+    std::optional<Duration> retry_for{};  // nullopt: the default
     TimePoint opened;
     std::uint64_t live_studies = 0;
     std::uint64_t untried_studies = 0;  // of the live ones, never set back
     std::uint64_t live_leases = 0;
+    std::optional<TimePoint> answered_at{};   // a C-STORE, last
     bool stored_some = false;                 // so the destination takes what we send
     bool stored_before = false;               // the same, before the session was opened this time
     std::set<StudyKey> unauthorized{};        // studies that were answered 0124
@@ -491,7 +498,9 @@ class Scheduler {
   void RaiseLimits(TimePoint now);
   bool MayGrant(const Destination& destination, TimePoint now) const;
   std::optional<std::uint32_t> LimitOf(const Destination& destination) const;  // of associations; nullopt: none
+  Duration RetryFor(const Session& session) const;
   std::optional<TimePoint> PatienceEnds(const Session& session) const;  // nullopt: the destination is reachable
+  std::optional<TimePoint> StoragePatienceEnds(const Session& session) const;  // nullopt: it is there
   bool HadTheirTurn(SessionKey key) const;
   std::string TroubleOf(const Destination& destination, TimePoint now) const;
 

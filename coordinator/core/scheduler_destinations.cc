@@ -151,10 +151,21 @@ std::optional<std::uint32_t> Scheduler::LimitOf(const Destination& destination) 
   return std::min(options_.associations_max, limit.value_or(UINT32_MAX));
 }
 
+Duration Scheduler::RetryFor(const Session& session) const {
+  if (session.retry_for) return *session.retry_for;
+  const bool answered = session.answered_at || session.stored_before;
+  return answered ? options_.retry_for_answered : options_.retry_for_unanswered;
+}
+
+std::optional<TimePoint> Scheduler::StoragePatienceEnds(const Session& session) const {
+  if (!session.unreadable_since) return std::nullopt;
+  return *session.unreadable_since + RetryFor(session);
+}
+
 std::optional<TimePoint> Scheduler::PatienceEnds(const Session& session) const {
   const auto& since = destinations_.at(session.destination).unreachable_since;
   if (!since) return std::nullopt;
-  return std::max(*since, session.opened) + session.retry_for;
+  return std::max(*since, session.opened) + RetryFor(session);
 }
 
 // Where the destination answers, other studies may get through.

@@ -215,6 +215,7 @@ void Scheduler::NoteResponse(Lease& lease, StatusVerdict verdict, TimePoint now,
   destination.served_leases += !lease.responded;
   lease.responded = true;
   DestinationAnswered(session.destination, lease.worker, now);
+  session.answered_at = now;
   session.refused_workers.clear();
   session.refused_studies.clear();
   session.unreadable_since.reset();
@@ -325,7 +326,7 @@ void Scheduler::TurnAway(const Lease& lease, const wire::GiveBack& give_back, Ti
   ++study.attempts;
   // One that is rejected for now is not to blame as long as that may be so because the destination is busy.
   const bool may_be_busy =
-      give_back.reason() == wire::GiveBack::DESTINATION_BUSY && now < *study.set_back_since + session.retry_for;
+      give_back.reason() == wire::GiveBack::DESTINATION_BUSY && now < *study.set_back_since + RetryFor(session);
   if (study.attempts < std::max(session.attempts_max, kStudyAttemptsMin) || may_be_busy) {
     return PlaceAfterLease(lease.study, std::max(lease.worst_attempts, study.attempts), now);
   }
@@ -431,10 +432,12 @@ bool Scheduler::OthersRead(SessionKey session) const {
 
 bool Scheduler::StoragePatienceIsOver(const Study& study, TimePoint now) const {
   const Session& session = sessions_.at(study.session);
-  const auto is_over = [&](const std::optional<TimePoint>& since) {
-    return since && now >= *since + session.retry_for;
-  };
-  return is_over(session.unreadable_since) || is_over(study.unreadable_since);
+  const auto patience_ends = StoragePatienceEnds(session);
+  if (patience_ends && now >= *patience_ends) return true;
+  if (!study.unreadable_since) return false;
+  const bool others_were_read = session.answered_at > study.unreadable_since;
+  const Duration alone = session.retry_for.value_or(options_.retry_for_unanswered);
+  return now >= *study.unreadable_since + (others_were_read ? alone : RetryFor(session));
 }
 
 // The connected workers that may be able to read what this one cannot.

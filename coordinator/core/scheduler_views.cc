@@ -23,12 +23,19 @@ bool Scheduler::IsEnding(SessionKey session) const {
   return it != sessions_.end() && it->second.ending;
 }
 
-std::string Scheduler::Trouble(SessionKey session, TimePoint now) const {
-  const auto it = sessions_.find(session);
+std::string Scheduler::Trouble(SessionKey key, TimePoint now) const {
+  const auto it = sessions_.find(key);
   if (it == sessions_.end()) return {};
-  std::string trouble = TroubleOf(destinations_.at(it->second.destination), now);
-  if (!trouble.empty() || !it->second.unreadable_since) return trouble;
-  return fmt::format("the files cannot be read: {}; trying again", it->second.unreadable_detail);
+  const Session& session = it->second;
+  std::string trouble = TroubleOf(destinations_.at(session.destination), now);
+  auto gives_up = HadTheirTurn(key) ? PatienceEnds(session) : std::nullopt;
+  if (trouble.empty()) {
+    if (!session.unreadable_since) return {};
+    trouble = fmt::format("the files cannot be read: {}; trying again", session.unreadable_detail);
+    gives_up = StoragePatienceEnds(session);
+  }
+  if (gives_up && *gives_up > now) trouble += fmt::format(", giving up in {}", FormatWait(*gives_up - now));
+  return trouble;
 }
 
 std::string Scheduler::TroubleOf(const Destination& destination, TimePoint now) const {

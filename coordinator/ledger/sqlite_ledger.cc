@@ -12,6 +12,7 @@
 #include <map>
 #include <set>
 #include <unordered_map>
+#include <utility>
 
 #include "common/text.h"
 #include "coordinator/ledger/counts.h"
@@ -215,8 +216,10 @@ std::string WhyNotOpened(const std::filesystem::path& file) {
 
 class SqliteLedger : public Ledger {
  public:
-  explicit SqliteLedger(const std::string& file)
-      : file_(file), db_(file, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLite::OPEN_NOMUTEX) {}
+  SqliteLedger(const std::string& file, const SqliteOptions& options)
+      : options_(options),
+        file_(file),
+        db_(file, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLite::OPEN_NOMUTEX) {}
 
   // Before anything else. The error says what is wrong and what to do; then the file is as it was.
   tl::expected<void, std::string> Prepare();
@@ -363,6 +366,7 @@ class SqliteLedger : public Ledger {
   std::optional<PromotedCopy> Promote(StudyKey study, const FailedOriginal& failed);
   InstanceState AddInstance(const Root& root, const wire::Instance& instance, const Known& known, Intake& study);
 
+  const SqliteOptions options_;
   std::string file_;
   SQLite::Database db_;
   std::unordered_map<std::string, SQLite::Statement, TextHash, std::equal_to<>> statements_;
@@ -370,6 +374,7 @@ class SqliteLedger : public Ledger {
   std::unordered_map<std::string, std::int64_t> worker_ids_;
   std::unordered_map<StudyKey, SessionKey> study_sessions_;  // the last that were asked for
   std::map<SessionKey, SessionGrowth> growth_;               // empty outside of a transaction
+  bool settings_written_ = false;                            // in this transaction
   bool broken_ = false;
 };
 
@@ -406,6 +411,9 @@ tl::expected<void, std::string> SqliteLedger::Prepare() {
   try {
     return CheckAndUpgrade();
   } catch (const SQLite::Exception& error) {
+    if (error.getErrorCode() == SQLITE_FULL || error.getErrorCode() == SQLITE_IOERR) {
+      throw LedgerError(fmt::format("ledger {} cannot be used: {}", file_, Explain(error, db_.getHandle())));
+    }
     const bool not_opened = error.getErrorCode() == SQLITE_CANTOPEN || error.getErrorCode() == SQLITE_READONLY;
     return tl::unexpected(not_opened ? WhyNotOpened(file_) : Explain(error, db_.getHandle()));
   }
@@ -489,6 +497,9 @@ void SqliteLedger::Commit() {
     WriteSessionGrowth();
     for (auto& [sql, statement] : statements_) statement.tryReset();  // an open read would hold the transaction
     Execute("COMMIT");
+    if (std::exchange(settings_written_, false)) {
+      sqlite3_wal_checkpoint_v2(db_.getHandle(), "main", SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+    }
   });
 }
 
@@ -681,6 +692,7 @@ void SqliteLedger::SetSettings(SessionKey session, const wire::OpenSession& sett
 
 // What the views show of them has columns of its own.
 void SqliteLedger::WriteSettings(SessionKey session, const wire::OpenSession& settings) {
+  settings_written_ = options_.settings_for_others;
   const std::string bytes = settings.SerializeAsString();
   const auto& destination = settings.destination();
   Execute("UPDATE session SET settings = ?, called_ae = ?, calling_ae = ?, host = ?, port = ? WHERE key = ?",
@@ -1520,12 +1532,13 @@ std::vector<PairCount> SqliteLedger::PairCounts(SessionKey session) {
 
 }  // namespace
 
-tl::expected<std::unique_ptr<Ledger>, std::string> OpenSqliteLedger(const std::string& file) {
+tl::expected<std::unique_ptr<Ledger>, std::string> OpenSqliteLedger(const std::string& file,
+                                                                    const SqliteOptions& options) {
   const auto failed = [&file](std::string_view why) {
     return tl::unexpected(fmt::format("ledger {} cannot be used: {}", file, why));
   };
   try {
-    auto ledger = std::make_unique<SqliteLedger>(file);
+    auto ledger = std::make_unique<SqliteLedger>(file, options);
     if (auto prepared = ledger->Prepare(); !prepared) return failed(prepared.error());
     return ledger;
   } catch (const SQLite::Exception&) {  // it could not even be opened

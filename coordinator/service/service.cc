@@ -26,6 +26,11 @@ wire::SessionState OngoingState(const SessionRecord& record) {
   return record.scan_complete ? wire::SESSION_SENDING : wire::SESSION_SCANNING;
 }
 
+std::optional<Duration> RetryForOf(const wire::OpenSession& settings) {
+  if (!settings.has_retry_for_ms()) return std::nullopt;
+  return std::chrono::milliseconds(settings.retry_for_ms());
+}
+
 wire::ClientReply TooManySessions() {
   return Failed(fmt::format("{} sessions are open, and no more are taken: wait until one has ended, or pause one",
                             kOpenSessionsMax));
@@ -215,6 +220,8 @@ void Service::Resume(SessionRecord record, const wire::OpenSession& request, con
   wire::OpenSession& settings = record.settings;
   if (request.has_send_options()) *settings.mutable_send_options() = request.send_options();
   if (request.attempts_max() > 0) settings.set_attempts_max(request.attempts_max());
+  if (request.has_dispatch()) settings.set_dispatch(request.dispatch());
+  if (request.has_program()) *settings.mutable_program() = request.program();
   if (request.has_retry_for_ms()) settings.set_retry_for_ms(request.retry_for_ms());
   ledger_.SetSettings(record.key, settings);
   if (request.retry_failed()) ledger_.Requeue(record.key, {});
@@ -242,7 +249,7 @@ void Service::OpenInScheduler(const SessionRecord& record, const Moment& moment)
                       .dispatch_as_found = settings.dispatch() == wire::DISPATCH_AS_FOUND,
                       .scan_complete = false,
                       .attempts_max = settings.attempts_max(),
-                      .retry_for = std::chrono::milliseconds(settings.retry_for_ms()),
+                      .retry_for = RetryForOf(settings),
                       .stored_before = record.counts.successful() > 0},
         moment);
   RestoreLeases(record.key, moment);

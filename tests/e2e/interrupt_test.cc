@@ -39,7 +39,7 @@ class InterruptTest : public SenderTest {
   std::string PrintedResumeCommand() const {
     std::istringstream lines(result_.output);
     for (std::string line; std::getline(lines, line);) {
-      const auto at = line.find("dicom-sender --resume ");
+      const auto at = line.find("dicom-sender --resume");
       if (at != std::string::npos) return line.substr(at);
     }
     return {};
@@ -89,7 +89,6 @@ class InterruptTest : public SenderTest {
     ASSERT_NE(PrintedResumeCommand(), "") << result_.output;
     EXPECT_EQ(RunInShell(PrintedResumeCommand()), 0) << result_.output << result_.errors;
     ExpectCompletedExactlyOnce(90);
-    EXPECT_TRUE(Files(".db").empty());
   }
 };
 

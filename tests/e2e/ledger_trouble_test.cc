@@ -22,11 +22,29 @@ class LedgerTroubleTest : public SenderTest {
 TEST_F(LedgerTroubleTest, AFullDiskEndsTheRunAndResumeGoesOn) {
   StartDestination();
   {
-    const FileSizeLimit limit(250'000);
+    const FileSizeLimit limit(160'000);
     EXPECT_EQ(Run(), 74) << result_.output << result_.errors;
   }
   EXPECT_TRUE(ErrorsHave("disk I/O error (File too large); see to the disk and start again")) << result_.errors;
   EXPECT_LT(Stored(EndedLog()), kInstances) << "it has failed while it was sending, or before";
+  ExpectAllArrivesByResume();
+}
+
+TEST_F(LedgerTroubleTest, AFullDiskAtTheStartLeavesNothingToGoOnWithUnlessItWasThereBefore) {
+  StartDestination();
+  {
+    const FileSizeLimit limit(20'000);
+    EXPECT_EQ(Run(), 2) << result_.output << result_.errors;
+    EXPECT_TRUE(ErrorsHave("start again; nothing was sent\n")) << result_.errors;
+    EXPECT_TRUE(Files("").empty()) << "nothing is left behind";
+  }
+  destination_.Stop();
+  ASSERT_EQ(Run({"--retry-for", "0"}), 3) << result_.output << result_.errors;
+  ASSERT_TRUE(destination_.Start());
+  {
+    const FileSizeLimit limit(20'000);
+    EXPECT_EQ(Resume(), 74) << result_.output << result_.errors;
+  }
   ExpectAllArrivesByResume();
 }
 
@@ -59,7 +77,7 @@ TEST_F(LedgerTroubleTest, ASummaryThatCannotBeWrittenIsWrittenByResume) {
   std::filesystem::create_directories(in_the_way / "folder");
   EXPECT_EQ(sender.Wait(kRunTimeout), (ProcessEnd{74, 0})) << sender.Errors();
   EXPECT_NE(sender.Errors().find(in_the_way.string() + " cannot be written"), std::string::npos) << sender.Errors();
-  EXPECT_NE(sender.Output().find("--resume " + Session()), std::string::npos) << "the way to go on";
+  EXPECT_NE(sender.Output().find("dicom-sender --resume --output-dir "), std::string::npos) << "the way to go on";
   std::filesystem::remove_all(in_the_way);
   ExpectAllArrivesByResume();
 }

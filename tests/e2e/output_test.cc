@@ -254,7 +254,7 @@ TEST_F(OutputTest, NamesAndIdsOfPatientsAreNowhere) {
     WriteMixedFiles("Planted^Secret", "ID4711-PLANTED");
     destination_.Stop();
     StartDestination(RefuseOne());
-    EXPECT_EQ(Run({"-v", "--log-format", format, "--keep-ledger"}), 1) << result_.output << result_.errors;
+    EXPECT_EQ(Run({"-v", "--log-format", format}), 1) << result_.output << result_.errors;
     EXPECT_EQ(Files(".db").size(), 1U);
     EXPECT_EQ(Files("_failures.ndjson").size(), 1U);
     const std::string all = AllOutputs();

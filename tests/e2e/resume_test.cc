@@ -48,7 +48,6 @@ class ResumeTest : public SenderTest {
     EXPECT_EQ(Number(summary, "successful_transfers"), instances.size());
     EXPECT_EQ(Number(summary, "pending"), 0U);
     EXPECT_GE(Number(summary, "resends"), sent_again);
-    EXPECT_TRUE(Files(".db").empty());
   }
 
  private:
@@ -274,10 +273,10 @@ TEST_F(ResumeTest, WhatFailedIsTriedAgainOnlyWhenAskedFor) {
   EXPECT_EQ(Number(summary, "failed_transfers"), 1U);
 }
 
-TEST_F(ResumeTest, ACompleteSessionHasNothingToGoOnWith) {
+TEST_F(ResumeTest, ACompleteSessionWhoseLedgerWasDeletedHasNothingToGoOnWith) {
   WriteExampleStudies(data(), 1, 2);
   StartDestination();
-  ASSERT_EQ(Run(), 0) << result_.output << result_.errors;
+  ASSERT_EQ(Run({"--delete-ledger"}), 0) << result_.output << result_.errors;
   const std::string session = Session();
   EXPECT_EQ(Resume(), 2);
   EXPECT_EQ(std::count(result_.errors.begin(), result_.errors.end(), '\n'), 1) << result_.errors;
@@ -286,12 +285,12 @@ TEST_F(ResumeTest, ACompleteSessionHasNothingToGoOnWith) {
   EXPECT_EQ(Number(Summary(), "successful_transfers"), 2U) << "its summary stays";
 }
 
-TEST_F(ResumeTest, ACompleteSessionWhoseLedgerWasKeptSendsNothing) {
+TEST_F(ResumeTest, ACompleteSessionSendsNothing) {
   WriteExampleStudies(data(), 1, 2);
   StartDestination();
   ASSERT_EQ(Run({"--keep-ledger"}), 0) << result_.output << result_.errors;
   ASSERT_EQ(Files(".db").size(), 1U);
-  EXPECT_EQ(Resume({"--keep-ledger"}), 0) << result_.output << result_.errors;
+  EXPECT_EQ(Resume(), 0) << result_.output << result_.errors;
   EXPECT_EQ(destination_.Log().instances.size(), 2U);
   EXPECT_EQ(Number(Summary(), "successful_transfers"), 2U);
 }

@@ -1,13 +1,9 @@
 // Runs the scenarios of tests/golden/scheduler/ through the Scheduler. A scenario is read from top to bottom: a line
 // is an event, the lines that start with ">" after it are what the scheduler answers, in order.
 //
-//   0.5 open S dest=PACS attempts=3 retry_for=60 [endpoint=ADDRESS] [calling=AE] [as_found] [scanned]
-//   0.5 feed S study=1 instances=2 bytes=100
-//   0.5 scanned S                       the scan of the session is complete
-//   0.5 scan_begins S                   another scan of the session
-//   0.5 suspend S
-//   0.5 cancel S
-//   0.5 drain W
+//   0.5 open S dest=PACS attempts=3 retry_for=60|default [stored] [endpoint=ADDRESS] [calling=AE] [as_found]
+//   [scanned] 0.5 feed S study=1 instances=2 bytes=100 0.5 scanned S                       the scan of the session is
+//   complete 0.5 scan_begins S                   another scan of the session 0.5 suspend S 0.5 cancel S 0.5 drain W
 //   0.5 restored S study=1 lease=7 worker=W   (was in force when the last coordinator ended)
 //   0.5 worker W capacity=2 [incarnation=1] [seq=1] [draining] [holds=1,2] [stuck=3]   (stuck: held without progress)
 //   0.5 report lease=1 0:0000 1:A700 2:lost 3:unsendable 4:unreadable 5:away [associations=1] [echo]
@@ -102,6 +98,12 @@ class ScenarioRunner {
     return named;
   }
 
+  static std::optional<Duration> RetryFor(const Words& named) {
+    if (!named.contains("retry_for")) return std::chrono::seconds(60);
+    if (named.at("retry_for") == "default") return std::nullopt;
+    return std::chrono::seconds(std::stoull(named.at("retry_for")));
+  }
+
   Event ToEvent(const std::vector<std::string>& words) {
     const Words named = Named(words);
     auto number = [&named](const std::string& name, std::uint64_t otherwise) {
@@ -132,7 +134,8 @@ class ScenarioRunner {
                            .dispatch_as_found = named.contains("as_found"),
                            .scan_complete = named.contains("scanned"),
                            .attempts_max = static_cast<std::uint32_t>(number("attempts", 5)),
-                           .retry_for = std::chrono::seconds(number("retry_for", 60))};
+                           .retry_for = RetryFor(named),
+                           .stored_before = named.contains("stored")};
     }
     if (what != "feed") throw std::runtime_error("unknown event: " + what);
     const auto study = static_cast<StudyKey>(number("study", 0));

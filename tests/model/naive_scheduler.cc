@@ -192,10 +192,15 @@ void NaiveScheduler::EndSessions() {
   }
 }
 
+Duration NaiveScheduler::RetryFor(const Session& session) const {
+  const bool answered = session.answered.has_value() || session.opened_as.stored_before;
+  return session.opened_as.retry_for.value_or(answered ? options_.retry_for_answered : options_.retry_for_unanswered);
+}
+
 std::optional<TimePoint> NaiveScheduler::PatienceEnds(const Session& session) const {
   const auto& since = DestinationOf(session).unreachable_since;
   if (!since) return std::nullopt;
-  return std::max(*since, session.opened) + session.opened_as.retry_for;
+  return std::max(*since, session.opened) + RetryFor(session);
 }
 
 // --- workers and leases
@@ -359,7 +364,7 @@ const NaiveScheduler::Worker* NaiveScheduler::WorkerFor(const Study& study, cons
 bool NaiveScheduler::MayServe(const Worker& worker, const Study& study, const Destination& destination) const {
   if (quarantine_.Keeps(worker.name, destination.name, now_)) return false;
   const Session& session = SessionOf(study);
-  const bool patient = !session.unreadable_since || now_ < *session.unreadable_since + session.opened_as.retry_for;
+  const bool patient = !session.unreadable_since || now_ < *session.unreadable_since + RetryFor(session);
   if (patient && quarantine_.Keeps(worker.name, study.session, now_)) return false;
   return !study.unreadable_by.contains(worker.name) || NobodyLeft(study.session, study.unreadable_by);
 }
@@ -479,6 +484,7 @@ void NaiveScheduler::Responded(LeaseId id, const wire::Outcome& outcome) {
   const StatusVerdict verdict = VerdictOf(outcome);
   lease.responded = true;
   Answered(destination, lease.worker);
+  session.answered = now_;
   session.refused_workers.clear();
   session.refused_studies.clear();
   session.unreadable_since.reset();
@@ -606,8 +612,8 @@ void NaiveScheduler::TurnAway(const Lease& lease, const wire::GiveBack& give_bac
   if (lease.nothing_came) return BackOff(study, 1);
   ++study.attempts;
   const bool used_up = study.attempts >= std::max(3U, std::max(1U, session.opened_as.attempts_max));
-  const bool busy = give_back.reason() == wire::GiveBack::DESTINATION_BUSY &&
-                    now_ < *study.set_back_since + session.opened_as.retry_for;
+  const bool busy =
+      give_back.reason() == wire::GiveBack::DESTINATION_BUSY && now_ < *study.set_back_since + RetryFor(session);
   if (!used_up || busy) return BackOff(study, study.attempts);
   Fail(study, fmt::format("the destination answers a C-ECHO, but did not take this study's association {} times: {}",
                           study.attempts, give_back.detail()));
@@ -691,9 +697,12 @@ void NaiveScheduler::NoteUnreadable(const Lease& lease) {
 
 bool NaiveScheduler::StorageIsGone(const Study& study) const {
   const Session& session = SessionOf(study);
-  const TimePoint in_session = session.unreadable_since.value_or(TimePoint::max() - session.opened_as.retry_for);
-  const TimePoint in_study = study.unreadable_since.value_or(TimePoint::max() - session.opened_as.retry_for);
-  return now_ >= std::min(in_session, in_study) + session.opened_as.retry_for;
+  if (session.unreadable_since && now_ - *session.unreadable_since >= RetryFor(session)) return true;
+  if (!study.unreadable_since) return false;
+  Duration patience = RetryFor(session);
+  const bool read_others = session.answered && *session.answered > *study.unreadable_since;
+  if (read_others && !session.opened_as.retry_for) patience = options_.retry_for_unanswered;
+  return now_ - *study.unreadable_since >= patience;
 }
 
 void NaiveScheduler::ReadAgain(const std::string& worker) {
@@ -914,8 +923,13 @@ std::string NaiveScheduler::Trouble(SessionKey key, TimePoint now) const {
   const Session* session = FindIn(sessions_, [&](const Session& other) { return other.opened_as.session == key; });
   if (!session) return "";
   const std::string trouble = TroubleOf(DestinationOf(*session), now);
-  if (!trouble.empty() || !session->unreadable_since) return trouble;
-  return fmt::format("the files cannot be read: {}; trying again", session->unreadable_detail);
+  const auto until = [&](const std::string& text, const std::optional<TimePoint>& end) {
+    return end && *end > now ? text + ", giving up in " + FormatWait(*end - now) : text;
+  };
+  if (!trouble.empty()) return until(trouble, HadTheirTurn(*session) ? PatienceEnds(*session) : std::nullopt);
+  if (!session->unreadable_since) return "";
+  return until(fmt::format("the files cannot be read: {}; trying again", session->unreadable_detail),
+               *session->unreadable_since + RetryFor(*session));
 }
 
 std::string NaiveScheduler::TroubleOf(const Destination& destination, TimePoint now) const {
@@ -1005,7 +1019,7 @@ std::optional<TimePoint> NaiveScheduler::NextDeadline() const {
     const bool waits = patience_ends && !session.ending && LeasesTo(DestinationOf(session)) == 0;
     if (waits && *patience_ends > now_) all.push_back(*patience_ends);
     if (!session.unreadable_since) continue;
-    const TimePoint gives_up = *session.unreadable_since + session.opened_as.retry_for;
+    const TimePoint gives_up = *session.unreadable_since + RetryFor(session);
     if (gives_up > now_) all.push_back(gives_up);
   }
   if (const auto next_try = quarantine_.NextTry(now_)) all.push_back(*next_try);

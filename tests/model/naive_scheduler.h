@@ -42,6 +42,7 @@ class NaiveScheduler {
     bool scan_complete = false;
     TimePoint opened{};
     bool stored_some = false;
+    std::optional<TimePoint> answered{};  // last
     std::set<StudyKey> unauthorized{};
     std::set<std::string> readers{};
     std::set<std::string> refused_workers{};
@@ -121,6 +122,7 @@ class NaiveScheduler {
   void On(const Reported& event);
   void On(const Tick&) {}
 
+  Duration RetryFor(const Session& session) const;
   static bool StoredSome(const Session& session) { return session.stored_some || session.opened_as.stored_before; }
   InstanceChange Judge(const Reported& event, const OutcomeReported& reported);
   void Responded(LeaseId lease, const wire::Outcome& outcome);

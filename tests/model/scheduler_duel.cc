@@ -109,7 +109,8 @@ std::string Show(const Event& event) {
   struct Words {
     std::string operator()(const SessionOpened& e) const {
       return fmt::format("open {} at {}{} attempts={} retry_for={}", e.session, e.destination,
-                         e.dispatch_as_found ? " as found" : "", e.attempts_max, Seconds(e.retry_for));
+                         e.dispatch_as_found ? " as found" : "", e.attempts_max,
+                         e.retry_for ? std::to_string(Seconds(*e.retry_for)) : "default");
     }
     std::string operator()(const StudiesFed& e) const {
       std::string text = fmt::format("feed to {}", e.session);
@@ -260,6 +261,8 @@ class Duel {
         bytes_(bytes),
         options_{.lease_ttl = seconds(30),
                  .associations_max = bytes_.Below(4),
+                 .retry_for_unanswered = seconds(40),
+                 .retry_for_answered = seconds(120),
                  .workers_may_come = bytes_.OneIn(2),
                  .seed = bytes_.Next()},
         real_(options_, 0),
@@ -401,6 +404,11 @@ class Duel {
 
   // --- sessions, as the service treats them
 
+  static std::optional<Duration> RetryFor(std::uint64_t what) {
+    if (what == 7) return std::nullopt;
+    return seconds(20 * what);
+  }
+
   SessionKey AnySession() { return 1 + SessionKey{bytes_.Below(kSessions)}; }
 
   void OpenSession(SessionKey key) {
@@ -414,7 +422,7 @@ class Duel {
                           .calling_ae = bytes_.OneIn(4) ? "OTHER" : "US",
                           .dispatch_as_found = bytes_.OneIn(2),
                           .attempts_max = bytes_.Below(4),
-                          .retry_for = seconds(20 * bytes_.Below(8))};
+                          .retry_for = RetryFor(bytes_.Below(8))};
     }
     Reopen(key);
   }

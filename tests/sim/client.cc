@@ -217,7 +217,7 @@ wire::ClientRequest SimClient::Open(bool resume) {
   open->mutable_destination()->set_port(104);
   open->set_dispatch(dispatch_);
   open->set_attempts_max(world_.plan.attempts_max);
-  open->set_retry_for_ms(Milliseconds(world_.plan.retry_for));
+  if (world_.plan.sets_retry_for) open->set_retry_for_ms(Milliseconds(world_.plan.retry_for));
   open->set_resume(resume);
   open->set_retry_failed(resume && world_.random.OneIn(4));
   return request;

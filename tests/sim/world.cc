@@ -49,11 +49,15 @@ Plan DrawPlan(Random& random, bool one_coordinator) {
   const bool cannot_read =
       plan.bad_worker == Plan::BadWorker::kNoMount || plan.bad_worker == Plan::BadWorker::kOtherTree;
   if (cannot_read) plan.retry_for = ttl * 12;
+  plan.sets_retry_for = plan.scheduler.seed % 3 != 0;
+  plan.scheduler.retry_for_unanswered = plan.retry_for;
+  plan.scheduler.retry_for_answered = plan.retry_for * 2;
   plan.turned_away = random.OneIn(3) ? random.From(100, 900) : 0;
   plan.unauthorized = random.OneIn(4) ? random.From(100, 500) : 0;
   plan.loses_studies = random.OneIn(6);
   if (random.OneIn(3)) plan.storage_away = random.Between(seconds(1), plan.retry_for / 2);
-  plan.settles_within = ttl * 6 + plan.retry_for * 3 + seconds(600) + (plan.transit_max * 2 + seconds(1)) * instances;
+  plan.settles_within = ttl * 6 + plan.retry_for * (plan.sets_retry_for ? 3 : 5) + seconds(600) +
+                        (plan.transit_max * 2 + seconds(1)) * instances;
 
   plan.drop = Sometimes(random, 300);
   plan.repeat = Sometimes(random, 300);

@@ -45,7 +45,8 @@ struct Plan {
   std::uint32_t studies_max = 1;    // of a session
   std::uint32_t instances_max = 1;  // of a study
   Duration retry_for{};
-  Duration resume_within{};  // of a session that has ended too early, by its client
+  bool sets_retry_for = true;  // false: the default of the scheduler's options, never shorter
+  Duration resume_within{};    // of a session that has ended too early, by its client
   Duration connect_timeout{};
   Duration dimse_timeout{};
   Duration transit_max{};               // of an instance to the destination, and of the answer back

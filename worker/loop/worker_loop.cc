@@ -74,6 +74,15 @@ class SendingThreads {
     }
     return 0;
   }
+  // As in WorkerHealth.
+  Duration::rep UnansweredSince() const {
+    Duration::rep oldest = 0;
+    for (const Sender& sender : senders_) {
+      const Duration::rep requested = sender.requested;
+      if (requested != 0 && (oldest == 0 || requested < oldest)) oldest = requested;
+    }
+    return oldest;
+  }
 
  private:
   struct Sender {
@@ -81,6 +90,7 @@ class SendingThreads {
     std::atomic<std::uint64_t> lease = 0;
     SendingProgress progress;
     std::atomic<std::uint64_t> outcomes = 0;
+    std::atomic<Duration::rep> requested = 0;  // when an association was that is not there yet; 0: none
   };
   // Counts outcomes on their way to whoever watches.
   class Counting : public SendingObserver {
@@ -102,8 +112,11 @@ class SendingThreads {
     const SendingContext context{.thread = number,
                                  .associate =
                                      [this, &sender](const AssociationRequest& request) {
-                                       return RequestAssociation(request, sender.progress, &sender.cancel,
-                                                                 LogIgnoredOf(request));
+                                       sender.requested = MonotonicNow().time_since_epoch().count();
+                                       auto association = RequestAssociation(request, sender.progress, &sender.cancel,
+                                                                             LogIgnoredOf(request));
+                                       sender.requested = 0;
+                                       return association;
                                      },
                                  .progress = sender.progress,
                                  .windows = windows_,
@@ -165,6 +178,7 @@ class WorkerLoop {
     while (!abort.stop_requested() && !refused_) {
       Wait(wake_at);
       health_.last_round = MonotonicNow().time_since_epoch().count();
+      health_.unanswered_since = senders_.UnansweredSince();
       if (watches_clock_) clock_.Look();
       if (drain.stop_requested() && !draining_) Drain();
       while (auto bytes = channel_.Receive()) Receive(*bytes);

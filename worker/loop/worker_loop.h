@@ -28,6 +28,8 @@ struct WorkerOptions {
 struct WorkerHealth {
   std::atomic<Duration::rep> last_round = 0;  // monotonic; of the loop
   std::atomic<Duration::rep> last_heard = 0;  // of the coordinator; 0: never
+  // Since when the oldest association request waits for an answer, or for the connection; 0: none does.
+  std::atomic<Duration::rep> unanswered_since = 0;
 };
 
 // Leases and sends until a drain was requested, here or by the coordinator, and everything has been reported. Then

@@ -311,6 +311,7 @@ TEST(Render, ResumeCommand) {
   EXPECT_EQ(ResumeCommand(kSession, ".", false), "dicom-sender --resume 5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3a");
   EXPECT_EQ(RenderResume("1", "/data/report", false),
             "To go on:\n  dicom-sender --resume 1 --output-dir /data/report\n");
+  EXPECT_EQ(RenderResume("", ".", false), "To go on:\n  dicom-sender --resume\n") << "the latest";
 }
 
 // A shell must give the very bytes back, and a terminal must not be obeyed.

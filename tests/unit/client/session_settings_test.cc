@@ -41,6 +41,10 @@ TEST(NewSessionSettings, CarriesEveryOption) {
   EXPECT_EQ(send.idle_timeout_ms(), 60'000U);
 }
 
+TEST(NewSessionSettings, LeavesTheDefaultOfRetryForToTheCoordinator) {
+  EXPECT_FALSE(NewSessionSettings(SessionOptions{}, "S").has_retry_for_ms());
+}
+
 TEST(ResumedSessionSettings, WithoutOptionsNothingChanges) {
   const auto known = NewSessionSettings(Options(), "S");
   const auto resumed = ResumedSessionSettings(SessionOptions{}, /*retry_failed=*/false, known);
@@ -56,13 +60,15 @@ TEST(ResumedSessionSettings, HowItIsSentMayBeGivenAnew) {
   options.dimse_timeout = std::chrono::seconds(7);
   options.retry_for = std::chrono::hours(6);
   options.attempts_max = 9;
-  options.given = {{"dimse-timeout", "--dimse-timeout"}, {"retry-for", "--retry-for"}, {"max-attempts", "x"}};
+  options.dispatch = DispatchMode::kAsFound;
+  options.given = {{"dimse-timeout", "x"}, {"retry-for", "x"}, {"max-attempts", "x"}, {"dispatch", "x"}};
   const auto resumed = ResumedSessionSettings(options, /*retry_failed=*/true, NewSessionSettings(Options(), "S"));
   ASSERT_TRUE(resumed);
   EXPECT_EQ(resumed->send_options().dimse_timeout_ms(), 7000U);
   EXPECT_EQ(resumed->send_options().acse_timeout_ms(), 30'000U) << "was not given";
   EXPECT_EQ(resumed->retry_for_ms(), 6U * 3'600'000U);
   EXPECT_EQ(resumed->attempts_max(), 9U);
+  EXPECT_EQ(resumed->dispatch(), wire::DISPATCH_AS_FOUND);
   EXPECT_TRUE(resumed->retry_failed());
 }
 
@@ -82,7 +88,6 @@ TEST(ResumedSessionSettings, WhatItIsAboutStays) {
   refused("port", [](SessionOptions& o) { o.port = 11112; });
   refused("input", [](SessionOptions& o) { o.inputs = {"data", "more"}; });
   refused("recursive", [](SessionOptions& o) { o.recursive = false; });
-  refused("dispatch", [](SessionOptions& o) { o.dispatch = DispatchMode::kAsFound; });
 
   SessionOptions same = Options();
   for (const char* name : {"ae-title", "calling-ae", "host", "port", "input", "recursive"}) same.given[name] = name;

@@ -54,6 +54,33 @@ TEST(StopSignals, TheFirstStopsTheSecondAborts) {
   EXPECT_TRUE(aborted);
 }
 
+TEST(StopSignals, AClosedTerminalStopsAndDoesNotAbort) {
+  StopSignals signals;
+  ASSERT_EQ(kill(getpid(), SIGHUP), 0);
+  ASSERT_TRUE(WaitForCount(signals, 1));
+  ASSERT_EQ(kill(getpid(), SIGHUP), 0);
+  ASSERT_EQ(kill(getpid(), SIGTERM), 0);
+  ASSERT_TRUE(WaitForCount(signals, 2));
+  ASSERT_EQ(kill(getpid(), SIGINT), 0);
+  ASSERT_TRUE(WaitForCount(signals, 3)) << "the second SIGHUP would be the fourth";
+  EXPECT_EQ(signals.count(), 3);
+}
+
+TEST(StopSignals, AHangUpThatIsIgnoredStaysSo) {
+  struct sigaction ignore = {}, old = {};
+  ignore.sa_handler = SIG_IGN;
+  sigaction(SIGHUP, &ignore, &old);
+  {
+    StopSignals signals;
+    ASSERT_EQ(kill(getpid(), SIGHUP), 0);
+    ASSERT_EQ(kill(getpid(), SIGTERM), 0);
+    ASSERT_TRUE(WaitForCount(signals, 1));
+    EXPECT_FALSE(signals.abort_token().stop_requested());
+    EXPECT_EQ(signals.count(), 1);
+  }
+  sigaction(SIGHUP, &old, nullptr);
+}
+
 TEST(StopSignals, TheFirstDoesNotAbort) {
   StopSignals signals;
   ASSERT_EQ(kill(getpid(), SIGTERM), 0);

@@ -71,6 +71,17 @@ TEST(FormatDuration, PicksTheUnitAfterRounding) {
   EXPECT_EQ(FormatDuration(60h), "60 h 00 min");
 }
 
+TEST(FormatWait, HasTwoUnitsAtMostAndIsRoundedUp) {
+  EXPECT_EQ(FormatWait(Duration(0)), "0 s");
+  EXPECT_EQ(FormatWait(1ms), "1 s");
+  EXPECT_EQ(FormatWait(119s), "119 s");
+  EXPECT_EQ(FormatWait(121s), "3 min");
+  EXPECT_EQ(FormatWait(5h + 59min), "5 h 59 min");
+  EXPECT_EQ(FormatWait(6h), "6 h");
+  EXPECT_EQ(FormatWait(51h), "2 d 3 h");
+  EXPECT_EQ(FormatWait(72h), "3 d");
+}
+
 TEST(FormatRfc3339, IsUtcWithMilliseconds) {
   EXPECT_EQ(FormatRfc3339(WallTime(1725982215123ms)), "2024-09-10T15:30:15.123Z");
   EXPECT_EQ(FormatRfc3339(WallTime(-1ms)), "1969-12-31T23:59:59.999Z");

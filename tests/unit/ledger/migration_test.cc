@@ -27,8 +27,12 @@ class MigrationTest : public testing::TestWithParam<int> {
     return *std::move(ledger);
   }
   std::string WhyNot() const {
-    const auto ledger = OpenSqliteLedger(file_.path());
-    return ledger ? std::string() : ledger.error();
+    try {
+      const auto ledger = OpenSqliteLedger(file_.path());
+      return ledger ? std::string() : ledger.error();
+    } catch (const LedgerError& error) {
+      return error.what();
+    }
   }
 
   LedgerFile file_;

@@ -91,12 +91,12 @@ TEST_F(OptionsTest, DefaultsAreThePromisedOnes) {
   EXPECT_EQ(options.dimse_timeout, seconds(120));
   EXPECT_EQ(options.idle_timeout, seconds(60));
   EXPECT_EQ(options.attempts_max, 5U);
-  EXPECT_EQ(options.retry_for, seconds(60));
+  EXPECT_FALSE(options.retry_for);
   EXPECT_EQ(options.requests_per_association_max, 0U);
   EXPECT_EQ(options.async_window, 16U);
   EXPECT_EQ(options.log_format, LogFormat::kText);
   EXPECT_FALSE(options.metrics || options.verbose || options.echo || options.dry_run || options.resume ||
-               options.retry_failed || options.keep_ledger);
+               options.retry_failed || options.start_new || options.delete_ledger || options.list_sessions);
   EXPECT_FALSE(options.given.contains("threads"));
   EXPECT_EQ(options.given.at("ae-title"), "--ae-title");
   EXPECT_EQ(SenderOptions().output_dir, ".");
@@ -154,8 +154,10 @@ TEST_F(OptionsTest, LongNamesSetTheRest) {
                                       "json",
                                       "--metrics",
                                       "127.0.0.1:9464",
-                                      "--keep-ledger"});
-  EXPECT_TRUE(options.recursive && options.verbose && options.keep_ledger);
+                                      "--keep-ledger",
+                                      "--delete-ledger",
+                                      "--new"});
+  EXPECT_TRUE(options.recursive && options.verbose && options.delete_ledger);
   EXPECT_EQ(options.scan_threads, 64U);
   EXPECT_EQ(options.calling_ae, "ME");
   EXPECT_EQ(options.called_ae, "YOU");
@@ -211,10 +213,10 @@ TEST_F(OptionsTest, EachWrongOptionIsNamedInOneLine) {
       {{"--metrics", "9464"}, "--metrics: '9464' does not fit: give HOST:PORT such as 127.0.0.1:9464"},
       {{"-c", "SEVENTEEN-LETTERS"}, "--calling-ae: 'SEVENTEEN-LETTERS' is 17 characters long"},
       {{"-c", ""}, "--calling-ae: is empty"},
-      {{"--resume", "yesterday"}, "--resume: 'yesterday' is no session"},
+      {{"--resume", "yesterday"}, "--resume: 'yesterday' is no session's id"},
       {{"--recursive=maybe"}, "--recursive: 'maybe' does not fit: give true or false"},
       {{"-p", "105"}, "--port: given 2 times: give it once"},
-      {{"--retry-failed"}, "--retry-failed is only for a session that goes on: give its id by --resume"},
+      {{"--retry-failed"}, "--retry-failed is only for a session that goes on: add --resume"},
       {{"--echo", "--dry-run"}, "--dry-run does not go with --echo: give one of them"},
       {{"--echo", "--resume", kSession}, "--resume does not go with --echo"},
       {{"--dry-run", "--resume", kSession}, "--resume does not go with --dry-run"},
@@ -231,7 +233,6 @@ TEST_F(OptionsTest, EachWrongOptionIsNamedInOneLine) {
       {{"--threads"}, "--threads needs a value: give --threads N"},
       {{"-c"}, "--calling-ae needs a value: give --calling-ae AE"},
       {{"-t", "-v"}, "--threads needs a value"},
-      {{"--resume", "--verbose"}, "--resume needs a value: give --resume SESSION"},
   };
   for (const WrongCase& wrong : cases) EXPECT_THAT(Wrong(With(wrong.more)), HasSubstr(wrong.says));
 }
@@ -286,6 +287,26 @@ TEST_F(OptionsTest, ResumeKnowsTheRestAndKeepsWhatIsToBeCompared) {
   EXPECT_FALSE(options.given.contains("host"));
 }
 
+TEST_F(OptionsTest, ResumeNeedsNoIdAndTakesTheFrontOfOne) {
+  EXPECT_EQ(Good({"--resume", "--output-dir", out_}).resume, kLatest);
+  EXPECT_EQ(Good({"--output-dir", out_, "--resume"}).resume, kLatest);
+  EXPECT_EQ(Good({"--resume", "latest", "--output-dir", out_}).resume, kLatest);
+  EXPECT_EQ(Good({"--resume", "5E0C", "--output-dir", out_}).resume, "5e0c");
+  EXPECT_EQ(Good({"--resume=5e0c", "--output-dir", out_}).resume, "5e0c");
+  EXPECT_EQ(Good({"--output-dir", out_}, {{"DICOM_SENDER_RESUME", "latest"}}).resume, kLatest);
+  EXPECT_THAT(Wrong({"--resume", "--new", "--output-dir", out_}), HasSubstr("--new does not go with --resume"));
+}
+
+TEST_F(OptionsTest, SessionsIsACommandOfItsOwn) {
+  EXPECT_TRUE(Good({"sessions", "--output-dir", out_}).list_sessions);
+  EXPECT_TRUE(Good({"sessions", "--output-dir", out_, "--format", "json"}).json);
+  EXPECT_TRUE(Good({"sessions"}, {{"DICOM_SENDER_OUTPUT_DIR", out_}, {"DICOM_SENDER_HOST", "h"}}).list_sessions)
+      << "what is set for the runs that send is not in its way";
+  EXPECT_THAT(Wrong({"sessions", "-a", "A"}), HasSubstr("--ae-title does not go with 'sessions'"));
+  EXPECT_THAT(Wrong({"sessions", "--output-dir", folder_ / "none"}), HasSubstr("--output-dir: '"));
+  EXPECT_THAT(Wrong(With({"--format", "json"})), HasSubstr("--format is only for 'dicom-sender sessions'"));
+}
+
 TEST_F(OptionsTest, OutputFolderIsMadeOnlyIfAllElseIsRight) {
   const std::string fresh = folder_ / "new/deep";
   const Arguments good = {"-i", data_, "-a", "A", "-H", "h", "-p", "104", "--output-dir", fresh};
@@ -324,12 +345,13 @@ TEST_F(OptionsTest, EachOptionReadsTheEnvironment) {
                                {"DICOM_SENDER_METRICS", "127.0.0.1:1"},
                                {"DICOM_SENDER_VERBOSE", "true"},
                                {"DICOM_SENDER_KEEP_LEDGER", "1"},
+                               {"DICOM_SENDER_DELETE_LEDGER", "1"},
                                {"DICOM_SENDER_DRY_RUN", "off"},
                                {"DICOM_SENDER_RESUME", ""},  // as good as unset
                                {"DICOM_SENDER_HELP", "true"}};
   const SenderOptions options = Good({}, variables);
   EXPECT_THAT(options.inputs, ElementsAre(data_, out_));
-  EXPECT_TRUE(options.recursive && options.verbose && options.keep_ledger);
+  EXPECT_TRUE(options.recursive && options.verbose && options.delete_ledger);
   EXPECT_FALSE(options.dry_run);
   EXPECT_EQ(options.scan_threads, 3U);
   EXPECT_EQ(options.called_ae, "YOU");
@@ -493,9 +515,12 @@ TEST_F(OptionsTest, HelpFitsAndNamesEverything) {
                            "-v, --verbose",
                            "--dry-run",
                            "--echo",
-                           "--resume SESSION",
+                           "--resume [SESSION]",
                            "--retry-failed",
+                           "--new",
+                           "--delete-ledger",
                            "--keep-ledger",
+                           "--format FORMAT",
                            "--config FILE",
                            "-h, --help",
                            "-V, --version",

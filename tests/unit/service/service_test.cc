@@ -480,6 +480,8 @@ TEST_F(ServiceTest, ResumeMayChangeHowIsSentButNotWhatAndWhereto) {
   open->mutable_destination()->set_called_ae("OTHER");
   open->mutable_send_options()->set_max_pdu_bytes(8192);
   open->set_attempts_max(9);
+  open->set_dispatch(wire::DISPATCH_AS_FOUND);
+  open->mutable_program()->set_threads(7);
   EXPECT_EQ(Ask(request).session().state(), wire::SESSION_SENDING);
   EXPECT_EQ(ledger_->FindSession(kSession)->settings.attempts_max(), 2U) << "it is open: nothing to resume";
 
@@ -487,6 +489,8 @@ TEST_F(ServiceTest, ResumeMayChangeHowIsSentButNotWhatAndWhereto) {
   Ask(request);
   const wire::OpenSession after = ledger_->FindSession(kSession)->settings;
   EXPECT_EQ(after.attempts_max(), 9U);
+  EXPECT_EQ(after.dispatch(), wire::DISPATCH_AS_FOUND);
+  EXPECT_EQ(after.program().threads(), 7U);
   EXPECT_EQ(after.retry_for_ms(), 60'000U);
   EXPECT_EQ(after.destination().called_ae(), "PACS");
   const auto answers = Announce(2);
