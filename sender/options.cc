@@ -24,7 +24,10 @@ std::vector<OptionGroup> Groups(SenderOptions& o) {
             {0, "metrics", "HOST:PORT", "serve Prometheus metrics at /metrics while running", SetAddress(o.metrics)},
             {'v', "verbose", nullptr, "one line for each instance", SetSwitch(o.verbose)}}},
           {"Session",
-           {{0, "dry-run", nullptr, "only find and group the files; needs --input alone", SetSwitch(o.dry_run)},
+           {{0, "dry-run", nullptr,
+             "scan, ask the destination (if given) what it accepts, and list what would not arrive; send nothing",
+             SetSwitch(o.dry_run)},
+            {0, "format", "FORMAT", "of the dry run: text or json (default: text)", SetPlanFormat(o.format)},
             {0, "echo", nullptr, "only C-ECHO the destination; needs -a, -H and -p", SetSwitch(o.echo)},
             {0, "resume", "SESSION", "go on with an interrupted session; its ledger is in --output-dir",
              SetUuid(o.resume)},
@@ -43,11 +46,12 @@ Program Describe(SenderOptions& options) {
           .epilogue =
               "Examples\n"
               "  dicom-sender --echo -a ARCHIVE -H pacs.example.org -p 104\n"
+              "  dicom-sender --dry-run -i /data/images -r -a ARCHIVE -H pacs.example.org -p 104\n"
               "  dicom-sender -i /data/images -r -a ARCHIVE -H pacs.example.org -p 104 -t 4 --retry-for 6h\n"
               "\n"
               "Exit status\n"
-              "  0  all stored\n"
-              "  1  finished, some instances failed\n"
+              "  0  all stored; with --dry-run: nothing stands in the way\n"
+              "  1  finished, some instances failed; with --dry-run: something would not arrive\n"
               "  2  wrong usage or unusable input; nothing was sent\n"
               "  3  the destination was out of reach, or refuses us; can be resumed\n"
               "  4  interrupted; can be resumed\n"
@@ -65,6 +69,9 @@ Checked CheckCombination(const SenderOptions& options) {
   }
   if (chosen.size() > 1)
     return tl::unexpected(fmt::format("{} does not go with {}: give one of them", chosen[1], chosen[0]));
+  if (options.given.contains("format") && !options.dry_run) {
+    return tl::unexpected(fmt::format("{} is only for --dry-run", options.given.at("format")));
+  }
   if (options.retry_failed && !options.resume) {
     return tl::unexpected(fmt::format("{} is only for a session that goes on: give its id by --resume",
                                       options.given.at("retry-failed")));
@@ -75,7 +82,9 @@ Checked CheckCombination(const SenderOptions& options) {
 // Of a session that goes on, the ledger knows the rest.
 Checked CheckComplete(const SenderOptions& options) {
   if (options.resume) return {};
-  return CheckRequired(kProgram, options, {.inputs = !options.echo, .destination = !options.dry_run});
+  const bool has_destination = options.called_ae || options.host || options.port;
+  return CheckRequired(kProgram, options,
+                       {.inputs = !options.echo, .destination = !options.dry_run || has_destination});
 }
 
 Checked CheckFiles(const SenderOptions& options) {

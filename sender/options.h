@@ -8,6 +8,7 @@
 #include "cli/program_options.h"
 #include "client/session_options.h"
 #include "common/log.h"
+#include "preflight/report.h"
 
 namespace dicom_sender {
 
@@ -25,6 +26,7 @@ struct SenderOptions : SessionOptions {
   // Session
   bool echo = false;
   bool dry_run = false;
+  PlanFormat format = PlanFormat::kText;  // of the dry run
   std::optional<std::string> resume;  // a UUID, lower case
   bool retry_failed = false;
   bool keep_ledger = false;

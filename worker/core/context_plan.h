@@ -7,6 +7,7 @@
 // needs more, it is split by SOP class over consecutive associations.
 #pragma once
 
+#include <compare>
 #include <cstddef>
 #include <functional>
 #include <map>
@@ -24,6 +25,8 @@ namespace dicom_sender {
 struct ContextNeed {
   std::string sop_class_uid;
   std::string transfer_syntax_uid;
+
+  friend auto operator<=>(const ContextNeed&, const ContextNeed&) = default;
 };
 
 class ContextPlan {

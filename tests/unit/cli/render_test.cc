@@ -91,14 +91,12 @@ TEST(Render, Plan) {
             "    RLE Lossless: 6 files\n"
             "  Presentation contexts, proposed for each study as far as it needs them\n"
             "    CT Image Storage: RLE Lossless\n"
-            "    CT Image Storage: Explicit, Implicit\n"
-            "Dry run: nothing was sent.\n");
+            "    CT Image Storage: Explicit, Implicit\n");
   EXPECT_EQ(RenderPlan({}),
             "Found 0 files, grouped into 0 studies (0 B)\n"
             "\n"
             "Plan\n"
-            "  Send       0 instances, 0 B\n"
-            "Dry run: nothing was sent.\n");
+            "  Send       0 instances, 0 B\n");
 }
 
 ProgressView Progress() {
