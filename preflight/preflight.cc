@@ -57,12 +57,13 @@ void TakeAnswers(Preflight& preflight, Ledger& ledger, const DestinationAnswers&
   preflight.asked = true;
   preflight.query_associations = answers.associations;
   auto outcomes = OutcomesOf(preflight.pairs, by_kind);
-  preflight.outcomes = outcomes ? *std::move(outcomes)
-                                : CountByStudy(ledger, preflight.session.key, preflight.studies.kinds, by_kind);
-  spdlog::info("Asked the destination over {} associations: {} instances would be sent as they are, {} decoded, {} "
-               "not accepted",
-               answers.associations, InstancesWith(preflight, Fate::kAsIs), InstancesWith(preflight, Fate::kDecoded),
-               InstancesWith(preflight, Fate::kRefused) + InstancesWith(preflight, Fate::kUnknown));
+  preflight.outcomes =
+      outcomes ? *std::move(outcomes) : CountByStudy(ledger, preflight.session.key, preflight.studies.kinds, by_kind);
+  spdlog::info(
+      "The destination's answer (associations: {}): {} instances would be sent as they are, {} decoded, {} not "
+      "accepted",
+      answers.associations, InstancesWith(preflight, Fate::kAsIs), InstancesWith(preflight, Fate::kDecoded),
+      InstancesWith(preflight, Fate::kRefused) + InstancesWith(preflight, Fate::kUnknown));
 }
 
 }  // namespace

@@ -21,8 +21,8 @@ struct Preflight {
   std::vector<StudyLine> first_studies;
   std::vector<PairCount> pairs;  // of what is to be sent
   StudyKinds studies;
-  bool asked = false;            // the destination has answered; otherwise none was given, or see query_failure
-  std::string query_failure;     // why the destination could not be asked: one sentence with its name
+  bool asked = false;         // the destination has answered; otherwise none was given, or see query_failure
+  std::string query_failure;  // why the destination could not be asked: one sentence with its name
   bool query_cancelled = false;
   std::uint64_t query_associations = 0;
   std::vector<PairOutcome> outcomes;  // if asked

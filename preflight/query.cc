@@ -29,9 +29,9 @@ class Query {
     if (cancelled || !failure.connected) return tl::unexpected(QueryFailure{cancelled, failure.reason});
     const Verification echo = Verify(associate_, request_);
     if (!echo.answered) return tl::unexpected(QueryFailure{echo.cancelled, failure.reason});
-    return AssociationAnswer(tl::unexpected(NoAnswer{
-        IsRefusal(failure.kind),
-        fmt::format("the destination answers a C-ECHO, but not this association: {}", failure.reason)}));
+    return AssociationAnswer(tl::unexpected(
+        NoAnswer{IsRefusal(failure.kind),
+                 fmt::format("the destination answers a C-ECHO, but not this association: {}", failure.reason)}));
   }
 
   AssociationRequest request_;

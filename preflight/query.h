@@ -26,7 +26,6 @@ struct QueryFailure {
 // destinations reject it. If an association gets no answer, a C-ECHO on another one tells whether the destination
 // answers at all. If it does, the rest is asked, as the worker sends the other studies; the error is for all others.
 tl::expected<DestinationAnswers, QueryFailure> AskDestination(const std::vector<ContextNeeds>& kinds,
-                                                              AssociationRequest request,
-                                                              const Associate& associate);
+                                                              AssociationRequest request, const Associate& associate);
 
 }  // namespace dicom_sender

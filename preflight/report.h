@@ -19,13 +19,13 @@ inline OptionSetter SetPlanFormat(PlanFormat& target) {
 }
 
 struct ReportContext {
-  std::string log_file;      // that names what could not be read; empty: there is none
+  std::string log_file;  // that names what could not be read; empty: there is none
   bool scan_is_kept = false;
   std::string send_command;  // sends what was found; empty: nothing can be sent
 };
 
-// Prints the preflight to a file descriptor, and why the destination could not be asked to `console`. Returns the exit
-// status.
+// Prints the preflight to a file descriptor, and why the destination could not be asked to `console`. Returns the
+// exit status.
 int ReportPreflight(const Preflight& preflight, Ledger& ledger, PlanFormat format, const ReportContext& context,
                     int out, Console& console);
 

@@ -71,7 +71,8 @@ class JsonReport {
   void WritePairs() {
     json_.Key("contexts");
     json_.StartArray();
-    for (const PairOutcome& outcome : preflight_.outcomes) WritePair(outcome.pair, outcome.instances, &outcome.verdict);
+    for (const PairOutcome& outcome : preflight_.outcomes)
+      WritePair(outcome.pair, outcome.instances, &outcome.verdict);
     if (!preflight_.asked) {
       for (const PairCount& count : preflight_.pairs) WritePair(ToNeed(count.pair), count.instances, nullptr);
     }

@@ -137,7 +137,8 @@ std::string Conclusion(const Preflight& preflight) {
   add(shortfall.refused, fmt::format("{} refused", Instances(shortfall.refused)));
   add(shortfall.defective, Counted(shortfall.defective, "defective file", "defective files"));
   add(shortfall.conflicts, Counted(shortfall.conflicts, "conflict", "conflicts"));
-  add(shortfall.not_read, fmt::format("{} not read", Counted(shortfall.not_read, "file or folder", "files or folders")));
+  add(shortfall.not_read,
+      fmt::format("{} not read", Counted(shortfall.not_read, "file or folder", "files or folders")));
   std::string text;
   if (!parts.empty()) text = fmt::format("Would not arrive: {}\n", fmt::join(parts, ", "));
   if (shortfall.unknown > 0) text += fmt::format("Not known: {}\n", Instances(shortfall.unknown));

@@ -6,7 +6,8 @@ namespace dicom_sender {
 namespace {
 
 Verdict NotAsked() {
-  return {Fate::kUnknown, {}, fmt::format("not asked: a dry run opens at most {} associations", kQueryAssociationsMax)};
+  return {
+      Fate::kUnknown, {}, fmt::format("not asked: a dry run opens at most {} associations", kQueryAssociationsMax)};
 }
 
 Verdict Chosen(const std::vector<ProposedContext>& proposed, const std::vector<ContextAnswer>& answers,

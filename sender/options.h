@@ -27,7 +27,7 @@ struct SenderOptions : SessionOptions {
   bool echo = false;
   bool dry_run = false;
   PlanFormat format = PlanFormat::kText;  // of the dry run
-  std::optional<std::string> resume;  // a UUID, lower case
+  std::optional<std::string> resume;      // a UUID, lower case
   bool retry_failed = false;
   bool keep_ledger = false;
 };

@@ -191,7 +191,8 @@ TEST_F(PreflightTest, ADestinationThatIsAwayHasAStatusOfItsOwn) {
   Add("1", {{}, {.defect = "no"}});
   CompleteScan();
   destination_.fails = [](const AssociationRequest&) {
-    return std::optional(AssociationFailure{.kind = AssociationFailureKind::kRefused, .reason = "connection refused"});
+    return std::optional(
+        AssociationFailure{.kind = AssociationFailureKind::kRefused, .reason = "connection refused"});
   };
   const Preflight preflight = Make();
   EXPECT_FALSE(preflight.asked);

@@ -42,9 +42,8 @@ TEST(Judge, SaysOfEachPairWhatTheWorkerWouldDo) {
   EXPECT_EQ(verdicts.at(needs[2]).fate, Fate::kRefused);
   EXPECT_THAT(verdicts.at(needs[2]).reason, HasSubstr("abstract syntax not supported"));
 
-  verdicts = Judge(needs,
-                   {{{Accepted(1, kJpeg), Accepted(3, kMpeg), Refused(5), Accepted(7, kExplicit), Refused(9)}}},
-                   Decodes);
+  verdicts = Judge(
+      needs, {{{Accepted(1, kJpeg), Accepted(3, kMpeg), Refused(5), Accepted(7, kExplicit), Refused(9)}}}, Decodes);
   for (const ContextNeed& need : needs) {
     EXPECT_EQ(verdicts.at(need), (Verdict{Fate::kAsIs, need.transfer_syntax_uid, ""}));
   }
@@ -56,7 +55,8 @@ TEST(Judge, AnAssociationThatIsRefusedRefusesItsPairsAlone) {
   const ContextPlan plan(needs);
   ASSERT_EQ(plan.associations().size(), 2U);
   std::vector<ContextAnswer> first;
-  for (const auto& context : plan.associations()[0]) first.push_back(Accepted(context.id, context.transfer_syntaxes[0]));
+  for (const auto& context : plan.associations()[0])
+    first.push_back(Accepted(context.id, context.transfer_syntaxes[0]));
   const Verdicts refused = Judge(needs, {{first}, tl::unexpected(NoAnswer{true, "rejected"})}, Decodes);
   EXPECT_EQ(refused.at(needs.front()).fate, Fate::kAsIs);
   EXPECT_EQ(refused.at(needs.back()), (Verdict{Fate::kRefused, "", "rejected"}));
@@ -70,7 +70,8 @@ TEST(Judge, AnAssociationThatIsRefusedRefusesItsPairsAlone) {
 TEST(OutcomesOf, CountsPairsWhoseVerdictsAgree) {
   const ContextNeed ct{kCt, kJpeg}, mr{kMr, kExplicit}, other{"1.2.3", kJpeg};
   const Verdict as_is{Fate::kAsIs, kJpeg, ""}, refused{Fate::kRefused, "", "no"};
-  const auto outcomes = OutcomesOf({Count(ct, 3), Count(mr, 4), Count(other, 5)}, {{{ct, as_is}}, {{ct, as_is}, {mr, refused}}});
+  const auto outcomes =
+      OutcomesOf({Count(ct, 3), Count(mr, 4), Count(other, 5)}, {{{ct, as_is}}, {{ct, as_is}, {mr, refused}}});
   ASSERT_TRUE(outcomes);
   ASSERT_EQ(outcomes->size(), 3U);
   EXPECT_EQ((*outcomes)[0].verdict, as_is);
