@@ -1,6 +1,8 @@
 // The dry run: what it says of the destination, what it lists, and how the run that follows uses its scan.
 #include <gmock/gmock.h>
 
+#include <csignal>
+
 #include "tests/e2e/archives.h"
 #include "tests/e2e/sender_fixture.h"
 
@@ -220,6 +222,18 @@ TEST_F(PreflightTest, WithNothingToSendThereIsNothingToGoOnWith) {
   EXPECT_THAT(result_.output, Not(HasSubstr("--resume")));
   EXPECT_TRUE(Files(".db").empty());
   EXPECT_TRUE(destination_.Log().associations.empty());
+}
+
+TEST_F(PreflightTest, CtrlCWhileTheDestinationIsAskedKeepsTheScan) {
+  WriteExampleStudies(data(), 1, 2);
+  StartDestination({.stall_association = true});
+  ChildProcess sender(Command({"--dry-run"}));
+  ASSERT_TRUE(destination_.WaitFor([](const auto& log) { return log.open_associations == 1; }, kRunTimeout));
+  sender.Signal(SIGINT);
+  EXPECT_EQ(sender.Wait(kRunTimeout), (ProcessEnd{4, 0})) << sender.Output() << sender.Errors();
+  destination_.SetBehaviour({});
+  EXPECT_EQ(Resume(), 0) << result_.output << result_.errors;
+  EXPECT_EQ(Stored(EndedLog()), 2U);
 }
 
 TEST_F(PreflightTest, TheIndexersDryRunIsTheSameWithoutACoordinator) {

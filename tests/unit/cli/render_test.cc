@@ -25,6 +25,8 @@ TEST(Render, Session) {
             "Destination  ARCHIVE:104@pacs.example.org (we are RUST_SCU)\n"
             "Log          ./dicom_sender_5e0c.log\n");
   EXPECT_EQ(RenderSession({"1", "x", "", "", true}), "Session      1 (resumed)\nLog          x\n");
+  EXPECT_THAT(RenderSession({.session = "1", .log_file = "x", .destination = "", .calling_ae = "", .scan_time = "T"}),
+              HasSubstr("Scan         using the scan of T; --new scans again\n"));
 }
 
 TEST(Render, Indexing) {

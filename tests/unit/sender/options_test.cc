@@ -215,6 +215,8 @@ TEST_F(OptionsTest, EachWrongOptionIsNamedInOneLine) {
       {{"--recursive=maybe"}, "--recursive: 'maybe' does not fit: give true or false"},
       {{"-p", "105"}, "--port: given 2 times: give it once"},
       {{"--retry-failed"}, "--retry-failed is only for a session that goes on: give its id by --resume"},
+      {{"--format", "json"}, "--format is only for --dry-run"},
+      {{"--dry-run", "--format", "xml"}, "--format: 'xml' does not fit: give text or json"},
       {{"--echo", "--dry-run"}, "--dry-run does not go with --echo: give one of them"},
       {{"--echo", "--resume", kSession}, "--resume does not go with --echo"},
       {{"--dry-run", "--resume", kSession}, "--resume does not go with --dry-run"},
@@ -268,6 +270,9 @@ TEST_F(OptionsTest, DryRunNeedsNoDestination) {
   EXPECT_TRUE(options.dry_run);
   EXPECT_FALSE(options.called_ae || options.host || options.port);
   EXPECT_EQ(Good(With({"--dry-run"})).called_ae, "ARCHIVE");
+  EXPECT_EQ(Good(With({"--dry-run", "--format", "json"})).format, PlanFormat::kJson);
+  EXPECT_THAT(Wrong({"--dry-run", "-i", data_, "-H", "h"}), HasSubstr("-a/--ae-title, -p/--port are missing"))
+      << "half a destination is a slip";
 }
 
 TEST_F(OptionsTest, ResumeKnowsTheRestAndKeepsWhatIsToBeCompared) {
