@@ -27,7 +27,7 @@ std::vector<OptionGroup> Groups(SenderOptions& o) {
            {{0, "dry-run", nullptr,
              "scan, ask the destination (if given) what it accepts, and list what would not arrive; send nothing",
              SetSwitch(o.dry_run)},
-            {0, "format", "FORMAT", "of the dry run: text or json (default: text)", SetPlanFormat(o.format)},
+            {0, "format", "FORMAT", "text or json (default: text); only with --dry-run", SetPlanFormat(o.format)},
             {0, "echo", nullptr, "only C-ECHO the destination; needs -a, -H and -p", SetSwitch(o.echo)},
             {0, "resume", "SESSION", "go on with an interrupted session; its ledger is in --output-dir",
              SetUuid(o.resume)},

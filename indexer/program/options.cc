@@ -23,7 +23,7 @@ std::vector<OptionGroup> Groups(IndexerProgramOptions& o) {
              "without a coordinator: scan, ask the destination (if given) what it accepts, and list what would not "
              "arrive; the log goes to --log-file only",
              SetSwitch(o.dry_run)},
-            {0, "format", "FORMAT", "of the dry run: text or json (default: text)", SetPlanFormat(o.format)}}},
+            {0, "format", "FORMAT", "text or json (default: text); only with --dry-run", SetPlanFormat(o.format)}}},
           ServiceGroup(o.service)};
 }
 
@@ -42,6 +42,7 @@ Program Describe(IndexerProgramOptions& options) {
       .groups = Groups(options),
       .epilogue =
           "Examples\n"
+          "  dicom-indexer --dry-run -i /data/ct -r -a ARCHIVE -H pacs.example.org -p 104\n"
           "  dicom-indexer -i /data/ct -r -a ARCHIVE -H pacs.example.org -p 104 --wait\n"
           "  dicom-indexer -i /data/mr -r --session 5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3a\n"
           "\n"
@@ -53,7 +54,8 @@ Program Describe(IndexerProgramOptions& options) {
           "  3  with --wait or --dry-run: the destination was out of reach, or refuses us\n"
           "  4  interrupted, or no coordinator was there at the start: run it again; with --wait: or the session was "
           "paused\n"
-          "  70 internal error\n",
+          "  70 internal error\n"
+          "  74 with --dry-run: the plan, or the temporary ledger (in TMPDIR), cannot be written\n",
       .stray_word_advice = "name each input by -i of its own"};
 }
 
