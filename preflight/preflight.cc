@@ -45,6 +45,7 @@ std::vector<PairOutcome> CountByStudy(Ledger& ledger, SessionKey session, const 
     }
   });
   std::vector<PairOutcome> outcomes;
+  outcomes.reserve(counts.size());
   for (const auto& [outcome, instances] : counts) outcomes.push_back({outcome.first, outcome.second, instances});
   return outcomes;
 }

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
+#include <tuple>
 #include <vector>
 
 #include "preflight/study_kinds.h"
@@ -28,7 +29,10 @@ struct Verdict {
   std::string transfer_syntax_uid;  // in which the dataset is sent; empty unless it is
   std::string reason;               // one sentence; empty if it is sent
 
-  friend auto operator<=>(const Verdict&, const Verdict&) = default;
+  friend bool operator==(const Verdict&, const Verdict&) = default;
+  friend bool operator<(const Verdict& a, const Verdict& b) {
+    return std::tie(a.fate, a.transfer_syntax_uid, a.reason) < std::tie(b.fate, b.transfer_syntax_uid, b.reason);
+  }
 };
 using Verdicts = std::map<ContextNeed, Verdict>;
 
