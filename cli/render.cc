@@ -249,6 +249,9 @@ std::string RenderSession(const SessionView& view) {
     out += fmt::format("Destination  {} (we are {})\n", ToPrintable(view.destination), ToPrintable(view.calling_ae));
   }
   if (!view.log_file.empty()) out += fmt::format("Log          {}\n", ToPrintable(view.log_file));
+  if (!view.scan_time.empty()) {
+    out += fmt::format("Scan         using the scan of {}; --new scans again\n", ToPrintable(view.scan_time));
+  }
   return out;
 }
 
@@ -291,8 +294,7 @@ std::string RenderPlan(const PlanView& view) {
   for (const PlanContext& context : view.contexts) {
     contexts.push_back(fmt::format("{}: {}", context.sop_class, fmt::join(context.transfer_syntaxes, ", ")));
   }
-  out += PlanList("Presentation contexts, proposed for each study as far as it needs them", contexts);
-  return out + "Dry run: nothing was sent.\n";
+  return out + PlanList("Presentation contexts, proposed for each study as far as it needs them", contexts);
 }
 
 std::string RenderProgressBar(const ProgressView& view, const std::optional<Rate>& rate, const TerminalStyle& style) {

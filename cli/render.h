@@ -30,6 +30,7 @@ struct SessionView {
   std::string destination;  // "AE:port@host"; empty: a dry run without one
   std::string calling_ae;
   bool resumed = false;
+  std::string scan_time = {};  // of the complete scan that a resumed session uses; empty: it scans
 };
 
 struct IndexingView {

@@ -35,6 +35,15 @@ wire::Dispatch ToDispatch(DispatchMode mode) {
   return mode == DispatchMode::kAsFound ? wire::DISPATCH_AS_FOUND : wire::DISPATCH_AFTER_SCAN;
 }
 
+wire::Destination DestinationOf(const SessionOptions& options) {
+  wire::Destination destination;
+  destination.set_called_ae(options.called_ae.value_or(""));
+  destination.set_calling_ae(options.calling_ae.value_or(""));
+  destination.set_host(options.host.value_or(""));
+  destination.set_port(options.port.value_or(0));
+  return destination;
+}
+
 struct Contradiction {
   const char* option;
   std::string given, known;
@@ -42,7 +51,9 @@ struct Contradiction {
 
 // The first option that asks for something else than the known session is about.
 std::optional<Contradiction> FindContradiction(const SessionOptions& options, const wire::OpenSession& known) {
-  const wire::Destination& destination = known.destination();
+  // One without a destination, of a dry run, takes any.
+  const bool has_destination = !known.destination().host().empty();
+  const wire::Destination destination = has_destination ? known.destination() : DestinationOf(options);
   std::vector<std::string> inputs, known_inputs(known.inputs().begin(), known.inputs().end());
   for (const std::string& input : options.inputs) inputs.push_back(Absolute(input));
   std::sort(inputs.begin(), inputs.end());  // in which order they are given does not matter
@@ -65,11 +76,7 @@ std::optional<Contradiction> FindContradiction(const SessionOptions& options, co
 wire::OpenSession NewSessionSettings(const SessionOptions& options, const std::string& session) {
   wire::OpenSession settings;
   settings.set_session(session);
-  auto& destination = *settings.mutable_destination();
-  destination.set_called_ae(options.called_ae.value_or(""));
-  destination.set_calling_ae(options.calling_ae.value_or(""));
-  destination.set_host(options.host.value_or(""));
-  destination.set_port(options.port.value_or(0));
+  *settings.mutable_destination() = DestinationOf(options);
   PutSendOptions(
       options, [](const char*) { return true; }, *settings.mutable_send_options());
   settings.set_dispatch(ToDispatch(options.dispatch));
@@ -88,6 +95,14 @@ tl::expected<wire::OpenSession, std::string> ResumedSessionSettings(const Sessio
   }
   const auto given = [&](const char* name) { return options.given.contains(name); };
   wire::OpenSession settings = known;
+  if (known.destination().host().empty()) {
+    if (!options.called_ae || !options.host || !options.port) {
+      return tl::unexpected(
+          fmt::format("session {} is a dry run without a destination: give -a, -H and -p", known.session()));
+    }
+    *settings.mutable_destination() = DestinationOf(options);
+    if (!options.calling_ae) settings.mutable_destination()->set_calling_ae(known.destination().calling_ae());
+  }
   PutSendOptions(options, given, *settings.mutable_send_options());
   if (given("dispatch")) settings.set_dispatch(ToDispatch(options.dispatch));
   if (given("max-attempts")) settings.set_attempts_max(options.attempts_max);

@@ -1,4 +1,4 @@
-// The plan: what would be sent, and how, if it were.
+// The preflight: what would be sent, how, and what would not arrive.
 #pragma once
 
 #include "cli/console.h"
@@ -7,7 +7,8 @@
 
 namespace dicom_sender {
 
-// Indexes, prints the plan, sends nothing and opens no connection; only the log stays. Returns the exit status.
+// Scans, queries the destination if one is given, and prints the plan; sends nothing. Leaves a suspended session
+// whose scan is complete, for the run that sends. Returns the exit status.
 int RunDry(const SenderOptions& options, StopSignals& signals, Console& console);
 
 }  // namespace dicom_sender

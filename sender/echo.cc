@@ -3,32 +3,20 @@
 #include "client/session_settings.h"
 #include "common/wake_event.h"
 #include "sender/session.h"
+#include "worker/core/association_request.h"
 #include "worker/dicom/tcp_association.h"
 #include "worker/dicom/verification.h"
 
 namespace dicom_sender {
 namespace {
 
-AssociationRequest RequestOf(const SenderOptions& options) {
-  return {.host = options.host.value(),
-          .port = options.port.value(),
-          .called_ae = options.called_ae.value(),
-          .calling_ae = options.calling_ae.value(),
-          .contexts = {},
-          .max_pdu_bytes = options.max_pdu_bytes,
-          .timeouts = {.connect = options.connect_timeout,
-                       .acse = options.acse_timeout,
-                       .dimse = options.dimse_timeout,
-                       .idle = options.idle_timeout}};
-}
-
 // One sentence; empty: success.
-std::string Echo(const SenderOptions& options, const WakeEvent& cancel) {
+std::string Echo(const wire::OpenSession& settings, const WakeEvent& cancel) {
   SendingProgress progress;
   const auto associate = [&](const AssociationRequest& request) {
     return RequestAssociation(request, progress, &cancel, {});
   };
-  return Verify(associate, RequestOf(options)).failure;
+  return Verify(associate, RequestFor(settings.destination(), settings.send_options(), {})).failure;
 }
 
 }  // namespace
@@ -37,9 +25,9 @@ int RunEcho(const SenderOptions& options, Console& console, std::stop_token stop
   WakeEvent cancel;
   const std::stop_callback on_stop(stop, [&cancel] { cancel.Raise(); });
   const TimePoint begin = MonotonicNow();
-  const std::string failure = Echo(options, cancel);
-  if (stop.stop_requested()) return kExitInterrupted;
   const wire::OpenSession settings = NewSessionSettings(options, "");
+  const std::string failure = Echo(settings, cancel);
+  if (stop.stop_requested()) return kExitInterrupted;
   const EchoView view{.destination = DestinationText(settings.destination()),
                       .calling_ae = settings.destination().calling_ae(),
                       .failure = failure,

@@ -54,7 +54,9 @@ std::vector<OptionGroup> Groups(SenderOptions& o) {
             {0, "metrics", "HOST:PORT", "serve Prometheus metrics at /metrics while running", SetAddress(o.metrics)},
             {'v', "verbose", nullptr, "one line for each instance", SetSwitch(o.verbose)}}},
           {"Session",
-           {{0, "dry-run", nullptr, "only find and group the files; needs --input alone", SetSwitch(o.dry_run)},
+           {{0, "dry-run", nullptr,
+             "scan, ask the destination (if given) what it accepts, and list what would not arrive; send nothing",
+             SetSwitch(o.dry_run)},
             {0, "echo", nullptr, "only C-ECHO the destination; needs -a, -H and -p", SetSwitch(o.echo)},
             {.letter = 0,
              .name = "resume",
@@ -68,8 +70,8 @@ std::vector<OptionGroup> Groups(SenderOptions& o) {
              SetSwitch(o.start_new)},
             {0, "delete-ledger", nullptr, "delete the ledger after a complete success", SetSwitch(o.delete_ledger)},
             {0, "keep-ledger", nullptr, "does nothing: the ledger is kept anyway", SetIgnored()},
-            {0, "format", "FORMAT", "of 'dicom-sender sessions': table or json (default: table)",
-             SetChoice<bool>(o.json, {{"table", false}, {"json", true}})}}}};
+            {0, "format", "FORMAT", "text or json (default: text); only with --dry-run and for 'dicom-sender sessions'",
+             SetPlanFormat(o.format)}}}};
 }
 
 Program Describe(SenderOptions& options) {
@@ -87,11 +89,12 @@ Program Describe(SenderOptions& options) {
           .epilogue =
               "Examples\n"
               "  dicom-sender --echo -a ARCHIVE -H pacs.example.org -p 104\n"
+              "  dicom-sender --dry-run -i /data/images -r -a ARCHIVE -H pacs.example.org -p 104\n"
               "  dicom-sender -i /data/images -r -a ARCHIVE -H pacs.example.org -p 104 -t 4\n"
               "\n"
               "Exit status\n"
-              "  0  all stored\n"
-              "  1  finished, some instances failed\n"
+              "  0  all stored; with --dry-run: nothing stands in the way\n"
+              "  1  finished, some instances failed; with --dry-run: something would not arrive\n"
               "  2  wrong usage or unusable input; nothing was sent\n"
               "  3  the destination was out of reach, or refuses us; can be resumed\n"
               "  4  interrupted; can be resumed\n"
@@ -126,6 +129,10 @@ Checked CheckCombination(const SenderOptions& options) {
   }
   if (chosen.size() > 1)
     return tl::unexpected(fmt::format("{} does not go with {}: give one of them", chosen[1], chosen[0]));
+  if (options.given.contains("format") && !options.dry_run && !options.list_sessions) {
+    return tl::unexpected(
+        fmt::format("{} is only for --dry-run and 'dicom-sender sessions'", options.given.at("format")));
+  }
   if (options.retry_failed && !options.resume) {
     return tl::unexpected(
         fmt::format("{} is only for a session that goes on: add --resume, with its id if it is not "
@@ -136,16 +143,15 @@ Checked CheckCombination(const SenderOptions& options) {
     return tl::unexpected(
         fmt::format("{} does not go with {}: give one of them", options.given.at("new"), options.given.at("resume")));
   }
-  if (options.json && !options.list_sessions) {
-    return tl::unexpected(fmt::format("{} is only for 'dicom-sender sessions'", options.given.at("format")));
-  }
   return {};
 }
 
 // Of a session that goes on, the ledger knows the rest.
 Checked CheckComplete(const SenderOptions& options) {
   if (options.resume) return {};
-  return CheckRequired(kProgram, options, {.inputs = !options.echo, .destination = !options.dry_run});
+  const bool has_destination = options.called_ae || options.host || options.port;
+  return CheckRequired(kProgram, options,
+                       {.inputs = !options.echo, .destination = !options.dry_run || has_destination});
 }
 
 Checked CheckFiles(const SenderOptions& options) {

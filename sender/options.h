@@ -8,6 +8,7 @@
 #include "cli/program_options.h"
 #include "client/session_options.h"
 #include "common/log.h"
+#include "preflight/report.h"
 
 namespace dicom_sender {
 
@@ -28,11 +29,11 @@ struct SenderOptions : SessionOptions {
   bool dry_run = false;
   // A session's UUID, or the front of one, in lower case, or kLatest.
   std::optional<std::string> resume;
+  PlanFormat format = PlanFormat::kText;  // of the dry run, and of `dicom-sender sessions`
   bool retry_failed = false;
   bool start_new = false;  // whatever is unfinished
   bool delete_ledger = false;
-  bool list_sessions = false;  // `dicom-sender sessions`: the other options do not count, but for these two
-  bool json = false;           // its list
+  bool list_sessions = false;  // `dicom-sender sessions`
 };
 
 inline constexpr const char* kLatest = "latest";

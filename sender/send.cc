@@ -76,15 +76,6 @@ class SendRun {
   TimePoint progressed_at_ = begin_;
 };
 
-// After a second signal the session is left as it was.
-void SuspendIfOpen(Ledger& ledger, SessionKey key) {
-  const wire::SessionState state = ledger.LoadSession(key).state;
-  if (state != wire::SESSION_SCANNING && state != wire::SESSION_SENDING) return;
-  ledger.Begin();
-  ledger.SetSessionState(key, wire::SESSION_SUSPENDED, {}, WallNow());
-  ledger.Commit();
-}
-
 tl::expected<void, Failure> SendRun::Send() {
   auto status = session_.Status();
   if (!status) return tl::unexpected(std::move(status.error()));
@@ -191,7 +182,7 @@ int SendRun::Report() {
   session_.Stop();
   Ledger& ledger = session_.ledger();
   const SessionKey key = session_.key();
-  SuspendIfOpen(ledger, key);
+  SuspendIfOpen(ledger, key);  // after a second signal it still is
   console_.EndProgress();
   const SessionSummary summary = Summarise(ledger, key, WallNow());
   const wire::SessionReport report = ToReport(summary);

@@ -34,6 +34,14 @@ Failure NothingFound(const wire::SessionStatus& status) {
                                   status.recursive() ? "" : " (sub-folders are entered with -r only)")};
 }
 
+void SuspendIfOpen(Ledger& ledger, SessionKey key) {
+  const wire::SessionState state = ledger.LoadSession(key).state;
+  if (state != wire::SESSION_SCANNING && state != wire::SESSION_SENDING) return;
+  ledger.Begin();
+  ledger.SetSessionState(key, wire::SESSION_SUSPENDED, {}, WallNow());
+  ledger.Commit();
+}
+
 tl::expected<std::unique_ptr<Session>, Failure> Session::Open(const SenderOptions& options, Console& console) {
   std::unique_ptr<Session> session(new Session(options, console));
   auto started = session->TryToStart();
@@ -112,7 +120,8 @@ tl::expected<void, Failure> Session::Start() {
                                 .log_file = files_.log,
                                 .destination = DestinationText(settings_.destination()),
                                 .calling_ae = settings_.destination().calling_ae(),
-                                .resumed = options_.resume.has_value()}));
+                                .resumed = options_.resume.has_value(),
+                                .scan_time = scan_time_}));
   return {};
 }
 
@@ -127,7 +136,18 @@ tl::expected<void, Failure> Session::Resume() {
   auto settings = ResumedSessionSettings(options_, options_.retry_failed, record->settings);
   if (!settings) return Fail(kExitUsage, std::move(settings.error()));
   settings_ = *std::move(settings);
+  if (record->settings.destination().host().empty()) TakeDestination(*record);
+  if (record->scan_complete) scan_time_ = FormatRfc3339(record->start_time);
   return {};
+}
+
+// Of a dry run without a destination.
+void Session::TakeDestination(const SessionRecord& record) {
+  wire::OpenSession settings = record.settings;
+  *settings.mutable_destination() = settings_.destination();
+  ledger_->Begin();
+  ledger_->SetSettings(record.key, settings);
+  ledger_->Commit();
 }
 
 tl::expected<wire::SessionStatus, Failure> Session::Ask(wire::ClientRequest request) {

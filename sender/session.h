@@ -10,7 +10,7 @@
 #include "common/http_server.h"
 #include "common/stop_signal.h"
 #include "coordinator/status/status_board.h"
-#include "sender/engine.h"
+#include "engine/engine.h"
 #include "sender/options.h"
 #include "sender/session_files.h"
 
@@ -18,6 +18,9 @@ namespace dicom_sender {
 
 // Of a session whose scan is complete and found nothing.
 Failure NothingFound(const wire::SessionStatus& status);
+
+// Leaves an open session so that it can be resumed. When the coordinator has ended.
+void SuspendIfOpen(Ledger& ledger, SessionKey key);
 
 class Session {
  public:
@@ -49,12 +52,14 @@ class Session {
   tl::expected<void, Failure> TryToStart();
   tl::expected<void, Failure> Start();
   tl::expected<void, Failure> Resume();
+  void TakeDestination(const SessionRecord& record);
 
   const SenderOptions& options_;
   Console& console_;
   wire::OpenSession settings_;
   SessionFiles files_;
   bool files_are_new_ = false;
+  std::string scan_time_;  // of the complete scan that is used; empty: there is none yet
   std::shared_ptr<prometheus::Registry> registry_ = std::make_shared<prometheus::Registry>();
   std::unique_ptr<Ledger> ledger_;
   StatusBoard board_{std::string(ProgramVersion())};

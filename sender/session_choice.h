@@ -4,7 +4,7 @@
 #include <string>
 #include <tl/expected.hpp>
 
-#include "sender/engine.h"
+#include "engine/engine.h"
 #include "sender/options.h"
 
 namespace dicom_sender {

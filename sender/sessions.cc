@@ -105,7 +105,7 @@ int RunSessions(const SenderOptions& options, Console& console) {
     console.Error(sessions.back().problem);
     sessions.pop_back();
   }
-  if (options.json) {
+  if (options.format == PlanFormat::kJson) {
     console.Print(JsonOf(sessions));
   } else if (sessions.empty()) {
     console.Print(fmt::format("No session in {}\n", ToPrintable(options.output_dir)));

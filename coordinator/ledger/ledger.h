@@ -75,6 +75,11 @@ struct Counts {
   std::uint64_t unsettled() const { return total - stored - warned - failed - skipped; }
 };
 
+// The reasons in SessionRecord::ignored of what could not be read, which people are told apart from what is ignored.
+inline constexpr const char* kUnreadableFile = "unreadable";
+inline constexpr const char* kUnreadableFolder = "unreadable_folder";
+inline bool IsUnreadable(std::string_view reason) { return reason == kUnreadableFile || reason == kUnreadableFolder; }
+
 struct SessionRecord {
   SessionKey key = 0;
   wire::OpenSession settings;  // as it was opened

@@ -94,8 +94,6 @@ class Json {
   Writer& writer_;
 };
 
-bool IsUnreadable(std::string_view reason) { return reason == kUnreadableFile || reason == kUnreadableFolder; }
-
 std::uint64_t CountIgnored(const SessionRecord& session, std::string_view reason) {
   const auto files = session.ignored.find(std::string(reason));
   return files == session.ignored.end() ? 0 : files->second;

@@ -54,9 +54,6 @@ wire::SessionReport ToReport(const SessionSummary& summary);
 
 inline constexpr std::array kFailedStates = {InstanceState::kFailed};
 inline constexpr std::array kNotArrivedStates = {InstanceState::kFailed, InstanceState::kConflict};
-// The reasons in SessionRecord::ignored of what could not be read.
-inline constexpr const char* kUnreadableFile = "unreadable";
-inline constexpr const char* kUnreadableFolder = "unreadable_folder";
 
 struct SummaryFiles {
   std::string summary;

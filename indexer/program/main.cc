@@ -6,6 +6,7 @@
 #include "cli/guarded_main.h"
 #include "common/open_files.h"
 #include "common/stop_signal.h"
+#include "indexer/program/dry_run.h"
 #include "indexer/program/program.h"
 
 namespace {
@@ -24,12 +25,13 @@ int Run(const dicom_sender::IndexerProgramOptions& options) {
   }
   StopSignals signals;  // before any other thread
   const ServiceOptions& service = options.service;
-  if (service.log_file || !options.wait) {
+  if (service.log_file || !(options.wait || options.dry_run)) {
     if (const auto log = OpenLog(service.log_file, service.log_format, service.verbose); !log) {
       console.Error(log.error());
       return kExitUsage;
     }
   }
+  if (options.dry_run) return RunIndexerDry(options, signals, console);
   return RunIndexerProgram(options, signals, console);
 }
 

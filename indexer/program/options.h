@@ -7,6 +7,7 @@
 #include "cli/service_options.h"
 #include "client/connection_options.h"
 #include "client/session_options.h"
+#include "preflight/report.h"
 
 namespace dicom_sender {
 
@@ -15,6 +16,8 @@ struct IndexerProgramOptions : SessionOptions {
   ConnectionOptions connection;
   std::optional<std::string> session;  // a UUID, lower case
   bool wait = false;
+  bool dry_run = false;                   // no coordinator is needed, and the destination is optional
+  PlanFormat format = PlanFormat::kText;  // of the dry run
   ServiceOptions service;
 };
 

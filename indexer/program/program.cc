@@ -168,9 +168,7 @@ Done IndexRun::Scan(IndexerMetrics& metrics) {
   console_.Print(fmt::format("Looked at {} files, {} are DICOM: all of them are with the coordinator\n",
                              progress_.files.load(), progress_.found.load()));
   if (progress_.found > 0) return {};
-  return tl::unexpected(
-      Failure{kExitUsage, fmt::format("no DICOM instance in {}{}", fmt::join(settings_.inputs(), ", "),
-                                      settings_.recursive() ? "" : " (sub-folders are entered with -r only)")});
+  return tl::unexpected(Failure{kExitUsage, NothingFoundIn(settings_)});
 }
 
 Failure IndexRun::Interrupted() const {
@@ -263,6 +261,11 @@ tl::expected<int, Failure> IndexRun::Report() {
 }
 
 }  // namespace
+
+std::string NothingFoundIn(const wire::OpenSession& settings) {
+  return fmt::format("no DICOM instance in {}{}", fmt::join(settings.inputs(), ", "),
+                     settings.recursive() ? "" : " (sub-folders are entered with -r only)");
+}
 
 int RunIndexerProgram(const IndexerProgramOptions& options, StopSignals& signals, Console& console) {
   const auto fails = [&console](const Failure& failure) {

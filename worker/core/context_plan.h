@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -24,6 +25,11 @@ namespace dicom_sender {
 struct ContextNeed {
   std::string sop_class_uid;
   std::string transfer_syntax_uid;
+
+  friend bool operator==(const ContextNeed&, const ContextNeed&) = default;
+  friend bool operator<(const ContextNeed& a, const ContextNeed& b) {
+    return std::tie(a.sop_class_uid, a.transfer_syntax_uid) < std::tie(b.sop_class_uid, b.transfer_syntax_uid);
+  }
 };
 
 class ContextPlan {

@@ -16,6 +16,7 @@
 #include "dicom/transfer_syntax.h"
 #include "proto/channel.h"
 #include "proto/validate.h"
+#include "worker/core/association_request.h"
 #include "worker/core/context_plan.h"
 #include "worker/sending/source_file.h"
 #include "worker/transcoder/padding.h"
@@ -82,20 +83,7 @@ bool IsAbortOrLoss(Kind kind) {
 }
 
 AssociationRequest RequestFor(const wire::LeaseGrant& grant, std::vector<ProposedContext> contexts) {
-  using std::chrono::milliseconds;
-  const wire::SendOptions& options = grant.send_options();
-  const auto window = std::max(options.async_window(), 1U);
-  return {.host = grant.destination().host(),
-          .port = static_cast<std::uint16_t>(grant.destination().port()),
-          .called_ae = grant.destination().called_ae(),
-          .calling_ae = grant.destination().calling_ae(),
-          .contexts = std::move(contexts),
-          .max_pdu_bytes = options.max_pdu_bytes(),
-          .async_window = static_cast<std::uint16_t>(window),
-          .timeouts = {.connect = milliseconds(options.connect_timeout_ms()),
-                       .acse = milliseconds(options.acse_timeout_ms()),
-                       .dimse = milliseconds(options.dimse_timeout_ms()),
-                       .idle = milliseconds(options.idle_timeout_ms())}};
+  return RequestFor(grant.destination(), grant.send_options(), std::move(contexts));
 }
 
 std::vector<ContextNeed> NeedsOf(const wire::LeaseGrant& grant) {

@@ -25,6 +25,8 @@ TEST(Render, Session) {
             "Destination  ARCHIVE:104@pacs.example.org (we are RUST_SCU)\n"
             "Log          ./dicom_sender_5e0c.log\n");
   EXPECT_EQ(RenderSession({"1", "x", "", "", true}), "Session      1 (resumed)\nLog          x\n");
+  EXPECT_THAT(RenderSession({.session = "1", .log_file = "x", .destination = "", .calling_ae = "", .scan_time = "T"}),
+              HasSubstr("Scan         using the scan of T; --new scans again\n"));
 }
 
 TEST(Render, Indexing) {
@@ -92,14 +94,12 @@ TEST(Render, Plan) {
             "    RLE Lossless: 6 files\n"
             "  Presentation contexts, proposed for each study as far as it needs them\n"
             "    CT Image Storage: RLE Lossless\n"
-            "    CT Image Storage: Explicit, Implicit\n"
-            "Dry run: nothing was sent.\n");
+            "    CT Image Storage: Explicit, Implicit\n");
   EXPECT_EQ(RenderPlan({}),
             "Found 0 files, grouped into 0 studies (0 B)\n"
             "\n"
             "Plan\n"
-            "  Send       0 instances, 0 B\n"
-            "Dry run: nothing was sent.\n");
+            "  Send       0 instances, 0 B\n");
 }
 
 ProgressView Progress() {

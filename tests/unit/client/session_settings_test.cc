@@ -72,6 +72,30 @@ TEST(ResumedSessionSettings, HowItIsSentMayBeGivenAnew) {
   EXPECT_TRUE(resumed->retry_failed());
 }
 
+TEST(ResumedSessionSettings, ADryRunWithoutADestinationTakesOne) {
+  SessionOptions dry_run;
+  dry_run.inputs = {"data"};
+  dry_run.calling_ae = "US";
+  const wire::OpenSession known = NewSessionSettings(dry_run, "S");
+  SessionOptions options;
+  const auto refused = ResumedSessionSettings(options, false, known);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error(), HasSubstr("give -a, -H and -p"));
+  options.called_ae = "PACS";
+  options.host = "pacs.example";
+  options.port = 104;
+  options.given = {{"ae-title", "-a"}, {"host", "-H"}, {"port", "-p"}};
+  auto settings = ResumedSessionSettings(options, false, known);
+  ASSERT_TRUE(settings) << settings.error();
+  EXPECT_EQ(DestinationText(settings->destination()), "PACS:104@pacs.example");
+  EXPECT_EQ(settings->destination().calling_ae(), "US") << "as in the dry run";
+  options.calling_ae = "ELSE";
+  options.given["calling-ae"] = "-c";
+  settings = ResumedSessionSettings(options, false, known);
+  ASSERT_TRUE(settings) << settings.error();
+  EXPECT_EQ(settings->destination().calling_ae(), "ELSE");
+}
+
 TEST(ResumedSessionSettings, WhatItIsAboutStays) {
   const auto known = NewSessionSettings(Options(), "S");
   const auto refused = [&](const char* name, auto change) {

@@ -46,6 +46,18 @@ TEST_F(IndexerOptionsTest, AKnownSessionHasItsDestinationAndSettings) {
   EXPECT_THAT(Refusal({"--session", "abc"}), HasSubstr("--session: 'abc' is no session"));
 }
 
+TEST_F(IndexerOptionsTest, ADryRunNeedsNoDestinationAndNoSession) {
+  const auto options = Parse({"--dry-run", "--format", "json"});
+  ASSERT_TRUE(options) << options.error().err;
+  EXPECT_TRUE(options->dry_run);
+  EXPECT_EQ(options->format, PlanFormat::kJson);
+  EXPECT_TRUE(Parse({"--dry-run", "-a", "PACS", "-H", "host", "-p", "104"}));
+  EXPECT_THAT(Refusal({"--dry-run", "-a", "PACS"}), HasSubstr("-H/--host, -p/--port are missing"));
+  EXPECT_THAT(Refusal({"--dry-run", "--session", kSession}), HasSubstr("--session does not go with --dry-run"));
+  EXPECT_THAT(Refusal({"--dry-run", "--wait"}), HasSubstr("--wait does not go with --dry-run"));
+  EXPECT_THAT(Refusal({"--session", kSession, "--format", "json"}), HasSubstr("--format is only for --dry-run"));
+}
+
 TEST_F(IndexerOptionsTest, TheInputMustBeThere) {
   EXPECT_THAT(Refusal({"--session", kSession, "-i", folder_ / "nowhere"}), HasSubstr("nowhere"));
 }

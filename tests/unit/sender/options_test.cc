@@ -217,6 +217,8 @@ TEST_F(OptionsTest, EachWrongOptionIsNamedInOneLine) {
       {{"--recursive=maybe"}, "--recursive: 'maybe' does not fit: give true or false"},
       {{"-p", "105"}, "--port: given 2 times: give it once"},
       {{"--retry-failed"}, "--retry-failed is only for a session that goes on: add --resume"},
+      {{"--format", "json"}, "--format is only for --dry-run and"},
+      {{"--dry-run", "--format", "xml"}, "--format: 'xml' does not fit: give text or json"},
       {{"--echo", "--dry-run"}, "--dry-run does not go with --echo: give one of them"},
       {{"--echo", "--resume", kSession}, "--resume does not go with --echo"},
       {{"--dry-run", "--resume", kSession}, "--resume does not go with --dry-run"},
@@ -269,6 +271,9 @@ TEST_F(OptionsTest, DryRunNeedsNoDestination) {
   EXPECT_TRUE(options.dry_run);
   EXPECT_FALSE(options.called_ae || options.host || options.port);
   EXPECT_EQ(Good(With({"--dry-run"})).called_ae, "ARCHIVE");
+  EXPECT_EQ(Good(With({"--dry-run", "--format", "json"})).format, PlanFormat::kJson);
+  EXPECT_THAT(Wrong({"--dry-run", "-i", data_, "-H", "h"}), HasSubstr("-a/--ae-title, -p/--port are missing"))
+      << "half a destination is a slip";
 }
 
 TEST_F(OptionsTest, ResumeKnowsTheRestAndKeepsWhatIsToBeCompared) {
@@ -299,7 +304,7 @@ TEST_F(OptionsTest, ResumeNeedsNoIdAndTakesTheFrontOfOne) {
 
 TEST_F(OptionsTest, SessionsIsACommandOfItsOwn) {
   EXPECT_TRUE(Good({"sessions", "--output-dir", out_}).list_sessions);
-  EXPECT_TRUE(Good({"sessions", "--output-dir", out_, "--format", "json"}).json);
+  EXPECT_EQ(Good({"sessions", "--output-dir", out_, "--format", "json"}).format, PlanFormat::kJson);
   EXPECT_TRUE(Good({"sessions"}, {{"DICOM_SENDER_OUTPUT_DIR", out_}, {"DICOM_SENDER_HOST", "h"}}).list_sessions)
       << "what is set for the runs that send is not in its way";
   EXPECT_THAT(Wrong({"sessions", "-a", "A"}), HasSubstr("--ae-title does not go with 'sessions'"));

@@ -1,4 +1,4 @@
-#include "sender/engine.h"
+#include "engine/engine.h"
 
 #include <spdlog/spdlog.h>
 

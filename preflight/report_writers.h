@@ -1,0 +1,12 @@
+// The two forms of the report.
+#pragma once
+
+#include "preflight/output.h"
+#include "preflight/report.h"
+
+namespace dicom_sender {
+
+void WriteText(const Preflight& preflight, Ledger& ledger, const ReportContext& context, Output& out);
+void WriteJson(const Preflight& preflight, Ledger& ledger, const ReportContext& context, Output& out);
+
+}  // namespace dicom_sender

@@ -1,0 +1,15 @@
+// The scan of a dry run.
+#pragma once
+
+#include <tl/expected.hpp>
+
+#include "cli/console.h"
+#include "common/stop_signal.h"
+#include "engine/engine.h"
+
+namespace dicom_sender {
+
+// Waits until the indexer, which has been started, has scanned everything, and shows the progress meanwhile.
+tl::expected<void, Failure> WaitForScan(Engine& engine, StopSignals& signals, Console& console);
+
+}  // namespace dicom_sender

@@ -1,0 +1,29 @@
+// The files of a session that would not arrive whatever the destination accepts, as the ledger lists them. Memory
+// does not grow with their number.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+
+#include "coordinator/ledger/ledger.h"
+
+namespace dicom_sender {
+
+using UseInstance = std::function<void(const ReportedInstance&)>;
+
+// Files that the scan found to be defective: truncated, without a SOP Instance UID, and the like.
+void ForEachDefective(Ledger& ledger, const SessionRecord& session, const UseInstance& use);
+// Files with the SOP Instance UID of another file, but not its contents.
+void ForEachConflict(Ledger& ledger, const SessionRecord& session, const UseInstance& use);
+
+// Files and folders that could not be read, by their paths.
+using UseUnread = std::function<void(const UnreadPath&)>;
+void ForEachNotRead(Ledger& ledger, const SessionRecord& session, const UseUnread& use);
+std::uint64_t CountNotRead(const SessionRecord& session);
+
+// Files that are no DICOM instance, by reason.
+std::map<std::string, std::uint64_t> IgnoredByReason(const SessionRecord& session);
+
+}  // namespace dicom_sender

@@ -1,0 +1,64 @@
+// What would become of the instances of a session, by SOP class and transfer syntax, given the destination's answers
+// to the associations that their studies need. The rules are the worker's (worker/core/context_plan.h). Pure.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tl/expected.hpp>
+#include <tuple>
+#include <vector>
+
+#include "preflight/study_kinds.h"
+
+namespace dicom_sender {
+
+enum class Fate {
+  kAsIs,     // sent as it is on disk
+  kDecoded,  // sent uncompressed, because the destination refuses the file's transfer syntax
+  kRefused,  // not sent
+  kUnknown,  // the destination was not asked, or gave no answer
+};
+std::string_view NameOf(Fate fate);  // "as_is"
+
+struct Verdict {
+  Fate fate = Fate::kUnknown;
+  std::string transfer_syntax_uid;  // in which the dataset is sent; empty unless it is
+  std::string reason;               // one sentence; empty if it is sent
+
+  friend bool operator==(const Verdict&, const Verdict&) = default;
+  friend bool operator<(const Verdict& a, const Verdict& b) {
+    return std::tie(a.fate, a.transfer_syntax_uid, a.reason) < std::tie(b.fate, b.transfer_syntax_uid, b.reason);
+  }
+};
+using Verdicts = std::map<ContextNeed, Verdict>;
+
+struct NoAnswer {
+  bool refused = false;  // the destination rejects or aborts the association, and answers others
+  std::string reason;
+};
+using AssociationAnswer = tl::expected<std::vector<ContextAnswer>, NoAnswer>;
+
+using CanDecodeSyntax = std::function<bool(std::string_view transfer_syntax_uid)>;
+
+// Of the studies of one kind. `answers`: to the associations of ContextPlan(needs), in their order.
+Verdicts Judge(const ContextNeeds& needs, const std::vector<AssociationAnswer>& answers,
+               const CanDecodeSyntax& can_decode);
+
+// kUnknown if the pair is not among them.
+Verdict VerdictOn(const ContextNeed& pair, const Verdicts& verdicts);
+
+struct PairOutcome {
+  ContextNeed pair;
+  Verdict verdict;
+  std::uint64_t instances = 0;
+};
+// Nullopt: a pair has different verdicts in different kinds of studies, so that its instances have to be counted by
+// study.
+std::optional<std::vector<PairOutcome>> OutcomesOf(const std::vector<PairCount>& pairs,
+                                                   const std::vector<Verdicts>& by_kind);
+
+}  // namespace dicom_sender
