@@ -38,12 +38,12 @@ Program Describe(SenderOptions& options) {
               "Sends DICOM files to an archive by C-STORE, one association for each study, and reports what the\n"
               "archive answered for each instance.\n"
               "\n"
-              "  dicom-sender -i PATH [-i PATH ...] -a AE -H HOST -p PORT [OPTION ...]\n",
+              "  dicom-sender PATH [PATH ...] -a AE -H HOST -p PORT [OPTION ...]\n",
           .groups = Groups(options),
           .epilogue =
               "Examples\n"
               "  dicom-sender --echo -a ARCHIVE -H pacs.example.org -p 104\n"
-              "  dicom-sender -i /data/images -r -a ARCHIVE -H pacs.example.org -p 104 -t 4 --retry-for 6h\n"
+              "  dicom-sender /data/images -r -a ARCHIVE -H pacs.example.org -p 104 -t 4 --retry-for 6h\n"
               "\n"
               "Exit status\n"
               "  0  all stored\n"
@@ -53,7 +53,7 @@ Program Describe(SenderOptions& options) {
               "  4  interrupted; can be resumed\n"
               "  70 internal error\n"
               "  74 the ledger or the summary cannot be written or is gone; can be resumed\n",
-          .stray_word_advice = "name each input by -i of its own"};
+          .words_max = kAnyWords};
 }
 
 Checked CheckCombination(const SenderOptions& options) {
@@ -96,7 +96,7 @@ tl::expected<SenderOptions, EarlyExit> ParseOptions(int argc, const char* const*
   SenderOptions options;
   auto given = ParseProgram(Describe(options), argc, argv, environment);
   if (!given) return tl::unexpected(std::move(given.error()));
-  options.given = std::move(given->where);
+  TakeGiven(*std::move(given), options);
   for (const auto check : {CheckCombination, CheckComplete, CheckFiles}) {
     if (const auto checked = check(options); !checked) return UsageError(kProgram, checked.error());
   }

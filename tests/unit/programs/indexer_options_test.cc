@@ -46,6 +46,12 @@ TEST_F(IndexerOptionsTest, AKnownSessionHasItsDestinationAndSettings) {
   EXPECT_THAT(Refusal({"--session", "abc"}), HasSubstr("--session: 'abc' is no session"));
 }
 
+TEST_F(IndexerOptionsTest, PathsNeedNoOption) {
+  const auto options = Parse({folder_.path(), "--session", kSession});
+  ASSERT_TRUE(options) << options.error().err;
+  EXPECT_EQ(options->inputs, (std::vector<std::string>{folder_.path(), folder_.path()}));
+}
+
 TEST_F(IndexerOptionsTest, TheInputMustBeThere) {
   EXPECT_THAT(Refusal({"--session", kSession, "-i", folder_ / "nowhere"}), HasSubstr("nowhere"));
 }
