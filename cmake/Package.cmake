@@ -16,7 +16,8 @@ install_system(FILES ${here}/prometheus/rules/dicom_sender.yml ${here}/prometheu
   DESTINATION ${examples}/prometheus/rules)
 install_system(DIRECTORY ${here}/grafana DESTINATION ${examples})
 install_system(FILES ${here}/systemd/dicom-coordinator.service ${here}/systemd/dicom-worker.service
-  DESTINATION lib/systemd/system)
+  ${here}/systemd/dicom-sender@.service ${here}/systemd/dicom-sender@.timer DESTINATION lib/systemd/system)
+install_system(FILES ${here}/systemd/migration.toml DESTINATION ${examples})
 install_system(FILES ${here}/systemd/coordinator.env ${here}/systemd/worker.env DESTINATION /etc/dicom-sender)
 install_system(DIRECTORY DESTINATION /etc/dicom-sender/clients)
 
