@@ -1,6 +1,9 @@
 #include "client/session_view.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <iterator>
 
 #include "cli/exit_status.h"
 #include "client/session_settings.h"
@@ -25,14 +28,31 @@ SessionEnd ToEnd(wire::SessionState state) {
 
 bool HasEnded(wire::SessionState state) { return state != wire::SESSION_SCANNING && state != wire::SESSION_SENDING; }
 
+std::string StateText(const wire::SessionStatus& status) {
+  constexpr const char* kNames[] = {"scanning", "sending",   "complete", "unreachable",
+                                    "refused",  "suspended", "cancelled"};
+  const auto state = static_cast<std::size_t>(status.state());
+  const std::string name = state < std::size(kNames) ? kNames[state] : "unknown";
+  return status.stopping() ? name + " (stopping)" : name;
+}
+
+std::string DimseStatusText(std::uint32_t status) { return fmt::format("{:04X}", status); }
+
+std::string_view ReasonOf(const wire::FailureList::Entry& failure) {
+  std::string_view reason = failure.reason();
+  const std::string status = failure.has_status() ? DimseStatusText(failure.status()) + " " : "";
+  if (reason.starts_with(status)) reason.remove_prefix(status.size());
+  return reason;
+}
+
 ProgressView ProgressOf(const wire::SessionStatus& status, Duration elapsed) {
   return {.elapsed = elapsed,
           .total_known = status.scan_complete(),
-          .done = status.stored() + status.failed() + status.skipped(),
-          .total = status.total(),
+          .stored = status.stored(),
           .failed = status.failed(),
-          .bytes_done = status.settled_bytes(),
-          .bytes_total = status.total_bytes(),
+          .pending = status.pending(),
+          .bytes_stored = status.stored_bytes(),
+          .bytes_pending = status.total_bytes() - std::min(status.total_bytes(), status.settled_bytes()),
           .associations = static_cast<unsigned>(status.leases()),
           .note = status.trouble()};
 }
@@ -50,7 +70,7 @@ SummaryView SummaryOf(const wire::SessionReport& report) {
   view.failed = status.failed();
   view.skipped = status.skipped();
   view.conflicts = report.conflicts();
-  view.pending = status.total() - status.stored() - status.failed() - status.skipped();
+  view.pending = status.pending();
   view.warnings = status.warnings();
   for (const auto& files : status.ignored()) view.ignored += files.files();
   view.retries = report.retries();

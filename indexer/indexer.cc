@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "common/log.h"
 #include "common/time.h"
 #include "indexer/batch.h"
 #include "indexer/scan.h"
@@ -132,8 +133,14 @@ class Publisher : public ScanConsumer {
     ++progress_.found;
     metrics_.indexed_files_total[defect.empty() ? "indexed" : "broken"].Increment();
     if (!defect.empty()) {
+      const ScopedLogFields fields({.session = options_.session,
+                                    .study = header.study_instance_uid,
+                                    .sop_instance = header.sop_instance_uid,
+                                    .path = FullPath(entry)});
       spdlog::warn("{} cannot be sent: {}", FullPath(entry), defect);
     } else if (header.study_instance_uid.empty()) {
+      const ScopedLogFields fields(
+          {.session = options_.session, .sop_instance = header.sop_instance_uid, .path = FullPath(entry)});
       spdlog::warn("{} has no Study Instance UID", FullPath(entry));
     }
     batch_.Add(header.study_instance_uid, header.accession_number, ToInstance(entry, header, std::move(defect)));
@@ -142,6 +149,7 @@ class Publisher : public ScanConsumer {
   void Ignore(const WalkEntry& entry, const char* reason, const std::string& detail) {
     ++ignored_[reason];
     metrics_.indexed_files_total[reason].Increment();
+    const ScopedLogFields fields({.session = options_.session, .path = FullPath(entry)});
     const bool may_be_dicom = std::string_view(reason).starts_with("unreadable");
     spdlog::log(may_be_dicom ? spdlog::level::warn : spdlog::level::info, "{} is ignored: {}", FullPath(entry),
                 detail);

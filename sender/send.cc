@@ -10,6 +10,7 @@
 
 #include "client/session_settings.h"
 #include "client/session_view.h"
+#include "common/log.h"
 #include "common/store_error.h"
 #include "coordinator/summary/summary.h"
 #include "sender/observer.h"
@@ -210,6 +211,7 @@ int RunSend(const SenderOptions& options, StopSignals& signals, Console& console
     console.Error(session.error().sentence);
     return session.error().exit_status;
   }
+  const ScopedLogFields fields({.session = (*session)->id()});
   SendRun run(options, signals, console, **session);
   const auto sent = run.Send();
   if (!sent) return EndEarly(**session, sent.error(), options, console);

@@ -210,8 +210,8 @@ class Ledger {
   // `now` becomes the end time for every state but SCANNING and SENDING, which clear it and the end reason.
   virtual void SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
                                WallTime now) = 0;
-  // Asked for, and due when its leases have ended: SetSessionState to an end clears it.
-  virtual void SetEnding(SessionKey session, wire::SessionState state) = 0;
+  // Asked for, and due when its leases have ended: SetSessionState to an end clears it. None: no longer asked for.
+  virtual void SetEnding(SessionKey session, std::optional<wire::SessionState> state) = 0;
   // These are pending again with no attempts used, and nobody has reported them. Failures whose defect is known from
   // the scan stay. One StudyFeed for each study that has any.
   virtual std::vector<StudyFeed> Requeue(SessionKey session, const RequeueFilter& filter) = 0;

@@ -16,6 +16,7 @@
 #include "coordinator/ledger/ledger.h"
 #include "coordinator/service/endpoint_names.h"
 #include "coordinator/service/meter.h"
+#include "coordinator/service/paces.h"
 #include "coordinator/service/queries.h"
 #include "envelope.pb.h"
 #include "proto/refusals.h"
@@ -57,6 +58,8 @@ class Service {
 
   // What the status page shows; counts the gauges of the destinations anew. Between two steps, about once a second.
   wire::Overview Look(TimePoint now, WallTime wall);
+  // For what dicom-ctl shows; Look() does it, too. Between two steps, about once a second.
+  void MeasurePaces(TimePoint now);
 
   // See Scheduler::CheckInvariants().
   void CheckInvariants() const { scheduler_.CheckInvariants(); }
@@ -94,18 +97,20 @@ class Service {
   void RefuseStranger(const Incoming& incoming, const LeaseRecord& lease, const Moment& moment);
 
   void Resume(SessionRecord record, const wire::OpenSession& request, const Moment& moment);
+  void Continue(const SessionRecord& record, const Moment& moment);
   void Reopen(const SessionRecord& record, const Moment& moment);
   void OpenInScheduler(const SessionRecord& record, const Moment& moment);
   void End(SessionKey session, wire::SessionState state, const Moment& moment);
   void RestoreLeases(SessionKey session, const Moment& moment);
   void FeedFromLedger(SessionKey session, const Moment& moment);
+  std::vector<SessionRecord> OpenSessions() const;
   bool IsOpen(SessionKey session) const { return sessions_.contains(session); }
 
   // `reporter`: the worker whose report the event is.
   Output Apply(const Event& event, const Moment& moment, std::string_view reporter = {});
   void Write(const std::vector<LedgerChange>& changes, const Moment& moment);
   void Write(const SessionChanged& change, const Moment& moment);
-  void NoteLostLease(StudyKey study);
+  void NoteUncleanEnd(const LeaseEnded& ended);
   void FailStudy(const StudyFailed& change, const Moment& moment);
   void NoteQuarantine(const QuarantineBegun& begun);
   void Tell(const GrantReply& reply);
@@ -116,6 +121,7 @@ class Service {
 
   Ledger& ledger_;
   Scheduler scheduler_;
+  SessionPaces paces_;
   Queries queries_;
   CoordinatorMetrics& metrics_;
   NameEndpoint name_endpoint_;

@@ -132,6 +132,11 @@ check_completion() {
   offers "clients coordinator.env worker.env" dicom-sender -i ""
   offers "clients" dicom-coordinator --client-keys ""
   offers "" dicom-worker --threads ""
+  for program in "${programs[@]}"; do
+    [ -s "$root/usr/share/fish/vendor_completions.d/$program.fish" ] || fail "there is no completion of $program for fish"
+  done
+  head -n 1 "$root/usr/share/zsh/vendor-completions/_dicom-sender" | grep -q '^#compdef .*dicom-ctl' ||
+    fail "there is no completion for zsh"
 }
 check_units() {
   local unit file

@@ -130,6 +130,11 @@ void NaiveScheduler::On(const ScanBegun& event) {
 
 void NaiveScheduler::On(const SuspendRequested& event) { StartEnding(event.session, wire::SESSION_SUSPENDED, {}); }
 
+void NaiveScheduler::On(const ContinueRequested& event) {
+  Session* session = FindSession(event.session);
+  if (session && session->ending && session->ending->first == wire::SESSION_SUSPENDED) session->ending.reset();
+}
+
 void NaiveScheduler::On(const CancelRequested& event) {
   StartEnding(event.session, wire::SESSION_CANCELLED, event.reason);
 }
@@ -279,7 +284,7 @@ void NaiveScheduler::End(LeaseId id, bool clean) {
   if (destination.probe == id) destination.probe = 0;
   quarantine_.EndTry(lease.worker, destination.name, id);
   quarantine_.EndTry(lease.worker, study.session, id);
-  out_.changes.push_back(LeaseEnded{.study = lease.study, .clean = clean});
+  out_.changes.push_back(LeaseEnded{.study = lease.study, .clean = clean, .revoked = lease.revoked});
   std::erase_if(leases_, [id](const Lease& other) { return other.id == id; });
   study.released = true;
   study.ready_since = now_;

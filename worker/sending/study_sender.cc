@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/log.h"
 #include "common/text.h"
 #include "common/time.h"
 #include "dicom/dimse_status.h"
@@ -229,7 +230,7 @@ class StudySender {
   tl::expected<StoreResponse, StoreFailure> Receive();
   void DropAssociation();
   void TellUnanswered(const StoreFailure& failure, bool alone);
-  void Tell(const std::string& path, wire::Outcome outcome);
+  void Tell(const std::string& path, const wire::Instance& instance, wire::Outcome outcome);
   void TellNotSent(const std::string& path, const wire::Instance& instance, const CannotSend& why);
   bool GiveBackOfDestination(wire::GiveBack::Reason reason, const std::string& detail, const char* failure);
   bool GiveBack(wire::GiveBack::Reason reason, const std::string& detail = {}, const char* failure = "");
@@ -386,7 +387,7 @@ bool StudySender::OnSendFailure(const Opened& opened, const StoreFailure& failur
     outcome.set_kind(alone ? wire::Outcome::ASSOCIATION_LOST : wire::Outcome::UNANSWERED);
     outcome.set_reason(LimitedReason(failure.reason));
     outcome.set_duration_us(Microseconds(duration));
-    Tell(opened.path, std::move(outcome));
+    Tell(opened.path, *opened.instance, std::move(outcome));
   }
   return OnLoss(failure, of_window);
 }
@@ -420,7 +421,7 @@ void StudySender::TellUnanswered(const StoreFailure& failure, bool alone) {
     outcome.set_reason(LimitedReason(failure.reason));
     outcome.set_duration_us(Microseconds(MonotonicNow() - instance.begin));
     outcome.set_may_be_stored(true);
-    Tell(instance.path, std::move(outcome));
+    Tell(instance.path, *instance.instance, std::move(outcome));
   }
 }
 
@@ -440,7 +441,7 @@ void StudySender::OnResponse(const StoreResponse& response) {
   outcome.set_reason(LimitedReason(response.error_comment));
   outcome.set_duration_us(Microseconds(duration));
   outcome.set_transcoded(answered.decoded);
-  Tell(answered.path, std::move(outcome));
+  Tell(answered.path, *answered.instance, std::move(outcome));
 }
 
 bool StudySender::OnLoss(const StoreFailure& failure, bool of_window) {
@@ -602,8 +603,8 @@ void StudySender::DropAssociation() {
   context_.metrics.associations_active.Decrement();
 }
 
-void StudySender::Tell(const std::string& path, wire::Outcome outcome) {
-  context_.observer.OnOutcome(context_.thread, path, outcome);
+void StudySender::Tell(const std::string& path, const wire::Instance& instance, wire::Outcome outcome) {
+  context_.observer.OnOutcome(context_.thread, {path, instance.sop_instance_uid()}, outcome);
   port_.Report(std::move(outcome));
 }
 
@@ -613,7 +614,7 @@ void StudySender::TellNotSent(const std::string& path, const wire::Instance& ins
   outcome.set_kind(why.kind);
   outcome.set_reason(LimitedReason(why.reason));
   outcome.set_storage_away(why.storage_away);
-  Tell(path, std::move(outcome));
+  Tell(path, instance, std::move(outcome));
 }
 
 // The first reason counts.
@@ -638,6 +639,7 @@ std::string StudySender::Named(const std::string& what) const {
 
 wire::GiveBack SendStudy(const wire::LeaseGrant& grant, StudyPort& port, const SendingContext& context) {
   const TimePoint begin = MonotonicNow();
+  const ScopedLogFields fields({.session = grant.session(), .study = grant.study_instance_uid()});
   spdlog::info("Thread {} starting with study {}", context.thread, grant.study_instance_uid());
   wire::GiveBack give_back = StudySender(grant, port, context).Run();
   context.metrics.study_duration_seconds.Observe(Seconds(MonotonicNow() - begin));

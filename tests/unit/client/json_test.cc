@@ -51,5 +51,11 @@ TEST(ToJson, KnowsFractions) {
   EXPECT_NE(json.find(R"("bytes_per_second":null)"), std::string::npos) << json;
 }
 
+TEST(Json, ADimseStatusHasFourHexadecimalDigits) {
+  wire::FailureList::Entry failure;
+  failure.set_status(0xA700);
+  EXPECT_NE(ToJson(failure).find(R"("status":"A700")"), std::string::npos) << ToJson(failure);
+}
+
 }  // namespace
 }  // namespace dicom_sender
