@@ -206,7 +206,7 @@ eventually() {
   done
   return 1
 }
-worker_works() { dicom-ctl workers "$@" | grep working > /dev/null; }
+worker_works() { dicom-ctl workers "$@" | grep -E "idle|sending" > /dev/null; }
 result_is() { [ "$(systemctl show --property Result --value "$1")" = "$2" ]; }
 uncomment() { sed -i "s/^#\\(DICOM_[A-Z]*_\\($2\\)=\\)/\\1/" "/etc/dicom-sender/$1.env"; }
 

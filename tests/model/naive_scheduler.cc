@@ -132,7 +132,15 @@ void NaiveScheduler::On(const SuspendRequested& event) { StartEnding(event.sessi
 
 void NaiveScheduler::On(const ContinueRequested& event) {
   Session* session = FindSession(event.session);
-  if (session && session->ending && session->ending->first == wire::SESSION_SUSPENDED) session->ending.reset();
+  if (!session || !session->ending || session->ending->first != wire::SESSION_SUSPENDED) return;
+  session->ending.reset();
+  for (Study& study : studies_) {
+    if (study.session != event.session || IsLeased(study)) continue;
+    study.released = session->scan_complete || session->opened_as.dispatch_as_found;
+    study.backs_off_until.reset();
+    study.backoff_max.reset();
+    study.ready_since = now_;
+  }
 }
 
 void NaiveScheduler::On(const CancelRequested& event) {
