@@ -50,7 +50,7 @@ in_zsh() {
 }
 in_fish() {
   # shellcheck disable=SC2016,SC2317  # for the fish inside
-  fish --no-config -c 'source $argv[1]; complete -C "$argv[2]" | string replace -r "\t.*" ""' \
+  fish --no-config -c 'source $argv[1]; complete -C "$argv[2]" | string replace -r "\t.*" ""; or true' \
     "$package/fish-completion" "$*"
 }
 

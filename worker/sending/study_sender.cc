@@ -646,8 +646,10 @@ wire::GiveBack SendStudy(const wire::LeaseGrant& grant, StudyPort& port, const S
   if (give_back.reason() == wire::GiveBack::DONE) {
     spdlog::info("Thread {} finished with study {}", context.thread, grant.study_instance_uid());
   } else {
-    spdlog::warn("Thread {} gives study {} back: {}", context.thread, grant.study_instance_uid(),
-                 give_back.detail().empty() ? "it has to stop" : give_back.detail());
+    // Without a reason, somebody asked for it: a drain, a pause, or a cancellation.
+    const std::string& detail = give_back.detail();
+    spdlog::log(detail.empty() ? spdlog::level::info : spdlog::level::warn, "Thread {} gives study {} back: {}",
+                context.thread, grant.study_instance_uid(), detail.empty() ? "it has to stop" : detail);
   }
   return give_back;
 }
