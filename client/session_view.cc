@@ -36,6 +36,17 @@ std::string StateText(const wire::SessionStatus& status) {
   return status.stopping() ? name + " (stopping)" : name;
 }
 
+std::string PercentText(const wire::SessionStatus& status) {
+  const ProgressView view = ProgressOf(status, Duration::zero());
+  if (!view.total_known || view.total() == 0) return "-";
+  return fmt::format("{}%", view.stored * 100 / view.total());
+}
+
+std::string ClockText(std::int64_t ms) {
+  const std::string text = FormatRfc3339(WallTime(std::chrono::milliseconds(ms)));
+  return text.substr(0, text.find('.')) + "Z";
+}
+
 std::string DimseStatusText(std::uint32_t status) { return fmt::format("{:04X}", status); }
 
 std::string_view ReasonOf(const wire::FailureList::Entry& failure) {

@@ -103,9 +103,9 @@ spdlog::sink_ptr MakeSink(const std::optional<std::string>& file) {
 
 }  // namespace
 
-ScopedLogFields::ScopedLogFields(LogFields fields) : outer_(current_fields) {
+ScopedLogFields::ScopedLogFields(const LogFields& fields) : outer_(current_fields) {
   for (const auto& field : kFields) {
-    if (!(fields.*field.value).empty()) current_fields.*field.value = std::move(fields.*field.value);
+    if (!(fields.*field.value).empty()) current_fields.*field.value = fields.*field.value;
   }
 }
 

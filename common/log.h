@@ -24,7 +24,7 @@ struct LogFields {
 // While it lives, what its thread logs has these fields, beside those of the scopes around it.
 class ScopedLogFields {
  public:
-  explicit ScopedLogFields(LogFields fields);
+  explicit ScopedLogFields(const LogFields& fields);
   ~ScopedLogFields();
   ScopedLogFields(const ScopedLogFields&) = delete;
   ScopedLogFields& operator=(const ScopedLogFields&) = delete;

@@ -8,7 +8,6 @@
 #include "client/session_settings.h"
 #include "client/session_view.h"
 #include "common/text.h"
-#include "common/time.h"
 #include "ctl/table.h"
 
 namespace dicom_sender {
@@ -21,17 +20,7 @@ using Done = tl::expected<void, CtlFailure>;
 template <class Value>
 using Result = tl::expected<Value, CtlFailure>;
 
-std::string ClockText(std::int64_t milliseconds) {
-  std::string text = FormatRfc3339(WallTime(std::chrono::milliseconds(milliseconds)));
-  return text.substr(0, text.find('.')) + "Z";
-}
-
 // The texts of a session's progress, "-" where it cannot be told.
-std::string PercentText(const wire::SessionStatus& status) {
-  const ProgressView view = ProgressOf(status, Duration::zero());
-  if (!view.total_known || view.total() == 0) return "-";
-  return fmt::format("{}%", view.stored * 100 / view.total());
-}
 std::string RateText(const wire::SessionList::Entry& entry) {
   if (!entry.has_instances_per_second()) return "-";
   return fmt::format("{:.1f}/s, {}/s", entry.instances_per_second(),

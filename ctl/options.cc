@@ -142,6 +142,7 @@ Checked TakeWords(const Given& given, CtlOptions& options) {
   const CommandWord* command = FindCommand(given.words[0]);
   if (!command) {
     std::vector<std::string_view> words;
+    words.reserve(kCommands.size());
     for (const CommandWord& known : kCommands) words.emplace_back(known.word);
     return tl::unexpected(fmt::format("Unknown command '{}'{}", ToPrintable(given.words[0]),
                                       Advice(given.words[0], words, "", "'dicom-ctl --help' lists all")));

@@ -10,7 +10,6 @@
 #include "client/session_settings.h"
 #include "client/session_view.h"
 #include "common/text.h"
-#include "common/time.h"
 #include "coordinator/status/page.h"
 
 namespace dicom_sender {
@@ -57,11 +56,6 @@ std::string ForScript(std::string_view json) {
   return out;
 }
 
-std::string ClockText(std::int64_t ms) {
-  const std::string text = FormatRfc3339(WallTime(std::chrono::milliseconds(ms)));
-  return text.substr(0, text.find('.')) + "Z";
-}
-
 using Cells = std::vector<std::string>;
 
 // Isolated, so that a name that is written from right to left leaves its neighbors alone.
@@ -86,13 +80,10 @@ std::string Table(const char* title, const char* none, const Cells& columns, con
 
 Cells SessionCells(const wire::SessionProgress& session) {
   const wire::SessionStatus& status = session.status();
-  const ProgressView view = ProgressOf(status, Duration::zero());
-  const std::string percent =
-      view.total_known && view.total() > 0 ? fmt::format("{}%", view.stored * 100 / view.total()) : "-";
   return {status.session(),
           StateText(status),
           DestinationText(status.destination()),
-          percent,
+          PercentText(status),
           std::to_string(status.stored()),
           std::to_string(status.failed()),
           std::to_string(status.skipped()),
