@@ -80,7 +80,7 @@ void Console::Indexing(const IndexingView& view, TimePoint now) {
 
 void Console::Progress(const ProgressView& view, TimePoint now) {
   const std::lock_guard lock(mutex_);
-  meter_.Add(now, view.done, view.bytes_done);
+  meter_.Add(now, view.stored, view.bytes_stored);
   winsize size{};
   if (columns_asked_ && ioctl(out_, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) style_.columns = size.ws_col;
   const bool new_note = !view.note.empty() && !noted_;

@@ -20,8 +20,13 @@
 namespace dicom_sender {
 namespace {
 
-constexpr std::uint32_t kTimeoutMaxSeconds = 3600;
-constexpr std::uint32_t kSpanMaxSeconds = 30 * 24 * 3600;
+struct Unit {
+  char letter;
+  std::uint64_t factor;
+};
+// The largest first.
+constexpr std::array<Unit, 4> kTimeUnits = {{{'d', 86400}, {'h', 3600}, {'m', 60}, {'s', 1}}};
+constexpr std::array<Unit, 3> kSizeUnits = {{{'G', 1 << 30}, {'M', 1 << 20}, {'K', 1 << 10}}};
 constexpr std::size_t kAeTitleMax = 16;
 constexpr std::size_t kHostMax = 253;  // RFC 1035
 
@@ -36,6 +41,33 @@ std::optional<std::uint32_t> Digits(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return number;
+}
+
+// Numbers with a unit each, the larger units first and each at most once: "1h30m". A number alone has no unit.
+std::optional<std::uint64_t> Seconds(std::string_view text) {
+  if (const auto bare = Digits(text)) return *bare;
+  std::uint64_t seconds = 0;
+  std::size_t next_unit = 0;
+  while (!text.empty()) {
+    const std::size_t end = text.find_first_not_of("0123456789");
+    if (end == std::string_view::npos) return std::nullopt;
+    while (next_unit < kTimeUnits.size() && kTimeUnits[next_unit].letter != text[end]) ++next_unit;
+    const auto number = Digits(text.substr(0, end));
+    if (!number || next_unit == kTimeUnits.size()) return std::nullopt;
+    seconds += *number * kTimeUnits[next_unit++].factor;
+    text.remove_prefix(end + 1);
+  }
+  return next_unit > 0 ? std::optional(seconds) : std::nullopt;
+}
+
+std::optional<std::uint64_t> Bytes(std::string_view text) {
+  if (const auto bare = Digits(text)) return *bare;
+  if (text.empty()) return std::nullopt;
+  for (const auto& [letter, factor] : kSizeUnits) {
+    const auto number = Digits(text.substr(0, text.size() - 1));
+    if (number && (text.back() == letter || text.back() == letter + ('a' - 'A'))) return *number * factor;
+  }
+  return std::nullopt;
 }
 
 bool IsHostCharacter(char c) {
@@ -66,42 +98,41 @@ ValueOr<bool> ParseSwitch(std::string_view text) {
   return Wrong("'{}' does not fit: give true or false", ToPrintable(text));
 }
 
-ValueOr<std::chrono::seconds> ParseTimeout(std::string_view text) {
-  const auto number = Digits(text);
-  if (!number || *number < 1 || *number > kTimeoutMaxSeconds) {
-    return Wrong("'{}' does not fit: give whole seconds from 1 to {}", ToPrintable(text), kTimeoutMaxSeconds);
+ValueOr<std::chrono::seconds> ParseTime(std::string_view text, std::chrono::seconds least,
+                                        std::chrono::seconds most) {
+  const auto seconds = Seconds(text);
+  if (!seconds || *seconds < static_cast<std::uint64_t>(least.count()) ||
+      *seconds > static_cast<std::uint64_t>(most.count())) {
+    return Wrong("'{}' does not fit: give a time from {} to {}, in seconds or with s, m, h, or d", ToPrintable(text),
+                 TimeText(least), TimeText(most));
   }
-  return std::chrono::seconds(*number);
+  return std::chrono::seconds(*seconds);
 }
 
-ValueOr<std::chrono::seconds> ParseSpan(std::string_view text) {
-  std::uint64_t unit = 1;
-  std::string_view digits = text;
-  if (!text.empty()) {
-    switch (text.back()) {
-      case 's':
-        break;
-      case 'm':
-        unit = 60;
-        break;
-      case 'h':
-        unit = 3600;
-        break;
-      case 'd':
-        unit = 86400;
-        break;
-      default:
-        unit = 0;
-    }
-    if (unit > 0) digits.remove_suffix(1);
+ValueOr<std::uint64_t> ParseSize(std::string_view text, std::uint64_t least, std::uint64_t most) {
+  const auto bytes = Bytes(text);
+  if (!bytes || *bytes < least || *bytes > most) {
+    return Wrong("'{}' does not fit: give a size from {} to {}, in bytes or with K, M, or G", ToPrintable(text),
+                 SizeText(least), SizeText(most));
   }
-  const auto number = Digits(digits);
-  const std::uint64_t seconds = number ? *number * std::max<std::uint64_t>(unit, 1) : 0;
-  if (!number || seconds > kSpanMaxSeconds) {
-    return Wrong("'{}' does not fit: give seconds, or a number with m, h or d such as 10m or 6h, at most 30d",
-                 ToPrintable(text));
+  return *bytes;
+}
+
+std::string TimeText(std::chrono::seconds time) {
+  auto rest = static_cast<std::uint64_t>(time.count());
+  std::string text;
+  for (const auto& [letter, seconds] : kTimeUnits) {
+    if (rest >= seconds) text += fmt::format("{}{}", rest / seconds, letter);
+    rest %= seconds;
   }
-  return std::chrono::seconds(seconds);
+  return text.empty() ? "0s" : text;
+}
+
+std::string SizeText(std::uint64_t bytes) {
+  for (const auto& [letter, unit] : kSizeUnits) {
+    if (bytes >= unit && bytes % unit == 0) return fmt::format("{}{}", bytes / unit, letter);
+  }
+  return std::to_string(bytes);
 }
 
 ValueOr<std::string> ParseAeTitle(std::string_view text) {

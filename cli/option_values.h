@@ -16,9 +16,14 @@ template <typename T>
 using ValueOr = tl::expected<T, std::string>;
 
 ValueOr<std::uint32_t> ParseNumber(std::string_view text, std::uint32_t least, std::uint32_t most);
-ValueOr<bool> ParseSwitch(std::string_view text);                   // true false yes no on off 1 0
-ValueOr<std::chrono::seconds> ParseTimeout(std::string_view text);  // whole seconds, 1 to 3600
-ValueOr<std::chrono::seconds> ParseSpan(std::string_view text);     // "90", "90s", "10m", "6h", "2d"; at most 30 days
+ValueOr<bool> ParseSwitch(std::string_view text);  // true false yes no on off 1 0
+// Every option that takes a time: "90" (seconds), "90s", "10m", "1h30m", "2d".
+ValueOr<std::chrono::seconds> ParseTime(std::string_view text, std::chrono::seconds least, std::chrono::seconds most);
+// Every option that takes a size: "512" (bytes), "64K", "20M", "1G"; the units are powers of 1024.
+ValueOr<std::uint64_t> ParseSize(std::string_view text, std::uint64_t least, std::uint64_t most);
+// As the parsers above read them, and as short as possible: "1h30m", "128K".
+std::string TimeText(std::chrono::seconds time);
+std::string SizeText(std::uint64_t bytes);
 // PS3.5 6.2, AE: 1 to 16 characters of the default repertoire without backslash and control characters, not only
 // spaces; spaces around it mean nothing and are taken away.
 ValueOr<std::string> ParseAeTitle(std::string_view text);

@@ -10,11 +10,13 @@
 #include <optional>
 #include <sstream>
 
+#include "cli/suggestion.h"
 #include "common/text.h"
 
 namespace dicom_sender {
 namespace {
 
+constexpr std::string_view kCommonPrefix = "dicom-sender";  // of the variables that all programs read
 constexpr std::size_t kConfigBytesMax = 1 << 20;
 constexpr std::string_view kUtf8ByteOrderMark = "\xEF\xBB\xBF";  // written by some editors
 constexpr std::size_t kHelpColumn = 38;
@@ -26,7 +28,7 @@ Program WithCommonOptions(Program program) {
   const auto nothing = [](const std::string&) -> Checked { return {}; };  // used before any option is set
   if (program.groups.empty()) program.groups.push_back({"Options", {}});
   auto& options = program.groups.back().options;
-  options.push_back({0, "config", "FILE", "a TOML file with options by their long names", nothing});
+  options.push_back(OwnVariable({0, "config", "FILE", "a TOML file with options by their long names", nothing}));
   options.push_back({'h', "help", nullptr, "show this", nothing});
   options.push_back({'V', "version", nullptr, "show the version", nothing});
   return program;
@@ -57,9 +59,18 @@ bool IsSpelledLikeAnOption(const Program& program, const std::string& text) {
 
 bool IsOnlyForTheCommandLine(std::string_view name) { return name == "help" || name == "version"; }
 
-std::string VariableName(std::string name) {
+std::string VariableName(std::string_view program_name, std::string_view option_name) {
+  std::string name = fmt::format("{}-{}", program_name, option_name);
   for (char& c : name) c = c == '-' ? '_' : static_cast<char>(c - 'a' + 'A');
-  return "DICOM_SENDER_" + name;
+  return name;
+}
+
+// In their order of precedence.
+std::vector<std::string> VariableNames(const Program& program, const ProgramOption& option) {
+  std::vector<std::string> names = {VariableName(program.name, option.name)};
+  const std::string common = VariableName(kCommonPrefix, option.name);
+  if (!option.own_variable && common != names[0]) names.push_back(common);
+  return names;
 }
 
 struct GivenValues {
@@ -113,13 +124,20 @@ std::string OtherSourcesText(const Program& program) {
   const ProgramOption& example = ExampleOption(program);
   std::string text = fmt::format(
       "Each option can also be set by an environment variable, such as {} for --{} (switches: true or false",
-      VariableName(example.name), example.name);
+      fmt::join(VariableNames(program, example), " or "), example.name);
+  std::vector<std::string> own;
   for (const ProgramOption* option : OptionsOf(program)) {
+    if (option->own_variable) own.push_back(VariableNames(program, *option)[0]);
     if (!option->repeatable || option->list_separator == kNoSeparator) continue;
-    text += fmt::format("; {}: several separated by '{}'", VariableName(option->name), option->list_separator);
+    text += fmt::format("; {}: several separated by '{}'", VariableNames(program, *option).back(),
+                        option->list_separator);
   }
-  return text +
-         "), and in the --config file. The command line wins over the environment, the environment over the file.";
+  text += "), and in the --config file. The command line wins over the environment, the environment over the file.";
+  if (VariableName(program.name, "") == VariableName(kCommonPrefix, "")) return text;
+  return text + fmt::format(
+                    " {}* wins over {}*, which all programs read; because they differ from program to program, these "
+                    "have no name that is read by all: {}.",
+                    VariableName(program.name, ""), VariableName(kCommonPrefix, ""), fmt::join(own, ", "));
 }
 
 std::string HelpText(const Program& program) {
@@ -136,18 +154,39 @@ std::string HelpText(const Program& program) {
 
 // --- the command line
 
-// What is left over: words, and what looks like an option and is none.
-Checked CheckWords(const Program& program, const std::vector<std::string>& words) {
-  const auto option =
-      std::find_if(words.begin(), words.end(), [](const std::string& text) { return text.starts_with('-'); });
-  if (option != words.end()) {
+std::string OptionAdvice(const Program& program, std::string_view text, std::string_view prefix,
+                         std::string_view other_advice) {
+  std::vector<std::string_view> names;
+  for (const ProgramOption* option : OptionsOf(program)) names.emplace_back(option->name);
+  while (text.starts_with('-')) text.remove_prefix(1);
+  return Advice(text.substr(0, text.find('=')), names, prefix, other_advice);
+}
+
+// Splits what belongs to no option into words and what looks like an option; behind "--" all are words.
+std::optional<std::string> TakeWords(const std::vector<std::string>& remaining, std::vector<std::string>& words) {
+  bool only_words = false;
+  for (const std::string& text : remaining) {
+    if (!only_words && text == "--") {
+      only_words = true;
+    } else if (!only_words && text.starts_with('-')) {
+      return text;
+    } else {
+      words.push_back(text);
+    }
+  }
+  return std::nullopt;
+}
+
+Checked CheckWords(const Program& program, const std::vector<std::string>& remaining,
+                   std::vector<std::string>& words) {
+  if (const auto option = TakeWords(remaining, words)) {
     return tl::unexpected(
-        fmt::format("'{}' is no option: '{} --help' lists them", ToPrintable(*option), program.name));
+        fmt::format("Unknown option '{}'{}", ToPrintable(*option),
+                    OptionAdvice(program, *option, "--", fmt::format("'{} --help' lists all", program.name))));
   }
   if (words.size() <= program.words_max) return {};
-  return tl::unexpected(fmt::format(
-      "'{}' belongs to no option: {}", ToPrintable(words[program.words_max]),
-      program.stray_word_advice.empty() ? fmt::format("see '{} --help'", program.name) : program.stray_word_advice));
+  return tl::unexpected(
+      fmt::format("'{}' belongs to no option: see '{} --help'", ToPrintable(words[program.words_max]), program.name));
 }
 
 std::string NeedsValueText(const ProgramOption& option) {
@@ -200,8 +239,9 @@ tl::expected<AllGiven, EarlyExit> ReadCommandLine(const Program& program, int ar
   if (given.contains("version")) {
     return tl::unexpected(EarlyExit{0, fmt::format("{} {}\n", program.name, ProgramVersion()), ""});
   }
-  words = app.remaining();
-  if (const auto checked = CheckWords(program, words); !checked) return UsageError(program.name, checked.error());
+  if (const auto checked = CheckWords(program, app.remaining(), words); !checked) {
+    return UsageError(program.name, checked.error());
+  }
   return given;
 }
 
@@ -221,11 +261,13 @@ std::vector<std::string> Split(std::string_view text, char separator) {
 void AddEnvironment(const Program& program, const Environment& environment, AllGiven& given) {
   for (const ProgramOption* option : OptionsOf(program)) {
     if (given.contains(option->name) || IsOnlyForTheCommandLine(option->name)) continue;
-    const std::string name = VariableName(option->name);
-    const char* value = environment(name.c_str());
-    if (value == nullptr || *value == '\0') continue;
-    const bool is_list = option->repeatable && option->list_separator != kNoSeparator;
-    given[option->name] = {name, is_list ? Split(value, option->list_separator) : std::vector<std::string>{value}};
+    for (const std::string& name : VariableNames(program, *option)) {
+      const char* value = environment(name.c_str());
+      if (value == nullptr || *value == '\0') continue;
+      const bool is_list = option->repeatable && option->list_separator != kNoSeparator;
+      given[option->name] = {name, is_list ? Split(value, option->list_separator) : std::vector<std::string>{value}};
+      break;
+    }
   }
 }
 
@@ -294,8 +336,9 @@ Checked AddConfig(const Program& program, const std::string& file, AllGiven& giv
     if (option == nullptr || IsOnlyForTheCommandLine(item.name) || item.name == "config") {
       const std::string name =
           item.name == "++" ? fmt::format("[{}]", CLI::detail::join(item.parents, ".")) : item.fullname();
-      return tl::unexpected(fmt::format("'{}' in '{}' is no option: use long names such as ae-title, and no sections",
-                                        ToPrintable(name), ToPrintable(file)));
+      return tl::unexpected(
+          fmt::format("Unknown option '{}' in '{}'{}", ToPrintable(name), ToPrintable(file),
+                      OptionAdvice(program, name, "", "use long names such as ae-title, and no sections")));
     }
     GivenValues& values = from_file[item.name];
     values.where = fmt::format("{} in {}", item.name, ToPrintable(file));

@@ -1,6 +1,7 @@
-// What may be said to a program: on the command line, in DICOM_SENDER_* environment variables and in a TOML file, in
-// this order of precedence. A program describes its options by a table; reading them, the help and the messages are
-// the same for all programs. Nothing here is thread-safe: it is used at the start of main().
+// What may be said to a program: on the command line, in environment variables and in a TOML file, in this order of
+// precedence. dicom-worker reads DICOM_WORKER_THREADS, and DICOM_SENDER_THREADS if that is not set; so one
+// environment serves several programs. A program describes its options by a table; reading them, the help and the
+// messages are the same for all programs. Nothing here is thread-safe: it is used at the start of main().
 //
 //   WorkerOptions options;
 //   const Program program = {.name = "dicom-worker", .about = "...",
@@ -12,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <string>
 #include <string_view>
@@ -37,9 +39,12 @@ struct ProgramOption {
   const char* name;   // "max-pdu": --max-pdu, DICOM_SENDER_MAX_PDU, and max-pdu in the file
   const char* value;  // what the help calls it; nullptr: a switch, whose values are true and false
   const char* help;
-  OptionSetter set;               // called once for each value, in their order
-  bool repeatable = false;        // several values: given several times, an array in the file
-  char list_separator = ':';      // between the values in the environment variable of a repeatable one
+  OptionSetter set;           // called once for each value, in their order
+  bool repeatable = false;    // several values: given several times, an array in the file
+  char list_separator = ':';  // between the values in the environment variable of a repeatable one
+  // Another program means something else by it, such as its own address or file: only the variable with this
+  // program's name sets it.
+  bool own_variable = false;
   const char* implied = nullptr;  // the value where none is given on the command line; nullptr: one is needed
 };
 struct OptionGroup {
@@ -47,13 +52,14 @@ struct OptionGroup {
   std::vector<ProgramOption> options;
 };
 
+inline constexpr std::size_t kAnyWords = std::numeric_limits<std::size_t>::max();
+
 struct Program {
   const char* name;                      // "dicom-sender"
   std::string about = {};                // what it does, and the usage lines: the front of the help
   std::vector<OptionGroup> groups = {};  // --config, --help and --version are added to the last one
   std::string epilogue = {};             // examples and exit status: the end of the help
-  std::size_t words_max = 0;             // arguments that belong to no option, such as "show SESSION"
-  std::string stray_word_advice = {};    // what to do about one too many; empty: see the help
+  std::size_t words_max = 0;             // arguments that belong to no option, such as "show SESSION"; kAnyWords
 };
 
 struct Given {
@@ -86,6 +92,11 @@ int LeaveEarly(const EarlyExit& exit);
 
 std::string_view ProgramVersion();  // "0.1.0", the same for all programs
 
+inline ProgramOption OwnVariable(ProgramOption option) {
+  option.own_variable = true;
+  return option;
+}
+
 // --- setters of one option each; the ranges and forms are those of option_values.h
 
 template <typename Target, typename Value>
@@ -106,12 +117,25 @@ OptionSetter SetNumber(Number& target, std::uint32_t least, std::uint32_t most) 
                     ParseNumber(text, least, most).map([](std::uint32_t n) { return static_cast<Number>(n); }));
   };
 }
-inline OptionSetter SetTimeout(std::chrono::seconds& target) {
-  return [&target](const std::string& text) { return PutValue(target, ParseTimeout(text)); };
+// `Time`: std::chrono::seconds or finer, or an optional one.
+template <typename Time>
+OptionSetter SetTime(Time& target, std::chrono::seconds least, std::chrono::seconds most) {
+  return [&target, least, most](const std::string& text) { return PutValue(target, ParseTime(text, least, most)); };
 }
-template <typename Span>
-OptionSetter SetSpan(Span& target) {  // std::chrono::seconds, or optional ones
-  return [&target](const std::string& text) { return PutValue(target, ParseSpan(text)); };
+template <typename Time>
+OptionSetter SetTimeout(Time& target) {  // never unlimited
+  return SetTime(target, std::chrono::seconds(1), std::chrono::hours(1));
+}
+template <typename Time>
+OptionSetter SetSpan(Time& target) {
+  return SetTime(target, std::chrono::seconds(0), std::chrono::days(30));
+}
+// `Number`: an unsigned type that holds `most`.
+template <typename Number>
+OptionSetter SetSize(Number& target, std::uint64_t least, std::uint64_t most) {
+  return [&target, least, most](const std::string& text) {
+    return PutValue(target, ParseSize(text, least, most).map([](std::uint64_t n) { return static_cast<Number>(n); }));
+  };
 }
 // `Text`, here and below: std::string, or an optional one.
 template <typename Text>

@@ -50,9 +50,7 @@ std::string Milliseconds(Duration duration) {
   return ms < 999.5 ? fmt::format("{:.0f} ms", ms) : FormatDuration(duration);
 }
 
-std::uint64_t Percent(const ProgressView& view) {
-  return view.total == 0 ? 0 : std::min<std::uint64_t>(100, view.done * 100 / view.total);
-}
+std::uint64_t Percent(const ProgressView& view) { return view.total() == 0 ? 0 : view.stored * 100 / view.total(); }
 
 std::string RateText(const std::optional<Rate>& rate) {
   if (!rate) return "- files/s";
@@ -101,7 +99,7 @@ std::string PlanList(const char* title, const std::vector<std::string>& lines) {
 std::string Bar(const ProgressView& view, std::size_t room, const TerminalStyle& style) {
   if (room < kBarMin + 3) return "";
   const std::size_t width = std::min(room - 3, kBarMax);
-  const auto full = view.total == 0 ? 0 : std::min<std::uint64_t>(width, view.done * width / view.total);
+  const auto full = view.total() == 0 ? 0 : view.stored * width / view.total();
   std::string bar = "[";
   for (std::size_t i = 0; i < width; ++i) bar += i < full ? (style.utf8 ? "█" : "#") : (style.utf8 ? "░" : ".");
   return bar + "] ";
@@ -231,10 +229,9 @@ std::optional<Rate> RateMeter::Get() const {
 // Small files cost round trips, large ones bytes: the slower of the two counts.
 std::optional<Duration> TimeLeft(const ProgressView& view, const std::optional<Rate>& rate) {
   if (!view.total_known || !rate) return std::nullopt;
-  if (view.done >= view.total) return Duration(0);
-  const double instances = static_cast<double>(view.total - view.done);
-  const double bytes =
-      view.bytes_total > view.bytes_done ? static_cast<double>(view.bytes_total - view.bytes_done) : 0;
+  if (view.pending == 0) return Duration(0);
+  const double instances = static_cast<double>(view.pending);
+  const double bytes = static_cast<double>(view.bytes_pending);
   if (rate->instances_per_second <= 0) return std::nullopt;
   double left = instances / rate->instances_per_second;
   if (rate->bytes_per_second > 0) left = std::max(left, bytes / rate->bytes_per_second);
@@ -256,7 +253,9 @@ std::string RenderSession(const SessionView& view) {
 }
 
 std::string RenderIndexing(const IndexingView& view) {
-  return fmt::format("Indexing ... {}, {} of them DICOM, {}", Files(view.files), view.found, Clock(view.elapsed));
+  const std::string compared = view.compared > 0 ? fmt::format(", {} compared", Counted(view.compared, "copy", "copies")) : "";
+  return fmt::format("Indexing ... {}, {} of them DICOM{}, {}", Files(view.files), view.found, compared,
+                     Clock(view.elapsed));
 }
 
 std::string RenderFound(const FoundView& view) {
@@ -299,8 +298,8 @@ std::string RenderPlan(const PlanView& view) {
 
 std::string RenderProgressBar(const ProgressView& view, const std::optional<Rate>& rate, const TerminalStyle& style) {
   const std::size_t columns = style.columns > 1 ? style.columns - 1 : 1;
-  std::string tail = view.total_known ? fmt::format("{:>3}%  {}/{}", Percent(view), view.done, view.total)
-                                      : fmt::format("{} of {} found so far", view.done, view.total);
+  std::string tail = view.total_known ? fmt::format("{:>3}%  {}/{}", Percent(view), view.stored, view.total())
+                                      : fmt::format("{} of {} found so far", view.stored, view.total());
   if (!view.note.empty()) {
     tail += fmt::format("  {}", ToPrintable(view.note));
   } else {
@@ -319,8 +318,8 @@ std::string RenderProgressBar(const ProgressView& view, const std::optional<Rate
 
 std::string RenderProgressLine(const ProgressView& view, const std::optional<Rate>& rate) {
   std::string out = Clock(view.elapsed) + "  ";
-  out += view.total_known ? fmt::format("{}/{} ({}%)", view.done, view.total, Percent(view))
-                          : fmt::format("{} of {} found so far", view.done, view.total);
+  out += view.total_known ? fmt::format("{}/{} ({}%)", view.stored, view.total(), Percent(view))
+                          : fmt::format("{} of {} found so far", view.stored, view.total());
   out += fmt::format(", {}", RateText(rate));
   if (const auto left = TimeLeft(view, rate)) out += fmt::format(", ETA {}", Clock(*left));
   if (view.failed > 0) out += fmt::format(", {} failed", view.failed);

@@ -37,6 +37,7 @@ struct IndexingView {
   Duration elapsed{};
   std::uint64_t files = 0;  // looked at
   std::uint64_t found = 0;  // of these, DICOM
+  std::uint64_t compared = 0;  // copies, with the files that are sent in their place
 };
 
 struct StudyLine {
@@ -79,13 +80,14 @@ struct PlanView {
 struct ProgressView {
   Duration elapsed{};
   bool total_known = true;  // false while files are still being found
-  std::uint64_t done = 0;   // instances that have their outcome
-  std::uint64_t total = 0;
-  std::uint64_t failed = 0;  // of those done
-  std::uint64_t bytes_done = 0;
-  std::uint64_t bytes_total = 0;
-  unsigned associations = 0;  // open now
-  std::string note;           // what it waits for: "destination unreachable: connection refused, retrying in 4 s"
+  std::uint64_t stored = 0;
+  std::uint64_t failed = 0;
+  std::uint64_t pending = 0;
+  std::uint64_t bytes_stored = 0;
+  std::uint64_t bytes_pending = 0;
+  std::uint64_t total() const { return stored + failed + pending; }  // without what is skipped
+  unsigned associations = 0;                                         // open now
+  std::string note;  // what it waits for: "destination unreachable: connection refused, retrying in 4 s"
 };
 
 enum class InstanceResult { kStored, kStoredWithWarning, kFailed, kDelayed };

@@ -4,11 +4,12 @@ namespace dicom_sender {
 
 OptionGroup ServiceGroup(ServiceOptions& options) {
   return {"Program",
-          {{0, "log-file", "FILE", "append the log to it (default: standard error)", SetText(options.log_file)},
+          {OwnVariable(
+               {0, "log-file", "FILE", "append the log to it (default: standard error)", SetText(options.log_file)}),
            {0, "log-format", "FORMAT", "text or json (default: text)", SetLogFormat(options.log_format)},
            {'v', "verbose", nullptr, "log more", SetSwitch(options.verbose)},
-           {0, "metrics", "HOST:PORT", "serve /metrics for Prometheus, /healthz and /readyz",
-            SetAddress(options.metrics)}}};
+           OwnVariable({0, "metrics", "HOST:PORT", "serve /metrics for Prometheus, /healthz and /readyz",
+                        SetAddress(options.metrics)})}};
 }  // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks): the analyzer loses sight of the functions in the table
 
 }  // namespace dicom_sender

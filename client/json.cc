@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "client/session_view.h"
 #include "common/text.h"
 
 namespace dicom_sender {
@@ -27,6 +28,11 @@ std::string StateName(const google::protobuf::EnumValueDescriptor& value) {
   return name;
 }
 
+// A DIMSE status, as everywhere else: "A700".
+bool IsDimseStatus(const FieldDescriptor& field) {
+  return field.full_name() == "dicom_sender.wire.FailureList.Entry.status";
+}
+
 void PutMessage(const Message& message, Json& json);
 
 // `at`: -1 for a field that is not repeated.
@@ -38,6 +44,7 @@ void PutValue(const Message& message, const FieldDescriptor& field, int at, Json
       json.Bool(single ? reflection.GetBool(message, &field) : reflection.GetRepeatedBool(message, &field, at));
       return;
     case FieldDescriptor::CPPTYPE_UINT32:
+      if (IsDimseStatus(field)) return PutText(DimseStatusText(reflection.GetUInt32(message, &field)), json);
       json.Uint(single ? reflection.GetUInt32(message, &field) : reflection.GetRepeatedUInt32(message, &field, at));
       return;
     case FieldDescriptor::CPPTYPE_UINT64:

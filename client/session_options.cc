@@ -13,7 +13,8 @@ unsigned DefaultScanThreads() { return std::clamp(std::thread::hardware_concurre
 
 OptionGroup InputOptions(SessionOptions& o) {
   return {"Input",
-          {{'i', "input", "PATH", "file or folder to send; repeat it for several", AddText(o.inputs), true},
+          {{'i', "input", "PATH", "file or folder to send; repeat it for several, or give paths without it",
+            AddText(o.inputs), true},
            {'r', "recursive", nullptr, "enter sub-folders", SetSwitch(o.recursive)},
            {0, "scan-threads", "N", "threads that read file headers, 1 to 64 (default: number of cores)",
             SetNumber(o.scan_threads, 1, 64)}}};
@@ -38,9 +39,8 @@ OptionGroup SendingOptions(SessionOptions& o) {
        {0, "max-attempts", "N", "attempts for one instance, 1 to 100 (default: 5)",
         SetNumber(o.attempts_max, 1, 100)},
        {0, "retry-for", "TIME",
-        "how long the destination may be out of reach before we give up: seconds, or 10m, 6h, 2d (default: 60 s "
-        "until "
-        "it has answered a C-STORE of the session, then 6 h)",
+        "how long the destination may be out of reach before we give up: 90, 90s, 10m, 1h30m, at most 30d (default: "
+        "1m until it has answered a C-STORE of the session, then 6h)",
         SetSpan(o.retry_for)},
        {0, "max-requests-per-association", "N", "instances over one association; 0: no limit (default: 0)",
         SetNumber(o.requests_per_association_max, 0, 1'000'000'000)},
@@ -48,14 +48,24 @@ OptionGroup SendingOptions(SessionOptions& o) {
         "instances that may be on their way without an answer, where the destination agrees, 1 to 128; 1: ask for "
         "none (default: 16)",
         SetNumber(o.async_window, 1, kSendWindowMax)},
-       {0, "max-pdu", "BYTES", "longest PDU, 4096 to 131072; the destination's own limit is obeyed (default: 131072)",
-        SetNumber(o.max_pdu_bytes, 4096, 131072)},
-       {0, "connect-timeout", "SECONDS", "for the TCP connection (default: 10)", SetTimeout(o.connect_timeout)},
-       {0, "acse-timeout", "SECONDS", "for the answer to an association request or release (default: 30)",
+       {0, "max-pdu", "SIZE", "longest PDU, 4K to 128K; the destination's own limit is obeyed (default: 128K)",
+        SetSize(o.max_pdu_bytes, 4096, 131072)},
+       {0, "connect-timeout", "TIME", "for the TCP connection, 1s to 1h, here and below (default: 10s)",
+        SetTimeout(o.connect_timeout)},
+       {0, "acse-timeout", "TIME", "for the answer to an association request or release (default: 30s)",
         SetTimeout(o.acse_timeout)},
-       {0, "dimse-timeout", "SECONDS", "for the answer to a C-STORE (default: 120)", SetTimeout(o.dimse_timeout)},
-       {0, "idle-timeout", "SECONDS", "without progress while an instance is sent (default: 60)",
+       {0, "dimse-timeout", "TIME", "for the answer to a C-STORE (default: 2m)", SetTimeout(o.dimse_timeout)},
+       {0, "idle-timeout", "TIME", "without progress while an instance is sent (default: 1m)",
         SetTimeout(o.idle_timeout)}}};
+}
+
+void TakeGiven(Given given, SessionOptions& options) {
+  options.given = std::move(given.where);
+  if (given.words.empty()) return;
+  const auto where = options.given.find("input");
+  if (where != options.given.end() && where->second != "--input") options.inputs.clear();
+  options.given["input"] = "--input";
+  options.inputs.insert(options.inputs.end(), given.words.begin(), given.words.end());
 }
 
 std::string WhereGiven(const SessionOptions& options, const std::string& name) {

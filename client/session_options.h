@@ -55,6 +55,10 @@ OptionGroup InputOptions(SessionOptions& options);
 OptionGroup DestinationOptions(SessionOptions& options);
 OptionGroup SendingOptions(SessionOptions& options);
 
+// Paths that belong to no option are inputs as well. On the command line, they too win over the environment and the
+// file. Takes Given::where over, too.
+void TakeGiven(Given given, SessionOptions& options);
+
 // Where the option was given, for messages; "--input" if it was not.
 std::string WhereGiven(const SessionOptions& options, const std::string& name);
 

@@ -1,6 +1,9 @@
 #include "client/session_view.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <iterator>
 
 #include "cli/exit_status.h"
 #include "client/session_settings.h"
@@ -25,14 +28,42 @@ SessionEnd ToEnd(wire::SessionState state) {
 
 bool HasEnded(wire::SessionState state) { return state != wire::SESSION_SCANNING && state != wire::SESSION_SENDING; }
 
+std::string StateText(const wire::SessionStatus& status) {
+  constexpr const char* kNames[] = {"scanning", "sending",   "complete", "unreachable",
+                                    "refused",  "suspended", "cancelled"};
+  const auto state = static_cast<std::size_t>(status.state());
+  const std::string name = state < std::size(kNames) ? kNames[state] : "unknown";
+  return status.stopping() ? name + " (stopping)" : name;
+}
+
+std::string PercentText(const wire::SessionStatus& status) {
+  const ProgressView view = ProgressOf(status, Duration::zero());
+  if (!view.total_known || view.total() == 0) return "-";
+  return fmt::format("{}%", view.stored * 100 / view.total());
+}
+
+std::string ClockText(std::int64_t ms) {
+  const std::string text = FormatRfc3339(WallTime(std::chrono::milliseconds(ms)));
+  return text.substr(0, text.find('.')) + "Z";
+}
+
+std::string DimseStatusText(std::uint32_t status) { return fmt::format("{:04X}", status); }
+
+std::string_view ReasonOf(const wire::FailureList::Entry& failure) {
+  std::string_view reason = failure.reason();
+  const std::string status = failure.has_status() ? DimseStatusText(failure.status()) + " " : "";
+  if (reason.starts_with(status)) reason.remove_prefix(status.size());
+  return reason;
+}
+
 ProgressView ProgressOf(const wire::SessionStatus& status, Duration elapsed) {
   return {.elapsed = elapsed,
           .total_known = status.scan_complete(),
-          .done = status.stored() + status.failed() + status.skipped(),
-          .total = status.total(),
+          .stored = status.stored(),
           .failed = status.failed(),
-          .bytes_done = status.settled_bytes(),
-          .bytes_total = status.total_bytes(),
+          .pending = status.pending(),
+          .bytes_stored = status.stored_bytes(),
+          .bytes_pending = status.total_bytes() - std::min(status.total_bytes(), status.settled_bytes()),
           .associations = static_cast<unsigned>(status.leases()),
           .note = status.trouble()};
 }
@@ -52,7 +83,7 @@ SummaryView SummaryOf(const wire::SessionReport& report) {
   view.conflicts = report.conflicts();
   view.not_read_files = status.not_read_files();
   view.not_read_folders = status.not_read_folders();
-  view.pending = status.total() - status.stored() - status.failed() - status.skipped();
+  view.pending = status.pending();
   view.warnings = status.warnings();
   for (const auto& files : status.ignored()) view.ignored += files.files();
   view.retries = report.retries();

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <string_view>
 
 #include "cli/render.h"
 #include "client.pb.h"
@@ -10,6 +12,18 @@
 namespace dicom_sender {
 
 bool HasEnded(wire::SessionState state);
+
+// "sending", "sending (stopping)": the states are those of JSON and SQL.
+std::string StateText(const wire::SessionStatus& status);
+
+// How much of what is to be sent is stored: "42%"; "-" where that is not known yet.
+std::string PercentText(const wire::SessionStatus& status);
+
+std::string ClockText(std::int64_t ms);  // UTC, with seconds, of milliseconds since the epoch
+
+std::string DimseStatusText(std::uint32_t status);  // "A700"
+// Without the status that it begins with, which is shown beside it.
+std::string_view ReasonOf(const wire::FailureList::Entry& failure);
 
 ProgressView ProgressOf(const wire::SessionStatus& status, Duration elapsed);
 

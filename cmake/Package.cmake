@@ -16,17 +16,23 @@ install_system(FILES ${here}/prometheus/rules/dicom_sender.yml ${here}/prometheu
   DESTINATION ${examples}/prometheus/rules)
 install_system(DIRECTORY ${here}/grafana DESTINATION ${examples})
 install_system(FILES ${here}/systemd/dicom-coordinator.service ${here}/systemd/dicom-worker.service
-  DESTINATION lib/systemd/system)
+  ${here}/systemd/dicom-sender@.service ${here}/systemd/dicom-sender@.timer DESTINATION lib/systemd/system)
+install_system(FILES ${here}/systemd/migration.toml DESTINATION ${examples})
 install_system(FILES ${here}/systemd/coordinator.env ${here}/systemd/worker.env DESTINATION /etc/dicom-sender)
 install_system(DIRECTORY DESTINATION /etc/dicom-sender/clients)
 
-# bash looks a completion up by the command's name.
+# bash and fish look a completion up by the command's name.
 install_system(FILES ${here}/package/bash-completion DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
   RENAME dicom-sender)
+install_system(FILES ${here}/package/fish-completion DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d
+  RENAME dicom-sender.fish)
+install_system(FILES ${here}/package/zsh-completion DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions
+  RENAME _dicom-sender)
+set(share "\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_DATADIR}")
 foreach(program IN LISTS programs)
   if(NOT program STREQUAL dicom-sender)
-    install_system(CODE "file(CREATE_LINK dicom-sender
-      \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_DATADIR}/bash-completion/completions/${program}\" SYMBOLIC)")
+    install_system(CODE "file(CREATE_LINK dicom-sender \"${share}/bash-completion/completions/${program}\" SYMBOLIC)
+      file(CREATE_LINK dicom-sender.fish \"${share}/fish/vendor_completions.d/${program}.fish\" SYMBOLIC)")
   endif()
 endforeach()
 

@@ -8,11 +8,27 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <array>
+#include <utility>
+
 #include "common/text.h"
 #include "common/time.h"
 
 namespace dicom_sender {
 namespace {
+
+// Sinks format in the thread that logs.
+thread_local LogFields current_fields;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
+
+struct NamedField {
+  const char* name;
+  std::string LogFields::*value;
+};
+constexpr std::array<NamedField, 5> kFields = {{{"session", &LogFields::session},
+                                                {"study", &LogFields::study},
+                                                {"sop_instance", &LogFields::sop_instance},
+                                                {"status", &LogFields::status},
+                                                {"path", &LogFields::path}}};
 
 std::string_view LevelName(spdlog::level::level_enum level) {
   switch (level) {
@@ -66,6 +82,9 @@ class LineFormatter : public spdlog::formatter {
     put("time", time);
     put("level", LevelName(message.level));
     put("message", ToValidUtf8(text));
+    for (const auto& [name, value] : kFields) {
+      if (const std::string& field = current_fields.*value; !field.empty()) put(name, ToValidUtf8(field));
+    }
     json.EndObject();
     AppendEscaped({buffer.GetString(), buffer.GetSize()}, out);
     out.push_back('\n');
@@ -83,6 +102,14 @@ spdlog::sink_ptr MakeSink(const std::optional<std::string>& file) {
 }
 
 }  // namespace
+
+ScopedLogFields::ScopedLogFields(const LogFields& fields) : outer_(current_fields) {
+  for (const auto& field : kFields) {
+    if (!(fields.*field.value).empty()) current_fields.*field.value = fields.*field.value;
+  }
+}
+
+ScopedLogFields::~ScopedLogFields() { current_fields = std::move(outer_); }
 
 tl::expected<void, std::string> OpenLog(const std::optional<std::string>& file, LogFormat format, bool verbose) {
   try {

@@ -1,8 +1,9 @@
 // The log: a file, or standard error. Everywhere else, code calls spdlog::info() and its like.
 //
 // Text: "2024-09-10T15:30:15.123Z INFO  message", UTC, one line for each message. JSON: one object for each line with
-// "time", "level", "message". Control characters of messages are escaped in both. UIDs and paths yes; names and ids
-// of patients never.
+// "time", "level", "message", and what the message is about: "session", "study", "sop_instance", "status", "path",
+// each only where it is known (ScopedLogFields). Control characters of messages are escaped in both. UIDs and paths
+// yes; names and ids of patients never.
 #pragma once
 
 #include <optional>
@@ -10,6 +11,27 @@
 #include <tl/expected.hpp>
 
 namespace dicom_sender {
+
+// Of a line in JSON; empty: not known.
+struct LogFields {
+  std::string session = {};  // UUID
+  std::string study = {};    // Study Instance UID
+  std::string sop_instance = {};
+  std::string status = {};  // DIMSE status: "A700"
+  std::string path = {};
+};
+
+// While it lives, what its thread logs has these fields, beside those of the scopes around it.
+class ScopedLogFields {
+ public:
+  explicit ScopedLogFields(const LogFields& fields);
+  ~ScopedLogFields();
+  ScopedLogFields(const ScopedLogFields&) = delete;
+  ScopedLogFields& operator=(const ScopedLogFields&) = delete;
+
+ private:
+  LogFields outer_;
+};
 
 enum class LogFormat { kText, kJson };
 

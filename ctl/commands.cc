@@ -8,7 +8,6 @@
 #include "client/session_settings.h"
 #include "client/session_view.h"
 #include "common/text.h"
-#include "common/time.h"
 #include "ctl/table.h"
 
 namespace dicom_sender {
@@ -21,21 +20,15 @@ using Done = tl::expected<void, CtlFailure>;
 template <class Value>
 using Result = tl::expected<Value, CtlFailure>;
 
-std::string StateText(const wire::SessionStatus& status) {
-  constexpr const char* kNames[] = {"scanning", "sending", "complete", "unreachable",
-                                    "refused",  "paused",  "cancelled"};
-  const auto state = static_cast<std::size_t>(status.state());
-  const std::string name = state < std::size(kNames) ? kNames[state] : "unknown";
-  return status.stopping() ? name + " (stopping)" : name;
+// The texts of a session's progress, "-" where it cannot be told.
+std::string RateText(const wire::SessionList::Entry& entry) {
+  if (!entry.has_instances_per_second()) return "-";
+  return fmt::format("{:.1f}/s, {}/s", entry.instances_per_second(),
+                     FormatBytes(static_cast<std::uint64_t>(std::max(0.0, entry.bytes_per_second()))));
 }
-
-std::string TimeText(std::int64_t milliseconds) {
-  std::string text = FormatRfc3339(WallTime(std::chrono::milliseconds(milliseconds)));
-  return text.substr(0, text.find('.')) + "Z";
-}
-
-std::uint64_t LeftIn(const wire::SessionStatus& status) {
-  return status.total() - status.stored() - status.failed() - status.skipped();
+std::string LeftText(const wire::SessionList::Entry& entry) {
+  if (!entry.has_seconds_left()) return "-";
+  return FormatDuration(std::chrono::seconds(entry.seconds_left()));
 }
 
 std::string NothingRequeued(const CtlOptions& options) {
@@ -83,6 +76,7 @@ class Commands {
   Done Requeue();
   Done Drain();
   Done Direct(const wire::ClientRequest& request);
+  Done ShowState(const wire::SessionStatus& status);
   Result<wire::SessionReport> Report();
 
   const CtlOptions& options_;
@@ -143,12 +137,14 @@ Done Commands::Sessions() {
     request.mutable_list_sessions()->set_after(all.sessions().rbegin()->key());
   }
   return Show(all, [](const wire::SessionList& list) {
-    Table table({"SESSION", "STATE", "DESTINATION", "STUDIES", "FILES", "STORED", "FAILED", "LEFT", "STARTED"});
+    Table table({"SESSION", "STATE", "DESTINATION", "STUDIES", "FILES", "STORED", "FAILED", "SKIPPED", "PENDING",
+                 "PERCENT", "RATE", "ETA", "STARTED"});
     for (const auto& entry : list.sessions()) {
       const wire::SessionStatus& status = entry.status();
       table.Add({status.session(), StateText(status), DestinationText(status.destination()),
                  std::to_string(status.studies()), std::to_string(status.total()), std::to_string(status.stored()),
-                 std::to_string(status.failed()), std::to_string(LeftIn(status)), TimeText(entry.start_ms())});
+                 std::to_string(status.failed()), std::to_string(status.skipped()), std::to_string(status.pending()),
+                 PercentText(status), RateText(entry), LeftText(entry), ClockText(entry.start_ms())});
     }
     return table.Text();
   });
@@ -174,13 +170,13 @@ Done Commands::ShowSession() {
     line("Session", status.session());
     line("State", StateText(status));
     if (!status.end_reason().empty()) line("Reason", status.end_reason());
-    if (!status.trouble().empty()) line("Waits for", status.trouble());
+    if (!status.waits_for().empty()) line("Waits for", status.waits_for());
     line("Destination", DestinationText(status.destination()));
     line("Calling AE", status.destination().calling_ae());
     for (const std::string& input : status.inputs()) line("Input", input);
     for (const std::string& indexer : shown.scanning()) line("Scanning", indexer);
-    line("Started", TimeText(shown.start_ms()));
-    if (HasEnded(status.state())) line("Ended", TimeText(shown.end_ms()));
+    line("Started", ClockText(shown.start_ms()));
+    if (HasEnded(status.state())) line("Ended", ClockText(shown.end_ms()));
     line("Studies", fmt::format("{}, {} being sent", status.studies(), status.leases()));
     line("Files", fmt::format("{}, {}", status.total(), FormatBytes(status.total_bytes())));
     line("Stored", fmt::format("{}, {}, {} with a warning", status.stored(), FormatBytes(status.stored_bytes()),
@@ -189,7 +185,7 @@ Done Commands::ShowSession() {
     line("Skipped", std::to_string(status.skipped()));
     line("Conflicts", std::to_string(status.conflicts()));
     line("Not read", fmt::format("{} files, {} folders", status.not_read_files(), status.not_read_folders()));
-    line("Left", std::to_string(LeftIn(status)));
+    line("Pending", std::to_string(status.pending()));
     line("Retries", fmt::format("{}, {} resends", shown.retries(), shown.resends()));
     line("Workers",
          fmt::format("{} with {} threads, {} associations", shown.workers(), shown.threads(), shown.associations()));
@@ -242,24 +238,15 @@ Done Commands::Failures() {
         text += ToJson(failure) + "\n";
         continue;
       }
-      const std::string status = failure.has_status() ? fmt::format("{:04X}", failure.status()) : "-";
+      const std::string status = failure.has_status() ? DimseStatusText(failure.status()) : "-";
       const std::string worker = failure.has_worker() ? ToPrintable(failure.worker()) : "-";
       text += fmt::format(kFailureRow, status, failure.attempts(), worker, ToPrintable(failure.path()),
-                          ToPrintable(failure.reason()));
+                          ToPrintable(ReasonOf(failure)));
     }
     output_(text);
     if (!reply->failures().has_next()) return {};
     *request.mutable_list_failures()->mutable_cursor() = reply->failures().next();
   }
-}
-
-// The words are those of the status page.
-const char* StateOf(const wire::WorkerList::Entry& worker) {
-  if (worker.capacity() == 0) return "not heard of";
-  if (worker.draining()) return "draining";
-  if (!worker.not_ready().empty()) return "not ready";
-  if (worker.quarantined_size() > 0) return "quarantined";
-  return "working";
 }
 
 // Why the worker does not get all studies; empty: it does.
@@ -280,7 +267,7 @@ Done Commands::Workers() {
   return Show(reply->workers(), [](const wire::WorkerList& list) {
     Table table({"WORKER", "STATE", "ASSOCIATIONS", "STUDIES", "LAST SEEN", "TROUBLE"});
     for (const auto& worker : list.workers()) {
-      table.Add({worker.worker(), StateOf(worker), std::to_string(worker.capacity()), std::to_string(worker.leases()),
+      table.Add({worker.worker(), worker.state(), std::to_string(worker.capacity()), std::to_string(worker.leases()),
                  fmt::format("{:.1f} s ago", static_cast<double>(worker.last_seen_ms()) / 1000), TroubleOf(worker)});
     }
     return table.Text();
@@ -295,8 +282,8 @@ Done Commands::Destinations() {
   return Show(reply->destinations(), [](const wire::DestinationList& list) {
     Table table({"DESTINATION", "STATE", "STUDIES", "WAITING", "LIMIT", "WAITS FOR"});
     for (const auto& destination : list.destinations()) {
-      table.Add({destination.destination(), destination.breaker_open() ? "out of reach" : "well",
-                 std::to_string(destination.leases()), std::to_string(destination.ready()),
+      table.Add({destination.destination(), destination.state(), std::to_string(destination.leases()),
+                 std::to_string(destination.ready()),
                  destination.has_limit() ? std::to_string(destination.limit()) : "", destination.trouble()});
     }
     return table.Text();
@@ -306,7 +293,11 @@ Done Commands::Destinations() {
 Done Commands::Direct(const wire::ClientRequest& request) {
   const auto reply = Ask(request);
   if (!reply) return tl::unexpected(reply.error());
-  return Show(reply->session(), [](const wire::SessionStatus& status) {
+  return ShowState(reply->session());
+}
+
+Done Commands::ShowState(const wire::SessionStatus& shown) {
+  return Show(shown, [](const wire::SessionStatus& status) {
     return fmt::format("session {} is {}\n", status.session(), StateText(status));
   });
 }
@@ -316,11 +307,6 @@ Done Commands::Resume() {
   get.mutable_get_session()->set_session(options_.subject);
   const auto before = Ask(get);
   if (!before) return tl::unexpected(before.error());
-  if (before->session().stopping()) {
-    return tl::unexpected(CtlFailure{
-        kExitRefused, fmt::format("session {} is still stopping: try again when its {} studies under way have ended",
-                                  options_.subject, before->session().leases())});
-  }
   if (options_.retry_failed && !HasEnded(before->session().state())) {
     return tl::unexpected(CtlFailure{
         kExitRefused,
@@ -330,7 +316,14 @@ Done Commands::Resume() {
   request.mutable_open_session()->set_session(options_.subject);
   request.mutable_open_session()->set_resume(true);
   request.mutable_open_session()->set_retry_failed(options_.retry_failed);
-  return Direct(request);
+  const auto reply = Ask(request);
+  if (!reply) return tl::unexpected(reply.error());
+  if (reply->session().stopping()) {
+    return tl::unexpected(CtlFailure{
+        kExitRefused, fmt::format("session {} is still stopping: try again when its {} studies under way have ended",
+                                  options_.subject, reply->session().leases())});
+  }
+  return ShowState(reply->session());
 }
 
 Done Commands::Requeue() {

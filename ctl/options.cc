@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 
+#include "cli/suggestion.h"
 #include "common/text.h"
 #include "proto/channel.h"
 
@@ -90,7 +91,8 @@ Program Describe(CtlOptions& o) {
                      {"Answer",
                       {{0, "format", "FORMAT", "table for people, or json for scripts (default: table)",
                         SetChoice<CtlFormat>(o.format, {{"table", CtlFormat::kTable}, {"json", CtlFormat::kJson}})},
-                       {0, "timeout", "SECONDS", "how long to wait for it (default: 10)", SetTimeout(o.timeout)}}},
+                       {0, "timeout", "TIME", "how long to wait for it, 1s to 1h (default: 10s)",
+                        SetTimeout(o.timeout)}}},
                      {"Commands",
                       {{0, "status", "STATUS", "requeue: only what failed with this DIMSE status, such as A700",
                         [&o](const std::string& text) { return SetStatus(o.status, text); }},
@@ -101,7 +103,8 @@ Program Describe(CtlOptions& o) {
                        {0, "worker", "NAME", "requeue: only what this worker reported as failed",
                         [&o](const std::string& text) { return SetCondition(o.worker, text, kWorkerNameBytesMax); }},
                        {0, "retry-failed", nullptr, "resume: send again what failed, too", SetSwitch(o.retry_failed)},
-                       {0, "output-dir", "DIR", "keygen: where the files go (default: .)", SetText(o.output_dir)}}}},
+                       OwnVariable({0, "output-dir", "DIR", "keygen: where the files go (default: .)",
+                                    SetText(o.output_dir)})}}},
           .epilogue =
               "Examples\n"
               "  dicom-ctl sessions\n"
@@ -138,8 +141,11 @@ Checked TakeWords(const Given& given, CtlOptions& options) {
   if (given.words.empty()) return tl::unexpected(std::string("a command is missing: 'dicom-ctl --help' lists them"));
   const CommandWord* command = FindCommand(given.words[0]);
   if (!command) {
-    return tl::unexpected(
-        fmt::format("'{}' is no command: 'dicom-ctl --help' lists them", ToPrintable(given.words[0])));
+    std::vector<std::string_view> words;
+    words.reserve(kCommands.size());
+    for (const CommandWord& known : kCommands) words.emplace_back(known.word);
+    return tl::unexpected(fmt::format("Unknown command '{}'{}", ToPrintable(given.words[0]),
+                                      Advice(given.words[0], words, "", "'dicom-ctl --help' lists all")));
   }
   if (!command->subject && given.words.size() > 1) {
     return tl::unexpected(

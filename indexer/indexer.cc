@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/log.h"
 #include "common/time.h"
 #include "dicom/dataset_difference.h"
 #include "indexer/batch.h"
@@ -135,8 +136,14 @@ class Publisher : public ScanConsumer {
     ++progress_.found;
     metrics_.indexed_files_total[defect.empty() ? "indexed" : "broken"].Increment();
     if (!defect.empty()) {
+      const ScopedLogFields fields({.session = options_.session,
+                                    .study = header.study_instance_uid,
+                                    .sop_instance = header.sop_instance_uid,
+                                    .path = FullPath(entry)});
       spdlog::warn("{} cannot be sent: {}", FullPath(entry), defect);
     } else if (header.study_instance_uid.empty()) {
+      const ScopedLogFields fields(
+          {.session = options_.session, .sop_instance = header.sop_instance_uid, .path = FullPath(entry)});
       spdlog::warn("{} has no Study Instance UID", FullPath(entry));
     }
     batch_.Add(header.study_instance_uid, header.accession_number, ToInstance(entry, header, std::move(defect)));
@@ -145,12 +152,14 @@ class Publisher : public ScanConsumer {
   void Ignore(const WalkEntry& entry, const char* reason, const std::string& detail) {
     ++ignored_[reason];
     metrics_.indexed_files_total[reason].Increment();
+    const ScopedLogFields fields({.session = options_.session, .path = FullPath(entry)});
     spdlog::info("{} is ignored: {}", FullPath(entry), detail);
   }
   void OnUnread(const WalkEntry& entry, bool is_folder, const std::string& detail) {
     const char* reason = is_folder ? "unreadable_folder" : "unreadable";
     ++ignored_[reason];
     metrics_.indexed_files_total[reason].Increment();
+    const ScopedLogFields fields({.session = options_.session, .path = FullPath(entry)});
     spdlog::warn("{} was NOT READ: {}{}", FullPath(entry), is_folder ? "the folder cannot be read: " : "", detail);
     batch_.AddUnread(FullPath(entry), is_folder, LimitedReason(detail));
     if (batch_.full()) Publish();
@@ -192,6 +201,7 @@ class Publisher : public ScanConsumer {
     for (std::size_t i = 0; i < differences.size(); ++i) {
       const auto& copy = copies.copies(static_cast<int>(i));
       if (!differences[i].empty()) {
+        const ScopedLogFields fields({.session = options_.session, .path = copy.path()});
         spdlog::warn("{} is in conflict with {}, which has the same SOP Instance UID: {}", copy.path(),
                      copy.original_path(), differences[i]);
       }

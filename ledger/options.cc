@@ -51,7 +51,7 @@ tl::expected<LedgerOptions, EarlyExit> ParseLedgerOptions(int argc, const char* 
   if (words.empty()) return UsageError(kProgram, "a command is missing: 'dicom-ledger --help' lists them");
   if (words[0] != "copy") {
     return UsageError(kProgram,
-                      fmt::format("'{}' is no command: 'dicom-ledger --help' lists them", ToPrintable(words[0])));
+                      fmt::format("Unknown command '{}': 'dicom-ledger --help' lists all", ToPrintable(words[0])));
   }
   if (words.size() < 3) return UsageError(kProgram, "'copy' needs a FILE and a URI");
   if (const auto input = CheckInput(words[1]); !input) return UsageError(kProgram, input.error());

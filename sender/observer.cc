@@ -2,9 +2,9 @@
 
 namespace dicom_sender {
 
-void OutcomeObserver::OnOutcome(unsigned thread, const std::string& path, const wire::Outcome& outcome) {
-  OutcomeLog::OnOutcome(thread, path, outcome);
-  if (verbose_) console_.Print(RenderInstance(ViewOf(thread, path, outcome), console_.style()));
+void OutcomeObserver::OnOutcome(unsigned thread, const SentInstance& instance, const wire::Outcome& outcome) {
+  OutcomeLog::OnOutcome(thread, instance, outcome);
+  if (verbose_) console_.Print(RenderInstance(ViewOf(thread, instance.path, outcome), console_.style()));
 }
 
 }  // namespace dicom_sender

@@ -9,7 +9,7 @@ namespace dicom_sender {
 class OutcomeObserver : public OutcomeLog {
  public:
   OutcomeObserver(Console& console, bool verbose) : OutcomeLog(verbose), console_(console) {}
-  void OnOutcome(unsigned thread, const std::string& path, const wire::Outcome& outcome) override;
+  void OnOutcome(unsigned thread, const SentInstance& instance, const wire::Outcome& outcome) override;
 
  private:
   Console& console_;

@@ -80,17 +80,17 @@ Program Describe(SenderOptions& options) {
               "Sends DICOM files to an archive by C-STORE, one association for each study, and reports what the\n"
               "archive answered for each instance.\n"
               "\n"
-              "  dicom-sender -i PATH [-i PATH ...] -a AE -H HOST -p PORT [OPTION ...]\n"
-              "  dicom-sender sessions [--output-dir DIR] [--format table|json]\n"
+              "  dicom-sender PATH [PATH ...] -a AE -H HOST -p PORT [OPTION ...]\n"
+              "  dicom-sender sessions [--output-dir DIR] [--format text|json]\n"
               "\n"
-              "The same command again continues the session that was not finished; 'sessions' lists those in "
-              "a\nfolder.\n",
+              "The same command again continues the session that was not finished; 'sessions' lists those in a\n"
+              "folder.\n",
           .groups = Groups(options),
           .epilogue =
               "Examples\n"
               "  dicom-sender --echo -a ARCHIVE -H pacs.example.org -p 104\n"
-              "  dicom-sender --dry-run -i /data/images -r -a ARCHIVE -H pacs.example.org -p 104\n"
-              "  dicom-sender -i /data/images -r -a ARCHIVE -H pacs.example.org -p 104 -t 4\n"
+              "  dicom-sender --dry-run /data/images -r -a ARCHIVE -H pacs.example.org -p 104\n"
+              "  dicom-sender /data/images -r -a ARCHIVE -H pacs.example.org -p 104 -t 4\n"
               "\n"
               "Exit status\n"
               "  0  all stored; with --dry-run: nothing stands in the way\n"
@@ -100,7 +100,7 @@ Program Describe(SenderOptions& options) {
               "  4  interrupted; can be resumed\n"
               "  70 internal error\n"
               "  74 the ledger or the summary cannot be written or is gone; can be resumed\n",
-          .stray_word_advice = "name each input by -i of its own"};
+          .words_max = kAnyWords};
 }
 
 Checked CheckFolderIsThere(const SenderOptions& options) {
@@ -175,7 +175,7 @@ tl::expected<SenderOptions, EarlyExit> ParseOptions(int argc, const char* const*
   if (options.list_sessions) arguments.erase(arguments.begin() + 1);
   auto given = ParseProgram(Describe(options), static_cast<int>(arguments.size()), arguments.data(), environment);
   if (!given) return tl::unexpected(std::move(given.error()));
-  options.given = std::move(given->where);
+  TakeGiven(*std::move(given), options);
   const std::vector<Checked (*)(const SenderOptions&)> checks =
       options.list_sessions ? std::vector{CheckSessions} : std::vector{CheckCombination, CheckComplete, CheckFiles};
   for (const auto check : checks) {

@@ -10,6 +10,7 @@
 
 #include "client/session_settings.h"
 #include "client/session_view.h"
+#include "common/log.h"
 #include "common/store_error.h"
 #include "coordinator/summary/summary.h"
 #include "sender/observer.h"
@@ -149,12 +150,15 @@ void SendRun::Show(const wire::SessionStatus& status) {
   const TimePoint now = MonotonicNow();
   const IndexerProgress& index = session_.engine().index_progress();
   if (scanning_ && !worker_started_) {
-    console_.Indexing({.elapsed = now - begin_, .files = index.files, .found = index.found}, now);
+    console_.Indexing({.elapsed = now - begin_, .files = index.files, .found = index.found, .compared = index.compared},
+                      now);
     return;
   }
   ProgressView view = ProgressOf(status, now - begin_);
-  if (view.done != done_) progressed_at_ = now;
-  done_ = view.done;
+  if (const std::uint64_t done = view.stored + view.failed; done != done_) {
+    progressed_at_ = now;
+    done_ = done;
+  }
   if (view.note.empty()) view.note = NoteOnSilence(status, now);
   const bool in_trouble = !view.note.empty();
   if (in_trouble && !in_trouble_) spdlog::warn("{}", view.note);  // it counts the seconds: once is enough
@@ -230,6 +234,7 @@ int RunSend(const SenderOptions& options, StopSignals& signals, Console& console
     console.Error(session.error().sentence);
     return session.error().exit_status;
   }
+  const ScopedLogFields fields({.session = (*session)->id()});
   SendRun run(options, signals, console, **session);
   const auto sent = run.Send();
   if (!sent) return EndEarly(**session, sent.error(), options, console);

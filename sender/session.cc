@@ -105,7 +105,7 @@ tl::expected<void, Failure> Session::Start() {
                                      .pages = board_.Pages()});
     if (!server) return Fail(kExitUsage, std::move(server.error()));
     http_server_ = *std::move(server);
-    hooks.on_look = [this](wire::Overview overview, TimePoint now) { board_.Show(std::move(overview), now); };
+    hooks.on_look = [this](wire::Overview overview) { board_.Show(std::move(overview)); };
   }
   SchedulerOptions scheduler;
   scheduler.lease_ttl = kLeaseTime;

@@ -107,8 +107,12 @@ void Scheduler::On(const ScanCompleted& event, TimePoint now, Output& out) {
   if (it == sessions_.end() || it->second.scan_complete) return;
   it->second.scan_complete = true;
   out.changes.push_back(SessionChanged{.session = event.session, .state = wire::SESSION_SENDING, .reason = {}});
+  MakeAllReady(event.session, now);
+}
+
+void Scheduler::MakeAllReady(SessionKey session, TimePoint now) {
   for (const auto& [key, study] : studies_) {
-    if (study.session == event.session && study.place == Place::kWaiting) MakeReady(key, now);
+    if (study.session == session && study.place == Place::kWaiting) MakeReady(key, now);
   }
 }
 
@@ -121,6 +125,13 @@ void Scheduler::On(const ScanBegun& event, TimePoint, Output& out) {
 
 void Scheduler::On(const SuspendRequested& event, TimePoint, Output& out) {
   StartEnding(event.session, wire::SESSION_SUSPENDED, {}, out);
+}
+
+void Scheduler::On(const ContinueRequested& event, TimePoint now, Output&) {
+  auto it = sessions_.find(event.session);
+  if (it == sessions_.end() || !it->second.ending || it->second.ending->state != wire::SESSION_SUSPENDED) return;
+  it->second.ending.reset();
+  if (it->second.scan_complete || it->second.dispatch_as_found) MakeAllReady(event.session, now);
 }
 
 void Scheduler::On(const CancelRequested& event, TimePoint, Output& out) {
@@ -327,7 +338,7 @@ void Scheduler::EndLease(LeaseId id, bool clean, Output& out) {
   ChangeWorker(lease.worker, [id](Worker& worker) { worker.leases.erase(id); });
   lease_ends_.erase({lease.expires_at, id});
   StopResending(id, lease);
-  out.changes.push_back(LeaseEnded{.study = lease.study, .clean = clean});
+  out.changes.push_back(LeaseEnded{.study = lease.study, .clean = clean, .revoked = lease.revoked});
   leases_.erase(it);
 }
 

@@ -103,6 +103,9 @@ struct ScanBegun {  // one more, after an earlier one was complete
 struct SuspendRequested {
   SessionKey session = 0;
 };
+struct ContinueRequested {  // takes a SuspendRequested back, while leases are still in force
+  SessionKey session = 0;
+};
 struct CancelRequested {  // leases are revoked
   SessionKey session = 0;
   std::string reason;
@@ -139,7 +142,7 @@ struct Reported {  // a Report
 struct Tick {};
 
 using Event = std::variant<SessionOpened, StudiesFed, LeaseRestored, ScanCompleted, ScanBegun, SuspendRequested,
-                           CancelRequested, WorkerSeen, DrainRequested, Reported, Tick>;
+                           ContinueRequested, CancelRequested, WorkerSeen, DrainRequested, Reported, Tick>;
 
 // --- what must be written
 
@@ -152,6 +155,7 @@ struct LeaseGranted {
 struct LeaseEnded {
   StudyKey study = 0;
   bool clean = false;
+  bool revoked = false;  // because its session ends, such as by a cancellation; it was not lost
 };
 struct StudyFailed {  // everything that is unsettled in it fails
   StudyKey study = 0;
@@ -233,6 +237,7 @@ class Scheduler {
   Output Step(const Event& event, TimePoint now);
 
   // Of a lease in force: pages of others are not handed out.
+  bool IsRevoked(LeaseId lease) const;  // its worker has not let go of it yet
   std::optional<StudyKey> StudyOf(LeaseId lease) const;
   std::uint64_t LiveLeases(SessionKey session) const;
   bool IsEnding(SessionKey session) const;  // it grants no more leases
@@ -398,6 +403,7 @@ class Scheduler {
   void On(const ScanCompleted& event, TimePoint now, Output& out);
   void On(const ScanBegun& event, TimePoint now, Output& out);
   void On(const SuspendRequested& event, TimePoint now, Output& out);
+  void On(const ContinueRequested& event, TimePoint now, Output& out);
   void On(const CancelRequested& event, TimePoint now, Output& out);
   void On(const WorkerSeen& event, TimePoint now, Output& out);
   void On(const DrainRequested& event, TimePoint now, Output& out);
@@ -443,6 +449,7 @@ class Scheduler {
   void ResendGrants(TimePoint now, Output& out);
 
   void PlaceAfterLease(StudyKey key, std::uint32_t attempts, TimePoint now);
+  void MakeAllReady(SessionKey session, TimePoint now);  // those that wait
   void MakeReady(StudyKey key, TimePoint since);
   void BackOff(StudyKey key, std::uint32_t attempts, TimePoint now);
   void Unqueue(StudyKey key);

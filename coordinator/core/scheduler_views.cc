@@ -13,6 +13,11 @@ std::optional<StudyKey> Scheduler::StudyOf(LeaseId id) const {
   return it == leases_.end() || it->second.revoked ? std::nullopt : std::optional(it->second.study);
 }
 
+bool Scheduler::IsRevoked(LeaseId id) const {
+  const auto it = leases_.find(id);
+  return it != leases_.end() && it->second.revoked;
+}
+
 std::uint64_t Scheduler::LiveLeases(SessionKey session) const {
   const auto it = sessions_.find(session);
   return it == sessions_.end() ? 0 : it->second.live_leases;

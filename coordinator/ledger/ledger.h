@@ -258,8 +258,8 @@ class Ledger {
                                WallTime now) = 0;
   // A coordinator goes on with a session that an earlier one has left open: that run ended with its last outcome.
   virtual void BeginRun(SessionKey session, WallTime now) = 0;
-  // Asked for, and due when its leases have ended: SetSessionState to an end clears it.
-  virtual void SetEnding(SessionKey session, wire::SessionState state) = 0;
+  // Asked for, and due when its leases have ended: SetSessionState to an end clears it. None: no longer asked for.
+  virtual void SetEnding(SessionKey session, std::optional<wire::SessionState> state) = 0;
   // These are pending again with no attempts used, and nobody has reported them. Failures whose defect is known from
   // the scan stay. One StudyFeed for each study that has any.
   virtual std::vector<StudyFeed> Requeue(SessionKey session, const RequeueFilter& filter) = 0;

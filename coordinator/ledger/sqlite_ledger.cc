@@ -241,7 +241,7 @@ class SqliteLedger : public Ledger {
   void SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
                        WallTime now) override;
   void BeginRun(SessionKey session, WallTime now) override;
-  void SetEnding(SessionKey session, wire::SessionState state) override;
+  void SetEnding(SessionKey session, std::optional<wire::SessionState> state) override;
   std::vector<StudyFeed> Requeue(SessionKey session, const RequeueFilter& filter) override;
 
   std::vector<StudyFeed> AddStudies(SessionKey session, const wire::PublishBatch& batch) override;
@@ -682,8 +682,11 @@ void SqliteLedger::BeginRun(SessionKey session, WallTime now) {
   });
 }
 
-void SqliteLedger::SetEnding(SessionKey session, wire::SessionState state) {
-  Guarded([&] { Execute("UPDATE session SET ending = ? WHERE key = ?", std::int64_t{state}, session); });
+void SqliteLedger::SetEnding(SessionKey session, std::optional<wire::SessionState> state) {
+  Guarded([&] {
+    if (state) return Execute("UPDATE session SET ending = ? WHERE key = ?", std::int64_t{*state}, session);
+    Execute("UPDATE session SET ending = NULL WHERE key = ?", session);
+  });
 }
 
 void SqliteLedger::SetSettings(SessionKey session, const wire::OpenSession& settings) {

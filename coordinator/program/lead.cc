@@ -87,7 +87,7 @@ tl::expected<void, std::string> Lead(const Site& site, Ledger& ledger, const Rei
                          .leads = reign.leads,
                          .progress = reign.progress};
   if (options.service.metrics) {
-    hooks.on_look = [&board](wire::Overview overview, TimePoint now) { board.Show(std::move(overview), now); };
+    hooks.on_look = [&board](wire::Overview overview) { board.Show(std::move(overview)); };
   }
   CoordinatorLoop loop((*door)->channel(), service, std::move(hooks));
   Serving serving(reign, loop, leader_metrics.leader);

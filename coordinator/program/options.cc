@@ -8,22 +8,14 @@
 namespace dicom_sender {
 namespace {
 
+using std::chrono::seconds;
+
 constexpr const char* kProgram = "dicom-coordinator";
 
 // While nobody leads no lease is renewed: one must outlast the longest fail-over and the moment that workers need to
 // find the new leader.
 constexpr int kFailOverTimeouts = 3;
-constexpr std::chrono::seconds kFindLeaderWithin(5);
-
-Checked SetLeaseTtl(std::chrono::seconds& target, const std::string& text) {
-  return PutValue(target, ParseNumber(text, 5, 3600).map([](std::uint32_t n) { return std::chrono::seconds(n); }));
-}
-
-Checked SetLeaderTimeout(std::optional<std::chrono::milliseconds>& target, const std::string& text) {
-  return PutValue(target, ParseNumber(text, 1, 60).map([](std::uint32_t n) {
-    return std::chrono::milliseconds(std::chrono::seconds(n));
-  }));
-}
+constexpr seconds kFindLeaderWithin(5);
 
 std::vector<OptionGroup> Groups(CoordinatorOptions& o) {
   return {
@@ -32,8 +24,8 @@ std::vector<OptionGroup> Groups(CoordinatorOptions& o) {
          "where indexers, workers and dicom-ctl find us; tcp://*:5555 for all addresses of this machine (default: "
          "tcp://127.0.0.1:5555)",
          SetBindEndpoint(o.bind)},
-        {0, "server-key", "FILE", "our secret key, made by 'dicom-ctl keygen'; needs --client-keys",
-         SetText(o.server_key)},
+        OwnVariable({0, "server-key", "FILE", "our secret key, made by 'dicom-ctl keygen'; needs --client-keys",
+                     SetText(o.server_key)}),
         {0, "client-keys", "DIR", "the public keys (*.key) of all who may talk to us; needs --server-key",
          SetText(o.client_keys)},
         {0, "insecure", nullptr, "let other machines in without keys", SetSwitch(o.insecure)}}},
@@ -42,20 +34,21 @@ std::vector<OptionGroup> Groups(CoordinatorOptions& o) {
          "what was found and what became of it: a file, created if missing, or a PostgreSQL database that several "
          "coordinators may share, postgresql://USER@HOST:PORT/DATABASE",
          SetText(o.ledger)},
-        {0, "leader-timeout", "SECONDS",
-         "how long the leader of a shared ledger may be silent before another coordinator takes over, 1 to 60, the "
-         "same for all of them; --lease-ttl is at least three times as long and 5 s more (default: 5)",
-         [&o](const std::string& text) { return SetLeaderTimeout(o.leader_timeout, text); }},
-        {0, "output-dir", "DIR", "for the summaries of sessions; created if missing (default: .)",
-         SetText(o.output_dir)},
-        {0, "lease-ttl", "SECONDS",
-         "how long a worker that is not heard of keeps its studies, 5 to 3600; longer than it takes to read or "
-         "decode the largest file (default: 60)",
-         [&o](const std::string& text) { return SetLeaseTtl(o.lease_ttl, text); }},
+        {0, "leader-timeout", "TIME",
+         "how long the leader of a shared ledger may be silent before another coordinator takes over, 1s to 1m, the "
+         "same for all of them; --lease-ttl is at least three times as long and 5s more (default: 5s)",
+         SetTime(o.leader_timeout, seconds(1), seconds(60))},
+        OwnVariable({0, "output-dir", "DIR", "for the summaries of sessions; created if missing (default: .)",
+                     SetText(o.output_dir)}),
+        {0, "lease-ttl", "TIME",
+         "how long a worker that is not heard of keeps its studies, 5s to 1h; longer than it takes to read or "
+         "decode the largest file (default: 1m)",
+         SetTime(o.lease_ttl, seconds(5), seconds(3600))},
         {0, "max-associations-per-destination", "N", "at the same time; 0: no limit (default: 0)",
          SetNumber(o.associations_max, 0, 100'000)},
-        {0, "max-attempts", "N", "for one instance, whatever its session allows; 0: no limit (default: 0)",
-         SetNumber(o.attempts_max, 0, 100)}}},
+        OwnVariable({0, "max-attempts", "N",
+                     "for one instance, whatever its session allows; 0: no limit (default: 0)",
+                     SetNumber(o.attempts_max, 0, 100)})}},
       ServiceGroup(o.service)};
 }
 

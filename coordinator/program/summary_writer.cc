@@ -9,6 +9,8 @@
 #include <cstring>
 #include <filesystem>
 
+#include "common/log.h"
+
 namespace dicom_sender {
 namespace {
 
@@ -30,6 +32,7 @@ bool HasEnded(const SessionRecord& session) {
 void SummaryWriter::Write(SessionKey session, TimePoint now) {
   const SessionSummary summary = Summarise(ledger_, session, WallNow());
   const Counts& counts = summary.session.counts;
+  const ScopedLogFields fields({.session = summary.session.settings.session()});
   const auto files = TryToWrite(summary);
   spdlog::info("Session {} ended: {} files, {} stored, {} failed, {} skipped, {} not sent yet; summary {}",
                summary.session.settings.session(), counts.total, counts.successful(), counts.failed, counts.skipped,
@@ -54,6 +57,7 @@ void SummaryWriter::Failed(SessionKey session, const SessionSummary& summary, co
   retry_at_ = now + pause_;
   std::erase(unwritten_, session);
   unwritten_.push_back(session);
+  const ScopedLogFields fields({.session = summary.session.settings.session()});
   spdlog::error("--output-dir: the summary of session {} is not written: {}; mend that, it is tried again in {} s",
                 summary.session.settings.session(), why, std::chrono::duration<double>(pause_).count());
 }
@@ -68,6 +72,7 @@ void SummaryWriter::Retry(TimePoint now) {
   }
   const auto files = TryToWrite(summary);
   if (!files) return Failed(session, summary, files.error(), now);
+  const ScopedLogFields fields({.session = summary.session.settings.session()});
   spdlog::info("The summary of session {} is written after all: {}", summary.session.settings.session(),
                files->summary);
   unwritten_.pop_front();

@@ -79,7 +79,11 @@ void CoordinatorLoop::LookIfDue() {
   if (looked_at_ && now - *looked_at_ < kLookEvery) return;
   looked_at_ = now;
   if (hooks_.every_second) hooks_.every_second();
-  if (hooks_.on_look) hooks_.on_look(service_.Look(now, WallNow()), now);
+  if (hooks_.on_look) {
+    hooks_.on_look(service_.Look(now, WallNow()));
+  } else {
+    service_.MeasurePaces(now);
+  }
 }
 
 }  // namespace dicom_sender

@@ -15,9 +15,9 @@ namespace dicom_sender {
 
 // Called in the loop's thread; each may be empty.
 struct CoordinatorHooks {
-  std::function<void(SessionKey)> on_ended = {};                    // for each session, after the commit
-  std::function<void(wire::Overview, TimePoint now)> on_look = {};  // about once a second
-  std::function<void()> every_second = {};                          // about; a LedgerError of it ends the loop
+  std::function<void(SessionKey)> on_ended = {};     // for each session, after the commit
+  std::function<void(wire::Overview)> on_look = {};  // about once a second
+  std::function<void()> every_second = {};           // about; a LedgerError of it ends the loop
   // When nothing waits: a piece of what can wait. False: there is no more of it.
   std::function<bool()> on_idle = {};
   // Asked before each step and before anything is said; empty: always. Once it is false the loop ends.

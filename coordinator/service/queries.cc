@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <map>
 
 #include "coordinator/summary/summary.h"
 #include "proto/channel.h"
@@ -12,8 +13,42 @@
 namespace dicom_sender {
 namespace {
 
+std::string Counted(std::uint64_t count, const char* one, const char* many) {
+  return fmt::format("{} {}", count, count == 1 ? one : many);
+}
+
 std::uint64_t Milliseconds(Duration duration) {
   return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
+}
+
+// From then on a worker counts as lost: it says its state at least every ten seconds.
+constexpr std::chrono::seconds kSilentAfter(25);
+
+std::string StateOf(const WorkerView& worker) {
+  if (worker.capacity == 0 || worker.last_seen > kSilentAfter) return "lost";
+  if (worker.draining) return "draining";
+  if (!worker.not_ready.empty()) return "not ready";
+  if (!worker.quarantined.empty()) return "quarantined";
+  return worker.leases > 0 ? "sending" : "idle";
+}
+
+bool HasDrained(const WorkerView& worker) { return worker.draining && worker.leases == 0; }
+
+std::string StateOf(const DestinationView& destination) {
+  if (destination.breaker_open) return "unreachable";
+  if (destination.limit) return "throttled";
+  return destination.trouble.empty() ? "reachable" : "unreachable";
+}
+
+template <class Message>
+void PutPace(const SessionPace& pace, Message& message) {
+  if (pace.rate) {
+    message.set_instances_per_second(pace.rate->instances_per_second);
+    message.set_bytes_per_second(pace.rate->bytes_per_second);
+  }
+  if (pace.left) {
+    message.set_seconds_left(static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::seconds>(*pace.left).count()));
+  }
 }
 
 }  // namespace
@@ -50,7 +85,47 @@ wire::SessionStatus Queries::StatusOf(const SessionRecord& record, TimePoint now
   status.set_stopping(scheduler_.IsEnding(record.key));
   status.set_leases(scheduler_.LiveLeases(record.key));
   status.set_trouble(scheduler_.Trouble(record.key, now));
+  status.set_waits_for(WaitsFor(status, now));
   return status;
+}
+
+// What a person can do about it comes last.
+std::string Queries::WaitsFor(const wire::SessionStatus& status, TimePoint now) const {
+  if (status.state() == wire::SESSION_SUSPENDED) {
+    return fmt::format("paused; to go on: dicom-ctl resume {}", status.session());
+  }
+  if (status.state() != wire::SESSION_SCANNING && status.state() != wire::SESSION_SENDING) return {};
+  if (status.stopping()) {
+    return fmt::format("{} that {} being sent, to stop then", Counted(status.leases(), "study", "studies"),
+                       status.leases() == 1 ? "is" : "are");
+  }
+  if (!status.trouble().empty()) return status.trouble();
+  if (status.leases() > 0) return {};
+  const bool scans = !status.scan_complete();
+  if (scans && (status.pending() == 0 || status.dispatch() == wire::DISPATCH_AFTER_SCAN)) {
+    return "the scan; sending begins when it is complete";
+  }
+  return WaitsForWorkers(now);
+}
+
+std::string Queries::WaitsForWorkers(TimePoint now) const {
+  std::map<std::string, std::size_t> in_state;
+  bool any_free = false;
+  std::size_t workers = 0;
+  for (const WorkerView& worker : scheduler_.Workers(now)) {
+    if (HasDrained(worker)) continue;
+    ++workers;
+    const std::string state = StateOf(worker);
+    ++in_state[state];
+    any_free |= (state == "idle" || state == "sending") && worker.leases < worker.capacity;
+  }
+  if (workers == 0) return "a worker: none is connected; start dicom-worker";
+  if (in_state["draining"] == workers) return "a worker: all of them are draining; start another dicom-worker";
+  if (any_free) return "the next attempt of what could not be sent";
+  if (in_state["idle"] + in_state["sending"] == 0) {
+    return "a worker that can send: 'dicom-ctl workers' says what is wrong with them";
+  }
+  return "a worker that is free: all of them are sending other studies";
 }
 
 wire::SessionStatus Queries::BriefStatusOf(const SessionRecord& record, TimePoint now) const {
@@ -166,6 +241,7 @@ wire::ClientReply Queries::Sessions(const wire::ListSessions& request, TimePoint
     entry->set_key(*key);
     entry->set_start_ms(record.start_time.time_since_epoch().count());
     *entry->mutable_status() = BriefStatusOf(record, now);
+    PutPace(paces_.Of(*key), *entry);
   }
   return reply;
 }
@@ -178,8 +254,10 @@ std::string Queries::InWords(const QuarantineSubject& subject) const {
 wire::ClientReply Queries::Workers(TimePoint now) const {
   wire::ClientReply reply;
   auto* list = reply.mutable_workers();
+  std::size_t drained = 0;
   for (const WorkerView& worker : scheduler_.Workers(now)) {
-    if (static_cast<std::size_t>(list->workers_size()) == kListedWorkersMax) break;
+    drained += HasDrained(worker);
+    if (HasDrained(worker) || static_cast<std::size_t>(list->workers_size()) == kListedWorkersMax) continue;
     auto* entry = list->add_workers();
     entry->set_worker(worker.worker);
     entry->set_capacity(worker.capacity);
@@ -192,8 +270,9 @@ wire::ClientReply Queries::Workers(TimePoint now) const {
       quarantined->set_reason(view.reason);
     }
     entry->set_last_seen_ms(Milliseconds(worker.last_seen));
+    entry->set_state(StateOf(worker));
   }
-  list->set_total(scheduler_.worker_count());
+  list->set_total(scheduler_.worker_count() - drained);
   return reply;
 }
 
@@ -208,6 +287,7 @@ wire::ClientReply Queries::Destinations(TimePoint now) const {
     if (destination.limit) entry->set_limit(*destination.limit);
     entry->set_breaker_open(destination.breaker_open);
     entry->set_trouble(destination.trouble);
+    entry->set_state(StateOf(destination));
   }
   return reply;
 }
@@ -223,6 +303,7 @@ wire::Overview Queries::Overview(std::span<const SessionRecord> open, const std:
     shown->set_start_ms(record.start_time.time_since_epoch().count());
     if (record.end_time) shown->set_end_ms(record.end_time->time_since_epoch().count());
     *shown->mutable_status() = BriefStatusOf(record, now);
+    PutPace(paces_.Of(record.key), *shown);
   };
   for (auto record = open.rbegin(); record != open.rend(); ++record) show(*record);
   std::size_t shown = 0;

@@ -10,6 +10,7 @@
 #include "common/time.h"
 #include "coordinator/core/scheduler.h"
 #include "coordinator/ledger/ledger.h"
+#include "coordinator/service/paces.h"
 #include "status.pb.h"
 
 namespace dicom_sender {
@@ -28,8 +29,8 @@ wire::FailureList::Entry ToEntry(const UnreadPath& unread);
 class Queries {
  public:
   // The summary files are in `output_dir`; empty: nobody writes any.
-  Queries(Ledger& ledger, const Scheduler& scheduler, std::string output_dir)
-      : ledger_(ledger), scheduler_(scheduler), output_dir_(std::move(output_dir)) {}
+  Queries(Ledger& ledger, const Scheduler& scheduler, const SessionPaces& paces, std::string output_dir)
+      : ledger_(ledger), scheduler_(scheduler), paces_(paces), output_dir_(std::move(output_dir)) {}
 
   // The others take the session's key, so that who asks has looked it up.
   wire::ClientReply Status(SessionKey session, TimePoint now) const;
@@ -48,10 +49,13 @@ class Queries {
 
  private:
   wire::SessionStatus StatusOf(const SessionRecord& record, TimePoint now) const;
+  std::string WaitsFor(const wire::SessionStatus& status, TimePoint now) const;
+  std::string WaitsForWorkers(TimePoint now) const;
   wire::SessionStatus BriefStatusOf(const SessionRecord& record, TimePoint now) const;  // for lists
 
   Ledger& ledger_;
   const Scheduler& scheduler_;
+  const SessionPaces& paces_;
   const std::string output_dir_;
 };
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "common/log.h"
 #include "common/text.h"
 #include "proto/channel.h"
 #include "proto/validate.h"
@@ -68,7 +69,7 @@ Service::Service(Ledger& ledger, SchedulerOptions options, CoordinatorMetrics& m
                  Progress progress, NameEndpoint name_endpoint)
     : ledger_(ledger),
       scheduler_(options, ledger.LastLeaseId()),
-      queries_(ledger_, scheduler_, std::move(output_dir)),
+      queries_(ledger_, scheduler_, paces_, std::move(output_dir)),
       metrics_(metrics),
       name_endpoint_(std::move(name_endpoint)),
       progress_(std::move(progress)),
@@ -106,9 +107,17 @@ StepResult Service::Step(const std::vector<Incoming>& messages, TimePoint now, W
   return {std::move(outgoing_), wake_at, std::move(ended_)};
 }
 
-wire::Overview Service::Look(TimePoint now, WallTime wall) {
+std::vector<SessionRecord> Service::OpenSessions() const {
   std::vector<SessionRecord> open;
   for (const auto& [key, settings] : sessions_) open.push_back(ledger_.LoadSession(key));
+  return open;
+}
+
+void Service::MeasurePaces(TimePoint now) { paces_.Measure(OpenSessions(), now); }
+
+wire::Overview Service::Look(TimePoint now, WallTime wall) {
+  const std::vector<SessionRecord> open = OpenSessions();
+  paces_.Measure(open, now);
   wire::Overview overview = queries_.Overview(open, suspended_, now, wall);
   *overview.mutable_failures() = meter_.LatestFailures(ledger_, wall);
   meter_.Loads(open, overview.destinations());
@@ -202,11 +211,13 @@ wire::ClientReply Service::Answer(const wire::ClientRequest& request, const Mome
 wire::ClientReply Service::Answer(const wire::OpenSession& request, const Moment& moment) {
   auto record = ledger_.FindSession(request.session());
   const bool opens = record ? request.resume() && !IsOpen(record->key) : true;
+  if (record && request.resume() && record->ending == wire::SESSION_SUSPENDED) Continue(*record, moment);
   if (!record && request.resume())
     return Failed(fmt::format("there is no session {} in this ledger", request.session()));
   if (opens && sessions_.size() >= kOpenSessionsMax) return TooManySessions();
   if (!record) {
     record = ledger_.CreateSession(request, moment.wall);
+    const ScopedLogFields fields({.session = request.session()});
     spdlog::info("Session {} begins: {} to {} as {}", request.session(), fmt::join(request.inputs(), ", "),
                  DestinationKey(request.destination()), request.destination().calling_ae());
     OpenInScheduler(*record, moment);
@@ -228,7 +239,17 @@ void Service::Resume(SessionRecord record, const wire::OpenSession& request, con
   Reopen(record, moment);
 }
 
+// A suspension that waits for leases in force is taken back.
+void Service::Continue(const SessionRecord& record, const Moment& moment) {
+  if (!IsOpen(record.key)) return;
+  const ScopedLogFields fields({.session = record.settings.session()});
+  spdlog::info("Session {} goes on", record.settings.session());
+  ledger_.SetEnding(record.key, std::nullopt);
+  Apply(ContinueRequested{record.key}, moment);
+}
+
 void Service::Reopen(const SessionRecord& record, const Moment& moment) {
+  const ScopedLogFields fields({.session = record.settings.session()});
   spdlog::info("Session {} goes on", record.settings.session());
   ledger_.SetSessionState(record.key, OngoingState(record), {}, moment.wall);
   OpenInScheduler(record, moment);
@@ -569,7 +590,7 @@ std::vector<PromotedCopy> Service::Write(const std::vector<LedgerChange>& change
       ledger_.GrantLease(granted->study, granted->lease, granted->worker, connections_[granted->worker].key,
                          granted->worker_capacity, moment.wall);
     } else if (const auto* ended = std::get_if<LeaseEnded>(&change)) {
-      if (!ended->clean) NoteLostLease(ended->study);
+      if (!ended->clean) NoteUncleanEnd(*ended);
       metrics_.resends_total.Increment(static_cast<double>(ledger_.EndLease(ended->study, ended->clean)));
     } else if (const auto* failed = std::get_if<StudyFailed>(&change)) {
       FailStudy(*failed, moment);
@@ -605,6 +626,8 @@ void Service::WriteSessions(const std::vector<LedgerChange>& changes, const std:
 void Service::FailStudy(const StudyFailed& change, const Moment& moment) {
   const StudyRecord study = ledger_.LoadStudy(change.study);
   const std::uint64_t instances = ledger_.FailStudy(change.study, change.reason, moment.wall);
+  const ScopedLogFields fields(
+      {.session = ledger_.LoadSession(study.session).settings.session(), .study = study.uid});
   spdlog::warn("Study {} has failed with {} instances: {}", study.uid.empty() ? "without a UID" : study.uid,
                instances, change.reason);
   meter_.StudyFailed(ledger_.LoadSession(study.session).settings, instances);
@@ -618,11 +641,19 @@ void Service::NoteQuarantine(const QuarantineBegun& begun) {
 }
 
 // A file that kills its workers is found by the study that is named here.
-void Service::NoteLostLease(StudyKey study) {
-  const StudyRecord record = ledger_.LoadStudy(study);
+void Service::NoteUncleanEnd(const LeaseEnded& ended) {
+  const StudyRecord record = ledger_.LoadStudy(ended.study);
+  const ScopedLogFields fields(
+      {.session = ledger_.LoadSession(record.session).settings.session(), .study = record.uid});
+  const std::string study = record.uid.empty() ? "without a UID" : record.uid;
+  if (ended.revoked) {
+    spdlog::info("Lease {} of study {} at worker {} has ended with its session", record.lease, study,
+                 record.lease_worker);
+    return;
+  }
   spdlog::warn(
       "Worker {} has lost its lease {} of study {}: it was not heard of, has started anew, or made no progress",
-      record.lease_worker, record.lease, record.uid.empty() ? "without a UID" : record.uid);
+      record.lease_worker, record.lease, study);
 }
 
 void Service::Write(const SessionChanged& change, const Moment& moment) {
@@ -646,6 +677,7 @@ void Service::Tell(const GrantReply& reply) {
   auto* grant = message.mutable_grant();
   grant->set_lease_id(reply.lease);
   grant->set_ttl_ms(TtlMs());
+  grant->set_session(session->second.session());
   grant->set_study_instance_uid(ledger_.LoadStudy(reply.study).uid);
   *grant->mutable_destination() = session->second.destination();
   *grant->mutable_send_options() = session->second.send_options();
@@ -664,6 +696,9 @@ void Service::Tell(const StatusReply& reply) {
   ack->set_drain(reply.drain);
   ack->mutable_renewed()->Assign(reply.renewed.begin(), reply.renewed.end());
   ack->mutable_revoked()->Assign(reply.revoked.begin(), reply.revoked.end());
+  for (const LeaseId lease : reply.revoked) {
+    if (scheduler_.IsRevoked(lease)) ack->add_ended(lease);
+  }
   Send(connection->second.peer, std::move(message));
 }
 

@@ -16,6 +16,7 @@
 #include "coordinator/ledger/ledger.h"
 #include "coordinator/service/endpoint_names.h"
 #include "coordinator/service/meter.h"
+#include "coordinator/service/paces.h"
 #include "coordinator/service/queries.h"
 #include "envelope.pb.h"
 #include "proto/refusals.h"
@@ -57,6 +58,8 @@ class Service {
 
   // What the status page shows; counts the gauges of the destinations anew. Between two steps, about once a second.
   wire::Overview Look(TimePoint now, WallTime wall);
+  // For what dicom-ctl shows; Look() does it, too. Between two steps, about once a second.
+  void MeasurePaces(TimePoint now);
 
   // See Scheduler::CheckInvariants().
   void CheckInvariants() const { scheduler_.CheckInvariants(); }
@@ -95,11 +98,13 @@ class Service {
   void RefuseStranger(const Incoming& incoming, const LeaseRecord& lease, const Moment& moment);
 
   void Resume(SessionRecord record, const wire::OpenSession& request, const Moment& moment);
+  void Continue(const SessionRecord& record, const Moment& moment);
   void Reopen(const SessionRecord& record, const Moment& moment);
   void OpenInScheduler(const SessionRecord& record, const Moment& moment);
   void End(SessionKey session, wire::SessionState state, const Moment& moment);
   void RestoreLeases(SessionKey session, const Moment& moment);
   void FeedFromLedger(SessionKey session, const Moment& moment);
+  std::vector<SessionRecord> OpenSessions() const;
   bool IsOpen(SessionKey session) const { return sessions_.contains(session); }
 
   // `reporter`: the worker whose report the event is.
@@ -109,7 +114,7 @@ class Service {
   void WriteSessions(const std::vector<LedgerChange>& changes, const std::vector<PromotedCopy>& promoted,
                      const Moment& moment);
   void Write(const SessionChanged& change, const Moment& moment);
-  void NoteLostLease(StudyKey study);
+  void NoteUncleanEnd(const LeaseEnded& ended);
   void FailStudy(const StudyFailed& change, const Moment& moment);
   void NoteQuarantine(const QuarantineBegun& begun);
   void Tell(const GrantReply& reply);
@@ -120,6 +125,7 @@ class Service {
 
   Ledger& ledger_;
   Scheduler scheduler_;
+  SessionPaces paces_;
   Queries queries_;
   CoordinatorMetrics& metrics_;
   NameEndpoint name_endpoint_;

@@ -1,13 +1,13 @@
 #include "coordinator/status/status_board.h"
 
-#include <chrono>
-
 #include "client/json.h"
-#include "client/session_view.h"
 #include "coordinator/status/page.h"
+#include "coordinator/status/snapshot.h"
 
 namespace dicom_sender {
 namespace {
+
+constexpr const char* kHtml = "text/html; charset=utf-8";
 
 std::function<HttpPage()> Fixed(const char* content_type, const char* body) {
   return [page = HttpPage{.content_type = content_type, .body = body}] { return page; };
@@ -15,39 +15,15 @@ std::function<HttpPage()> Fixed(const char* content_type, const char* body) {
 
 }  // namespace
 
-void StatusBoard::Show(wire::Overview overview, TimePoint now) {
+void StatusBoard::Show(wire::Overview overview) {
   overview.mutable_sessions()->set_version(version_);
-  AddRates(*overview.mutable_sessions(), now);
   std::map<std::string, std::string> json = {{"/api/sessions", ToJson(overview.sessions())},
                                              {"/api/workers", ToJson(overview.workers())},
                                              {"/api/destinations", ToJson(overview.destinations())},
                                              {"/api/failures", ToJson(overview.failures())}};
   const std::lock_guard lock(mutex_);
   json_.swap(json);
-}
-
-void StatusBoard::AddRates(wire::SessionsPage& page, TimePoint now) {
-  std::map<std::string, Pace> before;
-  before.swap(paces_);
-  for (auto& session : *page.mutable_sessions()) {
-    const wire::SessionStatus& status = session.status();
-    if (HasEnded(status.state())) continue;
-    Pace& pace = paces_[status.session()];
-    if (const auto known = before.find(status.session()); known != before.end()) pace = std::move(known->second);
-    const ProgressView view = ProgressOf(status, Duration::zero());
-    if (view.done < pace.settled || view.bytes_done < pace.bytes) pace = {};
-    pace.settled = view.done;
-    pace.bytes = view.bytes_done;
-    pace.meter.Add(now, view.done, view.bytes_done);
-    const auto rate = pace.meter.Get();
-    if (rate) {
-      session.set_instances_per_second(rate->instances_per_second);
-      session.set_bytes_per_second(rate->bytes_per_second);
-    }
-    const auto left = TimeLeft(view, rate);
-    if (left)
-      session.set_seconds_left(static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::seconds>(*left).count()));
-  }
+  overview_ = std::move(overview);
 }
 
 std::function<HttpPage()> StatusBoard::Json(const std::string& path) const {
@@ -59,9 +35,18 @@ std::function<HttpPage()> StatusBoard::Json(const std::string& path) const {
   };
 }
 
+HttpPage StatusBoard::Page() const {
+  std::optional<wire::Overview> overview;
+  {
+    const std::lock_guard lock(mutex_);
+    overview = overview_;
+  }
+  return {.content_type = kHtml, .body = overview ? PageWith(*overview) : PageWithNothing()};
+}
+
 std::map<std::string, std::function<HttpPage()>> StatusBoard::Pages() const {
   std::map<std::string, std::function<HttpPage()>> pages = {
-      {"/", Fixed("text/html; charset=utf-8", kPageHtml)},
+      {"/", [this] { return Page(); }},
       {"/status.css", Fixed("text/css; charset=utf-8", kPageCss)},
       {"/status.js", Fixed("text/javascript; charset=utf-8", kPageJs)}};
   for (const char* path : {"/api/sessions", "/api/workers", "/api/destinations", "/api/failures"}) {

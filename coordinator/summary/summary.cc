@@ -342,6 +342,8 @@ wire::SessionStatus ToStatus(const SessionRecord& session) {
   status.set_warnings(session.counts.warned);
   status.set_failed(session.counts.failed);
   status.set_skipped(session.counts.skipped);
+  status.set_pending(session.counts.total - session.counts.successful() - session.counts.failed -
+                     session.counts.skipped);
   status.set_settled_bytes(session.counts.settled_bytes);
   status.set_conflicts(session.counts.conflicts);
   status.set_not_read_files(CountIgnored(session, kUnreadableFile));

@@ -36,15 +36,15 @@ Program Describe(IndexerProgramOptions& options) {
           "changes\n"
           "nothing that is known and completes what was missing.\n"
           "\n"
-          "  dicom-indexer --coordinator tcp://HOST:5555 -i PATH [-i PATH ...] -a AE -H HOST -p PORT [OPTION ...]\n"
-          "  dicom-indexer --coordinator tcp://HOST:5555 -i PATH [-i PATH ...] --session SESSION [OPTION ...]\n"
-          "  dicom-indexer --dry-run -i PATH [-i PATH ...] [-a AE -H HOST -p PORT] [OPTION ...]\n",
+          "  dicom-indexer --coordinator tcp://HOST:5555 PATH [PATH ...] -a AE -H HOST -p PORT [OPTION ...]\n"
+          "  dicom-indexer --coordinator tcp://HOST:5555 PATH [PATH ...] --session SESSION [OPTION ...]\n"
+          "  dicom-indexer --dry-run PATH [PATH ...] [-a AE -H HOST -p PORT] [OPTION ...]\n",
       .groups = Groups(options),
       .epilogue =
           "Examples\n"
-          "  dicom-indexer --dry-run -i /data/ct -r -a ARCHIVE -H pacs.example.org -p 104\n"
-          "  dicom-indexer -i /data/ct -r -a ARCHIVE -H pacs.example.org -p 104 --wait\n"
-          "  dicom-indexer -i /data/mr -r --session 5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3a\n"
+          "  dicom-indexer --dry-run /data/ct -r -a ARCHIVE -H pacs.example.org -p 104\n"
+          "  dicom-indexer /data/ct -r -a ARCHIVE -H pacs.example.org -p 104 --wait\n"
+          "  dicom-indexer /data/mr -r --session 5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3a\n"
           "\n"
           "Exit status\n"
           "  0  everything found is with the coordinator; with --wait: all stored; with --dry-run: nothing stands in "
@@ -56,7 +56,7 @@ Program Describe(IndexerProgramOptions& options) {
           "paused\n"
           "  70 internal error\n"
           "  74 with --dry-run: the plan, or the temporary ledger (in TMPDIR), cannot be written\n",
-      .stray_word_advice = "name each input by -i of its own"};
+      .words_max = kAnyWords};
 }
 
 // What the session has been begun with, and is not to be said again.
@@ -96,7 +96,7 @@ tl::expected<IndexerProgramOptions, EarlyExit> ParseIndexerOptions(int argc, con
   IndexerProgramOptions options;
   auto given = ParseProgram(Describe(options), argc, argv, environment);
   if (!given) return tl::unexpected(std::move(given.error()));
-  options.given = std::move(given->where);
+  TakeGiven(*std::move(given), options);
   for (const auto check : {CheckDryRun, CheckSession}) {
     if (const auto checked = check(options); !checked) return UsageError(kProgram, checked.error());
   }

@@ -217,7 +217,7 @@ Done IndexRun::Look() {
   if (reply) status_ = reply->session();
   ProgressView view = ProgressOf(status_, now - begin_);
   if (!reply) view.note = "waiting for the coordinator";
-  if (scanning_ && view.done == 0) {
+  if (scanning_ && view.stored + view.failed == 0) {
     console_.Indexing({now - begin_, progress_.files, progress_.found}, now);
   } else {
     console_.Progress(view, now);

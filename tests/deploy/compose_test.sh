@@ -199,7 +199,7 @@ docker run --rm --network none "$image" sh -c 'test -s /usr/share/libdcmtk*/dico
 # --- the stack
 
 # A site's settings are not ours, neither from .env nor from the shell.
-mapfile -t settings < <(sed -n 's/^#\([A-Z_]*\)=.*/\1/p' "$top/.env.example")
+mapfile -t settings < <(sed -n 's/^#\{0,1\}\([A-Z_]*\)=.*/\1/p' "$top/.env.example")
 [ ${#settings[@]} -gt 20 ] || fail ".env.example has only ${#settings[@]} settings"
 unset "${settings[@]}"
 # Ports of this machine without a number: free ones, so that nothing clashes.
@@ -233,6 +233,10 @@ is_healthy() {
   [ "$(docker inspect -f '{{if .State.Health}}{{.State.Health.Status}}{{end}}' "$1")" = healthy ]
 }
 
+if compose config -q > "$work/config.log" 2>&1 || ! grep -q STORAGE "$work/config.log"; then
+  fail "Compose does not ask for STORAGE: $(cat "$work/config.log")"
+fi
+echo STORAGE=storage >> "$work/env"
 quietly config compose --profile demo --profile tools --profile ha config -q
 # The example says the defaults, and all of them.
 while IFS='=' read -r name value; do

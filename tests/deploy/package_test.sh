@@ -132,12 +132,17 @@ check_completion() {
   offers "clients coordinator.env worker.env" dicom-sender -i ""
   offers "clients" dicom-coordinator --client-keys ""
   offers "" dicom-worker --threads ""
+  for program in "${programs[@]}"; do
+    [ -s "$root/usr/share/fish/vendor_completions.d/$program.fish" ] || fail "there is no completion of $program for fish"
+  done
+  head -n 1 "$root/usr/share/zsh/vendor-completions/_dicom-sender" | grep -q '^#compdef .*dicom-ctl' ||
+    fail "there is no completion for zsh"
 }
 check_units() {
   local unit file
   for unit in "${units[@]}"; do
     file=usr/lib/systemd/system/$unit.service
-    [ -x "$root$(sed -n 's/^ExecStart=//p' "$root/$file")" ] || fail "$file starts what is not there"
+    [ -x "$root$(sed -n 's/^ExecStart=\([^ ]*\).*/\1/p' "$root/$file")" ] || fail "$file starts what is not there"
     [ -z "$(find "$root/etc/systemd" -name "$unit.service")" ] || fail "$unit is enabled by the installation"
   done
 }
@@ -177,7 +182,7 @@ check_that_a_ledger_survives() {
   echo secret > "$root/etc/dicom-sender/coordinator.key_secret"
   quietly inside dpkg --purge dicom-sender
   grep -q "ledgers and summaries are kept in /var/lib/private/dicom-sender" "$work/log" || fail "nothing says that a ledger is kept"
-  grep -q "keys are kept in /etc/dicom-sender" "$work/log" || fail "nothing says that keys are kept"
+  grep -q "keys are kept in /etc/dicom-sender," "$work/log" || fail "nothing says that keys are kept"
   [ "$(cat "$root/var/lib/dicom-sender/ledger.db")" = proof ] || fail "a ledger is gone"
   [ "$(cat "$root/etc/dicom-sender/coordinator.key_secret")" = secret ] || fail "a key is gone"
   rm -r "$root/var/lib/private" "$root/var/lib/dicom-sender" "$root/etc/dicom-sender"
@@ -201,9 +206,9 @@ eventually() {
   done
   return 1
 }
-worker_works() { dicom-ctl workers "$@" | grep working > /dev/null; }
+worker_works() { dicom-ctl workers "$@" | grep -E "idle|sending" > /dev/null; }
 result_is() { [ "$(systemctl show --property Result --value "$1")" = "$2" ]; }
-uncomment() { sed -i "s/^#\\(DICOM_SENDER_\\($2\\)=\\)/\\1/" "/etc/dicom-sender/$1.env"; }
+uncomment() { sed -i "s/^#\\(DICOM_[A-Z]*_\\($2\\)=\\)/\\1/" "/etc/dicom-sender/$1.env"; }
 
 systemctl start dicom-coordinator dicom-worker
 eventually worker_works

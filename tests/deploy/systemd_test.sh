@@ -34,14 +34,14 @@ wrong() {
 # systemd looks into this tree instead of the machine's.
 root=$work/root
 mkdir -p "$root"/usr/bin "$root"/etc/systemd/system
-cp "$units"/*.service "$root/etc/systemd/system/"
-for target in multi-user network-online remote-fs sysinit basic shutdown; do
+cp "$units"/*.service "$units"/*.timer "$root/etc/systemd/system/"
+for target in multi-user network-online remote-fs sysinit basic shutdown timers time-set time-sync; do
   printf '[Unit]\nDescription=%s\n' "$target" > "$root/etc/systemd/system/$target.target"
 done
 
 verify() { # UNIT
   local said
-  said=$(systemd-analyze verify --man=no --root="$root" "$1.service" 2>&1) || wrong "$1: systemd-analyze verify fails"
+  said=$(systemd-analyze verify --man=no --root="$root" "$1" 2>&1) || wrong "$1: systemd-analyze verify fails"
   [ -z "$said" ] || wrong "$1: $said"
 }
 check_exposure() { # UNIT
@@ -56,23 +56,24 @@ options_of() { # PROGRAM
     grep -vxE 'help|version|config|log-file' | sort
 }
 options_in() { # FILE
-  sed -n 's/^#\{0,1\}DICOM_SENDER_\([A-Z_]*\)=.*/\1/p' "$1" | tr 'A-Z_' 'a-z-' | sort
+  sed -n 's/^#\{0,1\}DICOM_[A-Z]*_\([A-Z_]*\)=.*/\1/p' "$1" | tr 'A-Z_' 'a-z-' | sort
 }
 check_settings() { # PROGRAM FILE
   diff <(options_of "$1") <(options_in "$units/$2") ||
     wrong "$2: names other options ('>') than $1 has ('<')"
 }
 
-# Seconds, of the one unit that systemd writes such a span in: "2min" or "30".
+# Seconds, of the one unit that systemd and our programs write such a span in: "2min", "1m", "30s", or "30".
 seconds() {
-  case $1 in *min) echo $((${1%min} * 60)) ;; *) echo "$1" ;; esac
+  case $1 in *min) echo $((${1%min} * 60)) ;; *m) echo $((${1%m} * 60)) ;; *) echo "${1%s}" ;; esac
 }
 setting() { # UNIT NAME
   sed -n "s/^$2=//p" "$units/$1.service"
 }
 check_time_to_stop() {
   local grace stop
-  grace=$("$bin/dicom-worker" --help | tr '\n' ' ' | sed -n 's/.*--grace-period.*(default: \([0-9]*\)).*--log-file.*/\1/p')
+  grace=$("$bin/dicom-worker" --help | tr '\n' ' ' | sed -n 's/.*--grace-period.*(default: \([0-9]*[ms]*\)).*--log-file.*/\1/p')
+  grace=$(seconds "$grace")
   stop=$(seconds "$(setting dicom-worker TimeoutStopSec)")
   [ "$stop" -ge $((grace + 20)) ] || wrong "dicom-worker: TimeoutStopSec=$stop is too short for --grace-period $grace"
 }
@@ -83,7 +84,7 @@ run_with_settings() { # PROGRAM FILE TEXT
   mapfile -t settings < <({
     sed -n 's/^Environment=//p' "$units/$1.service"
     # But for what belongs to a ledger in PostgreSQL, which this machine may not have.
-    sed -n '/LEADER_TIMEOUT/d; s/^#\{0,1\}\(DICOM_SENDER_[A-Z_]*=\)/\1/p' "$units/$2"
+    sed -n '/LEADER_TIMEOUT/d; s/^#\{0,1\}\(DICOM_[A-Z_]*=\)/\1/p' "$units/$2"
   } | sed -e "s#/run/credentials/$1.service\|/etc/dicom-sender\|/var/lib/dicom-sender\|/mnt/nas#$work/site#" \
     -e "s#127\.0\.0\.1:\|\*:#$address:#")
   : > "$work/$1.log"
@@ -101,16 +102,39 @@ run_with_settings() { # PROGRAM FILE TEXT
   [ "$ended" -eq 0 ] || wrong "$1 ends with status $ended: $(tail -n 1 "$work/$1.log")"
 }
 
+# What the unit starts, on the example of its settings, and what it makes of each way to end.
+check_sender() {
+  local unit=$root/etc/systemd/system/dicom-sender@.service command status_of
+  cp "$bin/dicom-sender" "$root/usr/bin/"
+  mkdir -p "$root/bin" "$root/etc/dicom-sender" "$work/images" "$work/state"
+  cp "$(command -v sh)" "$root/bin/sh"
+  verify dicom-sender@night.service
+  verify dicom-sender@night.timer
+  check_exposure dicom-sender@
+  sed "s#/data/images#$work/images#" "$units/migration.toml" > "$root/etc/dicom-sender/night.toml"
+  command=$(sed -n 's/^ExecStart=//p' "$unit" | sed "s/%i/night/g; s#/usr/bin#$bin#; s#/etc#$root/etc#")
+  # shellcheck disable=SC2086  # the words of the command
+  (cd "$work/state" && ! $command --dry-run > "$work/dry" 2>&1) || wrong "dicom-sender: nothing to send is no error"
+  grep -q "no DICOM instance in $work/images" "$work/dry" || wrong "migration.toml: $(cat "$work/dry")"
+  for status_of in 0 1 3 4 74; do
+    rm -f "$work/state/finished"
+    (cd "$work/state" && EXIT_STATUS=$status_of sh -c "$(sed -n "s/^ExecStopPost=.*-c '\(.*\)'/\1/p" "$unit")")
+    case $status_of in 0 | 1) [ -e "$work/state/finished" ] ;; *) [ ! -e "$work/state/finished" ] ;; esac ||
+      wrong "dicom-sender@: exit status $status_of does not decide rightly whether it is finished"
+  done
+}
+
 address=127.$((RANDOM % 200 + 20)).$((RANDOM % 256)).$((RANDOM % 254 + 1)) # of the loopback: all of its ports are free
 mkdir -p "$work/site/clients"
 "$bin/dicom-ctl" keygen coordinator --output-dir "$work/site" > /dev/null
 "$bin/dicom-ctl" keygen worker --output-dir "$work/site" > /dev/null
 for program in coordinator worker; do
   cp "$bin/dicom-$program" "$root/usr/bin/"
-  verify "dicom-$program"
+  verify "dicom-$program.service"
   check_exposure "dicom-$program"
   check_settings "dicom-$program" "$program.env"
 done
+check_sender
 check_time_to_stop
 run_with_settings dicom-coordinator coordinator.env 'Listening on tcp://.* with keys'
 run_with_settings dicom-worker worker.env 'starts with 1 threads'

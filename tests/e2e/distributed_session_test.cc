@@ -219,7 +219,7 @@ TEST_F(DistributedSessionTest, ADestinationThatIsDownSlowsNobodyElse) {
   for (const char* name : {"w0", "w1"}) StartWorker(name);
   const ReservedPort nobody;
   const std::string down = Feed({"-p", std::to_string(nobody.number()), "--retry-for", "1h"});
-  ASSERT_TRUE(Eventually([this] { return Ctl({"destinations"}).output.find("out of reach") != std::string::npos; }));
+  ASSERT_TRUE(Eventually([this] { return Ctl({"destinations"}).output.find("unreachable") != std::string::npos; }));
   const std::string well = Feed();
   EXPECT_EQ(Number(SummaryAtEnd(well), "successful_transfers"), 40U);
   EXPECT_EQ(StateOf(down), "sending") << "it still tries";

@@ -85,6 +85,7 @@ TEST_F(OutputTest, TheJsonLogIsOneObjectALine) {
   EXPECT_EQ(Run({"--log-format", "json"}), 1) << result_.output << result_.errors;
   const auto lines = LogLines();
   EXPECT_GT(lines.size(), 5U);
+  unsigned with_status = 0;
   for (const auto& line : lines) {
     rapidjson::Document object;
     object.Parse(line.c_str());
@@ -92,7 +93,14 @@ TEST_F(OutputTest, TheJsonLogIsOneObjectALine) {
     for (const char* name : {"time", "level", "message"}) EXPECT_TRUE(object[name].IsString()) << line;
     EXPECT_TRUE(std::regex_match(object["time"].GetString(), std::regex(R"(\d{4}-\d\d-\d\dT[\d:]{8}\.\d{3}Z)")))
         << line;
+    if (!object.HasMember("status")) continue;
+    ++with_status;
+    EXPECT_EQ(object["session"].GetString(), Session());
+    for (const char* name : {"study", "sop_instance", "path"}) EXPECT_TRUE(object[name].IsString()) << line;
+    EXPECT_THAT(std::string(object["message"].GetString()), HasSubstr(object["status"].GetString()));
+    EXPECT_THAT(std::string(object["message"].GetString()), HasSubstr(object["path"].GetString()));
   }
+  EXPECT_GE(with_status, 1U) << "what the destination refused";
 }
 
 TEST_F(OutputTest, TheSummaryHasItsFieldsInOrder) {

@@ -245,9 +245,8 @@ step "An empty coordinator"
 start_coordinator
 start_destination
 destination="$ae_title:$destination_port@127.0.0.1"
-for file in / /status.css /status.js; do
-  name=${file#/}
-  get -f "http://$page_address$file" | cmp - "$top/coordinator/status/page/${name:-index.html}" ||
+for file in status.css status.js; do
+  get -f "http://$page_address/$file" | cmp - "$top/coordinator/status/page/$file" ||
     fail "$file is not the file of the repository"
 done
 start_browser
@@ -260,11 +259,12 @@ js 'window.marker = "the same page"' > "$work/answer"
 
 step "A session without a worker"
 first=$(index "$work/data")
-wait_for 20 "the session's card" has_card "$first" sending 'Stored 0' 'Failed 1' 'Skipped 0' 'Left 19' 'Studies 4'
-wait_for 5 "the warning" has_text '#problems li' 'no worker is here'
-wait_for 5 "the destination" has_row destinations "$destination" well
+wait_for 20 "the session's card" has_card "$first" sending 'Stored 0' 'Failed 1' 'Skipped 0' 'Pending 19' 'Studies 4'
+wait_for 5 "the warning" has_text '#problems li' 'no worker is connected'
+wait_for 5 "the destination" has_row destinations "$destination" reachable
 has_text '#open h3' "$destination" || fail "the card does not name the destination"
-title_has '5% waiting for a worker' || fail "the title is $(js 'return document.title')"
+title_has '0% waiting for a worker' || fail "the title is $(js 'return document.title')"
+has_text '#open .waits' 'a worker: none is connected' || fail "the card does not say what the session waits for"
 picture waiting
 
 step "A worker comes"
@@ -286,9 +286,9 @@ step "Another session, in the same page"
 end_process "$worker_pid"
 js 'getSelection().selectAllChildren(document.querySelector("#ended code"))' > "$work/answer"
 second=$(index "$work/data/$hostile/study_2")
-wait_for 20 "the second session's card" has_card "$second" sending 'Stored 0' 'Failed 0' 'Left 5'
+wait_for 20 "the second session's card" has_card "$second" sending 'Stored 0' 'Failed 0' 'Pending 5'
 "$bin/dicom-ctl" --coordinator "$endpoint" pause "$second" >> "$work/ctl.log" 2>&1
-wait_for 20 "that it is paused" has_card "$second" paused 'Left 5'
+wait_for 20 "that it is suspended" has_card "$second" suspended 'Pending 5'
 has_ended_row "$first" 'complete, some failed' 19 1 0 || fail "the first session is not shown any more"
 check "the page was loaded again" 'return window.marker === "the same page"'
 check "what was selected is not any more" 'return getSelection().toString() === arguments[0]' "$first"
@@ -318,6 +318,28 @@ picture stale
 kill -CONT "$coordinator_pid"
 wait_for 60 "that the notice goes" is_gone '#notice.shown'
 check "the page was loaded again" 'return window.marker === "the same page"'
+
+step "Without its script"
+first_response=$(get -f "http://$page_address/")
+for part in "$first" "$second" suspended '>95%<' '&lt;img'; do
+  [[ $first_response = *"$part"* ]] || fail "the first response does not have $part"
+done
+chrome Network.enable '{}' > "$work/answer"
+chrome Network.setBlockedURLs '{"urls": ["*/status.js"]}' > "$work/answer"
+browser POST /refresh '{}' > "$work/answer"
+for part in "$first" "$second" suspended "$destination" "$broken"; do
+  has_text '#snapshot td' "$part" || fail "without its script the page does not show $part"
+done
+is_gone '#main' || fail "without its script the page shows what the script fills in"
+check_nothing_injected
+check_fits 1280
+picture without_script
+complaints > "$work/answer" # of the script that was not loaded
+chrome Network.setBlockedURLs '{"urls": []}' > "$work/answer"
+browser POST /refresh '{}' > "$work/answer"
+wait_for 5 "the page as the script makes it" has_card "$second" suspended 'Pending 5'
+is_gone '#snapshot' || fail "the tables of the first response are still shown"
+check_no_complaints
 
 step "A coordinator that has ended"
 kill -KILL "$coordinator_pid"

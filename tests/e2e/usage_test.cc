@@ -62,7 +62,7 @@ class UsageTest : public SenderTest {
 
 TEST_F(UsageTest, UnknownOptionsAreNamed) {
   ExpectUsageError(Command({"--frobnicate"}), {"--frobnicate", "--help"});
-  ExpectUsageError(Command({"stray"}), {"stray", "-i"});
+  ExpectUsageError(Command({"--thread", "2"}), {"Did you mean --threads?"});
 }
 
 TEST_F(UsageTest, MissingOptionsAreNamed) {
@@ -95,9 +95,9 @@ TEST_F(UsageTest, NumbersOutOfRangeAreRefused) {
   const std::vector<std::pair<std::string, std::vector<std::string>>> wrong = {
       {"--threads", {"0", "-1", "257", "two", "1.5", ""}},
       {"--scan-threads", {"0", "65"}},
-      {"--max-pdu", {"0", "4095", "131073", "16k"}},
+      {"--max-pdu", {"0", "4095", "131073", "129K", "16T"}},
       {"--connect-timeout", {"0", "3601", "-5", "soon"}},
-      {"--acse-timeout", {"0", "3601", "1s"}},
+      {"--acse-timeout", {"0", "3601", "1h1s", "1w"}},
       {"--dimse-timeout", {"0", "3601"}},
       {"--idle-timeout", {"0", "3601"}},
       {"--max-attempts", {"0", "101"}},
@@ -128,6 +128,28 @@ TEST_F(UsageTest, InputsMustBeThere) {
   ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
   ExpectUsageError(With("-i", fifo), {"--input", fifo});
   ExpectUsageError(Command({"-i", missing}), {missing});  // the other one is there
+}
+
+TEST_F(UsageTest, PathsNeedNoOption) {
+  std::vector<std::string> command = Without("-i");
+  command.insert(command.begin() + 1, {data() / "missing", "-r"});
+  ExpectUsageError(command, {"missing", "does not exist"});
+  command[1] = data();
+  EXPECT_EQ(RunCommand(command), 0) << result_.output << result_.errors;
+  EXPECT_EQ(Number(Summary(), "successful_transfers"), 2U);
+}
+
+TEST_F(UsageTest, EchoNamesTheOptionsThatItDoesNotUse) {
+  const std::vector<std::string> echo = {
+      DICOM_SENDER_PROGRAM,  "--echo",          "-a", "TEST_SCP", "-H", "127.0.0.1", "-p",
+      std::to_string(port_), "--dimse-timeout", "5s"};
+  EXPECT_EQ(RunCommand(echo, {"DICOM_SENDER_THREADS=4"}), 0) << result_.errors;
+  EXPECT_EQ((result_.output + result_.errors).find("does not use"), std::string::npos) << result_.output;
+  std::vector<std::string> more = echo;
+  more.insert(more.end(), {"-t", "4", data()});
+  EXPECT_EQ(RunCommand(more), 0) << result_.errors;
+  EXPECT_NE((result_.output + result_.errors).find("it does not use --input, --threads\n"), std::string::npos)
+      << result_.output << result_.errors;
 }
 
 TEST_F(UsageTest, InputsMustHaveDicom) {
@@ -168,7 +190,7 @@ TEST_F(UsageTest, ConfigFilesMustMakeSense) {
   WriteFile(file, "threads = 2\ncolour = \"red\"\n");
   ExpectUsageError(Command({"--config", file}), {"colour", file});
   WriteFile(file, "max-pdu = 1\n");
-  ExpectUsageError(Command({"--config", file}), {"max-pdu in " + file, "4096"});
+  ExpectUsageError(Command({"--config", file}), {"max-pdu in " + file, "4K"});
 }
 
 TEST_F(UsageTest, EnvironmentVariablesAreChecked) {

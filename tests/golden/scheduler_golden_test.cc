@@ -117,6 +117,7 @@ class ScenarioRunner {
     const SessionKey session = words.at(2).at(0);
     if (what == "scanned") return ScanCompleted{session};
     if (what == "scan_begins") return ScanBegun{session};
+    if (what == "continue") return ContinueRequested{session};
     if (what == "suspend") return SuspendRequested{session};
     if (what == "cancel") return CancelRequested{.session = session, .reason = "cancelled by an operator"};
     if (what == "restored") {

@@ -130,6 +130,19 @@ void NaiveScheduler::On(const ScanBegun& event) {
 
 void NaiveScheduler::On(const SuspendRequested& event) { StartEnding(event.session, wire::SESSION_SUSPENDED, {}); }
 
+void NaiveScheduler::On(const ContinueRequested& event) {
+  Session* session = FindSession(event.session);
+  if (!session || !session->ending || session->ending->first != wire::SESSION_SUSPENDED) return;
+  session->ending.reset();
+  for (Study& study : studies_) {
+    if (study.session != event.session || IsLeased(study)) continue;
+    study.released = session->scan_complete || session->opened_as.dispatch_as_found;
+    study.backs_off_until.reset();
+    study.backoff_max.reset();
+    study.ready_since = now_;
+  }
+}
+
 void NaiveScheduler::On(const CancelRequested& event) {
   StartEnding(event.session, wire::SESSION_CANCELLED, event.reason);
 }
@@ -284,7 +297,7 @@ void NaiveScheduler::End(LeaseId id, bool clean) {
   if (destination.probe == id) destination.probe = 0;
   quarantine_.EndTry(lease.worker, destination.name, id);
   quarantine_.EndTry(lease.worker, study.session, id);
-  out_.changes.push_back(LeaseEnded{.study = lease.study, .clean = clean});
+  out_.changes.push_back(LeaseEnded{.study = lease.study, .clean = clean, .revoked = lease.revoked});
   std::erase_if(leases_, [id](const Lease& other) { return other.id == id; });
   study.released = true;
   study.ready_since = now_;

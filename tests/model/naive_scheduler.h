@@ -116,6 +116,7 @@ class NaiveScheduler {
   void On(const ScanCompleted& event);
   void On(const ScanBegun& event);
   void On(const SuspendRequested& event);
+  void On(const ContinueRequested& event);
   void On(const CancelRequested& event);
   void On(const WorkerSeen& event);
   void On(const DrainRequested& event);

@@ -125,6 +125,7 @@ std::string Show(const Event& event) {
     std::string operator()(const ScanCompleted& e) const { return fmt::format("scan of {} complete", e.session); }
     std::string operator()(const ScanBegun& e) const { return fmt::format("scan of {} begins", e.session); }
     std::string operator()(const SuspendRequested& e) const { return fmt::format("suspend {}", e.session); }
+    std::string operator()(const ContinueRequested& e) const { return fmt::format("continue {}", e.session); }
     std::string operator()(const CancelRequested& e) const { return fmt::format("cancel {}", e.session); }
     std::string operator()(const WorkerSeen& e) const {
       std::string held;
@@ -157,7 +158,7 @@ auto Tie(const InstanceChange& c) {
                   c.may_be_stored);
 }
 auto Tie(const LeaseGranted& c) { return std::tie(c.study, c.lease, c.worker, c.worker_capacity); }
-auto Tie(const LeaseEnded& c) { return std::tie(c.study, c.clean); }
+auto Tie(const LeaseEnded& c) { return std::tie(c.study, c.clean, c.revoked); }
 auto Tie(const StudyFailed& c) { return std::tie(c.study, c.reason); }
 auto Tie(const SessionChanged& c) { return std::tie(c.session, c.state, c.reason); }
 auto Tie(const GrantReply& r) { return std::tie(r.worker, r.lease, r.study, r.session); }
@@ -305,7 +306,8 @@ class Duel {
       case 6:
         return bytes_.OneIn(2) ? BeginScan(AnySession()) : Requeue(AnySession());
       case 7:
-        return bytes_.OneIn(4) ? Step(SuspendRequested{AnySession()}) : Step(Tick{});
+        if (!bytes_.OneIn(4)) return Step(Tick{});
+        return bytes_.OneIn(3) ? Step(ContinueRequested{AnySession()}) : Step(SuspendRequested{AnySession()});
       case 8:
         return bytes_.OneIn(4) ? Cancel(AnySession()) : Step(Tick{});
       case 9:

@@ -66,7 +66,9 @@ class FaultLedger : public Ledger {
     ledger_->SetSessionState(session, state, end_reason, now);
   }
   void BeginRun(SessionKey session, WallTime now) override { ledger_->BeginRun(session, now); }
-  void SetEnding(SessionKey session, wire::SessionState state) override { ledger_->SetEnding(session, state); }
+  void SetEnding(SessionKey session, std::optional<wire::SessionState> state) override {
+    ledger_->SetEnding(session, state);
+  }
   std::vector<StudyFeed> Requeue(SessionKey session, const RequeueFilter& filter) override {
     return ledger_->Requeue(session, filter);
   }

@@ -85,7 +85,9 @@ class MemoryLedger : public Ledger {
   void SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
                        WallTime now) override;
   void BeginRun(SessionKey session, WallTime now) override;
-  void SetEnding(SessionKey session, wire::SessionState state) override { Change(session).record.ending = state; }
+  void SetEnding(SessionKey session, std::optional<wire::SessionState> state) override {
+    Change(session).record.ending = state;
+  }
   std::vector<StudyFeed> Requeue(SessionKey session, const RequeueFilter& filter) override;
 
   std::vector<StudyFeed> AddStudies(SessionKey session, const wire::PublishBatch& batch) override;

@@ -139,6 +139,7 @@ void SimWorker::Take(AgentOutput& out) {
     sender->second.waiting = Waiting::kNo;
     Later({}, [this, lease = sender->first] { Continue(lease); });
   }
+  out.lost.insert(out.lost.end(), out.ended.begin(), out.ended.end());
   for (const std::uint64_t lease : out.lost) {
     world_.Trace("{} has lost lease {}", name_, lease);
     const auto sender = process_->senders.find(lease);

@@ -60,7 +60,10 @@ void Agent::On(const wire::StatusAck& ack, TimePoint now) {
     }
   }
   for (const std::uint64_t id : ack.revoked()) {
-    if (const auto lease = leases_.find(id); lease != leases_.end()) Lose(id, lease->second);
+    const auto lease = leases_.find(id);
+    if (lease == leases_.end()) continue;
+    const bool ended = std::find(ack.ended().begin(), ack.ended().end(), id) != ack.ended().end();
+    Lose(id, lease->second, ended ? ended_ : lost_);
   }
 }
 
@@ -129,13 +132,13 @@ void Agent::SetNotReady(std::string reason) {
 }
 
 // From here on nothing may be sent under it. One that was not started yet is simply dropped.
-void Agent::Lose(std::uint64_t id, Lease& lease) {
+void Agent::Lose(std::uint64_t id, Lease& lease, std::vector<std::uint64_t>& told) {
   if (lease.lost) return;
   lease.lost = true;
   lease.give_back.reset();
   lease.wanted_page.reset();
   if (lease.stage == Stage::kGranted) lease.stage = Stage::kFinished;
-  if (lease.stage == Stage::kSending) lost_.push_back(id);
+  if (lease.stage == Stage::kSending) told.push_back(id);
 }
 
 // --- what follows
@@ -153,6 +156,7 @@ AgentOutput Agent::Step(TimePoint now) {
                         [](const wire::WorkerMessage& message) { return message.has_status(); });
   out.pages = std::exchange(arrived_pages_, {});
   out.lost = std::exchange(lost_, {});
+  out.ended = std::exchange(ended_, {});
   out.drain = drain_requested_;
   out.wake_at = NextDeadline();
   return out;
@@ -160,7 +164,7 @@ AgentOutput Agent::Step(TimePoint now) {
 
 void Agent::ExpireLeases(TimePoint now) {
   for (auto& [id, lease] : leases_) {
-    if (lease.stage != Stage::kFinished && now >= lease.expires_at) Lose(id, lease);
+    if (lease.stage != Stage::kFinished && now >= lease.expires_at) Lose(id, lease, lost_);
   }
 }
 

@@ -48,6 +48,7 @@ struct AgentOutput {
   std::vector<wire::LeaseGrant> starts;  // send these studies; Finish() must follow for each
   std::vector<wire::Page> pages;         // as asked for with WantPage()
   std::vector<std::uint64_t> lost;       // leases under which no further instance may be sent
+  std::vector<std::uint64_t> ended;      // the same, because their sessions end, such as by a cancellation
   bool drain = false;                    // an operator wants it
   std::optional<TimePoint> wake_at;      // Step() again by then
 };
@@ -123,7 +124,7 @@ class Agent {
   void SendReports(TimePoint now, AgentOutput& out);
   void ForgetSettled();
   void SendStatus(TimePoint now, AgentOutput& out);
-  void Lose(std::uint64_t id, Lease& lease);
+  void Lose(std::uint64_t id, Lease& lease, std::vector<std::uint64_t>& told);
   bool HasNews(const Lease& lease) const;
   bool MayReport(const Lease& lease, TimePoint now) const;
   void MakeReport(std::uint64_t id, Lease& lease) const;
@@ -143,7 +144,7 @@ class Agent {
   std::deque<SentStatus> sent_statuses_;  // the last few
   Duration ttl_ = std::chrono::hours(1);  // as told last
   std::vector<wire::Page> arrived_pages_;
-  std::vector<std::uint64_t> lost_;
+  std::vector<std::uint64_t> lost_, ended_;
 };
 
 }  // namespace dicom_sender

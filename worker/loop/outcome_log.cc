@@ -1,7 +1,9 @@
 #include "worker/loop/outcome_log.h"
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "common/log.h"
 #include "dicom/dimse_status.h"
 
 namespace dicom_sender {
@@ -40,10 +42,14 @@ InstanceView ViewOf(unsigned thread, const std::string& path, const wire::Outcom
           .duration = std::chrono::microseconds(outcome.duration_us())};
 }
 
-void OutcomeLog::OnOutcome(unsigned thread, const std::string& path, const wire::Outcome& outcome) {
-  const InstanceView view = ViewOf(thread, path, outcome);
+void OutcomeLog::OnOutcome(unsigned thread, const SentInstance& instance, const wire::Outcome& outcome) {
+  const InstanceView view = ViewOf(thread, instance.path, outcome);
   const bool stored = view.result == InstanceResult::kStored;
   if (!verbose_ && stored) return;
+  const ScopedLogFields fields(
+      {.sop_instance = instance.sop_instance_uid,
+       .status = outcome.kind() == wire::Outcome::RESPONDED ? fmt::format("{:04X}", outcome.status()) : std::string(),
+       .path = instance.path});
   std::string line = RenderInstance(view, TerminalStyle{});
   line.pop_back();
   spdlog::log(stored ? spdlog::level::info : spdlog::level::warn, "{}", line);

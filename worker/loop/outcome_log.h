@@ -11,7 +11,7 @@ class OutcomeLog : public SendingObserver {
  public:
   // `verbose`: successes, too.
   explicit OutcomeLog(bool verbose) : verbose_(verbose) {}
-  void OnOutcome(unsigned thread, const std::string& path, const wire::Outcome& outcome) override;
+  void OnOutcome(unsigned thread, const SentInstance& instance, const wire::Outcome& outcome) override;
 
  protected:
   const bool verbose_;

@@ -96,9 +96,9 @@ class SendingThreads {
   class Counting : public SendingObserver {
    public:
     Counting(SendingObserver& next, Sender& sender) : next_(next), sender_(sender) {}
-    void OnOutcome(unsigned thread, const std::string& path, const wire::Outcome& outcome) override {
+    void OnOutcome(unsigned thread, const SentInstance& instance, const wire::Outcome& outcome) override {
       ++sender_.outcomes;
-      next_.OnOutcome(thread, path, outcome);
+      next_.OnOutcome(thread, instance, outcome);
     }
 
    private:
@@ -338,10 +338,20 @@ class WorkerLoop {
     }
     for (const std::uint64_t lease : out.lost) {
       spdlog::warn("Lease {} is lost: its study stops at the next instance", lease);
-      if (const auto study = studies_.find(lease); study != studies_.end()) study->second->Stop();
+      StopStudy(lease);
+    }
+    for (const std::uint64_t lease : out.ended) {
+      spdlog::info(
+          "Lease {} is revoked because its session was cancelled or has ended: its study stops at the next "
+          "instance",
+          lease);
+      StopStudy(lease);
     }
     for (const auto& [lease, study] : studies_) study->SetBacklog(agent_.Backlog(lease));
     return out.wake_at;
+  }
+  void StopStudy(std::uint64_t lease) {
+    if (const auto study = studies_.find(lease); study != studies_.end()) study->second->Stop();
   }
   void MapRoots(wire::Page& page) const {
     for (auto& root : *page.mutable_roots()) root.set_path(path_map_.Apply(root.path()));

@@ -22,21 +22,21 @@ Checked SetName(std::optional<std::string>& target, const std::string& text) {
 }
 
 std::vector<OptionGroup> Groups(WorkerProgramOptions& o) {
-  return {
-      ConnectionGroup(o.connection),
-      {"Sending",
-       {{'t', "threads", "N", "associations at the same time, one study each, 1 to 256 (default: 1)",
-         SetNumber(o.threads, 1, 256)},
-        {0, "path-map", "FROM=TO",
-         "where the indexer's folder FROM is on this machine, such as /data=/mnt/nas; repeat it for several",
-         [&o](const std::string& text) { return o.path_map.Add(text); }, true, ','},
-        {0, "worker-id", "NAME",
-         "our name, the same after a restart and no other worker's (default: the host's name and a number)",
-         [&o](const std::string& text) { return SetName(o.worker_id, text); }},
-        {0, "grace-period", "TIME",
-         "how long SIGTERM may wait for the instances in flight and for their reports: seconds, or 10m (default: 60)",
-         SetSpan(o.grace_period)}}},
-      ServiceGroup(o.service)};
+  return {ConnectionGroup(o.connection),
+          {"Sending",
+           {{'t', "threads", "N", "associations at the same time, one study each, 1 to 256 (default: 1)",
+             SetNumber(o.threads, 1, 256)},
+            {0, "path-map", "FROM=TO",
+             "where the indexer's folder FROM is on this machine, such as /data=/mnt/nas; repeat it for several",
+             [&o](const std::string& text) { return o.path_map.Add(text); }, true, ','},
+            {0, "worker-id", "NAME",
+             "our name, the same after a restart and no other worker's (default: the host's name and a number)",
+             [&o](const std::string& text) { return SetName(o.worker_id, text); }},
+            {0, "grace-period", "TIME",
+             "how long SIGTERM may wait for the instances in flight and for their reports: 90, 90s, 10m, at most 30d "
+             "(default: 1m)",
+             SetSpan(o.grace_period)}}},
+          ServiceGroup(o.service)};
 }
 
 Program Describe(WorkerProgramOptions& options) {

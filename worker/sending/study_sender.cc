@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/log.h"
 #include "common/text.h"
 #include "common/time.h"
 #include "dicom/dimse_status.h"
@@ -217,7 +218,7 @@ class StudySender {
   tl::expected<StoreResponse, StoreFailure> Receive();
   void DropAssociation();
   void TellUnanswered(const StoreFailure& failure, bool alone);
-  void Tell(const std::string& path, wire::Outcome outcome);
+  void Tell(const std::string& path, const wire::Instance& instance, wire::Outcome outcome);
   void TellNotSent(const std::string& path, const wire::Instance& instance, const CannotSend& why);
   bool GiveBackOfDestination(wire::GiveBack::Reason reason, const std::string& detail, const char* failure);
   bool GiveBack(wire::GiveBack::Reason reason, const std::string& detail = {}, const char* failure = "");
@@ -374,7 +375,7 @@ bool StudySender::OnSendFailure(const Opened& opened, const StoreFailure& failur
     outcome.set_kind(alone ? wire::Outcome::ASSOCIATION_LOST : wire::Outcome::UNANSWERED);
     outcome.set_reason(LimitedReason(failure.reason));
     outcome.set_duration_us(Microseconds(duration));
-    Tell(opened.path, std::move(outcome));
+    Tell(opened.path, *opened.instance, std::move(outcome));
   }
   return OnLoss(failure, of_window);
 }
@@ -408,7 +409,7 @@ void StudySender::TellUnanswered(const StoreFailure& failure, bool alone) {
     outcome.set_reason(LimitedReason(failure.reason));
     outcome.set_duration_us(Microseconds(MonotonicNow() - instance.begin));
     outcome.set_may_be_stored(true);
-    Tell(instance.path, std::move(outcome));
+    Tell(instance.path, *instance.instance, std::move(outcome));
   }
 }
 
@@ -428,7 +429,7 @@ void StudySender::OnResponse(const StoreResponse& response) {
   outcome.set_reason(LimitedReason(response.error_comment));
   outcome.set_duration_us(Microseconds(duration));
   outcome.set_transcoded(answered.decoded);
-  Tell(answered.path, std::move(outcome));
+  Tell(answered.path, *answered.instance, std::move(outcome));
 }
 
 bool StudySender::OnLoss(const StoreFailure& failure, bool of_window) {
@@ -590,8 +591,8 @@ void StudySender::DropAssociation() {
   context_.metrics.associations_active.Decrement();
 }
 
-void StudySender::Tell(const std::string& path, wire::Outcome outcome) {
-  context_.observer.OnOutcome(context_.thread, path, outcome);
+void StudySender::Tell(const std::string& path, const wire::Instance& instance, wire::Outcome outcome) {
+  context_.observer.OnOutcome(context_.thread, {path, instance.sop_instance_uid()}, outcome);
   port_.Report(std::move(outcome));
 }
 
@@ -601,7 +602,7 @@ void StudySender::TellNotSent(const std::string& path, const wire::Instance& ins
   outcome.set_kind(why.kind);
   outcome.set_reason(LimitedReason(why.reason));
   outcome.set_storage_away(why.storage_away);
-  Tell(path, std::move(outcome));
+  Tell(path, instance, std::move(outcome));
 }
 
 // The first reason counts.
@@ -626,14 +627,17 @@ std::string StudySender::Named(const std::string& what) const {
 
 wire::GiveBack SendStudy(const wire::LeaseGrant& grant, StudyPort& port, const SendingContext& context) {
   const TimePoint begin = MonotonicNow();
+  const ScopedLogFields fields({.session = grant.session(), .study = grant.study_instance_uid()});
   spdlog::info("Thread {} starting with study {}", context.thread, grant.study_instance_uid());
   wire::GiveBack give_back = StudySender(grant, port, context).Run();
   context.metrics.study_duration_seconds.Observe(Seconds(MonotonicNow() - begin));
   if (give_back.reason() == wire::GiveBack::DONE) {
     spdlog::info("Thread {} finished with study {}", context.thread, grant.study_instance_uid());
   } else {
-    spdlog::warn("Thread {} gives study {} back: {}", context.thread, grant.study_instance_uid(),
-                 give_back.detail().empty() ? "it has to stop" : give_back.detail());
+    // Without a reason, somebody asked for it: a drain, a pause, or a cancellation.
+    const std::string& detail = give_back.detail();
+    spdlog::log(detail.empty() ? spdlog::level::info : spdlog::level::warn, "Thread {} gives study {} back: {}",
+                context.thread, grant.study_instance_uid(), detail.empty() ? "it has to stop" : detail);
   }
   return give_back;
 }

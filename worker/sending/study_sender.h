@@ -12,11 +12,16 @@
 
 namespace dicom_sender {
 
+struct SentInstance {
+  const std::string& path;
+  const std::string& sop_instance_uid;
+};
+
 // Told of what happens, for whoever watches. Called in the thread that sends; must be quick.
 class SendingObserver {
  public:
   virtual ~SendingObserver() = default;
-  virtual void OnOutcome(unsigned thread, const std::string& path, const wire::Outcome& outcome) = 0;
+  virtual void OnOutcome(unsigned thread, const SentInstance& instance, const wire::Outcome& outcome) = 0;
 };
 
 struct SendingContext {

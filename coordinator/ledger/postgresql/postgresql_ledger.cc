@@ -54,7 +54,7 @@ class PostgresqlLedger : public Ledger {
   void SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
                        WallTime now) override;
   void BeginRun(SessionKey session, WallTime now) override;
-  void SetEnding(SessionKey session, wire::SessionState state) override;
+  void SetEnding(SessionKey session, std::optional<wire::SessionState> state) override;
   std::vector<StudyFeed> Requeue(SessionKey session, const RequeueFilter& filter) override;
 
   std::vector<StudyFeed> AddStudies(SessionKey session, const wire::PublishBatch& batch) override;
@@ -421,8 +421,13 @@ void PostgresqlLedger::BeginRun(SessionKey session, WallTime now) {
       Values().Int(session).Int(Milliseconds(now)));
 }
 
-void PostgresqlLedger::SetEnding(SessionKey session, wire::SessionState state) {
-  connection_.Send("UPDATE session SET ending = $1::bigint WHERE key = $2::bigint", Values().Int(state).Int(session));
+void PostgresqlLedger::SetEnding(SessionKey session, std::optional<wire::SessionState> state) {
+  if (state) {
+    connection_.Send("UPDATE session SET ending = $1::bigint WHERE key = $2::bigint",
+                     Values().Int(*state).Int(session));
+  } else {
+    connection_.Send("UPDATE session SET ending = NULL WHERE key = $1::bigint", Values().Int(session));
+  }
 }
 
 void PostgresqlLedger::SetSettings(SessionKey session, const wire::OpenSession& settings) {

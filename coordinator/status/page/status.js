@@ -227,7 +227,7 @@
     complete: ['complete', 'good'],
     unreachable: ['unreachable', 'bad'],
     refused: ['refused', 'bad'],
-    suspended: ['paused', 'idle'],
+    suspended: ['suspended', 'idle'],
     cancelled: ['cancelled', 'idle'],
   };
 
@@ -252,10 +252,11 @@
       warned: count(status.warnings),
       failed: count(status.failed),
       skipped: count(status.skipped),
-      settledBytes: count(status.settled_bytes),
+      pending: count(status.pending),
       studies: count(status.studies),
       leases: count(status.leases),
       trouble: printable(status.trouble),
+      waitsFor: printable(status.waits_for),
       endReason: printable(status.end_reason),
       rate: isNumber(entry.instances_per_second) ? Math.max(0, entry.instances_per_second) : null,
       byteRate: isNumber(entry.bytes_per_second) ? Math.max(0, entry.bytes_per_second) : null,
@@ -263,8 +264,7 @@
     };
     view.isOpen = kOpen.has(view.state);
     view.isPaused = view.state === 'suspended';
-    view.settled = view.stored + view.failed + view.skipped;
-    view.left = Math.max(0, view.total - view.settled);
+    view.toSend = view.stored + view.failed + view.pending;
     return view;
   }
 
@@ -276,22 +276,6 @@
     if (view.isOpen && view.stopping) return [word + ' (stopping)', 'warn'];
     if (view.isOpen && view.trouble !== '') return [word, 'warn'];
     return [word, mood];
-  }
-
-  // What the session waits for: one sentence, and whether somebody should look.
-  function waitsFor(view, workers) {
-    if (view.isPaused) return ['Paused. To go on: dicom-ctl resume ' + view.id, false];
-    if (view.stopping) {
-      const ends = studies(view.leases) + ' under way ' + (view.leases === 1 ? 'has' : 'have') + ' ended.';
-      return [view.leases > 0 ? 'Stops when ' + ends : 'Stops now.', false];
-    }
-    if (view.trouble !== '') return ['Waiting for the destination: ' + view.trouble, true];
-    if (view.leases > 0 || view.left === 0) {
-      return [view.whole || view.left > 0 ? '' : 'Waiting for what the scan finds.', false];
-    }
-    if (!view.whole && !view.asFound) return ['Sending begins when the scan is complete.', false];
-    if (workers.length === 0) return ['Waiting for a worker: none is here.', true];
-    return ['Waiting for a worker that is free.', false];
   }
 
   // ---- Sections
@@ -307,31 +291,32 @@
     card.classList.toggle('paused', view.isPaused);
 
     const warned = Math.min(view.warned, view.stored);
-    const whole = Math.max(view.total, view.settled);
+    const whole = Math.max(view.total, view.toSend + view.skipped);
     setWidth(parts['bar-stored'], view.stored - warned, whole);
     setWidth(parts['bar-warned'], warned, whole);
     setWidth(parts['bar-failed'], view.failed, whole);
     setWidth(parts['bar-skipped'], view.skipped, whole);
     parts.bar.classList.toggle('growing', !view.whole);
-    const settled = view.whole ? number(view.settled) + ' of ' + instances(view.total)
-                               : number(view.settled) + ' of ' + number(view.total) + ' found so far';
-    setText(parts.percent, view.whole ? percent(view.settled, view.total) + '%' : number(view.total) + ' found so far');
-    if (view.whole) setAttribute(parts.bar, 'aria-valuenow', String(percent(view.settled, view.total)));
+    const progress = view.whole ? number(view.stored) + ' of ' + instances(view.toSend)
+                                : number(view.stored) + ' of ' + number(view.total) + ' found so far';
+    const part = percent(view.stored, view.toSend);
+    setText(parts.percent, view.whole ? part + '%' : number(view.total) + ' found so far');
+    if (view.whole) setAttribute(parts.bar, 'aria-valuenow', String(part));
     else parts.bar.removeAttribute('aria-valuenow');
-    setAttribute(parts.bar, 'aria-valuetext', settled);
+    setAttribute(parts.bar, 'aria-valuetext', progress);
 
-    const [waits, matters] = waitsFor(view, workers);
-    showText(parts.waits, waits);
-    parts.waits.classList.toggle('problem', matters);
+    showText(parts.waits, view.waitsFor === '' ? '' : 'Waits for: ' + view.waitsFor);
+    parts.waits.classList.toggle('problem', view.isOpen && (view.trouble !== '' || workers.length === 0) &&
+      view.waitsFor !== '');
 
     setText(parts.stored, number(view.stored));
     setText(parts.warned, number(view.warned));
     setText(parts.failed, number(view.failed));
     parts.failed.classList.toggle('bad', view.failed > 0);
     setText(parts.skipped, number(view.skipped));
-    setText(parts.left, number(view.left));
+    setText(parts.left, number(view.pending));
     setText(parts['left-more'], view.whole ? '' : 'so far');
-    setText(parts.bytes, bytes(view.settledBytes));
+    setText(parts.bytes, bytes(view.storedBytes));
     setText(parts['bytes-more'], 'of ' + bytes(view.totalBytes));
     setText(parts.studies, number(view.studies));
     setText(parts['studies-more'], view.leases > 0 ? number(view.leases) + ' being sent' : '');
@@ -347,7 +332,7 @@
     setState(parts.state, ...stateOf(view));
     setLong(parts.destination, view.destination, 160);
     setText(parts.id, view.id);
-    const unsent = view.left > 0 ? instances(view.left) + ' not sent.' : '';
+    const unsent = view.pending > 0 ? instances(view.pending) + ' pending.' : '';
     showText(parts.why, [view.endReason, unsent].filter((text) => text !== '').join(' \u2013 '));
     setText(parts.stored, number(view.stored));
     setText(parts.warned, view.warned > 0 ? number(view.warned) + ' with a warning' : '');
@@ -359,18 +344,20 @@
     setText(parts.took, view.end === null || view.start === null ? '' : 'after ' + duration(view.end - view.start));
   }
 
-  function statusText(status) {
-    return isNumber(status) ? Math.round(status).toString(16).toUpperCase().padStart(4, '0') : '';
+  // Without the status that it begins with, which is shown beside it.
+  function reasonOf(failure) {
+    const status = printable(failure.status), reason = printable(failure.reason);
+    return status !== '' && reason.startsWith(status + ' ') ? reason.slice(status.length + 1) : reason;
   }
 
   function showFailure(parts, entry) {
     const failure = object(entry.failure);
     setText(parts.time, clock(entry.time_ms, true));
-    const status = statusText(failure.status);
+    const status = printable(failure.status);
     setText(parts.status, status === '' ? 'none' : status);
     setAttribute(parts.status, 'title', status === '' ? 'The destination answered with no status' : 'DIMSE status');
     parts.status.classList.toggle('muted', status === '');
-    setLong(parts.reason, printable(failure.reason));
+    setLong(parts.reason, reasonOf(failure));
     setText(parts.attempts, count(failure.attempts) > 1 ? 'after ' + number(failure.attempts) + ' attempts' : '');
     setLong(parts.path, printable(failure.path));
     setText(parts.instance, printable(failure.sop_instance_uid) || kNothing);
@@ -385,8 +372,8 @@
     const reasons = new Map();
     for (const entry of entries) {
       const failure = object(entry.failure);
-      const status = statusText(failure.status);
-      const text = (status === '' ? '' : status + ' ') + printable(failure.reason);
+      const status = printable(failure.status);
+      const text = (status === '' ? '' : status + ' ') + reasonOf(failure);
       reasons.set(text, (reasons.get(text) || 0) + 1);
     }
     const frequent = [...reasons].filter(([, times]) => times > 1).sort((a, b) => b[1] - a[1]).slice(0, 3);
@@ -401,13 +388,11 @@
     lists.failures.show(entries, key, showFailure);
   }
 
-  function workerState(worker) {
-    if (count(worker.capacity) === 0) return ['not heard of', 'warn'];
-    if (count(worker.last_seen_ms) > kSilentAfter) return ['silent', 'warn'];
-    if (worker.draining === true) return ['draining', 'idle'];
-    if (printable(worker.not_ready) !== '') return ['not ready', 'bad'];
-    if (list(worker.quarantined).length > 0) return ['quarantined', 'warn'];
-    return count(worker.leases) > 0 ? ['sending', 'busy'] : ['idle', 'idle'];
+  const kWorkerMoods = { sending: 'busy', idle: 'idle', draining: 'idle', 'not ready': 'bad' };
+  const kDestinationMoods = { reachable: 'good', unreachable: 'bad', throttled: 'warn' };
+  function setStateOf(chip, entry, moods) {
+    const state = printable(entry.state);
+    setState(chip, state, moods[state] || 'warn');
   }
 
   // Why the worker does not get all studies.
@@ -425,7 +410,7 @@
     lists.workers.show(workers, (worker) => worker.worker, (parts, worker) => {
       const capacity = count(worker.capacity), leases = count(worker.leases);
       setLong(parts.worker, printable(worker.worker), 120);
-      setState(parts.state, ...workerState(worker));
+      setStateOf(parts.state, worker, kWorkerMoods);
       showText(parts.why, troubleOf(worker));
       show(parts.load, capacity > 0);
       setWidth(parts['load-bar'], Math.min(leases, capacity), capacity);
@@ -441,10 +426,7 @@
       const trouble = printable(to.trouble);
       setLong(parts.destination, printable(to.destination), 120);
       showText(parts.why, trouble);
-      if (to.breaker_open === true) setState(parts.state, 'out of reach', 'bad');
-      else if (isNumber(to.limit)) setState(parts.state, 'slowed down', 'warn');
-      else if (trouble !== '') setState(parts.state, 'in trouble', 'warn');
-      else setState(parts.state, 'well', 'good');
+      setStateOf(parts.state, to, kDestinationMoods);
       setText(parts.leases, number(to.leases) + (isNumber(to.limit) ? ' of at most ' + number(to.limit) : ''));
       setText(parts.ready, number(to.ready));
     });
@@ -460,14 +442,14 @@
     const silent = heard.filter((worker) => count(worker.last_seen_ms) > kSilentAfter);
     const wait = studies(waiting) + (waiting === 1 ? ' waits' : ' wait');
     if (waiting > 0 && workers.length === 0) {
-      problems.push([wait + ', and no worker is here. Start dicom-worker.', 'no worker']);
+      problems.push([wait + ', and no worker is connected. Start dicom-worker.', 'no worker']);
     } else if (waiting > 0 && heard.length > 0 && heard.every((worker) => worker.draining === true)) {
       problems.push([wait + ', and every worker is draining. Start another dicom-worker.', 'no worker']);
     }
     for (const to of destinations) {
       const trouble = printable(to.trouble);
       if (to.breaker_open !== true && trouble === '') continue;
-      problems.push([printable(to.destination) + ': ' + (trouble || 'out of reach'), 'destination ' + to.destination]);
+      problems.push([printable(to.destination) + ': ' + (trouble || 'unreachable'), 'destination ' + to.destination]);
     }
     for (const worker of heard) {
       const trouble = troubleOf(worker);
@@ -485,7 +467,7 @@
 
   function verdictOf(open, paused, ended, workers) {
     if (open.length === 0) {
-      if (paused.length > 0) return ['Paused', 'idle'];
+      if (paused.length > 0) return ['Suspended', 'idle'];
       if (ended.length === 0) return ['Nothing to do', 'idle'];
       return ['All sessions have ended', stateOf(ended[0])[1] === 'good' ? 'good' : 'warn'];
     }
@@ -503,7 +485,7 @@
     const [word, mood] = verdictOf(open, paused, ended, workers);
     setText(byId('verdict'), word);
     setAttribute(byId('overview'), 'data-mood', mood);
-    const counts = [[open.length, 'open'], [paused.length, 'paused'], [ended.length, 'ended']]
+    const counts = [[open.length, 'open'], [paused.length, 'suspended'], [ended.length, 'ended']]
       .filter(([n]) => n > 0).map(([n, what]) => number(n) + ' ' + what);
     setText(byId('verdict-detail'), counts.length === 0 ? 'No session yet'
       : counts.join(', ') + (open.length + paused.length + ended.length === 1 ? ' session' : ' sessions'));
@@ -511,11 +493,11 @@
     for (const name of ['done', 'speed', 'left']) show(byId(name).parentElement, open.length > 0);
     // A part of what is still being counted would be no figure.
     const whole = open.filter((view) => view.whole), growing = open.filter((view) => !view.whole);
-    const part = percent(sum(whole, (view) => view.settled), sum(whole, (view) => view.total)) + '%';
+    const part = percent(sum(whole, (view) => view.stored), sum(whole, (view) => view.toSend)) + '%';
     setText(byId('done'), whole.length > 0 ? part : kNothing);
     const amounts = [];
     if (whole.length > 0) {
-      amounts.push(number(sum(whole, (view) => view.settled)) + ' of ' + number(sum(whole, (view) => view.total)));
+      amounts.push(number(sum(whole, (view) => view.stored)) + ' of ' + number(sum(whole, (view) => view.toSend)));
     }
     if (growing.length > 0) amounts.push(number(sum(growing, (view) => view.total)) + ' found so far');
     setText(byId('done-detail'), amounts.join(', and '));
@@ -543,7 +525,7 @@
     const capacity = sum(workers, (worker) => count(worker.capacity));
     const leases = sum(workers, (worker) => count(worker.leases));
     setText(byId('busy'), number(Math.max(workersTotal, workers.length)));
-    setText(byId('busy-detail'), workers.length === 0 ? 'none is here'
+    setText(byId('busy-detail'), workers.length === 0 ? 'none is connected'
       : number(leases) + ' of ' + counted(capacity, 'association', 'associations') + ' in use');
 
     lists.problems.show(problemsOf(workers, destinations), ([, key]) => key, (parts, [text]) => {
@@ -578,6 +560,7 @@
     showFailures(list(known.failures.failures));
     showWorkers(workers, count(known.workers.total));
     showDestinations(destinations);
+    show(byId('snapshot'), false);
     show(byId('main'), true);
     showAge();
   }
@@ -666,6 +649,14 @@
   });
   window.addEventListener('online', round);
   setInterval(() => { if (!document.hidden) showAge(); }, 1000);
+
+  // The page came with the state of its moment.
+  const state = byId('state');
+  if (state !== null) {
+    const { sessions, workers, destinations, failures } = object(JSON.parse(state.textContent));
+    Object.assign(known, { sessions, workers, destinations, failures, at: sessions.at_ms, changed: performance.now() });
+    render();
+  }
 
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   setText(byId('zone'), zone ? 'Times are those of ' + zone + '.' : '');

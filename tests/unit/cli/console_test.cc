@@ -68,8 +68,8 @@ std::vector<std::string> Screen(const std::string& output) {
 ProgressView At(Duration elapsed, std::uint64_t done) {
   ProgressView view;
   view.elapsed = elapsed;
-  view.done = done;
-  view.total = 100;
+  view.stored = done;
+  view.pending = 100 - done;
   return view;
 }
 

@@ -32,23 +32,67 @@ TEST(OptionValues, Switches) {
   for (const char* text : {"", "2", "tru", "enable", "-"}) EXPECT_FALSE(ParseSwitch(text)) << text;
 }
 
-TEST(OptionValues, TimeOutsAreNeverUnlimited) {
-  EXPECT_EQ(ParseTimeout("1"), seconds(1));
-  EXPECT_EQ(ParseTimeout("3600"), seconds(3600));
-  for (const char* text : {"", "0", "-1", "3601", "1.5", "10s", "inf", "4294967306"})
-    EXPECT_FALSE(ParseTimeout(text)) << text;
+TEST(OptionValues, Times) {
+  const auto parse = [](std::string_view text) { return ParseTime(text, seconds(0), std::chrono::days(30)); };
+  EXPECT_EQ(parse("0"), seconds(0));
+  EXPECT_EQ(parse("90"), seconds(90));
+  EXPECT_EQ(parse("90s"), seconds(90));
+  EXPECT_EQ(parse("10m"), seconds(600));
+  EXPECT_EQ(parse("6h"), seconds(21600));
+  EXPECT_EQ(parse("30d"), seconds(2592000));
+  EXPECT_EQ(parse("1h30m"), seconds(5400));
+  EXPECT_EQ(parse("1d2h3m4s"), seconds(93784));
+  EXPECT_EQ(parse("1d4s"), seconds(86404));
+  for (const char* text : {"",
+                           "m",
+                           "-1",
+                           "+1",
+                           "1.5h",
+                           "6 h",
+                           " 6h",
+                           "6H",
+                           "6w",
+                           "31d",
+                           "29d25h",
+                           "4294967295d",
+                           "2592001",
+                           "30m1h",
+                           "1h1h",
+                           "1h30",
+                           "hm",
+                           "1ms",
+                           "99999999999999999999s",
+                           "inf"}) {
+    EXPECT_FALSE(parse(text)) << text;
+  }
 }
 
-TEST(OptionValues, Spans) {
-  EXPECT_EQ(ParseSpan("0"), seconds(0));
-  EXPECT_EQ(ParseSpan("90"), seconds(90));
-  EXPECT_EQ(ParseSpan("90s"), seconds(90));
-  EXPECT_EQ(ParseSpan("10m"), seconds(600));
-  EXPECT_EQ(ParseSpan("6h"), seconds(21600));
-  EXPECT_EQ(ParseSpan("30d"), seconds(2592000));
-  for (const char* text : {"", "m", "-1", "1.5h", "1h30m", "6 h", "6H", "6w", "31d", "4294967295d", "2592001"}) {
-    EXPECT_FALSE(ParseSpan(text)) << text;
+TEST(OptionValues, TheRangeOfATimeIsNamedWithItsUnits) {
+  EXPECT_EQ(ParseTime("1", seconds(1), seconds(3600)), seconds(1));
+  EXPECT_EQ(ParseTime("1h", seconds(1), seconds(3600)), seconds(3600));
+  for (const std::string text : {"0", "0s", "1h1s", "3601"}) {
+    EXPECT_EQ(ParseTime(text, seconds(1), seconds(3600)).error(),
+              "'" + text + "' does not fit: give a time from 1s to 1h, in seconds or with s, m, h, or d");
   }
+  EXPECT_EQ(TimeText(seconds(0)), "0s");
+  EXPECT_EQ(TimeText(seconds(93784)), "1d2h3m4s");
+}
+
+TEST(OptionValues, Sizes) {
+  const auto parse = [](std::string_view text) { return ParseSize(text, 1, std::uint64_t{2} << 30); };
+  EXPECT_EQ(parse("512"), 512U);
+  EXPECT_EQ(parse("64K"), 65536U);
+  EXPECT_EQ(parse("64k"), 65536U);
+  EXPECT_EQ(parse("20M"), 20971520U);
+  EXPECT_EQ(parse("2G"), 2147483648U);
+  for (const char* text : {"", "K", "0", "0K", "-1", "1.5K", "64 K", "64KB", "3G", "4294967295G", "1T", "K1"}) {
+    EXPECT_FALSE(parse(text)) << text;
+  }
+  EXPECT_EQ(ParseSize("3K", 4096, 131072).error(),
+            "'3K' does not fit: give a size from 4K to 128K, in bytes or with K, M, or G");
+  EXPECT_EQ(SizeText(1), "1");
+  EXPECT_EQ(SizeText(4097), "4097");
+  EXPECT_EQ(SizeText(1 << 20), "1M");
 }
 
 // PS3.5 6.2, value representation AE.
@@ -95,9 +139,10 @@ TEST(OptionValues, Uuids) {
 TEST(OptionValues, ControlCharactersDoNotComeBack) {
   const std::string evil = "\x1B[2J\nx";
   for (const std::string& error :
-       {ParseNumber(evil, 1, 2).error(), ParseSwitch(evil).error(), ParseTimeout(evil).error(),
-        ParseSpan(evil).error(), ParseAeTitle(evil).error(), ParseHost(evil).error(), ParseAddress(evil).error(),
-        ParseUuid(evil).error(), CheckInput(evil).error(), PrepareOutputFolder(evil + "/a", false).error()}) {
+       {ParseNumber(evil, 1, 2).error(), ParseSwitch(evil).error(), ParseTime(evil, seconds(1), seconds(2)).error(),
+        ParseSize(evil, 1, 2).error(), ParseAeTitle(evil).error(), ParseHost(evil).error(),
+        ParseAddress(evil).error(), ParseUuid(evil).error(), CheckInput(evil).error(),
+        PrepareOutputFolder(evil + "/a", false).error()}) {
     EXPECT_EQ(error.find_first_of("\x1B\n"), std::string::npos) << error;
     EXPECT_NE(error.find("\\x1b[2J\\nx"), std::string::npos) << error;
   }

@@ -126,7 +126,7 @@ TEST_F(ProgramOptionsTest, EachErrorNamesTheProgram) {
   EXPECT_EQ(Wrong(Shop(), {"--small", "256"}),
             "shop: --small: '256' does not fit: give a whole number from 0 to 255\n");
   EXPECT_EQ(Wrong(Shop(), {"--colour", "pink"}), "shop: --colour: 'pink' does not fit: give red, green or blue\n");
-  EXPECT_EQ(Wrong(Shop(), {"--nonsense"}), "shop: '--nonsense' is no option: 'shop --help' lists them\n");
+  EXPECT_EQ(Wrong(Shop(), {"--nonsense"}), "shop: Unknown option '--nonsense': 'shop --help' lists all\n");
   EXPECT_EQ(Wrong(Shop(), {"--text"}), "shop: --text needs a value: give --text TEXT\n");
   EXPECT_EQ(Wrong(Shop(), {"--text", "a", "--text", "b"}), "shop: --text: given 2 times: give it once\n");
   EXPECT_EQ(Wrong(Shop(), {}, {{"DICOM_SENDER_SMALL", "x"}}),
@@ -179,9 +179,44 @@ TEST_F(ProgramOptionsTest, WordsAreTakenUpToTheirNumber) {
   EXPECT_THAT(Good(program, {"show", "--open", "5e0c"}).words, ElementsAre("show", "5e0c"));
   EXPECT_THAT(Good(program, {"-x", "a", "list"}).words, ElementsAre("list"));
   EXPECT_TRUE(Good(program, {}).words.empty());
-  program.stray_word_advice = "name one session";
-  EXPECT_EQ(Wrong(program, {"show", "a", "b\n"}), "shop: 'b\\n' belongs to no option: name one session\n");
-  EXPECT_EQ(Wrong(program, {"show", "-q"}), "shop: '-q' is no option: 'shop --help' lists them\n");
+  EXPECT_EQ(Wrong(program, {"show", "a", "b\n"}), "shop: 'b\\n' belongs to no option: see 'shop --help'\n");
+  EXPECT_EQ(Wrong(program, {"show", "-q"}), "shop: Unknown option '-q': 'shop --help' lists all\n");
+}
+
+TEST_F(ProgramOptionsTest, WordsAreNotTakenForValuesOrOptions) {
+  Program program = Shop();
+  program.words_max = kAnyWords;
+  EXPECT_THAT(Good(program, {"one", "-o", "two", "-x", "a", "three", "-p", "4", "--", "-five", "--small"}).words,
+              ElementsAre("one", "two", "three", "-five", "--small"));
+  EXPECT_THAT(options_.paths, ElementsAre("a"));
+  EXPECT_TRUE(options_.open);
+}
+
+TEST_F(ProgramOptionsTest, ASlipIsCorrected) {
+  EXPECT_EQ(Wrong(Shop(), {"--colr", "red"}), "shop: Unknown option '--colr'. Did you mean --colour?\n");
+  EXPECT_EQ(Wrong(Shop(), {"--colour-=red"}), "shop: Unknown option '--colour-=red'. Did you mean --colour?\n");
+  EXPECT_EQ(Wrong(Shop(), {"-small"}), "shop: Unknown option '-small'. Did you mean --small?\n");
+  EXPECT_EQ(Wrong(Shop(), {"--http"}), "shop: Unknown option '--http'. Did you mean --http-address?\n");
+  const TemporaryFolder folder;
+  const std::string file = folder / "shop.toml";
+  std::ofstream(file) << "smal = 7\n";
+  EXPECT_EQ(Wrong(Shop(), {"--config", file}),
+            "shop: --config: Unknown option 'smal' in '" + file + "'. Did you mean small?\n");
+}
+
+TEST_F(ProgramOptionsTest, TheProgramsOwnVariableWins) {
+  Program program = Shop();
+  ProgramOption& text = program.groups[0].options[4];
+  ASSERT_STREQ(text.name, "text");
+  EXPECT_EQ(Good(program, {}, {{"DICOM_SENDER_TEXT", "all"}, {"SHOP_TEXT", "own"}}).where.at("text"), "SHOP_TEXT");
+  EXPECT_EQ(options_.text, "own");
+  EXPECT_EQ(Good(program, {}, {{"DICOM_SENDER_TEXT", "all"}, {"SHOP_TEXT", ""}}).where.at("text"),
+            "DICOM_SENDER_TEXT");
+  text.own_variable = true;
+  EXPECT_TRUE(Good(program, {}, {{"DICOM_SENDER_TEXT", "all"}}).where.empty());
+  const std::string help = Parse(program, {"--help"}).error().out;
+  EXPECT_THAT(help, HasSubstr("SHOP_TEXT, SHOP_CONFIG"));
+  EXPECT_THAT(help, HasSubstr("such as SHOP_PORT or DICOM_SENDER_PORT for\n--port"));
 }
 
 TEST_F(ProgramOptionsTest, HelpTellsWhatTheTableSays) {
@@ -193,7 +228,6 @@ TEST_F(ProgramOptionsTest, HelpTellsWhatTheTableSays) {
   EXPECT_THAT(help, HasSubstr("\nOther\n      --http-address HOST:PORT        where to listen\n"));
   EXPECT_THAT(help, HasSubstr("\n      --config FILE "));
   EXPECT_THAT(help, HasSubstr("\n  -V, --version "));
-  EXPECT_THAT(help, HasSubstr("such as DICOM_SENDER_PORT for --port"));
   EXPECT_THAT(help, HasSubstr("separated by ','"));
   EXPECT_THAT(help, EndsWith("\n\nExamples\n  shop --open\n"));
   std::istringstream lines(help);

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "tests/support/process.h"
 
 namespace dicom_sender {
@@ -30,8 +32,9 @@ TEST(Render, Session) {
 }
 
 TEST(Render, Indexing) {
-  EXPECT_EQ(RenderIndexing({75s, 1, 0}), "Indexing ... 1 file, 0 of them DICOM, 1:15");
-  EXPECT_EQ(RenderIndexing({3700s, 12345, 12000}), "Indexing ... 12345 files, 12000 of them DICOM, 1:01:40");
+  EXPECT_EQ(RenderIndexing({75s, 1, 0, 0}), "Indexing ... 1 file, 0 of them DICOM, 1:15");
+  EXPECT_EQ(RenderIndexing({3700s, 12345, 12000, 1}),
+            "Indexing ... 12345 files, 12000 of them DICOM, 1 copy compared, 1:01:40");
 }
 
 TEST(Render, Found) {
@@ -105,10 +108,10 @@ TEST(Render, Plan) {
 ProgressView Progress() {
   ProgressView view;
   view.elapsed = 75s;
-  view.done = 420;
-  view.total = 1000;
-  view.bytes_done = 42 << 20;
-  view.bytes_total = 100 << 20;
+  view.stored = 420;
+  view.pending = 580;
+  view.bytes_stored = 42 << 20;
+  view.bytes_pending = 58 << 20;
   view.associations = 2;
   return view;
 }
@@ -121,6 +124,7 @@ TEST(Render, ProgressBar) {
             "1:15 [################........................]  42%  420/1000  - files/s  ETA -");
   ProgressView failed = Progress();
   failed.failed = 7;
+  failed.pending = 573;
   EXPECT_EQ(RenderProgressBar(failed, Rate{1234.5, 0}, kTerminal),
             "1:15 [█████████████░░░░░░░░░░░░░░░░░░░]  42%  420/1000  1234 files/s, 0.0 MiB/s  ETA 0:00\x1b[31m  7 "
             "failed\x1b[0m");
@@ -142,6 +146,7 @@ TEST(Render, ProgressBarWithoutATotal) {
 TEST(Render, ProgressBarNeverFillsTheLine) {
   ProgressView view = Progress();
   view.failed = 3;
+  view.pending = 577;
   for (const char* note : {"", "\xE6\x97\xA5\xE6\x9C\xAC is wide, and this is long"}) {
     view.note = note;
     for (std::size_t columns = 0; columns < 120; ++columns) {
@@ -158,11 +163,21 @@ TEST(Render, ProgressBarAtItsEnds) {
   ProgressView view;
   EXPECT_THAT(RenderProgressBar(view, std::nullopt, kPlainTerminal), HasSubstr("  0%  0/0  "));
   view = Progress();
-  view.done = view.total;
+  view.stored = std::exchange(view.pending, 0) + view.stored;
   EXPECT_THAT(RenderProgressBar(view, kRate, kPlainTerminal),
               testing::MatchesRegex("1:15 \\[#+\\] 100%  1000/1000  .*ETA 0:00"));
-  view.done = 999;
+  view.stored = 999;
+  view.pending = 1;
   EXPECT_THAT(RenderProgressBar(view, kRate, kPlainTerminal), HasSubstr(" 99%  999/1000"));
+}
+
+// What was given up is neither progress nor work that is left.
+TEST(Render, ProgressCountsWhatIsStored) {
+  ProgressView view = Progress();
+  view.stored = 100;
+  view.failed = 320;
+  EXPECT_THAT(RenderProgressLine(view, kRate),
+              HasSubstr("100/1000 (10%), 10.0 files/s, 1.0 MiB/s, ETA 0:58, 320 failed"));
 }
 
 TEST(Render, ProgressLine) {
@@ -170,6 +185,7 @@ TEST(Render, ProgressLine) {
   EXPECT_EQ(RenderProgressLine(view, kRate),
             "1:15  420/1000 (42%), 10.0 files/s, 1.0 MiB/s, ETA 0:58, 2 associations\n");
   view.failed = 1;
+  view.pending = 579;
   view.associations = 1;
   view.note = "x" + kEvil;
   EXPECT_EQ(RenderProgressLine(view, std::nullopt),
@@ -394,7 +410,7 @@ TEST(TimeLeft, IsThatOfTheSlower) {
   EXPECT_FALSE(TimeLeft(view, Rate{0, 0}));
   EXPECT_FALSE(TimeLeft(view, std::nullopt));
   EXPECT_FALSE(TimeLeft(view, Rate{1e-9, 1}));
-  view.done = 1000;
+  view.pending = 0;
   EXPECT_EQ(TimeLeft(view, Rate{0, 0}), 0s);
   view.total_known = false;
   EXPECT_FALSE(TimeLeft(view, Rate{10, 10}));

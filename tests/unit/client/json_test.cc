@@ -17,10 +17,11 @@ TEST(ToJson, HasEveryFieldByItsNameAndNumbersAsNumbers) {
   worker->set_last_seen_ms(std::uint64_t{1} << 60);
   worker->add_quarantined()->set_what("destination A:1@b");
   worker->mutable_quarantined(0)->set_reason("no route");
+  worker->set_state("quarantined");
   EXPECT_EQ(ToJson(list),
             R"({"workers":[{"worker":"w\"1","capacity":4,"leases":0,"draining":false,)"
             R"("last_seen_ms":1152921504606846976,"not_ready":"","quarantined":[{"what":"destination A:1@b",)"
-            R"("reason":"no route"}]}],"total":1})");
+            R"("reason":"no route"}],"state":"quarantined"}],"total":1})");
 }
 
 TEST(ToJson, StatesAreWordsAndWhatIsNotSetIsNull) {
@@ -49,6 +50,12 @@ TEST(ToJson, KnowsFractions) {
   const std::string json = ToJson(progress);
   EXPECT_NE(json.find(R"("instances_per_second":12.5)"), std::string::npos) << json;
   EXPECT_NE(json.find(R"("bytes_per_second":null)"), std::string::npos) << json;
+}
+
+TEST(Json, ADimseStatusHasFourHexadecimalDigits) {
+  wire::FailureList::Entry failure;
+  failure.set_status(0xA700);
+  EXPECT_NE(ToJson(failure).find(R"("status":"A700")"), std::string::npos) << ToJson(failure);
 }
 
 }  // namespace

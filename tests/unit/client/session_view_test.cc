@@ -20,6 +20,7 @@ wire::SessionReport Report(wire::SessionState state) {
   status.set_warnings(1);
   status.set_failed(2);
   status.set_skipped(1);
+  status.set_pending(3);
   status.set_stored_bytes(3 << 20);
   report.set_start_ms(1000);
   report.set_end_ms(90'000);
@@ -90,6 +91,34 @@ TEST(SessionView, EndsAreTold) {
     const bool ongoing = state == wire::SESSION_SCANNING || state == wire::SESSION_SENDING;
     EXPECT_EQ(HasEnded(static_cast<wire::SessionState>(state)), !ongoing) << state;
   }
+}
+
+TEST(SessionView, ProgressIsWhatIsStored) {
+  wire::SessionStatus status;
+  status.set_scan_complete(true);
+  status.set_total(10);
+  status.set_total_bytes(1000);
+  status.set_stored(4);
+  status.set_stored_bytes(400);
+  status.set_failed(2);
+  status.set_skipped(1);
+  status.set_pending(3);
+  status.set_settled_bytes(700);
+  const ProgressView view = ProgressOf(status, Duration::zero());
+  EXPECT_EQ(view.stored, 4U);
+  EXPECT_EQ(view.bytes_stored, 400U);
+  EXPECT_EQ(view.pending, 3U);
+  EXPECT_EQ(view.bytes_pending, 300U);
+  EXPECT_EQ(view.total(), 9U) << "what is skipped is not to be sent";
+}
+
+TEST(SessionView, AStatusIsShownOnce) {
+  wire::FailureList::Entry failure;
+  failure.set_reason("A900 (dataset does not match SOP class): no");
+  EXPECT_EQ(ReasonOf(failure), failure.reason());
+  failure.set_status(0xA900);
+  EXPECT_EQ(ReasonOf(failure), "(dataset does not match SOP class): no");
+  EXPECT_EQ(DimseStatusText(0x107), "0107");
 }
 
 }  // namespace

@@ -20,6 +20,7 @@
 namespace dicom_sender {
 namespace {
 
+using testing::EndsWith;
 using testing::MatchesRegex;
 
 class LogTest : public testing::Test {
@@ -113,6 +114,32 @@ TEST_F(LogTest, JsonIsOneObjectALine) {
   EXPECT_STREQ(second["message"].GetString(), "not UTF-8: \xEF\xBF\xBD");
   for (const char c : lines[0]) EXPECT_TRUE(static_cast<unsigned char>(c) >= 0x20 && c != 0x7F) << lines[0];
   EXPECT_EQ(lines[0].find("\xC2\x9B"), std::string::npos) << "a terminal may obey it";
+}
+
+TEST_F(LogTest, JsonHasTheFieldsOfTheScopes) {
+  ASSERT_TRUE(OpenLog(file_, LogFormat::kJson, false));
+  {
+    const ScopedLogFields study({.session = "s", .study = "1.2"});
+    spdlog::warn("a");
+    const ScopedLogFields instance({.study = "1.3", .sop_instance = "1.4", .status = "A700", .path = "/data/\xFF"});
+    spdlog::warn("b");
+    std::thread([] { spdlog::warn("of another thread"); }).join();
+  }
+  spdlog::warn("c");
+  const auto lines = Lines();
+  ASSERT_EQ(lines.size(), 4U);
+  EXPECT_THAT(lines[0], EndsWith(R"("message":"a","session":"s","study":"1.2"})"));
+  EXPECT_THAT(lines[1], EndsWith("\"message\":\"b\",\"session\":\"s\",\"study\":\"1.3\",\"sop_instance\":\"1.4\","
+                                 "\"status\":\"A700\",\"path\":\"/data/\xEF\xBF\xBD\"}"));
+  EXPECT_THAT(lines[2], EndsWith(R"("message":"of another thread"})"));
+  EXPECT_THAT(lines[3], EndsWith(R"("message":"c"})"));
+}
+
+TEST_F(LogTest, TheTextHasNoFields) {
+  ASSERT_TRUE(OpenLog(file_, LogFormat::kText, false));
+  const ScopedLogFields fields({.session = "s"});
+  spdlog::warn("a");
+  EXPECT_THAT(Lines().at(0), EndsWith("WARN  a"));
 }
 
 TEST_F(LogTest, AppendsToAFileThatExists) {

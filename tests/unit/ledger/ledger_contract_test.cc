@@ -77,6 +77,8 @@ TEST_P(LedgerContract, AnEndThatWasAskedForIsKnownUntilItHasCome) {
   EXPECT_EQ(Session().ending, wire::SESSION_SUSPENDED);
   InTransaction([&] { ledger_->SetSessionState(session_, wire::SESSION_SENDING, "", At(1)); });
   EXPECT_EQ(Session().ending, wire::SESSION_SUSPENDED) << "that the scan is complete does not change it";
+  InTransaction([&] { ledger_->SetEnding(session_, std::nullopt); });
+  EXPECT_FALSE(Session().ending) << "it is no longer asked for";
   InTransaction([&] { ledger_->SetEnding(session_, wire::SESSION_CANCELLED); });
   EXPECT_EQ(Session().ending, wire::SESSION_CANCELLED);
   InTransaction([&] { ledger_->SetSessionState(session_, wire::SESSION_CANCELLED, "", At(2)); });

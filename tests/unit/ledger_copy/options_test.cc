@@ -36,7 +36,7 @@ TEST_F(LedgerOptionsTest, CopyTakesAFileAndAUri) {
 TEST_F(LedgerOptionsTest, WhatDoesNotFitIsRefused) {
   const std::string uri = "postgresql://u@db.example.org/ledger";
   EXPECT_THAT(Refusal({}), HasSubstr("a command is missing"));
-  EXPECT_THAT(Refusal({"move", file(), uri}), HasSubstr("'move' is no command"));
+  EXPECT_THAT(Refusal({"move", file(), uri}), HasSubstr("Unknown command 'move'"));
   EXPECT_THAT(Refusal({"copy", file()}), HasSubstr("'copy' needs a FILE and a URI"));
   EXPECT_THAT(Refusal({"copy", file() + "x", uri}), HasSubstr("ledger.dbx"));
   EXPECT_THAT(Refusal({"copy", file(), file()}), HasSubstr("postgresql://"));

@@ -65,6 +65,28 @@ TEST_F(CoordinatorOptionsTest, ReadsTheEnvironment) {
   EXPECT_TRUE(options->insecure);
 }
 
+// So one environment serves dicom-sender and the other programs.
+TEST_F(CoordinatorOptionsTest, WhatDiffersFromProgramToProgramHasItsOwnVariable) {
+  const std::map<std::string, std::string> of_others = {
+      {"DICOM_SENDER_METRICS", "127.0.0.1:1"},        {"DICOM_SENDER_LOG_FILE", "/nonexistent/log"},
+      {"DICOM_SENDER_CONFIG", "/nonexistent/file"},   {"DICOM_SENDER_OUTPUT_DIR", "/proc"},
+      {"DICOM_SENDER_SERVER_KEY", "coordinator.key"}, {"DICOM_SENDER_MAX_ATTEMPTS", "7"}};
+  auto options = Parse({}, true, of_others);
+  ASSERT_TRUE(options) << options.error().err;
+  EXPECT_FALSE(options->service.metrics || options->service.log_file || options->server_key);
+  EXPECT_EQ(options->attempts_max, 0U);
+  options = Parse({}, true, {{"DICOM_COORDINATOR_METRICS", "127.0.0.1:2"}, {"DICOM_COORDINATOR_MAX_ATTEMPTS", "3"}});
+  ASSERT_TRUE(options) << options.error().err;
+  EXPECT_EQ(options->service.metrics, "127.0.0.1:2");
+  EXPECT_EQ(options->attempts_max, 3U);
+}
+
+TEST_F(CoordinatorOptionsTest, TimesTakeUnits) {
+  EXPECT_EQ(Parse({"--lease-ttl", "1m30s"})->lease_ttl, std::chrono::seconds(90));
+  EXPECT_THAT(Refusal({"--lease-ttl", "2h"}), HasSubstr("give a time from 5s to 1h"));
+  EXPECT_THAT(Refusal({"--leader-timeout", "2m"}), HasSubstr("give a time from 1s to 1m"));
+}
+
 TEST_F(CoordinatorOptionsTest, ListensToOtherMachinesOnlyWithKeysOrIfToldSo) {
   for (const char* bind : {"tcp://*:5555", "tcp://0.0.0.0:5555", "tcp://192.0.2.1:5555", "tcp://[::]:5555"}) {
     EXPECT_THAT(Refusal({"--bind", bind}), HasSubstr("--insecure to let everybody in")) << bind;

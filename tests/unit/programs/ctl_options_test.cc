@@ -61,7 +61,7 @@ TEST(CtlOptions, RequeueIsLimitedByReasonAndWorker) {
 
 TEST(CtlOptions, RefuseWhatDoesNotFit) {
   EXPECT_THAT(Refusal({}), HasSubstr("a command is missing"));
-  EXPECT_THAT(Refusal({"sesions"}), HasSubstr("'sesions' is no command"));
+  EXPECT_THAT(Refusal({"sesions"}), HasSubstr("Unknown command 'sesions'. Did you mean sessions?"));
   EXPECT_THAT(Refusal({"show"}), HasSubstr("'show' needs a SESSION"));
   EXPECT_THAT(Refusal({"show", "abc"}), HasSubstr("'abc' is no session"));
   EXPECT_THAT(Refusal({"drain", ""}), HasSubstr("'' is no worker"));

@@ -58,6 +58,12 @@ TEST_F(IndexerOptionsTest, ADryRunNeedsNoDestinationAndNoSession) {
   EXPECT_THAT(Refusal({"--session", kSession, "--format", "json"}), HasSubstr("--format is only for --dry-run"));
 }
 
+TEST_F(IndexerOptionsTest, PathsNeedNoOption) {
+  const auto options = Parse({folder_.path(), "--session", kSession});
+  ASSERT_TRUE(options) << options.error().err;
+  EXPECT_EQ(options->inputs, (std::vector<std::string>{folder_.path(), folder_.path()}));
+}
+
 TEST_F(IndexerOptionsTest, TheInputMustBeThere) {
   EXPECT_THAT(Refusal({"--session", kSession, "-i", folder_ / "nowhere"}), HasSubstr("nowhere"));
 }

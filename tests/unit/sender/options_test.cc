@@ -185,6 +185,31 @@ TEST_F(OptionsTest, PathsAreTakenAsTheyAre) {
   }
 }
 
+TEST_F(OptionsTest, PathsNeedNoOption) {
+  const std::string file = data_ + "/-1.dcm";
+  std::ofstream(file) << "x";
+  const Arguments rest = {"-r", out_, "-a", "A", "-H", "h", "-p", "1", "--output-dir", out_};
+  Arguments words = {data_, "-v"};
+  words.insert(words.end(), rest.begin(), rest.end());
+  EXPECT_THAT(Good(words).inputs, ElementsAre(data_, out_));
+  words.insert(words.end(), {"-i", file});
+  EXPECT_THAT(Good(words).inputs, ElementsAre(file, data_, out_));
+  EXPECT_THAT(Good(rest, {{"DICOM_SENDER_INPUT", data_}}).inputs, ElementsAre(out_))
+      << "the command line wins over the environment";
+  EXPECT_THAT(Good({"--dry-run", "--output-dir", out_, "--", data_}).inputs, ElementsAre(data_));
+}
+
+TEST_F(OptionsTest, TimesAndSizesTakeUnits) {
+  const SenderOptions options = Good(With({"--max-pdu", "64K", "--connect-timeout", "30s", "--acse-timeout", "1m30s",
+                                           "--dimse-timeout", "1h", "--idle-timeout", "2m", "--retry-for", "1h30m"}));
+  EXPECT_EQ(options.max_pdu_bytes, 65536U);
+  EXPECT_EQ(options.connect_timeout, seconds(30));
+  EXPECT_EQ(options.acse_timeout, seconds(90));
+  EXPECT_EQ(options.dimse_timeout, seconds(3600));
+  EXPECT_EQ(options.idle_timeout, seconds(120));
+  EXPECT_EQ(options.retry_for, seconds(5400));
+}
+
 struct WrongCase {
   Arguments more;
   std::string says;
@@ -198,9 +223,9 @@ TEST_F(OptionsTest, EachWrongOptionIsNamedInOneLine) {
       {{"-t", "two"}, "--threads: 'two'"},
       {{"--scan-threads", "0"}, "--scan-threads: '0' does not fit: give a whole number from 1 to 64"},
       {{"--scan-threads", "65"}, "--scan-threads: '65'"},
-      {{"--max-pdu", "4095"}, "--max-pdu: '4095' does not fit: give a whole number from 4096 to 131072"},
+      {{"--max-pdu", "4095"}, "--max-pdu: '4095' does not fit: give a size from 4K to 128K"},
       {{"--max-pdu", "131073"}, "--max-pdu: '131073'"},
-      {{"--connect-timeout", "0"}, "--connect-timeout: '0' does not fit: give whole seconds from 1 to 3600"},
+      {{"--connect-timeout", "0"}, "--connect-timeout: '0' does not fit: give a time from 1s to 1h"},
       {{"--acse-timeout", "3601"}, "--acse-timeout: '3601'"},
       {{"--dimse-timeout", "1.5"}, "--dimse-timeout: '1.5'"},
       {{"--idle-timeout", "-5"}, "--idle-timeout: '-5'"},
@@ -226,12 +251,11 @@ TEST_F(OptionsTest, EachWrongOptionIsNamedInOneLine) {
       {{"--config", "/"}, "--config: '/' can not be read"},
       {{"-i", "/nonexistent/data"}, "--input: '/nonexistent/data' does not exist: check the path"},
       {{"-i", ""}, "--input: is empty"},
-      {{"--thread", "2"}, "'--thread' is no option: 'dicom-sender --help' lists them"},
-      {{"-x"}, "'-x' is no option"},
-      {{"-rx"}, "'-x' is no option"},
-      {{"/data/other"}, "'/data/other' belongs to no option: name each input by -i of its own"},
-      {{"-i", "a", "b"}, "'b' belongs to no option"},
-      {{"--evil\x1B[2J\n"}, "'--evil\\x1b[2J\\n' is no option"},
+      {{"--thread", "2"}, "Unknown option '--thread'. Did you mean --threads?"},
+      {{"-x"}, "Unknown option '-x'"},
+      {{"-rx"}, "Unknown option '-x'"},
+      {{"/nonexistent/other"}, "'/nonexistent/other' does not exist: check the path"},
+      {{"--evil\x1B[2J\n"}, "Unknown option '--evil\\x1b[2J\\n'"},
       {{"--threads"}, "--threads needs a value: give --threads N"},
       {{"-c"}, "--calling-ae needs a value: give --calling-ae AE"},
       {{"-t", "-v"}, "--threads needs a value"},
@@ -309,7 +333,7 @@ TEST_F(OptionsTest, SessionsIsACommandOfItsOwn) {
       << "what is set for the runs that send is not in its way";
   EXPECT_THAT(Wrong({"sessions", "-a", "A"}), HasSubstr("--ae-title does not go with 'sessions'"));
   EXPECT_THAT(Wrong({"sessions", "--output-dir", folder_ / "none"}), HasSubstr("--output-dir: '"));
-  EXPECT_THAT(Wrong(With({"--format", "json"})), HasSubstr("--format is only for 'dicom-sender sessions'"));
+  EXPECT_THAT(Wrong(With({"--format", "json"})), HasSubstr("--format is only for --dry-run and 'dicom-sender sessions'"));
 }
 
 TEST_F(OptionsTest, OutputFolderIsMadeOnlyIfAllElseIsRight) {
@@ -509,11 +533,11 @@ TEST_F(OptionsTest, HelpFitsAndNamesEverything) {
                            "--max-attempts N",
                            "--retry-for TIME",
                            "--max-requests-per-association N",
-                           "--max-pdu BYTES",
-                           "--connect-timeout SECONDS",
-                           "--acse-timeout SECONDS",
-                           "--dimse-timeout SECONDS",
-                           "--idle-timeout SECONDS",
+                           "--max-pdu SIZE",
+                           "--connect-timeout TIME",
+                           "--acse-timeout TIME",
+                           "--dimse-timeout TIME",
+                           "--idle-timeout TIME",
                            "--output-dir DIR",
                            "--log-format FORMAT",
                            "--metrics HOST:PORT",
@@ -537,8 +561,8 @@ TEST_F(OptionsTest, HelpFitsAndNamesEverything) {
                            "\nExamples\n",
                            "(default: RUST_SCU)",
                            "(default: 1)",
-                           "(default: 131072)",
-                           "(default: 60)",
+                           "(default: 128K)",
+                           "(default: 1m)",
                            "DICOM_SENDER_AE_TITLE"}) {
     EXPECT_THAT(help, HasSubstr(text));
   }

@@ -522,6 +522,92 @@ TEST_F(ServiceTest, SuspendedSessionsKeepWhatIsLeft) {
   EXPECT_EQ(Open(true).leases(), 1U);
 }
 
+TEST_F(ServiceTest, ASuspensionIsTakenBackWhileALeaseIsInForce) {
+  Open();
+  Ask(Batch(1));
+  Ask(Batch(1, "1.2.4"));
+  Announce();
+  const auto lease = ScanComplete().at(0).grant().lease_id();
+  wire::ClientRequest suspend;
+  suspend.mutable_suspend_session()->set_session(kSession);
+  EXPECT_TRUE(Ask(suspend).session().stopping());
+  const auto resumed = Open(true);
+  EXPECT_FALSE(resumed.stopping());
+  EXPECT_EQ(resumed.state(), wire::SESSION_SENDING);
+  EXPECT_FALSE(ledger_->LoadSession(ledger_->Sessions().at(0)).ending) << "so it goes on after a restart, too";
+  Worker(Report(lease, {{0, 0}}, true));
+  EXPECT_EQ(Status().leases(), 1U) << "the other study is granted";
+}
+
+TEST_F(ServiceTest, ACancelledLeaseIsNotCalledLost) {
+  Open();
+  Ask(Batch(2));
+  Announce();
+  const auto lease = ScanComplete().at(0).grant().lease_id();
+  wire::ClientRequest cancel;
+  cancel.mutable_cancel_session()->set_session(kSession);
+  std::vector<wire::CoordinatorMessage> to_worker;
+  Ask(cancel, &to_worker);
+  ASSERT_EQ(to_worker.size(), 1U);
+  EXPECT_THAT(to_worker[0].status_ack().ended(), testing::ElementsAre(lease));
+}
+
+TEST_F(ServiceTest, SaysWhatASessionWaitsFor) {
+  Open();
+  EXPECT_THAT(Status().waits_for(), HasSubstr("the scan"));
+  Ask(Batch(1));
+  Ask(Batch(1, "1.2.4"));
+  ScanComplete();
+  EXPECT_THAT(Status().waits_for(), HasSubstr("none is connected"));
+  LeaseId lease = 0;
+  for (const auto& message : Announce()) lease = std::max(lease, message.grant().lease_id());
+  ASSERT_GT(lease, 0U);
+  EXPECT_EQ(Status().waits_for(), "") << "it is being sent";
+  wire::ClientRequest suspend;
+  suspend.mutable_suspend_session()->set_session(kSession);
+  EXPECT_THAT(Ask(suspend).session().waits_for(), HasSubstr("1 study that is being sent"));
+  auto report = Report(lease, {{0, 0}}, true);
+  Worker(report);
+  EXPECT_THAT(Status().waits_for(), HasSubstr("dicom-ctl resume " + std::string(kSession)));
+}
+
+TEST_F(ServiceTest, WorkersAreIdleOrSendingAndGoneWhenTheyHaveDrained) {
+  wire::ClientRequest list;
+  list.mutable_list_workers();
+  Announce();
+  EXPECT_EQ(Ask(list).workers().workers(0).state(), "idle");
+  Open();
+  Ask(Batch(1));
+  const auto lease = ScanComplete().at(0).grant().lease_id();
+  EXPECT_EQ(Ask(list).workers().workers(0).state(), "sending");
+  wire::ClientRequest drain;
+  drain.mutable_drain_worker()->set_worker("w");
+  Ask(drain);
+  EXPECT_EQ(Ask(list).workers().workers(0).state(), "draining");
+  Worker(Report(lease, {{0, 0}}, true));
+  EXPECT_EQ(Ask(list).workers().workers_size(), 0);
+  EXPECT_EQ(Ask(list).workers().total(), 0U);
+}
+
+TEST_F(ServiceTest, ListsHowFastASessionIs) {
+  Open();
+  Ask(Batch(30));
+  Announce();
+  const auto lease = ScanComplete().at(0).grant().lease_id();
+  for (std::uint32_t i = 0; i < 10; ++i) {
+    service_->MeasurePaces(now_);
+    Worker(Report(lease, {{i, i == 0 ? 0xC000U : 0U}}, false));
+    now_ += std::chrono::seconds(1);
+  }
+  service_->MeasurePaces(now_);
+  wire::ClientRequest list;
+  list.mutable_list_sessions()->set_limit(1);
+  const auto session = Ask(list).sessions().sessions(0);
+  EXPECT_DOUBLE_EQ(session.instances_per_second(), 0.9) << "what failed is no progress";
+  EXPECT_EQ(session.seconds_left(), 23U) << "20 that are pending";
+  EXPECT_EQ(session.status().pending(), 20U);
+}
+
 TEST_F(ServiceTest, SeveralIndexersFeedOneSession) {
   Open();
   EXPECT_EQ(BeginScan("b", 7).scan_begun().scan(), 7U);

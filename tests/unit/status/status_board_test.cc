@@ -8,6 +8,7 @@ namespace dicom_sender {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 using testing::StartsWith;
 
 constexpr const char* kSession = "11111111-2222-4333-8444-555555555555";
@@ -38,10 +39,6 @@ class StatusBoardTest : public testing::Test {
     EXPECT_FALSE(document.HasParseError()) << page.body;
     return document;
   }
-  void ShowAt(int seconds, const wire::Overview& overview) {
-    board_.Show(overview, TimePoint(std::chrono::seconds(seconds)));
-  }
-
   StatusBoard board_{"9.8.7"};
 };
 
@@ -62,41 +59,55 @@ TEST_F(StatusBoardTest, TellsWhatItWasShown) {
   overview.mutable_workers()->add_workers()->set_worker("w\xFF</script>");
   overview.mutable_destinations()->add_destinations()->set_destination("A:104@a");
   overview.mutable_failures()->add_failures()->mutable_failure()->set_path("/data/\xFF");
-  ShowAt(0, overview);
+  board_.Show(overview);
   const auto sessions = Json("/api/sessions");
   EXPECT_STREQ(sessions["version"].GetString(), "9.8.7");
   EXPECT_EQ(sessions["at_ms"].GetInt64(), 5);
   EXPECT_EQ(sessions["sessions"][0]["status"]["stored"].GetUint64(), 10U);
-  EXPECT_TRUE(sessions["sessions"][0]["instances_per_second"].IsNull()) << "too early to tell";
   EXPECT_STREQ(Json("/api/workers")["workers"][0]["worker"].GetString(), "w\xEF\xBF\xBD</script>");
   EXPECT_STREQ(Json("/api/destinations")["destinations"][0]["destination"].GetString(), "A:104@a");
   EXPECT_STREQ(Json("/api/failures")["failures"][0]["failure"]["path"].GetString(), "/data/\xEF\xBF\xBD");
 }
 
-TEST_F(StatusBoardTest, WorksOutRateAndTimeLeft) {
-  for (int second = 0; second <= 4; ++second) ShowAt(second, OverviewWith(static_cast<std::uint64_t>(second) * 100));
-  const auto page = Json("/api/sessions");
-  const auto& session = page["sessions"][0];
-  EXPECT_DOUBLE_EQ(session["instances_per_second"].GetDouble(), 100);
-  EXPECT_DOUBLE_EQ(session["bytes_per_second"].GetDouble(), 100'000);
-  EXPECT_EQ(session["seconds_left"].GetUint64(), 6U);
-}
-
-TEST_F(StatusBoardTest, BeginsAnewWhereInstancesWereRequeued) {
-  for (int second = 0; second <= 4; ++second) ShowAt(second, OverviewWith(500));
-  ShowAt(5, OverviewWith(400));
-  EXPECT_TRUE(Json("/api/sessions")["sessions"][0]["instances_per_second"].IsNull());
-  for (int second = 6; second <= 10; ++second) {
-    ShowAt(second, OverviewWith(400 + 10 * static_cast<std::uint64_t>(second - 5)));
+// Without a script, and before it has run, the page shows the state of its moment.
+TEST_F(StatusBoardTest, ThePageComesWithTheState) {
+  wire::Overview overview = OverviewWith(10);
+  auto& status = *overview.mutable_sessions()->mutable_sessions(0)->mutable_status();
+  status.set_pending(30);
+  status.set_waits_for("the scan");
+  auto* failure = overview.mutable_failures()->add_failures()->mutable_failure();
+  failure->set_status(0xA900);
+  failure->set_reason("A900 (dataset does not match SOP class)");
+  auto* worker = overview.mutable_workers()->add_workers();
+  worker->set_worker("w1");
+  worker->set_state("idle");
+  board_.Show(overview);
+  const std::string body = Page("/").body;
+  for (const char* text : {kSession, ">sending<", ">25%<", ">30<", ">the scan<", ">A900<",
+                           ">(dataset does not match SOP class)<", ">w1<", ">idle<", "1970-01-01T00:00:00Z"}) {
+    EXPECT_THAT(body, HasSubstr(text));
   }
-  EXPECT_DOUBLE_EQ(Json("/api/sessions")["sessions"][0]["instances_per_second"].GetDouble(), 10);
+  EXPECT_THAT(body, Not(HasSubstr("A900 A900")));
+  const auto begin = body.find("id=\"state\">") + 11;
+  rapidjson::Document state;
+  state.Parse(body.substr(begin, body.find("</script>", begin) - begin).c_str());
+  ASSERT_FALSE(state.HasParseError());
+  EXPECT_EQ(state["sessions"]["sessions"][0]["status"]["stored"].GetUint64(), 10U);
+  EXPECT_STREQ(state["failures"]["failures"][0]["failure"]["status"].GetString(), "A900");
 }
 
-TEST_F(StatusBoardTest, ASessionThatHasEndedHasNoRate) {
-  for (int second = 0; second <= 4; ++second) ShowAt(second, OverviewWith(static_cast<std::uint64_t>(second) * 100));
-  ShowAt(5, OverviewWith(1000, wire::SESSION_COMPLETE));
-  EXPECT_TRUE(Json("/api/sessions")["sessions"][0]["instances_per_second"].IsNull());
-  EXPECT_TRUE(Json("/api/sessions")["sessions"][0]["seconds_left"].IsNull());
+TEST_F(StatusBoardTest, NothingInThePageComesFromAName) {
+  const std::string hostile = "</script><script>x</script><img src=x onerror='x'>\"&\x1B";
+  wire::Overview overview = OverviewWith(10);
+  overview.mutable_sessions()->mutable_sessions(0)->mutable_status()->mutable_destination()->set_host(hostile);
+  overview.mutable_workers()->add_workers()->set_worker(hostile);
+  overview.mutable_destinations()->add_destinations()->set_destination(hostile);
+  overview.mutable_failures()->add_failures()->mutable_failure()->set_path(hostile);
+  board_.Show(overview);
+  const std::string body = Page("/").body;
+  EXPECT_THAT(body, Not(HasSubstr("<img")));
+  EXPECT_THAT(body, Not(HasSubstr("<script>")));
+  EXPECT_THAT(body, HasSubstr("&lt;img src=x onerror=&#39;x&#39;&gt;&quot;&amp;\\x1b"));
 }
 
 }  // namespace

@@ -189,6 +189,17 @@ TEST_F(AgentTest, RenewsWithProgressOnlyAndTellsItUntilItIsAcknowledged) {
   EXPECT_FALSE(statuses[0].held(0).progressed());
 }
 
+TEST_F(AgentTest, ALeaseThatEndsWithItsSessionIsNotLost) {
+  StartLease(1);
+  wire::CoordinatorMessage message;
+  message.mutable_status_ack()->add_revoked(1);
+  message.mutable_status_ack()->add_ended(1);
+  agent_.Receive(message, now_);
+  const auto out = Step();
+  EXPECT_THAT(out.ended, ElementsAre(1U));
+  EXPECT_THAT(out.lost, IsEmpty());
+}
+
 TEST_F(AgentTest, ARevokedLeaseStopsAndReportsButIsNotGivenBack) {
   StartLease(1);
   agent_.Record(1, Outcome(0));

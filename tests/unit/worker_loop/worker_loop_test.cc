@@ -17,7 +17,7 @@ namespace {
 
 class Nobody : public SendingObserver {
  public:
-  void OnOutcome(unsigned, const std::string&, const wire::Outcome&) override {}
+  void OnOutcome(unsigned, const SentInstance&, const wire::Outcome&) override {}
 };
 
 // Ends the worker with the first line.

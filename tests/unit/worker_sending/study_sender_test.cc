@@ -162,7 +162,7 @@ class ScriptedPort : public StudyPort {
 };
 
 class Nobody : public SendingObserver {
-  void OnOutcome(unsigned, const std::string&, const wire::Outcome&) override {}
+  void OnOutcome(unsigned, const SentInstance&, const wire::Outcome&) override {}
 };
 
 class StudySenderTest : public testing::Test {
