@@ -253,7 +253,8 @@ std::string RenderSession(const SessionView& view) {
 }
 
 std::string RenderIndexing(const IndexingView& view) {
-  const std::string compared = view.compared > 0 ? fmt::format(", {} compared", Counted(view.compared, "copy", "copies")) : "";
+  const std::string compared =
+      view.compared > 0 ? fmt::format(", {} compared", Counted(view.compared, "copy", "copies")) : "";
   return fmt::format("Indexing ... {}, {} of them DICOM{}, {}", Files(view.files), view.found, compared,
                      Clock(view.elapsed));
 }
@@ -283,8 +284,8 @@ std::string RenderPlan(const PlanView& view) {
     row("Skip", fmt::format("{}: duplicates of other files", Files(view.duplicates)));
   }
   if (view.conflicts > 0) {
-    row("Conflict", fmt::format("{}: the same SOP Instance UID as another file, but not its dataset",
-                                Files(view.conflicts)));
+    row("Conflict",
+        fmt::format("{}: the same SOP Instance UID as another file, but not its dataset", Files(view.conflicts)));
   }
   if (view.associations > 0) row("Over", Counted(view.associations, "association", "associations"));
   out += PlanList("SOP classes", CountLines(view.sop_classes));
@@ -365,8 +366,9 @@ std::string RenderSummary(const SummaryView& view, const TerminalStyle& style) {
   row("Failed", count(view.failed, kRed));
   row("Skipped", std::to_string(view.skipped));
   if (view.conflicts > 0) {
-    row("Conflicts", fmt::format("{} of the skipped: the same SOP Instance UID as a file that was sent, but not its dataset",
-                                 count(view.conflicts, kRed)));
+    row("Conflicts",
+        fmt::format("{} of the skipped: the same SOP Instance UID as a file that was sent, but not its dataset",
+                    count(view.conflicts, kRed)));
   }
   if (const std::string not_read = NotReadText(view); !not_read.empty()) {
     row("NOT READ", Coloured(not_read, kRed, style));

@@ -35,8 +35,8 @@ struct SessionView {
 
 struct IndexingView {
   Duration elapsed{};
-  std::uint64_t files = 0;  // looked at
-  std::uint64_t found = 0;  // of these, DICOM
+  std::uint64_t files = 0;     // looked at
+  std::uint64_t found = 0;     // of these, DICOM
   std::uint64_t compared = 0;  // copies, with the files that are sent in their place
 };
 
@@ -116,7 +116,7 @@ struct SummaryView {
   std::uint64_t skipped = 0;
   std::uint64_t conflicts = 0;  // of the skipped ones, those whose dataset differs from the one that was sent
   std::uint64_t not_read_files = 0, not_read_folders = 0;
-  std::uint64_t pending = 0;    // without an outcome yet
+  std::uint64_t pending = 0;  // without an outcome yet
   std::uint64_t warnings = 0;
   std::uint64_t ignored = 0;
   std::uint64_t retries = 0;

@@ -91,11 +91,13 @@ tl::expected<std::uint64_t, std::string> EqualBytes(const Dataset& a, const Data
       auto& block = (*blocks)[dataset == &b];
       if (ReadAt(dataset->file.get(), std::span(block).first(count), dataset->header.dataset_offset + at) !=
           static_cast<ssize_t>(count)) {
-        return tl::unexpected(fmt::format("not compared, because {} became shorter or cannot be read", dataset->path));
+        return tl::unexpected(
+            fmt::format("not compared, because {} became shorter or cannot be read", dataset->path));
       }
     }
     const auto& [first, second] = *blocks;
-    const auto differs = std::mismatch(first.begin(), first.begin() + static_cast<std::ptrdiff_t>(count), second.begin());
+    const auto differs =
+        std::mismatch(first.begin(), first.begin() + static_cast<std::ptrdiff_t>(count), second.begin());
     const auto equal = static_cast<std::size_t>(differs.first - first.begin());
     at += equal;
     if (equal < count) return at;

@@ -28,15 +28,15 @@ struct IndexerOptions {
 
 // To be looked at from other threads.
 struct IndexerProgress {
-  std::atomic<std::uint64_t> files = 0;  // looked at
-  std::atomic<std::uint64_t> found = 0;  // of these, recognised as DICOM
+  std::atomic<std::uint64_t> files = 0;     // looked at
+  std::atomic<std::uint64_t> found = 0;     // of these, recognised as DICOM
   std::atomic<std::uint64_t> compared = 0;  // copies, with the files that are sent in their place
-  WakeEvent begun;                       // raised once the coordinator knows of the scan: it waits for its end
-  std::atomic<bool> waits = false;       // for the coordinator, which has not answered for say_waits_after
+  WakeEvent begun;                          // raised once the coordinator knows of the scan: it waits for its end
+  std::atomic<bool> waits = false;          // for the coordinator, which has not answered for say_waits_after
 };
 
-// Files with the same SOP Instance UID are compared once all are found (dicom/dataset_difference.h), each copy with the file
-// that is to be sent.
+// Files with the same SOP Instance UID are compared once all are found (dicom/dataset_difference.h), each copy with
+// the file that is to be sent.
 //
 // Returns when the coordinator has acknowledged that the scan is complete. Files and folders that cannot be used are
 // logged and counted and stop nothing. A coordinator that does not answer is waited for without end: a scan of hours

@@ -110,10 +110,10 @@ std::uint64_t InstancesWith(const Preflight& preflight, Fate fate) {
 
 Shortfall ShortfallOf(const Preflight& preflight) {
   return {.refused = InstancesWith(preflight, Fate::kRefused),
-                      .unknown = InstancesWith(preflight, Fate::kUnknown),
-                      .defective = preflight.session.counts.failed,
-                      .conflicts = preflight.session.counts.conflicts,
-                      .not_read = CountNotRead(preflight.session)};
+          .unknown = InstancesWith(preflight, Fate::kUnknown),
+          .defective = preflight.session.counts.failed,
+          .conflicts = preflight.session.counts.conflicts,
+          .not_read = CountNotRead(preflight.session)};
 }
 
 int ExitStatusOf(const Preflight& preflight) {

@@ -18,11 +18,9 @@ tl::expected<void, Failure> WaitForScan(Engine& engine, StopSignals& signals, Co
     poll(&wait, 1, static_cast<int>(kLookEvery.count()));
     signals.Clear();
     const IndexerProgress& index = engine.index_progress();
-    console.Indexing({.elapsed = MonotonicNow() - begin,
-                      .files = index.files,
-                      .found = index.found,
-                      .compared = index.compared},
-                     MonotonicNow());
+    console.Indexing(
+        {.elapsed = MonotonicNow() - begin, .files = index.files, .found = index.found, .compared = index.compared},
+        MonotonicNow());
   }
   console.EndProgress();
   if (const auto failure = engine.failure()) return tl::unexpected(*failure);

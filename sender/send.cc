@@ -121,7 +121,8 @@ tl::expected<void, Failure> SendRun::OnScanned() {
 
 void SendRun::WarnOfScan(const wire::SessionStatus& status) {
   const auto warn = [this](std::uint64_t count, const char* one, const char* many) {
-    if (count > 0) console_.Warn(fmt::format("{} {}: see the log, {}", count, count == 1 ? one : many, session_.files().log));
+    if (count > 0)
+      console_.Warn(fmt::format("{} {}: see the log, {}", count, count == 1 ? one : many, session_.files().log));
   };
   warn(status.not_read_files(), "file was NOT READ and is not sent", "files were NOT READ and are not sent");
   warn(status.not_read_folders(), "folder was NOT READ and is not sent", "folders were NOT READ and are not sent");
@@ -150,8 +151,8 @@ void SendRun::Show(const wire::SessionStatus& status) {
   const TimePoint now = MonotonicNow();
   const IndexerProgress& index = session_.engine().index_progress();
   if (scanning_ && !worker_started_) {
-    console_.Indexing({.elapsed = now - begin_, .files = index.files, .found = index.found, .compared = index.compared},
-                      now);
+    console_.Indexing(
+        {.elapsed = now - begin_, .files = index.files, .found = index.found, .compared = index.compared}, now);
     return;
   }
   ProgressView view = ProgressOf(status, now - begin_);

@@ -81,8 +81,8 @@ std::string ConflictReason(std::string_view original_path, std::string_view diff
 }
 
 std::string ReplacedReason(std::string_view failure, std::string_view copy_path) {
-  return fmt::format("{}, which has the same SOP Instance UID, is sent instead, because this one failed: {}", copy_path,
-                     failure);
+  return fmt::format("{}, which has the same SOP Instance UID, is sent instead, because this one failed: {}",
+                     copy_path, failure);
 }
 
 std::int64_t PathHash(std::string_view root, std::string_view path) { return Join(Hash(root), Hash(path)); }

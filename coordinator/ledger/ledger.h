@@ -61,10 +61,10 @@ struct Counts {
   std::uint64_t stored = 0;  // without a warning
   std::uint64_t warned = 0;  // stored with a warning
   std::uint64_t failed = 0;
-  std::uint64_t skipped = 0;    // conflicts included
+  std::uint64_t skipped = 0;  // conflicts included
   std::uint64_t conflicts = 0;
-  std::uint64_t retries = 0;    // attempts after the first since it was last queued
-  std::uint64_t resends = 0;    // sent though a lost lease may have sent it, see EndLease
+  std::uint64_t retries = 0;  // attempts after the first since it was last queued
+  std::uint64_t resends = 0;  // sent though a lost lease may have sent it, see EndLease
   std::uint64_t total_bytes = 0;
   std::uint64_t stored_bytes = 0;   // of stored and warned
   std::uint64_t settled_bytes = 0;  // of stored, warned, failed and skipped
@@ -252,8 +252,8 @@ class Ledger {
   virtual std::vector<UnreadPath> Unread(SessionKey session, std::string_view after, std::size_t limit) = 0;
   // The last scan of each of the session's indexers, by their names.
   virtual std::vector<ScanRecord> Scans(SessionKey session) = 0;
-  // `now` becomes the end time for every state but SCANNING and SENDING, which clear it and the end reason. A run begins
-  // or ends with it.
+  // `now` becomes the end time for every state but SCANNING and SENDING, which clear it and the end reason. A run
+  // begins or ends with it.
   virtual void SetSessionState(SessionKey session, wire::SessionState state, std::string_view end_reason,
                                WallTime now) = 0;
   // A coordinator goes on with a session that an earlier one has left open: that run ended with its last outcome.
@@ -266,10 +266,10 @@ class Ledger {
 
   // --- the feed
   // Files known by (session, root path, path) are left as they are, unless their SOP Instance UID has changed: then
-  // they are other files. An instance whose SOP Instance UID is known in the session is skipped as a copy, which is to
-  // be compared; a copy of one that has failed is not skipped. One that
-  // has a defect fails with it. The first accession number that is told of a study stays. Indices continue those of
-  // the study. One StudyFeed for each study of the batch.
+  // they are other files. An instance whose SOP Instance UID is known in the session is skipped as a copy, which is
+  // to be compared; a copy of one that has failed is not skipped. One that has a defect fails with it. The first
+  // accession number that is told of a study stays. Indices continue those of the study. One StudyFeed for each study
+  // of the batch.
   virtual std::vector<StudyFeed> AddStudies(SessionKey session, const wire::PublishBatch& batch) = 0;
   // Copies that this indexer has published first, by ascending (study, index), after the cursor.
   virtual std::vector<UncomparedCopy> CopiesToCompare(SessionKey session, std::string_view indexer,
@@ -277,9 +277,9 @@ class Ledger {
   // Equal ones stay skipped as duplicates, others become conflicts. Without effect on those that are no longer to be
   // compared. All are of the session.
   virtual void RecordComparisons(SessionKey session, std::span<const Comparison> comparisons) = 0;
-  // For each instance of the study that has failed, but not by a defect that the scan found, and that has a copy left: the
-  // first copy is pending in its place, and the instance is skipped, or a conflict if the two differ or were not compared.
-  // Further copies are from now on the copies of that one.
+  // For each instance of the study that has failed, but not by a defect that the scan found, and that has a copy
+  // left: the first copy is pending in its place, and the instance is skipped, or a conflict if the two differ or
+  // were not compared. Further copies are from now on the copies of that one.
   virtual std::vector<PromotedCopy> PromoteCopies(StudyKey study) = 0;
 
   // --- studies and leases

@@ -70,19 +70,21 @@ constexpr const char* kMigrationFrom2To3 =
     "ALTER TABLE study ADD COLUMN accession_number TEXT;"
     "ALTER TABLE instance ADD COLUMN outcome_ms INTEGER;";
 
-// What schema 5 added. A copy is compared with its original, and `conflict` is NULL until then; `promoted` says that it is
-// sent, or was, in the place of one that had failed.
+// What schema 5 added. A copy is compared with its original, and `conflict` is NULL until then; `promoted` says that
+// it is sent, or was, in the place of one that had failed.
 constexpr const char* kCopyTables =
-    "CREATE TABLE copy (study INTEGER NOT NULL, idx INTEGER NOT NULL, session INTEGER NOT NULL, original_study INTEGER"
+    "CREATE TABLE copy (study INTEGER NOT NULL, idx INTEGER NOT NULL, session INTEGER NOT NULL, original_study "
+    "INTEGER"
     " NOT NULL, original_idx INTEGER NOT NULL, indexer INTEGER NOT NULL, conflict INTEGER, promoted INTEGER NOT NULL"
     " DEFAULT 0, PRIMARY KEY (study, idx)) WITHOUT ROWID;"
     "CREATE INDEX copy_by_original ON copy (original_study, original_idx, promoted, study, idx);"
     "CREATE INDEX copy_uncompared ON copy (session, study, idx) WHERE conflict IS NULL;"
-    "CREATE TABLE unread (session INTEGER NOT NULL, path BLOB NOT NULL, indexer BLOB NOT NULL, folder INTEGER NOT NULL,"
+    "CREATE TABLE unread (session INTEGER NOT NULL, path BLOB NOT NULL, indexer BLOB NOT NULL, folder INTEGER NOT "
+    "NULL,"
     " reason TEXT NOT NULL, PRIMARY KEY (session, path, indexer)) WITHOUT ROWID;";
 
-// How long a session has been worked on: `worked_ms` up to the last pause, and since `run_start_ms`, which is NULL in a
-// pause.
+// How long a session has been worked on: `worked_ms` up to the last pause, and since `run_start_ms`, which is NULL in
+// a pause.
 constexpr const char* kRunColumns = ", worked_ms INTEGER NOT NULL DEFAULT 0, run_start_ms INTEGER";
 
 // Conflicts were in state 5, too.
@@ -245,8 +247,8 @@ class SqliteLedger : public Ledger {
   std::vector<StudyFeed> Requeue(SessionKey session, const RequeueFilter& filter) override;
 
   std::vector<StudyFeed> AddStudies(SessionKey session, const wire::PublishBatch& batch) override;
-  std::vector<UncomparedCopy> CopiesToCompare(SessionKey session, std::string_view indexer, const InstanceCursor& after,
-                                              std::size_t limit) override;
+  std::vector<UncomparedCopy> CopiesToCompare(SessionKey session, std::string_view indexer,
+                                              const InstanceCursor& after, std::size_t limit) override;
   void RecordComparisons(SessionKey session, std::span<const Comparison> comparisons) override;
   std::vector<PromotedCopy> PromoteCopies(StudyKey study) override;
 
@@ -289,7 +291,8 @@ class SqliteLedger : public Ledger {
     std::optional<std::int64_t> worker;  // its id
     std::optional<std::string> reason;
   };
-  // An instance that has failed, and the first file with its SOP Instance UID: itself, or what it was sent in place of.
+  // An instance that has failed, and the first file with its SOP Instance UID: itself, or what it was sent in place
+  // of.
   struct FailedOriginal {
     std::uint32_t index = 0;
     StudyKey first_study = 0;
@@ -506,7 +509,8 @@ void SqliteLedger::Commit() {
 // --- sessions
 
 std::string SessionColumns() {
-  return "key, settings, state, end_reason, scan_complete, start_ms, end_ms, studies, ending, worked_ms, run_start_ms, " +
+  return "key, settings, state, end_reason, scan_complete, start_ms, end_ms, studies, ending, worked_ms, "
+         "run_start_ms, " +
          CountNames();
 }
 
@@ -985,8 +989,8 @@ std::vector<UncomparedCopy> SqliteLedger::CopiesToCompare(SessionKey session, st
         " JOIN instance o ON o.study = c.original_study AND o.idx = c.original_idx JOIN root q ON q.id = o.root"
         " WHERE c.session = ? AND c.conflict IS NULL AND (c.study, c.idx) > (?, ?) AND c.indexer = ?"
         " ORDER BY c.study, c.idx LIMIT ?",
-        session, after.study, after.index ? std::int64_t{*after.index} : std::int64_t{-1},
-        IndexerHash(indexer), static_cast<std::int64_t>(limit));
+        session, after.study, after.index ? std::int64_t{*after.index} : std::int64_t{-1}, IndexerHash(indexer),
+        static_cast<std::int64_t>(limit));
     while (rows.executeStep()) {
       copies.push_back({.study = rows.getColumn(0).getInt64(),
                         .index = rows.getColumn(1).getUInt(),
@@ -1058,7 +1062,8 @@ std::vector<SqliteLedger::FailedOriginal> SqliteLedger::FailedOriginals(StudyKey
 
 std::optional<PromotedCopy> SqliteLedger::Promote(StudyKey study, const FailedOriginal& failed) {
   auto& next = Query(
-      "SELECT c.study, c.idx, coalesce(c.conflict, 1), i.size, i.pair, i.sop_instance, r.path, i.path, c.session, i.state"
+      "SELECT c.study, c.idx, coalesce(c.conflict, 1), i.size, i.pair, i.sop_instance, r.path, i.path, c.session, "
+      "i.state"
       " FROM copy c JOIN instance i ON i.study = c.study AND i.idx = c.idx JOIN root r ON r.id = i.root"
       " WHERE c.original_study = ? AND c.original_idx = ? AND c.promoted = 0 ORDER BY c.study, c.idx LIMIT 1",
       failed.first_study, std::int64_t{failed.first_index});
@@ -1077,7 +1082,8 @@ std::optional<PromotedCopy> SqliteLedger::Promote(StudyKey study, const FailedOr
   next.reset();
 
   auto& original = Query(
-      "SELECT r.path, i.path, coalesce(i.reason, ''), i.size, i.may_be_stored FROM instance i JOIN root r ON r.id = i.root"
+      "SELECT r.path, i.path, coalesce(i.reason, ''), i.size, i.may_be_stored FROM instance i JOIN root r ON r.id = "
+      "i.root"
       " WHERE i.study = ? AND i.idx = ?",
       study, std::int64_t{failed.index});
   original.executeStep();
@@ -1092,8 +1098,8 @@ std::optional<PromotedCopy> SqliteLedger::Promote(StudyKey study, const FailedOr
           ReplacedReason(failure, copy.path), study, std::int64_t{failed.index});
   Execute("UPDATE copy SET promoted = 1, conflict = coalesce(conflict, 1) WHERE study = ? AND idx = ?",
           copy.feed.study, index);
-  Execute("UPDATE instance SET state = 0, reason = NULL, may_be_stored = ? WHERE study = ? AND idx = ?", may_be_stored,
-          copy.feed.study, index);
+  Execute("UPDATE instance SET state = 0, reason = NULL, may_be_stored = ? WHERE study = ? AND idx = ?",
+          may_be_stored, copy.feed.study, index);
   Execute("INSERT OR IGNORE INTO study_pair VALUES (?, ?)", copy.feed.study, pair);
   // Later files with this SOP Instance UID are copies of this one.
   Execute("INSERT OR IGNORE INTO known VALUES (?, ?, ?, ?)", copy.session, UidHash(uid), copy.feed.study, index);
@@ -1462,7 +1468,8 @@ std::vector<ReportedInstance> SqliteLedger::Report(SessionKey session, std::span
     // The order of the joins is fixed, so that a page starts at the cursor and nothing is sorted.
     auto& rows = Query(
         "SELECT i.study, i.idx, r.path, i.path, s.uid, i.sop_instance, i.status, coalesce(i.reason, ''), i.attempts,"
-        " coalesce(w.name, ''), i.state FROM study s INDEXED BY study_by_session CROSS JOIN instance i ON i.study = s.key"
+        " coalesce(w.name, ''), i.state FROM study s INDEXED BY study_by_session CROSS JOIN instance i ON i.study = "
+        "s.key"
         " CROSS JOIN root r ON r.id = i.root LEFT JOIN worker w ON w.id = i.reported_by"
         " WHERE s.session = ?1 AND s.key >= ?2 AND " +
             StudiesWith(states) + " AND i.idx > CASE WHEN s.key = ?2 THEN ?3 ELSE -1 END AND i.state IN (" + list +

@@ -600,15 +600,16 @@ std::vector<PromotedCopy> Service::Write(const std::vector<LedgerChange>& change
   std::vector<PromotedCopy> promoted;
   for (const StudyKey study : failed_studies) {
     for (PromotedCopy& copy : ledger_.PromoteCopies(study)) {
-      spdlog::warn("{} has failed: {}, which has the same SOP Instance UID, is sent instead", copy.failed_path, copy.path);
+      spdlog::warn("{} has failed: {}, which has the same SOP Instance UID, is sent instead", copy.failed_path,
+                   copy.path);
       promoted.push_back(std::move(copy));
     }
   }
   return promoted;
 }
 
-// The scheduler knows nothing of copies: it learns of them as of studies that are fed, and where it takes a session for
-// complete, the session is opened anew.
+// The scheduler knows nothing of copies: it learns of them as of studies that are fed, and where it takes a session
+// for complete, the session is opened anew.
 void Service::WriteSessions(const std::vector<LedgerChange>& changes, const std::vector<PromotedCopy>& promoted,
                             const Moment& moment) {
   std::map<SessionKey, std::vector<StudyFeed>> feeds;

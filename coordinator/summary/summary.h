@@ -7,8 +7,9 @@
 // - `status` is the DIMSE status as four hexadecimal digits, or null if the destination did not answer.
 // - `worker` is the one that reported the outcome, or null if none did: a defect that the scan found, a duplicate.
 // - Whatever is no UTF-8 (file names are bytes) is replaced by U+FFFD.
-// `dicom_sender_summary_<session>_failures.ndjson`: what did not arrive, one JSON object a line, each as in `failures`, and
-// with its `kind`: "failed", "conflict", or "not_read" for a file or folder that could not be read. Only if there is any.
+// `dicom_sender_summary_<session>_failures.ndjson`: what did not arrive, one JSON object a line, each as in
+// `failures`, and with its `kind`: "failed", "conflict", or "not_read" for a file or folder that could not be read.
+// Only if there is any.
 //
 // Memory does not grow with studies or failures. For a session that is not being changed meanwhile: by the thread of
 // the coordinator's loop, or when that has ended. Both functions throw LedgerError.
@@ -31,12 +32,12 @@ inline constexpr std::size_t kSummaryReasonsMax = 20;
 
 struct SessionSummary {
   SessionRecord session;
-  WallTime end_time;               // of the session, or `now` if it has not ended
-  Duration elapsed{};              // that it was worked on
-  Duration average_transfer{};     // of the successful C-STOREs; 0 if there are none
-  double mib_per_second = 0;       // of the successfully sent files, over `elapsed`; 0 if that is 0
-  WorkerCount workers;             // that held a lease
-  std::uint64_t ignored = 0;       // files that are no DICOM instance
+  WallTime end_time;            // of the session, or `now` if it has not ended
+  Duration elapsed{};           // that it was worked on
+  Duration average_transfer{};  // of the successful C-STOREs; 0 if there are none
+  double mib_per_second = 0;    // of the successfully sent files, over `elapsed`; 0 if that is 0
+  WorkerCount workers;          // that held a lease
+  std::uint64_t ignored = 0;    // files that are no DICOM instance
   std::uint64_t not_read_files = 0, not_read_folders = 0;
   FailureReasons failure_reasons;  // the most frequent ones, at most kSummaryReasonsMax
 

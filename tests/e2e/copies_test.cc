@@ -13,7 +13,9 @@ using testing::Not;
 class CopiesTest : public SenderTest {
  protected:
   // Files of one instance, found in the order of their names.
-  void Write(const std::string& name, const ExampleInstance& instance) { WriteFile(data() / name, ExampleFile(instance)); }
+  void Write(const std::string& name, const ExampleInstance& instance) {
+    WriteFile(data() / name, ExampleFile(instance));
+  }
   static ExampleInstance OtherPixels() {
     ExampleInstance instance;
     instance.patient_id = "1";  // of the same length

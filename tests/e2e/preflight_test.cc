@@ -186,7 +186,8 @@ TEST_F(PreflightTest, ListsDefectsConflictsAndWhatCouldNotBeRead) {
   EXPECT_EQ(DryRun(), 1) << result_.output << result_.errors;
   EXPECT_THAT(result_.output,
               AllOf(HasSubstr("Defective files\n  " + (data() / "cut\\noff.dcm").string() + ": "),
-                    HasSubstr("Conflicts\n  " + (data() / "other.dcm").string() + ": "), HasSubstr("NOT READ\n  " + (data() / "dangling").string() + ": "),
+                    HasSubstr("Conflicts\n  " + (data() / "other.dcm").string() + ": "),
+                    HasSubstr("NOT READ\n  " + (data() / "dangling").string() + ": "),
                     HasSubstr("Would not arrive: 1 defective file, 1 conflict, 1 file or folder NOT READ\n")));
   EXPECT_EQ(DryRun({"--format", "json"}), 1) << result_.output << result_.errors;
   const auto json = Json();

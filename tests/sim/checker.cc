@@ -5,10 +5,9 @@
 namespace dicom_sender {
 namespace {
 
-constexpr InstanceState kAllStates[] = {InstanceState::kPending, InstanceState::kDelayed,
-                                        InstanceState::kStored,  InstanceState::kStoredWithWarning,
-                                        InstanceState::kFailed,  InstanceState::kSkipped,
-                                        InstanceState::kConflict};
+constexpr InstanceState kAllStates[] = {
+    InstanceState::kPending, InstanceState::kDelayed, InstanceState::kStored,  InstanceState::kStoredWithWarning,
+    InstanceState::kFailed,  InstanceState::kSkipped, InstanceState::kConflict};
 
 bool IsStored(InstanceState state) {
   return state == InstanceState::kStored || state == InstanceState::kStoredWithWarning;
@@ -203,8 +202,8 @@ void Checker::CheckRow(const Row& row, const InstanceFacts& now) {
 // What CheckFailed() asks for, of any file with the same SOP Instance UID.
 bool Checker::HasFailed(const SimFile& file) const {
   const auto sent = world_.sent.find(file.sop_instance_uid);
-  const bool tried = sent != world_.sent.end() && (sent->second.failed_for_good ||
-                                                   sent->second.failed_tries >= world_.plan.attempts_max);
+  const bool tried = sent != world_.sent.end() &&
+                     (sent->second.failed_for_good || sent->second.failed_tries >= world_.plan.attempts_max);
   return tried || file.unsendable || world_.fates.at(file.study) != StudyFate::kGood;
 }
 

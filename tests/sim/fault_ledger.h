@@ -75,8 +75,8 @@ class FaultLedger : public Ledger {
   std::vector<StudyFeed> AddStudies(SessionKey session, const wire::PublishBatch& batch) override {
     return ledger_->AddStudies(session, batch);
   }
-  std::vector<UncomparedCopy> CopiesToCompare(SessionKey session, std::string_view indexer, const InstanceCursor& after,
-                                              std::size_t limit) override {
+  std::vector<UncomparedCopy> CopiesToCompare(SessionKey session, std::string_view indexer,
+                                              const InstanceCursor& after, std::size_t limit) override {
     return ledger_->CopiesToCompare(session, indexer, after, limit);
   }
   void RecordComparisons(SessionKey session, std::span<const Comparison> comparisons) override {

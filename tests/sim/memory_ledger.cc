@@ -91,8 +91,8 @@ class MemoryLedger : public Ledger {
   std::vector<StudyFeed> Requeue(SessionKey session, const RequeueFilter& filter) override;
 
   std::vector<StudyFeed> AddStudies(SessionKey session, const wire::PublishBatch& batch) override;
-  std::vector<UncomparedCopy> CopiesToCompare(SessionKey session, std::string_view indexer, const InstanceCursor& after,
-                                              std::size_t limit) override;
+  std::vector<UncomparedCopy> CopiesToCompare(SessionKey session, std::string_view indexer,
+                                              const InstanceCursor& after, std::size_t limit) override;
   void RecordComparisons(SessionKey session, std::span<const Comparison> comparisons) override;
   std::vector<PromotedCopy> PromoteCopies(StudyKey study) override;
 
@@ -402,8 +402,7 @@ void MemoryLedger::Add(State::Session& session, State::Study& study, const wire:
       row.reason = "same SOP Instance UID as " + PathOf(key, other) + ", not compared";
       const auto known = session.copies.find(place);
       session.copies[{study.record.key, static_cast<std::uint32_t>(study.rows.size())}] = {
-          .original = known == session.copies.end() ? place : known->second.original,
-          .indexer = indexer};
+          .original = known == session.copies.end() ? place : known->second.original, .indexer = indexer};
       break;
     }
   }
@@ -465,7 +464,8 @@ std::vector<UncomparedCopy> MemoryLedger::CopiesToCompare(SessionKey session, st
     return PathOf(session, *OfStudy(place.first).rows.at(place.second));
   };
   for (const auto& [place, copy] : Of(session).copies) {
-    if (place.first < after.study || (place.first == after.study && after.index && place.second <= *after.index)) continue;
+    if (place.first < after.study || (place.first == after.study && after.index && place.second <= *after.index))
+      continue;
     if (copy.conflict || copy.promoted || copy.indexer != indexer || copies.size() == limit) continue;
     copies.push_back({place.first, place.second, path_at(place), path_at(copy.original)});
   }

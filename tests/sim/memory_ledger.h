@@ -42,15 +42,15 @@ struct MemoryLedgerState {
     Place original;
     std::string indexer;
     std::optional<bool> conflict = {};  // nullopt: not compared
-    bool promoted = false;         // sent in the place of one that had failed
+    bool promoted = false;              // sent in the place of one that had failed
   };
   struct Session {
     SessionRecord record;
     std::vector<std::string> roots;
     std::map<Place, Copy> copies;
     std::map<std::string, std::map<std::string, UnreadPath>> unread;  // by path and indexer
-    std::map<std::string, Scan> scans;             // by indexer
-    std::map<std::string, std::uint32_t> workers;  // their threads
+    std::map<std::string, Scan> scans;                                // by indexer
+    std::map<std::string, std::uint32_t> workers;                     // their threads
   };
   std::map<SessionKey, Session> sessions;
   std::map<StudyKey, Study> studies;

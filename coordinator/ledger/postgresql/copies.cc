@@ -41,22 +41,23 @@ std::vector<FailedOriginal> FailedOriginals(PostgresqlConnection& connection, St
 void Promote(PostgresqlConnection& connection, StudyKey study, const FailedOriginal& failed, StudyDeltas& deltas,
              std::vector<PromotedCopy>& promoted) {
   const auto next = connection.Query(
-      "SELECT c.study, c.idx, coalesce(c.conflict, 1), i.size, i.pair, i.sop_instance, c.session, i.state, r.path, i.path"
+      "SELECT c.study, c.idx, coalesce(c.conflict, 1), i.size, i.pair, i.sop_instance, c.session, i.state, r.path, "
+      "i.path"
       " FROM (SELECT * FROM copy WHERE original_study = $1::bigint AND original_idx = $2::bigint AND promoted = 0"
       "   ORDER BY study, idx LIMIT 1) c CROSS JOIN LATERAL (SELECT * FROM instance WHERE study = c.study"
       "   AND idx = c.idx OFFSET 0) i CROSS JOIN LATERAL (SELECT path FROM root WHERE id = i.root OFFSET 0) r",
       Values().Int(failed.first_study).Int(failed.first_index));
   if (next.size() == 0) return;
   const auto original = connection.Query(
-      "SELECT coalesce(i.reason, ''), i.size, i.may_be_stored, r.path, i.path FROM instance i JOIN root r ON r.id = i.root"
+      "SELECT coalesce(i.reason, ''), i.size, i.may_be_stored, r.path, i.path FROM instance i JOIN root r ON r.id = "
+      "i.root"
       " WHERE i.study = $1::bigint AND i.idx = $2::bigint",
       Values().Int(study).Int(failed.index));
-  PromotedCopy copy{.session = next.Int(0, 6),
-                    .feed = {.study = next.Int(0, 0),
-                             .pending = 1,
-                             .pending_bytes = static_cast<std::uint64_t>(next.Int(0, 3))},
-                    .path = PathAt(next, 0, 8),
-                    .failed_path = PathAt(original, 0, 3)};
+  PromotedCopy copy{
+      .session = next.Int(0, 6),
+      .feed = {.study = next.Int(0, 0), .pending = 1, .pending_bytes = static_cast<std::uint64_t>(next.Int(0, 3))},
+      .path = PathAt(next, 0, 8),
+      .failed_path = PathAt(original, 0, 3)};
   const bool differs = failed.differs || next.Int(0, 2) != 0;
   const InstanceState left = differs ? InstanceState::kConflict : InstanceState::kSkipped;
   const std::string uid = DecodedText(next.Bytes(0, 5));

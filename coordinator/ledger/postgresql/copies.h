@@ -1,5 +1,5 @@
-// Files with the same SOP Instance UID, as the ledger in PostgreSQL keeps them: what Ledger says of copies. Each function
-// returns by how much the counts of studies change, which its caller adds. All throw PostgresqlError.
+// Files with the same SOP Instance UID, as the ledger in PostgreSQL keeps them: what Ledger says of copies. Each
+// function returns by how much the counts of studies change, which its caller adds. All throw PostgresqlError.
 #pragma once
 
 #include <map>
@@ -26,7 +26,8 @@ class NewCopies {
 };
 
 std::vector<UncomparedCopy> UncomparedCopies(PostgresqlConnection& connection, SessionKey session,
-                                             std::string_view indexer, const InstanceCursor& after, std::size_t limit);
+                                             std::string_view indexer, const InstanceCursor& after,
+                                             std::size_t limit);
 StudyDeltas RecordComparisons(PostgresqlConnection& connection, SessionKey session,
                               std::span<const Comparison> comparisons);
 StudyDeltas PromoteCopies(PostgresqlConnection& connection, StudyKey study, std::vector<PromotedCopy>& promoted);

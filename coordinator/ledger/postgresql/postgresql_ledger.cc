@@ -58,8 +58,8 @@ class PostgresqlLedger : public Ledger {
   std::vector<StudyFeed> Requeue(SessionKey session, const RequeueFilter& filter) override;
 
   std::vector<StudyFeed> AddStudies(SessionKey session, const wire::PublishBatch& batch) override;
-  std::vector<UncomparedCopy> CopiesToCompare(SessionKey session, std::string_view indexer, const InstanceCursor& after,
-                                              std::size_t limit) override;
+  std::vector<UncomparedCopy> CopiesToCompare(SessionKey session, std::string_view indexer,
+                                              const InstanceCursor& after, std::size_t limit) override;
   void RecordComparisons(SessionKey session, std::span<const Comparison> comparisons) override;
   std::vector<PromotedCopy> PromoteCopies(StudyKey study) override;
 
@@ -256,7 +256,8 @@ std::optional<WallTime> ReadTime(const PostgresqlRows& rows, int row, int column
 
 const std::string& SessionSelect() {
   static const std::string sql =
-      "SELECT key, settings, state, end_reason, scan_complete, start_ms, end_ms, studies, ending, worked_ms, run_start_ms, " +
+      "SELECT key, settings, state, end_reason, scan_complete, start_ms, end_ms, studies, ending, worked_ms, "
+      "run_start_ms, " +
       CountNames() + " FROM session ";
   return sql;
 }
@@ -291,7 +292,8 @@ SessionRecord PostgresqlLedger::ReadSession(const PostgresqlRows& rows) {
 
 SessionRecord PostgresqlLedger::CreateSession(const wire::OpenSession& settings, WallTime now) {
   const auto created = connection_.Query(
-      "INSERT INTO session (uuid, settings, state, start_ms, run_start_ms) VALUES ($1::text, '', $2::bigint, $3::bigint,"
+      "INSERT INTO session (uuid, settings, state, start_ms, run_start_ms) VALUES ($1::text, '', $2::bigint, "
+      "$3::bigint,"
       " $3::bigint) RETURNING key",
       Values().Text(settings.session()).Int(wire::SESSION_SCANNING).Int(Milliseconds(now)));
   SetSettings(created.Int(0, 0), settings);
@@ -380,9 +382,8 @@ std::vector<UnreadPath> PostgresqlLedger::Unread(SessionKey session, std::string
       Values().Int(session).Bytes(after).Int(static_cast<std::int64_t>(limit)));
   std::vector<UnreadPath> paths;
   for (int row = 0; row < rows.size(); ++row) {
-    paths.push_back({.path = std::string(rows.Bytes(row, 0)),
-                     .is_folder = rows.Int(row, 1) != 0,
-                     .reason = rows.Text(row, 2)});
+    paths.push_back(
+        {.path = std::string(rows.Bytes(row, 0)), .is_folder = rows.Int(row, 1) != 0, .reason = rows.Text(row, 2)});
   }
   return paths;
 }

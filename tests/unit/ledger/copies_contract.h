@@ -1,4 +1,5 @@
-// The part of the ledger's contract that is about copies, what was not read, and worked time (copies_contract_test.cc).
+// The part of the ledger's contract that is about copies, what was not read, and worked time
+// (copies_contract_test.cc).
 #pragma once
 
 #include <string>
@@ -15,7 +16,8 @@ class CopiesContract : public LedgerContract {
     CreateSession();
     std::vector<File> files;
     for (std::uint32_t i = 0; i <= copies; ++i) {
-      files.push_back({.path = std::string(1, static_cast<char>('a' + i)), .sop_instance_uid = "1.1", .size_bytes = 100 + i});
+      files.push_back(
+          {.path = std::string(1, static_cast<char>('a' + i)), .sop_instance_uid = "1.1", .size_bytes = 100 + i});
     }
     return Feed("1", files).study;
   }

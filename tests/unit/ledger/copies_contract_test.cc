@@ -1,8 +1,8 @@
-// What every implementation of the Ledger must hold of files with the same SOP Instance UID, of what could not be read, and of
-// the time that a session was worked on.
-#include <gmock/gmock.h>
-
+// What every implementation of the Ledger must hold of files with the same SOP Instance UID, of what could not be
+// read, and of the time that a session was worked on.
 #include "tests/unit/ledger/copies_contract.h"
+
+#include <gmock/gmock.h>
 
 namespace dicom_sender {
 namespace {
@@ -33,8 +33,7 @@ TEST_P(CopiesContract, EqualCopiesAreDuplicatesAndOthersConflicts) {
   ASSERT_THAT(PathsOf(kConflict), ElementsAre("/data/c"));
   const auto conflict = Reported({kConflict}).at(0);
   EXPECT_EQ(conflict.state, kConflict);
-  EXPECT_EQ(conflict.reason,
-            "conflict with /data/a, which has the same SOP Instance UID: (7FE0,0010) differs");
+  EXPECT_EQ(conflict.reason, "conflict with /data/a, which has the same SOP Instance UID: (7FE0,0010) differs");
   EXPECT_EQ(Session().counts.skipped, 2U);
   EXPECT_EQ(Session().counts.conflicts, 1U);
   ExpectCountsAreThoseOfTheInstances();
@@ -157,7 +156,8 @@ TEST_P(CopiesContract, ACopyInAnotherStudyIsSentThere) {
 
 TEST_P(CopiesContract, AStudyThatFailsAsAWholePromotesCopies) {
   CreateSession();
-  const StudyKey first = Feed("1", {{.path = "a", .sop_instance_uid = "1.1"}, {.path = "x", .sop_instance_uid = "1.2"}}).study;
+  const StudyKey first =
+      Feed("1", {{.path = "a", .sop_instance_uid = "1.1"}, {.path = "x", .sop_instance_uid = "1.2"}}).study;
   Feed("2", {{.path = "b", .sop_instance_uid = "1.1"}, {.path = "y", .sop_instance_uid = "1.2"}});
   std::vector<PromotedCopy> promoted;
   InTransaction([&] {
@@ -201,7 +201,8 @@ TEST_P(CopiesContract, AFileWithADefectIsNoCopyAndHasNone) {
 
 TEST_P(CopiesContract, WhatWasNotReadIsListedUntilTheNextScan) {
   CreateSession();
-  const std::vector<UnreadPath> paths = {{"/data/b", true, "Permission denied"}, {"/data/a\xFF", false, "Input/output error"}};
+  const std::vector<UnreadPath> paths = {{"/data/b", true, "Permission denied"},
+                                         {"/data/a\xFF", false, "Input/output error"}};
   const auto note = [&](const std::string& indexer, std::span<const UnreadPath> unread) {
     InTransaction([&] { ledger_->AddUnread(session_, indexer, unread); });
   };

@@ -42,10 +42,12 @@ INSTANTIATE_TEST_SUITE_P(FromSchema, MigrationTest, testing::Values(1, 2, 3, 4))
 
 TEST_P(MigrationTest, WhatBothSchemasHaveStaysAsItIs) {
   const char* const tables[] = {"session", "root", "pair", "study", "study_pair", "lease", "instance", "known"};
-  // Session 3, whose study is 5, had left an instance: see WhatASessionHadLeftIsPending. That with index 6 of study 1 is a
-  // conflict.
+  // Session 3, whose study is 5, had left an instance: see WhatASessionHadLeftIsPending. That with index 6 of study 1
+  // is a conflict.
   const std::map<std::string, std::string> untouched = {
-      {"session", " WHERE key <> 3"}, {"study", " WHERE key <> 5"}, {"instance", " WHERE (study <> 5 OR idx <> 1) AND (study <> 1 OR idx <> 6)"}};
+      {"session", " WHERE key <> 3"},
+      {"study", " WHERE key <> 5"},
+      {"instance", " WHERE (study <> 5 OR idx <> 1) AND (study <> 1 OR idx <> 6)"}};
   std::vector<std::string> questions;
   for (const std::string table : tables) {
     const std::string columns =

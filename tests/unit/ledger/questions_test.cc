@@ -144,7 +144,8 @@ void QuestionsTest::Fill() {
                                {{.path = "d/1", .sop_instance_uid = "1.4.1"},
                                 {.path = "d/2", .sop_instance_uid = "1.4.1"},
                                 {.path = "d/3", .sop_instance_uid = "1.4.1", .size_bytes = 7}});
-  ledger().RecordComparisons(session, std::array{Comparison{copied, 1, ""}, Comparison{copied, 2, "(7FE0,0010) differs"}});
+  ledger().RecordComparisons(session,
+                             std::array{Comparison{copied, 1, ""}, Comparison{copied, 2, "(7FE0,0010) differs"}});
   ledger().GrantLease(arrived, 1, "WORKER", "", 2, At(kStart + kMinute));
   Change(arrived, 0, kStored, 0, "", kStart + 2 * kMinute);
   Change(arrived, 1, kStoredWithWarning, 0xB000, "B000 (coercion of data elements)", kStart + 61 * kMinute);
@@ -263,10 +264,12 @@ TEST_P(QuestionsTest, WhatTheDestinationAnswered) {
 }
 
 TEST_P(QuestionsTest, WhatWasFoundOrSentTwice) {
-  EXPECT_THAT(Answers("What was found more than once?"),
-              ElementsAre("/data/d/2|1.4.1|1000|duplicate of /data/d/1\n"
-                          "/data/d/3|1.4.1|7|conflict with /data/d/1, which has the same SOP Instance UID: (7FE0,0010) differs\n",
-                          "STUDY|B-3|1\n"));
+  EXPECT_THAT(
+      Answers("What was found more than once?"),
+      ElementsAre(
+          "/data/d/2|1.4.1|1000|duplicate of /data/d/1\n"
+          "/data/d/3|1.4.1|7|conflict with /data/d/1, which has the same SOP Instance UID: (7FE0,0010) differs\n",
+          "STUDY|B-3|1\n"));
   EXPECT_THAT(Answers("What may have been sent twice?"), ElementsAre("1.2|NULL|1\n"));
 }
 

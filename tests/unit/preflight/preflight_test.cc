@@ -158,9 +158,11 @@ TEST_F(PreflightTest, ListsWhatWouldNotArriveWhateverTheDestinationAccepts) {
   CompleteScan({{"unreadable", 1}, {"unreadable_folder", 1}, {"not_dicom", 7}});
   ledger_->Begin();
   const StudyKey study = ledger_->Studies(session_, 0, 1).at(0).key;
-  ledger_->RecordComparisons(session_, std::array{Comparison{study, 2, "(0028,0010) differs"}, Comparison{study, 3, ""}});
-  ledger_->AddUnread(session_, "", std::array{UnreadPath{"/data/closed", true, "Permission denied"},
-                                              UnreadPath{"/data/file", false, "Input/output error"}});
+  ledger_->RecordComparisons(session_,
+                             std::array{Comparison{study, 2, "(0028,0010) differs"}, Comparison{study, 3, ""}});
+  ledger_->AddUnread(session_, "",
+                     std::array{UnreadPath{"/data/closed", true, "Permission denied"},
+                                UnreadPath{"/data/file", false, "Input/output error"}});
   ledger_->Commit();
   const Preflight preflight = Make();
   const Shortfall shortfall = ShortfallOf(preflight);

@@ -333,7 +333,8 @@ TEST_F(OptionsTest, SessionsIsACommandOfItsOwn) {
       << "what is set for the runs that send is not in its way";
   EXPECT_THAT(Wrong({"sessions", "-a", "A"}), HasSubstr("--ae-title does not go with 'sessions'"));
   EXPECT_THAT(Wrong({"sessions", "--output-dir", folder_ / "none"}), HasSubstr("--output-dir: '"));
-  EXPECT_THAT(Wrong(With({"--format", "json"})), HasSubstr("--format is only for --dry-run and 'dicom-sender sessions'"));
+  EXPECT_THAT(Wrong(With({"--format", "json"})),
+              HasSubstr("--format is only for --dry-run and 'dicom-sender sessions'"));
 }
 
 TEST_F(OptionsTest, OutputFolderIsMadeOnlyIfAllElseIsRight) {

@@ -150,14 +150,14 @@ std::vector<std::string> Names(const rapidjson::Value& object) {
 
 TEST_F(SummaryTest, TheFieldsStandInTheirOrder) {
   End(wire::SESSION_COMPLETE);
-  EXPECT_THAT(Names(Write()),
-              ElementsAre("session_id", "start_time", "end_time", "total_files", "successful_transfers",
-                          "failed_transfers", "total_bytes", "total_time_ms", "average_transfer_time_ms",
-                          "throughput_mbps", "threads_used", "destination", "calling_ae", "called_ae",
-                          "studies_processed", "schema_version", "warnings", "skipped", "duplicates", "conflicts",
-                          "retries", "resends", "associations", "workers", "interrupted", "end_reason", "pending",
-                          "ignored_files", "ignored_by_reason", "studies", "failures", "warned", "skipped_files",
-                          "not_read_files", "not_read_folders", "conflict_files", "not_read"));
+  EXPECT_THAT(
+      Names(Write()),
+      ElementsAre("session_id", "start_time", "end_time", "total_files", "successful_transfers", "failed_transfers",
+                  "total_bytes", "total_time_ms", "average_transfer_time_ms", "throughput_mbps", "threads_used",
+                  "destination", "calling_ae", "called_ae", "studies_processed", "schema_version", "warnings",
+                  "skipped", "duplicates", "conflicts", "retries", "resends", "associations", "workers",
+                  "interrupted", "end_reason", "pending", "ignored_files", "ignored_by_reason", "studies", "failures",
+                  "warned", "skipped_files", "not_read_files", "not_read_folders", "conflict_files", "not_read"));
 }
 
 TEST_F(SummaryTest, ACompleteSessionIsTold) {
