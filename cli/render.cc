@@ -406,8 +406,10 @@ std::string ResumeCommand(const std::string& session, const std::string& output_
 }
 
 std::string RenderResume(const std::string& session, const std::string& output_dir, bool retry_failed) {
-  return fmt::format("{}:\n  {}\n", retry_failed ? "To try again what failed" : "To go on",
-                     ResumeCommand(session, output_dir, retry_failed));
+  return fmt::format(
+      "{}:\n  {}\n",
+      retry_failed ? "To try again what failed, except for files that the scan found defective" : "To go on",
+      ResumeCommand(session, output_dir, retry_failed));
 }
 
 std::string ClipToColumns(std::string_view text, std::size_t columns) {

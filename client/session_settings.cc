@@ -15,8 +15,18 @@ std::uint32_t Milliseconds(std::chrono::seconds duration) {
   return static_cast<std::uint32_t>(std::chrono::milliseconds(duration).count());
 }
 
-// As the resumed scan must find it, whatever the working directory is then.
-std::string Absolute(const std::string& input) { return std::filesystem::absolute(input); }
+// As the resumed scan must find it, whatever the working directory is then; and the same however it is spelled: "a",
+// "./a", "a/". Only the file system knows what ".." means behind a link.
+std::string Absolute(const std::string& input) {
+  std::filesystem::path path = std::filesystem::absolute(input);
+  if (std::find(path.begin(), path.end(), "..") != path.end()) {
+    std::error_code error;
+    const auto canonical = std::filesystem::canonical(path, error);
+    if (!error) path = canonical;
+  }
+  path = path.lexically_normal();
+  return path.has_filename() || !path.has_relative_path() ? path : path.parent_path();
+}
 
 void PutSendOptions(const SessionOptions& options, const std::function<bool(const char*)>& wanted,
                     wire::SendOptions& out) {

@@ -29,8 +29,10 @@ tl::unexpected<Failure> Fail(int exit_status, std::string sentence) {
 Failure NothingFound(const wire::SessionStatus& status) {
   std::uint64_t ignored = 0;
   for (const auto& files : status.ignored()) ignored += files.files();
-  return {kExitUsage, fmt::format("no DICOM instance in {}: looked at {} {}{}", fmt::join(status.inputs(), ", "),
-                                  ignored, ignored == 1 ? "file" : "files",
+  const std::uint64_t unread = status.not_read_files() + status.not_read_folders();
+  const std::string not_read = unread > 0 ? fmt::format(", {} more could not be read", unread) : "";
+  return {kExitUsage, fmt::format("no DICOM instance in {}: looked at {} {}{}{}", fmt::join(status.inputs(), ", "),
+                                  ignored, ignored == 1 ? "file" : "files", not_read,
                                   status.recursive() ? "" : " (sub-folders are entered with -r only)")};
 }
 

@@ -68,7 +68,7 @@ wire::FailureList::Entry ToEntry(const ReportedInstance& failure) {
   entry.set_reason(failure.reason);
   entry.set_attempts(failure.attempts);
   if (!failure.worker.empty()) entry.set_worker(failure.worker);
-  if (failure.state == InstanceState::kConflict) entry.set_kind(wire::FailureList::Entry::CONFLICT);
+  if (failure.state == InstanceState::kConflict) entry.set_kind(wire::FailureList::Entry::KIND_CONFLICT);
   return entry;
 }
 
@@ -76,7 +76,7 @@ wire::FailureList::Entry ToEntry(const UnreadPath& unread) {
   wire::FailureList::Entry entry;
   entry.set_path(unread.path);
   entry.set_reason(unread.reason);
-  entry.set_kind(wire::FailureList::Entry::NOT_READ);
+  entry.set_kind(wire::FailureList::Entry::KIND_NOT_READ);
   return entry;
 }
 

@@ -256,7 +256,8 @@ tl::expected<int, Failure> IndexRun::Report() {
                                status.session()));
   };
   if (exit_status == kExitDestination || exit_status == kExitInterrupted) advise("To go on", "resume");
-  if (exit_status == kExitSomeFailed && status.failed() > 0) advise("To try again what failed", "requeue");
+  if (exit_status == kExitSomeFailed && status.failed() > 0)
+    advise("To try again what failed, except for files that the scan found defective", "requeue");
   return exit_status;
 }
 

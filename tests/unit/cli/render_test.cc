@@ -332,7 +332,9 @@ TEST(Render, ResumeCommand) {
 
 // A shell must give the very bytes back, and a terminal must not be obeyed.
 TEST(Render, ResumeCommandForWhatFailed) {
-  EXPECT_EQ(RenderResume("1", ".", true), "To try again what failed:\n  dicom-sender --resume 1 --retry-failed\n");
+  EXPECT_EQ(RenderResume("1", ".", true),
+            "To try again what failed, except for files that the scan found defective:\n"
+            "  dicom-sender --resume 1 --retry-failed\n");
 }
 
 TEST(Render, ResumeCommandSurvivesAShell) {

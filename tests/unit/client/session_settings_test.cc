@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <vector>
 
 namespace dicom_sender {
 namespace {
@@ -39,6 +40,20 @@ TEST(NewSessionSettings, CarriesEveryOption) {
   EXPECT_EQ(send.acse_timeout_ms(), 30'000U);
   EXPECT_EQ(send.dimse_timeout_ms(), 120'000U);
   EXPECT_EQ(send.idle_timeout_ms(), 60'000U);
+}
+
+TEST(NewSessionSettings, AnInputIsTheSameHoweverItIsSpelled) {
+  const std::string data = std::filesystem::current_path() / "data";
+  for (const std::string& input :
+       std::vector<std::string>{"data", "./data", "data/", "data//", ".//data/.", data, data + "/"}) {
+    SessionOptions options;
+    options.inputs = {input};
+    EXPECT_EQ(NewSessionSettings(options, "S").inputs(0), data) << input;
+  }
+  SessionOptions options;
+  options.inputs = {"/", "/usr/../usr/"};
+  EXPECT_EQ(NewSessionSettings(options, "S").inputs(0), "/");
+  EXPECT_EQ(NewSessionSettings(options, "S").inputs(1), std::filesystem::canonical("/usr").string());
 }
 
 TEST(NewSessionSettings, LeavesTheDefaultOfRetryForToTheCoordinator) {

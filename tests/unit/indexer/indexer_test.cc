@@ -23,15 +23,18 @@ constexpr const char* kEndpoint = "inproc://coordinator";
 class NotingCoordinator {
  public:
   // `refuse_with`: the answer to everything; empty: it takes what comes.
-  // `last_scan`: of this indexer, before.
-  NotingCoordinator(zmq::context_t& context, std::string refuse_with, std::uint64_t last_scan)
-      : refuse_with_(std::move(refuse_with)), last_scan_(last_scan), channel_(context, kEndpoint) {
+  // `last_scan`: of this indexer, before. `copies`: that it lists once.
+  NotingCoordinator(zmq::context_t& context, std::string refuse_with, std::uint64_t last_scan,
+                    wire::CopyList copies = {})
+      : refuse_with_(std::move(refuse_with)),
+        last_scan_(last_scan),
+        copies_(std::move(copies)),
+        channel_(context, kEndpoint) {
     thread_ = std::jthread([this](std::stop_token stop) { Run(stop); });
   }
   std::vector<wire::BeginScan> scans;
   std::vector<wire::PublishBatch> batches;
   std::vector<wire::ScanComplete> completions;
-  wire::CopyList copies = {};  // that it has once
   std::vector<wire::ListCopies> lists;
   std::vector<wire::RecordComparisons> comparisons;
   void Join() {
@@ -60,7 +63,7 @@ class NotingCoordinator {
       reply.mutable_scan_begun()->set_scan(std::max(request->begin_scan().scan(), last_scan_));
     } else if (request->has_list_copies()) {
       lists.push_back(request->list_copies());
-      *reply.mutable_copies() = lists.size() == 1 ? copies : wire::CopyList();
+      *reply.mutable_copies() = lists.size() == 1 ? copies_ : wire::CopyList();
     } else if (request->has_record_comparisons()) {
       comparisons.push_back(request->record_comparisons());
       reply.mutable_publish_ack();
@@ -76,6 +79,7 @@ class NotingCoordinator {
 
   const std::string refuse_with_;
   const std::uint64_t last_scan_;
+  const wire::CopyList copies_;
   RouterChannel channel_;
   std::jthread thread_;
 };
@@ -83,8 +87,7 @@ class NotingCoordinator {
 class IndexerTest : public testing::Test {
  protected:
   tl::expected<void, std::string> Run(bool publish_folders = false, const std::string& refuse_with = "") {
-    NotingCoordinator coordinator(context_, refuse_with, last_scan_);
-    coordinator.copies = copies_;
+    NotingCoordinator coordinator(context_, refuse_with, last_scan_, copies_);
     CoordinatorClient client(context_, {kEndpoint});
     const IndexerOptions options{.session = "S",
                                  .name = "N",
