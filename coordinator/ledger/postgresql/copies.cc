@@ -29,6 +29,7 @@ std::vector<FailedOriginal> FailedOriginals(PostgresqlConnection& connection, St
       "   WHERE study = $1::bigint AND idx = f.idx OFFSET 0) i WHERE i.state = 4 AND i.defect = 0 ORDER BY i.idx",
       Values().Int(study));
   std::vector<FailedOriginal> failed;
+  failed.reserve(static_cast<std::size_t>(rows.size()));
   for (int row = 0; row < rows.size(); ++row) {
     failed.push_back({.index = rows.Int(row, 0),
                       .first_study = rows.Int(row, 1),
@@ -132,6 +133,7 @@ std::vector<UncomparedCopy> UncomparedCopies(PostgresqlConnection& connection, S
           .Int(IndexerHash(indexer))
           .Int(static_cast<std::int64_t>(limit)));
   std::vector<UncomparedCopy> copies;
+  copies.reserve(static_cast<std::size_t>(rows.size()));
   for (int row = 0; row < rows.size(); ++row) {
     copies.push_back({.study = rows.Int(row, 0),
                       .index = static_cast<std::uint32_t>(rows.Int(row, 1)),

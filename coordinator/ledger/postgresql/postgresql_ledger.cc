@@ -381,6 +381,7 @@ std::vector<UnreadPath> PostgresqlLedger::Unread(SessionKey session, std::string
       " ORDER BY path LIMIT $3::bigint",
       Values().Int(session).Bytes(after).Int(static_cast<std::int64_t>(limit)));
   std::vector<UnreadPath> paths;
+  paths.reserve(static_cast<std::size_t>(rows.size()));
   for (int row = 0; row < rows.size(); ++row) {
     paths.push_back(
         {.path = std::string(rows.Bytes(row, 0)), .is_folder = rows.Int(row, 1) != 0, .reason = rows.Text(row, 2)});
