@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "common/log.h"
+#include "common/text.h"
 #include "common/time.h"
 #include "dicom/dataset_difference.h"
 #include "indexer/batch.h"
@@ -208,7 +209,7 @@ class Publisher : public ScanConsumer {
       auto* entry = request.mutable_record_comparisons()->add_comparisons();
       entry->set_study(copy.study());
       entry->set_index(copy.index());
-      entry->set_difference(LimitedReason(differences[i]));
+      entry->set_difference(LimitedReason(ToValidUtf8(differences[i])));  // it may name a path, which is bytes
     }
     return request;
   }

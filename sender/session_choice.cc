@@ -65,10 +65,14 @@ Chosen ChooseForInput(SenderOptions options) {
   std::string problem;
   std::optional<FolderSession> found;
   for (const LedgerFile& file : files) {
-    if (found || ++looks > kLooksMax) break;
+    if (++looks > kLooksMax) break;
     FolderSession session = LookAt(file);
     if (!session.problem.empty() && ++problems == 1) problem = session.problem;
-    if (session.record && IsAbout(session.record->settings, wanted)) found = std::move(session);
+    if (!session.record || !IsAbout(session.record->settings, wanted)) continue;
+    // A dry run does not hide the session that has stored something and was interrupted.
+    const bool has_begun = session.in_use || session.record->counts.successful() > 0;
+    if (!found || session.in_use || (has_begun && IsUnfinished(*session.record))) found = std::move(session);
+    if (has_begun) break;
   }
   ChosenSession chosen{.options = std::move(options), .notice = {}, .warnings = {}};
   if (found && found->in_use) return IsRunning(found->file.session);

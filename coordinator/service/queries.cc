@@ -7,6 +7,7 @@
 #include <fstream>
 #include <map>
 
+#include "common/text.h"
 #include "coordinator/summary/summary.h"
 #include "proto/channel.h"
 
@@ -65,7 +66,7 @@ wire::FailureList::Entry ToEntry(const ReportedInstance& failure) {
   entry.set_study_instance_uid(failure.study_instance_uid);
   entry.set_sop_instance_uid(failure.sop_instance_uid);
   if (failure.status) entry.set_status(*failure.status);
-  entry.set_reason(failure.reason);
+  entry.set_reason(ToValidUtf8(failure.reason));  // it may name a path, which is bytes
   entry.set_attempts(failure.attempts);
   if (!failure.worker.empty()) entry.set_worker(failure.worker);
   if (failure.state == InstanceState::kConflict) entry.set_kind(wire::FailureList::Entry::KIND_CONFLICT);
@@ -75,7 +76,7 @@ wire::FailureList::Entry ToEntry(const ReportedInstance& failure) {
 wire::FailureList::Entry ToEntry(const UnreadPath& unread) {
   wire::FailureList::Entry entry;
   entry.set_path(unread.path);
-  entry.set_reason(unread.reason);
+  entry.set_reason(ToValidUtf8(unread.reason));
   entry.set_kind(wire::FailureList::Entry::KIND_NOT_READ);
   return entry;
 }

@@ -59,6 +59,16 @@ TEST_F(SessionTest, TheSameCommandContinuesAndAfterTheEndStartsOver) {
   ExpectEachStored(2);
 }
 
+TEST_F(SessionTest, ADryRunDoesNotHideWhatWasInterrupted) {
+  ASSERT_NO_FATAL_FAILURE(RunAndInterrupt(SIGTERM));
+  const std::string session = Session();
+  EXPECT_EQ(Run({"--dry-run"}), 0) << result_.output << result_.errors;
+  EXPECT_EQ(Files(".db").size(), 2U);
+  EXPECT_EQ(Run(), 0) << result_.output << result_.errors;
+  EXPECT_THAT(result_.output, HasSubstr("Continuing session " + session.substr(0, 8)));
+  ExpectEachStored(1);
+}
+
 TEST_F(SessionTest, NewStartsAnotherOne) {
   ASSERT_NO_FATAL_FAILURE(RunAndInterrupt(SIGINT));
   EXPECT_EQ(Run({"--new"}), 0) << result_.output << result_.errors;

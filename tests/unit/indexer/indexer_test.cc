@@ -142,12 +142,13 @@ TEST_F(IndexerTest, ComparesTheCopiesThatTheCoordinatorNames) {
   ExampleInstance other;
   other.pixel_bytes = 128;
   WriteFile(folder_ / "c", ExampleFile(other));
+  WriteFile(folder_ / "d", ExampleFile({}));
   for (const std::uint32_t index : {1U, 2U, 3U}) {
     auto* copy = copies_.add_copies();
     copy->set_study(7);
     copy->set_index(index);
     copy->set_path(folder_ / std::string(1, static_cast<char>('a' + index)));
-    copy->set_original_path(folder_ / "a");
+    copy->set_original_path(folder_ / (index == 3 ? "latin\xE9" : "a"));
   }
   ASSERT_TRUE(Run());
   ASSERT_EQ(comparisons_.size(), 1U);
@@ -157,6 +158,7 @@ TEST_F(IndexerTest, ComparesTheCopiesThatTheCoordinatorNames) {
   EXPECT_EQ(comparisons_[0].comparisons(0).difference(), "");
   EXPECT_EQ(comparisons_[0].comparisons(1).difference(), "(0028,0011) differs");
   EXPECT_THAT(comparisons_[0].comparisons(2).difference(), HasSubstr("not compared"));
+  EXPECT_THAT(comparisons_[0].comparisons(2).difference(), HasSubstr("\xEF\xBF\xBD")) << "the path is not UTF-8";
   ASSERT_EQ(lists_.size(), 2U) << "until there are no more";
   EXPECT_EQ(lists_[1].indexer(), "N");
   EXPECT_EQ(lists_[1].cursor().index(), 3U);
