@@ -33,7 +33,7 @@ SummaryView SummaryOf(const wire::SessionReport& report);
 // Nothing has failed, is in conflict, or could not be read.
 bool HasAllArrived(const wire::SessionStatus& status);
 
-// Of a session that has ended, or that is not waited for any more.
+// The exit status for a session that has ended, or that the program stopped waiting for.
 int ExitStatusOf(const wire::SessionStatus& status);
 
 }  // namespace dicom_sender

@@ -12,7 +12,7 @@
 
 namespace dicom_sender {
 
-// Of a line in JSON; empty: not known.
+// What a JSON line says beside its message. An empty field is left out.
 struct LogFields {
   std::string session = {};  // UUID
   std::string study = {};    // Study Instance UID

@@ -8,7 +8,7 @@
 #include "client/session_settings.h"
 #include "client/session_view.h"
 #include "common/text.h"
-#include "ctl/table.h"
+#include "cli/table.h"
 
 namespace dicom_sender {
 namespace {

@@ -22,7 +22,7 @@ class Output {
   }
   void Flush() {}  // the writers call it more often than is good
 
-  // The error is one sentence. A reader that has closed the pipe has read what it wanted: that is no error.
+  // The error is one sentence. A reader that has closed the pipe has read what it wanted, which is not an error.
   tl::expected<void, std::string> Finish();
 
  private:

@@ -70,6 +70,9 @@ std::string OutcomeLine(const PairOutcome& outcome) {
 }
 
 void WriteAnswers(const Preflight& preflight, Output& out) {
+  if (!preflight.query_failure.empty()) {
+    out.Write(fmt::format("\nNo answer: {}\n", ToPrintable(preflight.query_failure)));
+  }
   if (!preflight.asked) return;
   out.Write(fmt::format("\nAnswer of {}, asked over {}{}\n",
                         ToPrintable(DestinationText(preflight.session.settings.destination())),
@@ -132,6 +135,9 @@ std::string Conclusion(const Preflight& preflight) {
       fmt::format("{} NOT READ", Counted(shortfall.not_read, "file or folder", "files or folders")));
   std::string text;
   if (!parts.empty()) text = fmt::format("Would not arrive: {}\n", fmt::join(parts, ", "));
+  if (!preflight.query_failure.empty()) {
+    text += fmt::format("Not known: {}\n", Instances(preflight.session.counts.unsettled()));
+  }
   if (shortfall.unknown > 0) text += fmt::format("Not known: {}\n", Instances(shortfall.unknown));
   if (text.empty() && preflight.asked) {
     text = fmt::format("Nothing stands in the way of {}\n", Instances(preflight.session.counts.unsettled()));

@@ -29,11 +29,13 @@ std::chrono::milliseconds LookAgainAfter(Duration elapsed) {
 constexpr std::chrono::seconds kSilenceNotedAfter(3);
 
 // As short as it can be.
-std::string HowToResume(const std::string& session, const SenderOptions& options, bool retry_failed) {
+// `by_id`: a session that is complete, only its summary is missing, is not found as an unfinished one.
+std::string HowToResume(const std::string& session, const SenderOptions& options, bool retry_failed,
+                        bool by_id = false) {
   std::error_code error;
   const bool is_here = std::filesystem::equivalent(options.output_dir, ".", error);
   const std::string output_dir = is_here ? "." : options.output_dir;
-  return RenderResume(IdToResume(session, output_dir), output_dir, retry_failed);
+  return RenderResume(by_id ? session : IdToResume(session, output_dir), output_dir, retry_failed);
 }
 
 class SendRun {
@@ -207,7 +209,8 @@ int SendRun::Report() {
   if (!view.end_reason.empty()) console_.Error(view.end_reason);
   const bool all_stored = view.end == SessionEnd::kComplete && view.failed == 0;
   if (!all_stored || !files) {
-    console_.Print(HowToResume(view.session, options_, !all_stored && view.end == SessionEnd::kComplete));
+    console_.Print(HowToResume(view.session, options_, !all_stored && view.end == SessionEnd::kComplete,
+                               /*by_id=*/all_stored));
   }
   if (!files) return kExitCannotWrite;
   const int exit_status = ExitStatusOf(report.status());

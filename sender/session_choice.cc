@@ -80,6 +80,12 @@ Chosen ChooseForInput(SenderOptions options) {
     chosen = Continue(std::move(chosen.options), *found);
     chosen.notice = NoticeOf(*found, files);
   }
+  if (!found && looks > kLooksMax) {
+    chosen.warnings.push_back(
+        fmt::format("only the {} latest of {} sessions in the output folder were looked at: if one for this input is "
+                    "unfinished, name it by --resume",
+                    kLooksMax, files.size()));
+  }
   if (problems == 1) chosen.warnings.push_back(problem + "; it is left as it is");
   if (problems > 1) {
     chosen.warnings.push_back(fmt::format("{}; it and {} more are left as they are", problem, problems - 1));

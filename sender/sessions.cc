@@ -8,7 +8,7 @@
 #include "client/session_settings.h"
 #include "common/text.h"
 #include "common/time.h"
-#include "ctl/table.h"
+#include "cli/table.h"
 #include "sender/session_folder.h"
 
 namespace dicom_sender {

@@ -274,8 +274,8 @@ class Ledger {
   // Copies that this indexer has published first, by ascending (study, index), after the cursor.
   virtual std::vector<UncomparedCopy> CopiesToCompare(SessionKey session, std::string_view indexer,
                                                       const InstanceCursor& after, std::size_t limit) = 0;
-  // Equal ones stay skipped as duplicates, others become conflicts. Without effect on those that are no longer to be
-  // compared. All are of the session.
+  // Equal ones stay skipped as duplicates, others become conflicts. Comparisons of copies that are no longer to be
+  // compared change nothing. All are of the session.
   virtual void RecordComparisons(SessionKey session, std::span<const Comparison> comparisons) = 0;
   // For each instance of the study that has failed, but not by a defect that the scan found, and that has a copy
   // left: the first copy is pending in its place, and the instance is skipped, or a conflict if the two differ or

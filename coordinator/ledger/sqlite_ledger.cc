@@ -968,7 +968,7 @@ std::vector<StudyFeed> SqliteLedger::AddStudies(SessionKey session, const wire::
 
 // --- copies
 
-// Of the instance that is added to the study. A copy of one that was promoted is one of the first file.
+// Notes that the instance that is added to the study is a copy. A copy of a promoted copy belongs to the first file.
 void SqliteLedger::NoteCopy(SessionKey session, const std::string& indexer, const Intake& study,
                             const Original& original) {
   Execute(

@@ -37,6 +37,11 @@ void SummaryWriter::Write(SessionKey session, TimePoint now) {
   spdlog::info("Session {} ended: {} files, {} stored, {} failed, {} skipped, {} not sent yet; summary {}",
                summary.session.settings.session(), counts.total, counts.successful(), counts.failed, counts.skipped,
                summary.pending(), files ? files->summary : "could not be written");
+  if (!summary.session.end_reason.empty()) {
+    const bool asked_for = summary.session.state == wire::SESSION_CANCELLED;
+    spdlog::log(asked_for ? spdlog::level::info : spdlog::level::warn, "Session {} ended early: {}",
+                summary.session.settings.session(), summary.session.end_reason);
+  }
   if (files) {
     std::erase(unwritten_, session);
   } else {

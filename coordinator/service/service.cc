@@ -349,6 +349,8 @@ wire::ClientReply Service::Answer(const wire::RecordComparisons& request) {
       comparisons.push_back({entry.study(), entry.index(), entry.difference()});
     }
     ledger_.RecordComparisons(record.key, comparisons);
+    // What a session that has ended is told now belongs into its summary, too.
+    if (!IsOpen(record.key)) ended_.push_back(record.key);
     wire::ClientReply reply;
     reply.mutable_publish_ack();
     return reply;

@@ -139,6 +139,9 @@ TEST_F(CtlTest, CancelAndResume) {
   const auto summary = SummaryAtEnd(session);
   for (const auto& program : programs_)
     EXPECT_EQ(program->Errors().find("WARN"), std::string::npos) << program->Errors();
+  EXPECT_TRUE(std::any_of(programs_.begin(), programs_.end(), [](const auto& program) {
+    return program->Errors().find("ended early: cancelled by an operator") != std::string::npos;
+  })) << "the coordinator's log says why";
   EXPECT_EQ(StateOf(session), "cancelled");
   ExpectCountsAddUp(summary, Number(summary, "pending"));
   EXPECT_GE(Number(summary, "pending"), 40U) << "the study that was not begun, at least";

@@ -155,6 +155,8 @@ TEST_F(PreflightTest, ADestinationOutOfReachHasAStatusOfItsOwnAndTheScanIsKept) 
   StartDestination({.called_ae = "ELSEWHERE"});
   EXPECT_EQ(DryRun(), 3) << result_.output << result_.errors;
   EXPECT_THAT(result_.errors, HasSubstr("called AE title"));
+  EXPECT_THAT(result_.output, AllOf(HasSubstr("No answer: "), HasSubstr("Not known: 2 instances\n")))
+      << "a plan that is kept must not look as if all would arrive";
   destination_.SetBehaviour({});
   EXPECT_EQ(Resume(), 0) << result_.output << result_.errors;
   EXPECT_EQ(Stored(EndedLog()), 2U);

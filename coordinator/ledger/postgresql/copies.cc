@@ -97,7 +97,7 @@ void NewCopies::Add(StudyKey study, std::int64_t index, StudyKey original_study,
   original_indices_.push_back(original_index);
 }
 
-// One that is a copy of a copy that was promoted is one of the first file.
+// A copy of a promoted copy belongs to the first file.
 void NewCopies::Send(PostgresqlConnection& connection, SessionKey session, std::string_view indexer) const {
   if (studies_.empty()) return;
   connection.Send(

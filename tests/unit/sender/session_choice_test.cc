@@ -152,6 +152,16 @@ TEST_F(SessionChoiceTest, DamagedAndForeignFilesDoNotStopANewSession) {
   EXPECT_THAT(chosen->warnings, SizeIs(1));
 }
 
+TEST_F(SessionChoiceTest, ThatNotEveryLedgerWasLookedAtIsSaid) {
+  constexpr int kMoreThanAreLookedAt = 201;
+  for (int i = 0; i < kMoreThanAreLookedAt; ++i) {
+    std::ofstream(File("5e0c9a1e-8b1c-4f0e-9a59-" + std::to_string(100'000'000'000 + i))) << "not a ledger";
+  }
+  const auto chosen = ChooseSession(Options());
+  ASSERT_TRUE(chosen);
+  EXPECT_THAT(chosen->warnings, testing::Contains(HasSubstr("of 201 sessions in the output folder were looked at")));
+}
+
 TEST_F(SessionChoiceTest, ResumeTakesTheLatestThatIsUnfinished) {
   EXPECT_THAT(Refusal(Resume(kLatest)), HasSubstr("there is no session"));
   Leave(kFirst, wire::SESSION_COMPLETE, Options(), 1);

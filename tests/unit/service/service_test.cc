@@ -905,6 +905,19 @@ TEST_F(ServiceTest, WhatIsToldOfAnEndedSessionBelongsIntoItsSummary) {
   EXPECT_EQ(result.ended, std::vector{ledger_->FindSession(kSession)->key}) << "its summary is to be written again";
 }
 
+TEST_F(ServiceTest, ComparisonsOfAnEndedSessionBelongIntoItsSummary) {
+  Open();
+  Ask(Batch(1));
+  wire::ClientRequest cancel;
+  cancel.mutable_cancel_session()->set_session(kSession);
+  Ask(cancel);
+  wire::ClientRequest record;
+  record.mutable_record_comparisons()->set_session(kSession);
+  const auto bytes = Envelope(record).SerializeAsString();
+  const auto result = service_->Step({Incoming{"indexer", bytes}}, now_, WallTime());
+  EXPECT_EQ(result.ended, std::vector{ledger_->FindSession(kSession)->key});
+}
+
 TEST_F(ServiceTest, SaysWhichSessionsHaveEnded) {
   Open();
   Ask(Batch(1));
