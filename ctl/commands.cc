@@ -4,11 +4,11 @@
 
 #include "cli/exit_status.h"
 #include "cli/render.h"
+#include "cli/table.h"
 #include "client/json.h"
 #include "client/session_settings.h"
 #include "client/session_view.h"
 #include "common/text.h"
-#include "cli/table.h"
 
 namespace dicom_sender {
 namespace {

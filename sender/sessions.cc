@@ -5,10 +5,10 @@
 #include <rapidjson/writer.h>
 
 #include "cli/exit_status.h"
+#include "cli/table.h"
 #include "client/session_settings.h"
 #include "common/text.h"
 #include "common/time.h"
-#include "cli/table.h"
 #include "sender/session_folder.h"
 
 namespace dicom_sender {
