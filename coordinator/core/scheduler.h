@@ -24,7 +24,8 @@
 //   tried again from time to time, alone. Its study goes to another worker, and behind all others. An instance that
 //   one worker cannot read fails only when every connected worker has said so, or the only one has for `retry_for`;
 //   so long, storage that goes away as a whole is waited for, too. The answer to a C-STORE shows that the storage was
-//   there, so the default is the same; but a study that cannot be read while others are read gets the short time.
+//   there, so the default is the same; but files that are missing while their storage is there, or while others are
+//   read, get the short time.
 // - Once a lease is over, nothing that comes under it counts but what was stored: the study has a new holder.
 //
 // Holds live studies only, by key; instances are known to the ledger. Not thread-safe.

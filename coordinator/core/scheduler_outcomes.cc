@@ -435,9 +435,10 @@ bool Scheduler::StoragePatienceIsOver(const Study& study, TimePoint now) const {
   const auto patience_ends = StoragePatienceEnds(session);
   if (patience_ends && now >= *patience_ends) return true;
   if (!study.unreadable_since) return false;
-  const bool others_were_read = session.answered_at > study.unreadable_since;
+  // An outage is waited for, but not a file that is missing while the storage is there, or while others are read.
+  const bool is_outage = session.unreadable_since && !(session.answered_at > study.unreadable_since);
   const Duration alone = session.retry_for.value_or(options_.retry_for_unanswered);
-  return now >= *study.unreadable_since + (others_were_read ? alone : RetryFor(session));
+  return now >= *study.unreadable_since + (is_outage ? RetryFor(session) : alone);
 }
 
 // The connected workers that may be able to read what this one cannot.

@@ -714,7 +714,8 @@ bool NaiveScheduler::StorageIsGone(const Study& study) const {
   if (!study.unreadable_since) return false;
   Duration patience = RetryFor(session);
   const bool read_others = session.answered && *session.answered > *study.unreadable_since;
-  if (read_others && !session.opened_as.retry_for) patience = options_.retry_for_unanswered;
+  const bool storage_is_there = !session.unreadable_since || read_others;
+  if (storage_is_there && !session.opened_as.retry_for) patience = options_.retry_for_unanswered;
   return now_ - *study.unreadable_since >= patience;
 }
 
