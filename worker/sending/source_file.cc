@@ -42,6 +42,22 @@ SourceProblem CannotRead(const std::string& path, int error) {
   return problem;
 }
 
+// Does not wait for the other end of what has become a pipe.
+UniqueFd OpenToRead(const std::string& path) {
+  return UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+}
+
+// The storage may return after the file was found missing and before its folder was checked. So a file that seems to
+// be missing alone is opened once more.
+tl::expected<UniqueFd, SourceProblem> OpenUnlessMissing(const std::string& path) {
+  UniqueFd fd = OpenToRead(path);
+  if (fd.valid()) return fd;
+  SourceProblem problem = CannotRead(path, errno);
+  if (!problem.storage_away) fd = OpenToRead(path);
+  if (fd.valid()) return fd;
+  return tl::unexpected(std::move(problem));
+}
+
 tl::unexpected<SourceProblem> Refuse(std::string reason, bool storage_away = false) {
   return tl::unexpected(SourceProblem{.reason = std::move(reason), .storage_away = storage_away});
 }
@@ -49,12 +65,13 @@ tl::unexpected<SourceProblem> Refuse(std::string reason, bool storage_away = fal
 }  // namespace
 
 tl::expected<SourceFile, SourceProblem> OpenSourceFile(const std::string& path, const wire::Instance& instance) {
-  // Not to wait for the other end of what has become a pipe.
-  SourceFile source{.fd = UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)),
+  auto fd = OpenUnlessMissing(path);
+  if (!fd) return tl::unexpected(std::move(fd.error()));
+  SourceFile source{.fd = std::move(*fd),
                     .transfer_syntax_uid = instance.transfer_syntax_uid(),
                     .dataset_offset = instance.dataset_offset()};
   struct stat status {};
-  if (!source.fd.valid() || fstat(source.fd.get(), &status) != 0) return tl::unexpected(CannotRead(path, errno));
+  if (fstat(source.fd.get(), &status) != 0) return tl::unexpected(CannotRead(path, errno));
   const FileIdentity identity = IdentityOf(status);
   if (identity != FileIdentity{instance.size_bytes(), instance.mtime_ns()}) {
     const auto header = ReadFileHeader(path);

@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <thread>
+
 #include "dicom/file_header.h"
 #include "tests/support/example_studies.h"
 #include "tests/support/temporary_folder.h"
@@ -96,6 +98,24 @@ TEST_F(SourceFileTest, AFolderThatIsGoneIsStorageThatIsAway) {
   EXPECT_TRUE(source.error().storage_away);
   std::filesystem::rename(folder_ / "elsewhere", folder_ / "study");
   EXPECT_TRUE(OpenSourceFile(path_, old)) << "and it may come back";
+}
+
+// The storage returns at an arbitrary moment between the steps of one call.
+TEST_F(SourceFileTest, StorageThatReturnsMeanwhileIsNoMissingFile) {
+  std::filesystem::create_directories(folder_ / "study");
+  path_ = folder_ / "study/a.dcm";
+  const wire::Instance old = Write({});
+  WriteFile(folder_ / "study/other.dcm", "something else");
+  for (int round = 0; round < 300; ++round) {
+    std::filesystem::rename(folder_ / "study", folder_ / "elsewhere");
+    std::thread storage([&] { std::filesystem::rename(folder_ / "elsewhere", folder_ / "study"); });
+    for (bool opened = false; !opened;) {
+      const auto source = OpenSourceFile(path_, old);
+      opened = source.has_value();
+      EXPECT_TRUE(opened || source.error().storage_away) << source.error().reason;
+    }
+    storage.join();
+  }
 }
 
 TEST_F(SourceFileTest, NoPermissionMayPass) {
