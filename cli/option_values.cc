@@ -16,6 +16,7 @@
 #include "common/text.h"
 #include "common/unique_fd.h"
 #include "common/uuid.h"
+#include "dicom/limits.h"
 
 namespace dicom_sender {
 namespace {
@@ -27,8 +28,6 @@ struct Unit {
 // The largest first.
 constexpr std::array<Unit, 4> kTimeUnits = {{{'d', 86400}, {'h', 3600}, {'m', 60}, {'s', 1}}};
 constexpr std::array<Unit, 3> kSizeUnits = {{{'G', 1 << 30}, {'M', 1 << 20}, {'K', 1 << 10}}};
-constexpr std::size_t kAeTitleMax = 16;
-constexpr std::size_t kHostMax = 253;  // RFC 1035
 
 template <typename... Args>
 tl::unexpected<std::string> Wrong(fmt::format_string<Args...> text, Args&&... args) {
@@ -139,9 +138,9 @@ ValueOr<std::string> ParseAeTitle(std::string_view text) {
   const auto first = text.find_first_not_of(' ');
   if (first == std::string_view::npos) return Wrong("is empty: give an AE title of 1 to 16 characters");
   const std::string_view title = text.substr(first, text.find_last_not_of(' ') - first + 1);
-  if (title.size() > kAeTitleMax) {
+  if (title.size() > kAeTitleBytesMax) {
     return Wrong("'{}' is {} characters long: an AE title has at most {}", ToPrintable(title), title.size(),
-                 kAeTitleMax);
+                 kAeTitleBytesMax);
   }
   for (const char c : title) {
     if (c < 0x20 || c > 0x7E || c == '\\') {
@@ -154,7 +153,7 @@ ValueOr<std::string> ParseAeTitle(std::string_view text) {
 
 ValueOr<std::string> ParseHost(std::string_view text) {
   if (text.empty()) return Wrong("is empty: give a host name or an address");
-  if (text.size() > kHostMax || !std::all_of(text.begin(), text.end(), IsHostCharacter)) {
+  if (text.size() > kHostBytesMax || !std::all_of(text.begin(), text.end(), IsHostCharacter)) {
     return Wrong(
         "'{}' is no host: give a name such as pacs.example.org or an address such as 192.0.2.7 or 2001:db8::7",
         ToPrintable(text));

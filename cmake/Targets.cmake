@@ -14,19 +14,30 @@ if(DICOM_SENDER_FUZZ)
   target_compile_options(dicom_sender_options INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
-# dicom_sender_library(NAME DIR folder SOURCES ... LINKS ... PRIVATE_LINKS ...)
+# dicom_sender_export_headers(NAME VISIBILITY)
 #
-# Headers are included by their path from the top ("coordinator/core/scheduler.h"), but a target sees only the
-# folders of the libraries it links: each library exports an include root of its own that holds nothing but a link
-# to its folder. An include that points the wrong way therefore does not compile.
-function(dicom_sender_library NAME)
-  cmake_parse_arguments(ARG "" "DIR" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
+# Headers are included by their path from the top ("coordinator/scheduler/scheduler.h"), but a target sees only the
+# headers of the libraries it links: each library exports an include root of its own that holds nothing but links to
+# the headers of its folder, without those of the folders below it. An include that points the wrong way therefore
+# does not compile.
+function(dicom_sender_export_headers NAME VISIBILITY)
+  file(RELATIVE_PATH folder ${CMAKE_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
   set(include_root ${CMAKE_BINARY_DIR}/include/${NAME})
-  get_filename_component(parent ${include_root}/${ARG_DIR} DIRECTORY)
-  file(MAKE_DIRECTORY ${parent})
-  file(CREATE_LINK ${CMAKE_SOURCE_DIR}/${ARG_DIR} ${include_root}/${ARG_DIR} SYMBOLIC)
+  file(REMOVE_RECURSE ${include_root})
+  file(MAKE_DIRECTORY ${include_root}/${folder})
+  file(GLOB headers CONFIGURE_DEPENDS *.h)
+  foreach(header IN LISTS headers)
+    get_filename_component(name ${header} NAME)
+    file(CREATE_LINK ${header} ${include_root}/${folder}/${name} SYMBOLIC)
+  endforeach()
+  target_include_directories(${NAME} ${VISIBILITY} ${include_root})
+endfunction()
+
+# dicom_sender_library(NAME SOURCES ... LINKS ... PRIVATE_LINKS ...): the library of the current folder.
+function(dicom_sender_library NAME)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
   add_library(${NAME} STATIC ${ARG_SOURCES})
-  target_include_directories(${NAME} PUBLIC ${include_root})
+  dicom_sender_export_headers(${NAME} PUBLIC)
   target_link_libraries(${NAME} PUBLIC ${ARG_LINKS} PRIVATE ${ARG_PRIVATE_LINKS} dicom_sender_options)
 endfunction()
 

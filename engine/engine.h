@@ -18,7 +18,7 @@
 #include "coordinator/ledger/ledger.h"
 #include "coordinator/service/coordinator_loop.h"
 #include "indexer/indexer.h"
-#include "proto/coordinator_client.h"
+#include "transport/coordinator_client.h"
 #include "worker/loop/worker_loop.h"
 
 namespace dicom_sender {

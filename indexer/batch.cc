@@ -3,7 +3,7 @@
 #include <set>
 #include <utility>
 
-#include "proto/channel.h"
+#include "proto/limits.h"
 
 namespace dicom_sender {
 namespace {

@@ -13,7 +13,7 @@
 #include "common/log.h"
 #include "common/text.h"
 #include "common/time.h"
-#include "dicom/dataset_difference.h"
+#include "dicom/file/dataset_difference.h"
 #include "indexer/batch.h"
 #include "indexer/scan.h"
 #include "proto/validate.h"

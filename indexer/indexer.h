@@ -11,7 +11,7 @@
 
 #include "common/metrics.h"
 #include "common/wake_event.h"
-#include "proto/coordinator_client.h"
+#include "transport/coordinator_client.h"
 
 namespace dicom_sender {
 
@@ -35,8 +35,8 @@ struct IndexerProgress {
   std::atomic<bool> waits = false;          // for the coordinator, which has not answered for say_waits_after
 };
 
-// Files with the same SOP Instance UID are compared once all are found (dicom/dataset_difference.h), each copy with
-// the file that is to be sent.
+// Files with the same SOP Instance UID are compared once all are found (dicom/file/dataset_difference.h), each copy
+// with the file that is to be sent.
 //
 // Returns when the coordinator has acknowledged that the scan is complete. Files and folders that cannot be used are
 // logged and counted and stop nothing. A coordinator that does not answer is waited for without end: a scan of hours

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "dicom/file_header.h"
+#include "dicom/file/file_header.h"
 #include "indexer/folder_walk.h"
 
 namespace dicom_sender {

@@ -7,12 +7,12 @@
 #include <utility>
 
 #include "cli/exit_status.h"
-#include "client/session_settings.h"
 #include "common/wake_event.h"
+#include "dicom/network/tcp_association.h"
+#include "dicom/transcode/transcoder.h"
 #include "preflight/troubles.h"
-#include "worker/core/association_request.h"
-#include "worker/dicom/tcp_association.h"
-#include "worker/transcoder/transcoder.h"
+#include "session/session_settings.h"
+#include "worker/association/association_request.h"
 
 namespace dicom_sender {
 namespace {

@@ -7,8 +7,8 @@
 #include <tl/expected.hpp>
 #include <vector>
 
+#include "dicom/network/verification.h"
 #include "preflight/verdict.h"
-#include "worker/dicom/verification.h"
 
 namespace dicom_sender {
 

@@ -3,11 +3,11 @@
 #include <map>
 #include <string_view>
 
-#include "client/session_settings.h"
 #include "common/text.h"
 #include "dicom/uid_names.h"
 #include "preflight/report_writers.h"
 #include "preflight/troubles.h"
+#include "session/session_settings.h"
 
 namespace dicom_sender {
 namespace {

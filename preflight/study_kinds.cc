@@ -2,7 +2,7 @@
 
 #include <map>
 
-#include "proto/channel.h"
+#include "proto/limits.h"
 
 namespace dicom_sender {
 namespace {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "coordinator/ledger/ledger.h"
-#include "worker/core/context_plan.h"
+#include "worker/association/context_plan.h"
 
 namespace dicom_sender {
 

@@ -1,5 +1,5 @@
 // What would become of the instances of a session, by SOP class and transfer syntax, given the destination's answers
-// to the associations that their studies need. The rules are the worker's (worker/core/context_plan.h). Pure.
+// to the associations that their studies need. The rules are the worker's (worker/association/context_plan.h). Pure.
 #pragma once
 
 #include <cstdint>

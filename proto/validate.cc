@@ -4,21 +4,10 @@
 
 #include <algorithm>
 
-#include "proto/channel.h"
+#include "proto/limits.h"
 
 namespace dicom_sender {
 namespace {
-
-constexpr std::size_t kUidBytesMax = 64;              // PS3.5 9.1
-constexpr std::size_t kAccessionNumberBytesMax = 64;  // PS3.5 6.2, SH: 16 characters
-constexpr std::size_t kAeTitleBytesMax = 16;          // PS3.5 6.2
-constexpr std::size_t kHostBytesMax = 255;
-constexpr int kInputsMax = 10000;
-constexpr std::uint32_t kPortMax = 65535;
-constexpr int kIgnoredReasonsMax = 100;
-constexpr std::uint64_t kIgnoredFilesMax = std::uint64_t{1} << 40;  // of one reason, so that they can be added up
-constexpr std::size_t kSessionBytesMax = 64;
-constexpr std::uint32_t kPduBytesMin = 4096, kPduBytesMax = 131072;
 
 using Problem = std::string;  // empty: none
 
@@ -134,9 +123,9 @@ Problem CheckSession(const std::string& session) {
 
 Problem Check(const wire::SendOptions& options) {
   const std::uint32_t pdu = options.max_pdu_bytes();
-  if (options.async_window() > kSendWindowMax) {
+  if (options.async_window() > kAsyncWindowMax) {
     return fmt::format("an asynchronous operations window of {}, not of 1 to {}", options.async_window(),
-                       kSendWindowMax);
+                       kAsyncWindowMax);
   }
   if (pdu == 0 || (pdu >= kPduBytesMin && pdu <= kPduBytesMax)) return {};
   return fmt::format("a longest PDU of {} bytes, not of {} to {}", pdu, kPduBytesMin, kPduBytesMax);

@@ -9,7 +9,7 @@
 
 #include "common/progress.h"
 #include "coordinator/service/service.h"
-#include "proto/channel.h"
+#include "transport/channel.h"
 
 namespace dicom_sender {
 

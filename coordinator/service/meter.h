@@ -7,8 +7,8 @@
 #include <string>
 
 #include "common/metrics.h"
-#include "coordinator/core/scheduler.h"
 #include "coordinator/ledger/ledger.h"
+#include "coordinator/scheduler/scheduler.h"
 #include "coordinator/service/recent_failures.h"
 #include "status.pb.h"
 

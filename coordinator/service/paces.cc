@@ -1,7 +1,7 @@
 #include "coordinator/service/paces.h"
 
-#include "client/session_view.h"
 #include "coordinator/summary/summary.h"
+#include "session/session_view.h"
 
 namespace dicom_sender {
 

@@ -9,7 +9,7 @@
 
 #include "common/text.h"
 #include "coordinator/summary/summary.h"
-#include "proto/channel.h"
+#include "proto/limits.h"
 
 namespace dicom_sender {
 namespace {

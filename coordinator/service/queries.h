@@ -8,8 +8,8 @@
 #include <string>
 
 #include "common/time.h"
-#include "coordinator/core/scheduler.h"
 #include "coordinator/ledger/ledger.h"
+#include "coordinator/scheduler/scheduler.h"
 #include "coordinator/service/paces.h"
 #include "status.pb.h"
 

@@ -8,7 +8,7 @@
 
 #include "common/log.h"
 #include "common/text.h"
-#include "proto/channel.h"
+#include "proto/limits.h"
 #include "proto/validate.h"
 
 namespace dicom_sender {

@@ -12,8 +12,8 @@
 
 #include "common/metrics.h"
 #include "common/progress.h"
-#include "coordinator/core/scheduler.h"
 #include "coordinator/ledger/ledger.h"
+#include "coordinator/scheduler/scheduler.h"
 #include "coordinator/service/endpoint_names.h"
 #include "coordinator/service/meter.h"
 #include "coordinator/service/paces.h"

@@ -5,9 +5,9 @@
 
 #include <zmq.hpp>
 
-#include "proto/channel.h"
 #include "proto/validate.h"
 #include "tests/e2e/migration_fixture.h"
+#include "transport/channel.h"
 
 namespace dicom_sender {
 namespace {

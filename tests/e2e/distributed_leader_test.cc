@@ -3,9 +3,9 @@
 #include <atomic>
 #include <thread>
 
-#include "proto/channel.h"
 #include "proto/validate.h"
 #include "tests/e2e/migration_fixture.h"
+#include "transport/channel.h"
 
 namespace dicom_sender {
 namespace {

@@ -1,10 +1,10 @@
 // Sessions that are shared among coordinator, indexers and workers, and what is said about them.
 #include <algorithm>
 
-#include "proto/channel.h"
 #include "proto/validate.h"
 #include "tests/e2e/archives.h"
 #include "tests/e2e/migration_fixture.h"
+#include "transport/channel.h"
 
 namespace dicom_sender {
 namespace {

@@ -8,11 +8,11 @@
 #include <map>
 #include <sstream>
 
-#include "proto/channel.h"
 #include "proto/validate.h"
 #include "tests/e2e/migration_fixture.h"
 #include "tests/support/connection_cutter.h"
 #include "tests/support/postgresql_server.h"
+#include "transport/channel.h"
 
 namespace dicom_sender {
 namespace {

@@ -3,7 +3,7 @@
 #include <array>
 #include <stdexcept>
 
-#include "coordinator/ledger/sqlite_ledger.h"
+#include "coordinator/ledger/sqlite/sqlite_ledger.h"
 
 namespace dicom_sender {
 

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "common/unique_fd.h"
-#include "dicom/even_lengths.h"
+#include "dicom/file/even_lengths.h"
 
 namespace {
 

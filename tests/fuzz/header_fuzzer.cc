@@ -8,13 +8,11 @@
 #include <string>
 
 #include "common/unique_fd.h"
-#include "dicom/file_header.h"
+#include "dicom/file/file_header.h"
 
 namespace {
 
 using namespace dicom_sender;
-
-constexpr std::size_t kUidBytesMax = 64;
 
 void Require(bool holds) {
   if (!holds) std::abort();

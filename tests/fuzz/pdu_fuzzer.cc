@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <cstdlib>
 
-#include "worker/dicom/dimse.h"
-#include "worker/dicom/pdu.h"
+#include "dicom/network/dimse.h"
+#include "dicom/network/pdu.h"
 
 namespace {
 

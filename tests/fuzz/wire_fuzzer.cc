@@ -1,8 +1,8 @@
 // Bytes from outside as each of the two envelopes: refused with a reason, or within the limits.
 #include <cstdlib>
 
-#include "proto/channel.h"
 #include "proto/validate.h"
+#include "transport/channel.h"
 
 using namespace dicom_sender;
 

@@ -21,7 +21,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "coordinator/core/scheduler.h"
+#include "coordinator/scheduler/scheduler.h"
 
 namespace dicom_sender {
 namespace {

@@ -1,6 +1,6 @@
 // The Scheduler once more, as plainly as it can be said: flat lists, no queues, no counters; whatever can be worked
 // out from the rest is worked out when it is asked for. Slow, and right by inspection: scheduler_duel.h holds the
-// real one to it. Its functions are the real one's; see coordinator/core/scheduler.h.
+// real one to it. Its functions are the real one's; see coordinator/scheduler/scheduler.h.
 #pragma once
 
 #include <map>
@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "coordinator/core/scheduler.h"
+#include "coordinator/scheduler/scheduler.h"
 
 namespace dicom_sender {
 

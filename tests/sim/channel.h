@@ -1,9 +1,9 @@
 // What a worker or client has as its DealerChannel: a connection to one of the coordinators, and the real search for
-// the one that leads (proto/leader_search.h).
+// the one that leads (transport/leader_search.h).
 #pragma once
 
-#include "proto/leader_search.h"
 #include "tests/sim/coordinators.h"
+#include "transport/leader_search.h"
 
 namespace dicom_sender {
 

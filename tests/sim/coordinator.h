@@ -1,12 +1,12 @@
 // A coordinator's process: the real service on a ledger that outlives it, fed by the simulated network. Where there
-// are several, one leads, by the real rules (coordinator/core/succession.h), and the others stand by.
+// are several, one leads, by the real rules (coordinator/leadership/succession.h), and the others stand by.
 #pragma once
 
 #include <memory>
 #include <unordered_map>
 #include <vector>
 
-#include "coordinator/core/succession.h"
+#include "coordinator/leadership/succession.h"
 #include "coordinator/service/service.h"
 #include "tests/sim/checker.h"
 #include "tests/sim/fault_ledger.h"

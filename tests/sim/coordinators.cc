@@ -1,6 +1,6 @@
 #include "tests/sim/coordinators.h"
 
-#include "coordinator/ledger/sqlite_ledger.h"
+#include "coordinator/ledger/sqlite/sqlite_ledger.h"
 
 namespace dicom_sender {
 

@@ -1,6 +1,6 @@
 // The ledger in memory, for simulations: thousands of them want to run while SQLite opens a few files. It keeps the
-// ledger's contract (tests/unit/ledger/) and forgets, as a crash would, what was not committed. Not for large
-// sessions: a commit copies a pointer for each instance of a study that has changed.
+// ledger's contract (tests/unit/coordinator/ledger/) and forgets, as a crash would, what was not committed. Not for
+// large sessions: a commit copies a pointer for each instance of a study that has changed.
 #pragma once
 
 #include <map>

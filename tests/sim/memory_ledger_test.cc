@@ -1,7 +1,7 @@
 // The ledger that simulations use keeps the same contract as the real one.
 #include "tests/sim/memory_ledger.h"
 
-#include "tests/unit/ledger/copies_contract.h"
+#include "tests/unit/coordinator/ledger/copies_contract.h"
 
 namespace dicom_sender {
 namespace {

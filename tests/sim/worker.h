@@ -11,7 +11,7 @@
 #include "tests/sim/channel.h"
 #include "tests/sim/destination.h"
 #include "tests/sim/world.h"
-#include "worker/core/agent.h"
+#include "worker/agent/agent.h"
 
 namespace dicom_sender {
 

@@ -15,7 +15,7 @@
 #include <string>
 #include <unordered_map>
 
-#include "coordinator/core/scheduler.h"
+#include "coordinator/scheduler/scheduler.h"
 #include "tests/sim/event_queue.h"
 #include "tests/sim/random.h"
 

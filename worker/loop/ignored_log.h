@@ -6,7 +6,7 @@
 #include <mutex>
 #include <string>
 
-#include "worker/dicom/remarks.h"
+#include "dicom/network/remarks.h"
 
 namespace dicom_sender {
 

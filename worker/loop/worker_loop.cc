@@ -14,12 +14,12 @@
 
 #include "common/clock_watch.h"
 #include "common/wake_event.h"
-#include "proto/channel.h"
+#include "dicom/network/tcp_association.h"
 #include "proto/refusals.h"
 #include "proto/validate.h"
-#include "worker/core/agent.h"
-#include "worker/core/window_memory.h"
-#include "worker/dicom/tcp_association.h"
+#include "transport/channel.h"
+#include "worker/agent/agent.h"
+#include "worker/association/window_memory.h"
 #include "worker/loop/ignored_log.h"
 #include "worker/loop/study_link.h"
 

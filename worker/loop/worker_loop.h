@@ -9,7 +9,7 @@
 
 #include "common/metrics.h"
 #include "common/time.h"
-#include "proto/channel.h"
+#include "transport/channel.h"
 #include "worker/loop/path_map.h"
 #include "worker/sending/study_sender.h"
 

@@ -10,7 +10,7 @@
 #include <filesystem>
 
 #include "common/text.h"
-#include "dicom/file_header.h"
+#include "dicom/file/file_header.h"
 
 namespace dicom_sender {
 namespace {

@@ -14,21 +14,20 @@
 #include "common/text.h"
 #include "common/time.h"
 #include "dicom/dimse_status.h"
+#include "dicom/transcode/padding.h"
+#include "dicom/transcode/transcoder.h"
 #include "dicom/transfer_syntax.h"
-#include "proto/channel.h"
+#include "proto/limits.h"
 #include "proto/validate.h"
-#include "worker/core/association_request.h"
-#include "worker/core/context_plan.h"
+#include "worker/association/association_request.h"
+#include "worker/association/context_plan.h"
 #include "worker/sending/source_file.h"
-#include "worker/transcoder/padding.h"
-#include "worker/transcoder/transcoder.h"
 
 namespace dicom_sender {
 namespace {
 
 constexpr std::size_t kAheadMax = 4;  // files that are open before it is their turn
 constexpr unsigned kLossesMax = 3;    // in a row, without a response between them
-static_assert(kSendWindowMax <= kAsyncWindowMax);
 
 const char* FailureName(AssociationFailureKind kind) {
   switch (kind) {

@@ -5,9 +5,9 @@
 #include <string>
 
 #include "common/metrics.h"
-#include "worker/core/window_memory.h"
-#include "worker/dicom/association.h"
-#include "worker/dicom/verification.h"
+#include "dicom/network/association.h"
+#include "dicom/network/verification.h"
+#include "worker/association/window_memory.h"
 #include "worker/sending/study_port.h"
 
 namespace dicom_sender {

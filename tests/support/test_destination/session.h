@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "dicom/network/dimse.h"
+#include "dicom/network/pdu.h"
 #include "tests/support/test_destination/shared_state.h"
-#include "worker/dicom/dimse.h"
-#include "worker/dicom/pdu.h"
 
 namespace dicom_sender {
 

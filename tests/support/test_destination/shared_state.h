@@ -10,8 +10,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "dicom/network/pdu.h"
 #include "tests/support/test_destination/test_destination.h"
-#include "worker/dicom/pdu.h"
 
 namespace dicom_sender {
 

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "proto/channel.h"
+#include "proto/limits.h"
 
 namespace dicom_sender {
 namespace {

@@ -9,7 +9,7 @@
 
 #include "cli/exit_status.h"
 #include "common/unique_fd.h"
-#include "coordinator/ledger/sqlite_ledger.h"
+#include "coordinator/ledger/sqlite/sqlite_ledger.h"
 #include "preflight/report.h"
 #include "tests/support/example_studies.h"
 #include "tests/support/temporary_folder.h"

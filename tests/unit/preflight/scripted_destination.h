@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "worker/dicom/verification.h"
+#include "dicom/network/verification.h"
 
 namespace dicom_sender {
 

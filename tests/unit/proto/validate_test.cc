@@ -1,9 +1,9 @@
-// The limits of proto/channel.h: what keeps them passes, what breaks one is refused with a sentence that names it.
+// The limits of proto/limits.h: what keeps them passes, what breaks one is refused with a sentence that names it.
 #include "proto/validate.h"
 
 #include <gtest/gtest.h>
 
-#include "proto/channel.h"
+#include "proto/limits.h"
 
 namespace dicom_sender {
 namespace {

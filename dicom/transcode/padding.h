@@ -1,0 +1,23 @@
+// Copies a dataset that has values of odd length into a file, with even lengths.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <tl/expected.hpp>
+
+#include "dicom/transcode/transcoder.h"
+
+namespace dicom_sender {
+
+// The dataset of `dataset_bytes` at `dataset_offset` of `fd`, which are the rest of the file, in its own transfer
+// syntax; changed only as dicom/file/even_lengths.h says. The error is one sentence that names the element, without
+// the path.
+//
+// Memory: that of PlanEvenLengths, and a block of 256 KiB twice. Disk: the size of the result. Thread-safe.
+tl::expected<TranscodedDataset, std::string> PadToEvenLengths(int fd, std::uint64_t dataset_offset,
+                                                              std::uint64_t dataset_bytes,
+                                                              std::string_view transfer_syntax_uid,
+                                                              const TranscodeOptions& options = {});
+
+}  // namespace dicom_sender

@@ -1,0 +1,16 @@
+// dicom-coordinator: the ledger, the service and its loop as a process of their own.
+#pragma once
+
+#include <stop_token>
+#include <string>
+#include <tl/expected.hpp>
+
+#include "programs/coordinator/options.h"
+
+namespace dicom_sender {
+
+// Serves until a stop is requested. The error is one sentence: what could not be opened, read or bound. Throws
+// LedgerError where a ledger that is not shared fails later.
+tl::expected<void, std::string> RunCoordinator(const CoordinatorOptions& options, std::stop_token stop);
+
+}  // namespace dicom_sender

@@ -1,0 +1,27 @@
+// What each command of dicom-ctl asks of the coordinator, and how its answer is shown.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <tl/expected.hpp>
+
+#include "programs/ctl/options.h"
+#include "transport/coordinator_client.h"
+
+namespace dicom_sender {
+
+inline constexpr int kExitDone = 0;
+inline constexpr int kExitRefused = 1;
+inline constexpr int kExitNoAnswer = 3;
+
+struct CtlFailure {
+  int exit_status = kExitRefused;
+  std::string reason;
+};
+
+// Called with the answer, piece by piece.
+using CtlOutput = std::function<void(const std::string& text)>;
+
+tl::expected<void, CtlFailure> RunCommand(const CtlOptions& options, const CtlOutput& output);
+
+}  // namespace dicom_sender

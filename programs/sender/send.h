@@ -1,0 +1,13 @@
+// The main job: index, send, report.
+#pragma once
+
+#include "cli/console.h"
+#include "common/stop_signal.h"
+#include "programs/sender/options.h"
+
+namespace dicom_sender {
+
+// Returns the exit status.
+int RunSend(const SenderOptions& options, StopSignals& signals, Console& console);
+
+}  // namespace dicom_sender

@@ -1,0 +1,70 @@
+// One session of dicom-sender from its opening to the end of its scan: what sending and the dry run have in common.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <tl/expected.hpp>
+
+#include "cli/console.h"
+#include "common/http_server.h"
+#include "common/stop_signal.h"
+#include "engine/engine.h"
+#include "programs/sender/options.h"
+#include "programs/sender/session_files.h"
+#include "status_page/status_board.h"
+
+namespace dicom_sender {
+
+// Of a session whose scan is complete and found nothing.
+Failure NothingFound(const wire::SessionStatus& status);
+
+// Leaves an open session so that it can be resumed. When the coordinator has ended.
+void SuspendIfOpen(Ledger& ledger, SessionKey key);
+
+class Session {
+ public:
+  // Opens log, ledger, metrics and coordinator. Leaves no file behind if it fails.
+  static tl::expected<std::unique_ptr<Session>, Failure> Open(const SenderOptions& options, Console& console);
+  ~Session();
+
+  const std::string& id() const { return settings_.session(); }
+  const wire::OpenSession& settings() const { return settings_; }
+  const SessionFiles& files() const { return files_; }
+  Engine& engine() { return *engine_; }
+
+  tl::expected<wire::SessionStatus, Failure> Status();
+  tl::expected<wire::SessionStatus, Failure> Ask(wire::ClientRequest request);  // one that is answered by a status
+
+  void StartIndexer();
+  // What the scan has found, for the console.
+  tl::expected<FoundView, Failure> Found(const wire::SessionStatus& status);
+
+  void Stop();  // ends all parts
+  // After Stop(). The key is that of the session in it.
+  Ledger& ledger() { return *ledger_; }
+  SessionKey key();
+  // Removes the ledger; with `all` the log as well. After Stop().
+  void RemoveFiles(bool all);
+
+ private:
+  Session(const SenderOptions& options, Console& console) : options_(options), console_(console) {}
+  tl::expected<void, Failure> TryToStart();
+  tl::expected<void, Failure> Start();
+  tl::expected<void, Failure> Resume();
+  void TakeDestination(const SessionRecord& record);
+
+  const SenderOptions& options_;
+  Console& console_;
+  wire::OpenSession settings_;
+  SessionFiles files_;
+  bool files_are_new_ = false;
+  std::string scan_time_;  // of the complete scan that is used; empty: there is none yet
+  std::shared_ptr<prometheus::Registry> registry_ = std::make_shared<prometheus::Registry>();
+  std::unique_ptr<Ledger> ledger_;
+  StatusBoard board_{std::string(ProgramVersion())};
+  std::unique_ptr<HttpServer> http_server_;
+  std::unique_ptr<Engine> engine_;
+};
+
+}  // namespace dicom_sender

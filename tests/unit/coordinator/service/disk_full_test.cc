@@ -1,0 +1,89 @@
+// The disk fills up at every place of a conversation: what was answered is in the ledger, and nothing is half in it.
+#include <gmock/gmock.h>
+
+#include <string>
+#include <vector>
+
+#include "tests/support/file_size_limit.h"
+#include "tests/unit/coordinator/service/conversation.h"
+
+namespace dicom_sender {
+namespace {
+
+// The ledger after 0, 1, ... messages of the conversation when there is room enough.
+struct Reference {
+  std::vector<std::string> dumps;
+  std::vector<std::uint64_t> log_bytes;
+};
+
+Reference Converse(const std::vector<Message>& conversation) {
+  const LedgerFile file;
+  ServiceOnFile service(file);
+  Reference reference{{file.Dump()}, {file.LogBytes().size()}};
+  for (const Message& message : conversation) {
+    service.Say(message);
+    reference.dumps.push_back(file.Dump());
+    reference.log_bytes.push_back(file.LogBytes().size());
+  }
+  return reference;
+}
+
+// How many messages were answered before no file could grow beyond `room` any more.
+std::size_t SayUntilFull(const LedgerFile& file, const std::vector<Message>& conversation, std::uint64_t room) {
+  const FileSizeLimit limit(room);
+  std::size_t answered = 0;
+  try {
+    ServiceOnFile service(file);
+    for (const Message& message : conversation) {
+      service.Say(message);
+      ++answered;
+    }
+  } catch (const LedgerError& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("ledger " + file.path()));
+    EXPECT_THAT(error.what(), testing::HasSubstr("start again"));
+  }
+  return answered;
+}
+
+class DiskFullTest : public testing::Test {
+ protected:
+  // The message after the first `answered` ones is the first that there is no room for.
+  void ExpectNothingIsLost(std::size_t answered, std::uint64_t room) {
+    SCOPED_TRACE(conversation_[answered].name + ", room for bytes: " + std::to_string(room));
+    const LedgerFile file;
+    ASSERT_EQ(SayUntilFull(file, conversation_, room), answered);
+    const std::string dump = file.Dump();
+    // The one that failed may be in it, but then wholly.
+    EXPECT_TRUE(dump == reference_.dumps[answered] || dump == reference_.dumps[answered + 1]);
+    ServiceOnFile again(file);
+    EXPECT_TRUE(file.Dump() == dump) << "it is opened as it is";
+  }
+
+  const std::vector<Message> conversation_ = WholeConversation();
+  const Reference reference_ = Converse(conversation_);
+};
+
+TEST_F(DiskFullTest, WhateverWasAnsweredIsInTheLedgerAndNothingIsHalfInIt) {
+  std::size_t changing = 0;
+  for (std::size_t i = 0; i < conversation_.size(); ++i) {
+    const std::uint64_t begin = reference_.log_bytes[i], end = reference_.log_bytes[i + 1];
+    if (begin == end) continue;
+    ++changing;
+    for (const std::uint64_t room : {(begin + end) / 2, end - 1}) ExpectNothingIsLost(i, room);
+  }
+  EXPECT_GT(changing, 20U) << "the conversation is about what the ledger keeps";
+}
+
+// Before there is a single answer: the ledger is made, or it is not.
+TEST_F(DiskFullTest, ALedgerThatCouldNotBeMadeIsMadeTheNextTime) {
+  for (std::uint64_t room = 0; room < reference_.log_bytes[0]; room += 10'000) {
+    SCOPED_TRACE(room);
+    const LedgerFile file;
+    ASSERT_EQ(SayUntilFull(file, conversation_, room), 0U);
+    ServiceOnFile again(file);
+    EXPECT_TRUE(file.Dump() == reference_.dumps[0]);
+  }
+}
+
+}  // namespace
+}  // namespace dicom_sender

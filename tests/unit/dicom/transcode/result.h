@@ -1,0 +1,38 @@
+// What came out of the transcoder, read back by DCMTK.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <tl/expected.hpp>
+
+#include "dicom/transcode/transcoder.h"
+#include "tests/unit/dicom/transcode/dicom_bytes.h"
+
+class DcmDataset;
+class DcmItem;
+
+namespace dicom_sender {
+
+struct Result {
+  Bytes bytes;  // as encoded
+  std::shared_ptr<DcmDataset> dataset;
+
+  Bytes pixels() const;                                                // little endian, without padding
+  std::string text(std::uint16_t group, std::uint16_t element) const;  // empty if it is not there
+};
+
+// The native pixels that `item` describes, little endian. Empty where there are none.
+Bytes NativePixels(DcmItem& item);
+std::string TextOf(DcmItem& item, std::uint16_t group, std::uint16_t element);
+
+tl::expected<Result, std::string> TranscodeAndRead(const std::filesystem::path& path,
+                                                   std::string_view target = kExplicit,
+                                                   const TranscodeOptions& options = {});
+// The same from bytes, by way of a file.
+tl::expected<Result, std::string> TranscodeBytes(const Bytes& file, std::string_view target = kExplicit,
+                                                 const TranscodeOptions& options = {});
+
+}  // namespace dicom_sender
