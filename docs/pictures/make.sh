@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Makes the pictures of this folder anew: records dicom-sender in a terminal, and takes a picture of the status page of
-# a coordinator with three workers. The destination is the tests' own, which answers each instance after some
-# milliseconds, as an archive does. Needs a build with tests (tests/run.sh), DCMTK, Python, and Chromium, and a kernel
-# that lets this user make a mount namespace: the files are at /mnt in it, so the pictures show no path of this machine.
+# Makes the pictures in this folder: records dicom-sender in a terminal, and takes a screenshot of the status page of a
+# coordinator with three workers. The destination is the one of the tests, which delays each answer by some milliseconds
+# as an archive does. Needs a build with tests (tests/run.sh), DCMTK, Python, Chromium, and the right to create a mount
+# namespace: the files are at /mnt in it, so that the pictures show no paths of this machine.
 #
 #   docs/pictures/make.sh [BIN_DIR]        the folder with the programs; default: build/release/bin
 #
@@ -31,7 +31,7 @@ started=() # the processes to be ended
 finish() {
   local status=$? i
   set +e
-  # The last one first: workers drain while their coordinator is there.
+  # In reverse order: a worker needs its coordinator to drain.
   for ((i = ${#started[@]} - 1; i >= 0; i--)); do
     kill "${started[i]}" 2> /dev/null
     wait "${started[i]}" 2> /dev/null
@@ -50,11 +50,11 @@ wait_for() {
   local end=$((SECONDS + $1)) what=$2
   shift 2
   until "$@"; do
-    [ "$SECONDS" -lt "$end" ] || fail "waited in vain: $what"
+    [ "$SECONDS" -lt "$end" ] || fail "$what: timed out"
     sleep 0.1
   done
 }
-# start NAME COMMAND...: in the background; its output goes to a log.
+# start NAME COMMAND...: in the background, with its output in a log.
 start() {
   local name=$1
   shift
@@ -104,14 +104,14 @@ mkdir "$work/terminal"
 cd "$work/terminal"
 make_images "$work/terminal/images" 8 150
 start_destination archive "rule delay=20"
-# A home of its own, so that no setting of this machine has a part in the picture.
+# An empty environment and home, so that no setting of this machine influences the recording.
 env -i PATH="$bin:/usr/bin:/bin" HOME="$work/terminal" TERM=xterm-256color LANG=C.UTF-8 \
   "$here/record.py" "$here/dicom-sender.svg" \
   dicom-sender images -r -a ARCHIVE -H localhost -p "$port" -t 4 --output-dir report
 
-# ---- The status page: a small session that has ended, and a large one under way. Both destinations refuse something.
+# ---- The status page: a small session that has ended, and a large one in progress, each with failures.
 
-step "Taking the picture of the status page"
+step "Taking a screenshot of the status page"
 mkdir "$work/storage"
 mount --bind "$work/storage" /mnt
 make_images /mnt/mr 60 10
@@ -132,15 +132,15 @@ done
 index() {
   "$bin/dicom-indexer" --coordinator "$endpoint" "/mnt/$1" -r -a "$2" -H localhost -p "$3" "${@:4}" >> "$work/index.log" 2>&1
 }
-index mr RESEARCH "$research" --wait || [ $? -eq 1 ] # 1: an instance failed, as it is to
+index mr RESEARCH "$research" --wait || [ $? -eq 1 ] # 1: an instance failed, as intended
 index ct CLINIC "$clinic"
-is_well_under_way() {
+most_is_sent() {
   curl -sf --noproxy '*' -m 5 "http://$page/api/sessions" > "$work/sessions.json" &&
     jq -e '[.sessions[].status | select((.pending | tonumber) > 0 and (.stored | tonumber) > 0.6 * (.total | tonumber))] | length == 1' \
       "$work/sessions.json" > /dev/null 2>> "$work/jq.log"
 }
-wait_for 120 "most of a session" is_well_under_way
-# Its sandbox is off, because root and containers have none; it opens this page only.
+wait_for 120 "the second session" most_is_sent
+# Chromium's sandbox does not work for root or in containers. It opens this page only.
 HOME=$work chromium --headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --no-proxy-server \
   --hide-scrollbars --window-size=1200,1200 --screenshot="$work/page.png" "http://$page/" > "$work/chromium.log" 2>&1
 mv "$work/page.png" "$here/status-page.png"

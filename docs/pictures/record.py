@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Runs a command in a terminal of its own and writes what the terminal showed as an animated SVG.
+"""Runs a command in a new terminal and writes what the terminal showed as an animated SVG.
 
     record.py [--columns N] [--rows N] OUTPUT.svg COMMAND...
 
-The picture has the time of the recording. Viewers without animation show the last frame. The exit
-status is that of the command.
+The animation runs at the speed of the recording. Viewers that do not animate show the last frame.
+The exit status is that of the command. An unknown control sequence is an error, so that a picture
+never shows something else than the terminal did.
 """
 import argparse
 import codecs
@@ -21,8 +22,8 @@ import unicodedata
 from xml.sax.saxutils import escape
 
 CELL_WIDTH, LINE_HEIGHT, MARGIN, TITLE_HEIGHT = 8.4, 19, 14, 30
-FRAME_SECONDS = 0.1  # what changes faster is shown together
-HOLD_SECONDS = 5  # how long the last frame stays before the animation starts again
+FRAME_SECONDS = 0.1  # faster changes become one frame
+HOLD_SECONDS = 5  # how long the last frame stays before the animation restarts
 COLORS = {31: "#ff7b72", 32: "#7ee787", 33: "#e3b341", 34: "#79c0ff", 35: "#d2a8ff", 36: "#76e3ea", 90: "#8b949e"}
 FONT = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono','Liberation Mono',monospace"
 CONTROL = re.compile(r"\x1b\[([0-9;]*)([A-Za-z])")
@@ -140,7 +141,7 @@ def record(command, columns, rows):
 
 
 def runs_of(line):
-    """Cells of the same color side by side, as (column, width, text, color, bold); blanks at the ends are left out."""
+    """Yields runs of cells with the same style as (column, width, text, color, bold), without blanks at their ends."""
     runs = []
     for column, (character, color, bold) in enumerate(line):
         if runs and runs[-1][3:] == (color, bold):
@@ -168,7 +169,7 @@ def svg(frames, columns, title):
     width, height = columns * CELL_WIDTH, rows * LINE_HEIGHT
     total = frames[-1][0] + HOLD_SECONDS
     names, definitions, strip, keys = {}, [], [], []
-    # The frames stand side by side, the last one first: it is what a viewer without animation shows.
+    # The frames are side by side, the last one first, because a viewer that does not animate shows the first place.
     for number, (seconds, lines) in enumerate(frames):
         place = (number + 1) % len(frames)
         keys.append(f"{100 * seconds / total:.2f}%{{transform:translateX({-place * width:.1f}px)}}")
