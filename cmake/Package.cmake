@@ -9,7 +9,7 @@ function(install_system)
   install(${ARGV} COMPONENT system EXCLUDE_FROM_ALL)
 endfunction()
 
-# For a Prometheus and a Grafana of the site's own, see operations.md.
+# For your own Prometheus and Grafana, see docs/operations.md.
 set(examples ${CMAKE_INSTALL_DOCDIR}/examples)
 install_system(FILES ${here}/prometheus/prometheus.yml DESTINATION ${examples}/prometheus)
 install_system(FILES ${here}/prometheus/rules/dicom_sender.yml ${here}/prometheus/rules/dicom_sender_alerts.yml
