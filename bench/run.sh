@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Installs what the benchmarks need, builds release, and measures: dicom-sender beside other senders, how fast it indexes,
-# what one coordinator takes, or what the ledgers alone take. dicom-rs is built with cargo where there is one. Tables come on standard output, progress
-# on standard error. Takes some minutes (beside the other senders half an hour) and some GB of disk; leave the machine
-# alone meanwhile.
+# Installs the packages that the benchmarks need, builds a release, and measures one of these: dicom-sender beside other
+# senders, the speed of indexing, the throughput of one coordinator, or that of the ledgers alone. Builds dicom-rs if
+# cargo is installed. Writes tables to standard output, and progress to standard error. Takes some minutes (half an hour
+# beside the other senders) and some GB of disk; do not use the machine meanwhile.
 #
 #   bench/run.sh [OPTION...]              e.g. --scale 0.1, --rounds 5, --set ct, --against storescp; see --help
 #   bench/run.sh index [OPTION...]        e.g. --many-files 0; see --help
 #   bench/run.sh coordinator [OPTION...]  e.g. --instances 10000000, --mix small, --ledger postgresql; see --help
 #   bench/run.sh ledger [OPTION...]       e.g. --instances 5000000; see --help
 set -euo pipefail
-[ -t 0 ] || exec < /dev/null # also where it was closed
+[ -t 0 ] || exec < /dev/null # standard input may even be closed
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$top/build/release

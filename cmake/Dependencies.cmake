@@ -1,4 +1,4 @@
-# Everything comes from Debian 12; deploy/install-dependencies.sh names the packages.
+# All dependencies are packages of Debian 12; deploy/install-dependencies.sh lists them.
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 find_package(Protobuf REQUIRED)

@@ -1,4 +1,4 @@
-# What `cmake --install` puts in place, and the Debian package, too.
+# The files that `cmake --install` and the Debian package install.
 include(GNUInstallDirs)
 set(programs dicom-sender dicom-indexer dicom-coordinator dicom-worker dicom-ctl)
 if(DICOM_SENDER_POSTGRESQL)

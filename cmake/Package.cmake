@@ -1,15 +1,17 @@
-# The Debian package: `cmake --build build/release --target package` writes dicom-sender_VERSION_ARCHITECTURE.deb there.
+# Builds the Debian package: `cmake --build build/release --target package` writes dicom-sender_VERSION_ARCHITECTURE.deb
+# to build/release.
 #
-# Beside the programs it holds what belongs to a Debian system (component `system`): units, their settings, manual
-# pages, completion, documents. A plain `cmake --install` leaves that out, so a build needs none of these files.
+# The package contains the programs and, as the component `system`, what integrates them into Debian: units, their
+# settings, manual pages, completion, and documentation. A plain `cmake --install` leaves that component out, so a build
+# needs none of its files.
 set(here ${CMAKE_SOURCE_DIR}/deploy)
 
-# install_system(...): install(), for the package alone.
+# install_system(...): install(), but only for the package.
 function(install_system)
   install(${ARGV} COMPONENT system EXCLUDE_FROM_ALL)
 endfunction()
 
-# For your own Prometheus and Grafana, see docs/operations.md.
+# Examples for an existing Prometheus and Grafana, see docs/operations.md.
 set(examples ${CMAKE_INSTALL_DOCDIR}/examples)
 install_system(FILES ${here}/prometheus/prometheus.yml DESTINATION ${examples}/prometheus)
 install_system(FILES ${here}/prometheus/rules/dicom_sender.yml ${here}/prometheus/rules/dicom_sender_alerts.yml
@@ -21,7 +23,7 @@ install_system(FILES ${here}/systemd/migration.toml DESTINATION ${examples})
 install_system(FILES ${here}/systemd/coordinator.env ${here}/systemd/worker.env DESTINATION /etc/dicom-sender)
 install_system(DIRECTORY DESTINATION /etc/dicom-sender/clients)
 
-# bash and fish look a completion up by the command's name.
+# bash and fish look up a completion by the command's name, so each program gets a link to the common file.
 install_system(FILES ${here}/package/bash-completion DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
   RENAME dicom-sender)
 install_system(FILES ${here}/package/fish-completion DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d
@@ -36,8 +38,8 @@ foreach(program IN LISTS programs)
   endif()
 endforeach()
 
-# Manual pages are what the programs say of themselves at this moment. Debian has them compressed, and so is what
-# changed; -n leaves the time out, so that the same source makes the same package.
+# The manual pages are generated from the programs' --help. Debian wants manual pages and changelogs compressed; -n leaves
+# out the time, so that the same source always makes the same package.
 set(made ${CMAKE_BINARY_DIR}/package)
 install_system(CODE "file(MAKE_DIRECTORY ${made})")
 foreach(program IN LISTS programs)
@@ -67,12 +69,12 @@ set(CPACK_PACKAGE_CONTACT "The authors of dicom-sender <dicom-sender@example.org
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "sends DICOM files to an archive by C-STORE")
 set(CPACK_PACKAGE_DESCRIPTION
 "Sends folders full of DICOM files to a PACS or a research archive, one
-association for each study, goes on where it was interrupted, and reports
-for each instance what the archive answered.
+association for each study, continues where it was interrupted, and reports
+the archive's answer for each instance.
 
-dicom-sender does so on one machine; dicom-coordinator, dicom-worker and
+dicom-sender does this on one machine; dicom-coordinator, dicom-worker, and
 dicom-indexer share a migration among many, and dicom-ctl shows and directs
-it. The services are neither enabled nor started by the installation.")
+it. Installing the package neither enables nor starts the services.")
 set(CPACK_DEB_COMPONENT_INSTALL ON)
 set(CPACK_COMPONENTS_GROUPING ALL_COMPONENTS_IN_ONE)
 set(CPACK_COMPONENTS_ALL Unspecified system)

@@ -1,13 +1,13 @@
-# What every target of the project is compiled with.
+# The compiler and linker options of every target.
 add_library(dicom_sender_options INTERFACE)
 target_compile_options(dicom_sender_options INTERFACE
-  # False alarms of GCC 12 about inlined std::string and std::vector (GCC bug 105651 and its like).
+  # GCC 12 gives false warnings about inlined std::string and std::vector (such as GCC bug 105651).
   "$<$<CXX_COMPILER_ID:GNU>:-Wno-restrict;-Wno-array-bounds;-Wno-stringop-overread;-Wno-stringop-overflow>"
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wconversion -Wno-sign-conversion -Werror)
 if(DICOM_SENDER_SANITIZE)
   target_compile_options(dicom_sender_options INTERFACE
     -fsanitize=${DICOM_SENDER_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all
-    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)  # false alarms of GCC 12 about instrumented code
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)  # GCC 12 gives false warnings about instrumented code
   target_link_options(dicom_sender_options INTERFACE -fsanitize=${DICOM_SENDER_SANITIZE})
 endif()
 if(DICOM_SENDER_FUZZ)
@@ -16,10 +16,10 @@ endif()
 
 # dicom_sender_export_headers(NAME VISIBILITY)
 #
-# Headers are included by their path from the top ("coordinator/scheduler/scheduler.h"), but a target sees only the
-# headers of the libraries it links: each library exports an include root of its own that holds nothing but links to
-# the headers of its folder, without those of the folders below it. An include that points the wrong way therefore
-# does not compile.
+# Makes an include that violates the dependencies fail to compile. Headers are included by their path from the top
+# ("coordinator/scheduler/scheduler.h"), but a target sees only the headers of the libraries that it links: each library
+# exports an include root of its own that contains only links to the headers of its folder, without those of the folders
+# below it.
 function(dicom_sender_export_headers NAME VISIBILITY)
   file(RELATIVE_PATH folder ${CMAKE_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
   set(include_root ${CMAKE_BINARY_DIR}/include/${NAME})
@@ -33,7 +33,7 @@ function(dicom_sender_export_headers NAME VISIBILITY)
   target_include_directories(${NAME} ${VISIBILITY} ${include_root})
 endfunction()
 
-# dicom_sender_library(NAME SOURCES ... LINKS ... PRIVATE_LINKS ...): the library of the current folder.
+# dicom_sender_library(NAME SOURCES ... LINKS ... PRIVATE_LINKS ...): adds the library of the current folder.
 function(dicom_sender_library NAME)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
   add_library(${NAME} STATIC ${ARG_SOURCES})
@@ -41,8 +41,8 @@ function(dicom_sender_library NAME)
   target_link_libraries(${NAME} PUBLIC ${ARG_LINKS} PRIVATE ${ARG_PRIVATE_LINKS} dicom_sender_options)
 endfunction()
 
-# dicom_sender_test(NAME SOURCES ... LINKS ... LABELS ... [TOGETHER]): a GoogleTest program, one ctest entry for each of
-# its tests; or one for all, where they share a PostgreSQL server, which takes long to start.
+# dicom_sender_test(NAME SOURCES ... LINKS ... LABELS ... [TOGETHER]): adds a GoogleTest program, with one ctest entry for
+# each test. TOGETHER makes one entry for all of them, where they share a PostgreSQL server, which is slow to start.
 function(dicom_sender_test NAME)
   cmake_parse_arguments(ARG "TOGETHER" "" "SOURCES;LINKS;LABELS" ${ARGN})
   add_executable(${NAME} ${ARG_SOURCES})

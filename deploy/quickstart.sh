@@ -7,7 +7,7 @@
 #
 # Exit status: that of dicom-sender; 70 if it could not be installed or built.
 set -euo pipefail
-[ -t 0 ] || exec < /dev/null # also where it was closed
+[ -t 0 ] || exec < /dev/null # standard input may even be closed
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$top/build/release

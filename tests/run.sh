@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Installs what the tests need, builds, and runs all tests, with one line for each.
+# Installs the packages that the tests need, builds, and runs all tests. Prints one line per test.
 #
-#   tests/run.sh [OPTION...]      options go to ctest, e.g. -R Scheduler, -LE e2e, --repeat until-fail:20
+#   tests/run.sh [OPTION...]      passes the options to ctest, e.g. -R Scheduler, -LE e2e, --repeat until-fail:20
 set -euo pipefail
-[ -t 0 ] || exec < /dev/null # also where it was closed
+[ -t 0 ] || exec < /dev/null # standard input may even be closed
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$top/build/release
