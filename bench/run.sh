@@ -9,7 +9,7 @@
 #   bench/run.sh coordinator [OPTION...]  e.g. --instances 10000000, --mix small, --ledger postgresql; see --help
 #   bench/run.sh ledger [OPTION...]       e.g. --instances 5000000; see --help
 set -euo pipefail
-[ -t 0 ] || exec < /dev/null # standard input may even be closed
+[ -t 0 ] || exec < /dev/null # replaces a closed standard input, too
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$top/build/release

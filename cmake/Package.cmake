@@ -38,8 +38,8 @@ foreach(program IN LISTS programs)
   endif()
 endforeach()
 
-# The manual pages are generated from the programs' --help. Debian wants manual pages and changelogs compressed; -n leaves
-# out the time, so that the same source always makes the same package.
+# The manual pages are generated from the programs' --help. Debian wants manual pages and changelogs compressed; -n
+# leaves out the time, so that the same source always makes the same package.
 set(made ${CMAKE_BINARY_DIR}/package)
 install_system(CODE "file(MAKE_DIRECTORY ${made})")
 foreach(program IN LISTS programs)

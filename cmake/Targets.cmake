@@ -41,8 +41,8 @@ function(dicom_sender_library NAME)
   target_link_libraries(${NAME} PUBLIC ${ARG_LINKS} PRIVATE ${ARG_PRIVATE_LINKS} dicom_sender_options)
 endfunction()
 
-# dicom_sender_test(NAME SOURCES ... LINKS ... LABELS ... [TOGETHER]): adds a GoogleTest program, with one ctest entry for
-# each test. TOGETHER makes one entry for all of them, where they share a PostgreSQL server, which is slow to start.
+# dicom_sender_test(NAME SOURCES ... LINKS ... LABELS ... [TOGETHER]): adds a GoogleTest program, with one ctest entry
+# for each test. TOGETHER makes one entry for all of them, where they share a PostgreSQL server, which is slow to start.
 function(dicom_sender_test NAME)
   cmake_parse_arguments(ARG "TOGETHER" "" "SOURCES;LINKS;LABELS" ${ARGN})
   add_executable(${NAME} ${ARG_SOURCES})
