@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Installs what dicom-sender needs from the packages of Debian 12. Does nothing, and asks no server, when all is there.
+# Installs the Debian 12 packages that dicom-sender needs. If all are installed, it does nothing and contacts no server.
 #
 #   deploy/install-dependencies.sh [run|build|tests|ci]      (default: build; each level includes those before it)
 #
-# run    what a built dicom-sender loads
-# build  compilers, libraries, and DCMTK's programs (the example destination of quickstart.sh)
-# tests  what the tests need: GoogleTest, Orthanc, PostgreSQL's server, small tools
-# ci     sanitizers with clang, formatter, linters; Chromium, Prometheus and Docker, without which some tests are skipped
+# run    the shared libraries of the built programs
+# build  compilers, libraries, and DCMTK's programs (quickstart.sh uses one as the example destination)
+# tests  GoogleTest, Orthanc, PostgreSQL's server, and small tools
+# ci     clang with sanitizers, formatter, linters; also Chromium, Prometheus, and Docker, which some tests need
 set -euo pipefail
 
 run=(libdcmtk17 libfmt9 libopenjp2-7 libpq5 libprometheus-cpp-core1.0 libprotobuf32 libspdlog1.10
@@ -23,18 +23,18 @@ fail() {
   exit 2
 }
 
-[ $# -le 1 ] || fail "one level at a time: run, build, tests or ci"
+[ $# -le 1 ] || fail "too many arguments; name one level: run, build, tests, or ci"
 level=${1:-build}
 case $level in
   run) wanted=("${run[@]}") ;;
   build) wanted=("${run[@]}" "${build[@]}") ;;
   tests) wanted=("${run[@]}" "${build[@]}" "${tests[@]}") ;;
   ci) wanted=("${run[@]}" "${build[@]}" "${tests[@]}" "${ci[@]}") ;;
-  *) fail "unknown level '$level': use run, build, tests or ci" ;;
+  *) fail "unknown level '$level'; use run, build, tests, or ci" ;;
 esac
 
 if ! command -v dpkg-query > /dev/null || ! command -v apt-get > /dev/null; then
-  fail "this is no Debian system; install what this script names by the means of yours"
+  fail "not a Debian system; install the packages that this script lists in your system's way"
 fi
 
 is_installed() {
@@ -52,8 +52,8 @@ if [ "$(id -u)" -ne 0 ]; then
   command -v sudo > /dev/null || fail "missing: ${missing[*]}; run this as root, or install sudo"
   sudo=(sudo)
   if [ ! -t 0 ]; then
-    sudo=(sudo -n) # nobody is there to type a password
-    sudo -n true 2> /dev/null || fail "missing: ${missing[*]}; sudo asks for a password: run this on a terminal, or as root"
+    sudo=(sudo -n) # without a terminal, sudo cannot ask for a password
+    sudo -n true 2> /dev/null || fail "missing: ${missing[*]}; sudo needs a password, so run this on a terminal, or as root"
   fi
 fi
 as_root() {
@@ -61,21 +61,21 @@ as_root() {
 }
 
 log=$(mktemp)
-policy= # the file that keeps services from starting, while we have put it there
+policy= # the file that keeps services from starting, while this script's own is in place
 clean_up() {
   [ -z "$policy" ] || as_root rm -f "$policy"
   rm -f "$log"
 }
 trap clean_up EXIT
 
-# Debian starts and enables a service when its package is installed. Nobody asked for a server: the tests start
-# their own Orthanc, PostgreSQL and Docker engine, on ports and in folders of their own. A service that was here before is
-# left as it is.
-# What a package starts by itself, by the package.
+# Debian starts and enables a service when its package is installed. That is not wanted here: the tests start their own
+# Orthanc, PostgreSQL, and Docker engine, on ports and in folders of their own. Services that were installed before are
+# left alone.
+# The units that each package starts by itself.
 declare -A units=([orthanc]=orthanc.service [docker.io]="docker.service docker.socket" [containerd]=containerd.service
                   [postgresql-common]=postgresql.service [prometheus]=prometheus.service)
 keep_services_off() {
-  [ ! -e /usr/sbin/policy-rc.d ] || return 0  # the administrator (or the container's image) has decided already
+  [ ! -e /usr/sbin/policy-rc.d ] || return 0  # the administrator or the container's image has decided
   policy=/usr/sbin/policy-rc.d
   # shellcheck disable=SC2016  # $1 is for the written script
   printf '%s\n' '#!/bin/sh' \
@@ -87,7 +87,7 @@ disable() {
   local unit
   for unit in ${units[$1]}; do
     if command -v deb-systemd-helper > /dev/null; then
-      # It wants to hear for which package, as in the package's own scripts, or does nothing.
+      # deb-systemd-helper does nothing unless it knows the package, as it does in the package's own scripts.
       as_root env DPKG_MAINTSCRIPT_PACKAGE="$1" deb-systemd-helper disable "$unit" > /dev/null 2>&1 || true
     fi
     if command -v update-rc.d > /dev/null; then
@@ -105,14 +105,14 @@ stop_with_log() {
   fail "$*"
 }
 
-absent=() # packages with a service that were not here before
+absent=() # packages with a service that are not installed yet
 for package in "${!units[@]}"; do
   is_installed "$package" || absent+=("$package")
 done
 
 echo "Installing ${#missing[@]} packages (level '$level')" >&2
-# A foreign source that does not answer must not stop us while Debian's own do; what counts is the installation.
-apt update || { tail -n 3 "$log" >&2; echo "install-dependencies: the package lists are not all up to date" >&2; }
+# A third-party source that does not answer must not stop this script. The installation fails if a package is missing.
+apt update || { tail -n 3 "$log" >&2; echo "install-dependencies: some package lists could not be updated" >&2; }
 keep_services_off
 apt install -y --no-install-recommends "${missing[@]}" || stop_with_log "cannot install: ${missing[*]}"
 for package in "${absent[@]}"; do

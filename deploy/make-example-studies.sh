@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Makes four small studies to try dicom-sender with: 20 files of nobody, one study of them in JPEG. Uses DCMTK.
+# Makes four small studies to try dicom-sender with: 20 files without patient data, one study in JPEG. Uses DCMTK.
 #
 #   deploy/make-example-studies.sh FOLDER        (the folder must not exist, or be empty)
 set -euo pipefail
 
-# Unique identifiers below a UUID, PS3.5 B.2.
+# UIDs derived from a UUID, PS3.5 B.2.
 uid_root=2.25.319261171664387374443765638340056524163
 
 if [ $# -ne 1 ] || [ "${1#-}" != "$1" ]; then
@@ -13,21 +13,21 @@ if [ $# -ne 1 ] || [ "${1#-}" != "$1" ]; then
 fi
 mkdir -p "$1"
 if [ -n "$(ls -A "$1")" ]; then
-  echo "make-example-studies: '$1' is not empty" >&2
+  echo "make-example-studies: '$1' is not empty; name another folder" >&2
   exit 2
 fi
 folder=$(cd "$1" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# 128 x 128 grey values.
+# 128 x 128 gray values.
 for ((row = 0; row < 128; row++)); do
   printf '\%03o' {0..254..2} # a ramp from black to white
 done > "$work/ramp.txt"
 # shellcheck disable=SC2059  # the file holds nothing but octal escapes
 printf "$(cat "$work/ramp.txt")" > "$work/ramp.raw"
 
-# write_dump STUDY INSTANCE: what dump2dcm reads. Patient's name and id are there, as they must be, and empty.
+# write_dump STUDY INSTANCE: writes dump2dcm's input. The patient's name and ID are required, but may be empty.
 write_dump() {
   cat << DUMP
 (0008,0005) CS [ISO_IR 100]
@@ -74,7 +74,7 @@ write_study 1 8
 write_study 2 5
 write_study 3 3
 
-# The fourth study arrives as digital photographs do: JPEG data that goes out as it is.
+# The fourth study is like digital photographs: JPEG data that is sent unchanged.
 dcmj2pnm -q +oj "$folder/study_1/image_1.dcm" "$work/ramp.jpg"
 mkdir "$folder/study_4"
 for ((instance = 1; instance <= 4; instance++)); do

@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
-# From a bare Debian 12 to a sent study. Installs what is missing, builds, and runs dicom-sender. What is already
-# installed or built is not done again.
+# Installs missing packages on Debian 12, builds, and runs dicom-sender. Skips what is already installed or built.
 #
-#   deploy/quickstart.sh                  sends 20 example files to a destination of its own on this machine
+#   deploy/quickstart.sh                  starts a destination on this machine and sends it 20 example files
 #   deploy/quickstart.sh OPTION...        runs dicom-sender with these options (--help shows them)
 #
 # Exit status: that of dicom-sender; 70 if it could not be installed or built.
 set -euo pipefail
-[ -t 0 ] || exec < /dev/null # standard input may even be closed
+[ -t 0 ] || exec < /dev/null # replaces a closed standard input, too
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$top/build/release
@@ -22,7 +21,7 @@ fail() {
   exit 70
 }
 
-# quietly LOG COMMAND...: what it prints is shown only if it fails.
+# quietly LOG COMMAND...: shows the output of the command only if it fails.
 quietly() {
   local log=$1
   shift
@@ -33,23 +32,23 @@ quietly() {
 
 build_sender() {
   mkdir -p "$build" "$example"
-  # Where the tests have configured this folder, it stays as it is.
+  # Keeps the configuration of tests/run.sh, which builds in the same folder.
   [ -e "$build/build.ninja" ] ||
     quietly "$example/configure.log" cmake -S "$top" --preset release -DDICOM_SENDER_TESTS=OFF
   quietly "$example/build.log" cmake --build "$build" --parallel "$(nproc)" --target dicom-sender
 }
 
-# Starts DCMTK's storescp on a free port of the loopback address: sets destination_pid and port.
+# Starts DCMTK's storescp on a free port of the loopback address, and sets destination_pid and port.
 destination_pid=
 start_destination() {
   local try
   mkdir -p "$example/received"
   for try in {1..20}; do
-    port=$((RANDOM % 20000 + 12000)) # below the ports that Linux gives to clients
+    port=$((RANDOM % 20000 + 12000)) # below the range from which Linux assigns ports to clients
     TCP_NODELAY=1 storescp -q --fork +xa -aet STORESCP -od "$example/received" "$port" \
       > "$example/storescp.log" 2>&1 &
     destination_pid=$!
-    # It either answers, or ends because the port is taken.
+    # storescp either answers, or exits because the port is in use.
     while kill -0 "$destination_pid" 2> /dev/null; do
       if echoscu -q -aec STORESCP 127.0.0.1 "$port" 2> /dev/null; then return; fi
       sleep 0.05

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Makes many small studies of nobody, thousands of files in seconds: one is made with DCMTK, the others are copies of
-# it with other UIDs; they are in FOLDER/studies. Does nothing if the same studies are there already.
+# Makes thousands of small files without patient data in seconds: one with DCMTK, the others as copies of it with other
+# UIDs. Writes them to FOLDER/studies. Does nothing if the same studies already exist.
 #
-#   make-studies.sh FOLDER STUDIES INSTANCES        (the folder above FOLDER must hold nothing else)
+#   make-studies.sh FOLDER STUDIES INSTANCES        (the folder above FOLDER must contain nothing else)
 set -euo pipefail
 
-# Unique identifiers below a UUID, PS3.5 B.2.
+# UIDs derived from a UUID, PS3.5 B.2.
 uid_root=2.25.32926483644955186683836634946205313450
 
 fail() {
@@ -16,26 +16,26 @@ fail() {
 [ $# -eq 3 ] || fail "usage: make-studies.sh FOLDER STUDIES INSTANCES"
 folder=$1
 for number in "$2" "$3"; do
-  [[ $number =~ ^[1-9][0-9]{0,4}$ ]] || fail "'$number' is no number of studies or instances: give one from 1 to 99999"
+  [[ $number =~ ^[1-9][0-9]{0,4}$ ]] || fail "'$number': not a number of studies or instances; give one from 1 to 99999"
 done
 studies=$2
 instances=$3
 mark="$studies studies of $instances instances"
 
 above=$(dirname "$folder")
-[ -d "$above" ] || fail "'$above' is no folder: create it"
-# Somebody's real storage is no place for a demo.
+[ -d "$above" ] || fail "'$above' is not a folder; create it"
+# The demo must not write into real storage by mistake.
 others=$(find "$above" -mindepth 1 -maxdepth 1 ! -path "$folder" ! -name lost+found -printf '%f\n' -quit)
-[ -z "$others" ] || fail "'$above' holds other files, such as '$others': give the demo an empty folder or volume"
+[ -z "$others" ] || fail "'$above' contains other files, such as '$others'; give the demo an empty folder or volume"
 if [ -e "$folder" ]; then
-  [ -e "$folder/complete" ] || [ -e "$folder/incomplete" ] || fail "'$folder' was not made by this script: remove it"
+  [ -e "$folder/complete" ] || [ -e "$folder/incomplete" ] || fail "'$folder' was not made by this script; remove it"
   if [ "$(cat "$folder/complete" 2> /dev/null)" = "$mark" ]; then
-    echo "There are $mark already"
+    echo "$folder/studies already contains $mark"
     exit 0
   fi
   rm -rf "$folder"
 fi
-[ -w "$above" ] || fail "'$above' may not be written to: let user $(id -u) write there"
+[ -w "$above" ] || fail "'$above' is not writable; let user $(id -u) write there"
 mkdir "$folder"
 touch "$folder/incomplete"
 mkdir "$folder/studies"
@@ -43,8 +43,8 @@ mkdir "$folder/studies"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 head -c 4096 /dev/zero | tr '\0' '\200' > "$work/grey.raw"
-# Patient's name and id are there, as they must be, and empty. The numbers of nines stand for those of each file; they
-# have the same length, so nothing else in the file changes.
+# The patient's name and ID are required, but may be empty. The numbers that consist of nines are placeholders for those
+# of each file. They have the same length, so nothing else in the file changes.
 cat > "$work/dump.txt" << DUMP
 (0008,0005) CS [ISO_IR 100]
 (0008,0016) UI [1.2.840.10008.5.1.4.1.1.7]
@@ -76,7 +76,7 @@ cat > "$work/dump.txt" << DUMP
 DUMP
 dump2dcm -q +te "$work/dump.txt" "$work/template.dcm"
 
-# One process for all files: starting one for each would take most of the time.
+# One process writes all files, because starting one per file would take most of the time.
 # shellcheck disable=SC2016  # these are Perl's variables
 perl -e '
   use strict;

@@ -1,24 +1,24 @@
 #!/usr/bin/env bash
-# Writes the manual page of one of our programs to standard output, from what the program says with --help.
+# Writes the manual page of one of the programs to standard output. Generates it from --help.
 #
 #   deploy/package/man-page.sh PROGRAM
 set -euo pipefail
 
 if [ $# -ne 1 ] || [ ! -x "$1" ]; then
-  echo "man-page: name one of the built programs, such as build/release/bin/dicom-ctl" >&2
+  echo "usage: deploy/package/man-page.sh PROGRAM        a built program, such as build/release/bin/dicom-ctl" >&2
   exit 2
 fi
 version=$("$1" --version)
 
 "$1" --help | awk -v name="$(basename "$1")" -v version="${version##* }" '
-  # Text that roff takes as it is.
+  # Escapes what roff would interpret.
   function plain(text) {
     gsub(/\\/, "\\e", text)
     gsub(/-/, "\\-", text)
     return text ~ /^[.\x27]/ ? "\\&" text : text
   }
   function trimmed(text) { sub(/^ +/, "", text); return text }
-  # "-t, --threads N": the names in bold, the value in italics.
+  # Formats "-t, --threads N": the names in bold, the value in italics.
   function tag(text,    words, count, i, out) {
     count = split(trimmed(text), words, " ")
     for (i = 1; i <= count; i++) {
@@ -35,8 +35,8 @@ version=$("$1" --version)
     for (i = from; i <= to; i++) print plain(substr(line[i], 3))
     print ".fi"
   }
-  # What is above the first line with an option: prose, and the lines that show the usage.
-  function front(from, to,    i, sentence) {
+  # Collects the text above the options: prose, and the lines that show the usage.
+  function introduction(from, to,    i, sentence) {
     for (i = from; i <= to && line[i] !~ /^  /; i++) sentence = sentence (i > from ? " " : "") line[i]
     if (sentence != "") {
       about = about (about == "" ? "" : "\n.PP\n") plain(sentence)
@@ -53,7 +53,7 @@ version=$("$1" --version)
     heading("Description"); print about
     begun = 1
   }
-  # A titled list: the title, then for each entry its name and, after two blanks or more, its text.
+  # Formats a titled list: the title, then for each entry its name and, after at least two blanks, its text.
   function list(from, to,    i, at) {
     if (line[from] ~ /^(Examples|Exit status)$/) heading(line[from])
     else {
@@ -73,7 +73,7 @@ version=$("$1" --version)
   }
   function block(from, to,    i, titled) {
     titled = line[from] !~ /^ / && from < to && line[from + 1] ~ /^  /
-    if (!begun && !titled) { front(from, to); return }
+    if (!begun && !titled) { introduction(from, to); return }
     if (!begun) begin_page()
     if (titled) { list(from, to); return }
     heading(line[from] ~ /^Each option can also/ ? "Environment" : "Notes")
