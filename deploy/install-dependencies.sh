@@ -6,7 +6,8 @@
 # run    the shared libraries of the built programs
 # build  compilers, libraries, and DCMTK's programs (quickstart.sh uses one as the example destination)
 # tests  GoogleTest, Orthanc, PostgreSQL's server, and small tools
-# ci     clang with sanitizers, formatter, linters; also Chromium, Prometheus, and Docker, which some tests need
+# ci     clang with sanitizers, formatter, linters; also Chromium, Prometheus, and Docker (without them, some tests are
+#        skipped)
 set -euo pipefail
 
 run=(libdcmtk17 libfmt9 libopenjp2-7 libpq5 libprometheus-cpp-core1.0 libprotobuf32 libspdlog1.10
