@@ -9,7 +9,7 @@ function(install_system)
   install(${ARGV} COMPONENT system EXCLUDE_FROM_ALL)
 endfunction()
 
-# For a Prometheus and a Grafana of the site's own, see operations.md.
+# For your own Prometheus and Grafana, see docs/operations.md.
 set(examples ${CMAKE_INSTALL_DOCDIR}/examples)
 install_system(FILES ${here}/prometheus/prometheus.yml DESTINATION ${examples}/prometheus)
 install_system(FILES ${here}/prometheus/rules/dicom_sender.yml ${here}/prometheus/rules/dicom_sender_alerts.yml
@@ -47,10 +47,13 @@ foreach(program IN LISTS programs)
 endforeach()
 install_system(CODE "execute_process(COMMAND gzip -9nc ${CMAKE_SOURCE_DIR}/CHANGELOG.md
   OUTPUT_FILE ${made}/changelog.gz COMMAND_ERROR_IS_FATAL ANY)")
-install_system(FILES ${made}/changelog.gz ${CMAKE_SOURCE_DIR}/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install_system(FILES ${made}/changelog.gz ${CMAKE_SOURCE_DIR}/README.md ${CMAKE_SOURCE_DIR}/CONTRIBUTING.md
+  ${CMAKE_SOURCE_DIR}/SECURITY.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install_system(FILES ${CMAKE_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright)
 file(GLOB documents CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/docs/*.md)
 install_system(FILES ${documents} DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs)
+install_system(FILES ${CMAKE_SOURCE_DIR}/docs/pictures/dicom-sender.svg ${CMAKE_SOURCE_DIR}/docs/pictures/status-page.png
+  DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs/pictures)
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME dicom-sender)

@@ -15,7 +15,7 @@
 #include <vector>
 #include <zmq.hpp>
 
-#include "proto/refusals.h"
+#include "transport/refusals.h"
 
 namespace dicom_sender {
 

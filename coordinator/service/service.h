@@ -19,7 +19,7 @@
 #include "coordinator/service/paces.h"
 #include "coordinator/service/queries.h"
 #include "envelope.pb.h"
-#include "proto/refusals.h"
+#include "transport/refusals.h"
 
 namespace dicom_sender {
 

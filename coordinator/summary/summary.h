@@ -1,6 +1,6 @@
 // What became of a session, read from the ledger alone: as numbers for the console, and as the report files.
 //
-// `dicom_sender_summary_<session>.json`: the fields are in README.md, "Summary". Further:
+// `dicom_sender_summary_<session>.json`: the fields are in docs/output.md, "Summary". Further:
 // - studies_processed has the studies of which at least one instance has an outcome. The group of the files
 //   without a Study Instance UID is in `studies`, with an empty UID, but not in studies_processed.
 // - total_time_ms is the time that the session was worked on: pauses before a resume are not included.

@@ -7,7 +7,7 @@ set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$top/deploy/prometheus"
-runbook=docs/operations.md
+runbook=docs/runbook.md
 
 if ! command -v promtool > /dev/null; then
   echo "skipped: there is no promtool here (Debian's package prometheus)"

@@ -106,7 +106,8 @@ TEST_F(CtlTest, ShowsWorkersAndDestinations) {
 
 TEST_F(CtlTest, PauseAndResume) {
   const auto instances = WriteExampleStudies(data(), 3, 20);
-  StartDestination(Slow());
+  // Slow enough for the first study to be under way until the second pause, even on a busy machine.
+  StartDestination({.rules = {InstanceRule{.delay = milliseconds(500)}}});
   StartCoordinator();
   StartWorker("w0");
   const std::string session = Feed();
@@ -115,6 +116,7 @@ TEST_F(CtlTest, PauseAndResume) {
   EXPECT_THAT(Print({"show", session}), HasSubstr("Waits for    1 study that is being sent"));
   EXPECT_EQ(Print({"resume", session}), "session " + session + " is sending\n") << "its lease is still in force";
   EXPECT_THAT(Print({"pause", session}), HasSubstr("(stopping)"));
+  destination_.SetBehaviour(Slow());
   ASSERT_TRUE(WaitForState(session, "suspended"));
   EXPECT_EQ(Stored(destination_.Log()), 20U) << "the study that was being sent was finished, and no other one begun";
   ASSERT_TRUE(Eventually([&] { return std::filesystem::exists(SummaryFile(session)); }));

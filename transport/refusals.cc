@@ -1,4 +1,4 @@
-#include "proto/refusals.h"
+#include "transport/refusals.h"
 
 #include <spdlog/spdlog.h>
 
