@@ -342,15 +342,16 @@ tl::expected<LedgerContent, CopyTrouble> CopyLedger(const std::string& file, con
                                                     const CopyProgress& progress, Duration patience) {
   using Kind = CopyTrouble::Kind;
   const PostgresqlOptions options{.uri = uri, .leader_timeout = patience};
-  // As a coordinator opens it: undamaged, of this release, and nobody else has it.
-  if (const auto opened = OpenSqliteLedger(file); !opened) return tl::unexpected(CopyTrouble{opened.error()});
+  // Opened as a coordinator opens it: undamaged, of this release, and in use by no other program until it is copied.
+  const auto opened = OpenSqliteLedger(file);
+  if (!opened) return tl::unexpected(CopyTrouble{opened.error()});
   if (const auto prepared = OpenLeadership(options); !prepared) {
     return tl::unexpected(
         CopyTrouble{prepared.error().sentence, prepared.error().passing ? Kind::kServer : Kind::kRefused});
   }
   try {
-    SQLite::Database database(file, SQLite::OPEN_READWRITE);
-    database.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
+    SQLite::Database database(file, SQLite::OPEN_READONLY);
+    database.exec("BEGIN");
     Target target(uri, patience);
     return Copy(database, target, progress).Run(options);
   } catch (const SQLite::Exception& error) {

@@ -83,7 +83,7 @@ tl::expected<void, Failure> Session::Start() {
                 fmt::format("there is no ledger {}: was the session complete, or is it in another --output-dir?",
                             files_.ledger));
   }
-  auto ledger = OpenSqliteLedger(files_.ledger, {.settings_for_others = true});
+  auto ledger = OpenSqliteLedger(files_.ledger);
   if (!ledger) return Fail(kExitUsage, std::move(ledger.error()));
   ledger_ = *std::move(ledger);
   if (options_.resume) {

@@ -1,5 +1,6 @@
 // Which session a command is about, and what a session keeps of how it was started.
 #include <gmock/gmock.h>
+#include <sqlite3.h>
 
 #include <csignal>
 #include <sstream>
@@ -94,6 +95,41 @@ TEST_F(SessionTest, OneThatRunsIsNotStartedAgain) {
   EXPECT_THAT(result_.output, HasSubstr("  yes "));
   EXPECT_EQ(first.Wait(kRunTimeout), (ProcessEnd{0, 0})) << first.Output() << first.Errors();
   ExpectEachStored(1);
+}
+
+// As `sqlite3 -readonly` would.
+std::optional<std::int64_t> StoredInLedger(const std::string& ledger) {
+  sqlite3* db = nullptr;
+  sqlite3_stmt* row = nullptr;
+  std::optional<std::int64_t> stored;
+  if (sqlite3_open_v2(ledger.c_str(), &db, SQLITE_OPEN_READONLY, nullptr) == SQLITE_OK &&
+      sqlite3_busy_timeout(db, 10'000) == SQLITE_OK &&
+      sqlite3_prepare_v2(db, "SELECT count(*) FROM instances WHERE state = 'stored'", -1, &row, nullptr) ==
+          SQLITE_OK &&
+      sqlite3_step(row) == SQLITE_ROW) {
+    stored = sqlite3_column_int64(row, 0);
+  } else {
+    ADD_FAILURE() << sqlite3_errmsg(db);
+  }
+  sqlite3_finalize(row);
+  sqlite3_close(db);
+  return stored;
+}
+
+TEST_F(SessionTest, TheLedgerCanBeReadWhileItRuns) {
+  ChildProcess sender(Command());
+  ASSERT_TRUE(destination_.WaitFor([](const auto& log) { return Stored(log) >= 3; }, kRunTimeout));
+  const auto ledgers = Files(".db");
+  ASSERT_EQ(ledgers.size(), 1U);
+  bool seen_before_the_end = false;
+  std::optional<ProcessEnd> end;
+  while (!(end = sender.Wait(std::chrono::milliseconds(1)))) {
+    const auto stored = StoredInLedger(ledgers[0]);
+    seen_before_the_end |= stored && *stored > 0 && *stored < std::int64_t{kInstances};
+  }
+  EXPECT_EQ(end, (ProcessEnd{0, 0})) << sender.Output() << sender.Errors();
+  EXPECT_TRUE(seen_before_the_end);
+  EXPECT_EQ(StoredInLedger(ledgers[0]), std::int64_t{kInstances});
 }
 
 TEST_F(SessionTest, AResumeKeepsTheSettings) {

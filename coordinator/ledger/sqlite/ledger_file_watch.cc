@@ -10,7 +10,7 @@
 namespace dicom_sender {
 
 LedgerFileWatch::LedgerFileWatch(const std::string& ledger) {
-  for (const std::string& path : {ledger, ledger + "-wal"}) {
+  for (const std::string& path : {ledger, ledger + "-wal", ledger + "-shm"}) {
     if (const auto id = IdOf(path)) files_.push_back({path, *id});
   }
 }

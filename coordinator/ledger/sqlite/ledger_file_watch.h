@@ -15,7 +15,8 @@ class LedgerFileWatch {
  public:
   // To be made when the ledger has just been opened.
   explicit LedgerFileWatch(const std::string& ledger);
-  // Throws LedgerError if the ledger's file, or the log beside it, is not the one that was opened. Costs two stat().
+  // Throws LedgerError if the ledger's file, or the log or the index of the log beside it, is not the one that was
+  // opened. Costs three stat().
   void Check() const;
 
  private:

@@ -6,8 +6,12 @@
 
 #include <filesystem>
 
+#include "coordinator/ledger/sqlite/ledger_lock.h"
+
 namespace dicom_sender {
 namespace {
+
+constexpr int kBusyTimeoutMs = 1000;
 
 WallTime FromMilliseconds(std::int64_t milliseconds) { return WallTime(std::chrono::milliseconds(milliseconds)); }
 
@@ -41,30 +45,20 @@ std::optional<SessionRecord> ReadSession(SQLite::Database& db, const std::string
   return record;
 }
 
-// Without locks and without the log beside the file. A session's settings are in the file if the ledger was
-// opened for that (SqliteOptions); the process that uses it may write while this reads.
-std::optional<SessionRecord> ReadUnlocked(const std::string& file, const std::string& session) {
-  try {
-    SQLite::Database db(ImmutableUri(file), SQLite::OPEN_READONLY | SQLite::OPEN_URI);
-    return ReadSession(db, session);
-  } catch (const SQLite::Exception&) {
-    return std::nullopt;
-  }
-}
-
 }  // namespace
 
 tl::expected<LedgerGlance, std::string> GlanceAtSqliteLedger(const std::string& file, const std::string& session) {
-  // The program that used it last has closed it: nothing is to be locked, and no file to be made beside it.
+  const bool in_use = LedgerLock::IsHeld(file);
+  // If the last program closed it, there is nothing to lock, and no file to create beside it.
   std::error_code error;
-  const bool closed = std::filesystem::file_size(file + "-wal", error) == 0 || error;
+  const bool closed = !in_use && (std::filesystem::file_size(file + "-wal", error) == 0 || error);
   try {
-    SQLite::Database db(closed ? ImmutableUri(file) : file, SQLite::OPEN_READONLY | (closed ? SQLite::OPEN_URI : 0));
-    return LedgerGlance{.in_use = false, .session = ReadSession(db, session)};
+    SQLite::Database db(closed ? ImmutableUri(file) : file, SQLite::OPEN_READONLY | (closed ? SQLite::OPEN_URI : 0),
+                        kBusyTimeoutMs);
+    return LedgerGlance{.in_use = in_use, .session = ReadSession(db, session)};
   } catch (const SQLite::Exception& failure) {
-    if (failure.getErrorCode() == SQLITE_BUSY) {
-      return LedgerGlance{.in_use = true, .session = ReadUnlocked(file, session)};
-    }
+    // A program that has just been started may hold it, or one of an older release, which locks out readers.
+    if (in_use || failure.getErrorCode() == SQLITE_BUSY) return LedgerGlance{.in_use = true, .session = std::nullopt};
     return tl::unexpected(fmt::format("ledger {}: {}", file, failure.what()));
   }
 }

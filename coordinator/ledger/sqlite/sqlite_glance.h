@@ -11,9 +11,8 @@ namespace dicom_sender {
 
 struct LedgerGlance {
   bool in_use = false;  // another process has it open
-  // The settings, the state, the times, and the counts of instances; nothing else is filled in. Of a ledger that is
-  // in use, the state and the counts may be out of date. Nullopt: it cannot be told, or the ledger has no such
-  // session.
+  // The settings, the state, the times, and the counts of instances; nothing else is filled in. Nullopt if the ledger
+  // has no such session, or if it is in use and cannot be read at this moment.
   std::optional<SessionRecord> session;
 };
 

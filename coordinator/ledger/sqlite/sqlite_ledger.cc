@@ -16,6 +16,7 @@
 
 #include "common/text.h"
 #include "coordinator/ledger/counts.h"
+#include "coordinator/ledger/sqlite/ledger_lock.h"
 #include "coordinator/ledger/views/views.h"
 
 namespace dicom_sender {
@@ -26,6 +27,11 @@ constexpr int kSchemaVersion = 5;
 constexpr std::int64_t kStudiesPerRead = 1000;
 constexpr int kCacheKibibytes = 16 << 10;
 constexpr int kPagesPerCheckpoint = 8192;  // of 4 KiB: a page that changes often is written to its place less often
+constexpr int kLogPagesMax = 32768;        // 128 MiB; from then on the writer waits for readers for a moment
+constexpr int kLogBytesKept = 64 << 20;    // of the log beside the file when it is started over
+constexpr int kReaderWaitMs = 200;
+constexpr std::chrono::seconds kWaitForReadersEvery(10);
+constexpr int kOtherWriterWaitMs = 5000;  // for a person who writes into the ledger with SQLite
 constexpr std::uintmax_t kCheckedBytesMax = 256 << 20;
 constexpr std::size_t kCachedStatementsMax = 200;  // some are made for one study or status
 
@@ -180,12 +186,14 @@ int LastOsError(sqlite3* db) {
 
 constexpr const char* kDamaged = "it is damaged; put a sound copy in its place, or take it away and begin anew";
 
+constexpr const char* kInUse = "another process has it open";
+
 // What a failure of the store means and what helps against it.
 std::string Explain(const SQLite::Exception& error, sqlite3* db) {
   switch (error.getErrorCode()) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-      return "another process has it open";
+      return "another program writes to it; end that program, and look at the ledger with 'sqlite3 -readonly' only";
     case SQLITE_NOTADB:
       return "it is damaged or no ledger of dicom-sender; name another file, or put a sound copy in its place";
     case SQLITE_CORRUPT:
@@ -212,15 +220,25 @@ std::string WhyNotOpened(const std::filesystem::path& file) {
     return fmt::format("{} ({}); see to it and start again", what, std::strerror(errno));
   };
   std::string reason = denied("its folder may not be written", folder, W_OK | X_OK);
+  const bool readable = ::euidaccess(file.c_str(), R_OK) == 0, writable = ::euidaccess(file.c_str(), W_OK) == 0;
+  if (reason.empty() && readable && !writable) return "it may not be written; let this user write it";
   if (reason.empty()) reason = denied("it may not be read and written", file, R_OK | W_OK);
   return reason.empty() ? "it cannot be opened" : reason;
 }
 
+std::string WhyNotLocked(const std::string& file, int error) {
+  if (error == EAGAIN) return kInUse;
+  if (error == ENOLCK || error == EINVAL || error == EOPNOTSUPP) {
+    return fmt::format("its file system has no locks ({}); use a local disk", std::strerror(error));
+  }
+  return WhyNotOpened(file);
+}
+
 class SqliteLedger : public Ledger {
  public:
-  SqliteLedger(const std::string& file, const SqliteOptions& options)
-      : options_(options),
-        file_(file),
+  SqliteLedger(const std::string& file, LedgerLock lock)
+      : file_(file),
+        lock_(std::move(lock)),
         db_(file, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLite::OPEN_NOMUTEX) {}
 
   // Before anything else. The error says what is wrong and what to do; then the file is as it was.
@@ -325,6 +343,7 @@ class SqliteLedger : public Ledger {
   }
 
   tl::expected<void, std::string> CheckAndUpgrade();
+  static int OnCommit(void* ledger, sqlite3* db, const char* name, int pages);
   bool IsWhole();
   bool Migrate(int version);
   bool MigrateFrom2To3();
@@ -369,15 +388,15 @@ class SqliteLedger : public Ledger {
   std::optional<PromotedCopy> Promote(StudyKey study, const FailedOriginal& failed);
   InstanceState AddInstance(const Root& root, const wire::Instance& instance, const Known& known, Intake& study);
 
-  const SqliteOptions options_;
   std::string file_;
+  const LedgerLock lock_;  // outlives the connection, see there
+  TimePoint wait_for_readers_at_{};
   SQLite::Database db_;
   std::unordered_map<std::string, SQLite::Statement, TextHash, std::equal_to<>> statements_;
   std::unordered_map<std::string, std::int64_t> pair_ids_;  // few: SOP classes times syntaxes
   std::unordered_map<std::string, std::int64_t> worker_ids_;
   std::unordered_map<StudyKey, SessionKey> study_sessions_;  // the last that were asked for
   std::map<SessionKey, SessionGrowth> growth_;               // empty outside of a transaction
-  bool settings_written_ = false;                            // in this transaction
   bool broken_ = false;
 };
 
@@ -424,10 +443,8 @@ tl::expected<void, std::string> SqliteLedger::Prepare() {
 
 tl::expected<void, std::string> SqliteLedger::CheckAndUpgrade() {
   const auto refused = [](const char* why) { return tl::unexpected(std::string(why)); };
-  if (sqlite3_db_readonly(db_.getHandle(), "main") != 0)
-    return refused("it may not be written; let this user write it");
   KeepLogOnClose(true);  // what is refused stays as it is, with what a program that was killed left beside it
-  db_.exec("PRAGMA locking_mode = EXCLUSIVE");
+  db_.setBusyTimeout(kOtherWriterWaitMs);
   const int application_id = db_.execAndGet("PRAGMA application_id").getInt();
   const int version = db_.execAndGet("PRAGMA user_version").getInt();
   const bool empty = db_.execAndGet("SELECT count(*) FROM sqlite_master").getInt() == 0;
@@ -439,8 +456,9 @@ tl::expected<void, std::string> SqliteLedger::CheckAndUpgrade() {
   db_.execAndGet("PRAGMA journal_mode = WAL");
   db_.exec("PRAGMA synchronous = FULL");
   db_.exec(fmt::format("PRAGMA cache_size = -{}", kCacheKibibytes));
-  db_.exec(fmt::format("PRAGMA wal_autocheckpoint = {}", kPagesPerCheckpoint));
-  db_.exec("BEGIN EXCLUSIVE");  // takes the lock, which is then kept
+  sqlite3_wal_hook(db_.getHandle(), OnCommit, this);
+  db_.exec(fmt::format("PRAGMA journal_size_limit = {}", kLogBytesKept));
+  db_.exec("BEGIN IMMEDIATE");
   if (empty || version < kSchemaVersion) {
     if (empty) db_.exec(Schema());
     if (!empty) {
@@ -500,10 +518,22 @@ void SqliteLedger::Commit() {
     WriteSessionGrowth();
     for (auto& [sql, statement] : statements_) statement.tryReset();  // an open read would hold the transaction
     Execute("COMMIT");
-    if (std::exchange(settings_written_, false)) {
-      sqlite3_wal_checkpoint_v2(db_.getHandle(), "main", SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
-    }
   });
+}
+
+// Readers keep the log from being started over, so a reader that polls all the time would let it grow for ever. The
+// writer then waits for the readers of the moment; those that come meanwhile do not need the log.
+int SqliteLedger::OnCommit(void* ledger, sqlite3* db, const char* /*name*/, int pages) {
+  auto& self = *static_cast<SqliteLedger*>(ledger);
+  if (pages < kPagesPerCheckpoint) return SQLITE_OK;
+  sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+  const TimePoint now = MonotonicNow();
+  if (pages < kLogPagesMax || now < self.wait_for_readers_at_) return SQLITE_OK;
+  sqlite3_busy_timeout(db, kReaderWaitMs);
+  const int result = sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_RESTART, nullptr, nullptr);
+  sqlite3_busy_timeout(db, kOtherWriterWaitMs);
+  if (result == SQLITE_BUSY) self.wait_for_readers_at_ = now + kWaitForReadersEvery;
+  return SQLITE_OK;
 }
 
 // --- sessions
@@ -699,7 +729,6 @@ void SqliteLedger::SetSettings(SessionKey session, const wire::OpenSession& sett
 
 // What the views show of them has columns of its own.
 void SqliteLedger::WriteSettings(SessionKey session, const wire::OpenSession& settings) {
-  settings_written_ = options_.settings_for_others;
   const std::string bytes = settings.SerializeAsString();
   const auto& destination = settings.destination();
   Execute("UPDATE session SET settings = ?, called_ae = ?, calling_ae = ?, host = ?, port = ? WHERE key = ?",
@@ -1542,13 +1571,14 @@ std::vector<PairCount> SqliteLedger::PairCounts(SessionKey session) {
 
 }  // namespace
 
-tl::expected<std::unique_ptr<Ledger>, std::string> OpenSqliteLedger(const std::string& file,
-                                                                    const SqliteOptions& options) {
+tl::expected<std::unique_ptr<Ledger>, std::string> OpenSqliteLedger(const std::string& file) {
   const auto failed = [&file](std::string_view why) {
     return tl::unexpected(fmt::format("ledger {} cannot be used: {}", file, why));
   };
   try {
-    auto ledger = std::make_unique<SqliteLedger>(file, options);
+    auto lock = LedgerLock::Take(file);
+    if (!lock) return failed(WhyNotLocked(file, lock.error()));
+    auto ledger = std::make_unique<SqliteLedger>(file, *std::move(lock));
     if (auto prepared = ledger->Prepare(); !prepared) return failed(prepared.error());
     return ledger;
   } catch (const SQLite::Exception&) {  // it could not even be opened

@@ -52,7 +52,7 @@ class SessionChoiceTest : public testing::Test {
 
   // One that another process has open, as long as it is kept.
   std::unique_ptr<Ledger> OpenLedger(const std::string& session, const SenderOptions& options) {
-    auto ledger = OpenSqliteLedger(File(session), {.settings_for_others = true});
+    auto ledger = OpenSqliteLedger(File(session));
     EXPECT_TRUE(ledger);
     wire::OpenSession settings = NewSessionSettings(options, session);
     *settings.mutable_program() = ToProgramSettings(options);
