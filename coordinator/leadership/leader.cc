@@ -8,9 +8,10 @@
 
 #include "cli/program_options.h"
 #include "common/clock_watch.h"
-#include "common/metrics.h"
 #include "coordinator/leadership/bound_socket.h"
+#include "coordinator/leadership/metrics.h"
 #include "coordinator/service/coordinator_loop.h"
+#include "coordinator/service/metrics.h"
 #include "coordinator/summary/summary_writer.h"
 #include "status_page/status_board.h"
 

@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <array>
 
-#include "common/metrics.h"
 #include "coordinator/leadership/bound_socket.h"
 #include "coordinator/leadership/leader_election.h"
+#include "coordinator/leadership/metrics.h"
 #include "proto/validate.h"
 
 namespace dicom_sender {

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "cli/program_options.h"
-#include "common/metrics.h"
+#include "coordinator/leadership/metrics.h"
 
 namespace dicom_sender {
 namespace {
