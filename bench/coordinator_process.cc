@@ -10,9 +10,9 @@
 
 #include "bench/benchmark_ledger.h"
 #include "bench/destination.h"
-#include "common/metrics.h"
 #include "common/open_files.h"
 #include "coordinator/service/coordinator_loop.h"
+#include "coordinator/service/metrics.h"
 #include "transport/coordinator_client.h"
 
 namespace dicom_sender {

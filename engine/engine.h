@@ -14,12 +14,14 @@
 #include <zmq.hpp>
 
 #include "cli/exit_status.h"
-#include "common/metrics.h"
 #include "coordinator/ledger/ledger.h"
 #include "coordinator/service/coordinator_loop.h"
+#include "coordinator/service/metrics.h"
 #include "indexer/indexer.h"
+#include "indexer/metrics.h"
 #include "transport/coordinator_client.h"
 #include "worker/loop/worker_loop.h"
+#include "worker/metrics.h"
 
 namespace dicom_sender {
 

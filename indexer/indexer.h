@@ -9,8 +9,8 @@
 #include <tl/expected.hpp>
 #include <vector>
 
-#include "common/metrics.h"
 #include "common/wake_event.h"
+#include "indexer/metrics.h"
 #include "transport/coordinator_client.h"
 
 namespace dicom_sender {

@@ -6,9 +6,9 @@
 #include <span>
 #include <string>
 
-#include "common/metrics.h"
 #include "coordinator/ledger/ledger.h"
 #include "coordinator/scheduler/scheduler.h"
+#include "coordinator/service/metrics.h"
 #include "coordinator/service/recent_failures.h"
 #include "status.pb.h"
 

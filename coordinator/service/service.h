@@ -10,12 +10,12 @@
 #include <string>
 #include <vector>
 
-#include "common/metrics.h"
 #include "common/progress.h"
 #include "coordinator/ledger/ledger.h"
 #include "coordinator/scheduler/scheduler.h"
 #include "coordinator/service/endpoint_names.h"
 #include "coordinator/service/meter.h"
+#include "coordinator/service/metrics.h"
 #include "coordinator/service/paces.h"
 #include "coordinator/service/queries.h"
 #include "envelope.pb.h"

@@ -2,10 +2,11 @@
 
 #include <spdlog/spdlog.h>
 
+#include "coordinator/leadership/elected_coordinator.h"
+#include "coordinator/leadership/leader.h"
+#include "coordinator/ledger/postgresql/postgresql_ledger.h"
 #include "coordinator/ledger/sqlite/ledger_file_watch.h"
 #include "coordinator/ledger/sqlite/sqlite_ledger.h"
-#include "programs/coordinator/lead.h"
-#include "programs/coordinator/succession.h"
 
 namespace dicom_sender {
 namespace {
@@ -17,11 +18,19 @@ tl::expected<std::optional<ServerSecurity>, std::string> ReadSecurity(const Coor
   return *std::move(security);
 }
 
-tl::expected<void, std::string> LeadAlone(const Site& site, const std::stop_token& stop) {
-  const auto ledger = OpenSqliteLedger(site.options.ledger);
+SchedulerOptions ToSchedulerOptions(const CoordinatorOptions& options) {
+  return {.lease_ttl = options.lease_ttl,
+          .associations_max = options.associations_max,
+          .attempts_max = options.attempts_max};
+}
+
+// The only coordinator on its ledger is always the leader.
+tl::expected<void, std::string> RunSingleCoordinator(const CoordinatorContext& context, const std::string& file,
+                                                     const std::stop_token& stop) {
+  const auto ledger = OpenSqliteLedger(file);
   if (!ledger) return tl::unexpected("--ledger: " + ledger.error());
-  const LedgerFileWatch watch(site.options.ledger);
-  return Lead(site, **ledger, {.every_second = [&watch] { watch.Check(); }}, stop);
+  const LedgerFileWatch watch(file);
+  return RunLeader(context, **ledger, {.every_second = [&watch] { watch.Check(); }}, stop);
 }
 
 }  // namespace
@@ -30,14 +39,17 @@ tl::expected<void, std::string> RunCoordinator(const CoordinatorOptions& options
   auto security = ReadSecurity(options);
   if (!security) return tl::unexpected(std::move(security.error()));
   const bool shared = IsPostgresqlUri(options.ledger);
-  Front front(options.service.metrics, stop);
-  const Site site{.options = options,
-                  .ledger = shared ? RedactedUri(options.ledger) : options.ledger,
-                  .leader_timeout = options.leader_timeout.value_or(kDefaultLeaderTimeout),
-                  .security = *std::move(security),
-                  .front = front};
-  auto done = shared ? RunSuccession(site, PostgresqlStore(options.ledger, site.leader_timeout), stop)
-                     : LeadAlone(site, stop);
+  StatusEndpoint status(options.service.metrics, stop);
+  const CoordinatorContext context{.bind = options.bind,
+                                   .output_dir = options.output_dir,
+                                   .scheduler = ToSchedulerOptions(options),
+                                   .ledger_name = shared ? RedactedUri(options.ledger) : options.ledger,
+                                   .leader_timeout = options.leader_timeout.value_or(kDefaultLeaderTimeout),
+                                   .security = *std::move(security),
+                                   .status = status};
+  auto done =
+      shared ? RunElectedCoordinator(context, SharedPostgresqlLedger(options.ledger, context.leader_timeout), stop)
+             : RunSingleCoordinator(context, options.ledger, stop);
   if (done) spdlog::info("Stopped");
   return done;
 }

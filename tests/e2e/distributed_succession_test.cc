@@ -111,7 +111,7 @@ class DistributedSuccessionTest : public MigrationTest {
     Member* leader = nullptr;
     EXPECT_TRUE(Eventually([&] {
       leader = WhoLeads();
-      return leader != nullptr && Ready(Other(*leader)).find(" leads, epoch ") != std::string::npos;
+      return leader != nullptr && Ready(Other(*leader)).find(" is the leader, epoch ") != std::string::npos;
     }));
     const std::uint64_t stored = Stored(destination_.Log());
     EXPECT_TRUE(WaitUntilStored(stored + 5));
@@ -165,7 +165,7 @@ class DistributedSuccessionTest : public MigrationTest {
     // It comes back when nobody reckons with it any more.
     Eventually([&] { return steady_clock::now() - begin > kFailOverMost + kLeaderTimeout / 4; });
     leader.program->Signal(SIGCONT);
-    EXPECT_TRUE(Eventually([&] { return Ready(leader).starts_with("standing by: "); }));
+    EXPECT_TRUE(Eventually([&] { return Ready(leader).starts_with("standby: "); }));
     EXPECT_THAT(leader.program->Errors(), HasSubstr("Stepped down, epoch "));
   }
   void CutOffLeader(Passage passage, const char* what) {
@@ -173,7 +173,7 @@ class DistributedSuccessionTest : public MigrationTest {
     const auto begin = steady_clock::now();
     leader.cutter.Set(passage);
     ExpectLeader(Other(leader), begin, kFailOverMost, what);
-    EXPECT_TRUE(Eventually([&] { return Ready(leader).find("it is not known who leads") != std::string::npos; }));
+    EXPECT_TRUE(Eventually([&] { return Ready(leader).find("the leader is unknown") != std::string::npos; }));
     leader.cutter.Set(Passage::kOpen);
   }
   void ResetLeader() { CutOffLeader(Passage::kRefused, "connections reset"); }
@@ -244,7 +244,7 @@ TEST_F(DistributedSuccessionTest, WhoStandsByEndsWhenItIsAskedTo) {
   Member* leader = WhoLeads();
   ASSERT_NE(leader, nullptr);
   Member& other = Other(*leader);
-  ASSERT_TRUE(Eventually([&] { return Ready(other).starts_with("standing by: "); }));
+  ASSERT_TRUE(Eventually([&] { return Ready(other).starts_with("standby: "); }));
   EXPECT_EQ(other.program->Stop(), 0);
   EXPECT_TRUE(Leads(*leader));
   EXPECT_EQ(leader->program->Stop(), 0);

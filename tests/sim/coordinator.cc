@@ -38,7 +38,7 @@ void SimCoordinator::Start() {
   world_.Trace("{} starts", name_);
   process_ = std::make_shared<Process>(world_.plan.leader_timeout);
   stalled_until_ = {};
-  if (alone()) return Lead(/*epoch=*/0, /*tenure=*/{});
+  if (alone()) return Lead(/*epoch=*/0, /*lease=*/{});
   ++port_;
   Look();
 }
@@ -46,7 +46,7 @@ void SimCoordinator::Start() {
 void SimCoordinator::Kill() {
   if (process_) world_.Trace("{} dies", name_);
   process_.reset();
-  tenure_end_.reset();
+  lease_end_.reset();
   ++port_;
 }
 
@@ -105,7 +105,7 @@ void SimCoordinator::Look() {
   if (process_->ends) return End();
   AskStore<LeaderRecord>([](Leadership& leadership) { return leadership.Look(); },
                          [this](const std::optional<LeaderRecord>& record) {
-                           if (!record || !process_->watch.MayTake(*record, clock_.Now())) return LookLater();
+                           if (!record || !process_->watch.MayTakeOver(*record, clock_.Now())) return LookLater();
                            Take(*record);
                          });
 }
@@ -121,13 +121,13 @@ void SimCoordinator::Take(const LeaderRecord& seen) {
       [this, sent_at = clock_.Now()](const std::optional<Taken>& taken) {
         if (!taken || !*taken) return LookLater();
         if (process_->ends) return Release((*taken)->epoch);
-        Lead((*taken)->epoch, Tenure(world_.plan.leader_timeout, sent_at));
+        Lead((*taken)->epoch, LeaderLease(world_.plan.leader_timeout, sent_at));
       });
 }
 
 void SimCoordinator::RenewLater() {
-  const Tenure& tenure = *process_->leading->tenure;
-  const TimePoint at = std::max(tenure.renew_at(), clock_.Now() + world_.plan.leader_timeout / 16);
+  const LeaderLease& lease = *process_->leading->lease;
+  const TimePoint at = std::max(lease.renew_at(), clock_.Now() + world_.plan.leader_timeout / 16);
   AtWhileLeading(clock_.When(at), [this] { Renew(); });
 }
 
@@ -150,29 +150,29 @@ void SimCoordinator::Renew() {
 
 void SimCoordinator::Renewed(TimePoint sent_at, bool renewed) {
   if (!renewed) return StepDown("another one leads");
-  if (!Leads()) return StepDown("its tenure is over");
-  process_->leading->tenure->Renewed(sent_at);
-  EndTenureInTime();
+  if (!Leads()) return StepDown("its leader lease has expired");
+  process_->leading->lease->Renewed(sent_at);
+  EndLeaseInTime();
   RenewLater();
 }
 
-void SimCoordinator::EndTenureInTime() {
-  tenure_end_ = clock_.When(process_->leading->tenure->ends_at());
-  AtWhileLeading(*tenure_end_, [this] {
-    if (!Leads()) StepDown("its tenure is over");
+void SimCoordinator::EndLeaseInTime() {
+  lease_end_ = clock_.When(process_->leading->lease->expires_at());
+  AtWhileLeading(*lease_end_, [this] {
+    if (!Leads()) StepDown("its leader lease has expired");
   });
 }
 
 bool SimCoordinator::Leads() const {
   if (!process_ || !process_->leading) return false;
-  const auto& tenure = process_->leading->tenure;
-  return !tenure || tenure->Leads(clock_.Now());
+  const auto& lease = process_->leading->lease;
+  return !lease || lease->IsValid(clock_.Now());
 }
 
-void SimCoordinator::Lead(std::uint64_t epoch, std::optional<Tenure> tenure) {
+void SimCoordinator::Lead(std::uint64_t epoch, std::optional<LeaderLease> lease) {
   world_.Trace("{} leads, epoch {}", name_, epoch);
   if (!alone()) ++port_;
-  process_->leading = std::make_shared<Leading>(epoch, tenure);
+  process_->leading = std::make_shared<Leading>(epoch, lease);
   Leading& leading = *process_->leading;
   StepResult result;
   try {
@@ -185,8 +185,8 @@ void SimCoordinator::Lead(std::uint64_t epoch, std::optional<Tenure> tenure) {
   } catch (const LedgerError& error) {
     return Fail(error);
   }
-  if (tenure) {
-    EndTenureInTime();
+  if (lease) {
+    EndLeaseInTime();
     RenewLater();
   }
   Speak(result);
@@ -208,7 +208,7 @@ void SimCoordinator::HandOver() {
     world_.Trace("{} hands over", name_);
     process_->ends = true;
     const auto leading = std::exchange(process_->leading, nullptr);
-    tenure_end_.reset();
+    lease_end_.reset();
     if (alone()) return End();
     if (leading) Release(leading->epoch);  // otherwise it ends at its next look
   });
@@ -277,7 +277,7 @@ LedgerFault SimCoordinator::DrawLedgerFault(bool is_open) {
 }
 
 void SimCoordinator::Step() {
-  if (!Leads()) return StepDown("its tenure is over");
+  if (!Leads()) return StepDown("its leader lease has expired");
   std::vector<Incoming>& inbox = process_->leading->inbox;
   std::vector<Incoming> messages = std::exchange(inbox, {});
   if (messages.size() > kMessagesPerStepMax) {
@@ -300,8 +300,8 @@ void SimCoordinator::Step() {
 
 void SimCoordinator::FinishStep(const std::vector<Incoming>& messages, const Moment& begin) {
   Leading& leading = *process_->leading;
-  if (leading.tenure && !leading.tenure->Leads(begin.local)) {
-    throw Violation(fmt::format("{} handles messages though its tenure is over", name_));
+  if (leading.lease && !leading.lease->IsValid(begin.local)) {
+    throw Violation(fmt::format("{} handles messages though its leader lease has expired", name_));
   }
   StepResult result;
   try {
@@ -325,14 +325,14 @@ void SimCoordinator::FinishStep(const std::vector<Incoming>& messages, const Mom
 }
 
 void SimCoordinator::Speak(const StepResult& result) {
-  if (!Leads()) return StepDown("its tenure is over");  // it may have been stopped since the step began
+  if (!Leads()) return StepDown("its leader lease has expired");  // it may have been stopped since the step began
   for (const Outgoing& outgoing : result.messages) Say(outgoing);
   if (!process_->leading->inbox.empty()) return WakeBy(world_.now());
   if (result.wake_at) WakeBy(clock_.When(*result.wake_at));
 }
 
 void SimCoordinator::Say(const Outgoing& outgoing) {
-  if (!Leads()) throw Violation(fmt::format("{} speaks as the leader though its tenure is over", name_));
+  if (!Leads()) throw Violation(fmt::format("{} speaks as the leader though its leader lease has expired", name_));
   Tell(outgoing.peer, outgoing.message.SerializeAsString());
 }
 

@@ -1,12 +1,12 @@
 // A coordinator's process: the real service on a ledger that outlives it, fed by the simulated network. Where there
-// are several, one leads, by the real rules (coordinator/leadership/succession.h), and the others stand by.
+// are several, one leads, by the real rules (coordinator/leadership/leader_lease.h), and the others stand by.
 #pragma once
 
 #include <memory>
 #include <unordered_map>
 #include <vector>
 
-#include "coordinator/leadership/succession.h"
+#include "coordinator/leadership/leader_lease.h"
 #include "coordinator/service/service.h"
 #include "tests/sim/checker.h"
 #include "tests/sim/fault_ledger.h"
@@ -51,8 +51,8 @@ class SimCoordinator {
   bool Leads() const;
   // It stands by, and nothing keeps it from leading if nobody else does.
   bool CouldTake() const { return listens() && !process_->leading && !process_->ends && Reaches(); }
-  // When its last tenure ends or has ended, unless it has handed over or died: nobody else leads before.
-  std::optional<TimePoint> tenure_end() const { return tenure_end_; }
+  // When its last leader lease expires or has expired, unless it handed over or died. Nobody else leads before.
+  std::optional<TimePoint> lease_end() const { return lease_end_; }
   Ledger& ledger() { return *process_->leading->ledger; }  // if it leads
 
   // What the network brings is answered to the mailbox that is registered under `peer` and still alive.
@@ -61,10 +61,10 @@ class SimCoordinator {
 
  private:
   struct Leading {
-    Leading(std::uint64_t its_epoch, const std::optional<Tenure>& its_tenure)
-        : epoch(its_epoch), tenure(its_tenure) {}
+    Leading(std::uint64_t its_epoch, const std::optional<LeaderLease>& its_lease)
+        : epoch(its_epoch), lease(its_lease) {}
     const std::uint64_t epoch;
-    std::optional<Tenure> tenure;  // none: it is alone
+    std::optional<LeaderLease> lease;  // none: it is alone
     std::unique_ptr<FaultLedger> ledger;
     std::unique_ptr<Service> service;
     std::vector<Incoming> inbox;
@@ -108,9 +108,9 @@ class SimCoordinator {
   void RenewLater();
   void Renew();
   void Renewed(TimePoint sent_at, bool renewed);
-  void EndTenureInTime();
+  void EndLeaseInTime();
 
-  void Lead(std::uint64_t epoch, std::optional<Tenure> tenure);
+  void Lead(std::uint64_t epoch, std::optional<LeaderLease> lease);
   void StepDown(std::string_view why);
   void Release(std::uint64_t epoch);
   void End();
@@ -134,7 +134,7 @@ class SimCoordinator {
   const SimClock clock_;
   std::shared_ptr<Process> process_;
   TimePoint stalled_until_;
-  std::optional<TimePoint> tenure_end_;
+  std::optional<TimePoint> lease_end_;
   std::uint64_t port_ = 0;
   std::vector<Arrived> waiting_;  // for the next life, if it is alone
   std::unordered_map<std::string, std::weak_ptr<Mailbox>> mailboxes_;

@@ -25,9 +25,10 @@ Coordinators::Coordinators(World& world, Checker& checker, const SimulationOptio
 // A leader is silent for an eighth of the time-out before another one takes over, less what two clocks differ in.
 void Coordinators::CheckMargin(const World& world, unsigned taker) {
   for (const SimCoordinator& other : list_) {
-    if (&other == &at(taker) || !other.tenure_end()) continue;
-    if (world.now() - *other.tenure_end() >= world.plan.leader_timeout / 10) continue;
-    throw Violation(fmt::format("{} takes over too soon after the tenure of {}", at(taker).name(), other.name()));
+    if (&other == &at(taker) || !other.lease_end()) continue;
+    if (world.now() - *other.lease_end() >= world.plan.leader_timeout / 10) continue;
+    throw Violation(
+        fmt::format("{} takes over too soon after the leader lease of {}", at(taker).name(), other.name()));
   }
 }
 

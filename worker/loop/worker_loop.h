@@ -7,10 +7,10 @@
 #include <string>
 #include <tl/expected.hpp>
 
-#include "common/metrics.h"
 #include "common/time.h"
 #include "transport/channel.h"
 #include "worker/loop/path_map.h"
+#include "worker/metrics.h"
 #include "worker/sending/study_sender.h"
 
 namespace dicom_sender {

@@ -4,10 +4,10 @@
 
 #include <string>
 
-#include "common/metrics.h"
 #include "dicom/network/association.h"
 #include "dicom/network/verification.h"
 #include "worker/association/window_memory.h"
+#include "worker/metrics.h"
 #include "worker/sending/study_port.h"
 
 namespace dicom_sender {

@@ -106,7 +106,7 @@ std::optional<LeaderRecord> PostgresqlLeadership::Take(const LeaderRecord& seen,
   return std::nullopt;
 }
 
-// One that hangs must not use up the tenure.
+// A renewal that hangs must not use up the whole lease.
 bool PostgresqlLeadership::Renew(std::uint64_t epoch) {
   return Query("UPDATE leadership SET renewals = renewals + 1 WHERE epoch = $1::bigint AND leader <> ''",
                PostgresqlValues().Int(static_cast<std::int64_t>(epoch)), try_within_)

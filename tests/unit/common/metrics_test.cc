@@ -2,7 +2,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <prometheus/text_serializer.h>
+
+#include "tests/support/metrics_text.h"
 
 namespace dicom_sender {
 namespace {
@@ -10,172 +11,39 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-std::string Text(const prometheus::Registry& registry) {
-  return prometheus::TextSerializer().Serialize(registry.Collect());
-}
-
-// The names and labels that dashboards and alerts depend on, typed in from the list of them.
-TEST(Metrics, KnownSeriesStartAtZero) {
+TEST(Metrics, NamesHaveThePrefix) {
   prometheus::Registry registry;
-  IndexerMetrics indexer(registry);
-  WorkerMetrics worker(registry);
-  CoordinatorMetrics coordinator(registry);
-  const std::string text = Text(registry);
-  for (const std::string series : {
-           "indexed_files_total{result=\"indexed\"}",
-           "indexed_files_total{result=\"broken\"}",
-           "indexed_files_total{result=\"not_dicom\"}",
-           "indexed_files_total{result=\"empty\"}",
-           "indexed_files_total{result=\"unreadable\"}",
-           "indexed_files_total{result=\"dicomdir\"}",
-           "bytes_sent_total",
-           "cstore_duration_seconds_count",
-           "study_duration_seconds_count",
-           "associations_active",
-           "association_failures_total{reason=\"resolve\"}",
-           "association_failures_total{reason=\"refused\"}",
-           "association_failures_total{reason=\"unreachable\"}",
-           "association_failures_total{reason=\"timeout\"}",
-           "association_failures_total{reason=\"rejected_permanent\"}",
-           "association_failures_total{reason=\"rejected_transient\"}",
-           "association_failures_total{reason=\"aborted\"}",
-           "association_failures_total{reason=\"connection_lost\"}",
-           "association_failures_total{reason=\"protocol_error\"}",
-           "instances_total{outcome=\"stored\"}",
-           "instances_total{outcome=\"stored_with_warning\"}",
-           "instances_total{outcome=\"failed\"}",
-           "instances_total{outcome=\"skipped\"}",
-           "instances_total{outcome=\"delayed\"}",
-           "instances_total{outcome=\"abandoned\"}",
-           "queue_wait_seconds_count",
-           "studies{state=\"pending\"}",
-           "studies{state=\"delayed\"}",
-           "studies{state=\"leased\"}",
-           "studies{state=\"done\"}",
-           "leases_expired_total",
-           "late_outcomes_total",
-           "resends_total",
-           "messages_refused_total",
-           "workers_connected",
-           "workers_quarantined",
-           "breaker_open",
-           "last_success_timestamp_seconds",
-           "ledger_commit_duration_seconds_count",
-           "threads",
-           "thread_seconds_total{activity=\"association\"}",
-           "thread_seconds_total{activity=\"storage\"}",
-           "thread_seconds_total{activity=\"transfer\"}",
-           "thread_seconds_total{activity=\"response\"}",
-           "thread_seconds_total{activity=\"decode\"}",
-           "failures_total{reason=\"out_of_resources\"}",
-           "failures_total{reason=\"processing_failure\"}",
-           "failures_total{reason=\"dataset_mismatch\"}",
-           "failures_total{reason=\"cannot_understand\"}",
-           "failures_total{reason=\"sop_class_not_supported\"}",
-           "failures_total{reason=\"other_status\"}",
-           "failures_total{reason=\"association_lost\"}",
-           "failures_total{reason=\"not_sendable\"}",
-           "failures_total{reason=\"defective_file\"}",
-           "sessions{state=\"scanning\"}",
-           "sessions{state=\"sending\"}",
-           "sessions_ended_total{state=\"complete\"}",
-           "sessions_ended_total{state=\"unreachable\"}",
-           "sessions_ended_total{state=\"refused\"}",
-           "sessions_ended_total{state=\"suspended\"}",
-           "sessions_ended_total{state=\"cancelled\"}",
-       }) {
-    EXPECT_THAT(text, HasSubstr("\ndicom_sender_" + series + " 0"));
+  MakeCounter(registry, "a_total", "help of a").Increment(2);
+  MakeGauge(registry, "b", "").Set(3);
+  MakeHistogram(registry, "c_seconds", "", kShortDurations);
+  MakeCounters(registry, "d_total", "").Add({{"kind", "x"}});
+  MakeGauges(registry, "e", "").Add({{"kind", "y"}});
+  const std::string text = MetricsText(registry);
+  for (const std::string line :
+       {"# HELP dicom_sender_a_total help of a", "dicom_sender_a_total 2", "dicom_sender_b 3",
+        "dicom_sender_c_seconds_count 0", "dicom_sender_d_total{kind=\"x\"} 0", "dicom_sender_e{kind=\"y\"} 0"}) {
+    EXPECT_THAT("\n" + text, HasSubstr("\n" + line + "\n"));
   }
-  EXPECT_THAT(text, Not(HasSubstr("=\"other\"")));
-  EXPECT_THAT(text, Not(HasSubstr("destination=")));  // none is known yet
 }
 
-TEST(Metrics, AProcessShowsOnlyWhatItIs) {
+TEST(LabelledCounters, KnownValuesStartAtZeroAndUnknownOnesShareASeries) {
   prometheus::Registry registry;
-  IndexerMetrics indexer(registry);
-  const std::string text = Text(registry);
-  EXPECT_THAT(text, HasSubstr("indexed_files_total"));
-  EXPECT_THAT(text, Not(HasSubstr("instances_total")));
-  EXPECT_THAT(text, Not(HasSubstr("bytes_sent_total")));
+  LabelledCounters counters(registry, "things_total", "", "kind", {"a", "b"});
+  EXPECT_THAT(MetricsText(registry), HasSubstr("things_total{kind=\"a\"} 0"));
+  EXPECT_THAT(MetricsText(registry), Not(HasSubstr("=\"other\"")));
+  counters["b"].Increment(3);
+  counters["c"].Increment();
+  counters["d"].Increment();
+  const std::string text = MetricsText(registry);
+  EXPECT_THAT(text, HasSubstr("things_total{kind=\"a\"} 0"));
+  EXPECT_THAT(text, HasSubstr("things_total{kind=\"b\"} 3"));
+  EXPECT_THAT(text, HasSubstr("things_total{kind=\"other\"} 2"));
 }
 
-TEST(Metrics, CountWhereTheyShould) {
-  prometheus::Registry registry;
-  CoordinatorMetrics metrics(registry);
-  metrics.instances_total["failed"].Increment(3);
-  metrics.instances_total["a new outcome"].Increment();
-  metrics.instances_total["another one"].Increment();
-  metrics.studies_leased.Set(2);
-  const std::string text = Text(registry);
-  EXPECT_THAT(text, HasSubstr("dicom_sender_instances_total{outcome=\"failed\"} 3"));
-  EXPECT_THAT(text, HasSubstr("dicom_sender_instances_total{outcome=\"stored\"} 0"));
-  EXPECT_THAT(text, HasSubstr("dicom_sender_instances_total{outcome=\"other\"} 2"));
-  EXPECT_THAT(text, HasSubstr("dicom_sender_studies{state=\"leased\"} 2"));
-}
-
-TEST(DestinationMetrics, ADestinationBeginsAtZeroAndHasItsOwnSeries) {
-  prometheus::Registry registry;
-  DestinationMetrics metrics(registry);
-  metrics.InstancesTotal("A:104@a").at("stored")->Increment(2);
-  metrics.SetLoads({{"A:104@a",
-                     {.found_instances = 9,
-                      .pending_instances = 3,
-                      .pending_bytes = 4,
-                      .settled_bytes = 7,
-                      .sending_sessions = 2,
-                      .associations = 5,
-                      .breaker_open = true}},
-                    {"B:104@b", {}}});
-  std::string text = Text(registry);
-  for (const std::string series :
-       {"instances_total{destination=\"A:104@a\",outcome=\"stored\"} 2",
-        "instances_total{destination=\"A:104@a\",outcome=\"failed\"} 0",
-        "pending_instances{destination=\"A:104@a\"} 3", "pending_bytes{destination=\"A:104@a\"} 4",
-        "found_instances{destination=\"A:104@a\"} 9", "settled_bytes_total{destination=\"A:104@a\"} 7",
-        "sending_sessions{destination=\"A:104@a\"} 2", "associations{destination=\"A:104@a\"} 5",
-        "breaker_open{destination=\"A:104@a\"} 1", "pending_instances{destination=\"B:104@b\"} 0"}) {
-    EXPECT_THAT(text, HasSubstr("\ndicom_sender_destination_" + series));
-  }
-  metrics.SetLoads({});
-  text = Text(registry);
-  EXPECT_THAT(text, HasSubstr("pending_instances{destination=\"A:104@a\"} 0"));
-  EXPECT_THAT(text, HasSubstr("breaker_open{destination=\"A:104@a\"} 0"));
-  EXPECT_THAT(text, HasSubstr("settled_bytes_total{destination=\"A:104@a\"} 7"));
-  EXPECT_THAT(text, HasSubstr("instances_total{destination=\"A:104@a\",outcome=\"stored\"} 2"));
-}
-
-TEST(DestinationMetrics, NamesFromOutsideAreBounded) {
-  prometheus::Registry registry;
-  DestinationMetrics metrics(registry);
-  std::map<std::string, DestinationLoad> loads;
-  for (int i = 0; i < 102; ++i) loads["D:" + std::to_string(i) + "@h"] = {.pending_instances = 1};
-  metrics.SetLoads(loads);
-  metrics.SetLoads(loads);
-  const std::string text = Text(registry);
-  const std::string name = "\ndicom_sender_destination_pending_instances{";
-  std::size_t series = 0;
-  for (auto at = text.find(name); at != std::string::npos; at = text.find(name, at + 1)) ++series;
-  EXPECT_EQ(series, DestinationMetrics::kDestinationsMax + 1);
-  EXPECT_THAT(text, HasSubstr("pending_instances{destination=\"other\"} 2"));
-}
-
-TEST(DestinationMetrics, NamesFromOutsideHaveNoControlCharacters) {
-  prometheus::Registry registry;
-  DestinationMetrics destinations(registry);
-  destinations.InstancesTotal("A\x1b[2J\r:104@a\nb").at("stored")->Increment();
-  // The same for whoever looks: one series, of which none hides the other.
-  destinations.InstancesTotal("B\xFF:104@a").at("stored")->Increment();
-  destinations.InstancesTotal("B\xFE:104@a").at("stored")->Increment();
-  const std::string text = Text(registry);
-  EXPECT_THAT(text, HasSubstr("destination=\"A\\\\x1b[2J\\\\r:104@a\\\\nb\",outcome=\"stored\"} 1"));
-  EXPECT_THAT(text, HasSubstr("destination=\"B\xEF\xBF\xBD:104@a\",outcome=\"stored\"} 2"));
-  EXPECT_EQ(text.find_first_of("\x1b\r\xFF\xFE"), std::string::npos);
-}
-
-TEST(Metrics, BuildInfoSaysWhatRuns) {
+TEST(Metrics, BuildInfoHasTheVersion) {
   prometheus::Registry registry;
   AddBuildInfo(registry, "0.1.0");
-  EXPECT_THAT(Text(registry), HasSubstr("dicom_sender_build_info{version=\"0.1.0\"} 1"));
+  EXPECT_THAT(MetricsText(registry), HasSubstr("dicom_sender_build_info{version=\"0.1.0\"} 1"));
 }
 
 }  // namespace

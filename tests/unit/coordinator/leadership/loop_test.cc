@@ -6,7 +6,7 @@
 #include "coordinator/service/coordinator_loop.h"
 #include "proto/validate.h"
 #include "tests/sim/fault_ledger.h"
-#include "tests/unit/coordinator/leadership/shared_store.h"
+#include "tests/unit/coordinator/leadership/fake_shared_ledger.h"
 
 namespace dicom_sender {
 namespace {

@@ -1,13 +1,13 @@
-// A coordinator on a real server that is asked to stop while one of its statements waits for a lock.
+// A coordinator on a real server is stopped while one of its statements waits for a lock.
 #include <gtest/gtest.h>
 
 #include <future>
 
-#include "programs/coordinator/succession.h"
+#include "coordinator/leadership/elected_coordinator.h"
 #include "proto/validate.h"
 #include "tests/support/network.h"
 #include "tests/support/postgresql_server.h"
-#include "tests/unit/coordinator/leadership/shared_store.h"
+#include "tests/unit/coordinator/leadership/fake_shared_ledger.h"
 #include "transport/channel.h"
 
 namespace dicom_sender {
@@ -17,27 +17,27 @@ using std::chrono::seconds;
 
 constexpr seconds kLeaderTimeout(4);
 
-TEST(PostgresqlStopTest, HandsOverThoughAStatementWaitsForALock) {
+TEST(PostgresqlStopTest, HandsOverAlthoughAStatementWaitsForALock) {
   if (!PostgresqlServer::Available()) GTEST_SKIP() << PostgresqlServer::WhyUnavailable();
   PostgresqlServer& server = PostgresqlServer::Shared();
   const std::string database = server.CreateDatabase();
   const auto says = [&](const std::string& sql) { return server.Query(database, sql).starts_with('t'); };
-  const LedgerStore store = PostgresqlStore(server.Uri(database), kLeaderTimeout);
-  ASSERT_TRUE(store.open_leadership(nullptr)) << "the tables are there";
+  const SharedLedger ledger = SharedPostgresqlLedger(server.Uri(database), kLeaderTimeout);
+  ASSERT_TRUE(ledger.open_leadership(nullptr)) << "this creates the tables";
 
   const TemporaryFolder folder;
   const ReservedPort port;
-  CoordinatorOptions options;
-  options.bind = "tcp://127.0.0.1:" + std::to_string(port.number());
-  options.output_dir = folder.path();
   std::stop_source stop;
-  Front front(std::nullopt, stop.get_token());
-  const Site site{.options = options,
-                  .ledger = "shared",
-                  .leader_timeout = kLeaderTimeout,
-                  .security = std::nullopt,
-                  .front = front};
-  auto ended = std::async(std::launch::async, [&] { return RunSuccession(site, store, stop.get_token()); });
+  StatusEndpoint status(std::nullopt, stop.get_token());
+  const CoordinatorContext context{.bind = "tcp://127.0.0.1:" + std::to_string(port.number()),
+                                   .output_dir = folder.path(),
+                                   .scheduler = {},
+                                   .ledger_name = "shared",
+                                   .leader_timeout = kLeaderTimeout,
+                                   .security = std::nullopt,
+                                   .status = status};
+  auto ended =
+      std::async(std::launch::async, [&] { return RunElectedCoordinator(context, ledger, stop.get_token()); });
   EXPECT_TRUE(Eventually([&] { return says("SELECT leader <> '' FROM leadership"); }));
 
   auto locked = std::async(std::launch::async, [&] {
@@ -48,8 +48,8 @@ TEST(PostgresqlStopTest, HandsOverThoughAStatementWaitsForALock) {
         "SELECT count(*) > 0 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = "
         "'session'::regclass");
   }));
-  zmq::context_t context;
-  DealerChannel client(context, {options.bind});
+  zmq::context_t client_context;
+  DealerChannel client(client_context, {context.bind});
   EXPECT_TRUE(client.WaitUntilConnected(kPatience));
   wire::ClientRequest request;
   request.set_request_id(1);

@@ -1,4 +1,6 @@
 // Coordinators on one shared ledger, each in a thread with its own port.
+#include "coordinator/leadership/elected_coordinator.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <spdlog/sinks/base_sink.h>
@@ -10,11 +12,10 @@
 #include <mutex>
 #include <thread>
 
-#include "programs/coordinator/succession.h"
 #include "proto/validate.h"
 #include "tests/support/network.h"
 #include "tests/support/process.h"
-#include "tests/unit/coordinator/leadership/shared_store.h"
+#include "tests/unit/coordinator/leadership/fake_shared_ledger.h"
 #include "transport/channel.h"
 
 namespace dicom_sender {
@@ -24,24 +25,23 @@ using std::chrono::milliseconds;
 using testing::EndsWith;
 using testing::HasSubstr;
 using testing::StartsWith;
-using Health = SharedStore::Health;
+using Health = FakeSharedLedger::Health;
 
 constexpr milliseconds kTimeout(500), kLongTimeout(20'000);
 
 class Coordinator {
  public:
-  Coordinator(const LedgerStore& store, const std::filesystem::path& folder, milliseconds leader_timeout) {
-    options_.bind = endpoint();
-    options_.output_dir = folder;
-    options_.service.metrics = "127.0.0.1:" + std::to_string(http_.number());
-    thread_ = std::thread([this, &store, leader_timeout] {
-      Front front(options_.service.metrics, stop_.get_token());
-      const Site site{.options = options_,
-                      .ledger = "shared",
-                      .leader_timeout = leader_timeout,
-                      .security = std::nullopt,
-                      .front = front};
-      result_ = RunSuccession(site, store, stop_.get_token());
+  Coordinator(const SharedLedger& ledger, const std::filesystem::path& folder, milliseconds leader_timeout) {
+    thread_ = std::thread([this, &ledger, folder, leader_timeout] {
+      StatusEndpoint status(http_address(), stop_.get_token());
+      const CoordinatorContext context{.bind = endpoint(),
+                                       .output_dir = folder,
+                                       .scheduler = {},
+                                       .ledger_name = "shared",
+                                       .leader_timeout = leader_timeout,
+                                       .security = std::nullopt,
+                                       .status = status};
+      result_ = RunElectedCoordinator(context, ledger, stop_.get_token());
       ended_ = true;
     });
   }
@@ -60,13 +60,12 @@ class Coordinator {
 
   // "200 ok"
   std::string Get(const std::string& path) const {
-    return RunProcess(
-               {"curl", "-s", "--max-time", "20", "-w", "%{http_code}", "http://" + *options_.service.metrics + path},
-               kPatience)
+    return RunProcess({"curl", "-s", "--max-time", "20", "-w", "%{http_code}", "http://" + http_address() + path},
+                      kPatience)
         .output;
   }
-  bool Leads() const { return Get("/readyz").starts_with("leading, epoch "); }
-  bool StandsBy() const { return Get("/readyz").starts_with("standing by"); }
+  bool IsLeader() const { return Get("/readyz").starts_with("leading, epoch "); }
+  bool IsStandby() const { return Get("/readyz").starts_with("standby"); }
   void Ask(DealerChannel& channel) const {
     EXPECT_TRUE(channel.WaitUntilConnected(kPatience));
     wire::ClientRequest request;
@@ -74,7 +73,7 @@ class Coordinator {
     request.mutable_list_sessions();
     EXPECT_TRUE(channel.Send(Envelope(std::move(request))));
   }
-  // What it says to whoever asks, on a connection of its own.
+  // Its answer to a request on a new connection.
   wire::FromCoordinator Ask() const {
     zmq::context_t context;
     DealerChannel channel(context, {endpoint()});
@@ -87,31 +86,42 @@ class Coordinator {
   }
 
  private:
+  std::string http_address() const { return "127.0.0.1:" + std::to_string(http_.number()); }
+
   ReservedPort port_, http_;
-  CoordinatorOptions options_;
   std::stop_source stop_;
   tl::expected<void, std::string> result_;
   std::atomic<bool> ended_ = false;
   std::thread thread_;
 };
 
-class SuccessionTest : public testing::Test {
+class ElectedCoordinatorTest : public testing::Test {
  protected:
   std::unique_ptr<Coordinator> Start(milliseconds leader_timeout = kTimeout) {
-    return std::make_unique<Coordinator>(opener_, folder_.path(), leader_timeout);
+    return std::make_unique<Coordinator>(shared_, folder_.path(), leader_timeout);
   }
   std::unique_ptr<Coordinator> StartLeader(milliseconds leader_timeout = kTimeout) {
     auto coordinator = Start(leader_timeout);
-    EXPECT_TRUE(Eventually([&] { return coordinator->Leads(); }));
+    EXPECT_TRUE(Eventually([&] { return coordinator->IsLeader(); }));
     return coordinator;
   }
 
+  static CoordinatorContext Context(const std::string& bind, StatusEndpoint& status) {
+    return {.bind = bind,
+            .output_dir = ".",
+            .scheduler = {},
+            .ledger_name = "shared",
+            .leader_timeout = kTimeout,
+            .security = std::nullopt,
+            .status = status};
+  }
+
   TemporaryFolder folder_;
-  SharedStore store_;
-  const LedgerStore opener_ = store_.Store();
+  FakeSharedLedger fake_;
+  const SharedLedger shared_ = fake_.shared();
 };
 
-TEST_F(SuccessionTest, OneLeadsAndTheOtherSaysWho) {
+TEST_F(ElectedCoordinatorTest, OneIsTheLeaderAndTheOtherOneNamesIt) {
   const auto leader = StartLeader();
   const auto other = Start();
   ASSERT_TRUE(Eventually([&] { return other->Get("/readyz").ends_with("200"); }));
@@ -120,7 +130,7 @@ TEST_F(SuccessionTest, OneLeadsAndTheOtherSaysWho) {
   ASSERT_TRUE(answer.has_not_leading());
   EXPECT_THAT(answer.not_leading().leader(), HasSubstr(leader->endpoint()));
   EXPECT_EQ(leader->Get("/readyz"), "leading, epoch 1\n200");
-  EXPECT_EQ(other->Get("/readyz"), "standing by: " + store_.record().leader + " leads, epoch 1\n200");
+  EXPECT_EQ(other->Get("/readyz"), "standby: " + fake_.record().leader + " is the leader, epoch 1\n200");
   EXPECT_EQ(other->Get("/"), other->Get("/readyz"));
   for (const auto* coordinator : {leader.get(), other.get()}) {
     EXPECT_THAT(coordinator->Get("/metrics"),
@@ -129,71 +139,72 @@ TEST_F(SuccessionTest, OneLeadsAndTheOtherSaysWho) {
   }
 }
 
-TEST_F(SuccessionTest, WhoIsAskedToStopHandsOver) {
+TEST_F(ElectedCoordinatorTest, HandsOverWhenItIsStopped) {
   auto leader = StartLeader(kLongTimeout);
   const auto other = Start(kLongTimeout);
-  ASSERT_TRUE(Eventually([&] { return other->StandsBy(); }));
+  ASSERT_TRUE(Eventually([&] { return other->IsStandby(); }));
   const TimePoint begin = MonotonicNow();
   leader->AskToStop();
-  ASSERT_TRUE(Eventually([&] { return store_.record().epoch == 2; }));
+  ASSERT_TRUE(Eventually([&] { return fake_.record().epoch == 2; }));
   EXPECT_LT(MonotonicNow() - begin, kLongTimeout / 2) << "it waited for the time-out";
-  EXPECT_TRUE(Eventually([&] { return other->Leads(); }));
+  EXPECT_TRUE(Eventually([&] { return other->IsLeader(); }));
   EXPECT_TRUE(other->Ask().has_client());
   EXPECT_TRUE(leader->Stop());
 }
 
-TEST_F(SuccessionTest, DoesNotSayThatItLeadsBeforeItServes) {
-  store_.SetLedgerHangs(true);
+TEST_F(ElectedCoordinatorTest, DoesNotReportThatItIsTheLeaderBeforeItServes) {
+  fake_.SetLedgerHangs(true);
   const auto leader = Start(kLongTimeout);
-  ASSERT_TRUE(Eventually([&] { return store_.waiting() > 0; }));
+  ASSERT_TRUE(Eventually([&] { return fake_.waiting() > 0; }));
   EXPECT_TRUE(Eventually([&] { return leader->Get("/readyz") == "starting\n503"; }));
   EXPECT_THAT(leader->Get("/metrics"), HasSubstr("\ndicom_sender_leader 0\n"));
-  store_.SetLedgerHangs(false);
-  EXPECT_TRUE(Eventually([&] { return leader->Leads(); }));
+  fake_.SetLedgerHangs(false);
+  EXPECT_TRUE(Eventually([&] { return leader->IsLeader(); }));
   EXPECT_THAT(leader->Get("/metrics"), HasSubstr("\ndicom_sender_leader 1\n"));
 }
 
-TEST_F(SuccessionTest, DoesNotSayThatItLeadsWhenItDoesNotAnyMore) {
+TEST_F(ElectedCoordinatorTest, DoesNotReportThatItIsTheLeaderAfterItLostTheLeadership) {
   const auto leader = StartLeader();
-  store_.SetLedgerHangs(true);
+  fake_.SetLedgerHangs(true);
   zmq::context_t context;
   DealerChannel client(context, {leader->endpoint()});
   leader->Ask(client);
-  ASSERT_TRUE(Eventually([&] { return store_.waiting() > 0; }));
-  store_.SetRecord({.epoch = 9, .leader = "somebody else", .renewals = 0});
+  ASSERT_TRUE(Eventually([&] { return fake_.waiting() > 0; }));
+  fake_.SetRecord({.epoch = 9, .leader = "somebody else", .renewals = 0});
   EXPECT_TRUE(Eventually([&] {
-    store_.Renew();
-    return !leader->Leads();
+    fake_.Renew();
+    return !leader->IsLeader();
   }));
   EXPECT_THAT(leader->Get("/metrics"), HasSubstr("\ndicom_sender_leader 0\n"));
-  store_.SetLedgerHangs(false);
+  fake_.SetLedgerHangs(false);
 }
 
-TEST_F(SuccessionTest, WhoIsAskedToStopHandsOverThoughTheLedgerHangs) {
+TEST_F(ElectedCoordinatorTest, HandsOverWhenItIsStoppedAlthoughTheLedgerHangs) {
   auto leader = StartLeader(kTimeout);
-  store_.SetLedgerHangs(true);
+  fake_.SetLedgerHangs(true);
   zmq::context_t context;
   DealerChannel client(context, {leader->endpoint()});
   leader->Ask(client);
-  ASSERT_TRUE(Eventually([&] { return store_.waiting() > 0; }));
+  ASSERT_TRUE(Eventually([&] { return fake_.waiting() > 0; }));
   EXPECT_TRUE(leader->Stop());
-  EXPECT_EQ(store_.record(), (LeaderRecord{.epoch = 1, .leader = "", .renewals = store_.record().renewals}));
+  EXPECT_EQ(fake_.record(), (LeaderRecord{.epoch = 1, .leader = "", .renewals = fake_.record().renewals}));
 }
 
-// As two containers may.
-TEST_F(SuccessionTest, OfOneHostAndProcessNumberIsStillAnother) {
+// Two containers may share both.
+TEST_F(ElectedCoordinatorTest, TheSameHostAndProcessNumberDoNotMakeTheSameName) {
   std::array<char, 256> host{};
   ASSERT_EQ(gethostname(host.data(), host.size() - 1), 0);
   const auto other = Start(kLongTimeout);
   const std::string name =
       std::string(host.data()) + " at " + other->endpoint() + " (process " + std::to_string(getpid()) + ")";
-  ASSERT_TRUE(Eventually([&] { return other->Leads(); }));
-  EXPECT_NE(store_.record().leader, name);
-  store_.SetRecord({.epoch = 5, .leader = name, .renewals = 0});
-  EXPECT_TRUE(Eventually([&] { return other->Get("/readyz") == "standing by: " + name + " leads, epoch 5\n200"; }));
+  ASSERT_TRUE(Eventually([&] { return other->IsLeader(); }));
+  EXPECT_NE(fake_.record().leader, name);
+  fake_.SetRecord({.epoch = 5, .leader = name, .renewals = 0});
+  EXPECT_TRUE(
+      Eventually([&] { return other->Get("/readyz") == "standby: " + name + " is the leader, epoch 5\n200"; }));
 }
 
-// Notes that a text was logged, by whichever thread, as long as it exists.
+// Records whether any thread logs the text during the lifetime of this object.
 class LogWatch {
  public:
   explicit LogWatch(std::string text) : sink_(std::make_shared<Sink>(std::move(text))) {
@@ -218,10 +229,10 @@ class LogWatch {
   const std::shared_ptr<Sink> sink_;
 };
 
-TEST_F(SuccessionTest, APortThatIsTakenLaterIsWaitedFor) {
-  const LogWatch warning("it is tried again and again");
+TEST_F(ElectedCoordinatorTest, WaitsForAPortThatIsTakenLater) {
+  const LogWatch warning("Cannot become a standby yet");
   auto leader = StartLeader();
-  store_.SetFull(true);
+  fake_.SetFull(true);
   zmq::context_t context;
   DealerChannel client(context, {leader->endpoint()});
   std::optional<RouterChannel> thief;
@@ -231,87 +242,83 @@ TEST_F(SuccessionTest, APortThatIsTakenLaterIsWaitedFor) {
       thief.emplace(context, leader->endpoint());
       return true;
     } catch (const zmq::error_t&) {
-      return false;  // it has the port still, or again
+      return false;  // the leader still has the port, or has it again
     }
   }));
-  store_.SetFull(false);
+  fake_.SetFull(false);
   EXPECT_TRUE(Eventually([&] { return warning.seen(); }));
   EXPECT_FALSE(leader->ended());
   thief.reset();
-  EXPECT_TRUE(Eventually([&] { return leader->Leads(); }));
+  EXPECT_TRUE(Eventually([&] { return leader->IsLeader(); }));
   EXPECT_TRUE(leader->Stop());
 }
 
-TEST_F(SuccessionTest, WhoCannotBeWatchedTakesNothing) {
-  CoordinatorOptions options;
+TEST_F(ElectedCoordinatorTest, IsNotElectedIfItCannotServeItsStatus) {
   const ReservedPort port;
-  options.bind = "tcp://127.0.0.1:" + std::to_string(port.number());
-  Front front("192.0.2.1:9", {});
-  const Site site{
-      .options = options, .ledger = "shared", .leader_timeout = kTimeout, .security = std::nullopt, .front = front};
-  EXPECT_FALSE(RunSuccession(site, opener_, {}));
-  EXPECT_EQ(store_.record().epoch, 0U);
+  StatusEndpoint status("192.0.2.1:9", {});
+  EXPECT_FALSE(
+      RunElectedCoordinator(Context("tcp://127.0.0.1:" + std::to_string(port.number()), status), shared_, {}));
+  EXPECT_EQ(fake_.record().epoch, 0U);
 }
 
-TEST_F(SuccessionTest, WhoStandsByStopsAtOnceThoughTheLedgerHangs) {
+TEST_F(ElectedCoordinatorTest, AStandbyStopsAtOnceAlthoughTheLedgerHangs) {
   const auto leader = StartLeader();
   auto other = Start();
-  ASSERT_TRUE(Eventually([&] { return other->StandsBy(); }));
-  store_.SetHealth(Health::kHanging);
+  ASSERT_TRUE(Eventually([&] { return other->IsStandby(); }));
+  fake_.SetHealth(Health::kHanging);
   EXPECT_TRUE(other->Stop());
 }
 
-TEST_F(SuccessionTest, ALedgerThatFailsEndsTheLeadershipAndNotTheProcess) {
+TEST_F(ElectedCoordinatorTest, AFailingLedgerEndsTheLeadershipAndNotTheProcess) {
   auto leader = StartLeader();
-  store_.SetFull(true);
+  fake_.SetFull(true);
   zmq::context_t context;
   DealerChannel client(context, {leader->endpoint()});
   leader->Ask(client);
-  ASSERT_TRUE(Eventually([&] { return leader->StandsBy(); }));
-  EXPECT_FALSE(client.Receive()) << "what was not committed is not answered";
+  ASSERT_TRUE(Eventually([&] { return leader->IsStandby(); }));
+  EXPECT_FALSE(client.Receive()) << "a request that was not committed is not answered";
   const auto answer = leader->Ask();
   ASSERT_TRUE(answer.has_not_leading());
-  EXPECT_EQ(answer.not_leading().leader(), "") << "its own name is of an epoch that is over";
-  store_.SetFull(false);
-  EXPECT_TRUE(Eventually([&] { return leader->Leads(); }));
+  EXPECT_EQ(answer.not_leading().leader(), "") << "its own name belongs to an earlier epoch";
+  fake_.SetFull(false);
+  EXPECT_TRUE(Eventually([&] { return leader->IsLeader(); }));
   EXPECT_TRUE(leader->Ask().has_client());
   EXPECT_TRUE(leader->Stop());
 }
 
-TEST_F(SuccessionTest, StepsDownForWhoLeadsNowAndSaysWho) {
+TEST_F(ElectedCoordinatorTest, StepsDownForAnotherLeaderAndNamesIt) {
   const auto leader = StartLeader();
-  store_.SetRecord({.epoch = 9, .leader = "somebody else", .renewals = 0});
+  fake_.SetRecord({.epoch = 9, .leader = "somebody else", .renewals = 0});
   ASSERT_TRUE(Eventually([&] {
-    store_.Renew();
-    return leader->Get("/readyz") == "standing by: somebody else leads, epoch 9\n200";
+    fake_.Renew();
+    return leader->Get("/readyz") == "standby: somebody else is the leader, epoch 9\n200";
   }));
   const auto answer = leader->Ask();
   ASSERT_TRUE(answer.has_not_leading());
   EXPECT_EQ(answer.not_leading().leader(), "somebody else");
   EXPECT_TRUE(Eventually([&] { return leader->Get("/readyz") == "leading, epoch 10\n200"; }))
-      << "the other is silent";
+      << "the other leader does not renew";
 }
 
-TEST_F(SuccessionTest, AnswersWhileTheLedgerIsAwayAndLeadsWhenItIsBack) {
+TEST_F(ElectedCoordinatorTest, AnswersWhileTheLedgerIsUnreachableAndIsElectedAfterwards) {
   const auto leader = StartLeader();
   const auto other = Start();
-  ASSERT_TRUE(Eventually([&] { return other->StandsBy(); }));
-  store_.SetHealth(Health::kAway);
-  ASSERT_TRUE(Eventually([&] { return leader->StandsBy(); }));
+  ASSERT_TRUE(Eventually([&] { return other->IsStandby(); }));
+  fake_.SetHealth(Health::kAway);
+  ASSERT_TRUE(Eventually([&] { return leader->IsStandby(); }));
   for (const auto* coordinator : {leader.get(), other.get()}) {
     EXPECT_TRUE(coordinator->Ask().has_not_leading());
-    EXPECT_TRUE(Eventually([&] {
-      return coordinator->Get("/readyz") == "standing by: it is not known who leads: the server is away\n503";
-    }));
-    EXPECT_EQ(coordinator->Get("/healthz"), "ok\n200") << "there is nothing wrong with the coordinator";
+    EXPECT_TRUE(Eventually(
+        [&] { return coordinator->Get("/readyz") == "standby: the leader is unknown: the server is away\n503"; }));
+    EXPECT_EQ(coordinator->Get("/healthz"), "ok\n200") << "the coordinator itself is healthy";
   }
-  store_.SetHealth(Health::kWell);
-  EXPECT_TRUE(Eventually([&] { return leader->Leads() != other->Leads(); }));
-  EXPECT_EQ(store_.record().epoch, 2U);
+  fake_.SetHealth(Health::kWell);
+  EXPECT_TRUE(Eventually([&] { return leader->IsLeader() != other->IsLeader(); }));
+  EXPECT_EQ(fake_.record().epoch, 2U);
 }
 
-TEST_F(SuccessionTest, ALedgerThatCannotBeUsedIsAnErrorAtTheStart) {
-  store_.SetTrouble(LedgerTrouble{.sentence = "wrong password", .passing = false});
+TEST_F(ElectedCoordinatorTest, AnUnusableLedgerIsAnErrorAtTheStart) {
+  fake_.SetTrouble(LedgerTrouble{.sentence = "wrong password", .passing = false});
   const auto coordinator = Start();
   ASSERT_TRUE(Eventually([&] { return coordinator->ended(); }));
   const auto ended = coordinator->Stop();
@@ -319,18 +326,14 @@ TEST_F(SuccessionTest, ALedgerThatCannotBeUsedIsAnErrorAtTheStart) {
   EXPECT_EQ(ended.error(), "wrong password");
 }
 
-TEST_F(SuccessionTest, APortThatIsTakenIsAnErrorAtTheStart) {
-  CoordinatorOptions options;
+TEST_F(ElectedCoordinatorTest, ATakenPortIsAnErrorAtTheStart) {
   zmq::context_t context;
   const RouterChannel taken(context, "tcp://127.0.0.1:*");
-  options.bind = taken.endpoint();
-  Front front(std::nullopt, {});
-  const Site site{
-      .options = options, .ledger = "shared", .leader_timeout = kTimeout, .security = std::nullopt, .front = front};
-  const auto ended = RunSuccession(site, opener_, {});
+  StatusEndpoint status(std::nullopt, {});
+  const auto ended = RunElectedCoordinator(Context(taken.endpoint(), status), shared_, {});
   ASSERT_FALSE(ended);
-  EXPECT_THAT(ended.error(), StartsWith("--bind: cannot listen on '" + options.bind + "': "));
-  EXPECT_EQ(store_.record().epoch, 0U) << "who cannot serve takes nothing";
+  EXPECT_THAT(ended.error(), StartsWith("--bind: cannot listen on '" + taken.endpoint() + "': "));
+  EXPECT_EQ(fake_.record().epoch, 0U) << "a coordinator that cannot serve must not be elected";
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
-#include "programs/coordinator/ledger_store.h"
+#include "coordinator/leadership/shared_ledger.h"
 
 namespace dicom_sender {
 
-LedgerStore PostgresqlStore(const std::string& uri, Duration leader_timeout) {
+SharedLedger SharedPostgresqlLedger(const std::string& uri, Duration leader_timeout) {
   const auto with = [=](const WakeEvent* give_up, Progress progress) {
     return PostgresqlOptions{
         .uri = uri, .leader_timeout = leader_timeout, .give_up = give_up, .progress = std::move(progress)};

@@ -1,4 +1,4 @@
-// A ledger that several coordinators share, as the succession needs it.
+// A ledger that several coordinators share.
 #pragma once
 
 #include <cstdint>
@@ -13,17 +13,17 @@
 
 namespace dicom_sender {
 
-// Each call opens a connection of its own. `give_up`, which must outlive what is opened, ends its waits with
-// LedgerError; `progress` is noted while it waits for an answer that has its bound. What was opened connects again by
-// itself. Thread-safe.
-struct LedgerStore {
+// Each call opens its own connection, which reconnects by itself. When `give_up` is raised, its waits end with
+// LedgerError; `give_up` must outlive what was opened. During bounded waits for an answer, `progress` is noted.
+// Thread-safe.
+struct SharedLedger {
   std::function<tl::expected<std::unique_ptr<Leadership>, LedgerTrouble>(const WakeEvent* give_up)> open_leadership;
-  // The ledger of that epoch's leader.
+  // For the leader of that epoch.
   std::function<tl::expected<std::unique_ptr<Ledger>, LedgerTrouble>(std::uint64_t epoch, const WakeEvent* give_up,
                                                                      Progress progress)>
       open_ledger;
 };
 
-LedgerStore PostgresqlStore(const std::string& uri, Duration leader_timeout);
+SharedLedger SharedPostgresqlLedger(const std::string& uri, Duration leader_timeout);
 
 }  // namespace dicom_sender
