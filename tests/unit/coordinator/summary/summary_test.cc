@@ -10,6 +10,7 @@
 #include "coordinator/ledger/sqlite/sqlite_ledger.h"
 #include "tests/support/file_size_limit.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/unit/coordinator/ledger/ledger_contract.h"
 
 namespace dicom_sender {
 namespace {
@@ -89,7 +90,7 @@ class SummaryTest : public testing::Test {
     change.reason = reason;
     change.duration_us = 2500;
     change.worker = "w";
-    InTransaction([&] { ledger_->ChangeInstances(std::span(&change, 1), After(8000)); });
+    InTransaction([&] { ReadAndChange(*ledger_, {change}, After(8000)); });
   }
   void Scan(const std::map<std::string, std::uint64_t>& ignored) {
     InTransaction([&] {
@@ -381,7 +382,7 @@ TEST_F(SummaryTest, MoreFailuresThanFitAreAllInTheFailuresFile) {
     changes[i].state = kFailed;
     changes[i].reason = "reason " + std::to_string(i);
   }
-  InTransaction([&] { ledger_->ChangeInstances(changes, After(1)); });
+  InTransaction([&] { ReadAndChange(*ledger_, changes, After(1)); });
   End(wire::SESSION_COMPLETE);
   const auto summary = Write();
   EXPECT_EQ(summary["failures"].Size(), kReportedInstancesMax);
