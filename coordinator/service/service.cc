@@ -91,12 +91,12 @@ StepResult Service::ResumeSessions(TimePoint now, WallTime wall) {
   return Step({}, now, wall);
 }
 
-StepResult Service::Step(const std::vector<Incoming>& messages, TimePoint now, WallTime wall) {
+StepResult Service::Step(const std::vector<PeerMessage>& messages, TimePoint now, WallTime wall) {
   const Moment moment{now, wall};
   outgoing_.clear();
   ended_.clear();
   ledger_.Begin();
-  for (const Incoming& incoming : messages) HandleMessage(incoming, moment);
+  for (const PeerMessage& incoming : messages) HandleMessage(incoming, moment);
   const auto wake_at = Apply(Tick{}, moment).wake_at;
   const TimePoint commit_start = MonotonicNow();
   ledger_.Commit();
@@ -124,7 +124,7 @@ wire::Overview Service::Look(TimePoint now, WallTime wall) {
   return overview;
 }
 
-void Service::HandleMessage(const Incoming& incoming, const Moment& moment) {
+void Service::HandleMessage(const PeerMessage& incoming, const Moment& moment) {
   const auto envelope = ParseToCoordinator(incoming.bytes);
   if (!envelope) return Refuse(incoming, envelope.error().reason, envelope.error().other_version, moment);
   if (envelope->has_worker()) return Handle(incoming, envelope->worker(), moment);
@@ -133,7 +133,7 @@ void Service::HandleMessage(const Incoming& incoming, const Moment& moment) {
   outgoing_.push_back({incoming.peer, Envelope(std::move(reply))});
 }
 
-void Service::Refuse(const Incoming& incoming, const std::string& reason, bool for_good, const Moment& moment,
+void Service::Refuse(const PeerMessage& incoming, const std::string& reason, bool for_good, const Moment& moment,
                      LeaseId lease) {
   metrics_.messages_refused_total.Increment();
   const std::string from = incoming.address.empty() ? "this process" : incoming.address;
@@ -419,7 +419,7 @@ wire::ClientReply Service::Answer(const wire::DrainWorker& request, const Moment
 
 // --- workers
 
-void Service::Handle(const Incoming& incoming, const wire::WorkerMessage& message, const Moment& moment) {
+void Service::Handle(const PeerMessage& incoming, const wire::WorkerMessage& message, const Moment& moment) {
   switch (message.message_case()) {
     case wire::WorkerMessage::kStatus:
       return Handle(incoming, message.status(), moment);
@@ -432,7 +432,7 @@ void Service::Handle(const Incoming& incoming, const wire::WorkerMessage& messag
   }
 }
 
-void Service::Handle(const Incoming& incoming, const wire::WorkerStatus& status, const Moment& moment) {
+void Service::Handle(const PeerMessage& incoming, const wire::WorkerStatus& status, const Moment& moment) {
   const std::string& worker = status.worker_id();
   if (scheduler_.IsSuperseded(worker, status.incarnation())) {
     return Refuse(incoming, Superseded(worker, scheduler_.incarnation_of(worker) - status.incarnation()),
@@ -471,7 +471,7 @@ void Service::Handle(const Incoming& incoming, const wire::WorkerStatus& status,
 
 // A lease belongs to the key to which it was granted. Without keys it belongs to the connection from which its worker
 // was heard of last; a worker says what it is before anything else.
-bool Service::Holds(const Incoming& incoming, const LeaseRecord& lease) const {
+bool Service::Holds(const PeerMessage& incoming, const LeaseRecord& lease) const {
   if (!lease.identity.empty()) return incoming.key == lease.identity;
   const auto connection = connections_.find(lease.worker);
   return connection == connections_.end() || connection->second.peer.empty() ||
@@ -479,14 +479,14 @@ bool Service::Holds(const Incoming& incoming, const LeaseRecord& lease) const {
 }
 
 // It is not told which lease: a worker takes that for the word of another ledger.
-void Service::RefuseStranger(const Incoming& incoming, const LeaseRecord& lease, const Moment& moment) {
+void Service::RefuseStranger(const PeerMessage& incoming, const LeaseRecord& lease, const Moment& moment) {
   Refuse(incoming,
          fmt::format("lease {} was granted to worker {}, over another connection or to another key", lease.id,
                      ToPrintable(lease.worker)),
          /*for_good=*/false, moment);
 }
 
-void Service::Handle(const Incoming& incoming, const wire::PageRequest& request, const Moment& moment) {
+void Service::Handle(const PeerMessage& incoming, const wire::PageRequest& request, const Moment& moment) {
   const auto study = scheduler_.StudyOf(request.lease_id());
   if (study) {
     const auto lease = ledger_.FindLease(request.lease_id());
@@ -508,7 +508,7 @@ wire::Page Service::PageOf(LeaseId lease, StudyKey study, std::uint32_t from_ind
   return page;
 }
 
-void Service::Handle(const Incoming& incoming, const wire::Report& report, const Moment& moment) {
+void Service::Handle(const PeerMessage& incoming, const wire::Report& report, const Moment& moment) {
   // A lease that was never granted is not acknowledged: it is of another ledger, and what it reports is not ours.
   const auto lease = ledger_.FindLease(report.lease_id());
   if (!lease) {

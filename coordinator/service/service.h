@@ -20,15 +20,9 @@
 #include "coordinator/service/queries.h"
 #include "envelope.pb.h"
 #include "proto/refusals.h"
+#include "transport/peer_message.h"
 
 namespace dicom_sender {
-
-struct Incoming {
-  std::string peer;          // the channel's name for the connection
-  std::string bytes;         // as received: not trusted
-  std::string address = {};  // of its machine, for the log
-  std::string key = {};      // its public key, where the channel knows one
-};
 
 struct Outgoing {
   std::string peer;
@@ -54,7 +48,7 @@ class Service {
   // Goes on with every session that had not ended when the last coordinator did, as nobody else may know that there
   // was another one. Before the first Step(), if at all.
   StepResult ResumeSessions(TimePoint now, WallTime wall);
-  StepResult Step(const std::vector<Incoming>& messages, TimePoint now, WallTime wall);
+  StepResult Step(const std::vector<PeerMessage>& messages, TimePoint now, WallTime wall);
 
   // What the status page shows; counts the gauges of the destinations anew. Between two steps, about once a second.
   wire::Overview Look(TimePoint now, WallTime wall);
@@ -70,8 +64,8 @@ class Service {
     WallTime wall;
   };
 
-  void HandleMessage(const Incoming& incoming, const Moment& moment);
-  void Refuse(const Incoming& incoming, const std::string& reason, bool for_good, const Moment& moment,
+  void HandleMessage(const PeerMessage& incoming, const Moment& moment);
+  void Refuse(const PeerMessage& incoming, const std::string& reason, bool for_good, const Moment& moment,
               LeaseId lease = 0);
   void Send(const std::string& peer, wire::CoordinatorMessage message);
 
@@ -89,13 +83,13 @@ class Service {
   template <class Ask>
   wire::ClientReply About(const std::string& uuid, Ask ask);
 
-  void Handle(const Incoming& incoming, const wire::WorkerMessage& message, const Moment& moment);
-  void Handle(const Incoming& incoming, const wire::WorkerStatus& status, const Moment& moment);
-  void Handle(const Incoming& incoming, const wire::PageRequest& request, const Moment& moment);
-  void Handle(const Incoming& incoming, const wire::Report& report, const Moment& moment);
+  void Handle(const PeerMessage& incoming, const wire::WorkerMessage& message, const Moment& moment);
+  void Handle(const PeerMessage& incoming, const wire::WorkerStatus& status, const Moment& moment);
+  void Handle(const PeerMessage& incoming, const wire::PageRequest& request, const Moment& moment);
+  void Handle(const PeerMessage& incoming, const wire::Report& report, const Moment& moment);
   void ApplyReport(const wire::Report& report, const LeaseRecord& lease, const Moment& moment);
-  bool Holds(const Incoming& incoming, const LeaseRecord& lease) const;
-  void RefuseStranger(const Incoming& incoming, const LeaseRecord& lease, const Moment& moment);
+  bool Holds(const PeerMessage& incoming, const LeaseRecord& lease) const;
+  void RefuseStranger(const PeerMessage& incoming, const LeaseRecord& lease, const Moment& moment);
 
   void Resume(SessionRecord record, const wire::OpenSession& request, const Moment& moment);
   void Continue(const SessionRecord& record, const Moment& moment);

@@ -47,7 +47,7 @@ class ServiceTest : public testing::Test {
   }
 
   std::vector<Outgoing> Step(const std::string& peer, const std::string& bytes) {
-    return service_->Step({Incoming{peer, bytes}}, now_, WallTime(std::chrono::milliseconds(1'000'000))).messages;
+    return service_->Step({PeerMessage{peer, bytes}}, now_, WallTime(std::chrono::milliseconds(1'000'000))).messages;
   }
   std::vector<Outgoing> Wait(Duration duration) {
     now_ += duration;
@@ -900,7 +900,7 @@ TEST_F(ServiceTest, WhatIsToldOfAnEndedSessionBelongsIntoItsSummary) {
   Announce(1, {});
   ASSERT_EQ(Status().state(), wire::SESSION_CANCELLED);
   const auto late = Envelope(Report(lease, {{0, 0}}, false)).SerializeAsString();
-  const auto result = service_->Step({Incoming{"worker", late}}, now_, WallTime());
+  const auto result = service_->Step({PeerMessage{"worker", late}}, now_, WallTime());
   EXPECT_EQ(Status().stored(), 1U);
   EXPECT_EQ(result.ended, std::vector{ledger_->FindSession(kSession)->key}) << "its summary is to be written again";
 }
@@ -914,7 +914,7 @@ TEST_F(ServiceTest, ComparisonsOfAnEndedSessionBelongIntoItsSummary) {
   wire::ClientRequest record;
   record.mutable_record_comparisons()->set_session(kSession);
   const auto bytes = Envelope(record).SerializeAsString();
-  const auto result = service_->Step({Incoming{"indexer", bytes}}, now_, WallTime());
+  const auto result = service_->Step({PeerMessage{"indexer", bytes}}, now_, WallTime());
   EXPECT_EQ(result.ended, std::vector{ledger_->FindSession(kSession)->key});
 }
 
@@ -924,7 +924,7 @@ TEST_F(ServiceTest, SaysWhichSessionsHaveEnded) {
   Announce();
   const auto lease = ScanComplete().at(0).grant().lease_id();
   const auto step = [this](const wire::WorkerMessage& message) {
-    return service_->Step({Incoming{"worker", Envelope(message).SerializeAsString()}}, now_, WallTime()).ended;
+    return service_->Step({PeerMessage{"worker", Envelope(message).SerializeAsString()}}, now_, WallTime()).ended;
   };
   EXPECT_TRUE(step(Report(lease, {}, false)).empty());
   EXPECT_EQ(step(Report(lease, {{0, 0}}, true)), std::vector{ledger_->FindSession(kSession)->key});
@@ -938,7 +938,7 @@ TEST_F(ServiceTest, ALateReportWithoutOutcomesConcernsNoSummary) {
   Worker(Report(lease, {{0, 0}}, true));
   ASSERT_EQ(Status().state(), wire::SESSION_COMPLETE);
   const auto ended = [&](const wire::WorkerMessage& message) {
-    return service_->Step({Incoming{"worker", Envelope(message).SerializeAsString()}}, now_, WallTime()).ended;
+    return service_->Step({PeerMessage{"worker", Envelope(message).SerializeAsString()}}, now_, WallTime()).ended;
   };
   EXPECT_TRUE(ended(Report(lease, {}, true)).empty());
   EXPECT_EQ(ended(Report(lease, {{0, 0}}, true)).size(), 1U);
