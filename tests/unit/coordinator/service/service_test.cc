@@ -608,6 +608,28 @@ TEST_F(ServiceTest, ListsHowFastASessionIs) {
   EXPECT_EQ(session.status().pending(), 20U);
 }
 
+TEST_F(ServiceTest, TellsNoTimeLeftWhileASessionIsScanned) {
+  auto request = OpenSession(kSession, false);
+  request.mutable_open_session()->set_dispatch(wire::DISPATCH_AS_FOUND);
+  Ask(request);
+  BeginScan("", 1);
+  Announce();
+  std::vector<wire::CoordinatorMessage> to_worker;
+  Ask(Batch(30), &to_worker);
+  const auto lease = to_worker.at(0).grant().lease_id();
+  for (std::uint32_t i = 0; i < 10; ++i) {
+    service_->MeasurePaces(now_);
+    Worker(Report(lease, {{i, 0}}, false));
+    now_ += std::chrono::seconds(1);
+  }
+  service_->MeasurePaces(now_);
+  wire::ClientRequest list;
+  list.mutable_list_sessions()->set_limit(1);
+  const auto session = Ask(list).sessions().sessions(0);
+  EXPECT_DOUBLE_EQ(session.instances_per_second(), 1);
+  EXPECT_FALSE(session.has_seconds_left()) << "more files may be found";
+}
+
 TEST_F(ServiceTest, SeveralIndexersFeedOneSession) {
   Open();
   EXPECT_EQ(BeginScan("b", 7).scan_begun().scan(), 7U);
