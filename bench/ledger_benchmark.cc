@@ -71,6 +71,7 @@ void Report(Ledger& ledger, StudyKey study, std::uint64_t seq, std::uint32_t fro
     change.status = 0;
     change.duration_us = 5000;
     change.worker = "worker";
+    change.before = facts;
   }
   ledger.RecordReport(lease.value(), seq, 1);
   ledger.ChangeInstances(changes, WallNow());

@@ -13,9 +13,6 @@ namespace {
 
 using std::chrono::seconds;
 
-constexpr Duration kRateWindow = seconds(15);
-constexpr Duration kRateSpacing = std::chrono::milliseconds(250);
-constexpr Duration kRateAtLeast = std::chrono::milliseconds(500);
 constexpr std::size_t kBarMin = 10, kBarMax = 40;
 
 constexpr const char* kRed = "31";
@@ -51,6 +48,10 @@ std::string Milliseconds(Duration duration) {
 }
 
 std::uint64_t Percent(const ProgressView& view) { return view.total() == 0 ? 0 : view.stored * 100 / view.total(); }
+
+std::optional<Duration> TimeLeftOf(const ProgressView& view, const std::optional<Rate>& rate) {
+  return view.total_known ? TimeLeft(view.pending, view.bytes_pending, rate) : std::nullopt;
+}
 
 std::string RateText(const std::optional<Rate>& rate) {
   if (!rate) return "- files/s";
@@ -212,34 +213,6 @@ std::string FailureTable(const SummaryView& view) {
 
 }  // namespace
 
-void RateMeter::Add(TimePoint now, std::uint64_t instances, std::uint64_t bytes) {
-  last_ = {now, instances, bytes};
-  if (samples_.empty() || now - samples_.back().time >= kRateSpacing) samples_.push_back(last_);
-  while (samples_.size() > 2 && now - samples_[1].time >= kRateWindow) samples_.pop_front();
-}
-
-std::optional<Rate> RateMeter::Get() const {
-  if (samples_.empty() || last_.time - samples_.front().time < kRateAtLeast) return std::nullopt;
-  const Sample& first = samples_.front();
-  const double span = Seconds(last_.time - first.time);
-  return Rate{static_cast<double>(last_.instances - first.instances) / span,
-              static_cast<double>(last_.bytes - first.bytes) / span};
-}
-
-// Small files cost round trips, large ones bytes: the slower of the two counts.
-std::optional<Duration> TimeLeft(const ProgressView& view, const std::optional<Rate>& rate) {
-  if (!view.total_known || !rate) return std::nullopt;
-  if (view.pending == 0) return Duration(0);
-  const double instances = static_cast<double>(view.pending);
-  const double bytes = static_cast<double>(view.bytes_pending);
-  if (rate->instances_per_second <= 0) return std::nullopt;
-  double left = instances / rate->instances_per_second;
-  if (rate->bytes_per_second > 0) left = std::max(left, bytes / rate->bytes_per_second);
-  constexpr double kTooLong = 1000 * 24 * 3600.0;
-  if (left > kTooLong) return std::nullopt;
-  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(left));
-}
-
 std::string RenderSession(const SessionView& view) {
   std::string out = fmt::format("Session      {}{}\n", ToPrintable(view.session), view.resumed ? " (resumed)" : "");
   if (!view.destination.empty()) {
@@ -305,7 +278,7 @@ std::string RenderProgressBar(const ProgressView& view, const std::optional<Rate
     tail += fmt::format("  {}", ToPrintable(view.note));
   } else {
     tail += fmt::format("  {}", RateText(rate));
-    const auto left = TimeLeft(view, rate);
+    const auto left = TimeLeftOf(view, rate);
     if (view.total_known) tail += fmt::format("  ETA {}", left ? Clock(*left) : "-");
   }
   const std::string head = Clock(view.elapsed) + " ";
@@ -322,7 +295,7 @@ std::string RenderProgressLine(const ProgressView& view, const std::optional<Rat
   out += view.total_known ? fmt::format("{}/{} ({}%)", view.stored, view.total(), Percent(view))
                           : fmt::format("{} of {} found so far", view.stored, view.total());
   out += fmt::format(", {}", RateText(rate));
-  if (const auto left = TimeLeft(view, rate)) out += fmt::format(", ETA {}", Clock(*left));
+  if (const auto left = TimeLeftOf(view, rate)) out += fmt::format(", ETA {}", Clock(*left));
   if (view.failed > 0) out += fmt::format(", {} failed", view.failed);
   out += fmt::format(", {}", Counted(view.associations, "association", "associations"));
   if (!view.note.empty()) out += fmt::format("; {}", ToPrintable(view.note));

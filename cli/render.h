@@ -3,13 +3,13 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "common/rate.h"
 #include "common/time.h"
 
 namespace dicom_sender {
@@ -139,30 +139,6 @@ struct EchoView {
   std::string failure;  // one sentence; empty: it answered with success
   Duration duration{};
 };
-
-// How fast it goes now: over the last seconds, so that a pause or a change of pace shows.
-struct Rate {
-  double instances_per_second = 0;
-  double bytes_per_second = 0;
-};
-class RateMeter {
- public:
-  // Times and counts must not go down.
-  void Add(TimePoint now, std::uint64_t instances, std::uint64_t bytes);
-  std::optional<Rate> Get() const;  // nullopt: too early to tell
-
- private:
-  struct Sample {
-    TimePoint time;
-    std::uint64_t instances = 0;
-    std::uint64_t bytes = 0;
-  };
-  std::deque<Sample> samples_;  // a bounded number of the last seconds, and `last_`
-  Sample last_;
-};
-
-// Nullopt: it cannot be told.
-std::optional<Duration> TimeLeft(const ProgressView& view, const std::optional<Rate>& rate);
 
 std::string RenderSession(const SessionView& view);
 std::string RenderIndexing(const IndexingView& view);  // without a newline: it is drawn over on a terminal

@@ -69,12 +69,12 @@ void TakeAnswers(Preflight& preflight, Ledger& ledger, const DestinationAnswers&
 
 }  // namespace
 
-Preflight MakePreflight(Ledger& ledger, SessionKey session, const Associate& associate) {
+Preflight MakePreflight(Ledger& ledger, SessionRecord session, const Associate& associate) {
   Preflight preflight;
-  preflight.session = ledger.LoadSession(session);
-  preflight.first_studies = FirstStudies(ledger, session);
-  preflight.pairs = ledger.PairCounts(session);
-  preflight.studies = FindStudyKinds(ledger, session, preflight.pairs);
+  preflight.first_studies = FirstStudies(ledger, session.key);
+  preflight.pairs = ledger.PairCounts(session.key);
+  preflight.studies = FindStudyKinds(ledger, session.key, preflight.pairs);
+  preflight.session = std::move(session);
   const wire::OpenSession& settings = preflight.session.settings;
   const std::string destination = DestinationText(settings.destination());
   if (destination.empty() || preflight.pairs.empty()) return preflight;
@@ -91,11 +91,11 @@ Preflight MakePreflight(Ledger& ledger, SessionKey session, const Associate& ass
   return preflight;
 }
 
-Preflight MakePreflight(Ledger& ledger, SessionKey session, std::stop_token stop) {
+Preflight MakePreflight(Ledger& ledger, SessionRecord session, std::stop_token stop) {
   WakeEvent cancel;
   const std::stop_callback on_stop(std::move(stop), [&cancel] { cancel.Raise(); });
   SendingProgress progress;
-  return MakePreflight(ledger, session, [&](const AssociationRequest& request) {
+  return MakePreflight(ledger, std::move(session), [&](const AssociationRequest& request) {
     return RequestAssociation(request, progress, &cancel, {});
   });
 }

@@ -30,9 +30,9 @@ struct Preflight {
 
 // Queries the destination, if the session has one and there is something to send. For a session that is not being
 // changed meanwhile. Throws LedgerError.
-Preflight MakePreflight(Ledger& ledger, SessionKey session, const Associate& associate);
+Preflight MakePreflight(Ledger& ledger, SessionRecord session, const Associate& associate);
 // Over TCP, until a stop is requested.
-Preflight MakePreflight(Ledger& ledger, SessionKey session, std::stop_token stop);
+Preflight MakePreflight(Ledger& ledger, SessionRecord session, std::stop_token stop);
 
 // Instances, and files or folders that could not be read, that would not arrive.
 struct Shortfall {

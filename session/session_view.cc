@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "cli/exit_status.h"
+#include "common/rate.h"
 #include "session/session_settings.h"
 
 namespace dicom_sender {
@@ -25,8 +26,6 @@ SessionEnd ToEnd(wire::SessionState state) {
 }
 
 }  // namespace
-
-bool HasEnded(wire::SessionState state) { return state != wire::SESSION_SCANNING && state != wire::SESSION_SENDING; }
 
 std::string StateText(const wire::SessionStatus& status) {
   constexpr const char* kNames[] = {"scanning", "sending",   "complete", "unreachable",
@@ -90,8 +89,7 @@ SummaryView SummaryOf(const wire::SessionReport& report) {
   view.bytes = status.stored_bytes();
   view.elapsed = std::chrono::milliseconds(report.worked_ms());
   if (status.stored() > 0) view.average = Duration(std::chrono::microseconds(report.store_us())) / status.stored();
-  const double seconds = std::chrono::duration<double>(view.elapsed).count();
-  if (seconds > 0) view.mib_per_second = static_cast<double>(view.bytes) / 1048576 / seconds;
+  view.mib_per_second = MibPerSecond(view.bytes, view.elapsed);
   view.threads = static_cast<unsigned>(report.threads());
   view.studies = status.studies();
   view.associations = report.associations();

@@ -8,10 +8,9 @@
 #include "cli/render.h"
 #include "client.pb.h"
 #include "common/time.h"
+#include "proto/session_state.h"
 
 namespace dicom_sender {
-
-bool HasEnded(wire::SessionState state);
 
 // "sending", "sending (stopping)": the states are those of JSON and SQL.
 std::string StateText(const wire::SessionStatus& status);

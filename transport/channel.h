@@ -19,18 +19,12 @@
 
 #include "proto/limits.h"
 #include "transport/leader_search.h"
+#include "transport/peer_message.h"
 #include "transport/security.h"
 
 namespace dicom_sender {
 
 inline constexpr int kChannelMessagesMax = 1000;  // in each queue of a channel, for each peer
-
-struct PeerMessage {
-  std::string peer;  // the ROUTER's name for the connection
-  std::string bytes;
-  std::string address;  // of the peer's machine, for people; empty: in this process
-  std::string key;      // the peer's public key, as the ZapHandler has let it in; empty: the channel has no security
-};
 
 class RouterChannel {
  public:

@@ -60,10 +60,11 @@ void Contribute(Counts& counts, InstanceState state, std::uint64_t size, std::ui
   add(counts.store_us, duration_us);
 }
 
-void Contribute(Counts& counts, const CountedInstance& old, const InstanceChange& change) {
-  Contribute(counts, old.state, old.size, old.duration_us, true);
-  Contribute(counts, change.state, old.size, change.duration_us, false);
-  counts.retries += std::max<std::uint64_t>(change.attempts, 1) - std::max<std::uint64_t>(old.attempts, 1);
+void Contribute(Counts& counts, const InstanceChange& change) {
+  const InstanceFacts& before = change.before;
+  Contribute(counts, before.state, before.size_bytes, before.duration_us, true);
+  Contribute(counts, change.state, before.size_bytes, change.duration_us, false);
+  counts.retries += std::max<std::uint64_t>(change.attempts, 1) - std::max<std::uint64_t>(before.attempts, 1);
   counts.resends += change.resend;
 }
 

@@ -62,14 +62,8 @@ inline constexpr std::size_t kCachedWorkersMax = 10'000;
 // What an instance is in the counts, added or taken away; or what several of one state are, by their sums.
 void Contribute(Counts& counts, InstanceState state, std::uint64_t size, std::uint64_t duration_us, bool removes,
                 std::uint64_t instances = 1);
-// An instance that becomes another: its counts, attempts and resend.
-struct CountedInstance {
-  InstanceState state = InstanceState::kPending;
-  std::uint64_t attempts = 0;
-  std::uint64_t size = 0;
-  std::uint64_t duration_us = 0;
-};
-void Contribute(Counts& counts, const CountedInstance& old, const InstanceChange& change);
+// What a change adds to the counts and takes away from them, with its attempts and its resend.
+void Contribute(Counts& counts, const InstanceChange& change);
 
 // How a new instance begins, by its defect, or by the file that it is a copy of.
 struct Beginning {

@@ -181,6 +181,10 @@ struct InstanceFacts {
   InstanceState state = InstanceState::kPending;
   std::uint32_t attempts = 0;
   bool may_be_stored = false;  // an attempt was sent whole and not answered: the next sending is a resend
+  std::uint64_t size_bytes = 0;
+  std::uint32_t duration_us = 0;  // of the last attempt
+
+  friend bool operator==(const InstanceFacts&, const InstanceFacts&) = default;
 };
 
 struct InstanceChange {
@@ -194,6 +198,7 @@ struct InstanceChange {
   bool resend = false;
   bool may_be_stored = false;  // as in InstanceFacts
   std::string worker = {};     // that reported it; empty: none did, such as for a scan's finding
+  InstanceFacts before = {};   // what the instance changes from, so that the ledger need not read it again
 };
 
 // For the reports.
@@ -312,7 +317,9 @@ class Ledger {
   virtual void SetPageEnd(StudyKey study, std::uint32_t page_end) = 0;
   // For those of the indices that exist, in their order.
   virtual std::vector<InstanceFacts> LoadInstances(StudyKey study, std::span<const std::uint32_t> indices) = 0;
-  // The instances must exist. Counts of study and session follow. `now` is the outcome time of those that it settles.
+  // `before` of each change is what LoadInstances returned in the same transaction or, for a second change of an
+  // instance, what the first one made of it. Throws LedgerError if an instance does not exist or has another state or
+  // number of attempts. Counts of study and session follow. `now` is the outcome time of those that it settles.
   virtual void ChangeInstances(std::span<const InstanceChange> changes, WallTime now) = 0;
   // Every unsettled instance of the study fails with this reason and no status; its attempts, may_be_stored and who
   // reported it last stay. Returns how many they are.

@@ -102,7 +102,8 @@ InstanceChange Scheduler::Judge(const Reported& event, const OutcomeReported& re
                         .status = {},
                         .reason = outcome.reason(),
                         .duration_us = outcome.duration_us(),
-                        .may_be_stored = facts.may_be_stored || outcome.may_be_stored()};
+                        .may_be_stored = facts.may_be_stored || outcome.may_be_stored(),
+                        .before = facts};
   if (outcome.kind() == wire::Outcome::NOT_SENDABLE) return change;
   if (outcome.kind() == wire::Outcome::UNREADABLE) {
     JudgeUnreadable(event, outcome.storage_away(), now, change);

@@ -33,7 +33,7 @@ void CoordinatorLoop::Run(std::stop_token stop) {
     turns_.Note();
     hooks_.progress.Note();
     if (!Leads()) return;  // this process may have been stopped while it waited
-    const std::vector<Incoming> messages = Collect();
+    const std::vector<PeerMessage> messages = Collect();
     if (!messages.empty() || (wake_at_ && MonotonicNow() >= *wake_at_)) {
       Take(service_.Step(messages, MonotonicNow(), WallNow()));
     } else if (hooks_.on_idle && !hooks_.on_idle()) {
@@ -50,13 +50,12 @@ std::chrono::milliseconds CoordinatorLoop::PollTimeout() const {
   return std::clamp(left, milliseconds(0), kPollMax);
 }
 
-std::vector<Incoming> CoordinatorLoop::Collect() {
-  std::vector<Incoming> messages;
+std::vector<PeerMessage> CoordinatorLoop::Collect() {
+  std::vector<PeerMessage> messages;
   while (messages.size() < kMessagesPerStepMax) {
     auto message = channel_.Receive();
     if (!message) break;
-    messages.push_back(
-        {std::move(message->peer), std::move(message->bytes), std::move(message->address), std::move(message->key)});
+    messages.push_back(*std::move(message));
   }
   return messages;
 }

@@ -38,7 +38,7 @@ class CoordinatorLoop {
   TimePoint last_turn() const { return turns_.at(); }
 
  private:
-  std::vector<Incoming> Collect();
+  std::vector<PeerMessage> Collect();
   void Take(const StepResult& result);
   void LookIfDue();
   std::chrono::milliseconds PollTimeout() const;

@@ -55,7 +55,20 @@ void Meter::SessionOpened(const wire::OpenSession& settings) { InstancesTo(setti
 
 void Meter::SessionEnded(wire::SessionState state) { metrics_.sessions_ended_total[EndName(state)].Increment(); }
 
-void Meter::InstanceChanged(SessionKey session, const InstanceChange& change, wire::Outcome::Kind kind,
+void Meter::ReportApplied(SessionKey session, const wire::OpenSession& settings,
+                          std::span<const LedgerChange> changes,
+                          const std::map<std::uint32_t, const wire::Outcome*>& outcomes, WallTime now) {
+  const auto& destination = InstancesTo(settings);
+  for (const LedgerChange& change : changes) {
+    const auto* instance = std::get_if<InstanceChange>(&change);
+    if (!instance) continue;
+    InstanceChanged(*instance, outcomes.at(instance->index)->kind(), destination, now);
+    if (instance->state == InstanceState::kFailed) failures_.Add(session, settings.session(), *instance, now);
+  }
+}
+
+// `kind`: of the outcome that changed the instance.
+void Meter::InstanceChanged(const InstanceChange& change, wire::Outcome::Kind kind,
                             const DestinationMetrics::Outcomes& destination, WallTime now) {
   const char* outcome = OutcomeName(change.state);
   metrics_.instances_total[outcome].Increment();
@@ -67,7 +80,6 @@ void Meter::InstanceChanged(SessionKey session, const InstanceChange& change, wi
   if (change.state != InstanceState::kFailed) return;
   const char* unanswered = kind == wire::Outcome::NOT_SENDABLE ? "not_sendable" : "association_lost";
   metrics_.failures_total[change.status ? StatusCategory(*change.status) : unanswered].Increment();
-  failures_.Add(session, change, now);
 }
 
 void Meter::BatchAdded(const SessionRecord& before, const Counts& counts, const wire::PublishBatch& batch,

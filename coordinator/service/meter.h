@@ -23,11 +23,9 @@ class Meter {
 
   void SessionOpened(const wire::OpenSession& settings);  // its destination has series from now on
   void SessionEnded(wire::SessionState state);
-  // The series of its destination, for InstanceChanged; to be asked for once a report.
-  const DestinationMetrics::Outcomes& InstancesTo(const wire::OpenSession& settings);
-  // `kind`: of the outcome that changed the instance.
-  void InstanceChanged(SessionKey session, const InstanceChange& change, wire::Outcome::Kind kind,
-                       const DestinationMetrics::Outcomes& destination, WallTime now);
+  // What a report has changed. `outcomes`: those of the report, by the index of their instance.
+  void ReportApplied(SessionKey session, const wire::OpenSession& settings, std::span<const LedgerChange> changes,
+                     const std::map<std::uint32_t, const wire::Outcome*>& outcomes, WallTime now);
   // What a batch has settled by itself: duplicates, and files whose defect is known from the scan.
   void BatchAdded(const SessionRecord& before, const Counts& counts, const wire::PublishBatch& batch, WallTime now);
   // `instances` of a study that failed as a whole.
@@ -38,6 +36,10 @@ class Meter {
   wire::FailuresPage LatestFailures(Ledger& ledger, WallTime now) { return failures_.Page(ledger, now); }
 
  private:
+  const DestinationMetrics::Outcomes& InstancesTo(const wire::OpenSession& settings);
+  void InstanceChanged(const InstanceChange& change, wire::Outcome::Kind kind,
+                       const DestinationMetrics::Outcomes& destination, WallTime now);
+
   CoordinatorMetrics& metrics_;
   RecentFailures failures_;
   SchedulerStats counted_;                             // what the counters have

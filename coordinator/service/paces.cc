@@ -1,9 +1,18 @@
 #include "coordinator/service/paces.h"
 
-#include "coordinator/summary/summary.h"
-#include "session/session_view.h"
+#include <algorithm>
+#include <utility>
 
 namespace dicom_sender {
+namespace {
+
+std::optional<Duration> TimeLeftOf(const SessionRecord& record, const std::optional<Rate>& rate) {
+  if (!record.scan_complete) return std::nullopt;  // nobody knows yet how much there is to send
+  const Counts& counts = record.counts;
+  return TimeLeft(counts.unsettled(), counts.total_bytes - std::min(counts.total_bytes, counts.settled_bytes), rate);
+}
+
+}  // namespace
 
 void SessionPaces::Measure(std::span<const SessionRecord> open, TimePoint now) {
   std::map<SessionKey, Measured> before;
@@ -11,14 +20,14 @@ void SessionPaces::Measure(std::span<const SessionRecord> open, TimePoint now) {
   for (const SessionRecord& record : open) {
     Measured& session = sessions_[record.key];
     if (const auto known = before.find(record.key); known != before.end()) session = std::move(known->second);
-    const ProgressView view = ProgressOf(ToStatus(record), Duration::zero());
+    const std::uint64_t stored = record.counts.successful(), bytes = record.counts.stored_bytes;
     // A ledger that was restored from a backup has less than before.
-    if (view.stored < session.stored || view.bytes_stored < session.bytes) session = {};
-    session.stored = view.stored;
-    session.bytes = view.bytes_stored;
-    session.meter.Add(now, view.stored, view.bytes_stored);
+    if (stored < session.stored || bytes < session.bytes) session = {};
+    session.stored = stored;
+    session.bytes = bytes;
+    session.meter.Add(now, stored, bytes);
     session.pace.rate = session.meter.Get();
-    session.pace.left = TimeLeft(view, session.pace.rate);
+    session.pace.left = TimeLeftOf(record, session.pace.rate);
   }
 }
 

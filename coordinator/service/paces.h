@@ -5,7 +5,7 @@
 #include <optional>
 #include <span>
 
-#include "cli/render.h"
+#include "common/rate.h"
 #include "common/time.h"
 #include "coordinator/ledger/ledger.h"
 

@@ -8,7 +8,9 @@
 #include <map>
 
 #include "common/text.h"
+#include "coordinator/service/replies.h"
 #include "coordinator/summary/summary.h"
+#include "coordinator/summary/summary_writer.h"
 #include "proto/limits.h"
 
 namespace dicom_sender {
@@ -16,10 +18,6 @@ namespace {
 
 std::string Counted(std::uint64_t count, const char* one, const char* many) {
   return fmt::format("{} {}", count, count == 1 ? one : many);
-}
-
-std::uint64_t Milliseconds(Duration duration) {
-  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
 }
 
 // From then on a worker counts as lost: it says its state at least every ten seconds.
@@ -53,12 +51,6 @@ void PutPace(const SessionPace& pace, Message& message) {
 }
 
 }  // namespace
-
-wire::ClientReply Failed(std::string reason) {
-  wire::ClientReply reply;
-  reply.mutable_failure()->set_reason(std::move(reason));
-  return reply;
-}
 
 wire::FailureList::Entry ToEntry(const ReportedInstance& failure) {
   wire::FailureList::Entry entry;
@@ -136,23 +128,21 @@ wire::SessionStatus Queries::BriefStatusOf(const SessionRecord& record, TimePoin
   return status;
 }
 
-wire::ClientReply Queries::Status(SessionKey session, TimePoint now) const {
+wire::ClientReply Queries::Status(const SessionRecord& session, TimePoint now) const {
   wire::ClientReply reply;
-  *reply.mutable_session() = StatusOf(ledger_.LoadSession(session), now);
+  *reply.mutable_session() = StatusOf(session, now);
   return reply;
 }
 
-wire::ClientReply Queries::Report(SessionKey session, TimePoint now, WallTime wall) const {
-  const SessionSummary summary = Summarise(ledger_, session, wall);
+wire::ClientReply Queries::Report(const SessionRecord& session, TimePoint now, WallTime wall) const {
   wire::ClientReply reply;
-  *reply.mutable_report() = ToReport(summary);
-  *reply.mutable_report()->mutable_status() = StatusOf(summary.session, now);
-  for (const ScanRecord& scan : ledger_.Scans(session)) {
+  *reply.mutable_report() = ToReport(ledger_, Summarize(ledger_, session, wall), StatusOf(session, now));
+  for (const ScanRecord& scan : ledger_.Scans(session.key)) {
     if (!scan.complete) reply.mutable_report()->add_scanning(scan.indexer);
   }
-  const SummaryFiles files = SummaryFilesOf(output_dir_, summary.session);
+  const SummaryFiles files = SummaryFilesOf(output_dir_, session);
   // While it goes on, what is there is of an earlier end.
-  const bool written = !output_dir_.empty() && summary.session.end_time && std::filesystem::exists(files.summary);
+  const bool written = !output_dir_.empty() && session.end_time && std::filesystem::exists(files.summary);
   if (written) {
     reply.mutable_report()->set_summary_file(files.summary);
     reply.mutable_report()->set_failures_file(files.failures);
@@ -160,12 +150,11 @@ wire::ClientReply Queries::Report(SessionKey session, TimePoint now, WallTime wa
   return reply;
 }
 
-wire::ClientReply Queries::Summary(SessionKey session, std::uint64_t offset) const {
-  const SessionRecord record = ledger_.LoadSession(session);
-  if (!record.end_time) {
-    return Failed(fmt::format("session {} has not ended: its summary is written then", record.settings.session()));
+wire::ClientReply Queries::Summary(const SessionRecord& session, std::uint64_t offset) const {
+  if (!session.end_time) {
+    return Failed(fmt::format("session {} has not ended: its summary is written then", session.settings.session()));
   }
-  const std::string path = SummaryFilesOf(output_dir_, record).summary;
+  const std::string path = SummaryFilesOf(output_dir_, session).summary;
   std::ifstream file(path, std::ios::binary);
   std::string data(kSummaryPartBytes, '\0');
   file.seekg(static_cast<std::streamoff>(offset));
@@ -180,11 +169,11 @@ wire::ClientReply Queries::Summary(SessionKey session, std::uint64_t offset) con
   return reply;
 }
 
-wire::ClientReply Queries::Studies(SessionKey session, const wire::ListStudies& request) const {
+wire::ClientReply Queries::Studies(const SessionRecord& session, const wire::ListStudies& request) const {
   wire::ClientReply reply;
   auto* list = reply.mutable_studies();
   const std::size_t limit = std::min(request.limit(), kListedStudiesMax);
-  for (const StudyRecord& study : ledger_.Studies(session, 0, limit)) {
+  for (const StudyRecord& study : ledger_.Studies(session.key, 0, limit)) {
     auto* entry = list->add_studies();
     entry->set_study_instance_uid(study.uid);
     entry->set_instances(study.counts.total);
@@ -192,12 +181,12 @@ wire::ClientReply Queries::Studies(SessionKey session, const wire::ListStudies& 
   return reply;
 }
 
-wire::ClientReply Queries::Copies(SessionKey session, const wire::ListCopies& request) const {
+wire::ClientReply Queries::Copies(const SessionRecord& session, const wire::ListCopies& request) const {
   InstanceCursor cursor{.study = request.cursor().study(), .index = {}};
   if (request.cursor().has_index()) cursor.index = request.cursor().index();
   const std::size_t limit = std::clamp(request.limit(), 1U, std::uint32_t{kListedCopiesMax});
   wire::ClientReply reply;
-  for (UncomparedCopy& copy : ledger_.CopiesToCompare(session, request.indexer(), cursor, limit)) {
+  for (UncomparedCopy& copy : ledger_.CopiesToCompare(session.key, request.indexer(), cursor, limit)) {
     auto* entry = reply.mutable_copies()->add_copies();
     entry->set_study(copy.study);
     entry->set_index(copy.index);
@@ -208,14 +197,14 @@ wire::ClientReply Queries::Copies(SessionKey session, const wire::ListCopies& re
   return reply;
 }
 
-wire::ClientReply Queries::Failures(SessionKey session, const wire::ListFailures& request) const {
+wire::ClientReply Queries::Failures(const SessionRecord& session, const wire::ListFailures& request) const {
   const std::size_t limit = std::clamp(request.limit(), 1U, kListedFailuresMax);
   wire::ClientReply reply;
   auto* list = reply.mutable_failures();
   if (!request.cursor().has_unread()) {
     InstanceCursor cursor{.study = request.cursor().study(), .index = {}};
     if (request.cursor().has_index()) cursor.index = request.cursor().index();
-    const auto failures = ledger_.Report(session, kNotArrivedStates, cursor, limit);
+    const auto failures = ledger_.Report(session.key, kNotArrivedStates, cursor, limit);
     for (const ReportedInstance& failure : failures) *list->add_failures() = ToEntry(failure);
     if (failures.size() == limit) {
       list->mutable_next()->set_study(failures.back().study);
@@ -224,7 +213,7 @@ wire::ClientReply Queries::Failures(SessionKey session, const wire::ListFailures
     }
   }
   const std::size_t room = limit - static_cast<std::size_t>(list->failures_size());
-  const auto unread = ledger_.Unread(session, request.cursor().unread(), room);
+  const auto unread = ledger_.Unread(session.key, request.cursor().unread(), room);
   for (const UnreadPath& path : unread) *list->add_failures() = ToEntry(path);
   if (unread.size() == room) list->mutable_next()->set_unread(unread.back().path);
   return reply;
@@ -270,7 +259,7 @@ wire::ClientReply Queries::Workers(TimePoint now) const {
       quarantined->set_what(InWords(view.subject));
       quarantined->set_reason(view.reason);
     }
-    entry->set_last_seen_ms(Milliseconds(worker.last_seen));
+    entry->set_last_seen_ms(WholeMilliseconds(worker.last_seen));
     entry->set_state(StateOf(worker));
   }
   list->set_total(scheduler_.worker_count() - drained);

@@ -22,7 +22,6 @@ inline constexpr std::size_t kListedWorkersMax = 10'000;
 inline constexpr std::size_t kSummaryPartBytes = 1 << 20;
 inline constexpr std::size_t kShownSuspendedMax = 100, kShownEndedMax = 20;  // by Overview, sessions
 
-wire::ClientReply Failed(std::string reason);
 wire::FailureList::Entry ToEntry(const ReportedInstance& failure);
 wire::FailureList::Entry ToEntry(const UnreadPath& unread);
 
@@ -32,13 +31,14 @@ class Queries {
   Queries(Ledger& ledger, const Scheduler& scheduler, const SessionPaces& paces, std::string output_dir)
       : ledger_(ledger), scheduler_(scheduler), paces_(paces), output_dir_(std::move(output_dir)) {}
 
-  // The others take the session's key, so that who asks has looked it up.
-  wire::ClientReply Status(SessionKey session, TimePoint now) const;
-  wire::ClientReply Report(SessionKey session, TimePoint now, WallTime wall) const;
-  wire::ClientReply Summary(SessionKey session, std::uint64_t offset) const;
-  wire::ClientReply Studies(SessionKey session, const wire::ListStudies& request) const;
-  wire::ClientReply Copies(SessionKey session, const wire::ListCopies& request) const;
-  wire::ClientReply Failures(SessionKey session, const wire::ListFailures& request) const;
+  // About one session, whose record the caller has read.
+  wire::ClientReply Status(const SessionRecord& session, TimePoint now) const;
+  wire::ClientReply Report(const SessionRecord& session, TimePoint now, WallTime wall) const;
+  wire::ClientReply Summary(const SessionRecord& session, std::uint64_t offset) const;
+  wire::ClientReply Studies(const SessionRecord& session, const wire::ListStudies& request) const;
+  wire::ClientReply Copies(const SessionRecord& session, const wire::ListCopies& request) const;
+  wire::ClientReply Failures(const SessionRecord& session, const wire::ListFailures& request) const;
+
   wire::ClientReply Sessions(const wire::ListSessions& request, TimePoint now) const;
   wire::ClientReply Workers(TimePoint now) const;
   std::string InWords(const QuarantineSubject& subject) const;  // "destination AE:port@host"

@@ -16,8 +16,9 @@ void RecentFailures::Push(Entry entry) {
   if (entries_.size() > kMax) entries_.pop_back();
 }
 
-void RecentFailures::Add(SessionKey session, const InstanceChange& change, WallTime now) {
+void RecentFailures::Add(SessionKey session, const std::string& uuid, const InstanceChange& change, WallTime now) {
   Entry entry{.unread = Place{session, change.study, change.index}, .failure = {}};
+  entry.failure.set_session(uuid);
   entry.failure.set_time_ms(now.time_since_epoch().count());
   Push(std::move(entry));
 }
@@ -55,7 +56,6 @@ wire::FailuresPage RecentFailures::Page(Ledger& ledger, WallTime now) {
     if (place.index > 0) before.index = place.index - 1;
     const auto found = ledger.Report(place.session, kFailedStates, before, 1);
     if (found.empty() || found[0].study != place.study || found[0].index != place.index) return true;
-    entry.failure.set_session(ledger.LoadSession(place.session).settings.session());
     *entry.failure.mutable_failure() = ToEntry(found[0]);
     return false;
   });

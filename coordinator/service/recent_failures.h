@@ -3,6 +3,7 @@
 
 #include <deque>
 #include <optional>
+#include <string>
 
 #include "coordinator/ledger/ledger.h"
 #include "status.pb.h"
@@ -13,8 +14,8 @@ class RecentFailures {
  public:
   static constexpr std::size_t kMax = 50;
 
-  // The rest is in the ledger, and read when somebody looks.
-  void Add(SessionKey session, const InstanceChange& change, WallTime now);
+  // The rest is in the ledger, and read when somebody looks. `uuid`: of the session.
+  void Add(SessionKey session, const std::string& uuid, const InstanceChange& change, WallTime now);
   // Those that fail because of what the scan found out.
   void AddDefects(const wire::PublishBatch& batch, WallTime now);
 

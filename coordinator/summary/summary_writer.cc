@@ -10,11 +10,27 @@
 #include <filesystem>
 
 #include "common/log.h"
+#include "coordinator/summary/atomic_file.h"
+#include "coordinator/summary/summary_document.h"
+#include "proto/session_state.h"
 
 namespace dicom_sender {
 namespace {
 
 constexpr std::chrono::seconds kPauseMin(1), kPauseMax(60);
+
+std::string FilesBegin(const std::string& output_dir, const SessionRecord& session) {
+  return fmt::format("{}/dicom_sender_summary_{}", output_dir, session.settings.session());
+}
+std::string FailuresFile(const std::string& output_dir, const SessionRecord& session) {
+  return FilesBegin(output_dir, session) + "_failures.ndjson";
+}
+
+// An earlier end of the session may have left some.
+tl::expected<void, std::string> RemoveFailures(const std::string& path) {
+  if (unlink(path.c_str()) == 0 || errno == ENOENT) return {};
+  return tl::unexpected(fmt::format("{} cannot be removed: {}", path, std::strerror(errno)));
+}
 
 // One that is older is of an earlier end of the session.
 bool IsThere(const std::string& summary, WallTime ended) {
@@ -23,60 +39,84 @@ bool IsThere(const std::string& summary, WallTime ended) {
   return !error && std::chrono::file_clock::to_sys(written) >= ended;
 }
 
-bool HasEnded(const SessionRecord& session) {
-  return session.state != wire::SESSION_SCANNING && session.state != wire::SESSION_SENDING;
+void LogEnd(const SessionSummary& summary, const std::string& file) {
+  const SessionRecord& session = summary.session;
+  const Counts& counts = session.counts;
+  const std::string& uuid = session.settings.session();
+  spdlog::info("Session {} ended: {} files, {} stored, {} failed, {} skipped, {} not sent yet; summary {}", uuid,
+               counts.total, counts.successful(), counts.failed, counts.skipped, summary.pending(), file);
+  if (session.end_reason.empty()) return;
+  const bool asked_for = session.state == wire::SESSION_CANCELLED;
+  spdlog::log(asked_for ? spdlog::level::info : spdlog::level::warn, "Session {} ended early: {}", uuid,
+              session.end_reason);
 }
 
 }  // namespace
 
-void SummaryWriter::Write(SessionKey session, TimePoint now) {
-  const SessionSummary summary = Summarise(ledger_, session, WallNow());
-  const Counts& counts = summary.session.counts;
-  const ScopedLogFields fields({.session = summary.session.settings.session()});
-  const auto files = TryToWrite(summary);
-  spdlog::info("Session {} ended: {} files, {} stored, {} failed, {} skipped, {} not sent yet; summary {}",
-               summary.session.settings.session(), counts.total, counts.successful(), counts.failed, counts.skipped,
-               summary.pending(), files ? files->summary : "could not be written");
-  if (!summary.session.end_reason.empty()) {
-    const bool asked_for = summary.session.state == wire::SESSION_CANCELLED;
-    spdlog::log(asked_for ? spdlog::level::info : spdlog::level::warn, "Session {} ended early: {}",
-                summary.session.settings.session(), summary.session.end_reason);
-  }
-  if (files) {
-    std::erase(unwritten_, session);
+SummaryFiles SummaryFilesOf(const std::string& output_dir, const SessionRecord& session) {
+  return {.summary = FilesBegin(output_dir, session) + ".json",
+          .failures = HasAllArrived(session) ? std::string() : FailuresFile(output_dir, session)};
+}
+
+tl::expected<SummaryFiles, std::string> SummaryWriter::WriteOnce(const SessionSummary& summary) {
+  const SessionRecord& session = summary.session;
+  SummaryFiles files = SummaryFilesOf(output_dir_, session);
+  if (files.failures.empty()) {
+    const auto removed = RemoveFailures(FailuresFile(output_dir_, session));
+    if (!removed) return tl::unexpected(removed.error());
   } else {
-    Failed(session, summary, files.error(), now);
+    AtomicFile failures(files.failures);
+    WriteFailuresTo(failures, ledger_, session.key, progress_);
+    if (const auto committed = failures.Commit(); !committed) return tl::unexpected(committed.error());
+  }
+  AtomicFile file(files.summary);
+  WriteSummaryTo(file, ledger_, summary, progress_);
+  if (const auto committed = file.Commit(); !committed) return tl::unexpected(committed.error());
+  return files;
+}
+
+void SummaryWriter::Write(SessionKey session, TimePoint now) { Write(ledger_.LoadSession(session), now); }
+
+void SummaryWriter::Write(SessionRecord session, TimePoint now) {
+  const SessionSummary summary = Summarize(ledger_, std::move(session), WallNow());
+  const ScopedLogFields fields({.session = summary.session.settings.session()});
+  const auto files = WriteIfFolderIsThere(summary);
+  LogEnd(summary, files ? files->summary : "could not be written");
+  if (files) {
+    std::erase(unwritten_, summary.session.key);
+  } else {
+    Failed(summary.session, files.error(), now);
   }
 }
 
-tl::expected<SummaryFiles, std::string> SummaryWriter::TryToWrite(const SessionSummary& summary) {
-  // Without the folder there is no need to read the whole session first.
+// Without the folder there is no need to read the whole session first.
+tl::expected<SummaryFiles, std::string> SummaryWriter::WriteIfFolderIsThere(const SessionSummary& summary) {
   if (access(output_dir_.c_str(), W_OK | X_OK) != 0) {
     return tl::unexpected(fmt::format("'{}' cannot be written: {}", output_dir_, std::strerror(errno)));
   }
-  return WriteSummary(ledger_, summary, output_dir_, static_cast<unsigned>(summary.workers.threads), progress_);
+  return WriteOnce(summary);
 }
 
-void SummaryWriter::Failed(SessionKey session, const SessionSummary& summary, const std::string& why, TimePoint now) {
+void SummaryWriter::Failed(const SessionRecord& session, const std::string& why, TimePoint now) {
   pause_ = std::clamp<Duration>(pause_ * 2, kPauseMin, kPauseMax);
   retry_at_ = now + pause_;
-  std::erase(unwritten_, session);
-  unwritten_.push_back(session);
-  const ScopedLogFields fields({.session = summary.session.settings.session()});
+  std::erase(unwritten_, session.key);
+  unwritten_.push_back(session.key);
+  const ScopedLogFields fields({.session = session.settings.session()});
   spdlog::error("--output-dir: the summary of session {} is not written: {}; mend that, it is tried again in {} s",
-                summary.session.settings.session(), why, std::chrono::duration<double>(pause_).count());
+                session.settings.session(), why, std::chrono::duration<double>(pause_).count());
 }
 
 void SummaryWriter::Retry(TimePoint now) {
   if (unwritten_.empty() || now < retry_at_) return;
-  const SessionKey session = unwritten_.front();
-  const SessionSummary summary = Summarise(ledger_, session, WallNow());
-  if (!HasEnded(summary.session)) {  // it goes on, and has another summary at its next end
+  SessionRecord session = ledger_.LoadSession(unwritten_.front());
+  if (!HasEnded(session.state)) {  // it goes on, and has another summary at its next end
     unwritten_.pop_front();
     return;
   }
-  const auto files = TryToWrite(summary);
-  if (!files) return Failed(session, summary, files.error(), now);
+  const SessionSummary summary = Summarize(ledger_, std::move(session), WallNow());
+  const auto files = WriteIfFolderIsThere(summary);
+  if (!files) return Failed(summary.session, files.error(), now);
   const ScopedLogFields fields({.session = summary.session.settings.session()});
   spdlog::info("The summary of session {} is written after all: {}", summary.session.settings.session(),
                files->summary);
@@ -87,10 +127,11 @@ void SummaryWriter::Retry(TimePoint now) {
 bool SummaryWriter::WriteNextMissing(TimePoint now) {
   if (!unseen_) unseen_ = ledger_.Sessions();
   if (unseen_->empty()) return false;
-  const SessionKey session = unseen_->back();
+  SessionRecord session = ledger_.LoadSession(unseen_->back());
   unseen_->pop_back();
-  const SessionRecord record = ledger_.LoadSession(session);
-  if (record.end_time && !IsThere(SummaryFilesOf(output_dir_, record).summary, *record.end_time)) Write(session, now);
+  const bool is_missing =
+      session.end_time && !IsThere(SummaryFilesOf(output_dir_, session).summary, *session.end_time);
+  if (is_missing) Write(std::move(session), now);
   return !unseen_->empty();
 }
 

@@ -72,8 +72,8 @@ tl::expected<int, Failure> Run(const IndexerProgramOptions& options, StopSignals
   if (auto scanned = Scan(options, settings, **ledger, signals, console); !scanned) {
     return tl::unexpected(std::move(scanned.error()));
   }
-  const SessionKey session = (*ledger)->FindSession(settings.session()).value().key;
-  const Preflight preflight = MakePreflight(**ledger, session, signals.stop_token());
+  SessionRecord session = (*ledger)->FindSession(settings.session()).value();
+  const Preflight preflight = MakePreflight(**ledger, std::move(session), signals.stop_token());
   if (preflight.session.counts.total == 0) return tl::unexpected(Failure{kExitUsage, NothingFoundIn(settings)});
   const ReportContext context{
       .log_file = options.service.log_file.value_or(""), .scan_is_kept = false, .send_command = {}};

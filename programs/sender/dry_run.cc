@@ -26,8 +26,7 @@ std::string SendCommand(const Session& session, const std::string& output_dir) {
 
 int Report(Session& session, const SenderOptions& options, StopSignals& signals, Console& console) {
   Ledger& ledger = session.ledger();
-  SuspendIfOpen(ledger, session.key());
-  const Preflight preflight = MakePreflight(ledger, session.key(), signals.stop_token());
+  const Preflight preflight = MakePreflight(ledger, SuspendIfOpen(ledger, session.record()), signals.stop_token());
   const bool keeps_scan = preflight.session.counts.unsettled() > 0;
   const ReportContext context{.log_file = session.files().log,
                               .scan_is_kept = keeps_scan,

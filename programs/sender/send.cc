@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "common/store_error.h"
 #include "coordinator/summary/summary.h"
+#include "coordinator/summary/summary_writer.h"
 #include "programs/sender/observer.h"
 #include "programs/sender/session.h"
 #include "programs/sender/session_folder.h"
@@ -188,15 +189,14 @@ int SendRun::Report() {
   if (signals_.count() >= 2) session_.engine().AbortWorker();
   session_.Stop();
   Ledger& ledger = session_.ledger();
-  const SessionKey key = session_.key();
-  SuspendIfOpen(ledger, key);  // after a second signal it still is
+  SessionRecord record = SuspendIfOpen(ledger, session_.record());  // after a second signal it is still open
   console_.EndProgress();
-  const SessionSummary summary = Summarise(ledger, key, WallNow());
-  const wire::SessionReport report = ToReport(summary);
+  SessionSummary summary = Summarize(ledger, std::move(record), WallNow());
+  summary.threads_used = options_.threads;
+  const wire::SessionReport report = ToReport(ledger, summary, ToStatus(summary.session));
   SummaryView view = SummaryOf(report);
-  view.threads = options_.threads;
   view.log_file = session_.files().log;
-  const auto files = WriteSummary(ledger, summary, options_.output_dir, options_.threads);
+  const auto files = SummaryWriter(ledger, options_.output_dir).WriteOnce(summary);
   if (files) {
     view.summary_file = files->summary;
     view.failures_file = files->failures;

@@ -12,6 +12,7 @@
 #include "coordinator/ledger/sqlite/ledger_file_watch.h"
 #include "coordinator/ledger/sqlite/sqlite_ledger.h"
 #include "programs/sender/program_settings.h"
+#include "proto/session_state.h"
 #include "session/session_settings.h"
 
 namespace dicom_sender {
@@ -36,12 +37,12 @@ Failure NothingFound(const wire::SessionStatus& status) {
                                   status.recursive() ? "" : " (sub-folders are entered with -r only)")};
 }
 
-void SuspendIfOpen(Ledger& ledger, SessionKey key) {
-  const wire::SessionState state = ledger.LoadSession(key).state;
-  if (state != wire::SESSION_SCANNING && state != wire::SESSION_SENDING) return;
+SessionRecord SuspendIfOpen(Ledger& ledger, SessionRecord session) {
+  if (HasEnded(session.state)) return session;
   ledger.Begin();
-  ledger.SetSessionState(key, wire::SESSION_SUSPENDED, {}, WallNow());
+  ledger.SetSessionState(session.key, wire::SESSION_SUSPENDED, {}, WallNow());
   ledger.Commit();
+  return ledger.LoadSession(session.key);
 }
 
 tl::expected<std::unique_ptr<Session>, Failure> Session::Open(const SenderOptions& options, Console& console) {
@@ -195,7 +196,7 @@ void Session::Stop() {
   if (engine_) engine_->Stop();
 }
 
-SessionKey Session::key() { return ledger_->FindSession(id()).value().key; }
+SessionRecord Session::record() { return ledger_->FindSession(id()).value(); }
 
 void Session::RemoveFiles(bool all) {
   engine_.reset();

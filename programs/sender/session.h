@@ -19,8 +19,9 @@ namespace dicom_sender {
 // Of a session whose scan is complete and found nothing.
 Failure NothingFound(const wire::SessionStatus& status);
 
-// Leaves an open session so that it can be resumed. When the coordinator has ended.
-void SuspendIfOpen(Ledger& ledger, SessionKey key);
+// Leaves an open session so that it can be resumed. When the coordinator has ended. Returns the session as it is
+// then.
+SessionRecord SuspendIfOpen(Ledger& ledger, SessionRecord session);
 
 class Session {
  public:
@@ -41,9 +42,9 @@ class Session {
   tl::expected<FoundView, Failure> Found(const wire::SessionStatus& status);
 
   void Stop();  // ends all parts
-  // After Stop(). The key is that of the session in it.
+  // After Stop(). The record is that of the session in it.
   Ledger& ledger() { return *ledger_; }
-  SessionKey key();
+  SessionRecord record();
   // Removes the ledger; with `all` the log as well. After Stop().
   void RemoveFiles(bool all);
 

@@ -438,7 +438,8 @@ InstanceChange NaiveScheduler::Judge(const Reported& event, const OutcomeReporte
                         .reason = outcome.reason(),
                         .duration_us = outcome.duration_us(),
                         .resend = false,
-                        .may_be_stored = facts.may_be_stored || outcome.may_be_stored()};
+                        .may_be_stored = facts.may_be_stored || outcome.may_be_stored(),
+                        .before = facts};
   if (outcome.kind() == wire::Outcome::NOT_SENDABLE) return change;
   if (outcome.kind() == wire::Outcome::UNREADABLE) {
     if (!lease || !study) return change;

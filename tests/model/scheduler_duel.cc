@@ -154,8 +154,8 @@ std::string Show(const Event& event) {
 // --- compared, without making words of it
 
 auto Tie(const InstanceChange& c) {
-  return std::tie(c.study, c.index, c.state, c.attempts, c.status, c.reason, c.duration_us, c.resend,
-                  c.may_be_stored);
+  return std::tie(c.study, c.index, c.state, c.attempts, c.status, c.reason, c.duration_us, c.resend, c.may_be_stored,
+                  c.before);
 }
 auto Tie(const LeaseGranted& c) { return std::tie(c.study, c.lease, c.worker, c.worker_capacity); }
 auto Tie(const LeaseEnded& c) { return std::tie(c.study, c.clean, c.revoked); }

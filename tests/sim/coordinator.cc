@@ -247,12 +247,12 @@ void SimCoordinator::Send(const std::string& peer, const std::shared_ptr<Mailbox
   });
 }
 
-void SimCoordinator::Receive(Incoming incoming) {
+void SimCoordinator::Receive(PeerMessage incoming) {
   if (!process_->leading) {
     wire::NotLeading not_leading;
     return Tell(incoming.peer, Envelope(not_leading).SerializeAsString());
   }
-  std::vector<Incoming>& inbox = process_->leading->inbox;
+  std::vector<PeerMessage>& inbox = process_->leading->inbox;
   inbox.push_back(std::move(incoming));
   // What comes until it is looked at is handled in one step.
   if (inbox.size() == 1) {
@@ -278,8 +278,8 @@ LedgerFault SimCoordinator::DrawLedgerFault(bool is_open) {
 
 void SimCoordinator::Step() {
   if (!Leads()) return StepDown("its leader lease has expired");
-  std::vector<Incoming>& inbox = process_->leading->inbox;
-  std::vector<Incoming> messages = std::exchange(inbox, {});
+  std::vector<PeerMessage>& inbox = process_->leading->inbox;
+  std::vector<PeerMessage> messages = std::exchange(inbox, {});
   if (messages.size() > kMessagesPerStepMax) {
     inbox.assign(messages.begin() + kMessagesPerStepMax, messages.end());
     messages.resize(kMessagesPerStepMax);
@@ -298,7 +298,7 @@ void SimCoordinator::Step() {
   });
 }
 
-void SimCoordinator::FinishStep(const std::vector<Incoming>& messages, const Moment& begin) {
+void SimCoordinator::FinishStep(const std::vector<PeerMessage>& messages, const Moment& begin) {
   Leading& leading = *process_->leading;
   if (leading.lease && !leading.lease->IsValid(begin.local)) {
     throw Violation(fmt::format("{} handles messages though its leader lease has expired", name_));

@@ -67,7 +67,7 @@ class SimCoordinator {
     std::optional<LeaderLease> lease;  // none: it is alone
     std::unique_ptr<FaultLedger> ledger;
     std::unique_ptr<Service> service;
-    std::vector<Incoming> inbox;
+    std::vector<PeerMessage> inbox;
     std::uint64_t wake = 0;  // of the wake-ups only the last one counts
   };
   struct Process {
@@ -84,7 +84,7 @@ class SimCoordinator {
     Duration there{}, back{};  // on the way to the store, and of its answer
   };
   struct Arrived {
-    Incoming incoming;
+    PeerMessage incoming;
     std::weak_ptr<Mailbox> sender;
   };
 
@@ -116,10 +116,10 @@ class SimCoordinator {
   void End();
   void Fail(const LedgerError& error);
 
-  void Receive(Incoming incoming);
+  void Receive(PeerMessage incoming);
   void WakeBy(TimePoint time);
   void Step();
-  void FinishStep(const std::vector<Incoming>& messages, const Moment& begin);
+  void FinishStep(const std::vector<PeerMessage>& messages, const Moment& begin);
   void Speak(const StepResult& result);
   void Say(const Outgoing& outgoing);
   void Tell(const std::string& peer, std::string bytes);

@@ -148,6 +148,7 @@ class MemoryLedger : public Ledger {
   }
   // One row becomes another; counts of study and session follow.
   void Replace(State::Study& study, std::uint32_t index, State::Row row);
+  static InstanceFacts FactsOf(const State::Row& row, std::uint32_t index);
   static void SumIgnored(State::Session& session);
   State::Study& FindOrCreateStudy(SessionKey session, const std::string& uid);
   static std::uint32_t RootOf(State::Session& session, const std::string& path);
@@ -664,13 +665,22 @@ void MemoryLedger::SetPageEnd(StudyKey key, std::uint32_t page_end) {
   study.page_end = std::max(study.page_end, page_end);
 }
 
+InstanceFacts MemoryLedger::FactsOf(const State::Row& row, std::uint32_t index) {
+  return {.index = index,
+          .state = row.state,
+          .attempts = row.attempts,
+          .may_be_stored = row.may_be_stored,
+          .size_bytes = row.file->size_bytes(),
+          .duration_us = row.duration_us};
+}
+
 std::vector<InstanceFacts> MemoryLedger::LoadInstances(StudyKey key, std::span<const std::uint32_t> indices) {
   const State::Study& study = OfStudy(key);
   std::vector<InstanceFacts> facts;
   for (const std::uint32_t index : indices) {
     if (index >= study.rows.size()) continue;
     const State::Row& row = *study.rows[index];
-    facts.push_back({index, row.state, row.attempts, row.may_be_stored});
+    facts.push_back(FactsOf(row, index));
   }
   return facts;
 }
@@ -688,6 +698,7 @@ void MemoryLedger::ChangeInstances(std::span<const InstanceChange> changes, Wall
     State::Study& study = ChangeStudy(change.study);
     if (change.index >= study.rows.size()) throw LedgerError("no such instance");
     State::Row row = *study.rows[change.index];
+    if (change.before != FactsOf(row, change.index)) throw LedgerError("the instance is not as it was read");
     const std::uint64_t retries = std::max(change.attempts, 1U) - std::uint64_t{std::max(row.attempts, 1U)};
     row.state = change.state;
     row.attempts = change.attempts;

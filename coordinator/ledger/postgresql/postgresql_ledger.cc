@@ -1071,7 +1071,8 @@ void PostgresqlLedger::SetPageEnd(StudyKey study, std::uint32_t page_end) {
 
 std::vector<InstanceFacts> PostgresqlLedger::LoadInstances(StudyKey study, std::span<const std::uint32_t> indices) {
   const auto rows = connection_.Query(
-      "SELECT i.idx, i.state, i.attempts, i.may_be_stored FROM unnest($2::bigint[]) WITH ORDINALITY AS a(idx, place)"
+      "SELECT i.idx, i.state, i.attempts, i.may_be_stored, i.size, i.duration_us"
+      " FROM unnest($2::bigint[]) WITH ORDINALITY AS a(idx, place)"
       " CROSS JOIN LATERAL (SELECT * FROM instance WHERE study = $1::bigint AND idx = a.idx OFFSET 0) i"
       " ORDER BY a.place",
       Values().Int(study).Ints(std::vector<std::int64_t>(indices.begin(), indices.end())));
@@ -1081,7 +1082,9 @@ std::vector<InstanceFacts> PostgresqlLedger::LoadInstances(StudyKey study, std::
     facts.push_back({.index = static_cast<std::uint32_t>(rows.Int(row, 0)),
                      .state = static_cast<InstanceState>(rows.Int(row, 1)),
                      .attempts = static_cast<std::uint32_t>(rows.Int(row, 2)),
-                     .may_be_stored = rows.Int(row, 3) != 0});
+                     .may_be_stored = rows.Int(row, 3) != 0,
+                     .size_bytes = static_cast<std::uint64_t>(rows.Int(row, 4)),
+                     .duration_us = static_cast<std::uint32_t>(rows.Int(row, 5))});
   }
   return facts;
 }
@@ -1109,6 +1112,7 @@ void PostgresqlLedger::ChangeDistinct(std::span<const InstanceChange> changes, W
                                       std::map<StudyKey, Counts>& deltas) {
   LoadWorkers(changes);
   std::vector<std::int64_t> studies, indices, states, attempts, statuses, durations, may_be_stored, workers;
+  std::vector<std::int64_t> states_before, attempts_before;
   std::vector<std::string> reasons;
   for (const InstanceChange& change : changes) {
     studies.push_back(change.study);
@@ -1120,18 +1124,21 @@ void PostgresqlLedger::ChangeDistinct(std::span<const InstanceChange> changes, W
     durations.push_back(std::int64_t{change.duration_us});
     may_be_stored.push_back(change.may_be_stored ? 1 : 0);
     workers.push_back(change.worker.empty() ? 0 : worker_ids_.at(EncodedText(change.worker)));
+    states_before.push_back(static_cast<std::int64_t>(change.before.state));
+    attempts_before.push_back(std::int64_t{change.before.attempts});
+    Contribute(deltas[change.study], change);
   }
-  // An UPDATE returns what it has made; the row as it was is the one that it was joined with.
-  const auto rows = connection_.Query(
+  const auto written = connection_.Query(
       "UPDATE instance i SET state = c.state, attempts = c.attempts, status = nullif(c.status, -1),"
       " reason = nullif(c.reason, ''), duration_us = c.duration_us, may_be_stored = c.may_be_stored,"
       " outcome_ms = CASE WHEN c.state >= 2 THEN $9::bigint END, reported_by = nullif(c.worker, 0)"
       " FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[],"
-      " $8::bigint[], $10::bigint[]) WITH ORDINALITY"
-      " AS c(study, idx, state, attempts, status, reason, duration_us, may_be_stored, worker, place)"
-      " CROSS JOIN LATERAL (SELECT ctid AS version, state, attempts, size, duration_us FROM instance"
-      "   WHERE study = c.study AND idx = c.idx OFFSET 0) o WHERE i.ctid = o.version"
-      " RETURNING c.place, o.state, o.attempts, o.size, o.duration_us",
+      " $8::bigint[], $10::bigint[], $11::bigint[], $12::bigint[])"
+      " AS c(study, idx, state, attempts, status, reason, duration_us, may_be_stored, worker, state_before,"
+      "   attempts_before)"
+      " CROSS JOIN LATERAL (SELECT ctid AS version, state, attempts FROM instance"
+      "   WHERE study = c.study AND idx = c.idx OFFSET 0) o"
+      " WHERE i.ctid = o.version AND o.state = c.state_before AND o.attempts = c.attempts_before",
       Values()
           .Ints(studies)
           .Ints(indices)
@@ -1142,20 +1149,13 @@ void PostgresqlLedger::ChangeDistinct(std::span<const InstanceChange> changes, W
           .Ints(durations)
           .Ints(may_be_stored)
           .Int(Milliseconds(now))
-          .Ints(workers));
-  if (static_cast<std::size_t>(rows.size()) != changes.size()) {
-    throw LedgerError(fmt::format("ledger {}: a study lacks an instance of those from {} {} to {} {}", Name(),
-                                  changes.front().study, changes.front().index, changes.back().study,
-                                  changes.back().index));
-  }
-  for (int row = 0; row < rows.size(); ++row) {
-    const InstanceChange& change = changes[static_cast<std::size_t>(rows.Int(row, 0) - 1)];
-    const CountedInstance old{.state = static_cast<InstanceState>(rows.Int(row, 1)),
-                              .attempts = static_cast<std::uint64_t>(rows.Int(row, 2)),
-                              .size = static_cast<std::uint64_t>(rows.Int(row, 3)),
-                              .duration_us = static_cast<std::uint64_t>(rows.Int(row, 4))};
-    Contribute(deltas[change.study], old, change);
-  }
+          .Ints(workers)
+          .Ints(states_before)
+          .Ints(attempts_before));
+  if (written.affected() == changes.size()) return;
+  throw LedgerError(
+      fmt::format("ledger {}: an instance of those from {} {} to {} {} does not exist or is not as it was read",
+                  Name(), changes.front().study, changes.front().index, changes.back().study, changes.back().index));
 }
 
 void PostgresqlLedger::ChangeInstances(std::span<const InstanceChange> changes, WallTime now) {

@@ -370,7 +370,6 @@ class SqliteLedger : public Ledger {
   std::optional<std::int64_t> ReporterId(const std::string& name);
 
   std::uint64_t CountUnreportedResends(StudyKey study);
-  void ChangeRun(std::span<const InstanceChange> run, WallTime now, Counts& delta);
   void WriteInstance(const InstanceChange& change, WallTime now);
 
   wire::ContextPair LoadPair(std::int64_t id);
@@ -1295,7 +1294,7 @@ void SqliteLedger::RecordReport(const LeaseRecord& lease, std::uint64_t seq, std
     Counts delta;
     delta.associations = opened - lease.associations;
     AddToStudy(lease.study, delta, std::nullopt);
-    AddToSession(SessionOf(lease.study), delta);
+    AddToSession(lease.session, delta);
   });
 }
 
@@ -1385,11 +1384,11 @@ void SqliteLedger::SetPageEnd(StudyKey study, std::uint32_t page_end) {
       [&] { Execute("UPDATE study SET page_end = max(page_end, ?) WHERE key = ?", std::int64_t{page_end}, study); });
 }
 
-// How many of the first ones follow each other without a gap: they are read together, and most reports are one run.
-template <class Item, class Follows>
-std::size_t RunLength(std::span<const Item> items, Follows follows) {
+// How many of the first indices follow each other without a gap. They are read together, and most reports are one
+// run.
+std::size_t RunLength(std::span<const std::uint32_t> indices) {
   std::size_t length = 1;
-  while (length < items.size() && follows(items[length - 1], items[length])) ++length;
+  while (length < indices.size() && indices[length] == indices[length - 1] + 1) ++length;
   return length;
 }
 
@@ -1398,16 +1397,18 @@ std::vector<InstanceFacts> SqliteLedger::LoadInstances(StudyKey study, std::span
     std::vector<InstanceFacts> facts;
     facts.reserve(indices.size());
     while (!indices.empty()) {
-      const std::size_t length = RunLength(indices, [](std::uint32_t a, std::uint32_t b) { return b == a + 1; });
+      const std::size_t length = RunLength(indices);
       auto& rows = Query(
-          "SELECT idx, state, attempts, may_be_stored FROM instance WHERE study = ? AND idx BETWEEN ? AND ? ORDER BY "
-          "idx",
+          "SELECT idx, state, attempts, may_be_stored, size, duration_us FROM instance"
+          " WHERE study = ? AND idx BETWEEN ? AND ? ORDER BY idx",
           study, std::int64_t{indices.front()}, std::int64_t{indices[length - 1]});
       while (rows.executeStep()) {
         facts.push_back({.index = rows.getColumn(0).getUInt(),
                          .state = static_cast<InstanceState>(rows.getColumn(1).getInt()),
                          .attempts = rows.getColumn(2).getUInt(),
-                         .may_be_stored = rows.getColumn(3).getInt() != 0});
+                         .may_be_stored = rows.getColumn(3).getInt() != 0,
+                         .size_bytes = static_cast<std::uint64_t>(rows.getColumn(4).getInt64()),
+                         .duration_us = rows.getColumn(5).getUInt()});
       }
       rows.reset();
       indices = indices.subspan(length);
@@ -1420,43 +1421,24 @@ void SqliteLedger::WriteInstance(const InstanceChange& change, WallTime now) {
   constexpr std::int64_t kNone = -1;
   Execute(
       "UPDATE instance SET state = ?, attempts = ?, status = nullif(?, -1), reason = nullif(?, ''), duration_us = ?,"
-      " may_be_stored = ?, outcome_ms = nullif(?, -1), reported_by = ? WHERE study = ? AND idx = ?",
+      " may_be_stored = ?, outcome_ms = nullif(?, -1), reported_by = ?"
+      " WHERE study = ? AND idx = ? AND state = ? AND attempts = ?",
       static_cast<std::int64_t>(change.state), std::int64_t{change.attempts},
       change.status ? std::int64_t{*change.status} : kNone, change.reason, std::int64_t{change.duration_us},
       std::int64_t{change.may_be_stored}, IsSettled(change.state) ? Milliseconds(now) : kNone,
-      ReporterId(change.worker), change.study, std::int64_t{change.index});
-}
-
-// Of one study, by ascending index without a gap.
-void SqliteLedger::ChangeRun(std::span<const InstanceChange> run, WallTime now, Counts& delta) {
-  auto& rows = Query(
-      "SELECT state, attempts, size, duration_us FROM instance WHERE study = ? AND idx BETWEEN ? AND ? ORDER BY idx",
-      run.front().study, std::int64_t{run.front().index}, std::int64_t{run.back().index});
-  auto change = run.begin();
-  for (; change != run.end() && rows.executeStep(); ++change) {
-    const CountedInstance old{.state = static_cast<InstanceState>(rows.getColumn(0).getInt()),
-                              .attempts = rows.getColumn(1).getUInt(),
-                              .size = static_cast<std::uint64_t>(rows.getColumn(2).getInt64()),
-                              .duration_us = rows.getColumn(3).getUInt()};
-    Contribute(delta, old, *change);
-  }
-  rows.reset();
-  if (change != run.end()) {
-    throw LedgerError(fmt::format("ledger {}: study {} lacks an instance between {} and {}", file_, run.front().study,
-                                  run.front().index, run.back().index));
-  }
-  for (const InstanceChange& written : run) WriteInstance(written, now);
+      ReporterId(change.worker), change.study, std::int64_t{change.index},
+      static_cast<std::int64_t>(change.before.state), std::int64_t{change.before.attempts});
+  if (db_.getChanges() == 1) return;
+  throw LedgerError(fmt::format("ledger {}: instance {} of study {} does not exist or is not as it was read", file_,
+                                change.index, change.study));
 }
 
 void SqliteLedger::ChangeInstances(std::span<const InstanceChange> changes, WallTime now) {
   Guarded([&] {
     std::map<StudyKey, Counts> deltas;
-    while (!changes.empty()) {
-      const auto run = changes.first(RunLength(changes, [](const InstanceChange& a, const InstanceChange& b) {
-        return b.study == a.study && b.index == a.index + 1;
-      }));
-      ChangeRun(run, now, deltas[run.front().study]);
-      changes = changes.subspan(run.size());
+    for (const InstanceChange& change : changes) {
+      WriteInstance(change, now);
+      Contribute(deltas[change.study], change);
     }
     for (const auto& [study, delta] : deltas) {
       AddToStudy(study, delta, now);

@@ -377,46 +377,5 @@ TEST(ClipToColumns, CountsColumnsNotBytes) {
 
 TEST(ToAscii, ReplacesCharactersNotBytes) { EXPECT_EQ(ToAscii("aä日😀\x1b[0m\n"), "a???\x1b[0m\n"); }
 
-TEST(RateMeter, IsTooEarlyToTellAtFirst) {
-  RateMeter meter;
-  EXPECT_FALSE(meter.Get());
-  meter.Add(TimePoint(10s), 100, 1000);
-  EXPECT_FALSE(meter.Get());
-  meter.Add(TimePoint(10400ms), 200, 2000);
-  EXPECT_FALSE(meter.Get());
-  meter.Add(TimePoint(11s), 300, 4000);
-  EXPECT_NEAR(meter.Get()->instances_per_second, 200, 1e-6) << "what was there at the start does not count";
-  EXPECT_NEAR(meter.Get()->bytes_per_second, 3000, 1e-6);
-}
-
-TEST(RateMeter, FollowsTheLastSeconds) {
-  RateMeter meter;
-  std::uint64_t done = 0;
-  TimePoint now(0s);
-  for (int i = 0; i < 600; ++i) meter.Add(now += 100ms, done += 10, 0);
-  EXPECT_NEAR(meter.Get()->instances_per_second, 100, 1e-6);
-  for (int i = 0; i < 160; ++i) meter.Add(now += 100ms, done += 1, 0);
-  EXPECT_NEAR(meter.Get()->instances_per_second, 10, 1e-6) << "16 s at a new pace";
-  for (int i = 0; i < 160; ++i) meter.Add(now += 100ms, done, 0);
-  EXPECT_NEAR(meter.Get()->instances_per_second, 0, 1e-6);
-  meter.Add(now += 1h, done += 3600, 0);
-  EXPECT_LT(meter.Get()->instances_per_second, 2) << "a pause is part of the pace";
-}
-
-TEST(TimeLeft, IsThatOfTheSlower) {
-  ProgressView view = Progress();  // 580 instances and 58 MiB left
-  EXPECT_EQ(TimeLeft(view, Rate{10, 1 << 20}), 58s);
-  EXPECT_EQ(TimeLeft(view, Rate{580, 1 << 20}), 58s);
-  EXPECT_EQ(TimeLeft(view, Rate{10, 58 << 20}), 58s);
-  EXPECT_EQ(TimeLeft(view, Rate{10, 0}), 58s);
-  EXPECT_FALSE(TimeLeft(view, Rate{0, 0}));
-  EXPECT_FALSE(TimeLeft(view, std::nullopt));
-  EXPECT_FALSE(TimeLeft(view, Rate{1e-9, 1}));
-  view.pending = 0;
-  EXPECT_EQ(TimeLeft(view, Rate{0, 0}), 0s);
-  view.total_known = false;
-  EXPECT_FALSE(TimeLeft(view, Rate{10, 10}));
-}
-
 }  // namespace
 }  // namespace dicom_sender

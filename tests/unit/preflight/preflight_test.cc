@@ -78,7 +78,7 @@ class PreflightTest : public testing::Test {
     ledger_->CompleteScan(session_, "", scan, ignored);
     ledger_->Commit();
   }
-  Preflight Make() { return MakePreflight(*ledger_, session_, destination_.associate()); }
+  Preflight Make() { return MakePreflight(*ledger_, ledger_->LoadSession(session_), destination_.associate()); }
   std::string Report(const Preflight& preflight, PlanFormat format, int expected_status) {
     const auto file = folder_ / "report";
     const UniqueFd out(open(file.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600));

@@ -35,7 +35,7 @@ class CopiesContract : public LedgerContract {
     InTransaction([&] {
       InstanceChange change = To(study, index, InstanceState::kFailed);
       change.reason = "refused";
-      ledger_->ChangeInstances(std::span(&change, 1), At(5000));
+      ReadAndChange(*ledger_, {change}, At(5000));
       promoted = ledger_->PromoteCopies(study);
     });
     ExpectCountsAreThoseOfTheInstances();

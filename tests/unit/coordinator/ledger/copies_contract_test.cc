@@ -174,7 +174,7 @@ TEST_P(CopiesContract, WhatTheDestinationMayHaveIsAResend) {
   InstanceChange change = To(study, 0, kFailed);
   change.may_be_stored = true;
   InTransaction([&] {
-    ledger_->ChangeInstances(std::span(&change, 1), At(5000));
+    ReadAndChange(*ledger_, {change}, At(5000));
     ledger_->PromoteCopies(study);
   });
   EXPECT_TRUE(Facts(study, {1}).at(0).may_be_stored);

@@ -55,8 +55,7 @@ class DamageTest : public testing::Test {
           .study = key, .index = 0, .state = InstanceState::kStored, .status = {}, .reason = {}};
       const InstanceChange failed{
           .study = key, .index = 1, .state = InstanceState::kFailed, .status = {}, .reason = "no"};
-      const InstanceChange changes[] = {stored, failed};
-      ledger.ChangeInstances(changes, At(3));
+      ReadAndChange(ledger, {stored, failed}, At(3));
     }
     ledger.Commit();
   }

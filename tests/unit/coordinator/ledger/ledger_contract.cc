@@ -34,6 +34,24 @@ wire::PublishBatch Batch(const std::string& study, const std::vector<File>& file
   return batch;
 }
 
+void ReadAndChange(Ledger& ledger, std::vector<InstanceChange> changes, WallTime now) {
+  std::map<std::pair<StudyKey, std::uint32_t>, InstanceFacts> facts;
+  for (InstanceChange& change : changes) {
+    const std::pair instance(change.study, change.index);
+    if (!facts.contains(instance)) {
+      facts[instance] = ledger.LoadInstances(change.study, std::span(&change.index, 1)).at(0);
+    }
+    change.before = facts[instance];
+    facts[instance] = {.index = change.index,
+                       .state = change.state,
+                       .attempts = change.attempts,
+                       .may_be_stored = change.may_be_stored,
+                       .size_bytes = change.before.size_bytes,
+                       .duration_us = change.duration_us};
+  }
+  ledger.ChangeInstances(changes, now);
+}
+
 SessionKey LedgerContract::CreateSession(const std::string& uuid) {
   wire::OpenSession settings;
   settings.set_session(uuid);
@@ -64,7 +82,7 @@ StudyKey LedgerContract::FeedStudy(const std::string& study, std::uint32_t count
 }
 
 void LedgerContract::Change(const std::vector<InstanceChange>& changes) {
-  InTransaction([&] { ledger_->ChangeInstances(changes, At(5000)); });
+  InTransaction([&] { ReadAndChange(*ledger_, changes, At(5000)); });
 }
 
 InstanceChange LedgerContract::To(StudyKey study, std::uint32_t index, InstanceState state,

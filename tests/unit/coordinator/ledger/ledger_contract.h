@@ -92,5 +92,7 @@ inline constexpr std::uint32_t kStoreUs = 500;  // duration of every C-STORE in 
 inline constexpr const char* kIdentity = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";  // of every worker
 WallTime At(std::int64_t milliseconds);
 wire::PublishBatch Batch(const std::string& study, const std::vector<File>& files);
+// As the service does it: what each instance changes from is read first.
+void ReadAndChange(Ledger& ledger, std::vector<InstanceChange> changes, WallTime now);
 
 }  // namespace dicom_sender

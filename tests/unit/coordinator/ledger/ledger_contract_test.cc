@@ -480,6 +480,33 @@ TEST_P(LedgerContract, WhatDoesNotExistCannotBeChanged) {
   EXPECT_THROW(ledger_->LoadStudy(study + 1), LedgerError);
 }
 
+// Its counts would be wrong from then on.
+TEST_P(LedgerContract, WhatIsNotAsItWasReadCannotBeChanged) {
+  CreateSession();
+  const StudyKey study = FeedStudy("1", 1);
+  InstanceChange change = To(study, 0, kStored);
+  change.before = Facts(study, {0}).at(0);
+  Change({To(study, 0, kDelayed)});
+  ledger_->Begin();
+  EXPECT_THROW(ledger_->ChangeInstances(std::span(&change, 1), At(1)), LedgerError);
+}
+
+TEST_P(LedgerContract, TheFactsAreWhatAChangeNeedsToKnow) {
+  CreateSession();
+  const StudyKey study = FeedStudy("1", 2);  // of 100 and 101 bytes
+  EXPECT_EQ(Facts(study, {1}).at(0), (InstanceFacts{.index = 1, .size_bytes = 101}));
+  InstanceChange change = To(study, 1, kDelayed, 3);
+  change.duration_us = 700;
+  change.may_be_stored = true;
+  Change({change});
+  EXPECT_EQ(Facts(study, {1}).at(0), (InstanceFacts{.index = 1,
+                                                    .state = kDelayed,
+                                                    .attempts = 3,
+                                                    .may_be_stored = true,
+                                                    .size_bytes = 101,
+                                                    .duration_us = 700}));
+}
+
 TEST_P(LedgerContract, CountsFollowEveryChangeOfState) {
   CreateSession();
   const StudyKey study = FeedStudy("1", 1);
@@ -807,7 +834,7 @@ TEST_P(LedgerContract, WhatHasChangedInATransactionIsSeenInIt) {
   CreateSession();
   const StudyKey study = FeedStudy("1", 2);
   InTransaction([&] {
-    ledger_->ChangeInstances(std::vector<InstanceChange>{To(study, 0, kStored)}, At(1));
+    ReadAndChange(*ledger_, {To(study, 0, kStored)}, At(1));
     EXPECT_EQ(ledger_->LoadSession(session_).counts.stored, 1U);
     EXPECT_EQ(ledger_->FindSession("session")->counts.stored, 1U);
   });
@@ -891,8 +918,7 @@ TEST_P(LedgerContract, WhatWasNotCommittedIsGone) {
   CreateSession();
   const StudyKey study = FeedStudy("1", 2);
   ledger_->Begin();
-  const std::vector<InstanceChange> changes = {To(study, 0, kStored)};
-  ledger_->ChangeInstances(changes, At(1));
+  ReadAndChange(*ledger_, {To(study, 0, kStored)}, At(1));
   ledger_->AddStudies(session_, Batch("2", {{.path = "x", .sop_instance_uid = "2.1"}}));
   EXPECT_EQ(Session().counts.stored, 1U) << "reads see the open transaction";
   Reopen();

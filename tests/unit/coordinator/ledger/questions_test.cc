@@ -95,7 +95,7 @@ class QuestionsTest : public testing::TestWithParam<SqlDialect> {
     change.resend = sent_before;
     change.may_be_stored = sent_before;
     change.worker = worker;
-    ledger().ChangeInstances(std::span(&change, 1), At(at));
+    ReadAndChange(ledger(), {change}, At(at));
   }
 
   Ledger& ledger() { return store_->ledger(); }

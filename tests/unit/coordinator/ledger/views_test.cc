@@ -68,7 +68,7 @@ class ViewsTest : public testing::TestWithParam<SqlDialect> {
                                 .duration_us = outcome.duration_us,
                                 .may_be_stored = outcome.may_be_stored,
                                 .worker = outcome.worker};
-    InTransaction([&] { ledger().ChangeInstances(std::span(&change, 1), At(at)); });
+    InTransaction([&] { ReadAndChange(ledger(), {change}, At(at)); });
   }
   Ledger& ledger() { return store_->ledger(); }
   std::string Rows(const std::string& query) { return store_->Rows(query); }
@@ -263,7 +263,7 @@ TEST_P(ViewsTest, EachStatusHasTheMeaningOfTheTable) {
     changes[i].status = status;
     expected += DescribeStatus(status) + "\n";
   }
-  InTransaction([&] { ledger().ChangeInstances(changes, At(1)); });
+  InTransaction([&] { ReadAndChange(ledger(), changes, At(1)); });
   EXPECT_EQ(Rows("SELECT status || ' (' || status_meaning || ')' FROM instances"
                  " ORDER BY CAST(substr(sop_instance_uid, 5) AS INTEGER)"),
             expected);

@@ -109,7 +109,7 @@ ServiceOnFile::ServiceOnFile(const LedgerFile& file) {
 }
 
 std::vector<Outgoing> ServiceOnFile::Say(const Message& message) {
-  return service_->Step({Incoming{message.peer, message.bytes}}, kNow, kWall).messages;
+  return service_->Step({PeerMessage{message.peer, message.bytes}}, kNow, kWall).messages;
 }
 
 wire::SessionStatus ServiceOnFile::Status(const std::string& session) {

@@ -25,8 +25,8 @@ class IdentityTest : public testing::Test {
     service_ = std::make_unique<Service>(*ledger_, SchedulerOptions{}, metrics_, folder_.path().string());
     service_->ResumeSessions(now_, WallTime(std::chrono::milliseconds(1)));
   }
-  std::vector<wire::FromCoordinator> Say(const Incoming& from, const google::protobuf::MessageLite& envelope) {
-    Incoming incoming = from;
+  std::vector<wire::FromCoordinator> Say(const PeerMessage& from, const google::protobuf::MessageLite& envelope) {
+    PeerMessage incoming = from;
     incoming.bytes = envelope.SerializeAsString();
     std::vector<wire::FromCoordinator> answers;
     for (auto& outgoing : service_->Step({incoming}, now_, WallTime(std::chrono::milliseconds(1))).messages) {
@@ -36,7 +36,7 @@ class IdentityTest : public testing::Test {
   }
   void Ask(wire::ClientRequest request) { Say({"client", {}}, Envelope(std::move(request))); }
   // One study, and the lease that the worker gets.
-  LeaseId LeaseOf(const Incoming& worker) {
+  LeaseId LeaseOf(const PeerMessage& worker) {
     Ask(OpenSession(kSession, false));
     Ask(BeginScan(kSession, 1));
     Ask(PublishFiles(kSession, "1.2.3", {.folder = "a", .first = 0, .count = 2}));
@@ -47,13 +47,13 @@ class IdentityTest : public testing::Test {
     ADD_FAILURE() << "no grant";
     return 0;
   }
-  bool IsTaken(const Incoming& from, LeaseId lease, std::uint64_t seq = 1) {
+  bool IsTaken(const PeerMessage& from, LeaseId lease, std::uint64_t seq = 1) {
     const auto answers = Say(from, Envelope(ReportOf(lease, seq, {0, {0}})));
     return answers.size() == 1 && answers[0].worker().has_report_ack();
   }
   std::uint64_t Stored() { return ledger_->LoadSession(ledger_->Sessions().at(0)).counts.successful(); }
 
-  const Incoming owner_{"peer1", {}, "10.0.0.1", "KEY1"}, thief_{"peer2", {}, "10.0.0.2", "KEY2"};
+  const PeerMessage owner_{"peer1", {}, "10.0.0.1", "KEY1"}, thief_{"peer2", {}, "10.0.0.2", "KEY2"};
   TemporaryFolder folder_;
   TimePoint now_{std::chrono::hours(1)};
   prometheus::Registry registry_;
@@ -105,7 +105,7 @@ TEST_F(IdentityTest, PagesAreHandedToTheOwnerOnly) {
 }
 
 TEST_F(IdentityTest, WithoutKeysTheConnectionCounts) {
-  const Incoming here{"peer1", {}}, there{"peer2", {}};
+  const PeerMessage here{"peer1", {}}, there{"peer2", {}};
   const LeaseId lease = LeaseOf(here);
   EXPECT_FALSE(IsTaken(there, lease));
   EXPECT_EQ(Stored(), 0U);

@@ -47,7 +47,7 @@ class ServiceTest : public testing::Test {
   }
 
   std::vector<Outgoing> Step(const std::string& peer, const std::string& bytes) {
-    return service_->Step({Incoming{peer, bytes}}, now_, WallTime(std::chrono::milliseconds(1'000'000))).messages;
+    return service_->Step({PeerMessage{peer, bytes}}, now_, WallTime(std::chrono::milliseconds(1'000'000))).messages;
   }
   std::vector<Outgoing> Wait(Duration duration) {
     now_ += duration;
@@ -608,6 +608,28 @@ TEST_F(ServiceTest, ListsHowFastASessionIs) {
   EXPECT_EQ(session.status().pending(), 20U);
 }
 
+TEST_F(ServiceTest, TellsNoTimeLeftWhileASessionIsScanned) {
+  auto request = OpenSession(kSession, false);
+  request.mutable_open_session()->set_dispatch(wire::DISPATCH_AS_FOUND);
+  Ask(request);
+  BeginScan("", 1);
+  Announce();
+  std::vector<wire::CoordinatorMessage> to_worker;
+  Ask(Batch(30), &to_worker);
+  const auto lease = to_worker.at(0).grant().lease_id();
+  for (std::uint32_t i = 0; i < 10; ++i) {
+    service_->MeasurePaces(now_);
+    Worker(Report(lease, {{i, 0}}, false));
+    now_ += std::chrono::seconds(1);
+  }
+  service_->MeasurePaces(now_);
+  wire::ClientRequest list;
+  list.mutable_list_sessions()->set_limit(1);
+  const auto session = Ask(list).sessions().sessions(0);
+  EXPECT_DOUBLE_EQ(session.instances_per_second(), 1);
+  EXPECT_FALSE(session.has_seconds_left()) << "more files may be found";
+}
+
 TEST_F(ServiceTest, SeveralIndexersFeedOneSession) {
   Open();
   EXPECT_EQ(BeginScan("b", 7).scan_begun().scan(), 7U);
@@ -900,7 +922,7 @@ TEST_F(ServiceTest, WhatIsToldOfAnEndedSessionBelongsIntoItsSummary) {
   Announce(1, {});
   ASSERT_EQ(Status().state(), wire::SESSION_CANCELLED);
   const auto late = Envelope(Report(lease, {{0, 0}}, false)).SerializeAsString();
-  const auto result = service_->Step({Incoming{"worker", late}}, now_, WallTime());
+  const auto result = service_->Step({PeerMessage{"worker", late}}, now_, WallTime());
   EXPECT_EQ(Status().stored(), 1U);
   EXPECT_EQ(result.ended, std::vector{ledger_->FindSession(kSession)->key}) << "its summary is to be written again";
 }
@@ -914,7 +936,7 @@ TEST_F(ServiceTest, ComparisonsOfAnEndedSessionBelongIntoItsSummary) {
   wire::ClientRequest record;
   record.mutable_record_comparisons()->set_session(kSession);
   const auto bytes = Envelope(record).SerializeAsString();
-  const auto result = service_->Step({Incoming{"indexer", bytes}}, now_, WallTime());
+  const auto result = service_->Step({PeerMessage{"indexer", bytes}}, now_, WallTime());
   EXPECT_EQ(result.ended, std::vector{ledger_->FindSession(kSession)->key});
 }
 
@@ -924,7 +946,7 @@ TEST_F(ServiceTest, SaysWhichSessionsHaveEnded) {
   Announce();
   const auto lease = ScanComplete().at(0).grant().lease_id();
   const auto step = [this](const wire::WorkerMessage& message) {
-    return service_->Step({Incoming{"worker", Envelope(message).SerializeAsString()}}, now_, WallTime()).ended;
+    return service_->Step({PeerMessage{"worker", Envelope(message).SerializeAsString()}}, now_, WallTime()).ended;
   };
   EXPECT_TRUE(step(Report(lease, {}, false)).empty());
   EXPECT_EQ(step(Report(lease, {{0, 0}}, true)), std::vector{ledger_->FindSession(kSession)->key});
@@ -938,7 +960,7 @@ TEST_F(ServiceTest, ALateReportWithoutOutcomesConcernsNoSummary) {
   Worker(Report(lease, {{0, 0}}, true));
   ASSERT_EQ(Status().state(), wire::SESSION_COMPLETE);
   const auto ended = [&](const wire::WorkerMessage& message) {
-    return service_->Step({Incoming{"worker", Envelope(message).SerializeAsString()}}, now_, WallTime()).ended;
+    return service_->Step({PeerMessage{"worker", Envelope(message).SerializeAsString()}}, now_, WallTime()).ended;
   };
   EXPECT_TRUE(ended(Report(lease, {}, true)).empty());
   EXPECT_EQ(ended(Report(lease, {{0, 0}}, true)).size(), 1U);

@@ -1,6 +1,4 @@
 // The report files, written from a real ledger and read as a script would read them.
-#include "coordinator/summary/summary.h"
-
 #include <gmock/gmock.h>
 #include <rapidjson/document.h>
 
@@ -8,8 +6,11 @@
 #include <sstream>
 
 #include "coordinator/ledger/sqlite/sqlite_ledger.h"
+#include "coordinator/summary/summary_document.h"
+#include "coordinator/summary/summary_writer.h"
 #include "tests/support/file_size_limit.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/unit/coordinator/ledger/ledger_contract.h"
 
 namespace dicom_sender {
 namespace {
@@ -89,7 +90,7 @@ class SummaryTest : public testing::Test {
     change.reason = reason;
     change.duration_us = 2500;
     change.worker = "w";
-    InTransaction([&] { ledger_->ChangeInstances(std::span(&change, 1), After(8000)); });
+    InTransaction([&] { ReadAndChange(*ledger_, {change}, After(8000)); });
   }
   void Scan(const std::map<std::string, std::uint64_t>& ignored) {
     InTransaction([&] {
@@ -108,8 +109,13 @@ class SummaryTest : public testing::Test {
     InTransaction([&] { ledger_->SetSessionState(session_, state, reason, After(10'000)); });
   }
 
+  SessionSummary Summarized(std::int64_t after) {
+    return Summarize(*ledger_, ledger_->LoadSession(session_), After(after));
+  }
   tl::expected<SummaryFiles, std::string> TryWrite(const std::string& folder) {
-    return WriteSummary(*ledger_, Summarise(*ledger_, session_, After(20'000)), folder, 4);
+    SessionSummary summary = Summarized(20'000);
+    summary.threads_used = 4;
+    return SummaryWriter(*ledger_, folder).WriteOnce(summary);
   }
   rapidjson::Document Write() {
     const auto files = TryWrite(out());
@@ -381,16 +387,16 @@ TEST_F(SummaryTest, MoreFailuresThanFitAreAllInTheFailuresFile) {
     changes[i].state = kFailed;
     changes[i].reason = "reason " + std::to_string(i);
   }
-  InTransaction([&] { ledger_->ChangeInstances(changes, After(1)); });
+  InTransaction([&] { ReadAndChange(*ledger_, changes, After(1)); });
   End(wire::SESSION_COMPLETE);
   const auto summary = Write();
   EXPECT_EQ(summary["failures"].Size(), kReportedInstancesMax);
   const auto lines = Lines(FailuresFile());
   ASSERT_EQ(lines.size(), kFailures);
   EXPECT_THAT(lines.back(), HasSubstr("\"/data/2000\""));
-  const SessionSummary numbers = Summarise(*ledger_, session_, After(0));
-  EXPECT_EQ(numbers.failure_reasons.most_frequent.size(), kSummaryReasonsMax);
-  EXPECT_EQ(numbers.failure_reasons.distinct, kFailures);
+  const wire::SessionReport report = ToReport(*ledger_, Summarized(0), {});
+  EXPECT_EQ(report.failure_reasons_size(), kReportedReasonsMax);
+  EXPECT_EQ(report.other_failure_reasons(), kFailures - kReportedReasonsMax);
 }
 
 TEST_F(SummaryTest, ManyStudiesAreAllListed) {
@@ -455,7 +461,7 @@ TEST_F(SummaryTest, TheNumbersForTheConsoleAreThoseOfTheFile) {
   for (std::uint32_t i = 1; i < 4; ++i) Change(study, i, kFailed, 0xC000, i == 1 ? "rare" : "frequent");
   Scan({{"empty", 2}, {"not_dicom", 3}});
   End(wire::SESSION_COMPLETE);
-  const SessionSummary summary = Summarise(*ledger_, session_, After(99'000));
+  const SessionSummary summary = Summarized(99'000);
   EXPECT_EQ(summary.session.counts.failed, 3U);
   EXPECT_EQ(summary.end_time, After(10'000));
   EXPECT_EQ(summary.elapsed, std::chrono::seconds(10));
@@ -465,9 +471,12 @@ TEST_F(SummaryTest, TheNumbersForTheConsoleAreThoseOfTheFile) {
   EXPECT_EQ(summary.ignored, 5U);
   EXPECT_EQ(summary.pending(), 0U);
   EXPECT_FALSE(summary.interrupted());
-  ASSERT_EQ(summary.failure_reasons.most_frequent.size(), 2U);
-  EXPECT_EQ(summary.failure_reasons.most_frequent[0].reason, "frequent");
-  EXPECT_EQ(summary.failure_reasons.most_frequent[0].instances, 2U);
+  EXPECT_EQ(summary.threads_used, 1U) << "that the worker offered";
+  const wire::SessionReport report = ToReport(*ledger_, summary, ToStatus(summary.session));
+  EXPECT_EQ(report.status().failed(), 3U);
+  ASSERT_EQ(report.failure_reasons_size(), 2);
+  EXPECT_EQ(report.failure_reasons(0).reason(), "frequent");
+  EXPECT_EQ(report.failure_reasons(0).instances(), 2U);
 }
 
 }  // namespace

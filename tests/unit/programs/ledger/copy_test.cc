@@ -187,7 +187,7 @@ class LedgerCopyTest : public testing::Test {
                                        .reason = "full",
                                        .may_be_stored = true,
                                        .worker = "w"}};
-    ledger.ChangeInstances(changes, At(3000));
+    ReadAndChange(ledger, {std::begin(changes), std::end(changes)}, At(3000));
     ledger.RecordReport(*ledger.FindLease(3), 9, 2);
     ledger.EndLease(study, false);
     ledger.SetSessionState(ended, wire::SESSION_CANCELLED, kOddText, At(4000));

@@ -1,0 +1,21 @@
+// The replies that refuse a client's request, with the reason for a person.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "client.pb.h"
+#include "coordinator/ledger/ledger.h"
+
+namespace dicom_sender {
+
+inline constexpr std::size_t kOpenSessionsMax = 1000;
+
+wire::ClientReply Failed(std::string reason);
+wire::ClientReply NoSuchSession(std::string_view uuid);
+wire::ClientReply TooManySessions();
+wire::ClientReply TooManyBytes(const SessionRecord& session);
+// A session that is not open takes nothing.
+wire::ClientReply SessionHasEnded(const SessionRecord& session);
+
+}  // namespace dicom_sender
