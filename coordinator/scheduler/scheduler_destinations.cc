@@ -1,4 +1,4 @@
-// What a destination can bear: its breaker, its limits, and how long it is waited for.
+// What a destination can bear, and how long it is waited for.
 #include <algorithm>
 
 #include "coordinator/scheduler/scheduler.h"
@@ -6,7 +6,7 @@
 namespace dicom_sender {
 namespace {
 
-// A destination that rejects all associations is alive: so many studies have their turn before it is given up.
+// A destination that rejects all associations is alive, so this many studies have their turn before it is given up.
 constexpr std::ptrdiff_t kRejectedStudies = 32;
 
 }  // namespace
@@ -17,10 +17,7 @@ const std::string& Scheduler::DestinationOf(const Lease& lease) const {
 
 void Scheduler::DestinationAnswered(const std::string& name, const std::string& worker, TimePoint now) {
   Destination& destination = destinations_.at(name);
-  destination.breaker = Breaker::kClosed;
-  destination.failures = 0;
-  destination.unreachable_since.reset();
-  destination.trouble = TroubleKind::kSilent;  // as far as the next failure does not say otherwise
+  destination.breaker.OnAnswer();
   destination.answered_at = now;
   destination.set_back.clear();
   turned_away_.erase({worker, name});
@@ -29,20 +26,15 @@ void Scheduler::DestinationAnswered(const std::string& name, const std::string& 
   quarantine_.Confirm(name, now);
 }
 
-// A C-ECHO was answered, so it is no outage; instances may be lost all the same.
+// A C-ECHO was answered, so this is not an outage. Instances may be lost all the same.
 void Scheduler::DestinationEchoed(const std::string& name, const std::string& worker, TimePoint now) {
-  Destination& destination = destinations_.at(name);
-  if (destination.trouble != TroubleKind::kTakesEcho) {
-    destination.breaker = Breaker::kClosed;
-    destination.failures = 0;
-    destination.unreachable_since.reset();
-  }
+  destinations_.at(name).breaker.OnEcho();
   if (quarantine_.empty()) return;
   if (!IsTurnedAway(worker, name)) quarantine_.Succeed(worker, name);
   quarantine_.Confirm(name, now);
 }
 
-// Not even a C-ECHO gets through, at least not from this worker.
+// Not even a C-ECHO got through, at least not from this worker.
 void Scheduler::OutOfReach(const Lease& lease, const wire::GiveBack& give_back, TimePoint now, Output& out) {
   const std::string& name = DestinationOf(lease);
   Destination& destination = destinations_.at(name);
@@ -50,52 +42,28 @@ void Scheduler::OutOfReach(const Lease& lease, const wire::GiveBack& give_back, 
   const bool busy = reason == wire::GiveBack::DESTINATION_BUSY;
   const bool serves_it = Serves(destination, lease.worker);
   const Blame blame = destination.served_leases > 0 && !serves_it ? Blame::kCertain : Blame::kOpen;
-  destination.detail = give_back.detail();
-  destination.tried_by = lease.worker;
+  destination.last_failure_reason = give_back.detail();
+  destination.last_unreachable_from = lease.worker;
   destination.set_back.insert(lease.study);
   if (!busy && !serves_it) QuarantineWorker(lease.worker, name, give_back.detail(), blame, now, out);
   if (destination.served_leases > 0) {
-    // It takes no more associations than these; that is not an outage. A refusal of this session's AE title says
-    // nothing about them.
+    // The destination takes no more associations than these, which is not an outage. A refusal of this session's AE
+    // title says nothing about them.
     if (busy || (serves_it && reason != wire::GiveBack::DESTINATION_REFUSED)) LowerLimit(destination, now);
     return;
   }
-  destination.refuses =
+  destination.last_failure_is_refusal =
       reason == wire::GiveBack::DESTINATION_REFUSED || reason == wire::GiveBack::DESTINATION_REJECTED;
-  destination.trouble =
-      reason == wire::GiveBack::DESTINATION_TRANSIENT ? TroubleKind::kSilent : TroubleKind::kRejects;
-  OpenBreaker(destination, now);
+  const bool silent = reason == wire::GiveBack::DESTINATION_TRANSIENT;
+  OpenBreaker(destination, silent ? TroubleKind::kSilent : TroubleKind::kRejects, now);
 }
 
-void Scheduler::OpenBreaker(Destination& destination, TimePoint now) {
-  // Associations that were tried together fail together: only the first of them counts. And whether the destination
-  // is back is what its probe finds out, not one that was tried before.
-  if (destination.breaker == Breaker::kOpen && destination.retry_at > now) return;
-  if (destination.breaker == Breaker::kProbing) return;
-  if (!destination.unreachable_since) destination.unreachable_since = now;
-  destination.breaker = Breaker::kOpen;
-  endpoints_.at(destination.endpoint).limit.reset();
-  // Half of the span is certain: a probe at once would only repeat what was just seen.
-  const Duration jittered =
-      Jittered(options_.breaker_backoff_min, LongestPause(destination.trouble), destination.failures);
-  destination.retry_at = now + options_.breaker_backoff_min / 2 + jittered;
-  ++destination.failures;
+void Scheduler::OpenBreaker(Destination& destination, TroubleKind trouble, TimePoint now) {
+  const bool opened = destination.breaker.OnFailure(trouble, now, random_);
+  if (opened) endpoints_.at(destination.endpoint).limit.Lift();
 }
 
-// One that answers is asked more often, because another study may be taken.
-Duration Scheduler::LongestPause(TroubleKind trouble) const {
-  switch (trouble) {
-    case TroubleKind::kSilent:
-      break;
-    case TroubleKind::kRejects:
-      return std::min(options_.breaker_backoff_max, options_.breaker_backoff_min * 4);
-    case TroubleKind::kTakesEcho:
-      return options_.breaker_backoff_min;
-  }
-  return options_.breaker_backoff_max;
-}
-
-// The worker has a lease under which the destination has answered.
+// Whether the worker has a lease under which the destination has answered.
 bool Scheduler::Serves(const Destination& destination, const std::string& worker) const {
   const auto it = workers_.find(worker);
   if (it == workers_.end()) return false;
@@ -105,50 +73,62 @@ bool Scheduler::Serves(const Destination& destination, const std::string& worker
   });
 }
 
-void Scheduler::LowerLimit(Destination& destination, TimePoint now) {
+void Scheduler::LowerLimit(const Destination& destination, TimePoint now) {
   Endpoint& endpoint = endpoints_.at(destination.endpoint);
-  endpoint.limit = std::max(1U, endpoint.live_leases);
-  endpoint.limit_changed = now;
+  endpoint.limit.LowerTo(endpoint.live_leases, now);
 }
 
-void Scheduler::SlowDown(Destination& destination, TimePoint now) {
+void Scheduler::SlowDown(const Destination& destination, TimePoint now) {
   Endpoint& endpoint = endpoints_.at(destination.endpoint);
-  if (endpoint.limit && now < endpoint.limit_changed + options_.slow_down_min) return;
-  endpoint.limit = std::max(1U, std::min(endpoint.limit.value_or(UINT32_MAX), endpoint.live_leases) / 2);
-  endpoint.limit_changed = now;
+  endpoint.limit.Halve(endpoint.live_leases, now);
 }
 
 void Scheduler::RaiseLimits(TimePoint now) {
   for (auto& [name, endpoint] : endpoints_) {
-    if (!endpoint.limit || now < endpoint.limit_changed + options_.speed_up) continue;
+    if (!endpoint.limit.IsDueToRise(now)) continue;
     std::uint32_t capacity = 0;
     for (const auto& [worker_name, worker] : workers_) capacity += worker.capacity;
-    ++*endpoint.limit;
-    endpoint.limit_changed = now;
-    if (*endpoint.limit >= capacity) endpoint.limit.reset();
+    endpoint.limit.Raise(capacity, now);
   }
 }
 
 bool Scheduler::MayGrant(const Destination& destination, TimePoint now) const {
   const std::uint32_t live_leases = endpoints_.at(destination.endpoint).live_leases;
-  switch (destination.breaker) {
-    case Breaker::kClosed: {
-      const auto limit = LimitOf(destination);
-      return !limit || live_leases < *limit;
-    }
-    case Breaker::kOpen:
-      return destination.retry_at <= now &&
-             (options_.associations_max == 0 || live_leases < options_.associations_max);
-    case Breaker::kProbing:
-      return false;
+  if (destination.breaker.IsClosed()) {
+    const auto limit = LimitOf(destination);
+    return !limit || live_leases < *limit;
+  }
+  const bool has_room = options_.associations_max == 0 || live_leases < options_.associations_max;
+  return destination.breaker.MayProbe(now) && has_room;
+}
+
+std::optional<std::uint32_t> Scheduler::LimitOf(const Destination& destination) const {
+  const auto limit = endpoints_.at(destination.endpoint).limit.value();
+  if (options_.associations_max == 0) return limit;
+  return std::min(options_.associations_max, limit.value_or(UINT32_MAX));
+}
+
+// Whether the lease finds out if a destination that takes a C-ECHO still loses what is sent. Unless several different
+// studies lost something, the fault may be theirs.
+bool Scheduler::IsSuspectProbe(const Destination& destination, LeaseId lease) const {
+  return destination.breaker.probe() == lease && destination.breaker.trouble() == TroubleKind::kTakesEcho &&
+         TakesNothing(destination);
+}
+
+// Whether the destination has taken nothing since it lost what several studies sent for the first time.
+bool Scheduler::TakesNothing(const Destination& destination) const {
+  std::size_t studies = 0;
+  for (const StudyKey key : destination.set_back) {
+    const auto& since = studies_.at(key).set_back_since;
+    studies += !destination.answered_at || *destination.answered_at <= *since;
+    if (studies >= kSeveralStudies) return true;
   }
   return false;
 }
 
-std::optional<std::uint32_t> Scheduler::LimitOf(const Destination& destination) const {
-  const auto& limit = endpoints_.at(destination.endpoint).limit;
-  if (options_.associations_max == 0) return limit;
-  return std::min(options_.associations_max, limit.value_or(UINT32_MAX));
+bool Scheduler::IsTurnedAway(const std::string& worker, const std::string& destination) const {
+  const auto studies = turned_away_.find({worker, destination});
+  return studies != turned_away_.end() && studies->second.size() >= kSeveralStudies;
 }
 
 Duration Scheduler::RetryFor(const Session& session) const {
@@ -157,23 +137,18 @@ Duration Scheduler::RetryFor(const Session& session) const {
   return answered ? options_.retry_for_answered : options_.retry_for_unanswered;
 }
 
-std::optional<TimePoint> Scheduler::StoragePatienceEnds(const Session& session) const {
-  if (!session.unreadable_since) return std::nullopt;
-  return *session.unreadable_since + RetryFor(session);
-}
-
 std::optional<TimePoint> Scheduler::PatienceEnds(const Session& session) const {
-  const auto& since = destinations_.at(session.destination).unreachable_since;
+  const auto since = destinations_.at(session.destination).breaker.unreachable_since();
   if (!since) return std::nullopt;
   return std::max(*since, session.opened) + RetryFor(session);
 }
 
-// Where the destination answers, other studies may get through.
+// If the destination answers at all, other studies may get through, so it is given up only when they were tried.
 bool Scheduler::HadTheirTurn(SessionKey key) const {
   const Session& session = sessions_.at(key);
   const Destination& destination = destinations_.at(session.destination);
   const bool all_tried = session.scan_complete && session.untried_studies == 0;
-  switch (destination.trouble) {
+  switch (destination.breaker.trouble()) {
     case TroubleKind::kSilent:
       return true;
     case TroubleKind::kRejects:

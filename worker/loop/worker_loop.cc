@@ -5,39 +5,30 @@
 
 #include <algorithm>
 #include <array>
-#include <deque>
 #include <map>
 #include <memory>
-#include <mutex>
-#include <thread>
-#include <vector>
 
 #include "common/clock_watch.h"
 #include "common/wake_event.h"
-#include "dicom/network/tcp_association.h"
 #include "proto/validate.h"
 #include "transport/channel.h"
 #include "transport/refusals.h"
 #include "worker/agent/agent.h"
-#include "worker/association/window_memory.h"
-#include "worker/loop/ignored_log.h"
+#include "worker/loop/event_mailbox.h"
+#include "worker/loop/sending_threads.h"
 #include "worker/loop/study_link.h"
 
 namespace dicom_sender {
 namespace {
 
 constexpr std::chrono::milliseconds kPollMax(1000), kConnectCheck(100);
-// Outcomes that follow each other fast wake the loop together, or each would cost a round to the coordinator and a
-// commit of the ledger.
-constexpr std::chrono::milliseconds kReportEvery(10);
-// A coordinator that is there connects at once, and answers a status every 10 s.
+// A coordinator that runs is connected to at once, and answers a status every 10 s.
 constexpr std::chrono::seconds kUnconnectedNotedAfter(2), kSilenceNotedAfter(30);
-// With several coordinators: a leader that does not answer any more is to be known soon, by an idle worker, too.
+// With several coordinators, an idle worker, too, has to find out soon that the leader does not answer any more.
 constexpr std::chrono::seconds kStatusEveryOfSeveral(2);
-static_assert(kReportAtOnce < StudyLink::kBacklogMax, "or a sender would wait for a loop that waits for it");
 
-// Greater with each start, so that what an earlier life has said late can be told from what this one says. If the
-// wall clock was set back in between, this life is not heard until the leases of the earlier one have run out.
+// Greater with each start, so that late messages of an earlier start can be told from those of this one. If the wall
+// clock was set back in between, the coordinator ignores this start until the leases of the earlier one have expired.
 std::uint64_t NewIncarnation() {
   return static_cast<std::uint64_t>(Duration(std::chrono::system_clock::now().time_since_epoch()).count());
 }
@@ -47,110 +38,6 @@ AgentOptions ForAgent(const WorkerOptions& options, bool several_coordinators) {
   if (several_coordinators) agent.status_every_max = kStatusEveryOfSeveral;
   return agent;
 }
-
-// The threads that send, each with one study at a time.
-class SendingThreads {
- public:
-  SendingThreads(unsigned count, WorkerMetrics& metrics, SendingObserver& observer)
-      : metrics_(metrics), observer_(observer), senders_(count) {
-    for (unsigned i = 0; i < count; ++i) {
-      threads_.emplace_back([this, i](std::stop_token stop) { Run(i, stop); });
-    }
-  }
-
-  void Start(std::shared_ptr<StudyLink> study) {
-    const std::lock_guard lock(mutex_);
-    waiting_.push_back(std::move(study));
-    changed_.notify_one();
-  }
-  // Ends every wait for the network, now and later.
-  void Cancel() {
-    for (Sender& sender : senders_) sender.cancel.Raise();
-  }
-  // What moves forward under the lease: bytes, responses and bounded waits for them. Nothing: it is not being sent.
-  std::uint64_t Progress(std::uint64_t lease) const {
-    for (const Sender& sender : senders_) {
-      if (sender.lease == lease) return sender.progress.bytes_sent + sender.progress.waits + sender.outcomes;
-    }
-    return 0;
-  }
-  // As in WorkerHealth.
-  Duration::rep UnansweredSince() const {
-    Duration::rep oldest = 0;
-    for (const Sender& sender : senders_) {
-      const Duration::rep requested = sender.requested;
-      if (requested != 0 && (oldest == 0 || requested < oldest)) oldest = requested;
-    }
-    return oldest;
-  }
-
- private:
-  struct Sender {
-    WakeEvent cancel;
-    std::atomic<std::uint64_t> lease = 0;
-    SendingProgress progress;
-    std::atomic<std::uint64_t> outcomes = 0;
-    std::atomic<Duration::rep> requested = 0;  // when an association was that is not there yet; 0: none
-  };
-  // Counts outcomes on their way to whoever watches.
-  class Counting : public SendingObserver {
-   public:
-    Counting(SendingObserver& next, Sender& sender) : next_(next), sender_(sender) {}
-    void OnOutcome(unsigned thread, const SentInstance& instance, const wire::Outcome& outcome) override {
-      ++sender_.outcomes;
-      next_.OnOutcome(thread, instance, outcome);
-    }
-
-   private:
-    SendingObserver& next_;
-    Sender& sender_;
-  };
-
-  void Run(unsigned number, const std::stop_token& stop) {
-    Sender& sender = senders_[number];
-    Counting counting(observer_, sender);
-    const SendingContext context{.thread = number,
-                                 .associate =
-                                     [this, &sender](const AssociationRequest& request) {
-                                       sender.requested = MonotonicNow().time_since_epoch().count();
-                                       auto association = RequestAssociation(request, sender.progress, &sender.cancel,
-                                                                             LogIgnoredOf(request));
-                                       sender.requested = 0;
-                                       return association;
-                                     },
-                                 .progress = sender.progress,
-                                 .windows = windows_,
-                                 .metrics = metrics_,
-                                 .observer = counting};
-    while (auto study = Next(stop)) {
-      sender.lease = study->grant().lease_id();
-      study->Finished(SendStudy(study->grant(), *study, context));
-      sender.lease = 0;
-    }
-  }
-  IgnoredObserver LogIgnoredOf(const AssociationRequest& request) {
-    return [this, destination = fmt::format("{}:{}@{}", request.called_ae, request.port, request.host)](
-               const std::string& remark) { ignored_log_.Note(destination, remark); };
-  }
-  std::shared_ptr<StudyLink> Next(const std::stop_token& stop) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, stop, [this] { return !waiting_.empty(); });
-    if (stop.stop_requested()) return nullptr;
-    auto study = std::move(waiting_.front());
-    waiting_.pop_front();
-    return study;
-  }
-
-  WorkerMetrics& metrics_;
-  SendingObserver& observer_;
-  WindowMemory windows_;
-  IgnoredLog ignored_log_;
-  std::vector<Sender> senders_;
-  std::mutex mutex_;
-  std::condition_variable_any changed_;
-  std::deque<std::shared_ptr<StudyLink>> waiting_;  // at most as many as there are threads, see Agent
-  std::vector<std::jthread> threads_;               // last: they end before what they use
-};
 
 class WorkerLoop {
  public:
@@ -163,7 +50,7 @@ class WorkerLoop {
         health_(health),
         agent_(ForAgent(options, channel.endpoints().size() > 1)),
         senders_(options.threads, metrics, observer) {}
-  // A sending thread may wait for the network or for this loop, and would wait for ever once it is gone.
+  // A sending thread may wait for the network or for this loop, and would wait forever once the loop is gone.
   ~WorkerLoop() {
     senders_.Cancel();
     for (const auto& [lease, study] : studies_) study->Stop();
@@ -195,14 +82,14 @@ class WorkerLoop {
   }
 
  private:
-  // What is said before there is a connection is lost. False: to be stopped first.
+  // What is sent before there is a connection is lost. Returns false if a stop was requested first.
   bool WaitForCoordinator(const std::stop_token& drain, const std::stop_token& abort) {
     const TimePoint begin = MonotonicNow();
     bool noted = false;
     while (!channel_.WaitUntilConnected(kConnectCheck)) {
       if (!noted && MonotonicNow() >= begin + kUnconnectedNotedAfter) {
         noted = true;
-        spdlog::warn("No connection to the coordinator yet: does it run there, and does it know our key?");
+        spdlog::warn("No connection to the coordinator yet: check that it runs there and knows our public key");
       }
       health_.last_round = MonotonicNow().time_since_epoch().count();
       if (drain.stop_requested() || abort.stop_requested()) return false;
@@ -229,28 +116,28 @@ class WorkerLoop {
     for (const auto& [lease, study] : studies_) study->Stop();
   }
 
-  // Once when it begins and once when it is over: it may last for hours.
+  // Logs once when a silence begins and once when it is over, because it may last for hours.
   void NoteSilence() {
     const bool silent =
         MonotonicNow() >= std::max(connected_, TimePoint{Duration(health_.last_heard)}) + kSilenceNotedAfter;
     if (silent == silent_) return;
     silent_ = silent;
     if (silent) {
-      spdlog::warn("The coordinator was not heard of for {} s", kSilenceNotedAfter.count());
+      spdlog::warn("No message from the coordinator for {} s", kSilenceNotedAfter.count());
     } else {
-      spdlog::info("The coordinator is back");
+      spdlog::info("The coordinator answers again");
     }
   }
 
-  // Without its storage the worker takes no studies.
+  // A worker without its storage takes no studies.
   void NoteReadiness() {
     if (!not_ready_) return;
     std::string reason = not_ready_();
     if (reason == not_ready_noted_) return;
     if (reason.empty()) {
-      spdlog::info("Ready again: studies are taken");
+      spdlog::info("Ready again: takes studies");
     } else {
-      spdlog::warn("Not ready: {}; no studies are taken until that is mended", reason);
+      spdlog::warn("Not ready: {}; takes no studies until that is fixed", reason);
     }
     not_ready_noted_ = reason;
     agent_.SetNotReady(LimitedReason(reason));
@@ -288,26 +175,8 @@ class WorkerLoop {
     refusals_.Add("coordinator", reason);
   }
 
-  // Called by the sending threads.
-  void Post(SendingEvent event) {
-    const std::lock_guard lock(mutex_);
-    const bool is_outcome = std::holds_alternative<wire::Outcome>(event.what);
-    const bool is_count = std::holds_alternative<AssociationCounted>(event.what);
-    events_.push_back(std::move(event));
-    if (is_count) return;  // it goes with the outcome that follows
-    const TimePoint now = MonotonicNow();
-    if (is_outcome && events_.size() % kReportAtOnce != 0 && now < raised_at_ + kReportEvery) return;
-    raised_at_ = now;
-    wake_.Raise();
-  }
-
   void TakeEvents() {
-    std::vector<SendingEvent> events;
-    {
-      const std::lock_guard lock(mutex_);
-      events.swap(events_);
-    }
-    for (SendingEvent& event : events) {
+    for (SendingEvent& event : mailbox_.Take()) {
       std::visit([&](auto& what) { On(event.lease, what); }, event.what);
     }
   }
@@ -359,8 +228,8 @@ class WorkerLoop {
   void Start(wire::LeaseGrant grant) {
     const std::uint64_t lease = grant.lease_id();
     MapRoots(*grant.mutable_first_page());
-    auto study =
-        std::make_shared<StudyLink>(std::move(grant), [this](SendingEvent event) { Post(std::move(event)); });
+    auto study = std::make_shared<StudyLink>(
+        std::move(grant), [this](SendingEvent event) { mailbox_.Post(std::move(event), MonotonicNow()); });
     studies_[lease] = study;
     senders_.Start(std::move(study));
   }
@@ -381,10 +250,8 @@ class WorkerLoop {
   bool silent_ = false;
   std::map<std::uint64_t, std::shared_ptr<StudyLink>> studies_;  // that are being sent
   WakeEvent wake_;
-  std::mutex mutex_;
-  TimePoint raised_at_;
-  std::vector<SendingEvent> events_;  // bounded by StudyLink::kBacklogMax for each study
-  SendingThreads senders_;            // last: its threads end before what they use
+  EventMailbox mailbox_{wake_};
+  SendingThreads senders_;  // last: its threads end before what they use
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// The worker's shell: a thread that speaks with the coordinator, and for each association a thread that sends.
+// The worker's shell: a thread that talks to the coordinator, and one sending thread for each association.
 #pragma once
 
 #include <atomic>
@@ -24,11 +24,11 @@ struct WorkerOptions {
   std::function<std::string()> not_ready = {};
 };
 
-// To be looked at by other threads.
+// What other threads may read of the worker while it runs.
 struct WorkerHealth {
-  std::atomic<Duration::rep> last_round = 0;  // monotonic; of the loop
-  std::atomic<Duration::rep> last_heard = 0;  // of the coordinator; 0: never
-  // Since when the oldest association request waits for an answer, or for the connection; 0: none does.
+  std::atomic<Duration::rep> last_round = 0;  // of the loop; monotonic, as all of these
+  std::atomic<Duration::rep> last_heard = 0;  // when a message of the coordinator arrived last; 0: never
+  // Since when the oldest association request waits for an answer or for its connection; 0: none does.
   std::atomic<Duration::rep> unanswered_since = 0;
 };
 

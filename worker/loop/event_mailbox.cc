@@ -1,0 +1,30 @@
+#include "worker/loop/event_mailbox.h"
+
+#include <utility>
+
+#include "worker/agent/agent.h"
+
+namespace dicom_sender {
+
+static_assert(kReportAtOnce < StudyLink::kBacklogMax, "or a sender would wait for a loop that waits for it");
+
+void EventMailbox::Post(SendingEvent event, TimePoint now) {
+  const std::lock_guard lock(mutex_);
+  events_.push_back(std::move(event));
+  if (MayWait(events_.back(), now)) return;
+  raised_at_ = now;
+  wake_.Raise();
+}
+
+bool EventMailbox::MayWait(const SendingEvent& event, TimePoint now) const {
+  if (std::holds_alternative<AssociationCounted>(event.what)) return true;  // it goes with the outcome that follows
+  return std::holds_alternative<wire::Outcome>(event.what) && events_.size() % kReportAtOnce != 0 &&
+         now < raised_at_ + kReportEvery;
+}
+
+std::vector<SendingEvent> EventMailbox::Take() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(events_, {});
+}
+
+}  // namespace dicom_sender

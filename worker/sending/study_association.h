@@ -1,0 +1,67 @@
+// The associations of one study, of which one is open at a time, and whether they may propose an asynchronous
+// operations window.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <tl/expected.hpp>
+#include <vector>
+
+#include "dicom/network/association.h"
+#include "worker.pb.h"
+#include "worker/sending/sending_context.h"
+
+namespace dicom_sender {
+
+// Not thread-safe.
+class StudyAssociation {
+ public:
+  StudyAssociation(const wire::LeaseGrant& grant, const SendingContext& context) : grant_(grant), context_(context) {}
+  ~StudyAssociation() { Drop(); }
+  StudyAssociation(const StudyAssociation&) = delete;
+  StudyAssociation& operator=(const StudyAssociation&) = delete;
+
+  // Must not be open. Falls back to an association without a window if the window may be to blame for a failure.
+  tl::expected<void, AssociationFailure> Open(const std::vector<ProposedContext>& contexts);
+  bool is_open() const { return association_ != nullptr; }
+  // Requires that it is open.
+  Association& operator*() const { return *association_; }
+  Association* operator->() const { return association_.get(); }
+
+  tl::expected<std::uint16_t, StoreFailure> Send(const StoreRequest& request);
+  tl::expected<StoreResponse, StoreFailure> Receive();
+  // It has taken as many requests as the session allows for one association.
+  bool IsUsedUp() const;
+
+  // Nothing may be in flight.
+  void Release();
+  void Drop();
+
+  // A response arrived.
+  void NoteAnswer();
+  // Whether the window that was proposed is the reason why the association failed, as far as is known. True only
+  // once: further losses under the lease count like any other. Call it once for each association that failed.
+  bool WindowIsToBlame(bool aborted_or_lost, const std::string& reason);
+
+ private:
+  tl::expected<std::unique_ptr<Association>, AssociationFailure> Request(
+      const std::vector<ProposedContext>& contexts);
+  std::string Destination() const;
+
+  const wire::LeaseGrant& grant_;
+  const SendingContext& context_;
+  std::unique_ptr<Association> association_;
+  std::uint32_t requests_ = 0;    // on this association
+  bool window_proposed_ = false;  // for the association that was requested last
+  bool answered_ = false;         // it answered a request
+  bool window_blamed_ = false;    // for a loss under this lease
+};
+
+// AE title, port, and host of the grant's destination.
+std::string DestinationText(const wire::LeaseGrant& grant);
+
+AssociationRequest RequestFor(const wire::LeaseGrant& grant, std::vector<ProposedContext> contexts);
+
+}  // namespace dicom_sender
