@@ -10,6 +10,8 @@
 // elements of group 0002 in the dataset.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -19,13 +21,15 @@
 
 namespace dicom_sender {
 
-// Identity of a file: when size and mtime are those of the scan, the header read then is still true.
+// As long as size and mtime are those of the scan, the header that was read then is still true.
 struct FileIdentity {
   std::uint64_t size_bytes = 0;
   std::int64_t mtime_ns = 0;  // since the epoch
 
   friend bool operator==(const FileIdentity&, const FileIdentity&) = default;
 };
+
+FileIdentity IdentityOf(const struct stat& status);
 
 // UIDs are at most 64 printable ASCII characters without the padding, and otherwise as they are.
 //
@@ -49,8 +53,8 @@ enum class HeaderProblem {
   kEmpty,       // zero bytes
   kNotDicom,    // nothing that starts like a DICOM file or dataset
   kDicomDir,    // a media storage directory: no instance to send
-  kTruncated,   // recognised, but ends inside an element, item or fragment, or has no dataset, or changed meanwhile
-  kMalformed,   // recognised, but its structure contradicts itself, or a limit was exceeded
+  kTruncated,   // recognized, but ends inside an element, item or fragment, or has no dataset, or changed meanwhile
+  kMalformed,   // recognized, but its structure contradicts itself, or a limit was exceeded
 };
 
 struct HeaderError {
@@ -62,7 +66,7 @@ struct HeaderError {
   FileHeader known = {};
 };
 
-// True for the problems of a file that was recognised as DICOM: it counts as found, and as failed. The others are
+// True for the problems of a file that was recognized as DICOM: it counts as found, and as failed. The others are
 // "ignored files".
 bool IsBrokenDicom(HeaderProblem problem);
 

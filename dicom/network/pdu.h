@@ -10,22 +10,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
 #include <vector>
 
+#include "dicom/byte_order.h"
 #include "dicom/limits.h"
 #include "dicom/network/remarks.h"
 
 namespace dicom_sender {
-
-using Bytes = std::vector<std::uint8_t>;
-using ByteView = std::span<const std::uint8_t>;
-
-inline constexpr std::string_view kImplicitVrLittleEndian = "1.2.840.10008.1.2";
-inline constexpr std::string_view kExplicitVrLittleEndian = "1.2.840.10008.1.2.1";
 
 inline constexpr std::size_t kPduHeaderBytes = 6;  // type, reserved, length (4)
 inline constexpr std::size_t kPdvHeaderBytes = 6;  // length (4), presentation context id, message control header

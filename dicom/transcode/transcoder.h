@@ -10,6 +10,7 @@
 #include <tl/expected.hpp>
 
 #include "common/unique_fd.h"
+#include "dicom/transfer_syntax.h"
 
 namespace dicom_sender {
 
@@ -26,12 +27,9 @@ struct TranscodedDataset {
   std::uint64_t size_bytes = 0;  // of the encoded dataset, without preamble and meta header
 };
 
-// Whether files of this transfer syntax can be decoded, as far as the syntax alone tells: all uncompressed ones,
-// deflated, JPEG (baseline, extended, spectral selection, progressive, lossless), JPEG-LS, JPEG 2000 part 1, RLE.
-bool CanDecode(std::string_view source_syntax);
-
-// Encodes the dataset of the file at `path` in `target_syntax`: Implicit VR Little Endian, Explicit VR Little Endian
-// or Explicit VR Big Endian; every other target is refused. The error is one sentence for a person, without the path
+// Encodes the dataset of the file at `path`, whose transfer syntax must be decodable (dicom/transfer_syntax.h), in
+// `target_syntax`: Implicit VR Little Endian, Explicit VR Little Endian or Explicit VR Big Endian. Every other target
+// is refused. The error is one sentence for a person, without the path
 // and without a value of the dataset.
 //
 // A file without a meta header is read as DCMTK guesses it. A frame that contradicts the dataset (its size, its

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "common/unique_fd.h"
-#include "dicom/file/byte_reader.h"
+#include "dicom/file/inflating_reader.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/unit/dicom/file/dicom_writer.h"
 

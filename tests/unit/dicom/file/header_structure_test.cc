@@ -265,5 +265,21 @@ TEST(HeaderStructureTest, DeflatedDatasets) {
   EXPECT_EQ(result->sop_instance_uid, "1.2.3.4");
 }
 
+// One of the two streams has an odd length. A zero byte behind the end of a stream pads it (PS3.5 A.5).
+TEST(HeaderStructureTest, AllThreeDeflatedSyntaxesAreInflated) {
+  const std::string packed = Deflated(DicomWriter().Uids());
+  const std::string streams[] = {packed, packed + '\0'};
+  for (const char* syntax : {"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"}) {
+    for (const std::string& stream : streams) {
+      const auto result = ReadBytesAsFile(MetaHeader(syntax) + stream);
+      ASSERT_TRUE(result) << syntax << ": " << result.error().reason;
+      EXPECT_EQ(result->transfer_syntax_uid, syntax);
+      EXPECT_EQ(result->sop_instance_uid, "1.2.3.4");
+      EXPECT_EQ(result->identity.size_bytes - result->dataset_offset, stream.size());
+    }
+    EXPECT_EQ(Verdict(ReadBytesAsFile(MetaHeader(syntax) + DicomWriter().Uids().bytes())), "malformed");
+  }
+}
+
 }  // namespace
 }  // namespace dicom_sender

@@ -21,8 +21,8 @@ inline constexpr std::string_view kJpegLossless = "1.2.840.10008.1.2.4.70";
 inline constexpr std::string_view kJpegLsLossless = "1.2.840.10008.1.2.4.80";
 inline constexpr std::string_view kJpegLsLossy = "1.2.840.10008.1.2.4.81";
 inline constexpr std::string_view kJpeg2000Lossless = "1.2.840.10008.1.2.4.90";
-inline constexpr std::string_view kJpeg2000 = "1.2.840.10008.1.2.4.91";
-inline constexpr std::string_view kRle = "1.2.840.10008.1.2.5";
+inline constexpr std::string_view kJpeg2000Any = "1.2.840.10008.1.2.4.91";
+inline constexpr std::string_view kRleLossless = "1.2.840.10008.1.2.5";
 
 inline constexpr std::string_view kSopInstance = "1.2.826.0.1.3680043.10.1.1";
 
