@@ -27,6 +27,7 @@
 #include "dicom/transcode/jpeg.h"
 #include "dicom/transcode/jpeg2000.h"
 #include "dicom/transcode/output_file.h"
+#include "dicom/transcode/padding.h"
 #include "dicom/transcode/reason.h"
 #include "dicom/transcode/rle.h"
 
@@ -194,7 +195,6 @@ Status Job::Append(std::span<const std::uint8_t> bytes) {
 Status Job::WriteElements(DcmDataset& elements) {
   // Sequences with explicit lengths and group lengths only where they were: what DCMTK's own senders write.
   constexpr E_EncodingType kEncoding = EET_ExplicitLength;
-  const Uint32 expected = elements.getLength(ToDcmtk(target_), kEncoding);
   const std::uint64_t before = output_.size_bytes();
   OutputConsumer consumer(output_);
   OutputStream stream(consumer);
@@ -205,6 +205,8 @@ Status Job::WriteElements(DcmDataset& elements) {
   if (!output_.error().empty()) return Reason(output_.error());
   if (written.bad()) return Reason(fmt::format("the dataset cannot be encoded: {}", written.text()));
   // DCMTK writes an element without its value, and says nothing, when that cannot be read from the file any more.
+  // The lengths are even now: DCMTK pads values while it writes them.
+  const Uint32 expected = elements.getLength(ToDcmtk(target_), kEncoding);
   if (expected != DCM_UndefinedLength && output_.size_bytes() - before != expected) {
     return Reason("a value of the dataset could not be read again");
   }
@@ -432,6 +434,8 @@ tl::expected<TranscodedDataset, std::string> Transcode(const std::string& path, 
   const std::uint64_t size_bytes = output->size_bytes();
   auto fd = output->Finish();
   if (!fd) return Reason(fd.error());
+  // DCMTK gives values even lengths, but not those that it copies from file to file.
+  if (size_bytes % 2 == 1) return PadToEvenLengths(fd->get(), 0, size_bytes, target_syntax, options);
   return TranscodedDataset{.fd = std::move(*fd), .size_bytes = size_bytes};
 }
 

@@ -1,19 +1,30 @@
-// DICOM bytes for tests, written element by element: right ones and wrong ones.
+// Writes DICOM datasets and files for tests, element by element, without a DICOM library: correct ones and wrong
+// ones.
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
-#include <tl/expected.hpp>
-
-#include "dicom/file/file_header.h"
+#include <vector>
 
 namespace dicom_sender {
 
 inline constexpr std::uint32_t kUndefined = 0xFFFFFFFF;
-inline constexpr std::string_view kImplicit = "1.2.840.10008.1.2", kExplicit = "1.2.840.10008.1.2.1",
-                                  kBigEndian = "1.2.840.10008.1.2.2", kDeflate = "1.2.840.10008.1.2.1.99",
-                                  kJpeg = "1.2.840.10008.1.2.4.50", kCtClass = "1.2.840.10008.5.1.4.1.1.2";
+inline constexpr std::string_view kImplicit = "1.2.840.10008.1.2";
+inline constexpr std::string_view kExplicit = "1.2.840.10008.1.2.1";
+inline constexpr std::string_view kDeflate = "1.2.840.10008.1.2.1.99";
+inline constexpr std::string_view kBigEndian = "1.2.840.10008.1.2.2";
+inline constexpr std::string_view kJpegBaseline = "1.2.840.10008.1.2.4.50";
+inline constexpr std::string_view kJpegLossless = "1.2.840.10008.1.2.4.70";
+inline constexpr std::string_view kJpegLsLossless = "1.2.840.10008.1.2.4.80";
+inline constexpr std::string_view kJpegLsLossy = "1.2.840.10008.1.2.4.81";
+inline constexpr std::string_view kJpeg2000Lossless = "1.2.840.10008.1.2.4.90";
+inline constexpr std::string_view kJpeg2000Any = "1.2.840.10008.1.2.4.91";
+inline constexpr std::string_view kRleLossless = "1.2.840.10008.1.2.5";
+
+inline constexpr std::string_view kCtClass = "1.2.840.10008.5.1.4.1.1.2";
+inline constexpr std::string_view kSecondaryCaptureClass = "1.2.840.10008.5.1.4.1.1.7";
 
 class DicomWriter {
  public:
@@ -21,7 +32,7 @@ class DicomWriter {
 
   explicit DicomWriter(Form form = Form::kExplicitLittle) : form_(form) {}
 
-  // PS3.5 7.1.2 and 7.1.3. The length may be another than the value's.
+  // PS3.5 7.1.2 and 7.1.3. The length need not be that of the value.
   DicomWriter& Header(std::uint16_t group, std::uint16_t element, std::string_view vr, std::uint32_t length) {
     Number(group, 2).Number(element, 2);
     if (form_ == Form::kImplicitLittle) return Number(length, 4);
@@ -32,10 +43,34 @@ class DicomWriter {
   DicomWriter& Element(std::uint16_t group, std::uint16_t element, std::string_view vr, std::string_view value) {
     return Header(group, element, vr, static_cast<std::uint32_t>(value.size())).Raw(value);
   }
+  // Gives the value an even length, with a space, or with a zero byte in a UID (PS3.5 6.2).
+  DicomWriter& Text(std::uint16_t group, std::uint16_t element, std::string_view vr, std::string_view value) {
+    std::string padded(value);
+    if (padded.size() % 2 == 1) padded.push_back(vr == "UI" ? '\0' : ' ');
+    return Element(group, element, vr, padded);
+  }
+  // The same, with a zero byte.
+  DicomWriter& Binary(std::uint16_t group, std::uint16_t element, std::string_view vr,
+                      std::span<const std::uint8_t> value) {
+    return Header(group, element, vr, static_cast<std::uint32_t>(value.size() + value.size() % 2)).Padded(value);
+  }
+  DicomWriter& Us(std::uint16_t group, std::uint16_t element, std::uint32_t value) {
+    return Header(group, element, "US", 2).Number(value, 2);
+  }
   DicomWriter& Uid(std::uint16_t group, std::uint16_t element, std::string_view uid) {
-    std::string padded(uid);
-    if (padded.size() % 2 == 1) padded.push_back('\0');
-    return Element(group, element, "UI", padded);
+    return Text(group, element, "UI", uid);
+  }
+  // A sequence of one item.
+  DicomWriter& Sequence(std::uint16_t group, std::uint16_t element, std::string_view item) {
+    const auto length = static_cast<std::uint32_t>(item.size());
+    return Header(group, element, "SQ", length + 8).Item(length).Raw(item);
+  }
+  // Encapsulated pixel data (PS3.5 A.4). The first item is the Basic Offset Table.
+  DicomWriter& Encapsulated(const std::vector<std::vector<std::uint8_t>>& fragments,
+                            const std::vector<std::uint8_t>& offset_table = {}) {
+    Header(0x7FE0, 0x0010, "OB", kUndefined).Fragment(offset_table);
+    for (const auto& fragment : fragments) Fragment(fragment);
+    return EndSequence();
   }
   // PS3.5 7.5: items and delimiters have no VR.
   DicomWriter& Item(std::uint32_t length) { return Number(0xFFFE, 2).Number(0xE000, 2).Number(length, 4); }
@@ -58,9 +93,18 @@ class DicomWriter {
   }
 
   const std::string& bytes() const { return bytes_; }
+  std::vector<std::uint8_t> byte_vector() const { return {bytes_.begin(), bytes_.end()}; }
   operator std::string_view() const { return bytes_; }  // NOLINT: to be used as bytes
 
  private:
+  DicomWriter& Padded(std::span<const std::uint8_t> value) {
+    bytes_.append(value.begin(), value.end());
+    if (value.size() % 2 == 1) bytes_.push_back('\0');
+    return *this;
+  }
+  DicomWriter& Fragment(std::span<const std::uint8_t> value) {
+    return Item(static_cast<std::uint32_t>(value.size() + value.size() % 2)).Padded(value);
+  }
   static bool IsLong(std::string_view vr) {
     for (const std::string_view known :
          {"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"}) {
@@ -74,17 +118,13 @@ class DicomWriter {
 };
 
 // Group 0002 without the group length, PS3.10 7.1. An empty transfer syntax leaves the element out.
-std::string MetaElements(std::string_view transfer_syntax, std::string_view sop_class = kCtClass);
+std::string MetaElements(std::string_view transfer_syntax, std::string_view sop_class = kCtClass,
+                         std::string_view sop_instance = "1.2.3.4.5");
 std::string Preamble();
-std::string MetaHeader(std::string_view transfer_syntax, std::string_view sop_class = kCtClass);
+std::string MetaHeader(std::string_view transfer_syntax, std::string_view sop_class = kCtClass,
+                       std::string_view sop_instance = "1.2.3.4.5");
 
-// RFC 1951 without a header, as PS3.5 A.5 wants it.
+// Deflates as PS3.5 A.5 requires: RFC 1951 without a header.
 std::string Deflated(std::string_view bytes);
-
-tl::expected<FileHeader, HeaderError> ReadBytesAsFile(std::string_view bytes);
-
-const char* Name(HeaderProblem problem);
-// "good", or the name of the problem.
-std::string Verdict(const tl::expected<FileHeader, HeaderError>& result);
 
 }  // namespace dicom_sender

@@ -5,7 +5,8 @@
 #include <initializer_list>
 #include <vector>
 
-#include "tests/unit/dicom/file/dicom_writer.h"
+#include "tests/support/dicom_writer.h"
+#include "tests/unit/dicom/file/read_bytes.h"
 
 namespace dicom_sender {
 namespace {
@@ -49,7 +50,7 @@ std::string Explicit(std::string_view rest) { return MetaHeader(kExplicit) + Dic
 std::string Implicit(std::string_view rest) {
   return MetaHeader(kImplicit) + DicomWriter(Form::kImplicitLittle).Uids().Raw(rest).bytes();
 }
-std::string Jpeg(std::string_view rest) { return MetaHeader(kJpeg) + DicomWriter().Uids().Raw(rest).bytes(); }
+std::string Jpeg(std::string_view rest) { return MetaHeader(kJpegBaseline) + DicomWriter().Uids().Raw(rest).bytes(); }
 
 TEST(HeaderStructureTest, GoodSequences) {
   for (const Form form : {Form::kImplicitLittle, Form::kExplicitLittle, Form::kExplicitBig}) {

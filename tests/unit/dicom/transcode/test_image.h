@@ -1,28 +1,17 @@
-// DICOM files made byte by byte, with no DICOM library: what the transcoder reads is not what it would write itself.
+// Images and their files, written without a DICOM library: what the transcoder reads is not what it would write
+// itself.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "dicom/byte_order.h"
+#include "tests/support/dicom_writer.h"
+
 namespace dicom_sender {
-
-using Bytes = std::vector<std::uint8_t>;
-
-inline constexpr std::string_view kImplicit = "1.2.840.10008.1.2";
-inline constexpr std::string_view kExplicit = "1.2.840.10008.1.2.1";
-inline constexpr std::string_view kDeflated = "1.2.840.10008.1.2.1.99";
-inline constexpr std::string_view kBigEndian = "1.2.840.10008.1.2.2";
-inline constexpr std::string_view kJpegBaseline = "1.2.840.10008.1.2.4.50";
-inline constexpr std::string_view kJpegLossless = "1.2.840.10008.1.2.4.70";
-inline constexpr std::string_view kJpegLsLossless = "1.2.840.10008.1.2.4.80";
-inline constexpr std::string_view kJpegLsLossy = "1.2.840.10008.1.2.4.81";
-inline constexpr std::string_view kJpeg2000Lossless = "1.2.840.10008.1.2.4.90";
-inline constexpr std::string_view kJpeg2000Any = "1.2.840.10008.1.2.4.91";
-inline constexpr std::string_view kRleLossless = "1.2.840.10008.1.2.5";
 
 inline constexpr std::string_view kSopInstance = "1.2.826.0.1.3680043.10.1.1";
 
@@ -41,28 +30,10 @@ struct TestImage {
 // Smooth with some noise, all bits stored in use, each frame different.
 TestImage MakeImage(TestImage shape);
 
-// Explicit VR Little Endian elements, in the order in which they are added.
-class ElementWriter {
- public:
-  ElementWriter& Text(std::uint16_t group, std::uint16_t element, std::string_view vr, std::string_view value);
-  ElementWriter& Number(std::uint16_t group, std::uint16_t element, int value);
-  ElementWriter& Long(std::uint16_t group, std::uint16_t element, std::string_view vr,
-                      std::span<const std::uint8_t> value);
-  // A sequence of one item.
-  ElementWriter& Sequence(std::uint16_t group, std::uint16_t element, const Bytes& item);
-  // Encapsulated pixel data. `offset_table` is the value of the first item.
-  ElementWriter& Encapsulated(const std::vector<Bytes>& fragments, const Bytes& offset_table = {});
-  ElementWriter& ImagePixelModule(const TestImage& image);
-  const Bytes& bytes() const { return bytes_; }
-
- private:
-  void Header(std::uint16_t group, std::uint16_t element, std::string_view vr);
-  void Add32(std::size_t value);
-  Bytes bytes_;
-};
-
+// The elements of the Image Pixel module, without the pixels.
+DicomWriter ImagePixelModule(const TestImage& image);
 // SOP class and instance, the Image Pixel module, and what must come out unchanged.
-ElementWriter StandardElements(const TestImage& image);
+DicomWriter StandardElements(const TestImage& image);
 
 Bytes File(std::string_view syntax, const Bytes& dataset);
 Bytes NativeDataset(const TestImage& image);
@@ -70,7 +41,7 @@ Bytes NativeFile(const TestImage& image);
 Bytes EncapsulatedFile(const TestImage& image, std::string_view syntax, const std::vector<Bytes>& fragments,
                        const Bytes& offset_table = {});
 
-// 32 bits little endian each.
+// A Basic Offset Table: 32 bits, little endian, for each frame.
 Bytes OffsetTable(const std::vector<std::uint32_t>& offsets);
 
 void WriteBytes(const std::filesystem::path& path, const Bytes& bytes);

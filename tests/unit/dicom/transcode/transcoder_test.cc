@@ -9,7 +9,6 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <zlib.h>
 
 #include <cstdlib>
 #include <fstream>
@@ -67,7 +66,7 @@ TEST_P(LosslessTest, PixelsComeBackExactlyInEveryTarget) {
 std::vector<LosslessCase> LosslessCases() {
   std::vector<LosslessCase> cases;
   for (const std::string_view syntax :
-       {kImplicit, kExplicit, kBigEndian, kDeflated, kJpegLossless, kJpegLsLossless, kRleLossless}) {
+       {kImplicit, kExplicit, kBigEndian, kDeflate, kJpegLossless, kJpegLsLossless, kRleLossless}) {
     for (const TestImage& image : {kGray8, kGray12, kSigned16, kColor, kFrames, kColorFrames})
       cases.push_back({syntax, image});
   }
@@ -221,12 +220,12 @@ Bytes RleFrame(const TestImage& image) {
 
 TEST(TranscoderTest, IconsAreDecodedToo) {
   const TestImage image = MakeImage(kGray8), icon = MakeImage(kSigned16);
-  ElementWriter dataset = StandardElements(image);
-  ElementWriter item;
-  item.ImagePixelModule(icon).Encapsulated({RleFrame(icon)});
-  dataset.Sequence(0x0088, 0x0200, item.bytes()).Encapsulated({RleFrame(image)});
+  DicomWriter dataset = StandardElements(image);
+  DicomWriter item = ImagePixelModule(icon);
+  item.Encapsulated({RleFrame(icon)});
+  dataset.Sequence(0x0088, 0x0200, item).Encapsulated({RleFrame(image)});
   for (const std::string_view target : {kImplicit, kExplicit, kBigEndian}) {
-    const auto result = TranscodeBytes(File(kRleLossless, dataset.bytes()), target);
+    const auto result = TranscodeBytes(File(kRleLossless, dataset.byte_vector()), target);
     ASSERT_TRUE(result) << result.error();
     EXPECT_EQ(result->pixels(), image.pixels);
     DcmItem* decoded = nullptr;
@@ -243,21 +242,21 @@ TEST(TranscoderReasonsTest, IconsOf32BitsDoNotBecomeBigEndian) {
     stream[4 + 4 * i] = static_cast<std::uint8_t>(64 + 2 * i);
     stream.insert(stream.end(), {0, i});
   }
-  ElementWriter item;
-  item.ImagePixelModule({.rows = 1, .columns = 1, .bits_allocated = 32, .bits_stored = 32}).Encapsulated({stream});
-  ElementWriter dataset = StandardElements(image);
-  dataset.Sequence(0x0088, 0x0200, item.bytes()).Encapsulated({RleFrame(image)});
-  EXPECT_THAT(TranscodeBytes(File(kRleLossless, dataset.bytes()), kBigEndian).error(),
+  DicomWriter item =
+      ImagePixelModule({.rows = 1, .columns = 1, .bits_allocated = 32, .bits_stored = 32}).Encapsulated({stream});
+  DicomWriter dataset = StandardElements(image);
+  dataset.Sequence(0x0088, 0x0200, item).Encapsulated({RleFrame(image)});
+  EXPECT_THAT(TranscodeBytes(File(kRleLossless, dataset.byte_vector()), kBigEndian).error(),
               HasSubstr("no agreed order of bytes"));
-  EXPECT_TRUE(TranscodeBytes(File(kRleLossless, dataset.bytes())));
+  EXPECT_TRUE(TranscodeBytes(File(kRleLossless, dataset.byte_vector())));
 }
 
 TEST(TranscoderTest, WhatStandsAfterThePixelDataStays) {
   const TestImage image = MakeImage(kGray8);
-  ElementWriter dataset = StandardElements(image);
-  dataset.Long(0x7FE0, 0x0001, "OV", Bytes(8, 0)).Long(0x7FE0, 0x0002, "OV", Bytes(8, 1));
-  dataset.Encapsulated({RleFrame(image)}).Long(0xFFFC, 0xFFFC, "OB", Bytes(10, 7));
-  const auto result = TranscodeBytes(File(kRleLossless, dataset.bytes()));
+  DicomWriter dataset = StandardElements(image);
+  dataset.Binary(0x7FE0, 0x0001, "OV", Bytes(8, 0)).Binary(0x7FE0, 0x0002, "OV", Bytes(8, 1));
+  dataset.Encapsulated({RleFrame(image)}).Binary(0xFFFC, 0xFFFC, "OB", Bytes(10, 7));
+  const auto result = TranscodeBytes(File(kRleLossless, dataset.byte_vector()));
   ASSERT_TRUE(result) << result.error();
   EXPECT_EQ(result->pixels(), image.pixels);
   EXPECT_TRUE(result->dataset->tagExists(DCM_DataSetTrailingPadding));
@@ -268,9 +267,9 @@ TEST(TranscoderTest, WhatStandsAfterThePixelDataStays) {
 TEST(TranscoderTest, ValuesTooLongForMemoryAreCopied) {
   Bytes blob(3 << 20);
   for (std::size_t i = 0; i < blob.size(); ++i) blob[i] = static_cast<std::uint8_t>(i * 7 + i / 251);
-  ElementWriter dataset = StandardElements(kGray8);
-  dataset.Text(0x0029, 0x0010, "LO", "TEST").Long(0x0029, 0x1001, "OB", blob);
-  const auto result = TranscodeBytes(File(kExplicit, dataset.bytes()), kBigEndian);
+  DicomWriter dataset = StandardElements(kGray8);
+  dataset.Text(0x0029, 0x0010, "LO", "TEST").Binary(0x0029, 0x1001, "OB", blob);
+  const auto result = TranscodeBytes(File(kExplicit, dataset.byte_vector()), kBigEndian);
   ASSERT_TRUE(result) << result.error();
   const Uint8* raw = nullptr;
   unsigned long count = 0;
@@ -309,7 +308,7 @@ TEST(TranscoderReasonsTest, SyntaxesThatCannotBeDecodedOrEncoded) {
   }
   EXPECT_FALSE(CanDecode(""));
   for (const std::string_view syntax :
-       {kImplicit, kExplicit, kDeflated, kBigEndian, kJpegBaseline, kJpegLossless, kJpegLsLossless, kJpegLsLossy,
+       {kImplicit, kExplicit, kDeflate, kBigEndian, kJpegBaseline, kJpegLossless, kJpegLsLossless, kJpegLsLossy,
         kJpeg2000Lossless, kJpeg2000Any, kRleLossless}) {
     EXPECT_TRUE(CanDecode(syntax)) << syntax;
   }
@@ -341,9 +340,10 @@ TEST(TranscoderReasonsTest, FragmentsThatDoNotMatchTheFrames) {
   EXPECT_THAT(ReasonFor(EncapsulatedFile(kGray8, kRleLossless, {})), HasSubstr("has 0 fragments"));
   TestImage none = two;
   none.frames = 1;
-  ElementWriter dataset = StandardElements(none);
-  EXPECT_THAT(ReasonFor(File(kRleLossless, dataset.Text(0x0028, 0x0008, "IS", "0").Encapsulated({frame}).bytes())),
-              HasSubstr("no positive number"));
+  DicomWriter dataset = StandardElements(none);
+  EXPECT_THAT(
+      ReasonFor(File(kRleLossless, dataset.Text(0x0028, 0x0008, "IS", "0").Encapsulated({frame}).byte_vector())),
+      HasSubstr("no positive number"));
 }
 
 TEST(TranscoderReasonsTest, ImagesThatContradictTheirStreams) {
@@ -395,8 +395,9 @@ TEST(TranscoderReasonsTest, PixelsOf32BitsDoNotChangeTheirByteOrder) {
 
 TEST(TranscoderReasonsTest, NativePixelsInACompressedSyntax) {
   const TestImage image = MakeImage(kGray8);
-  EXPECT_THAT(ReasonFor(File(kRleLossless, StandardElements(image).Long(0x7FE0, 0x0010, "OB", image.pixels).bytes())),
-              HasSubstr("uses explicit length"));
+  EXPECT_THAT(
+      ReasonFor(File(kRleLossless, StandardElements(image).Binary(0x7FE0, 0x0010, "OB", image.pixels).byte_vector())),
+      HasSubstr("uses explicit length"));
 }
 
 TEST(TranscoderLimitsTest, AFrameIsRefusedBeforeItIsAllocated) {
@@ -431,31 +432,22 @@ TEST(TranscoderLimitsTest, TheResultIsLimited) {
 }
 
 Bytes Deflate(const Bytes& dataset) {
-  z_stream stream{};
-  if (deflateInit2(&stream, 9, Z_DEFLATED, -MAX_WBITS, 9, Z_DEFAULT_STRATEGY) != Z_OK) return {};
-  Bytes out(deflateBound(&stream, dataset.size()));
-  stream.next_in = const_cast<Bytef*>(dataset.data());
-  stream.avail_in = static_cast<uInt>(dataset.size());
-  stream.next_out = out.data();
-  stream.avail_out = static_cast<uInt>(out.size());
-  deflate(&stream, Z_FINISH);
-  out.resize(stream.total_out);
-  deflateEnd(&stream);
-  return out;
+  const std::string deflated = Deflated(AsText(dataset));
+  return {deflated.begin(), deflated.end()};
 }
 
 TEST(TranscoderLimitsTest, DeflatedDatasetsAreLimitedWhereTheyAreInflated) {
-  ElementWriter dataset = StandardElements(kGray8);
-  const Bytes deflated = Deflate(dataset.Long(0x7FE0, 0x0010, "OB", Bytes(4 << 20, 0)).bytes());
+  DicomWriter dataset = StandardElements(kGray8);
+  const Bytes deflated = Deflate(dataset.Binary(0x7FE0, 0x0010, "OB", Bytes(4 << 20, 0)).byte_vector());
   ASSERT_LT(deflated.size(), 10000u);
   TranscodeOptions options;
   options.output_bytes_max = 1 << 20;
-  EXPECT_THAT(ReasonFor(File(kDeflated, deflated), kExplicit, options), HasSubstr("limit of 1048576 bytes"));
-  EXPECT_EQ(ReasonFor(File(kDeflated, deflated)), "decoded");
-  EXPECT_THAT(ReasonFor(File(kDeflated, Bytes(deflated.begin(), deflated.begin() + 100))), HasSubstr("truncated"));
+  EXPECT_THAT(ReasonFor(File(kDeflate, deflated), kExplicit, options), HasSubstr("limit of 1048576 bytes"));
+  EXPECT_EQ(ReasonFor(File(kDeflate, deflated)), "decoded");
+  EXPECT_THAT(ReasonFor(File(kDeflate, Bytes(deflated.begin(), deflated.begin() + 100))), HasSubstr("truncated"));
   Bytes damaged = deflated;
   damaged[0] = 0xFF;
-  EXPECT_THAT(ReasonFor(File(kDeflated, damaged)), HasSubstr("damaged"));
+  EXPECT_THAT(ReasonFor(File(kDeflate, damaged)), HasSubstr("damaged"));
 }
 
 // Ends the process: 0 if the file was transcoded to at least `bytes_min` with `room` bytes of memory on top of what
@@ -485,7 +477,7 @@ TEST(TranscoderLimitsTest, MemoryDoesNotGrowWithTheNumberOfFrames) {
   many.pixels = std::move(all);
   WriteBytes(folder / "native.dcm", NativeFile(many));
   WriteBytes(folder / "rle.dcm", EncapsulatedFile(many, kRleLossless, std::vector<Bytes>(48, frame)));
-  WriteBytes(folder / "deflated.dcm", File(kDeflated, Deflate(NativeDataset(many))));
+  WriteBytes(folder / "deflated.dcm", File(kDeflate, Deflate(NativeDataset(many))));
   (void)Transcode((folder / "rle.dcm").string(), kExplicit);
   for (const char* name : {"rle.dcm", "native.dcm", "deflated.dcm"}) {
     SCOPED_TRACE(name);
@@ -496,7 +488,7 @@ TEST(TranscoderLimitsTest, MemoryDoesNotGrowWithTheNumberOfFrames) {
 TEST(TranscoderTest, ThreadsDoNotDisturbEachOther) {
   std::vector<TestImage> images;
   std::vector<std::unique_ptr<Compressed>> files;
-  for (const std::string_view syntax : {kJpegLossless, kJpegLsLossless, kRleLossless, kDeflated, kBigEndian}) {
+  for (const std::string_view syntax : {kJpegLossless, kJpegLsLossless, kRleLossless, kDeflate, kBigEndian}) {
     for (const TestImage& shape : {kGray12, kColorFrames}) {
       images.push_back(MakeImage(shape));
       files.push_back(std::make_unique<Compressed>(images.back(), syntax));
