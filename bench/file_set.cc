@@ -15,8 +15,6 @@ namespace {
 constexpr std::uint32_t kKibiByte = 1024, kMebiByte = 1048576;
 constexpr std::uint32_t kFileBytesMin = 2048;
 
-std::filesystem::path PathOf(int study, int image) { return fmt::format("study_{}/image_{}.dcm", study, image); }
-
 FileSet WithFewerFiles(FileSet set, double scale) {
   const double per_study = std::round(scale * set.files / set.studies);
   set.files = set.studies * std::max(1, static_cast<int>(per_study));
@@ -50,10 +48,7 @@ std::string Describe(const FileSet& set) {
 void MakeFiles(const FileSet& set, const std::filesystem::path& folder) {
   for (int study = 1; study <= set.studies; ++study) {
     for (int image = 1; image <= set.files / set.studies; ++image) {
-      ExampleInstance instance;
-      instance.study_uid = fmt::format("1.2.826.0.1.3680043.10.1400.{}", study);
-      instance.sop_instance_uid = fmt::format("{}.{}", instance.study_uid, image);
-      WriteExampleFile(folder / PathOf(study, image), instance, set.file_bytes);
+      WriteExampleFile(folder / ExamplePath(study, image), ExampleOf(study, image), set.file_bytes);
     }
   }
   ::sync();  // or the first runs would share the disk with what is still being written
@@ -64,9 +59,9 @@ FileSet LinkSome(const FileSet& all, const std::filesystem::path& from, int file
   FileSet some = all;
   some.files = std::min(all.files, all.studies * std::max(1, files_max / all.studies));
   for (int study = 1; study <= some.studies; ++study) {
-    std::filesystem::create_directories((to / PathOf(study, 1)).parent_path());
+    std::filesystem::create_directories((to / ExamplePath(study, 1)).parent_path());
     for (int image = 1; image <= some.files / some.studies; ++image) {
-      std::filesystem::create_hard_link(from / PathOf(study, image), to / PathOf(study, image));
+      std::filesystem::create_hard_link(from / ExamplePath(study, image), to / ExamplePath(study, image));
     }
   }
   return some;

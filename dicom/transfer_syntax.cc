@@ -1,51 +1,43 @@
 #include "dicom/transfer_syntax.h"
 
 #include <algorithm>
-#include <array>
+#include <iterator>
 
 namespace dicom_sender {
 namespace {
 
-constexpr std::string_view kImplicitLittle = "1.2.840.10008.1.2";
-constexpr std::string_view kExplicitLittle = "1.2.840.10008.1.2.1";
-constexpr std::string_view kExplicitBig = "1.2.840.10008.1.2.2";
-constexpr std::array<std::string_view, 3> kDeflated = {"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95",
-                                                       "1.2.840.10008.1.2.4.205"};
-constexpr std::array<std::string_view, 4> kReferenced = {"1.2.840.10008.1.2.4.94", "1.2.840.10008.1.2.4.95",
-                                                         "1.2.840.10008.1.2.4.204", "1.2.840.10008.1.2.4.205"};
-constexpr std::string_view kRle = "1.2.840.10008.1.2.5";
-constexpr std::string_view kDeflatedFrames = "1.2.840.10008.1.2.8.1";
-// JPEG, JPEG-LS, JPEG 2000, MPEG, HEVC, JPEG XL and HTJ2K. The standard adds syntaxes here, all of one form.
 constexpr std::string_view kImageCompressions = "1.2.840.10008.1.2.4.";
-
-template <class Uids>
-bool Contains(const Uids& uids, std::string_view uid) {
-  return std::find(uids.begin(), uids.end(), uid) != uids.end();
-}
+constexpr TransferSyntax kNewCompression{.uid = {},
+                                         .encoding = kExplicitLittleEncoding,
+                                         .decoder = Decoder::kNone,
+                                         .flags = TransferSyntax::kEncapsulated};
 
 }  // namespace
 
+const TransferSyntax* FindTransferSyntax(std::string_view uid) {
+  const auto* found = std::ranges::find(transfer_syntax_table::kAll, uid, &TransferSyntax::uid);
+  if (found != std::end(transfer_syntax_table::kAll)) return found;
+  return uid.starts_with(kImageCompressions) ? &kNewCompression : nullptr;
+}
+
 bool IsUncompressedSyntax(std::string_view uid) {
-  return uid == kImplicitLittle || uid == kExplicitLittle || uid == kExplicitBig;
+  const TransferSyntax* syntax = FindTransferSyntax(uid);
+  return syntax != nullptr && !syntax->encapsulated() && !syntax->referenced() && !syntax->deflated();
 }
 
-bool IsDeflatedSyntax(std::string_view uid) { return Contains(kDeflated, uid); }
-
-bool IsReferencedSyntax(std::string_view uid) { return Contains(kReferenced, uid); }
-
-bool IsStandardSyntax(std::string_view uid) {
-  return IsUncompressedSyntax(uid) || IsDeflatedSyntax(uid) || uid == kRle || uid == kDeflatedFrames ||
-         uid.starts_with(kImageCompressions);
+bool IsDeflatedSyntax(std::string_view uid) {
+  const TransferSyntax* syntax = FindTransferSyntax(uid);
+  return syntax != nullptr && syntax->deflated();
 }
 
-Encoding EncodingOf(std::string_view standard_uid) {
-  if (standard_uid == kImplicitLittle) return kImplicitLittleEncoding;
-  return standard_uid == kExplicitBig ? kExplicitBigEncoding : kExplicitLittleEncoding;
+bool CanDecode(std::string_view uid) {
+  const TransferSyntax* syntax = FindTransferSyntax(uid);
+  return syntax != nullptr && syntax->decodable();
 }
 
 std::string_view UncompressedSyntax(Encoding encoding) {
-  if (encoding.implicit_vr) return kImplicitLittle;
-  return encoding.big_endian ? kExplicitBig : kExplicitLittle;
+  if (encoding.implicit_vr) return kImplicitVrLittleEndian;
+  return encoding.big_endian ? kExplicitVrBigEndian : kExplicitVrLittleEndian;
 }
 
 }  // namespace dicom_sender

@@ -9,7 +9,7 @@
 #include "cli/exit_status.h"
 #include "common/wake_event.h"
 #include "dicom/network/tcp_association.h"
-#include "dicom/transcode/transcoder.h"
+#include "dicom/transfer_syntax.h"
 #include "preflight/troubles.h"
 #include "session/session_settings.h"
 #include "worker/association/association_request.h"

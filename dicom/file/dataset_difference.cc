@@ -70,13 +70,13 @@ class ElementAt : public WalkObserver {
 
 // What lies at an offset of the dataset: an element, as far as its structure can be told.
 std::string NameOf(const Dataset& dataset, std::uint64_t offset_in_dataset) {
-  const std::string& syntax = dataset.header.transfer_syntax_uid;
-  if (IsDeflatedSyntax(syntax) || !IsStandardSyntax(syntax)) return "the dataset";
+  const TransferSyntax* syntax = FindTransferSyntax(dataset.header.transfer_syntax_uid);
+  if (syntax == nullptr || syntax->deflated()) return "the dataset";
   FileReader reader(dataset.file.get(), dataset.header.identity.size_bytes);
   ElementAt element(dataset.header.dataset_offset + offset_in_dataset);
   DatasetFacts facts;
   if (!reader.Skip(dataset.header.dataset_offset)) return "the dataset";
-  const auto walked = WalkDataset(reader, EncodingOf(syntax), facts, &element);
+  const auto walked = WalkDataset(reader, syntax->encoding, facts, &element);
   return walked && element.tag() ? TagName(*element.tag()) : "the dataset";
 }
 

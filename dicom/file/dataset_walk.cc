@@ -8,6 +8,8 @@
 #include <limits>
 #include <string_view>
 
+#include "dicom/byte_order.h"
+
 namespace dicom_sender {
 namespace {
 
@@ -51,7 +53,7 @@ bool HasLongLength(std::uint16_t vr) {
 }
 
 std::uint32_t GetTag(const std::uint8_t* bytes, bool big_endian) {
-  return Tag(GetU16(bytes, big_endian), GetU16(bytes + 2, big_endian));
+  return Tag(GetU16({bytes, 2}, big_endian), GetU16({bytes + 2, 2}, big_endian));
 }
 
 bool IsItemTag(std::uint32_t tag) { return tag == kItem || tag == kItemDelimitation || tag == kSequenceDelimitation; }
@@ -353,19 +355,10 @@ Walk::Done Walk::Contradiction(std::string reason) {
 
 }  // namespace
 
-std::uint16_t GetU16(const std::uint8_t* bytes, bool big_endian) {
-  return static_cast<std::uint16_t>(big_endian ? bytes[0] << 8 | bytes[1] : bytes[1] << 8 | bytes[0]);
-}
-
-std::uint32_t GetU32(const std::uint8_t* bytes, bool big_endian) {
-  const std::uint32_t first = GetU16(bytes, big_endian), second = GetU16(bytes + 2, big_endian);
-  return big_endian ? first << 16 | second : second << 16 | first;
-}
-
 std::string TagName(std::uint32_t tag) { return fmt::format("({:04X},{:04X})", tag >> 16, tag & 0xFFFF); }
 
 bool IsStandardVr(const std::uint8_t* characters) {
-  const std::uint16_t vr = GetU16(characters, true);
+  const std::uint16_t vr = GetU16Big({characters, 2});
   return IsShortVr(vr) || IsLongVr(vr);
 }
 
@@ -380,17 +373,17 @@ tl::expected<ElementHeader, HeaderError> PeekElementHeader(ByteReader& reader, E
   ElementHeader header{
       .tag = GetTag(bytes, encoding.big_endian), .vr = 0, .length = 0, .header_bytes = kShortHeaderBytes};
   if (encoding.implicit_vr || IsItemTag(header.tag)) {
-    header.length = GetU32(bytes + 4, encoding.big_endian);
+    header.length = GetU32({bytes + 4, 4}, encoding.big_endian);
     return header;
   }
-  header.vr = GetU16(bytes + 4, true);
+  header.vr = GetU16Big({bytes + 4, 2});
   if (!HasLongLength(header.vr)) {
-    header.length = GetU16(bytes + 6, encoding.big_endian);
+    header.length = GetU16({bytes + 6, 2}, encoding.big_endian);
     return header;
   }
   bytes = reader.Peek(kLongHeaderBytes);
   if (bytes == nullptr) return tl::unexpected(EndsInside(reader, "the header of element " + TagName(header.tag)));
-  header.length = GetU32(bytes + 8, encoding.big_endian);
+  header.length = GetU32({bytes + 8, 4}, encoding.big_endian);
   header.header_bytes = kLongHeaderBytes;
   return header;
 }

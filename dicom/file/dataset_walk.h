@@ -30,9 +30,6 @@ struct ElementHeader {
   std::uint16_t group() const { return static_cast<std::uint16_t>(tag >> 16); }
 };
 
-std::uint16_t GetU16(const std::uint8_t* bytes, bool big_endian);
-std::uint32_t GetU32(const std::uint8_t* bytes, bool big_endian);
-
 // "(0008,0018)"
 std::string TagName(std::uint32_t tag);
 

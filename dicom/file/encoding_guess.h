@@ -1,4 +1,4 @@
-// Tells from an element how its dataset is encoded, without a dictionary. Internal to the readers of datasets.
+// Guesses from an element how its dataset is encoded, without a dictionary. Internal to the readers of datasets.
 #pragma once
 
 #include <cstdint>
@@ -10,13 +10,13 @@
 
 namespace dicom_sender {
 
-// What the next element looks like. Groups of first elements are small numbers, so the order of bytes that makes the
-// smaller one is right; and a VR is a VR. No dictionary is asked.
+// What the next element looks like. The group of a first element is a small number, so the byte order that gives the
+// smaller number is right; and two characters that are a VR are taken for a VR.
 struct Guess {
   Encoding encoding;
   std::uint16_t group = 0;
   bool fits = false;  // the value ends within the file
-  bool sure = false;  // no other reading makes sense
+  bool sure = false;  // no other encoding makes sense
 };
 
 tl::expected<Guess, HeaderError> GuessEncoding(FileReader& reader);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/read_at.h"
+#include "dicom/byte_order.h"
 #include "dicom/file/dataset_walk.h"
 #include "dicom/file/encoding_guess.h"
 
@@ -27,17 +28,9 @@ bool IsAmong(std::string_view vrs, std::string_view vr) {
   return vr.size() == 2 && vr.find(' ') == std::string_view::npos && vrs.find(vr) != std::string_view::npos;
 }
 
-std::uint64_t GetNumber(std::span<const std::uint8_t> bytes, bool big_endian) {
-  std::uint64_t number = 0;
-  for (std::size_t i = 0; i < bytes.size(); ++i) number = number << 8 | bytes[big_endian ? i : bytes.size() - 1 - i];
-  return number;
-}
-
 Edit ReplaceNumber(std::uint64_t offset, std::uint8_t count, std::uint64_t number, bool big_endian) {
   Edit edit{.offset = offset, .replaced = count, .count = count};
-  for (std::uint8_t i = 0; i < count; ++i) {
-    edit.storage[big_endian ? count - 1U - i : i] = static_cast<std::uint8_t>(number >> 8 * i);
-  }
+  SetNumber(std::span(edit.storage).first(count), number, big_endian);
   return edit;
 }
 
@@ -301,8 +294,10 @@ tl::expected<std::vector<Edit>, std::string> PlanEvenLengths(int fd, std::uint64
                                                              const VrLookup& vr_of) {
   FileReader reader(fd, file_bytes);
   reader.Skip(offset);
-  Encoding encoding = EncodingOf(transfer_syntax_uid);
-  if (!IsStandardSyntax(transfer_syntax_uid)) {
+  Encoding encoding;
+  if (const TransferSyntax* syntax = FindTransferSyntax(transfer_syntax_uid); syntax != nullptr) {
+    encoding = syntax->encoding;
+  } else {
     const auto guess = GuessEncoding(reader);
     if (!guess) return tl::unexpected(guess.error().reason);
     encoding = guess->encoding;

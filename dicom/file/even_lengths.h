@@ -1,4 +1,4 @@
-// Gives every value of a dataset an even length, as PS3.5 7.1.1 requires. Senders that ignore this rule write
+// Gives every value of a dataset an even length, as PS3.5 7.1.1 requires. Writers that ignore this rule make
 // datasets of an odd size, which do not fit in PDVs of even length (PS3.8 annex E): DCMTK's storescp aborts on them.
 #pragma once
 
@@ -13,8 +13,8 @@
 
 namespace dicom_sender {
 
-// Puts `bytes()` in the place of the `replaced` bytes at `offset`. Padding replaces nothing; a length, or an entry of
-// an offset table, is replaced by one of the same size.
+// Replaces the `replaced` bytes at `offset` by `bytes()`. Padding replaces nothing; a length, or an entry of an
+// offset table, is replaced by one of the same size.
 struct Edit {
   std::uint64_t offset = 0;
   std::uint8_t replaced = 0;

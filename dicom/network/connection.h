@@ -1,4 +1,4 @@
-// A TCP connection whose every wait has a deadline and can be cancelled, and that sees what the peer says while it
+// A TCP connection. Each wait has a deadline and can be cancelled, and while it sends, it notices what the peer
 // sends.
 #pragma once
 
@@ -30,6 +30,10 @@ struct ConnectionFailure {
   std::string reason;
 };
 
+inline tl::unexpected<ConnectionFailure> ProtocolError(const std::string& reason) {
+  return tl::unexpected(ConnectionFailure{ConnectionProblem::kProtocolError, "protocol error: " + reason});
+}
+
 // A whole PDU; `body` is valid until the next call to the connection.
 struct ReceivedPdu {
   PduType type = PduType::kAbort;
@@ -42,36 +46,37 @@ using ConnectionResult = tl::expected<T, ConnectionFailure>;
 // One thread at a time.
 class Connection {
  public:
-  // All addresses of the host are tried within `timeout`. What is waited for is counted in `progress`.
+  // Tries all addresses of the host within `timeout`. Waits are counted in `progress`.
   static tl::expected<Connection, AssociationFailure> Connect(const std::string& host, std::uint16_t port,
                                                               Duration timeout, SendingProgress& progress,
                                                               const WakeEvent* cancel);
 
-  // Send everything; `idle` is how long it may wait for progress. `more`: hold back, something follows at once. An
-  // A-ABORT that comes meanwhile is a failure; a P-DATA-TF stays for Receive.
+  // Sends everything. `idle` is how long it may wait without progress. `more` says that something follows at once, so
+  // that the kernel may hold the bytes back. An A-ABORT that arrives meanwhile is a failure; a P-DATA-TF is kept for
+  // Receive.
   ConnectionResult<void> Send(ByteView bytes, bool more, Duration idle);
   // Returns how much was sent, at least 1 byte and at most `size`.
   ConnectionResult<std::size_t> SendFile(int fd, std::uint64_t offset, std::size_t size, Duration idle);
 
-  // Whether Receive would not have to wait.
+  // Whether Receive returns without waiting.
   bool HasPdu() const;
-  // Takes in what has arrived, as far as anybody may speak unasked: Receive can have it after Close.
+  // Takes in what has arrived, so that Receive returns it even after Close.
   void TakeArrived();
-  // What was taken in is of no use.
+  // Discards what was taken in.
   void ForgetArrived() { received_begin_ = received_end_ = 0; }
-  // The next PDU. An A-ABORT is a failure. The wait ends at `timeout` from now however many bytes trickle in.
+  // Returns the next PDU. An A-ABORT is a failure. The wait ends after `timeout`, even if single bytes keep arriving.
   ConnectionResult<ReceivedPdu> Receive(Duration timeout);
   // Takes in what has arrived while nothing was expected. An A-ABORT, the end of the connection and every PDU but
   // P-DATA-TF are failures.
   ConnectionResult<void> CheckQuiet();
-  // Part of a PDU has been taken in, or a whole one.
+  // Whether a PDU, or a part of one, has been taken in.
   bool HasUnread() const { return received_begin_ != received_end_; }
 
   bool is_open() const { return fd_.valid(); }
-  // Largest variable part of a P-DATA-TF that is received.
+  // Sets the largest variable part of a P-DATA-TF that is accepted.
   void set_receive_max(std::uint32_t bytes) { receive_max_bytes_ = bytes; }
   void Close() { fd_.reset(); }
-  void Reset();                           // the peer sees a reset and never takes what was sent for complete
+  void Reset();                           // the peer sees a reset, so it cannot take what was sent for complete
   void TrySend(ByteView bytes) noexcept;  // without waiting, for an A-ABORT on the way out
 
  private:
@@ -79,8 +84,8 @@ class Connection {
       : fd_(std::move(fd)), progress_(&progress), cancel_(cancel) {}
 
   ConnectionResult<void> WaitToSend(Duration idle);
-  ConnectionResult<bool> ReadAvailable();  // false: nothing new, true: something
-  ConnectionResult<bool> ReadAll();        // the last answer of it
+  ConnectionResult<bool> ReadAvailable();  // true if something has arrived
+  ConnectionResult<bool> ReadAll();        // the last result of ReadAvailable
   ConnectionResult<void> ExamineEarly();
   ConnectionFailure SendFailure(int error);
   ConnectionResult<std::optional<ReceivedPdu>> TakePdu();

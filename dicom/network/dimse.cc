@@ -180,7 +180,7 @@ void EncodeCommand(const Command& command, Bytes& out) {
   }
   PutTextElement(out, kAffectedSopInstance, command.sop_instance_uid, '\0');
   const std::size_t group_length = out.size() - length_at - 4;
-  for (std::size_t i = 0; i < 4; ++i) out[length_at + i] = static_cast<std::uint8_t>(group_length >> (8 * i));
+  SetNumber(std::span(out).subspan(length_at, 4), group_length, /*big_endian=*/false);
 }
 
 tl::expected<Command, std::string> DecodeCommand(ByteView bytes, Remarks& ignored) {

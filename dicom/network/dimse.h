@@ -1,5 +1,5 @@
 // DIMSE command sets (PS3.7 sections 9.3.1 C-STORE, 9.3.5 C-ECHO, annex E.1), implicit VR little endian, encoded and
-// decoded without a dataset object. Pure and thread-safe.
+// decoded directly from and to bytes. Pure and thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -23,8 +23,7 @@ enum class CommandField : std::uint16_t {
   kEchoResponse = 0x8030,
 };
 
-// One command set, request or response. The texts are views: on encoding into the caller's strings, on decoding
-// into the decoded bytes.
+// One command set, request or response. The texts are views of the caller's strings, or of the decoded bytes.
 struct Command {
   CommandField field = CommandField::kEchoRequest;
   std::uint16_t message_id = 0;                   // (0000,0110) of a request, (0000,0120) of a response
@@ -39,14 +38,14 @@ struct Command {
 // True for the commands that carry a status (PS3.7 E.1: bit 15).
 bool IsResponse(CommandField field);
 
-// Appends the command set to `out`. The fields that the command does not have are not encoded; priority is MEDIUM.
+// Appends the command set to `out`, without the fields that the command does not have. The priority is MEDIUM.
 void EncodeCommand(const Command& command, Bytes& out);
 
-// Decodes a whole command set. Whether the command is one that may come now is the caller's question.
+// Decodes a whole command set. The caller checks whether the command may come now.
 //
-// A response is identified by its command field, message id and status. An error is only that one of these is missing
-// or has two values; whatever else is wrong is ignored, with a remark. A request must also have a data set type, and
-// a C-STORE-RQ both of its UIDs. Elements that are not named above are skipped.
+// A response needs its command field, message id and status. It is an error only if one of these is missing or has
+// two values. Anything else that is wrong is ignored, with a remark. A request must also have a data set type, and a
+// C-STORE-RQ both of its UIDs. Elements that are not named above are skipped.
 tl::expected<Command, std::string> DecodeCommand(ByteView bytes, Remarks& ignored);
 
 }  // namespace dicom_sender

@@ -1,40 +1,34 @@
-// The DICOM upper layer's protocol data units (PS3.8 section 9.3), encoded and decoded. Pure: no socket, no clock.
+// Encodes and decodes the DICOM upper layer's protocol data units (PS3.8 section 9.3). Pure: no socket, no clock.
 //
-// Both directions are here: what a requestor sends and what an acceptor sends. A decoder takes the variable part of
-// a PDU (what follows its six byte header) and trusts nothing in it; the error is one sentence for a person. The
-// decoder of A-ASSOCIATE-AC ignores, with a remark, what breaks the standard and does not matter.
-// Everything is thread-safe.
+// Both directions are here: what a requestor sends (pdu_encode.cc) and what it receives (pdu_decode.cc), and the same
+// for an acceptor. A decoder takes the variable part of a PDU (what follows its six byte header) and trusts nothing
+// in it; the error is one sentence for a person. The decoder of A-ASSOCIATE-AC accepts violations of the standard
+// that do not matter, and adds a remark. Everything is thread-safe.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
 #include <vector>
 
+#include "dicom/byte_order.h"
 #include "dicom/limits.h"
 #include "dicom/network/remarks.h"
 
 namespace dicom_sender {
-
-using Bytes = std::vector<std::uint8_t>;
-using ByteView = std::span<const std::uint8_t>;
-
-inline constexpr std::string_view kImplicitVrLittleEndian = "1.2.840.10008.1.2";
-inline constexpr std::string_view kExplicitVrLittleEndian = "1.2.840.10008.1.2.1";
 
 inline constexpr std::size_t kPduHeaderBytes = 6;  // type, reserved, length (4)
 inline constexpr std::size_t kPdvHeaderBytes = 6;  // length (4), presentation context id, message control header
 inline constexpr std::size_t kContextsMax = 128;   // the odd numbers of one byte
 inline constexpr std::size_t kSyntaxesMax = 128;   // transfer syntaxes of one context; the standard has no limit
 inline constexpr std::size_t kVersionNameBytesMax = 16;  // PS3.7 D.3.3.2
-// How much of a longer UID is kept, to show it. More than 64, so that it never equals a valid UID.
+// Longer UIDs are cut to this length to be shown. It is more than 64, so that a cut UID never equals a valid one.
 inline constexpr std::size_t kKeptUidBytesMax = 128;
-// Longest variable part that is read at all. 128 contexts of 128 syntaxes of 64 bytes are 1.1 MiB.
+// Longer variable parts are not read. 128 contexts of 128 syntaxes of 64 bytes take 1.1 MiB.
 inline constexpr std::uint32_t kAssociatePduBytesMax = 2U << 20;
 inline constexpr std::uint32_t kDataPduBytesMax = 16U << 20;
 
@@ -74,7 +68,7 @@ struct ContextAnswer {
   std::uint8_t id = 0;
   ContextResult result = ContextResult::kNoReason;
   std::string transfer_syntax;  // empty unless accepted
-  // Why we treat the context as refused although the destination accepted it. Empty otherwise; not encoded.
+  // Not encoded. Set if we treat the context as refused although the destination accepted it.
   std::string refusal{};
 
   friend bool operator==(const ContextAnswer&, const ContextAnswer&) = default;
@@ -89,7 +83,7 @@ struct AsyncWindow {
 };
 
 struct UserInformation {
-  std::uint32_t max_pdu_bytes = 0;  // largest variable part of a P-DATA-TF the sender of this will receive; 0: any
+  std::uint32_t max_pdu_bytes = 0;  // largest variable part of a P-DATA-TF that its sender receives; 0: any
   std::string implementation_class_uid;
   std::string implementation_version;       // empty: not sent
   std::optional<AsyncWindow> async_window;  // encoded only if set
@@ -143,14 +137,14 @@ struct Pdv {
   ByteView data;
 };
 
-// Whole PDUs, header included. Titles, UIDs and counts within the limits above are the caller's duty (asserted).
+// Return whole PDUs, including the header. The caller has checked the limits of titles, UIDs and counts (asserted).
 Bytes EncodeAssociateRequest(const AssociateRequest& request);
 Bytes EncodeAssociateAccept(const AssociateAccept& accept);
 Bytes EncodeAssociateReject(const AssociateReject& reject);
 Bytes EncodeReleaseRequest();
 Bytes EncodeReleaseResponse();
 Bytes EncodeAbort(const AbortPdu& abort);
-// What precedes `fragment_bytes` of data in a P-DATA-TF PDU that holds one PDV.
+// Encodes what precedes `fragment_bytes` of data in a P-DATA-TF PDU with one PDV.
 using DataHeader = std::array<std::uint8_t, kPduHeaderBytes + kPdvHeaderBytes>;
 DataHeader EncodeDataHeader(std::uint8_t context_id, bool is_command, bool is_last, std::uint32_t fragment_bytes);
 
@@ -160,7 +154,7 @@ tl::expected<AssociateRequest, std::string> DecodeAssociateRequest(ByteView body
 tl::expected<AssociateAccept, std::string> DecodeAssociateAccept(ByteView body, Remarks& ignored);
 tl::expected<AssociateReject, std::string> DecodeAssociateReject(ByteView body);
 tl::expected<AbortPdu, std::string> DecodeAbort(ByteView body);
-// Takes the first PDV off the front of `body`, the rest of a P-DATA-TF's variable part. At least one must be there.
+// Removes the first PDV from `body`, the rest of a P-DATA-TF's variable part, which must not be empty.
 tl::expected<Pdv, std::string> TakePdv(ByteView& body);
 
 // "rejected: called AE title not recognized (permanent, by the service user)", PS3.8 table 9-21.
@@ -170,7 +164,7 @@ std::string DescribeAbort(const AbortPdu& abort);
 // "abstract syntax not supported", PS3.8 table 9-18.
 std::string_view DescribeContextResult(ContextResult result);
 
-// What may be shown of a text from outside: everything but printable ASCII becomes '?'.
+// Replaces everything but printable ASCII by '?', so that text from outside can be shown.
 std::string PrintableText(std::string_view text);
 
 }  // namespace dicom_sender

@@ -1,4 +1,4 @@
-// What a receiver ignored in a peer's messages because it does not matter, in words for a person.
+// Collects descriptions of flaws in a peer's messages that a receiver ignores because they do not matter.
 #pragma once
 
 #include <algorithm>
@@ -9,11 +9,11 @@
 
 namespace dicom_sender {
 
-// Each remark is a noun phrase, such as "a user information item that is repeated", and is kept once. The number of
+// Each remark is a noun phrase, such as "a user information item that is repeated". It is kept once. The number of
 // remarks is limited because their text can depend on the peer.
 class Remarks {
  public:
-  // False: it is known, or there are too many.
+  // Returns false if the remark is already there or the limit is reached.
   bool Add(std::string remark) {
     if (all_.size() == kRemarksMax || std::ranges::find(all_, remark) != all_.end()) return false;
     all_.push_back(std::move(remark));

@@ -4,6 +4,7 @@
 
 #include "dicom/dimse_status.h"
 #include "dicom/network/dimse.h"
+#include "dicom/transfer_syntax.h"
 
 namespace dicom_sender {
 

@@ -1,4 +1,4 @@
-// C-ECHO on an association of its own (PS3.4 annex A): whether a destination answers at all.
+// Tests with a C-ECHO on a separate association (PS3.4 annex A) whether a destination answers.
 #pragma once
 
 #include <functional>
@@ -17,10 +17,10 @@ struct Verification {
   // The destination took the association and, where it took the presentation context, answered the C-ECHO.
   bool answered = false;
   bool cancelled = false;
-  std::string failure;  // why there was no success: one sentence, with no host in it; empty: there was
+  std::string failure;  // why it failed: one sentence, with no host in it; empty after a success
 };
 
-// Waits as RequestAssociation does. Of the request, contexts and window are replaced.
+// Waits as RequestAssociation does. Replaces the contexts and the window of the request.
 Verification Verify(const Associate& associate, AssociationRequest request);
 
 }  // namespace dicom_sender

@@ -8,6 +8,7 @@
 
 #include <array>
 
+#include "dicom/byte_order.h"
 #include "dicom/transcode/reason.h"
 
 namespace dicom_sender {
@@ -44,9 +45,7 @@ std::vector<std::size_t> FirstByTable(DcmPixelItem& table, const std::vector<Dcm
   if (table.getPartialValue(raw.data(), 0, table.getLength()).bad()) return first;
   std::uint64_t offset = 0;
   for (std::size_t i = 0; i < fragments.size() && first.size() < frames; ++i) {
-    const Uint8* entry = raw.data() + 4 * first.size();
-    const std::uint32_t wanted = std::uint32_t{entry[0]} | std::uint32_t{entry[1]} << 8 |
-                                 std::uint32_t{entry[2]} << 16 | std::uint32_t{entry[3]} << 24;
+    const std::uint32_t wanted = GetU32Little(ByteView(raw).subspan(4 * first.size()));
     if (wanted == offset) first.push_back(i);
     offset += kItemHeaderBytes + fragments[i]->getLength();
   }

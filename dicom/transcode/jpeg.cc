@@ -14,33 +14,11 @@
 #include <mutex>
 #include <optional>
 
+#include "dicom/byte_order.h"
 #include "dicom/transcode/reason.h"
 
 namespace dicom_sender {
 namespace {
-
-struct Syntax {
-  std::string_view uid;
-  E_TransferSyntax dcmtk;
-  bool lossy;
-  bool jpeg_ls = false;
-};
-
-constexpr std::array kSyntaxes = {
-    Syntax{UID_JPEGProcess1TransferSyntax, EXS_JPEGProcess1, true},
-    Syntax{UID_JPEGProcess2_4TransferSyntax, EXS_JPEGProcess2_4, true},
-    Syntax{UID_JPEGProcess6_8TransferSyntax, EXS_JPEGProcess6_8, true},
-    Syntax{UID_JPEGProcess10_12TransferSyntax, EXS_JPEGProcess10_12, true},
-    Syntax{UID_JPEGProcess14TransferSyntax, EXS_JPEGProcess14, false},
-    Syntax{UID_JPEGProcess14SV1TransferSyntax, EXS_JPEGProcess14SV1, false},
-    Syntax{UID_JPEGLSLosslessTransferSyntax, EXS_JPEGLSLossless, false, true},
-    Syntax{UID_JPEGLSLossyTransferSyntax, EXS_JPEGLSLossy, true, true},
-};
-
-const Syntax* FindSyntax(std::string_view uid) {
-  const auto found = std::find_if(kSyntaxes.begin(), kSyntaxes.end(), [&](const Syntax& s) { return s.uid == uid; });
-  return found == kSyntaxes.end() ? nullptr : &*found;
-}
 
 struct FrameHeader {
   unsigned precision = 0;
@@ -49,10 +27,6 @@ struct FrameHeader {
   unsigned components = 0;
 };
 
-unsigned BigEndian16(std::span<const std::uint8_t> bytes, std::size_t at) {
-  return static_cast<unsigned>(bytes[at] << 8 | bytes[at + 1]);
-}
-
 bool IsFrameMarker(unsigned marker) {  // SOF0..SOF15 without DHT, JPG and DAC (ISO 10918-1 B.1.1.3); SOF55 is JPEG-LS
   return (marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC) || marker == 0xF7;
 }
@@ -60,7 +34,7 @@ bool IsFrameMarker(unsigned marker) {  // SOF0..SOF15 without DHT, JPG and DAC (
 // The frame header: the first SOF segment. Reserved markers before it are refused: no encoder writes them, and one of
 // them, TEM, sends DCMTK 3.6.7 into an endless loop.
 std::optional<FrameHeader> FindFrameHeader(std::span<const std::uint8_t> stream) {
-  if (stream.size() < 2 || BigEndian16(stream, 0) != 0xFFD8) return std::nullopt;
+  if (stream.size() < 2 || GetU16Big(stream) != 0xFFD8) return std::nullopt;
   std::size_t at = 2;
   while (at + 4 <= stream.size() && stream[at] == 0xFF) {
     const unsigned marker = stream[at + 1];
@@ -72,11 +46,11 @@ std::optional<FrameHeader> FindFrameHeader(std::span<const std::uint8_t> stream)
     if (IsFrameMarker(marker)) {
       if (at + 10 > stream.size()) return std::nullopt;
       return FrameHeader{.precision = stream[at + 4],
-                         .rows = BigEndian16(stream, at + 5),
-                         .columns = BigEndian16(stream, at + 7),
+                         .rows = GetU16Big(stream.subspan(at + 5)),
+                         .columns = GetU16Big(stream.subspan(at + 7)),
                          .components = stream[at + 9]};
     }
-    at += 2 + BigEndian16(stream, at + 2);
+    at += 2 + GetU16Big(stream.subspan(at + 2));
   }
   return std::nullopt;
 }
@@ -126,7 +100,7 @@ std::vector<std::uint8_t> Widen(const std::vector<std::uint8_t>& narrow, std::si
 }
 
 // Runs DCMTK's codec on the one frame, so that a truncated frame cannot go on into the fragments of the next.
-tl::expected<std::string, std::string> RunCodec(std::span<const std::uint8_t> stream, const Syntax& syntax,
+tl::expected<std::string, std::string> RunCodec(std::span<const std::uint8_t> stream, const TransferSyntax& syntax,
                                                 DcmItem& description, std::vector<std::uint8_t>& bytes) {
   DcmPixelSequence sequence(DcmTag(DCM_PixelData, EVR_OB));
   OFString photometric;
@@ -137,16 +111,14 @@ tl::expected<std::string, std::string> RunCodec(std::span<const std::uint8_t> st
   if (done.good()) done = sequence.insert(fragment.release());
   Uint32 first_fragment = 1;
   if (done.good()) {
-    done = DcmCodecList::decodeFrame(DcmXfer(syntax.dcmtk), nullptr, &sequence, &description, 0, first_fragment,
-                                     bytes.data(), static_cast<Uint32>(bytes.size()), photometric);
+    done = DcmCodecList::decodeFrame(DcmXfer(std::string(syntax.uid).c_str()), nullptr, &sequence, &description, 0,
+                                     first_fragment, bytes.data(), static_cast<Uint32>(bytes.size()), photometric);
   }
   if (done.bad()) return Reason(fmt::format("the JPEG stream cannot be decoded: {}", done.text()));
   return std::string(photometric.c_str());
 }
 
 }  // namespace
-
-bool IsJpegSyntax(std::string_view syntax) { return FindSyntax(syntax) != nullptr; }
 
 // YCbCr becomes RGB where the Photometric Interpretation says YBR, as dcmdjpeg and dcmsend do by default: the
 // dataset, not a guess from markers that DICOM encoders seldom write, says what the components are; and RGB is what
@@ -160,25 +132,25 @@ void RegisterJpegCodecs() {
 }
 
 FrameResult DecodeJpegFrame(std::span<const std::uint8_t> stream, const ImageFormat& declared,
-                            std::string_view syntax_uid) {
-  const Syntax* syntax = FindSyntax(syntax_uid);
+                            const TransferSyntax& syntax) {
   const std::optional<FrameHeader> header = FindFrameHeader(stream);
-  if (syntax == nullptr || !header) return Reason("the JPEG stream has no frame header");
+  if (!header) return Reason("the JPEG stream has no frame header");
   if (std::string problem = Contradiction(*header, declared); !problem.empty()) {
     return Reason(std::move(problem));
   }
-  if (syntax->jpeg_ls && declared.is_subsampled()) {
+  const bool is_jpeg_ls = syntax.decoder == Decoder::kJpegLs;
+  if (is_jpeg_ls && declared.is_subsampled()) {
     return Reason("JPEG-LS cannot hold sub-sampled colour, but the dataset declares it");  // PS3.5 8.2.3
   }
   // JPEG-LS streams come in planes as well, and DCMTK brings them into the declared order; JPEG ones come by pixel.
-  const bool color_by_plane = syntax->jpeg_ls && declared.color_by_plane;
+  const bool color_by_plane = is_jpeg_ls && declared.color_by_plane;
   DcmItem description;
   DescribeFrame(description, declared, header->precision, color_by_plane);
   const std::size_t samples = declared.samples();
   DecodedFrame frame{.bytes = std::vector<std::uint8_t>(samples * (header->precision > 8 ? 2 : 1)),
                      .format = WithPrecision(declared, header->precision),
-                     .lossy = syntax->lossy};
-  auto photometric = RunCodec(stream, *syntax, description, frame.bytes);
+                     .lossy = syntax.lossy()};
+  auto photometric = RunCodec(stream, syntax, description, frame.bytes);
   if (!photometric) return Reason(photometric.error());
   frame.format.photometric = std::move(*photometric);
   frame.format.color_by_plane = color_by_plane;

@@ -3,20 +3,18 @@
 
 #include <cstdint>
 #include <span>
-#include <string_view>
 
 #include "dicom/transcode/image_format.h"
+#include "dicom/transfer_syntax.h"
 
 namespace dicom_sender {
-
-// Whether `syntax` is one of JPEG's or JPEG-LS's.
-bool IsJpegSyntax(std::string_view syntax);
 
 // Registers DCMTK's decoders, once. DCMTK's list of codecs is global.
 void RegisterJpegCodecs();
 
-// `stream` is the whole compressed frame. Its header is compared with `declared` before DCMTK sees it.
+// `stream` is the whole compressed frame, in JPEG or JPEG-LS. Its header is compared with `declared` before DCMTK
+// sees it.
 FrameResult DecodeJpegFrame(std::span<const std::uint8_t> stream, const ImageFormat& declared,
-                            std::string_view syntax);
+                            const TransferSyntax& syntax);
 
 }  // namespace dicom_sender

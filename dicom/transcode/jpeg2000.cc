@@ -9,12 +9,11 @@
 #include <optional>
 #include <string>
 
+#include "dicom/byte_order.h"
 #include "dicom/transcode/reason.h"
 
 namespace dicom_sender {
 namespace {
-
-using Bytes = std::span<const std::uint8_t>;
 
 // OpenJPEG allocates some 6 KB for each tile that the header announces, before it has seen any.
 constexpr std::uint64_t kTilesMax = 16384;
@@ -32,19 +31,15 @@ struct InfoDeleter {
   void operator()(opj_codestream_info_v2_t* info) const { opj_destroy_cstr_info(&info); }
 };
 
-std::uint32_t BigEndian32(Bytes bytes, std::size_t at) {
-  return std::uint32_t{bytes[at]} << 24 | std::uint32_t{bytes[at + 1]} << 16 | std::uint32_t{bytes[at + 2]} << 8 |
-         std::uint32_t{bytes[at + 3]};
-}
-
 // The codestream inside a JP2 file's boxes (ISO 15444-1 annex I); the stream itself where it is no JP2 file.
-Bytes Codestream(Bytes stream) {
+ByteView Codestream(ByteView stream) {
   constexpr std::uint32_t kSignature = 0x6A502020;   // "jP  "
   constexpr std::uint32_t kCodestream = 0x6A703263;  // "jp2c"
-  if (stream.size() < 12 || BigEndian32(stream, 4) != kSignature) return stream;
+  if (stream.size() < 12 || GetU32Big(stream.subspan(4)) != kSignature) return stream;
   while (stream.size() >= 8) {
-    const std::uint64_t length = BigEndian32(stream, 0);
-    if (BigEndian32(stream, 4) == kCodestream) return stream.subspan(length == 1 && stream.size() >= 16 ? 16 : 8);
+    const std::uint64_t length = GetU32Big(stream);
+    if (GetU32Big(stream.subspan(4)) == kCodestream)
+      return stream.subspan(length == 1 && stream.size() >= 16 ? 16 : 8);
     if (length < 8 || length > stream.size()) break;  // 0 and 1 are for the last and for huge boxes: none of those
     stream = stream.subspan(length);
   }
@@ -62,13 +57,13 @@ struct SizeSegment {
 
 // SIZ, which comes first in every codestream (ISO 15444-1 A.5.1): read here so that OpenJPEG allocates nothing for a
 // stream that cannot be the declared image.
-std::optional<SizeSegment> ReadSizeSegment(Bytes stream) {
+std::optional<SizeSegment> ReadSizeSegment(ByteView stream) {
   constexpr std::size_t kComponentsAt = 42;
-  if (stream.size() < kComponentsAt || BigEndian32(stream, 0) != 0xFF4FFF51) return std::nullopt;
-  const std::uint32_t right = BigEndian32(stream, 8), bottom = BigEndian32(stream, 12);
-  const std::uint32_t left = BigEndian32(stream, 16), top = BigEndian32(stream, 20);
-  const std::uint32_t tile_width = BigEndian32(stream, 24), tile_height = BigEndian32(stream, 28);
-  const std::uint32_t tile_left = BigEndian32(stream, 32), tile_top = BigEndian32(stream, 36);
+  if (stream.size() < kComponentsAt || GetU32Big(stream) != 0xFF4FFF51) return std::nullopt;
+  const std::uint32_t right = GetU32Big(stream.subspan(8)), bottom = GetU32Big(stream.subspan(12));
+  const std::uint32_t left = GetU32Big(stream.subspan(16)), top = GetU32Big(stream.subspan(20));
+  const std::uint32_t tile_width = GetU32Big(stream.subspan(24)), tile_height = GetU32Big(stream.subspan(28));
+  const std::uint32_t tile_left = GetU32Big(stream.subspan(32)), tile_top = GetU32Big(stream.subspan(36));
   if (right <= left || bottom <= top || tile_width == 0 || tile_height == 0 || tile_left > left || tile_top > top) {
     return std::nullopt;
   }
@@ -76,11 +71,11 @@ std::optional<SizeSegment> ReadSizeSegment(Bytes stream) {
   const std::uint64_t across = (std::uint64_t{right} - tile_left + tile_width - 1) / tile_width;
   const std::uint64_t down = (std::uint64_t{bottom} - tile_top + tile_height - 1) / tile_height;
   size.tiles = across > kTilesMax || down > kTilesMax ? kTilesMax + 1 : across * down;
-  size.components = static_cast<unsigned>(stream[40] << 8 | stream[41]);
+  size.components = GetU16Big(stream.subspan(40));
   if (size.components == 0 || stream.size() < kComponentsAt + 3 * std::size_t{size.components}) return std::nullopt;
   size.precision = (stream[kComponentsAt] & 0x7Fu) + 1;
   for (std::size_t i = 0; i < size.components; ++i) {
-    const Bytes component = stream.subspan(kComponentsAt + 3 * i, 3);
+    const ByteView component = stream.subspan(kComponentsAt + 3 * i, 3);
     if (component[0] != stream[kComponentsAt]) size.precision = 0;
     if (component[1] != 1 || component[2] != 1) size.subsampled = true;
   }
@@ -106,7 +101,7 @@ std::string Contradiction(const SizeSegment& size, const ImageFormat& declared) 
 
 // OpenJPEG's view of the bytes in memory.
 struct Source {
-  Bytes bytes;
+  ByteView bytes;
   std::size_t at = 0;
 };
 
@@ -151,7 +146,7 @@ bool IsIrreversible(opj_codec_t* codec) {
   return info && info->m_default_tile_info.tccp_info != nullptr && info->m_default_tile_info.tccp_info[0].qmfbid == 0;
 }
 
-tl::expected<Decoded, std::string> Decode(Bytes codestream) {
+tl::expected<Decoded, std::string> Decode(ByteView codestream) {
   Source source{.bytes = codestream};
   std::string message;
   const std::unique_ptr<opj_stream_t, StreamDeleter> stream(opj_stream_create(64 << 10, OPJ_TRUE));
@@ -211,7 +206,7 @@ std::string DecodedPhotometric(const std::string& declared) {
 }  // namespace
 
 FrameResult DecodeJpeg2000Frame(std::span<const std::uint8_t> stream, const ImageFormat& declared) {
-  const Bytes codestream = Codestream(stream);
+  const ByteView codestream = Codestream(stream);
   const std::optional<SizeSegment> size = ReadSizeSegment(codestream);
   if (!size) return Reason("the JPEG 2000 stream has no valid header");
   if (std::string problem = Contradiction(*size, declared); !problem.empty()) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "dicom/byte_order.h"
 #include "dicom/transcode/reason.h"
 
 namespace dicom_sender {
@@ -12,11 +13,6 @@ namespace {
 
 constexpr std::size_t kHeaderBytes = 64;  // the number of segments and 15 offsets, 32 bits little endian each (G.5)
 constexpr std::size_t kSegmentsMax = 15;
-
-std::uint32_t LittleEndian32(std::span<const std::uint8_t> bytes, std::size_t at) {
-  return std::uint32_t{bytes[at]} | std::uint32_t{bytes[at + 1]} << 8 | std::uint32_t{bytes[at + 2]} << 16 |
-         std::uint32_t{bytes[at + 3]} << 24;
-}
 
 // Where the bytes of one segment (one byte of each sample, G.2) go in the decoded frame.
 class ByteScatter {
@@ -58,11 +54,11 @@ bool DecodeSegment(std::span<const std::uint8_t> segment, ByteScatter out) {
 tl::expected<std::vector<std::span<const std::uint8_t>>, std::string> Segments(std::span<const std::uint8_t> stream,
                                                                                std::size_t expected) {
   if (stream.size() < kHeaderBytes) return Reason("the RLE header is incomplete");
-  if (expected > kSegmentsMax || LittleEndian32(stream, 0) != expected) {
-    return Reason(fmt::format("the RLE stream has {} segments instead of {}", LittleEndian32(stream, 0), expected));
+  if (expected > kSegmentsMax || GetU32Little(stream) != expected) {
+    return Reason(fmt::format("the RLE stream has {} segments instead of {}", GetU32Little(stream), expected));
   }
   std::array<std::size_t, kSegmentsMax + 1> bounds{};
-  for (std::size_t i = 0; i < expected; ++i) bounds[i] = LittleEndian32(stream, 4 + 4 * i);
+  for (std::size_t i = 0; i < expected; ++i) bounds[i] = GetU32Little(stream.subspan(4 + 4 * i));
   bounds[expected] = stream.size();
   std::vector<std::span<const std::uint8_t>> segments;
   for (std::size_t i = 0; i < expected; ++i) {

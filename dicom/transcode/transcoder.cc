@@ -19,12 +19,15 @@
 #include <memory>
 #include <mutex>
 
+#include "dicom/byte_order.h"
+#include "dicom/file/meta_header.h"
 #include "dicom/transcode/deflated.h"
 #include "dicom/transcode/fragments.h"
 #include "dicom/transcode/image_format.h"
 #include "dicom/transcode/jpeg.h"
 #include "dicom/transcode/jpeg2000.h"
 #include "dicom/transcode/output_file.h"
+#include "dicom/transcode/padding.h"
 #include "dicom/transcode/reason.h"
 #include "dicom/transcode/rle.h"
 
@@ -39,21 +42,11 @@ using Status = tl::expected<void, std::string>;  // the error is the reason
 constexpr std::uint64_t kNativePixelBytesMax = 0xFFFFFFFE;  // 32 bits of length, even (PS3.5 7.1.1)
 constexpr int kNestingMax = 64;
 
-struct Target {
-  std::string_view uid;
-  E_TransferSyntax dcmtk;
-  bool explicit_vr;
-  bool big_endian;
-};
+E_TransferSyntax ToDcmtk(const TransferSyntax& syntax) { return DcmXfer(std::string(syntax.uid).c_str()).getXfer(); }
 
-constexpr std::array kTargets = {
-    Target{UID_LittleEndianImplicitTransferSyntax, EXS_LittleEndianImplicit, false, false},
-    Target{UID_LittleEndianExplicitTransferSyntax, EXS_LittleEndianExplicit, true, false},
-    Target{UID_BigEndianExplicitTransferSyntax, EXS_BigEndianExplicit, true, true},
-};
-
-bool IsJpeg2000(std::string_view syntax) {
-  return syntax == UID_JPEG2000LosslessOnlyTransferSyntax || syntax == UID_JPEG2000TransferSyntax;
+FrameStart FrameStartOf(Decoder decoder) {
+  if (decoder == Decoder::kJpeg || decoder == Decoder::kJpegLs) return FrameStart::kJpeg;
+  return decoder == Decoder::kJpeg2000 ? FrameStart::kJpeg2000 : FrameStart::kUnknown;
 }
 
 // DCMTK writes through this into the output file.
@@ -83,7 +76,7 @@ class OutputStream : public DcmOutputStream {
 struct Image {
   ImageFormat declared;
   FrameFragments fragments;
-  std::string_view syntax;
+  const TransferSyntax* syntax = nullptr;  // has a decoder
 };
 
 DcmPixelSequence* Encapsulated(DcmPixelData& pixels) {
@@ -102,7 +95,7 @@ DcmPixelData* FindPixelData(DcmItem& item) {
   return item.findAndGetElement(DCM_PixelData, element).good() ? dynamic_cast<DcmPixelData*>(element) : nullptr;
 }
 
-tl::expected<Image, std::string> OpenImage(DcmItem& item, DcmPixelSequence& sequence, std::string_view syntax,
+tl::expected<Image, std::string> OpenImage(DcmItem& item, DcmPixelSequence& sequence, const TransferSyntax& syntax,
                                            const TranscodeOptions& options) {
   auto declared = ReadImageFormat(item);
   if (!declared) return Reason(declared.error());
@@ -111,20 +104,27 @@ tl::expected<Image, std::string> OpenImage(DcmItem& item, DcmPixelSequence& sequ
   if (frame_bytes > options.frame_bytes_max) {
     return Reason(fmt::format("one frame has {} bytes, the limit is {}", frame_bytes, options.frame_bytes_max));
   }
-  const FrameStart start = IsJpegSyntax(syntax) ? FrameStart::kJpeg
-                           : IsJpeg2000(syntax) ? FrameStart::kJpeg2000
-                                                : FrameStart::kUnknown;
-  auto fragments = FrameFragments::Find(sequence, declared->frames, start);
+  auto fragments = FrameFragments::Find(sequence, declared->frames, FrameStartOf(syntax.decoder));
   if (!fragments) return Reason(fragments.error());
-  return Image{.declared = std::move(*declared), .fragments = std::move(*fragments), .syntax = syntax};
+  return Image{.declared = std::move(*declared), .fragments = std::move(*fragments), .syntax = &syntax};
+}
+
+FrameResult DecodeStream(std::span<const std::uint8_t> stream, const Image& image) {
+  switch (image.syntax->decoder) {
+    case Decoder::kJpeg:
+    case Decoder::kJpegLs:
+      return DecodeJpegFrame(stream, image.declared, *image.syntax);
+    case Decoder::kJpeg2000:
+      return DecodeJpeg2000Frame(stream, image.declared);
+    default:
+      return DecodeRleFrame(stream, image.declared);
+  }
 }
 
 FrameResult DecodeFrame(const Image& image, std::uint32_t index, std::uint64_t bytes_max) {
   const auto stream = image.fragments.Read(index, bytes_max);
   if (!stream) return Reason(stream.error());
-  FrameResult frame = IsJpegSyntax(image.syntax) ? DecodeJpegFrame(*stream, image.declared, image.syntax)
-                      : IsJpeg2000(image.syntax) ? DecodeJpeg2000Frame(*stream, image.declared)
-                                                 : DecodeRleFrame(*stream, image.declared);
+  FrameResult frame = DecodeStream(*stream, image);
   if (!frame && image.declared.frames > 1) {
     return Reason(fmt::format("frame {}: {}", index + 1, frame.error()));
   }
@@ -164,8 +164,8 @@ void RemoveEncapsulationAttributes(DcmItem& item) {
 
 class Job {
  public:
-  Job(DcmDataset& dataset, std::string_view syntax, const Target& target, const TranscodeOptions& options,
-      OutputFile& output)
+  Job(DcmDataset& dataset, const TransferSyntax& syntax, const TransferSyntax& target,
+      const TranscodeOptions& options, OutputFile& output)
       : dataset_(dataset), syntax_(syntax), target_(target), options_(options), output_(output) {}
 
   Status Run();
@@ -181,8 +181,8 @@ class Job {
   Status Append(std::span<const std::uint8_t> bytes);
 
   DcmDataset& dataset_;
-  const std::string_view syntax_;
-  const Target& target_;
+  const TransferSyntax& syntax_;
+  const TransferSyntax& target_;
   const TranscodeOptions& options_;
   OutputFile& output_;
 };
@@ -195,17 +195,18 @@ Status Job::Append(std::span<const std::uint8_t> bytes) {
 Status Job::WriteElements(DcmDataset& elements) {
   // Sequences with explicit lengths and group lengths only where they were: what DCMTK's own senders write.
   constexpr E_EncodingType kEncoding = EET_ExplicitLength;
-  const Uint32 expected = elements.getLength(target_.dcmtk, kEncoding);
   const std::uint64_t before = output_.size_bytes();
   OutputConsumer consumer(output_);
   OutputStream stream(consumer);
   DcmWriteCache cache;
   elements.transferInit();
-  const OFCondition written = elements.write(stream, target_.dcmtk, kEncoding, &cache, EGL_recalcGL, EPD_noChange);
+  const OFCondition written = elements.write(stream, ToDcmtk(target_), kEncoding, &cache, EGL_recalcGL, EPD_noChange);
   elements.transferEnd();
   if (!output_.error().empty()) return Reason(output_.error());
   if (written.bad()) return Reason(fmt::format("the dataset cannot be encoded: {}", written.text()));
   // DCMTK writes an element without its value, and says nothing, when that cannot be read from the file any more.
+  // The lengths are even now: DCMTK pads values while it writes them.
+  const Uint32 expected = elements.getLength(ToDcmtk(target_), kEncoding);
   if (expected != DCM_UndefinedLength && output_.size_bytes() - before != expected) {
     return Reason("a value of the dataset could not be read again");
   }
@@ -213,22 +214,22 @@ Status Job::WriteElements(DcmDataset& elements) {
 }
 
 Status Job::WritePixelDataHeader(const ImageFormat& format, std::uint64_t bytes) {
-  std::vector<std::uint8_t> header = {0xE0, 0x7F, 0x10, 0x00};
-  // Of one byte: OB, which has no byte order; else OW (PS3.5 A.1 to A.3).
-  if (target_.explicit_vr)
-    header.insert(header.end(), {'O', format.bits_allocated > 8 ? std::uint8_t{'W'} : std::uint8_t{'B'}, 0, 0});
-  const auto length = static_cast<std::uint32_t>(bytes);
-  for (int shift = 0; shift < 32; shift += 8) header.push_back(static_cast<std::uint8_t>(length >> shift));
-  if (target_.big_endian) {
-    std::swap(header[0], header[1]);
-    std::swap(header[2], header[3]);
-    std::reverse(header.end() - 4, header.end());
+  const Encoding encoding = target_.encoding;
+  Bytes header(encoding.implicit_vr ? 8 : 12);
+  const std::span<std::uint8_t> field(header);
+  SetNumber(field.first(2), 0x7FE0, encoding.big_endian);
+  SetNumber(field.subspan(2, 2), 0x0010, encoding.big_endian);
+  // Samples of one byte: OB, which has no byte order; otherwise OW (PS3.5 A.1 to A.3).
+  if (!encoding.implicit_vr) {
+    header[4] = 'O';
+    header[5] = format.bits_allocated > 8 ? 'W' : 'B';
   }
+  SetNumber(field.last(4), bytes, encoding.big_endian);
   return Append(header);
 }
 
 Status Job::WriteFrame(const std::vector<std::uint8_t>& bytes, const ImageFormat& format) {
-  if (!target_.big_endian || format.bits_allocated == 8) return Append(bytes);
+  if (!target_.encoding.big_endian || format.bits_allocated == 8) return Append(bytes);
   std::vector<std::uint8_t> swapped(bytes.size());
   for (std::size_t i = 0; i + 1 < bytes.size(); i += 2) {
     swapped[i] = bytes[i + 1];
@@ -283,7 +284,7 @@ Status Job::DecodeInMemory(DcmItem& item, DcmPixelSequence& sequence) {
     return {};
   };
   if (Status done = ForEachFrame(*image, options_.frame_bytes_max, begin, put); !done) return done;
-  if (target_.big_endian && format.bits_allocated > 16) {
+  if (target_.encoding.big_endian && format.bits_allocated > 16) {
     return Reason("pixels of 32 bits have no agreed order of bytes in big endian");
   }
   auto native = std::make_unique<DcmPixelData>(DCM_PixelData);
@@ -328,8 +329,8 @@ Status Job::DecodeNested(DcmItem& item, int depth) {
 Status Job::CheckByteOrder() const {
   Uint16 bits_allocated = 0;
   (void)dataset_.findAndGetUint16(DCM_BitsAllocated, bits_allocated);
-  const bool from_big_endian = syntax_ == UID_BigEndianExplicitTransferSyntax;
-  if (bits_allocated > 16 && from_big_endian != target_.big_endian) {
+  const bool from_big_endian = syntax_.encoding.big_endian;
+  if (bits_allocated > 16 && from_big_endian != target_.encoding.big_endian) {
     return Reason(fmt::format("pixels of {} bits have no agreed order of bytes in big endian", bits_allocated));
   }
   return {};
@@ -348,14 +349,19 @@ Status Job::Run() {
   return WriteElements(dataset_);
 }
 
-tl::expected<UniqueFd, std::string> OpenRegularFile(const std::string& path) {
+struct RegularFile {
+  UniqueFd fd;
+  std::uint64_t size_bytes = 0;
+};
+
+tl::expected<RegularFile, std::string> OpenRegularFile(const std::string& path) {
   UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // a pipe must not block
   struct stat status {};
   if (!fd.valid() || fstat(fd.get(), &status) != 0) {
     return Reason(fmt::format("the file cannot be opened: {}", std::strerror(errno)));
   }
   if (!S_ISREG(status.st_mode)) return Reason("this is no regular file");
-  return fd;
+  return RegularFile{.fd = std::move(fd), .size_bytes = static_cast<std::uint64_t>(status.st_size)};
 }
 
 // DCMTK opens the file again for each long value. By the descriptor it finds the same file each time, also when the
@@ -366,23 +372,26 @@ OFFilename NameOf(const UniqueFd& fd) { return OFFilename(fmt::format("/proc/sel
 struct LoadedFile {
   UniqueFd fd;
   std::unique_ptr<DcmFileFormat> content;
-  std::string syntax;
+  const TransferSyntax* syntax = nullptr;
 };
 
 tl::expected<LoadedFile, std::string> Load(const std::string& path, const TranscodeOptions& options) {
-  auto fd = OpenRegularFile(path);
-  if (!fd) return Reason(fd.error());
-  const auto meta = ReadMetaHeader(fd->get());
-  const std::string declared = meta ? meta->transfer_syntax_uid : std::string();
+  auto source = OpenRegularFile(path);
+  if (!source) return Reason(source.error());
+  MetaHeader meta;
+  FileReader reader(source->fd.get(), source->size_bytes);
+  const auto read = ReadMetaHeader(reader, meta);  // DCMTK guesses the encoding if there is no meta header
+  const std::string& declared = meta.transfer_syntax_uid;
   if (!declared.empty() && !CanDecode(declared)) {
     return Reason(fmt::format("the transfer syntax {} cannot be decoded", declared));
   }
-  LoadedFile file{.fd = std::move(*fd), .content = std::make_unique<DcmFileFormat>(), .syntax = {}};
+  LoadedFile file{.fd = std::move(source->fd), .content = std::make_unique<DcmFileFormat>()};
   OFCondition loaded;
-  if (declared == UID_DeflatedExplicitVRLittleEndianTransferSyntax) {
+  if (IsDeflatedSyntax(declared)) {
+    if (!read) return Reason(read.error().reason);
     auto output = OutputFile::Create(options.temporary_directory, options.output_bytes_max);
     if (!output) return Reason(output.error());
-    auto inflated = Inflate(file.fd.get(), meta->dataset_offset, std::move(*output));
+    auto inflated = InflateToFile(file.fd.get(), meta.dataset_offset, std::move(*output));
     if (!inflated) return Reason(inflated.error());
     file.fd = std::move(*inflated);
     loaded = file.content->getDataset()->loadFile(NameOf(file.fd), EXS_LittleEndianExplicit);
@@ -392,10 +401,9 @@ tl::expected<LoadedFile, std::string> Load(const std::string& path, const Transc
   if (loaded.bad()) return Reason(fmt::format("the file cannot be read: {}", loaded.text()));
   DcmDataset& dataset = *file.content->getDataset();
   if (dataset.card() == 0) return Reason("the file holds no dataset");
-  file.syntax = DcmXfer(dataset.getOriginalXfer()).getXferID();
-  if (!CanDecode(file.syntax)) {
-    return Reason(fmt::format("the transfer syntax {} cannot be decoded", file.syntax));
-  }
+  const char* uid = DcmXfer(dataset.getOriginalXfer()).getXferID();
+  file.syntax = FindTransferSyntax(uid);
+  if (!CanDecode(uid)) return Reason(fmt::format("the transfer syntax {} cannot be decoded", uid));
   return file;
 }  // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks): the analyzer loses sight of the content in tl::expected
 
@@ -412,30 +420,22 @@ Status PrepareDcmtk() {
 
 }  // namespace
 
-bool CanDecode(std::string_view source_syntax) {
-  constexpr std::array<std::string_view, 5> kOthers = {
-      UID_LittleEndianImplicitTransferSyntax, UID_LittleEndianExplicitTransferSyntax,
-      UID_BigEndianExplicitTransferSyntax, UID_DeflatedExplicitVRLittleEndianTransferSyntax,
-      UID_RLELosslessTransferSyntax};
-  return std::find(kOthers.begin(), kOthers.end(), source_syntax) != kOthers.end() || IsJpegSyntax(source_syntax) ||
-         IsJpeg2000(source_syntax);
-}
-
 tl::expected<TranscodedDataset, std::string> Transcode(const std::string& path, std::string_view target_syntax,
                                                        const TranscodeOptions& options) {
-  const auto target =
-      std::find_if(kTargets.begin(), kTargets.end(), [&](const Target& t) { return t.uid == target_syntax; });
-  if (target == kTargets.end()) return Reason(fmt::format("nothing can be encoded in {}", target_syntax));
+  if (!IsUncompressedSyntax(target_syntax)) return Reason(fmt::format("nothing can be encoded in {}", target_syntax));
   if (Status prepared = PrepareDcmtk(); !prepared) return Reason(prepared.error());
   const auto file = Load(path, options);
   if (!file) return Reason(file.error());
   auto output = OutputFile::Create(options.temporary_directory, options.output_bytes_max);
   if (!output) return Reason(output.error());
-  const Status done = Job(*file->content->getDataset(), file->syntax, *target, options, *output).Run();
+  const Status done =
+      Job(*file->content->getDataset(), *file->syntax, *FindTransferSyntax(target_syntax), options, *output).Run();
   if (!done) return Reason(done.error());
   const std::uint64_t size_bytes = output->size_bytes();
   auto fd = output->Finish();
   if (!fd) return Reason(fd.error());
+  // DCMTK gives values even lengths, but not those that it copies from file to file.
+  if (size_bytes % 2 == 1) return PadToEvenLengths(fd->get(), 0, size_bytes, target_syntax, options);
   return TranscodedDataset{.fd = std::move(*fd), .size_bytes = size_bytes};
 }
 

@@ -1,7 +1,7 @@
 // Against DCMTK's storescp and dcmqrscp: what is there equals what the summary says.
 #include "tests/e2e/archives.h"
 #include "tests/e2e/sender_fixture.h"
-#include "tests/unit/dicom/file/dicom_writer.h"
+#include "tests/support/dicom_writer.h"
 
 namespace dicom_sender {
 namespace {

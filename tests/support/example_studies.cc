@@ -4,82 +4,32 @@
 #include <fstream>
 #include <iterator>
 
+#include "tests/support/dicom_writer.h"
+
 namespace dicom_sender {
 namespace {
 
-void Put16(std::string& out, std::uint32_t value) {
-  out.push_back(static_cast<char>(value & 0xFF));
-  out.push_back(static_cast<char>(value >> 8 & 0xFF));
-}
-void Put32(std::string& out, std::uint32_t value) {
-  Put16(out, value & 0xFFFF);
-  Put16(out, value >> 16);
-}
-
-// Explicit VR little endian, PS3.5 7.1.2.
-void PutHeader(std::string& out, std::uint32_t tag, const char* vr, std::uint32_t value_bytes) {
-  Put16(out, tag >> 16);
-  Put16(out, tag & 0xFFFF);
-  out.append(vr);
-  if (vr[0] == 'O') {
-    Put16(out, 0);
-    Put32(out, value_bytes);
-  } else {
-    Put16(out, value_bytes);
-  }
-}
-
-void PutElement(std::string& out, std::uint32_t tag, const char* vr, std::string value) {
-  if (value.size() % 2 != 0) value.push_back(std::string_view(vr) == "UI" ? '\0' : ' ');
-  PutHeader(out, tag, vr, static_cast<std::uint32_t>(value.size()));
-  out.append(value);
-}
-
-std::string Us(std::uint32_t value) {
-  std::string out;
-  Put16(out, value);
-  return out;
-}
-
 constexpr char kPixel = '\x2A';
 
-// All of the dataset before the pixels.
+// The dataset up to the pixels.
 std::string DatasetHead(const ExampleInstance& instance) {
-  std::string out;
-  PutElement(out, 0x00080016, "UI", instance.sop_class_uid);
-  PutElement(out, 0x00080018, "UI", instance.sop_instance_uid);
-  if (!instance.accession_number.empty()) PutElement(out, 0x00080050, "SH", instance.accession_number);
-  PutElement(out, 0x00080060, "CS", "OT");
-  PutElement(out, 0x00100010, "PN", instance.patient_name);
-  PutElement(out, 0x00100020, "LO", instance.patient_id);
-  if (!instance.study_uid.empty()) PutElement(out, 0x0020000D, "UI", instance.study_uid);
-  PutElement(out, 0x0020000E, "UI", instance.study_uid + ".9");
-  PutElement(out, 0x00280002, "US", Us(1));
-  PutElement(out, 0x00280004, "CS", "MONOCHROME2");
-  PutElement(out, 0x00280010, "US", Us(2));
-  PutElement(out, 0x00280011, "US", Us(instance.pixel_bytes / 2));
-  PutElement(out, 0x00280100, "US", Us(8));
-  PutElement(out, 0x00280101, "US", Us(8));
-  PutElement(out, 0x00280102, "US", Us(7));
-  PutElement(out, 0x00280103, "US", Us(0));
-  PutHeader(out, 0x7FE00010, "OB", instance.pixel_bytes);
-  return out;
+  DicomWriter head;
+  head.Uid(0x0008, 0x0016, instance.sop_class_uid).Uid(0x0008, 0x0018, instance.sop_instance_uid);
+  if (!instance.accession_number.empty()) head.Text(0x0008, 0x0050, "SH", instance.accession_number);
+  head.Text(0x0008, 0x0060, "CS", "OT");
+  head.Text(0x0010, 0x0010, "PN", instance.patient_name).Text(0x0010, 0x0020, "LO", instance.patient_id);
+  if (!instance.study_uid.empty()) head.Uid(0x0020, 0x000D, instance.study_uid);
+  head.Uid(0x0020, 0x000E, instance.study_uid + ".9");
+  head.Us(0x0028, 0x0002, 1).Text(0x0028, 0x0004, "CS", "MONOCHROME2");
+  head.Us(0x0028, 0x0010, 2).Us(0x0028, 0x0011, instance.pixel_bytes / 2);
+  head.Us(0x0028, 0x0100, 8).Us(0x0028, 0x0101, 8).Us(0x0028, 0x0102, 7).Us(0x0028, 0x0103, 0);
+  return head.Header(0x7FE0, 0x0010, "OB", instance.pixel_bytes).bytes();
 }
 
-// All of the file before the pixels; as long for any number of them.
+// The file up to the pixels. Its length does not depend on their number.
 std::string FileHead(const ExampleInstance& instance) {
-  std::string meta;
-  PutElement(meta, 0x00020001, "OB", std::string("\0\1", 2));
-  PutElement(meta, 0x00020002, "UI", instance.sop_class_uid);
-  PutElement(meta, 0x00020003, "UI", instance.sop_instance_uid);
-  PutElement(meta, 0x00020010, "UI", instance.transfer_syntax_uid);
-  PutElement(meta, 0x00020012, "UI", "1.2.826.0.1.3680043.10.1400");
-  std::string out(128, '\0');
-  out.append("DICM");
-  std::string length;
-  Put32(length, static_cast<std::uint32_t>(meta.size()));
-  PutElement(out, 0x00020000, "UL", length);
-  return out.append(meta).append(DatasetHead(instance));
+  return MetaHeader(instance.transfer_syntax_uid, instance.sop_class_uid, instance.sop_instance_uid) +
+         DatasetHead(instance);
 }
 
 }  // namespace
@@ -118,17 +68,25 @@ std::string ReadFile(const std::filesystem::path& file) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
+ExampleInstance ExampleOf(int study, int image) {
+  ExampleInstance instance;
+  instance.study_uid = "1.2.826.0.1.3680043.10.1400." + std::to_string(study);
+  instance.sop_instance_uid = instance.study_uid + "." + std::to_string(image);
+  return instance;
+}
+
+std::filesystem::path ExamplePath(int study, int image) {
+  return std::filesystem::path("study_" + std::to_string(study)) / ("image_" + std::to_string(image) + ".dcm");
+}
+
 std::vector<ExampleInstance> WriteExampleStudies(const std::filesystem::path& folder, int studies, int instances,
                                                  std::uint32_t pixel_bytes) {
   std::vector<ExampleInstance> written;
   for (int study = 1; study <= studies; ++study) {
     for (int image = 1; image <= instances; ++image) {
-      ExampleInstance instance;
-      instance.study_uid = "1.2.826.0.1.3680043.10.1400." + std::to_string(study);
-      instance.sop_instance_uid = instance.study_uid + "." + std::to_string(image);
+      ExampleInstance instance = ExampleOf(study, image);
       instance.pixel_bytes = pixel_bytes;
-      WriteFile(folder / ("study_" + std::to_string(study)) / ("image_" + std::to_string(image) + ".dcm"),
-                ExampleFile(instance));
+      WriteFile(folder / ExamplePath(study, image), ExampleFile(instance));
       written.push_back(std::move(instance));
     }
   }

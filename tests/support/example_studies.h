@@ -1,4 +1,4 @@
-// Small DICOM files for end-to-end tests and benchmarks: Part 10, explicit VR little endian, nobody's data.
+// Small DICOM files for tests and benchmarks: Part 10, explicit VR little endian, no real patient's data.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,11 @@ void WriteExampleFile(const std::filesystem::path& file, ExampleInstance instanc
 void WriteFile(const std::filesystem::path& file, const std::string& bytes);
 std::string ReadFile(const std::filesystem::path& file);
 
-// `studies` folders with `instances` files each, named study_S/image_I.dcm; UIDs count from 1.
+// The instance of a study, both counted from 1, and its path: study_S/image_I.dcm.
+ExampleInstance ExampleOf(int study, int image);
+std::filesystem::path ExamplePath(int study, int image);
+
+// Writes `studies` folders with `instances` files each.
 std::vector<ExampleInstance> WriteExampleStudies(const std::filesystem::path& folder, int studies, int instances,
                                                  std::uint32_t pixel_bytes = 64);
 

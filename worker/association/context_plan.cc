@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "dicom/transfer_syntax.h"
+
 namespace dicom_sender {
 namespace {
 

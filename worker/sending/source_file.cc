@@ -17,11 +17,6 @@ namespace {
 
 constexpr std::uint64_t kReadAheadBytes = 4 << 20;
 
-FileIdentity IdentityOf(const struct stat& status) {
-  return {static_cast<std::uint64_t>(status.st_size),
-          std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec};
-}
-
 // Whether its folder is there and has something in it. The error says what is wrong with the folder.
 tl::expected<void, std::string> CheckFolderOf(const std::string& path) {
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();

@@ -55,8 +55,6 @@ std::string PeerAddress(int socket) {
   return text;
 }
 
-std::string_view AsText(ByteView bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
-
 }  // namespace
 
 // ---- reading

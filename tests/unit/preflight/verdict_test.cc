@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include "dicom/transfer_syntax.h"
+
 namespace dicom_sender {
 namespace {
 

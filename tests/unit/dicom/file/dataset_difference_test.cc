@@ -7,8 +7,9 @@
 #include <filesystem>
 #include <fstream>
 
+#include "tests/support/dicom_writer.h"
 #include "tests/support/temporary_folder.h"
-#include "tests/unit/dicom/file/dicom_writer.h"
+#include "tests/unit/dicom/file/read_bytes.h"
 
 namespace dicom_sender {
 namespace {

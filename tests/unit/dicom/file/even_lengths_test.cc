@@ -7,7 +7,8 @@
 #include <unistd.h>
 
 #include "common/unique_fd.h"
-#include "tests/unit/dicom/file/dicom_writer.h"
+#include "tests/support/dicom_writer.h"
+#include "tests/unit/dicom/file/read_bytes.h"
 
 namespace dicom_sender {
 namespace {

@@ -14,9 +14,10 @@
 #include <vector>
 
 #include "common/unique_fd.h"
-#include "dicom/file/byte_reader.h"
+#include "dicom/file/inflating_reader.h"
+#include "tests/support/dicom_writer.h"
 #include "tests/support/temporary_folder.h"
-#include "tests/unit/dicom/file/dicom_writer.h"
+#include "tests/unit/dicom/file/read_bytes.h"
 
 namespace dicom_sender {
 namespace {
@@ -82,7 +83,7 @@ TEST(FileHeaderTest, EveryBeginningThatDcmtkReads) {
 // As in DCMTK, such elements are sent with the dataset.
 TEST(FileHeaderTest, ADatasetMayBeginWithElementsOfTheMetaGroup) {
   const auto version = [](Form form) {
-    return DicomWriter(form).Element(0x0002, 0x0013, "SH", "ABCD").Uid(0x0002, 0x0010, kJpeg).bytes();
+    return DicomWriter(form).Element(0x0002, 0x0013, "SH", "ABCD").Uid(0x0002, 0x0010, kJpegBaseline).bytes();
   };
   const Recognised cells[] = {
       {"implicit", MetaHeader(kImplicit), Form::kImplicitLittle, kImplicit},
@@ -156,7 +157,7 @@ TEST(FileHeaderTest, AnAccessionNumberIsReadAsItCanBe) {
 
 TEST(FileHeaderTest, ACompressedSyntaxIsExplicitLittleEndian) {
   for (const Form form : {Form::kImplicitLittle, Form::kExplicitBig}) {
-    const auto result = ReadBytesAsFile(MetaHeader(kJpeg) + DicomWriter(form).Uids().bytes());
+    const auto result = ReadBytesAsFile(MetaHeader(kJpegBaseline) + DicomWriter(form).Uids().bytes());
     ASSERT_FALSE(result);
     EXPECT_EQ(result.error().problem, HeaderProblem::kMalformed);
     EXPECT_THAT(result.error().reason, HasSubstr("its transfer syntax is 1.2.840.10008.1.2.4.50, but"));
@@ -231,7 +232,7 @@ TEST(FileHeaderTest, EveryTruncationIsFoundInFragmentsAndBigEndianAndDeflated) {
   const struct {
     std::string meta, dataset;
     std::size_t uids_end;  // before that some prefixes are shorter datasets
-  } cells[] = {{MetaHeader(kJpeg), jpeg.bytes(), start},
+  } cells[] = {{MetaHeader(kJpegBaseline), jpeg.bytes(), start},
                {MetaHeader(kBigEndian), big.bytes(), start},
                {MetaHeader(kDeflate), packed, 0}};
   for (const auto& cell : cells) {

@@ -5,7 +5,8 @@
 #include <initializer_list>
 #include <vector>
 
-#include "tests/unit/dicom/file/dicom_writer.h"
+#include "tests/support/dicom_writer.h"
+#include "tests/unit/dicom/file/read_bytes.h"
 
 namespace dicom_sender {
 namespace {
@@ -49,7 +50,7 @@ std::string Explicit(std::string_view rest) { return MetaHeader(kExplicit) + Dic
 std::string Implicit(std::string_view rest) {
   return MetaHeader(kImplicit) + DicomWriter(Form::kImplicitLittle).Uids().Raw(rest).bytes();
 }
-std::string Jpeg(std::string_view rest) { return MetaHeader(kJpeg) + DicomWriter().Uids().Raw(rest).bytes(); }
+std::string Jpeg(std::string_view rest) { return MetaHeader(kJpegBaseline) + DicomWriter().Uids().Raw(rest).bytes(); }
 
 TEST(HeaderStructureTest, GoodSequences) {
   for (const Form form : {Form::kImplicitLittle, Form::kExplicitLittle, Form::kExplicitBig}) {
@@ -263,6 +264,22 @@ TEST(HeaderStructureTest, DeflatedDatasets) {
   EXPECT_EQ(result->transfer_syntax_uid, kDeflate);
   EXPECT_EQ(result->dataset_offset, meta.size());
   EXPECT_EQ(result->sop_instance_uid, "1.2.3.4");
+}
+
+// One of the two streams has an odd length. A zero byte behind the end of a stream pads it (PS3.5 A.5).
+TEST(HeaderStructureTest, AllThreeDeflatedSyntaxesAreInflated) {
+  const std::string packed = Deflated(DicomWriter().Uids());
+  const std::string streams[] = {packed, packed + '\0'};
+  for (const char* syntax : {"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"}) {
+    for (const std::string& stream : streams) {
+      const auto result = ReadBytesAsFile(MetaHeader(syntax) + stream);
+      ASSERT_TRUE(result) << syntax << ": " << result.error().reason;
+      EXPECT_EQ(result->transfer_syntax_uid, syntax);
+      EXPECT_EQ(result->sop_instance_uid, "1.2.3.4");
+      EXPECT_EQ(result->identity.size_bytes - result->dataset_offset, stream.size());
+    }
+    EXPECT_EQ(Verdict(ReadBytesAsFile(MetaHeader(syntax) + DicomWriter().Uids().bytes())), "malformed");
+  }
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ std::unique_ptr<DcmRepresentationParameter> EncoderParameter(std::string_view sy
   if (syntax == kJpegLossless) return std::make_unique<DJ_RPLossless>();
   if (syntax == kJpegLsLossless) return std::make_unique<DJLSRepresentationParameter>(0, OFTrue);
   if (syntax == kJpegLsLossy) return std::make_unique<DJLSRepresentationParameter>(3, OFFalse);
-  if (syntax == kRle) return std::make_unique<DcmRLERepresentationParameter>();
+  if (syntax == kRleLossless) return std::make_unique<DcmRLERepresentationParameter>();
   return nullptr;
 }
 

@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "tests/support/temporary_folder.h"
-#include "tests/unit/dicom/transcode/dicom_bytes.h"
+#include "tests/unit/dicom/transcode/test_image.h"
 
 namespace dicom_sender {
 

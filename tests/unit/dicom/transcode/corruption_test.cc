@@ -75,7 +75,7 @@ TEST_P(CorruptionTest, TruncatedFiles) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, CorruptionTest,
-                         testing::Values(kDeflated, kJpegLossless, kJpegLsLossless, kJpeg2000Lossless, kRle));
+                         testing::Values(kDeflate, kJpegLossless, kJpegLsLossless, kJpeg2000Lossless, kRleLossless));
 
 // The stream is cut, the structure of the file is whole: this is the decoders' to notice.
 TEST(CorruptFragmentsTest, StreamsThatEndEarlyAreRefused) {

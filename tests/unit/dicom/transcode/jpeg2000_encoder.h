@@ -1,7 +1,7 @@
 // Codestreams made by OpenJPEG, for tests.
 #pragma once
 
-#include "tests/unit/dicom/transcode/dicom_bytes.h"
+#include "tests/unit/dicom/transcode/test_image.h"
 
 namespace dicom_sender {
 

@@ -43,17 +43,19 @@ class PaddingTest : public testing::Test {
 TEST_F(PaddingTest, NothingChangesButLengthAndPadding) {
   TestImage image = MakeImage({.rows = 999, .columns = 1001});
   ASSERT_EQ(image.pixels.size() % 2, 1U);
-  const Bytes dataset = ElementWriter().ImagePixelModule(image).Long(0x7FE0, 0x0010, "OB", image.pixels).bytes();
+  const Bytes dataset = ImagePixelModule(image).Element(0x7FE0, 0x0010, "OB", AsText(image.pixels)).byte_vector();
   image.pixels.push_back(0);
   EXPECT_EQ(Padded(dataset),
-            ElementWriter().ImagePixelModule(image).Long(0x7FE0, 0x0010, "OB", image.pixels).bytes());
+            ImagePixelModule(image).Element(0x7FE0, 0x0010, "OB", AsText(image.pixels)).byte_vector());
 }
 
 TEST_F(PaddingTest, DcmtkReadsWhatWasPadded) {
-  const Bytes item = ElementWriter().Long(0x0008, 0x0104, "UN", Bytes{'o', 'd', 'd'}).bytes();
+  const DicomWriter item = DicomWriter().Element(0x0008, 0x0104, "UN", "odd");
   const TestImage image = MakeImage({.rows = 3, .columns = 3});
-  const Bytes dataset =
-      StandardElements(image).Sequence(0x0040, 0x0260, item).Long(0x7FE0, 0x0010, "OB", image.pixels).bytes();
+  const Bytes dataset = StandardElements(image)
+                            .Sequence(0x0040, 0x0260, item)
+                            .Element(0x7FE0, 0x0010, "OB", AsText(image.pixels))
+                            .byte_vector();
   WriteBytes(folder_ / "padded", Padded(dataset));
   DcmDataset read;
   ASSERT_TRUE(read.loadFile((folder_ / "padded").c_str(), EXS_LittleEndianExplicit).good());
@@ -82,7 +84,7 @@ TEST_F(PaddingTest, ImplicitVrIsPaddedByTheDictionary) {
 }
 
 TEST_F(PaddingTest, TheResultIsLimitedAndItsFolderNamed) {
-  const Bytes dataset = ElementWriter().Long(0x7FE0, 0x0010, "OB", Bytes(1001, 1)).bytes();
+  const Bytes dataset = DicomWriter().Element(0x7FE0, 0x0010, "OB", std::string(1001, '\1')).byte_vector();
   const auto limited = Pad(dataset, kExplicit, {.output_bytes_max = 1000});
   ASSERT_FALSE(limited);
   EXPECT_THAT(limited.error(), HasSubstr("the limit of 1000 bytes"));
@@ -95,9 +97,10 @@ TEST_F(PaddingTest, TheResultIsLimitedAndItsFolderNamed) {
 TEST_F(PaddingTest, DecodedDatasetsHaveEvenLengths) {
   for (const int rows : {3, 301}) {
     const TestImage image = MakeImage({.rows = rows, .columns = 33});
-    Bytes dataset = StandardElements(image).Long(0x0009, 0x1001, "UN", Bytes(4097, 1)).bytes();
-    const Bytes pixels = ElementWriter().Long(0x7FE0, 0x0010, "OB", image.pixels).bytes();
-    dataset.insert(dataset.end(), pixels.begin(), pixels.end());
+    const Bytes dataset = StandardElements(image)
+                              .Element(0x0009, 0x1001, "UN", std::string(4097, '\1'))
+                              .Element(0x7FE0, 0x0010, "OB", AsText(image.pixels))
+                              .byte_vector();
     for (const std::string_view target : {kExplicit, kImplicit, kBigEndian}) {
       const auto result = TranscodeBytes(File(kExplicit, dataset), target);
       ASSERT_TRUE(result) << result.error();

@@ -9,7 +9,7 @@
 #include <tl/expected.hpp>
 
 #include "dicom/transcode/transcoder.h"
-#include "tests/unit/dicom/transcode/dicom_bytes.h"
+#include "tests/unit/dicom/transcode/test_image.h"
 
 class DcmDataset;
 class DcmItem;

@@ -9,7 +9,6 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <zlib.h>
 
 #include <cstdlib>
 #include <fstream>
@@ -67,12 +66,12 @@ TEST_P(LosslessTest, PixelsComeBackExactlyInEveryTarget) {
 std::vector<LosslessCase> LosslessCases() {
   std::vector<LosslessCase> cases;
   for (const std::string_view syntax :
-       {kImplicit, kExplicit, kBigEndian, kDeflated, kJpegLossless, kJpegLsLossless, kRle}) {
+       {kImplicit, kExplicit, kBigEndian, kDeflate, kJpegLossless, kJpegLsLossless, kRleLossless}) {
     for (const TestImage& image : {kGray8, kGray12, kSigned16, kColor, kFrames, kColorFrames})
       cases.push_back({syntax, image});
   }
   cases.push_back({"1.2.840.10008.1.2.4.57", kGray12});
-  cases.push_back({kRle, kColorPlanes});
+  cases.push_back({kRleLossless, kColorPlanes});
   cases.push_back({kExplicit, kColorPlanes});
   return cases;
 }
@@ -99,7 +98,7 @@ TEST(TranscoderTest, DecodedPixelsAreEncodedByteForByte) {
   const TestImage words = MakeImage({.rows = 2, .columns = 3, .bits_allocated = 16, .bits_stored = 12});
   const TestImage bytes = MakeImage({.rows = 1, .columns = 3});
   const auto tail_of = [](const TestImage& image, std::string_view target, std::size_t count) {
-    const auto result = TranscodeAndRead(Compressed(image, kRle).path(), target);
+    const auto result = TranscodeAndRead(Compressed(image, kRleLossless).path(), target);
     return Tail(result->bytes, count);
   };
   Bytes expected = {0xE0, 0x7F, 0x10, 0x00, 'O', 'W', 0, 0, 12, 0, 0, 0};
@@ -131,7 +130,7 @@ TEST(TranscoderTest, RleRunsAreThoseOfTheStandard) {
   TestImage image{.rows = 2, .columns = 5};
   image.pixels = {1, 2, 3, 9, 9, 9, 9, 9, 9, 4};
   const auto result =
-      TranscodeBytes(EncapsulatedFile(image, kRle, {RleStream({2, 1, 2, 3, 128, 251, 9, 0, 4, 0, 77})}));
+      TranscodeBytes(EncapsulatedFile(image, kRleLossless, {RleStream({2, 1, 2, 3, 128, 251, 9, 0, 4, 0, 77})}));
   ASSERT_TRUE(result) << result.error();
   EXPECT_EQ(result->pixels(), image.pixels);
 }
@@ -143,10 +142,10 @@ TEST(TranscoderTest, TheOffsetTableCountsItemHeaders) {
   const Bytes first = RleStream({1, 1, 2, 0}), second = RleStream({1, 3, 4, 0});
   const std::vector<Bytes> fragments = {first, Bytes(second.begin(), second.begin() + 10),
                                         Bytes(second.begin() + 10, second.end())};
-  const auto result = TranscodeBytes(EncapsulatedFile(image, kRle, fragments, OffsetTable({0, 76})));
+  const auto result = TranscodeBytes(EncapsulatedFile(image, kRleLossless, fragments, OffsetTable({0, 76})));
   ASSERT_TRUE(result) << result.error();
   EXPECT_EQ(result->pixels(), image.pixels);
-  EXPECT_FALSE(TranscodeBytes(EncapsulatedFile(image, kRle, fragments, OffsetTable({0, 68}))));
+  EXPECT_FALSE(TranscodeBytes(EncapsulatedFile(image, kRleLossless, fragments, OffsetTable({0, 68}))));
 }
 
 TEST(TranscoderTest, JpegBaselineBecomesRgbAndIsMarkedLossy) {
@@ -205,7 +204,7 @@ TEST(TranscoderTest, NarrowJpegStreamsAreWidened) {
 
 // One frame, compressed by DCMTK's RLE encoder.
 Bytes RleFrame(const TestImage& image) {
-  const Compressed file(image, kRle);
+  const Compressed file(image, kRleLossless);
   DcmFileFormat compressed;
   DcmElement* pixels = nullptr;
   DcmPixelSequence* sequence = nullptr;
@@ -221,12 +220,12 @@ Bytes RleFrame(const TestImage& image) {
 
 TEST(TranscoderTest, IconsAreDecodedToo) {
   const TestImage image = MakeImage(kGray8), icon = MakeImage(kSigned16);
-  ElementWriter dataset = StandardElements(image);
-  ElementWriter item;
-  item.ImagePixelModule(icon).Encapsulated({RleFrame(icon)});
-  dataset.Sequence(0x0088, 0x0200, item.bytes()).Encapsulated({RleFrame(image)});
+  DicomWriter dataset = StandardElements(image);
+  DicomWriter item = ImagePixelModule(icon);
+  item.Encapsulated({RleFrame(icon)});
+  dataset.Sequence(0x0088, 0x0200, item).Encapsulated({RleFrame(image)});
   for (const std::string_view target : {kImplicit, kExplicit, kBigEndian}) {
-    const auto result = TranscodeBytes(File(kRle, dataset.bytes()), target);
+    const auto result = TranscodeBytes(File(kRleLossless, dataset.byte_vector()), target);
     ASSERT_TRUE(result) << result.error();
     EXPECT_EQ(result->pixels(), image.pixels);
     DcmItem* decoded = nullptr;
@@ -243,20 +242,21 @@ TEST(TranscoderReasonsTest, IconsOf32BitsDoNotBecomeBigEndian) {
     stream[4 + 4 * i] = static_cast<std::uint8_t>(64 + 2 * i);
     stream.insert(stream.end(), {0, i});
   }
-  ElementWriter item;
-  item.ImagePixelModule({.rows = 1, .columns = 1, .bits_allocated = 32, .bits_stored = 32}).Encapsulated({stream});
-  ElementWriter dataset = StandardElements(image);
-  dataset.Sequence(0x0088, 0x0200, item.bytes()).Encapsulated({RleFrame(image)});
-  EXPECT_THAT(TranscodeBytes(File(kRle, dataset.bytes()), kBigEndian).error(), HasSubstr("no agreed order of bytes"));
-  EXPECT_TRUE(TranscodeBytes(File(kRle, dataset.bytes())));
+  DicomWriter item =
+      ImagePixelModule({.rows = 1, .columns = 1, .bits_allocated = 32, .bits_stored = 32}).Encapsulated({stream});
+  DicomWriter dataset = StandardElements(image);
+  dataset.Sequence(0x0088, 0x0200, item).Encapsulated({RleFrame(image)});
+  EXPECT_THAT(TranscodeBytes(File(kRleLossless, dataset.byte_vector()), kBigEndian).error(),
+              HasSubstr("no agreed order of bytes"));
+  EXPECT_TRUE(TranscodeBytes(File(kRleLossless, dataset.byte_vector())));
 }
 
 TEST(TranscoderTest, WhatStandsAfterThePixelDataStays) {
   const TestImage image = MakeImage(kGray8);
-  ElementWriter dataset = StandardElements(image);
-  dataset.Long(0x7FE0, 0x0001, "OV", Bytes(8, 0)).Long(0x7FE0, 0x0002, "OV", Bytes(8, 1));
-  dataset.Encapsulated({RleFrame(image)}).Long(0xFFFC, 0xFFFC, "OB", Bytes(10, 7));
-  const auto result = TranscodeBytes(File(kRle, dataset.bytes()));
+  DicomWriter dataset = StandardElements(image);
+  dataset.Binary(0x7FE0, 0x0001, "OV", Bytes(8, 0)).Binary(0x7FE0, 0x0002, "OV", Bytes(8, 1));
+  dataset.Encapsulated({RleFrame(image)}).Binary(0xFFFC, 0xFFFC, "OB", Bytes(10, 7));
+  const auto result = TranscodeBytes(File(kRleLossless, dataset.byte_vector()));
   ASSERT_TRUE(result) << result.error();
   EXPECT_EQ(result->pixels(), image.pixels);
   EXPECT_TRUE(result->dataset->tagExists(DCM_DataSetTrailingPadding));
@@ -267,9 +267,9 @@ TEST(TranscoderTest, WhatStandsAfterThePixelDataStays) {
 TEST(TranscoderTest, ValuesTooLongForMemoryAreCopied) {
   Bytes blob(3 << 20);
   for (std::size_t i = 0; i < blob.size(); ++i) blob[i] = static_cast<std::uint8_t>(i * 7 + i / 251);
-  ElementWriter dataset = StandardElements(kGray8);
-  dataset.Text(0x0029, 0x0010, "LO", "TEST").Long(0x0029, 0x1001, "OB", blob);
-  const auto result = TranscodeBytes(File(kExplicit, dataset.bytes()), kBigEndian);
+  DicomWriter dataset = StandardElements(kGray8);
+  dataset.Text(0x0029, 0x0010, "LO", "TEST").Binary(0x0029, 0x1001, "OB", blob);
+  const auto result = TranscodeBytes(File(kExplicit, dataset.byte_vector()), kBigEndian);
   ASSERT_TRUE(result) << result.error();
   const Uint8* raw = nullptr;
   unsigned long count = 0;
@@ -300,15 +300,16 @@ std::string ReasonFor(const Bytes& file, std::string_view target = kExplicit, co
 
 TEST(TranscoderReasonsTest, SyntaxesThatCannotBeDecodedOrEncoded) {
   const TestImage image = MakeImage(kGray8);
-  EXPECT_THAT(ReasonFor(NativeFile(image), kRle), HasSubstr("nothing can be encoded in 1.2.840.10008.1.2.5"));
+  EXPECT_THAT(ReasonFor(NativeFile(image), kRleLossless), HasSubstr("nothing can be encoded in 1.2.840.10008.1.2.5"));
   for (const char* syntax : {"1.2.840.10008.1.2.4.100", "1.2.840.10008.1.2.4.201", "1.2.840.113619.5.2", "1.2.3.4"}) {
     EXPECT_FALSE(CanDecode(syntax));
     EXPECT_EQ(ReasonFor(EncapsulatedFile(image, syntax, {Bytes(10, 0)})),
               std::string("the transfer syntax ") + syntax + " cannot be decoded");
   }
   EXPECT_FALSE(CanDecode(""));
-  for (const std::string_view syntax : {kImplicit, kExplicit, kDeflated, kBigEndian, kJpegBaseline, kJpegLossless,
-                                        kJpegLsLossless, kJpegLsLossy, kJpeg2000Lossless, kJpeg2000, kRle}) {
+  for (const std::string_view syntax :
+       {kImplicit, kExplicit, kDeflate, kBigEndian, kJpegBaseline, kJpegLossless, kJpegLsLossless, kJpegLsLossy,
+        kJpeg2000Lossless, kJpeg2000Any, kRleLossless}) {
     EXPECT_TRUE(CanDecode(syntax)) << syntax;
   }
 }
@@ -331,21 +332,23 @@ TEST(TranscoderReasonsTest, FilesThatCannotBeRead) {
 TEST(TranscoderReasonsTest, FragmentsThatDoNotMatchTheFrames) {
   const TestImage two = MakeImage({.frames = 2});
   const Bytes frame = RleFrame(MakeImage(kGray8));
-  EXPECT_THAT(ReasonFor(EncapsulatedFile(two, kRle, {frame})), HasSubstr("2 frames, but has 1 fragments"));
-  EXPECT_THAT(ReasonFor(EncapsulatedFile(two, kRle, {frame, frame, frame})), HasSubstr("cannot be told apart"));
-  EXPECT_THAT(ReasonFor(EncapsulatedFile(two, kRle, {frame, {}})),
+  EXPECT_THAT(ReasonFor(EncapsulatedFile(two, kRleLossless, {frame})), HasSubstr("2 frames, but has 1 fragments"));
+  EXPECT_THAT(ReasonFor(EncapsulatedFile(two, kRleLossless, {frame, frame, frame})),
+              HasSubstr("cannot be told apart"));
+  EXPECT_THAT(ReasonFor(EncapsulatedFile(two, kRleLossless, {frame, {}})),
               HasSubstr("frame 2: the RLE header is incomplete"));
-  EXPECT_THAT(ReasonFor(EncapsulatedFile(kGray8, kRle, {})), HasSubstr("has 0 fragments"));
+  EXPECT_THAT(ReasonFor(EncapsulatedFile(kGray8, kRleLossless, {})), HasSubstr("has 0 fragments"));
   TestImage none = two;
   none.frames = 1;
-  ElementWriter dataset = StandardElements(none);
-  EXPECT_THAT(ReasonFor(File(kRle, dataset.Text(0x0028, 0x0008, "IS", "0").Encapsulated({frame}).bytes())),
-              HasSubstr("no positive number"));
+  DicomWriter dataset = StandardElements(none);
+  EXPECT_THAT(
+      ReasonFor(File(kRleLossless, dataset.Text(0x0028, 0x0008, "IS", "0").Encapsulated({frame}).byte_vector())),
+      HasSubstr("no positive number"));
 }
 
 TEST(TranscoderReasonsTest, ImagesThatContradictTheirStreams) {
   const TestImage image = MakeImage(kGray8);
-  for (const std::string_view syntax : {kJpegLossless, kJpegLsLossless, kJpegBaseline, kRle}) {
+  for (const std::string_view syntax : {kJpegLossless, kJpegLsLossless, kJpegBaseline, kRleLossless}) {
     SCOPED_TRACE(syntax);
     const Compressed file(image, syntax);
     for (const auto& [tag, value] : std::vector<std::pair<DcmTagKey, Uint16>>{{DCM_Rows, 14},
@@ -368,7 +371,7 @@ TEST(TranscoderReasonsTest, ImagesThatContradictTheirStreams) {
 }
 
 TEST(TranscoderReasonsTest, MissingAttributesAreNamed) {
-  const Compressed file(MakeImage(kGray8), kRle);
+  const Compressed file(MakeImage(kGray8), kRleLossless);
   DcmFileFormat changed;
   ASSERT_TRUE(changed.loadFile(file.path().c_str()).good());
   (void)changed.getDataset()->findAndDeleteElement(DCM_BitsStored);
@@ -392,19 +395,21 @@ TEST(TranscoderReasonsTest, PixelsOf32BitsDoNotChangeTheirByteOrder) {
 
 TEST(TranscoderReasonsTest, NativePixelsInACompressedSyntax) {
   const TestImage image = MakeImage(kGray8);
-  EXPECT_THAT(ReasonFor(File(kRle, StandardElements(image).Long(0x7FE0, 0x0010, "OB", image.pixels).bytes())),
-              HasSubstr("uses explicit length"));
+  EXPECT_THAT(
+      ReasonFor(File(kRleLossless, StandardElements(image).Binary(0x7FE0, 0x0010, "OB", image.pixels).byte_vector())),
+      HasSubstr("uses explicit length"));
 }
 
 TEST(TranscoderLimitsTest, AFrameIsRefusedBeforeItIsAllocated) {
   TestImage huge = MakeImage(kGray8);
   huge.rows = huge.columns = 65535;
-  EXPECT_THAT(ReasonFor(EncapsulatedFile(huge, kRle, {Bytes(64, 0)})), HasSubstr("one frame has 8589672450 bytes"));
+  EXPECT_THAT(ReasonFor(EncapsulatedFile(huge, kRleLossless, {Bytes(64, 0)})),
+              HasSubstr("one frame has 8589672450 bytes"));
   TranscodeOptions options;
   options.frame_bytes_max = 100;
-  EXPECT_THAT(
-      ReasonFor(EncapsulatedFile(MakeImage({.rows = 5, .columns = 10}), kRle, {Bytes(200, 0)}), kExplicit, options),
-      HasSubstr("a compressed frame of 200 bytes is over the limit"));
+  EXPECT_THAT(ReasonFor(EncapsulatedFile(MakeImage({.rows = 5, .columns = 10}), kRleLossless, {Bytes(200, 0)}),
+                        kExplicit, options),
+              HasSubstr("a compressed frame of 200 bytes is over the limit"));
 }
 
 TEST(TranscoderLimitsTest, NativePixelDataEndsAtFourGigabytes) {
@@ -413,45 +418,36 @@ TEST(TranscoderLimitsTest, NativePixelDataEndsAtFourGigabytes) {
   for (int i = 0; i < 8192 * 8192 / 128; ++i) segment.insert(segment.end(), {129, 0});  // 128 pixels each
   std::vector<Bytes> fragments(65, Bytes{0, 0});
   fragments[0] = RleStream(segment);
-  EXPECT_THAT(ReasonFor(EncapsulatedFile(image, kRle, fragments)), HasSubstr("would not fit into the 4 GB"));
+  EXPECT_THAT(ReasonFor(EncapsulatedFile(image, kRleLossless, fragments)), HasSubstr("would not fit into the 4 GB"));
 }
 
 TEST(TranscoderLimitsTest, TheResultIsLimited) {
   const TestImage image = MakeImage({.rows = 100, .columns = 100});
   TranscodeOptions options;
   options.output_bytes_max = 10000;
-  for (const std::string_view syntax : {kExplicit, kRle}) {
+  for (const std::string_view syntax : {kExplicit, kRleLossless}) {
     EXPECT_THAT(TranscodeAndRead(Compressed(image, syntax).path(), kImplicit, options).error(),
                 HasSubstr("limit of 10000 bytes"));
   }
 }
 
 Bytes Deflate(const Bytes& dataset) {
-  z_stream stream{};
-  if (deflateInit2(&stream, 9, Z_DEFLATED, -MAX_WBITS, 9, Z_DEFAULT_STRATEGY) != Z_OK) return {};
-  Bytes out(deflateBound(&stream, dataset.size()));
-  stream.next_in = const_cast<Bytef*>(dataset.data());
-  stream.avail_in = static_cast<uInt>(dataset.size());
-  stream.next_out = out.data();
-  stream.avail_out = static_cast<uInt>(out.size());
-  deflate(&stream, Z_FINISH);
-  out.resize(stream.total_out);
-  deflateEnd(&stream);
-  return out;
+  const std::string deflated = Deflated(AsText(dataset));
+  return {deflated.begin(), deflated.end()};
 }
 
 TEST(TranscoderLimitsTest, DeflatedDatasetsAreLimitedWhereTheyAreInflated) {
-  ElementWriter dataset = StandardElements(kGray8);
-  const Bytes deflated = Deflate(dataset.Long(0x7FE0, 0x0010, "OB", Bytes(4 << 20, 0)).bytes());
+  DicomWriter dataset = StandardElements(kGray8);
+  const Bytes deflated = Deflate(dataset.Binary(0x7FE0, 0x0010, "OB", Bytes(4 << 20, 0)).byte_vector());
   ASSERT_LT(deflated.size(), 10000u);
   TranscodeOptions options;
   options.output_bytes_max = 1 << 20;
-  EXPECT_THAT(ReasonFor(File(kDeflated, deflated), kExplicit, options), HasSubstr("limit of 1048576 bytes"));
-  EXPECT_EQ(ReasonFor(File(kDeflated, deflated)), "decoded");
-  EXPECT_THAT(ReasonFor(File(kDeflated, Bytes(deflated.begin(), deflated.begin() + 100))), HasSubstr("truncated"));
+  EXPECT_THAT(ReasonFor(File(kDeflate, deflated), kExplicit, options), HasSubstr("limit of 1048576 bytes"));
+  EXPECT_EQ(ReasonFor(File(kDeflate, deflated)), "decoded");
+  EXPECT_THAT(ReasonFor(File(kDeflate, Bytes(deflated.begin(), deflated.begin() + 100))), HasSubstr("truncated"));
   Bytes damaged = deflated;
   damaged[0] = 0xFF;
-  EXPECT_THAT(ReasonFor(File(kDeflated, damaged)), HasSubstr("damaged"));
+  EXPECT_THAT(ReasonFor(File(kDeflate, damaged)), HasSubstr("damaged"));
 }
 
 // Ends the process: 0 if the file was transcoded to at least `bytes_min` with `room` bytes of memory on top of what
@@ -480,8 +476,8 @@ TEST(TranscoderLimitsTest, MemoryDoesNotGrowWithTheNumberOfFrames) {
   for (int i = 0; i < many.frames; ++i) all.insert(all.end(), one.pixels.begin(), one.pixels.end());
   many.pixels = std::move(all);
   WriteBytes(folder / "native.dcm", NativeFile(many));
-  WriteBytes(folder / "rle.dcm", EncapsulatedFile(many, kRle, std::vector<Bytes>(48, frame)));
-  WriteBytes(folder / "deflated.dcm", File(kDeflated, Deflate(NativeDataset(many))));
+  WriteBytes(folder / "rle.dcm", EncapsulatedFile(many, kRleLossless, std::vector<Bytes>(48, frame)));
+  WriteBytes(folder / "deflated.dcm", File(kDeflate, Deflate(NativeDataset(many))));
   (void)Transcode((folder / "rle.dcm").string(), kExplicit);
   for (const char* name : {"rle.dcm", "native.dcm", "deflated.dcm"}) {
     SCOPED_TRACE(name);
@@ -492,7 +488,7 @@ TEST(TranscoderLimitsTest, MemoryDoesNotGrowWithTheNumberOfFrames) {
 TEST(TranscoderTest, ThreadsDoNotDisturbEachOther) {
   std::vector<TestImage> images;
   std::vector<std::unique_ptr<Compressed>> files;
-  for (const std::string_view syntax : {kJpegLossless, kJpegLsLossless, kRle, kDeflated, kBigEndian}) {
+  for (const std::string_view syntax : {kJpegLossless, kJpegLsLossless, kRleLossless, kDeflate, kBigEndian}) {
     for (const TestImage& shape : {kGray12, kColorFrames}) {
       images.push_back(MakeImage(shape));
       files.push_back(std::make_unique<Compressed>(images.back(), syntax));

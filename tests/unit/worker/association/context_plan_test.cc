@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "dicom/transfer_syntax.h"
+
 namespace dicom_sender {
 namespace {
 

@@ -8,6 +8,7 @@
 #include <deque>
 
 #include "dicom/file/file_header.h"
+#include "dicom/transfer_syntax.h"
 #include "tests/support/example_studies.h"
 #include "tests/support/temporary_folder.h"
 #include "worker/association/context_plan.h"

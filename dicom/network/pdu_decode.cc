@@ -1,118 +1,17 @@
-#include "dicom/network/pdu.h"
-
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <bitset>
 #include <cassert>
-#include <cstring>
+#include <utility>
 
 #include "dicom/byte_order.h"
+#include "dicom/network/pdu.h"
+#include "dicom/network/pdu_items.h"
 
 namespace dicom_sender {
 namespace {
 
-// PS3.8 9.3.2 to 9.3.3, annex D.1; PS3.7 D.3.3.
-constexpr std::uint8_t kApplicationContextItem = 0x10;
-constexpr std::uint8_t kProposedContextItem = 0x20;
-constexpr std::uint8_t kContextAnswerItem = 0x21;
-constexpr std::uint8_t kAbstractSyntaxItem = 0x30;
-constexpr std::uint8_t kTransferSyntaxItem = 0x40;
-constexpr std::uint8_t kUserInformationItem = 0x50;
-constexpr std::uint8_t kMaximumLengthItem = 0x51;
-constexpr std::uint8_t kImplementationClassItem = 0x52;
-constexpr std::uint8_t kAsyncWindowItem = 0x53;
-constexpr std::uint8_t kImplementationVersionItem = 0x55;
-
-constexpr std::string_view kApplicationContextName = "1.2.840.10008.3.1.1.1";  // PS3.7 A.2.1
-constexpr std::uint16_t kProtocolVersion = 1;
-constexpr std::size_t kItemHeaderBytes = 4;                         // type, reserved, length (2)
-constexpr std::size_t kAssociateFixedBytes = 2 + 2 + 16 + 16 + 32;  // PS3.8 table 9-11, after the length
-constexpr std::uint32_t kShortBodyBytes = 4;                        // reject, release and abort
-constexpr std::uint8_t kCommandBit = 1, kLastBit = 2;               // message control header, PS3.8 E.2
-
 tl::unexpected<std::string> Bad(std::string reason) { return tl::unexpected(std::move(reason)); }
-
-// ---- encoding
-
-// Puts an item's header and, when it goes out of scope, the length of what was written since. So items nest.
-class ItemWriter {
- public:
-  ItemWriter(Bytes& out, std::uint8_t type) : out_(out) {
-    out_.insert(out_.end(), {type, 0, 0, 0});
-    start_ = out_.size();
-  }
-  ItemWriter(const ItemWriter&) = delete;
-  ItemWriter& operator=(const ItemWriter&) = delete;
-  ~ItemWriter() {
-    const std::size_t length = out_.size() - start_;
-    assert(length <= 0xFFFF);
-    out_[start_ - 2] = static_cast<std::uint8_t>(length >> 8);
-    out_[start_ - 1] = static_cast<std::uint8_t>(length);
-  }
-
- private:
-  Bytes& out_;
-  std::size_t start_ = 0;
-};
-
-void PutText(Bytes& out, std::string_view text) { out.insert(out.end(), text.begin(), text.end()); }
-
-void PutTextItem(Bytes& out, std::uint8_t type, std::string_view text) {
-  const ItemWriter item(out, type);
-  PutText(out, text);
-}
-
-void PutAeTitle(Bytes& out, std::string_view title) {
-  assert(title.size() <= kAeTitleBytesMax);
-  PutText(out, title);
-  out.insert(out.end(), kAeTitleBytesMax - title.size(), ' ');
-}
-
-void PutUserInformation(Bytes& out, const UserInformation& user) {
-  const ItemWriter item(out, kUserInformationItem);
-  {
-    const ItemWriter maximum_length(out, kMaximumLengthItem);
-    PutU32Big(out, user.max_pdu_bytes);
-  }
-  PutTextItem(out, kImplementationClassItem, user.implementation_class_uid);
-  if (user.async_window) {
-    const ItemWriter window(out, kAsyncWindowItem);
-    PutU16Big(out, user.async_window->invoked_max);
-    PutU16Big(out, user.async_window->performed_max);
-  }
-  assert(user.implementation_version.size() <= kVersionNameBytesMax);
-  if (!user.implementation_version.empty()) {
-    PutTextItem(out, kImplementationVersionItem, user.implementation_version);
-  }
-}
-
-Bytes StartPdu(PduType type) { return {static_cast<std::uint8_t>(type), 0, 0, 0, 0, 0}; }
-
-Bytes FinishPdu(Bytes pdu) {
-  const std::size_t length = pdu.size() - kPduHeaderBytes;
-  for (std::size_t i = 0; i < 4; ++i) pdu[5 - i] = static_cast<std::uint8_t>(length >> (8 * i));
-  return pdu;
-}
-
-Bytes StartAssociatePdu(PduType type, std::string_view called_ae, std::string_view calling_ae) {
-  Bytes pdu = StartPdu(type);
-  PutU16Big(pdu, kProtocolVersion);
-  PutU16Big(pdu, 0);
-  PutAeTitle(pdu, called_ae);
-  PutAeTitle(pdu, calling_ae);
-  pdu.insert(pdu.end(), 32, 0);
-  PutTextItem(pdu, kApplicationContextItem, kApplicationContextName);
-  return pdu;
-}
-
-Bytes ShortPdu(PduType type, std::uint8_t second, std::uint8_t third, std::uint8_t fourth) {
-  Bytes pdu = StartPdu(type);
-  pdu.insert(pdu.end(), {0, second, third, fourth});
-  return FinishPdu(std::move(pdu));
-}
-
-// ---- decoding
 
 struct Item {
   std::uint8_t type = 0;
@@ -130,7 +29,7 @@ tl::expected<Item, std::string> TakeItem(ByteView& rest) {
   return item;
 }
 
-// Calls `take` for each item; the first error ends it. Items of unknown type are `take`'s to skip (PS3.8 9.3.1).
+// Calls `take` for each item and stops at the first error. `take` skips items of an unknown type (PS3.8 9.3.1).
 template <typename Take>
 tl::expected<void, std::string> ForEachItem(ByteView rest, Take take) {
   while (!rest.empty()) {
@@ -155,14 +54,15 @@ tl::expected<void, std::string> TakeUid(ByteView value, std::string_view what, s
   return {};
 }
 
-// Nothing depends on these names: one that is too long is cut.
+// Cuts a name that is too long, because nothing depends on it.
 std::string NameOf(ByteView value, std::size_t bytes_max, std::string_view what, Remarks& ignored) {
   const std::string_view text = Trimmed(AsText(value));
   if (text.size() > bytes_max) ignored.Add(fmt::format("{} of more than {} characters", what, bytes_max));
   return std::string(Trimmed(text.substr(0, bytes_max)));
 }
 
-// The user information items of one PDU. Of repeated ones the first counts; one of a wrong length counts as absent.
+// Collects the user information items of one PDU. The first of repeated items counts. An item of a wrong length is
+// treated as absent.
 class UserItems {
  public:
   UserItems(UserInformation& user, Remarks& ignored) : user_(user), ignored_(ignored) {}
@@ -251,7 +151,7 @@ tl::expected<void, std::string> TakeProposedContext(ByteView value, ContextIds& 
   return {};
 }
 
-// An answer whose items are broken has no transfer syntax, and whether that matters is the caller's question.
+// An answer whose items are broken has no transfer syntax. The caller decides whether that matters.
 ContextAnswer ContextAnswerOf(ByteView value, Remarks& ignored) {
   ContextAnswer answer{value[0], static_cast<ContextResult>(value[2]), ""};
   if (answer.result != ContextResult::kAccepted) return answer;  // no other item is significant (PS3.8 table 9-18)
@@ -265,7 +165,7 @@ ContextAnswer ContextAnswerOf(ByteView value, Remarks& ignored) {
   return answer;
 }
 
-// An answer that cannot be attributed is ignored; of repeated ones the first counts.
+// Ignores an answer that belongs to no context id. The first of repeated answers counts.
 void TakeContextAnswer(ByteView value, ContextIds& ids, std::vector<ContextAnswer>& contexts, Remarks& ignored) {
   if (value.size() < kContextHeaderBytes) {
     ignored.Add("an answer to a presentation context that is too short");
@@ -276,7 +176,8 @@ void TakeContextAnswer(ByteView value, ContextIds& ids, std::vector<ContextAnswe
   }
 }
 
-// What A-ASSOCIATE-RQ and -AC have in common (PS3.8 tables 9-11 and 9-17): `take_context` takes the context items.
+// Decodes what A-ASSOCIATE-RQ and -AC have in common (PS3.8 tables 9-11 and 9-17). `take_context` gets the other
+// items.
 template <typename Pdu, typename TakeContext>
 tl::expected<Pdu, std::string> DecodeAssociate(ByteView body, std::string_view name, Remarks& ignored,
                                                TakeContext take_context) {
@@ -326,114 +227,7 @@ tl::expected<void, std::string> CheckLength(const PduHeader& header) {
                          header.length_bytes));
 }
 
-std::string_view RejectReason(const AssociateReject& reject) {
-  switch (reject.source << 8 | reject.reason) {
-    case 0x0101:
-    case 0x0201:
-      return "no reason given";
-    case 0x0102:
-      return "application context name not supported";
-    case 0x0103:
-      return "calling AE title not recognized";
-    case 0x0107:
-      return "called AE title not recognized";
-    case 0x0202:
-      return "protocol version not supported";
-    case 0x0301:
-      return "temporary congestion";
-    case 0x0302:
-      return "local limit exceeded";
-    default:
-      return {};
-  }
-}
-
-std::string_view RejectSource(std::uint8_t source) {
-  switch (source) {
-    case 1:
-      return "the service user";
-    case 2:
-      return "the service provider (ACSE)";
-    case 3:
-      return "the service provider (presentation)";
-    default:
-      return "an unknown source";
-  }
-}
-
-std::string_view AbortReason(std::uint8_t reason) {
-  switch (reason) {
-    case 0:
-      return "reason not specified";
-    case 1:
-      return "unrecognized PDU";
-    case 2:
-      return "unexpected PDU";
-    case 4:
-      return "unrecognized PDU parameter";
-    case 5:
-      return "unexpected PDU parameter";
-    case 6:
-      return "invalid PDU parameter value";
-    default:
-      return {};
-  }
-}
-
 }  // namespace
-
-Bytes EncodeAssociateRequest(const AssociateRequest& request) {
-  assert(request.contexts.size() <= kContextsMax);
-  Bytes pdu = StartAssociatePdu(PduType::kAssociateRequest, request.called_ae, request.calling_ae);
-  for (const ProposedContext& context : request.contexts) {
-    assert(context.transfer_syntaxes.size() <= kSyntaxesMax);
-    const ItemWriter item(pdu, kProposedContextItem);
-    pdu.insert(pdu.end(), {context.id, 0, 0, 0});
-    PutTextItem(pdu, kAbstractSyntaxItem, context.abstract_syntax);
-    for (const std::string& syntax : context.transfer_syntaxes) PutTextItem(pdu, kTransferSyntaxItem, syntax);
-  }
-  PutUserInformation(pdu, request.user);
-  return FinishPdu(std::move(pdu));
-}
-
-Bytes EncodeAssociateAccept(const AssociateAccept& accept) {
-  Bytes pdu = StartAssociatePdu(PduType::kAssociateAccept, accept.called_ae, accept.calling_ae);
-  for (const ContextAnswer& answer : accept.contexts) {
-    const ItemWriter item(pdu, kContextAnswerItem);
-    pdu.insert(pdu.end(), {answer.id, 0, static_cast<std::uint8_t>(answer.result), 0});
-    // Always one transfer syntax item, though not significant in a refusal (PS3.8 table 9-18).
-    PutTextItem(pdu, kTransferSyntaxItem, answer.transfer_syntax);
-  }
-  PutUserInformation(pdu, accept.user);
-  return FinishPdu(std::move(pdu));
-}
-
-Bytes EncodeAssociateReject(const AssociateReject& reject) {
-  return ShortPdu(PduType::kAssociateReject, reject.result, reject.source, reject.reason);
-}
-
-Bytes EncodeReleaseRequest() { return ShortPdu(PduType::kReleaseRequest, 0, 0, 0); }
-Bytes EncodeReleaseResponse() { return ShortPdu(PduType::kReleaseResponse, 0, 0, 0); }
-Bytes EncodeAbort(const AbortPdu& abort) { return ShortPdu(PduType::kAbort, 0, abort.source, abort.reason); }
-
-DataHeader EncodeDataHeader(std::uint8_t context_id, bool is_command, bool is_last, std::uint32_t fragment_bytes) {
-  const std::uint32_t pdv = fragment_bytes + 2;  // with the context id and the message control header
-  const std::uint32_t pdu = pdv + 4;
-  const auto byte = [](std::uint32_t value, int shift) { return static_cast<std::uint8_t>(value >> shift); };
-  const int control = (is_command ? kCommandBit : 0) | (is_last ? kLastBit : 0);
-  return {static_cast<std::uint8_t>(PduType::kData),
-          0,
-          byte(pdu, 24),
-          byte(pdu, 16),
-          byte(pdu, 8),
-          byte(pdu, 0),
-          byte(pdv, 24),
-          byte(pdv, 16),
-          byte(pdv, 8),
-          byte(pdv, 0),
-          context_id,
-          static_cast<std::uint8_t>(control)};
-}
 
 tl::expected<PduHeader, std::string> DecodePduHeader(ByteView header) {
   assert(header.size() >= kPduHeaderBytes);
@@ -454,7 +248,7 @@ tl::expected<AssociateRequest, std::string> DecodeAssociateRequest(ByteView body
         return TakeProposedContext(item.value, ids, contexts);
       });
   if (!request) return request;
-  // Only tests decode requests: ours have to be right in everything.
+  // Only tests decode requests, and our requests must have nothing that a receiver would ignore.
   if (!ignored.all().empty()) return Bad("A-ASSOCIATE-RQ: " + ignored.all().front());
   if (!has_application_context) return Bad("A-ASSOCIATE-RQ: no application context");
   if (request->contexts.empty()) return Bad("A-ASSOCIATE-RQ: no presentation context");
@@ -491,47 +285,6 @@ tl::expected<Pdv, std::string> TakePdv(ByteView& body) {
           body.subspan(kPdvHeaderBytes, length - 2)};
   body = body.subspan(4 + std::size_t{length});
   return pdv;
-}
-
-std::string DescribeReject(const AssociateReject& reject) {
-  std::string reason(RejectReason(reject));
-  if (reason.empty()) reason = fmt::format("unknown reason {}", reject.reason);
-  std::string result = fmt::format("unknown result {}", reject.result);
-  if (reject.result == kRejectResultPermanent) result = "permanent";
-  if (reject.result == kRejectResultTransient) result = "transient";
-  return fmt::format("rejected: {} ({}, by {})", reason, result, RejectSource(reject.source));
-}
-
-std::string DescribeAbort(const AbortPdu& abort) {
-  // The reason is not significant when the user aborted (PS3.8 table 9-26).
-  if (abort.source == 0) return "no reason (by the service user)";
-  std::string reason(AbortReason(abort.reason));
-  if (reason.empty()) reason = fmt::format("unknown reason {}", abort.reason);
-  if (abort.source == 2) return reason + " (by the service provider)";
-  return fmt::format("{} (by unknown source {})", reason, abort.source);
-}
-
-std::string_view DescribeContextResult(ContextResult result) {
-  switch (result) {
-    case ContextResult::kAccepted:
-      return "accepted";
-    case ContextResult::kUserRejected:
-      return "rejected by the user";
-    case ContextResult::kNoReason:
-      return "rejected without a reason";
-    case ContextResult::kAbstractSyntaxNotSupported:
-      return "abstract syntax not supported";
-    case ContextResult::kTransferSyntaxesNotSupported:
-      return "transfer syntaxes not supported";
-  }
-  return "unknown result";
-}
-
-std::string PrintableText(std::string_view text) {
-  std::string printable(text);
-  std::replace_if(
-      printable.begin(), printable.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
-  return printable;
 }
 
 }  // namespace dicom_sender
