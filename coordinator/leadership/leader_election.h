@@ -31,7 +31,7 @@ class LeaderElection {
   // fix ends the election; otherwise it is retried.
   LeaderElection(const SharedLedger& ledger, std::string name, Duration leader_timeout, bool strict);
   // Ends the waits, and hands over a leadership that was acquired but not fetched with Decision(). Waits for a
-  // request to take the leadership that is under way: for half the leader time-out, but at least one second and at
+  // request to take the leadership that is under way: for half the leader timeout, but at least one second and at
   // most ten.
   ~LeaderElection();
   LeaderElection(const LeaderElection&) = delete;
@@ -73,7 +73,7 @@ class LeaderElection {
   std::unique_ptr<WakeEvent> own_give_up_ = std::make_unique<WakeEvent>();  // until the election is decided
   WakeEvent& give_up_ = *own_give_up_;                                      // used by the thread, as is leadership_
   std::unique_ptr<Leadership> leadership_;
-  std::optional<Duration> warned_of_;  // a leader's time-out
+  std::optional<Duration> warned_of_;  // a leader's timeout
   WakeEvent changed_;
   mutable std::mutex mutex_;  // guards the members below, and own_give_up_
   std::condition_variable take_returned_;

@@ -21,7 +21,7 @@ Duration LeaderWatch::TimeoutOf(const LeaderRecord& record) const {
 // check of the clock.
 TimePoint LeaderLease::expires_at() const { return renewed_at_ + leader_timeout_ * 7 / 8; }
 
-// A renewal that hangs is given up after another quarter of the time-out, so several can be tried before the lease
+// A renewal that hangs is given up after another quarter of the timeout, so several can be tried before the lease
 // expires.
 TimePoint LeaderLease::renew_at() const { return renewed_at_ + leader_timeout_ / 4; }
 

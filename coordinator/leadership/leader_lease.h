@@ -6,7 +6,7 @@
 //
 // Limit: the monotonic clock stands still while the host, or the virtual machine, is suspended. After it wakes up, a
 // former leader still considers itself the leader for the rest of its lease, at most seven eighths of the leader
-// time-out, even if another leader took over hours ago. Until its next renewal or transaction, it may answer with
+// timeout, even if another leader took over hours ago. Until its next renewal or transaction, it may answer with
 // outdated facts. It cannot write anything, because all writes are fenced.
 #pragma once
 
@@ -21,7 +21,7 @@ class LeaderWatch {
   explicit LeaderWatch(Duration leader_timeout) : leader_timeout_(leader_timeout) {}
 
   // `record` was just read from the store. True if there has never been a leader, the leader handed over, or it did
-  // not renew for the leader time-out. If the leader's time-out differs from ours, the longer one applies.
+  // not renew for the leader timeout. If the leader's timeout differs from ours, the longer one applies.
   bool MayTakeOver(const LeaderRecord& record, TimePoint now);
   Duration TimeoutOf(const LeaderRecord& record) const;
 

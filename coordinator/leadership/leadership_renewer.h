@@ -37,7 +37,7 @@ class LeadershipRenewer {
   std::string why_lost() const;  // empty while the leadership is not lost
 
   // Hands over, unless the leadership is lost. The caller has stopped using the ledger. A failure is logged; another
-  // coordinator then takes over after the leader time-out.
+  // coordinator then takes over after the leader timeout.
   void Release();
 
  private:

@@ -1,9 +1,11 @@
-// Who of several coordinators on one ledger leads: a record in the ledger's own store, which all of them see.
+// The leader record of a ledger that several coordinators share. It is kept in the ledger's own store, where all of
+// them see it.
 //
-// The epoch is the fencing token: it grows with each new leader, and the ledger of an earlier epoch refuses every
-// transaction with LedgerFenced. So whoever led before can write nothing, however late it notices.
+// The epoch is the fencing token. It grows with each new leader, and the ledger of an earlier epoch refuses every
+// transaction with LedgerFenced. So a former leader cannot write anything, however late it notices that it was
+// replaced.
 //
-// One thread at a time. All functions throw LedgerError where the store cannot be reached or fails.
+// Not thread-safe. All functions throw LedgerError if the store is unreachable or fails.
 #pragma once
 
 #include <cstdint>
@@ -17,10 +19,10 @@
 namespace dicom_sender {
 
 struct LeaderRecord {
-  std::uint64_t epoch = 0;     // 0: nobody has ever led
-  std::string leader;          // its name, for people; empty: the last one has handed over
-  std::uint64_t renewals = 0;  // grows as long as the leader lives; begins anew with each epoch
-  Duration leader_timeout{};   // its leader's; 0: not known
+  std::uint64_t epoch = 0;     // 0: there has never been a leader
+  std::string leader;          // its name, for people; empty: the last leader handed over
+  std::uint64_t renewals = 0;  // grows while the leader lives; each epoch starts at 0
+  Duration leader_timeout{};   // the setting of the leader; 0: unknown
   bool operator==(const LeaderRecord&) const = default;
 };
 
@@ -29,13 +31,14 @@ class Leadership {
   virtual ~Leadership() = default;
 
   virtual LeaderRecord Look() = 0;
-  // Begins the epoch after `seen`, if the record is still that one: the new record, of which `leader` is the leader.
-  // No transaction of an earlier epoch is open then any more, and none can be begun. Nothing: the record has changed,
-  // or a transaction was in the way, which was ended; look again.
+  // If the record is still `seen`, starts the next epoch with `leader` as its leader and returns the new record. From
+  // then on, no transaction of an earlier epoch is open, and none can begin. Returns nullopt if the record has
+  // changed, or if an open transaction was in the way and has been ended; the caller looks again.
   virtual std::optional<LeaderRecord> Take(const LeaderRecord& seen, std::string_view leader) = 0;
-  // False if another epoch has begun, or this one was released.
+  // Returns false if another epoch has begun, or this one was released.
   virtual bool Renew(std::uint64_t epoch) = 0;
-  // Hands over: whoever looks may take at once. False, and nothing, if another epoch has begun.
+  // Hands over: another coordinator may take the leadership at once. Returns false, and changes nothing, if another
+  // epoch has begun.
   virtual bool Release(std::uint64_t epoch) = 0;
 };
 

@@ -146,7 +146,7 @@ TEST_F(ElectedCoordinatorTest, HandsOverWhenItIsStopped) {
   const TimePoint begin = MonotonicNow();
   leader->AskToStop();
   ASSERT_TRUE(Eventually([&] { return fake_.record().epoch == 2; }));
-  EXPECT_LT(MonotonicNow() - begin, kLongTimeout / 2) << "it waited for the time-out";
+  EXPECT_LT(MonotonicNow() - begin, kLongTimeout / 2) << "it waited for the timeout";
   EXPECT_TRUE(Eventually([&] { return other->IsLeader(); }));
   EXPECT_TRUE(other->Ask().has_client());
   EXPECT_TRUE(leader->Stop());

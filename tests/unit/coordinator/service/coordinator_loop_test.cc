@@ -1,12 +1,14 @@
-// A leader that was paused and comes back says nothing.
+// A leader that was paused and has lost its leadership meanwhile stays silent.
+#include "coordinator/service/coordinator_loop.h"
+
 #include <gtest/gtest.h>
 #include <prometheus/registry.h>
 
+#include "common/wake_event.h"
 #include "coordinator/ledger/sqlite/sqlite_ledger.h"
-#include "coordinator/service/coordinator_loop.h"
 #include "proto/validate.h"
 #include "tests/sim/fault_ledger.h"
-#include "tests/unit/coordinator/leadership/fake_shared_ledger.h"
+#include "tests/support/temporary_folder.h"
 
 namespace dicom_sender {
 namespace {
@@ -29,7 +31,7 @@ class PausedLedger : public FaultLedger {
   std::function<void()> on_commit, on_read;
 };
 
-class LoopTest : public testing::Test {
+class CoordinatorLoopTest : public testing::Test {
  protected:
   void Ask() {
     wire::ClientRequest request;
@@ -56,22 +58,22 @@ class LoopTest : public testing::Test {
   std::stop_source stop_;
 };
 
-TEST_F(LoopTest, AnswersWhileItLeads) {
+TEST_F(CoordinatorLoopTest, AnswersWhileItIsTheLeader) {
   Ask();
   ledger_.on_commit = [this] { stop_.request_stop(); };
   loop_.Run(stop_.get_token());
   EXPECT_TRUE(client_.Receive());
 }
 
-TEST_F(LoopTest, WhatWasCommittedIsNotSaidByWhoDoesNotLeadAnyMore) {
+TEST_F(CoordinatorLoopTest, AFormerLeaderDoesNotAnswerWhatItCommitted) {
   Ask();
   ledger_.on_commit = [this] { leads_ = false; };
   loop_.Run(stop_.get_token());
   EXPECT_FALSE(client_.Receive());
 }
 
-// However long the start takes, none of its parts does.
-TEST_F(LoopTest, EachPageThatIsReadAtTheStartIsProgress) {
+// The start may take long, but each of its parts is short.
+TEST_F(CoordinatorLoopTest, EachPageReadAtTheStartCountsAsProgress) {
   for (const std::string session : {"a", "b", "c"}) {
     wire::OpenSession settings;
     settings.set_session(session);
@@ -92,12 +94,12 @@ TEST_F(LoopTest, EachPageThatIsReadAtTheStartIsProgress) {
   EXPECT_GT(progress_.at(), noted[3]);
 }
 
-TEST_F(LoopTest, WhatCanWaitIsDonePieceByPieceWhenNobodyAsks) {
+TEST_F(CoordinatorLoopTest, IdleWorkIsDonePieceByPieceBetweenRequests) {
   Ask();
   int pieces = 0;
   on_idle_ = [&] {
     ++pieces;
-    EXPECT_TRUE(client_.Receive()) << "whoever asks comes first, each time";
+    EXPECT_TRUE(client_.Receive()) << "a request goes before each piece";
     if (pieces < 3) {
       Ask();
       return true;
@@ -109,7 +111,7 @@ TEST_F(LoopTest, WhatCanWaitIsDonePieceByPieceWhenNobodyAsks) {
   EXPECT_EQ(pieces, 3);
 }
 
-TEST_F(LoopTest, WhoDoesNotLeadAnyMoreBeginsNoStep) {
+TEST_F(CoordinatorLoopTest, AFormerLeaderBeginsNoStep) {
   Ask();
   leads_ = false;
   ledger_.on_commit = [] { ADD_FAILURE() << "a step"; };

@@ -1,7 +1,6 @@
-// Two coordinators on one PostgreSQL ledger, while a migration goes on: the one that leads is killed, stopped and
-// continued, cut off from the database, asked to stop, and the database is restarted. The other one takes over each
-// time, soon enough; everything arrives, the ledger says nothing that is not true, and what was sent twice is
-// counted.
+// Two coordinators on one PostgreSQL ledger during a migration. The leader is killed, stopped and continued, cut off
+// from the database, and asked to stop, and the database is restarted. Each time, the standby takes over in time. All
+// instances arrive, the ledger contains nothing false, and resends are counted.
 #include <algorithm>
 #include <array>
 #include <iostream>
@@ -40,9 +39,9 @@ struct Member {
   Program* program = nullptr;
 };
 
-class DistributedSuccessionTest : public MigrationTest {
+class DistributedFailoverTest : public MigrationTest {
  protected:
-  using Deed = void (DistributedSuccessionTest::*)();
+  using Deed = void (DistributedFailoverTest::*)();
 
   void SetUp() override {
     if (!PostgresqlServer::Available()) GTEST_SKIP() << PostgresqlServer::WhyUnavailable();
@@ -75,7 +74,7 @@ class DistributedSuccessionTest : public MigrationTest {
     return words;
   }
 
-  // --- who leads
+  // --- leader and standby
 
   static std::string Ready(const Member& member) { return Get(member.http.number(), "/readyz"); }
   bool Leads(const Member& member) const { return member.Leads(Ready(member)); }
@@ -106,7 +105,7 @@ class DistributedSuccessionTest : public MigrationTest {
   }
   std::uint64_t Epoch() const { return std::stoull(server_->Query(database_, "SELECT epoch FROM leadership")); }
 
-  // The leader, once the other one stands by and workers have had something to do with it.
+  // The leader, once the other one is a standby and workers have been in contact with the leader.
   Member& AwaitQuiet() {
     Member* leader = nullptr;
     EXPECT_TRUE(Eventually([&] {
@@ -201,7 +200,7 @@ class DistributedSuccessionTest : public MigrationTest {
 
   // What is seldom stands between what is often, so that each comes after each kind of fail-over.
   static std::vector<Deed> Deeds() {
-    using Test = DistributedSuccessionTest;
+    using Test = DistributedFailoverTest;
     return {&Test::KillLeader,  &Test::StopAndContinueLeader,
             &Test::HandOver,    &Test::ResetLeader,
             &Test::KillLeader,  &Test::UnplugLeader,
@@ -224,7 +223,7 @@ class DistributedSuccessionTest : public MigrationTest {
   std::map<std::string, milliseconds> longest_;
 };
 
-TEST_F(DistributedSuccessionTest, EverythingArrivesWhoeverLeads) {
+TEST_F(DistributedFailoverTest, EverythingArrivesAcrossFailovers) {
   ASSERT_NO_FATAL_FAILURE(StartMigration());
   for (const Deed deed : Deeds()) ASSERT_NO_FATAL_FAILURE((this->*deed)());
   EXPECT_GE(fail_overs_, 20);
@@ -240,7 +239,7 @@ TEST_F(DistributedSuccessionTest, EverythingArrivesWhoeverLeads) {
   std::cout << std::endl;
 }
 
-TEST_F(DistributedSuccessionTest, WhoStandsByEndsWhenItIsAskedTo) {
+TEST_F(DistributedFailoverTest, AStandbyEndsWhenItIsAskedTo) {
   Member* leader = WhoLeads();
   ASSERT_NE(leader, nullptr);
   Member& other = Other(*leader);
@@ -250,7 +249,7 @@ TEST_F(DistributedSuccessionTest, WhoStandsByEndsWhenItIsAskedTo) {
   EXPECT_EQ(leader->program->Stop(), 0);
 }
 
-TEST_F(DistributedSuccessionTest, ADatabaseThatIsNotThereIsAnErrorAtTheStart) {
+TEST_F(DistributedFailoverTest, AMissingDatabaseIsAnErrorAtTheStart) {
   Program& coordinator = Coordinator({"--ledger", server_->Uri("nobodys"), "--lease-ttl", "60"});
   coordinator.Start();
   EXPECT_EQ(coordinator.Wait(), 2);
