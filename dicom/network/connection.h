@@ -42,7 +42,8 @@ using ConnectionResult = tl::expected<T, ConnectionFailure>;
 // One thread at a time.
 class Connection {
  public:
-  // All addresses of the host are tried within `timeout`. What is waited for is counted in `progress`.
+  // The host is looked up and all of its addresses are tried within `timeout`. What is waited for is counted in
+  // `progress`.
   static tl::expected<Connection, AssociationFailure> Connect(const std::string& host, std::uint16_t port,
                                                               Duration timeout, SendingProgress& progress,
                                                               const WakeEvent* cancel);
