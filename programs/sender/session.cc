@@ -12,6 +12,7 @@
 #include "coordinator/ledger/sqlite/ledger_file_watch.h"
 #include "coordinator/ledger/sqlite/sqlite_ledger.h"
 #include "programs/sender/program_settings.h"
+#include "proto/words.h"
 #include "session/session_settings.h"
 
 namespace dicom_sender {

@@ -246,7 +246,7 @@ start_coordinator
 start_destination
 destination="$ae_title:$destination_port@127.0.0.1"
 for file in status.css status.js; do
-  get -f "http://$page_address/$file" | cmp - "$top/coordinator/status/page/$file" ||
+  get -f "http://$page_address/$file" | cmp - "$top/status_page/page/$file" ||
     fail "$file is not the file of the repository"
 done
 start_browser

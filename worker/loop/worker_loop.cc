@@ -17,6 +17,7 @@
 #include "dicom/network/tcp_association.h"
 #include "proto/refusals.h"
 #include "proto/validate.h"
+#include "proto/words.h"
 #include "transport/channel.h"
 #include "worker/agent/agent.h"
 #include "worker/association/window_memory.h"
@@ -129,7 +130,7 @@ class SendingThreads {
     }
   }
   IgnoredObserver LogIgnoredOf(const AssociationRequest& request) {
-    return [this, destination = fmt::format("{}:{}@{}", request.called_ae, request.port, request.host)](
+    return [this, destination = DestinationText(request.called_ae, request.port, request.host)](
                const std::string& remark) { ignored_log_.Note(destination, remark); };
   }
   std::shared_ptr<StudyLink> Next(const std::stop_token& stop) {

@@ -19,6 +19,7 @@
 #include "dicom/transfer_syntax.h"
 #include "proto/limits.h"
 #include "proto/validate.h"
+#include "proto/words.h"
 #include "worker/association/association_request.h"
 #include "worker/association/context_plan.h"
 #include "worker/sending/source_file.h"
@@ -613,10 +614,7 @@ bool StudySender::GiveBack(wire::GiveBack::Reason reason, const std::string& det
   return false;
 }
 
-std::string StudySender::Destination() const {
-  const wire::Destination& destination = grant_.destination();
-  return fmt::format("{}:{}@{}", destination.called_ae(), destination.port(), destination.host());
-}
+std::string StudySender::Destination() const { return DestinationText(grant_.destination()); }
 
 std::string StudySender::Named(const std::string& what) const {
   return fmt::format("{} (calling AE title {}): {}", Destination(), grant_.destination().calling_ae(), what);
