@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "cli/display_width.h"
 #include "cli/program_options.h"
 #include "common/text.h"
 

@@ -6,10 +6,9 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdlib>
-#include <fstream>
 #include <optional>
-#include <sstream>
 
+#include "cli/config_file.h"
 #include "cli/suggestion.h"
 #include "common/text.h"
 
@@ -17,8 +16,6 @@ namespace dicom_sender {
 namespace {
 
 constexpr std::string_view kCommonPrefix = "dicom-sender";  // of the variables that all programs read
-constexpr std::size_t kConfigBytesMax = 1 << 20;
-constexpr std::string_view kUtf8ByteOrderMark = "\xEF\xBB\xBF";  // written by some editors
 constexpr std::size_t kHelpColumn = 38;
 constexpr std::size_t kHelpWidth = 98;
 
@@ -273,78 +270,21 @@ void AddEnvironment(const Program& program, const Environment& environment, AllG
 
 // --- the configuration file
 
-// CLI11's reader of TOML takes some valid texts for something else without a word: what follows '#' within quotes, or
-// comments within an array. They are refused instead. Returns what is wrong with the line, if anything.
-std::optional<std::string> MisreadByCli11(std::string_view line, bool& in_array) {
-  char quote = 0;
-  for (const char c : line) {
-    if (quote != 0) {
-      if (c == '#') return "'#' within quotes is not supported here: use the command line or the environment";
-      if (c == '\\' && quote == '"')
-        return "a backslash within double quotes is not supported here: use single quotes";
-      if (c == quote) quote = 0;
-    } else if (c == '"' || c == '\'') {
-      quote = c;
-    } else if (c == '#') {
-      if (in_array) return "a comment within an array is not supported here: put it above";
-      break;
-    } else if (c == '[') {
-      in_array = true;
-    } else if (c == ']') {
-      in_array = false;
-    }
-  }
-  if (quote != 0) return "a quote is not closed: close it on the same line";
-  return std::nullopt;
-}
-
-tl::expected<std::string, std::string> ReadConfigText(const std::string& file) {
-  std::ifstream in(file, std::ios::binary);
-  std::string text(kConfigBytesMax + 1, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (!in.is_open() || in.bad())
-    return tl::unexpected(fmt::format("'{}' can not be read: check the path", ToPrintable(file)));
-  text.resize(static_cast<std::size_t>(in.gcount()));
-  if (text.size() > kConfigBytesMax) {
-    return tl::unexpected(
-        fmt::format("'{}' is longer than {} bytes: is it the right file?", ToPrintable(file), kConfigBytesMax));
-  }
-  if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF")) {
-    return tl::unexpected(fmt::format("'{}' is encoded in UTF-16: save it as UTF-8", ToPrintable(file)));
-  }
-  if (text.starts_with(kUtf8ByteOrderMark)) text.erase(0, kUtf8ByteOrderMark.size());
-  std::istringstream lines(text);
-  bool in_array = false;
-  std::size_t number = 0;
-  for (std::string line; std::getline(lines, line);) {
-    ++number;
-    if (const auto wrong = MisreadByCli11(line, in_array)) {
-      return tl::unexpected(fmt::format("'{}', line {}: {}", ToPrintable(file), number, *wrong));
-    }
-  }
-  if (in_array) return tl::unexpected(fmt::format("'{}': an array is not closed: add the ']'", ToPrintable(file)));
-  return text;
-}
-
 Checked AddConfig(const Program& program, const std::string& file, AllGiven& given) {
-  auto text = ReadConfigText(file);
-  if (!text) return tl::unexpected(std::move(text.error()));
-  std::istringstream in(*std::move(text));
-  AllGiven from_file;
-  for (CLI::ConfigItem& item : CLI::ConfigTOML().from_config(in)) {
-    const ProgramOption* option = item.parents.empty() ? FindOption(program, item.name) : nullptr;
-    if (option == nullptr || IsOnlyForTheCommandLine(item.name) || item.name == "config") {
-      const std::string name =
-          item.name == "++" ? fmt::format("[{}]", CLI::detail::join(item.parents, ".")) : item.fullname();
-      return tl::unexpected(
-          fmt::format("Unknown option '{}' in '{}'{}", ToPrintable(name), ToPrintable(file),
-                      OptionAdvice(program, name, "", "use long names such as ae-title, and no sections")));
+  auto entries = ReadConfigFile(file);
+  if (!entries) return tl::unexpected(std::move(entries.error()));
+  for (ConfigEntry& entry : *entries) {
+    const ProgramOption* option = FindOption(program, entry.name);
+    if (option == nullptr || IsOnlyForTheCommandLine(entry.name) || entry.name == "config") {
+      return tl::unexpected(fmt::format("Unknown option '{}' in '{}', line {}{}", ToPrintable(entry.name),
+                                        ToPrintable(file), entry.line,
+                                        OptionAdvice(program, entry.name, "", "use long names such as ae-title")));
     }
-    GivenValues& values = from_file[item.name];
-    values.where = fmt::format("{} in {}", item.name, ToPrintable(file));
-    values.values.insert(values.values.end(), item.inputs.begin(), item.inputs.end());
+    // Does nothing if the command line or the environment has given it.
+    given.try_emplace(entry.name,
+                      GivenValues{fmt::format("{} in {}, line {}", entry.name, ToPrintable(file), entry.line),
+                                  std::move(entry.values)});
   }
-  given.merge(from_file);  // leaves what the command line or the environment has
   return {};
 }
 

@@ -64,7 +64,7 @@ struct Program {
 
 struct Given {
   // Which options were given, by their long names ("max-pdu"), and where: "--max-pdu", "DICOM_SENDER_MAX_PDU" or
-  // "max-pdu in FILE". To say it in messages, and to tell what was given from what is a default.
+  // "max-pdu in FILE, line 3". To say it in messages, and to tell what was given from what is a default.
   std::map<std::string, std::string, std::less<>> where;
   std::vector<std::string> words;  // at most words_max
 };

@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
+#include "cli/display_width.h"
 #include "common/text.h"
 
 namespace dicom_sender {
@@ -104,37 +104,6 @@ std::string Bar(const ProgressView& view, std::size_t room, const TerminalStyle&
   std::string bar = "[";
   for (std::size_t i = 0; i < width; ++i) bar += i < full ? (style.utf8 ? "█" : "#") : (style.utf8 ? "░" : ".");
   return bar + "] ";
-}
-
-// The length in bytes and the width in columns of the character at the front. The text is valid UTF-8.
-std::pair<std::size_t, std::size_t> FirstCharacter(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i])); };
-  if (byte(0) < 0x80) return {1, 1};
-  if (byte(0) < 0xE0) return {2, 1};
-  const bool is_three = byte(0) < 0xF0;
-  const std::uint32_t c = is_three ? (byte(0) & 0xF) << 12 | (byte(1) & 0x3F) << 6 | (byte(2) & 0x3F)
-                                   : (byte(0) & 7) << 18 | (byte(1) & 0x3F) << 12 | (byte(2) & 0x3F) << 6;
-  // The blocks of Unicode's East Asian wide characters, roughly: one too many only shortens the line.
-  constexpr std::array<std::pair<std::uint32_t, std::uint32_t>, 7> kWide = {{{0x1100, 0x115F},
-                                                                             {0x2E80, 0xA4CF},
-                                                                             {0xAC00, 0xD7A3},
-                                                                             {0xF900, 0xFAFF},
-                                                                             {0xFE30, 0xFE6F},
-                                                                             {0xFF00, 0xFFE6},
-                                                                             {0x1F000, 0x3FFFF}}};
-  const bool is_wide = std::any_of(kWide.begin(), kWide.end(),
-                                   [c](const auto& block) { return c >= block.first && c <= block.second; });
-  return {is_three ? 3 : 4, is_wide ? 2 : 1};
-}
-
-std::size_t Columns(std::string_view text) {
-  std::size_t columns = 0;
-  while (!text.empty()) {
-    const auto [bytes, width] = FirstCharacter(text);
-    columns += width;
-    text.remove_prefix(bytes);
-  }
-  return columns;
 }
 
 // For bash and its like; plain where nothing needs quotes. What could obey a terminal is in $'\x1b'.
@@ -383,18 +352,6 @@ std::string RenderResume(const std::string& session, const std::string& output_d
       "{}:\n  {}\n",
       retry_failed ? "To try again what failed, except for files that the scan found defective" : "To go on",
       ResumeCommand(session, output_dir, retry_failed));
-}
-
-std::string ClipToColumns(std::string_view text, std::size_t columns) {
-  std::string out;
-  while (!text.empty()) {
-    const auto [bytes, width] = FirstCharacter(text);
-    if (width > columns) break;
-    columns -= width;
-    out += text.substr(0, bytes);
-    text.remove_prefix(bytes);
-  }
-  return out;
 }
 
 std::string ToAscii(std::string_view text) {

@@ -156,8 +156,6 @@ std::string RenderEcho(const EchoView& view, const TerminalStyle& style);
 std::string ResumeCommand(const std::string& session, const std::string& output_dir, bool retry_failed);
 std::string RenderResume(const std::string& session, const std::string& output_dir, bool retry_failed);
 
-// The front of printable UTF-8 text that fits into so many columns; East Asian wide characters take two.
-std::string ClipToColumns(std::string_view text, std::size_t columns);
 // Every character that is not ASCII becomes '?': for terminals that would take its bytes for something else.
 std::string ToAscii(std::string_view text);
 

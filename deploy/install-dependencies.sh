@@ -11,10 +11,11 @@
 set -euo pipefail
 
 run=(libdcmtk17 libfmt9 libopenjp2-7 libpq5 libprometheus-cpp-core1.0 libprotobuf32 libspdlog1.10
-     libsqlite3-0 libsystemd0 libuuid1 libzmq5 zlib1g)
+     libsqlite3-0 libsystemd0 libtomlplusplus3 libutf8proc2 libuuid1 libzmq5 zlib1g)
 build=(build-essential ccache cmake cppzmq-dev dcmtk libcli11-dev libdcmtk-dev libexpected-dev libfmt-dev
-       libopenjp2-7-dev libpq-dev libprotobuf-dev libspdlog-dev libsqlite3-dev libsqlitecpp-dev libsystemd-dev libzmq3-dev
-       ninja-build pkg-config prometheus-cpp-dev protobuf-compiler rapidjson-dev uuid-dev zlib1g-dev)
+       libopenjp2-7-dev libpq-dev libprotobuf-dev libspdlog-dev libsqlite3-dev libsqlitecpp-dev libsystemd-dev
+       libtomlplusplus-dev libutf8proc-dev libzmq3-dev ninja-build pkg-config prometheus-cpp-dev protobuf-compiler
+       rapidjson-dev uuid-dev zlib1g-dev)
 tests=(curl iproute2 jq libbenchmark-dev libgmock-dev libgtest-dev orthanc postgresql procps python3)
 ci=(chromium chromium-driver clang-14 clang-format-14 clang-tidy-14 debootstrap docker-compose docker.io iptables
     libclang-rt-14-dev man-db prometheus shellcheck slirp4netns systemd systemd-container)

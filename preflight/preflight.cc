@@ -11,7 +11,7 @@
 #include "dicom/network/tcp_association.h"
 #include "dicom/transfer_syntax.h"
 #include "preflight/troubles.h"
-#include "session/session_settings.h"
+#include "proto/words.h"
 #include "worker/association/association_request.h"
 
 namespace dicom_sender {

@@ -6,7 +6,7 @@
 #include "dicom/uid_names.h"
 #include "preflight/report_writers.h"
 #include "preflight/troubles.h"
-#include "session/session_settings.h"
+#include "proto/words.h"
 
 namespace dicom_sender {
 namespace {

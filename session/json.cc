@@ -4,9 +4,8 @@
 #include <rapidjson/stringbuffer.h>
 #include <rapidjson/writer.h>
 
-#include <algorithm>
-
 #include "common/text.h"
+#include "proto/words.h"
 #include "session/session_view.h"
 
 namespace dicom_sender {
@@ -19,13 +18,6 @@ using Json = rapidjson::Writer<rapidjson::StringBuffer>;
 void PutText(std::string_view bytes, Json& json) {
   const std::string text = ToValidUtf8(bytes);
   json.String(text.data(), static_cast<rapidjson::SizeType>(text.size()));
-}
-
-// "SESSION_SENDING" of SessionState: "sending".
-std::string StateName(const google::protobuf::EnumValueDescriptor& value) {
-  std::string name = value.name().substr(value.name().find('_') + 1);
-  std::transform(name.begin(), name.end(), name.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; });
-  return name;
 }
 
 // A DIMSE status, as everywhere else: "A700".
@@ -58,7 +50,7 @@ void PutValue(const Message& message, const FieldDescriptor& field, int at, Json
       return;
     case FieldDescriptor::CPPTYPE_ENUM:
       PutText(
-          StateName(single ? *reflection.GetEnum(message, &field) : *reflection.GetRepeatedEnum(message, &field, at)),
+          EnumWord(single ? *reflection.GetEnum(message, &field) : *reflection.GetRepeatedEnum(message, &field, at)),
           json);
       return;
     case FieldDescriptor::CPPTYPE_STRING:

@@ -122,9 +122,4 @@ tl::expected<wire::OpenSession, std::string> ResumedSessionSettings(const Sessio
   return settings;
 }
 
-std::string DestinationText(const wire::Destination& destination) {
-  if (destination.host().empty()) return {};
-  return fmt::format("{}:{}@{}", destination.called_ae(), destination.port(), destination.host());
-}
-
 }  // namespace dicom_sender

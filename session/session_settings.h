@@ -18,7 +18,4 @@ wire::OpenSession NewSessionSettings(const SessionOptions& options, const std::s
 tl::expected<wire::OpenSession, std::string> ResumedSessionSettings(const SessionOptions& options, bool retry_failed,
                                                                     const wire::OpenSession& known);
 
-// "AE:port@host"; empty without a destination.
-std::string DestinationText(const wire::Destination& destination);
-
 }  // namespace dicom_sender

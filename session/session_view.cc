@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <iterator>
 
 #include "cli/exit_status.h"
 #include "common/rate.h"
+#include "proto/words.h"
 #include "session/session_settings.h"
 
 namespace dicom_sender {
@@ -28,10 +28,7 @@ SessionEnd ToEnd(wire::SessionState state) {
 }  // namespace
 
 std::string StateText(const wire::SessionStatus& status) {
-  constexpr const char* kNames[] = {"scanning", "sending",   "complete", "unreachable",
-                                    "refused",  "suspended", "cancelled"};
-  const auto state = static_cast<std::size_t>(status.state());
-  const std::string name = state < std::size(kNames) ? kNames[state] : "unknown";
+  const std::string name = SessionStateWord(status.state());
   return status.stopping() ? name + " (stopping)" : name;
 }
 

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "common/text.h"
+#include "proto/words.h"
 #include "session/json.h"
-#include "session/session_settings.h"
 #include "session/session_view.h"
 #include "status_page/page.h"
 

@@ -1,15 +1,12 @@
 #include "coordinator/service/endpoint_names.h"
 
-#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <netdb.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
-#include <future>
-#include <memory>
-#include <thread>
+
+#include "common/host_lookup.h"
 
 namespace dicom_sender {
 namespace {
@@ -24,24 +21,10 @@ std::string Lower(std::string text) {
   return text;
 }
 
-std::string Numeric(const addrinfo& info) {
+std::string Numeric(const HostAddress& address) {
   std::array<char, NI_MAXHOST> text{};
-  if (getnameinfo(info.ai_addr, info.ai_addrlen, text.data(), text.size(), nullptr, 0, NI_NUMERICHOST) != 0)
-    return {};
+  if (getnameinfo(address.get(), address.size, text.data(), text.size(), nullptr, 0, NI_NUMERICHOST) != 0) return {};
   return text.data();
-}
-
-std::vector<std::string> Resolve(const std::string& host) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  if (getaddrinfo(host.c_str(), nullptr, &hints, &found) != 0) return {};
-  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> list(found, freeaddrinfo);
-  std::vector<std::string> addresses;
-  for (const addrinfo* info = found; info != nullptr; info = info->ai_next) {
-    if (std::string address = Numeric(*info); !address.empty()) addresses.push_back(std::move(address));
-  }
-  return addresses;
 }
 
 bool IsIpv4(const std::string& address) { return address.find(':') == std::string::npos; }
@@ -60,12 +43,12 @@ std::string Representative(std::vector<std::string> addresses) {
 }  // namespace
 
 std::optional<std::vector<std::string>> LookUpHost(const std::string& host) {
-  // The thread outlives a resolver that hangs; nobody waits for it then.
-  std::promise<std::vector<std::string>> promise;
-  auto found = promise.get_future();
-  std::thread([host, promise = std::move(promise)]() mutable { promise.set_value(Resolve(host)); }).detach();
-  if (found.wait_for(kLookUpMax) != std::future_status::ready) return std::nullopt;
-  std::vector<std::string> addresses = found.get();
+  const HostLookup lookup(host);
+  if (!lookup.WaitFor(kLookUpMax)) return std::nullopt;
+  std::vector<std::string> addresses;
+  for (const HostAddress& found : lookup.result().addresses) {
+    if (std::string address = Numeric(found); !address.empty()) addresses.push_back(std::move(address));
+  }
   return addresses.empty() ? std::nullopt : std::optional(std::move(addresses));
 }
 

@@ -1,7 +1,7 @@
 // Names a destination by what is reached there, so that limits count one archive once, however its host is spelled.
 //
-// Looks the host's name up in a thread and waits for two seconds at most, because a resolver may take much longer.
-// What it found, and that it found nothing, is remembered for some minutes. One thread.
+// Waits for a lookup for two seconds at most, because a resolver may take much longer. What it found, and that it
+// found nothing, is remembered for some minutes. One thread.
 #pragma once
 
 #include <cstdint>

@@ -1,59 +1,31 @@
 #include "coordinator/service/meter.h"
 
-#include <fmt/format.h>
-
 #include <chrono>
 #include <map>
 
+#include "coordinator/ledger/instance_words.h"
 #include "dicom/dimse_status.h"
+#include "proto/words.h"
 
 namespace dicom_sender {
 namespace {
 
-const char* EndName(wire::SessionState state) {
-  switch (state) {
-    case wire::SESSION_UNREACHABLE:
-      return "unreachable";
-    case wire::SESSION_REFUSED:
-      return "refused";
-    case wire::SESSION_SUSPENDED:
-      return "suspended";
-    case wire::SESSION_CANCELLED:
-      return "cancelled";
-    default:
-      return "complete";
-  }
-}
-
+// An instance that was sent, not answered, and is to be sent again is pending: it counts as delayed.
 const char* OutcomeName(InstanceState state) {
-  switch (state) {
-    case InstanceState::kPending:  // sent, not answered, and to be sent again
-    case InstanceState::kDelayed:
-      return "delayed";
-    case InstanceState::kStored:
-      return "stored";
-    case InstanceState::kStoredWithWarning:
-      return "stored_with_warning";
-    case InstanceState::kSkipped:
-      return "skipped";
-    default:
-      return "failed";
-  }
+  return InstanceStateWord(state == InstanceState::kPending ? InstanceState::kDelayed : state);
 }
 
 }  // namespace
 
-std::string DestinationKey(const wire::Destination& destination) {
-  return fmt::format("{}:{}@{}", destination.called_ae(), destination.port(), destination.host());
-}
-
 const DestinationMetrics::Outcomes& Meter::InstancesTo(const wire::OpenSession& settings) {
-  return metrics_.destinations.InstancesTotal(DestinationKey(settings.destination()));
+  return metrics_.destinations.InstancesTotal(DestinationText(settings.destination()));
 }
 
 void Meter::SessionOpened(const wire::OpenSession& settings) { InstancesTo(settings); }
 
-void Meter::SessionEnded(wire::SessionState state) { metrics_.sessions_ended_total[EndName(state)].Increment(); }
+void Meter::SessionEnded(wire::SessionState state) {
+  metrics_.sessions_ended_total[SessionStateWord(state)].Increment();
+}
 
 void Meter::ReportApplied(SessionKey session, const wire::OpenSession& settings,
                           std::span<const LedgerChange> changes,
@@ -122,7 +94,7 @@ void Meter::Loads(std::span<const SessionRecord> open, const wire::DestinationsP
   for (const SessionRecord& record : open) {
     const bool may_be_sent = record.scan_complete || record.settings.dispatch() == wire::DISPATCH_AS_FOUND;
     scanning += !may_be_sent;
-    DestinationLoad& load = loads[DestinationKey(record.settings.destination())];
+    DestinationLoad& load = loads[DestinationText(record.settings.destination())];
     load.sending_sessions += may_be_sent;
     load.found_instances += record.counts.total;
     load.pending_instances += record.counts.unsettled();

@@ -14,9 +14,7 @@
 
 namespace dicom_sender {
 
-// "AE:port@host": sessions with an equal one share a breaker, a limit and their series.
-std::string DestinationKey(const wire::Destination& destination);
-
+// The series and loads of a destination are those of its text, "AE:port@host".
 class Meter {
  public:
   explicit Meter(CoordinatorMetrics& metrics) : metrics_(metrics) {}

@@ -12,6 +12,7 @@
 #include "coordinator/summary/summary.h"
 #include "coordinator/summary/summary_writer.h"
 #include "proto/limits.h"
+#include "proto/words.h"
 
 namespace dicom_sender {
 namespace {
@@ -24,19 +25,19 @@ std::string Counted(std::uint64_t count, const char* one, const char* many) {
 constexpr std::chrono::seconds kSilentAfter(25);
 
 std::string StateOf(const WorkerView& worker) {
-  if (worker.capacity == 0 || worker.last_seen > kSilentAfter) return "lost";
-  if (worker.draining) return "draining";
-  if (!worker.not_ready.empty()) return "not ready";
-  if (!worker.quarantined.empty()) return "quarantined";
-  return worker.leases > 0 ? "sending" : "idle";
+  if (worker.capacity == 0 || worker.last_seen > kSilentAfter) return kWorkerLost;
+  if (worker.draining) return kWorkerDraining;
+  if (!worker.not_ready.empty()) return kWorkerNotReady;
+  if (!worker.quarantined.empty()) return kWorkerQuarantined;
+  return worker.leases > 0 ? kWorkerSending : kWorkerIdle;
 }
 
 bool HasDrained(const WorkerView& worker) { return worker.draining && worker.leases == 0; }
 
 std::string StateOf(const DestinationView& destination) {
-  if (destination.breaker_open) return "unreachable";
-  if (destination.limit) return "throttled";
-  return destination.trouble.empty() ? "reachable" : "unreachable";
+  if (destination.breaker_open) return kDestinationUnreachable;
+  if (destination.limit) return kDestinationThrottled;
+  return destination.trouble.empty() ? kDestinationReachable : kDestinationUnreachable;
 }
 
 template <class Message>
@@ -85,7 +86,7 @@ wire::SessionStatus Queries::StatusOf(const SessionRecord& record, TimePoint now
 // What a person can do about it comes last.
 std::string Queries::WaitsFor(const wire::SessionStatus& status, TimePoint now) const {
   if (status.state() == wire::SESSION_SUSPENDED) {
-    return fmt::format("paused; to go on: dicom-ctl resume {}", status.session());
+    return fmt::format("{}; to continue: dicom-ctl resume {}", SessionStateWord(status.state()), status.session());
   }
   if (status.state() != wire::SESSION_SCANNING && status.state() != wire::SESSION_SENDING) return {};
   if (status.stopping()) {
@@ -110,12 +111,12 @@ std::string Queries::WaitsForWorkers(TimePoint now) const {
     ++workers;
     const std::string state = StateOf(worker);
     ++in_state[state];
-    any_free |= (state == "idle" || state == "sending") && worker.leases < worker.capacity;
+    any_free |= (state == kWorkerIdle || state == kWorkerSending) && worker.leases < worker.capacity;
   }
   if (workers == 0) return "a worker: none is connected; start dicom-worker";
-  if (in_state["draining"] == workers) return "a worker: all of them are draining; start another dicom-worker";
+  if (in_state[kWorkerDraining] == workers) return "a worker: all of them are draining; start another dicom-worker";
   if (any_free) return "the next attempt of what could not be sent";
-  if (in_state["idle"] + in_state["sending"] == 0) {
+  if (in_state[kWorkerIdle] + in_state[kWorkerSending] == 0) {
     return "a worker that can send: 'dicom-ctl workers' says what is wrong with them";
   }
   return "a worker that is free: all of them are sending other studies";
@@ -293,6 +294,7 @@ wire::Overview Queries::Overview(std::span<const SessionRecord> open, const std:
     shown->set_start_ms(record.start_time.time_since_epoch().count());
     if (record.end_time) shown->set_end_ms(record.end_time->time_since_epoch().count());
     *shown->mutable_status() = BriefStatusOf(record, now);
+    shown->set_destination(DestinationText(record.settings.destination()));
     PutPace(paces_.Of(record.key), *shown);
   };
   for (auto record = open.rbegin(); record != open.rend(); ++record) show(*record);

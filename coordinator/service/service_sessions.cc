@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "coordinator/service/replies.h"
 #include "coordinator/service/service.h"
+#include "proto/words.h"
 
 namespace dicom_sender {
 namespace {
@@ -33,7 +34,7 @@ wire::ClientReply Service::Answer(const wire::OpenSession& request, const Moment
     record = ledger_.CreateSession(request, moment.wall);
     const ScopedLogFields fields({.session = request.session()});
     spdlog::info("Session {} begins: {} to {} as {}", request.session(), fmt::join(request.inputs(), ", "),
-                 DestinationKey(request.destination()), request.destination().calling_ae());
+                 DestinationText(request.destination()), request.destination().calling_ae());
     OpenInScheduler(*record, moment);
   } else if (opens) {
     Resume(*record, request, moment);
@@ -76,7 +77,7 @@ void Service::OpenInScheduler(const SessionRecord& record, const Moment& moment)
   meter_.SessionOpened(settings);
   // Incomplete until everything that the ledger has is fed: a session without studies would be complete at once.
   Apply(SessionOpened{.session = record.key,
-                      .destination = DestinationKey(settings.destination()),
+                      .destination = DestinationText(settings.destination()),
                       .endpoint = name_endpoint_
                                       ? name_endpoint_(settings.destination().host(), settings.destination().port())
                                       : std::string(),

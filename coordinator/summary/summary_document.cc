@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "common/text.h"
+#include "proto/words.h"
 
 namespace dicom_sender {
 namespace {
@@ -152,8 +153,7 @@ class SummaryDocument {
     json_.Field("average_transfer_time_ms", Milliseconds(summary_.average_transfer));
     json_.Field("throughput_mbps", summary_.mib_per_second);
     json_.Field("threads_used", std::uint64_t{summary_.threads_used});
-    json_.Field("destination",
-                fmt::format("{}:{}@{}", destination.called_ae(), destination.port(), destination.host()));
+    json_.Field("destination", DestinationText(destination));
     json_.Field("calling_ae", destination.calling_ae());
     json_.Field("called_ae", destination.called_ae());
   }

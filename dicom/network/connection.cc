@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/sockios.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -15,9 +14,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <memory>
 #include <utility>
+#include <vector>
 
+#include "common/host_lookup.h"
 #include "dicom/byte_order.h"
 
 namespace dicom_sender {
@@ -131,13 +131,13 @@ tl::expected<void, AssociationFailure> FinishConnect(int fd, TimePoint deadline,
   return {};
 }
 
-tl::expected<UniqueFd, AssociationFailure> ConnectTo(const addrinfo& address, TimePoint deadline,
+tl::expected<UniqueFd, AssociationFailure> ConnectTo(const HostAddress& address, TimePoint deadline,
                                                      SendingProgress& progress, const WakeEvent* cancel) {
-  UniqueFd fd(socket(address.ai_family, address.ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, address.ai_protocol));
+  UniqueFd fd(socket(address.get()->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd.valid()) return tl::unexpected(ConnectFailure(errno));
   SetOptions(fd.get());
   tl::expected<void, AssociationFailure> connected;
-  if (connect(fd.get(), address.ai_addr, address.ai_addrlen) != 0) {
+  if (connect(fd.get(), address.get(), address.size) != 0) {
     connected = errno == EINPROGRESS ? FinishConnect(fd.get(), deadline, progress, cancel)
                                      : tl::unexpected(ConnectFailure(errno));
   }
@@ -145,28 +145,41 @@ tl::expected<UniqueFd, AssociationFailure> ConnectTo(const addrinfo& address, Ti
   return tl::unexpected(connected.error());
 }
 
+tl::expected<std::vector<HostAddress>, AssociationFailure> LookUp(const std::string& host, TimePoint deadline,
+                                                                  SendingProgress& progress,
+                                                                  const WakeEvent* cancel) {
+  const auto fail = [](AssociationFailureKind kind, std::string reason) {
+    return tl::unexpected(AssociationFailure{kind, false, std::move(reason)});
+  };
+  const HostLookup lookup(host);
+  switch (lookup.done() ? Woken::kSocket : PollSocket(lookup.fd(), POLLIN, deadline, progress, cancel, nullptr)) {
+    case Woken::kTimedOut:
+      return fail(AssociationFailureKind::kResolve,
+                  "cannot resolve the host: the name server does not answer in time");
+    case Woken::kCancelled:
+      return fail(AssociationFailureKind::kCancelled, "cancelled");
+    case Woken::kSocket:
+      break;
+  }
+  const HostAddresses& result = lookup.result();
+  if (!result.addresses.empty()) return result.addresses;
+  return fail(AssociationFailureKind::kResolve, fmt::format("cannot resolve the host: {}", result.failure));
+}
+
 }  // namespace
 
 tl::expected<Connection, AssociationFailure> Connection::Connect(const std::string& host, std::uint16_t port,
                                                                  Duration timeout, SendingProgress& progress,
                                                                  const WakeEvent* cancel) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  const int problem = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
-  if (problem != 0) {
-    return tl::unexpected(AssociationFailure{AssociationFailureKind::kResolve, false,
-                                             fmt::format("cannot resolve the host: {}", gai_strerror(problem))});
-  }
-  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> addresses(found, &freeaddrinfo);
   const TimePoint deadline = MonotonicNow() + timeout;
-  AssociationFailure last{AssociationFailureKind::kResolve, false, "the host has no address"};
-  for (const addrinfo* address = found; address != nullptr; address = address->ai_next) {
+  const auto addresses = LookUp(host, deadline, progress, cancel);
+  if (!addresses) return tl::unexpected(addresses.error());
+  AssociationFailure last;
+  for (const HostAddress& address : *addresses) {
     // An address that does not answer leaves half of the time to the next ones.
     const TimePoint now = MonotonicNow();
-    const TimePoint until = address->ai_next != nullptr ? now + (deadline - now) / 2 : deadline;
-    auto fd = ConnectTo(*address, until, progress, cancel);
+    const TimePoint until = &address != &addresses->back() ? now + (deadline - now) / 2 : deadline;
+    auto fd = ConnectTo(address.WithPort(port), until, progress, cancel);
     if (fd) return Connection(std::move(*fd), progress, cancel);
     last = std::move(fd.error());
     if (last.kind == AssociationFailureKind::kCancelled) break;

@@ -46,7 +46,7 @@ using ConnectionResult = tl::expected<T, ConnectionFailure>;
 // One thread at a time.
 class Connection {
  public:
-  // Tries all addresses of the host within `timeout`. Waits are counted in `progress`.
+  // Looks up the host and tries all of its addresses within `timeout`. Waits are counted in `progress`.
   static tl::expected<Connection, AssociationFailure> Connect(const std::string& host, std::uint16_t port,
                                                               Duration timeout, SendingProgress& progress,
                                                               const WakeEvent* cancel);

@@ -6,8 +6,8 @@
 #include "cli/render.h"
 #include "cli/table.h"
 #include "common/text.h"
+#include "proto/words.h"
 #include "session/json.h"
-#include "session/session_settings.h"
 #include "session/session_view.h"
 
 namespace dicom_sender {

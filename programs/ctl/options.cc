@@ -29,7 +29,7 @@ constexpr std::array<CommandWord, 12> kCommands = {{
     {"workers", CtlCommand::kWorkers, nullptr, "the workers that were heard of lately"},
     {"destinations", CtlCommand::kDestinations, nullptr, "the destinations of the open sessions"},
     {"pause", CtlCommand::kPause, "SESSION", "no more studies; those that are being sent are finished"},
-    {"resume", CtlCommand::kResume, "SESSION", "goes on with one that was paused, cancelled or given up"},
+    {"resume", CtlCommand::kResume, "SESSION", "continues one that was suspended, cancelled or given up"},
     {"cancel", CtlCommand::kCancel, "SESSION", "ends it now; what is not sent stays pending"},
     {"requeue", CtlCommand::kRequeue, "SESSION", "sends again what failed; the options below select from it"},
     {"drain", CtlCommand::kDrain, "WORKER", "the worker takes no more studies, finishes and ends"},

@@ -53,7 +53,7 @@ Program Describe(IndexerProgramOptions& options) {
           "  2  wrong usage, unusable input, or refused by the coordinator\n"
           "  3  with --wait or --dry-run: the destination was out of reach, or refuses us\n"
           "  4  interrupted, or no coordinator was there at the start: run it again; with --wait: or the session was "
-          "paused\n"
+          "suspended\n"
           "  70 internal error\n"
           "  74 with --dry-run: the plan, or the temporary ledger (in TMPDIR), cannot be written\n",
       .words_max = kAnyWords};

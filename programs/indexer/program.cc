@@ -14,6 +14,7 @@
 #include "common/http_server.h"
 #include "common/uuid.h"
 #include "indexer/indexer.h"
+#include "proto/words.h"
 #include "session/session_settings.h"
 #include "session/session_view.h"
 

@@ -2,6 +2,7 @@
 
 #include "cli/exit_status.h"
 #include "cli/guarded_main.h"
+#include "coordinator/ledger/instance_words.h"
 #include "programs/ledger/copy.h"
 #include "programs/ledger/options.h"
 
@@ -16,11 +17,11 @@ void TellProgress(const std::string& table, std::uint64_t rows, const LedgerCont
 }
 
 std::string Summary(const LedgerContent& content) {
-  constexpr const char* kStates[] = {"pending", "delayed", "stored", "stored_with_warning", "failed", "skipped"};
   std::string text = fmt::format("Copied, and counted in both:\n  sessions   {}\n  studies    {}\n  instances  {}\n",
                                  content.sessions, content.studies, content.all_instances());
   for (std::size_t state = 0; state < content.instances.size(); ++state) {
-    text += fmt::format("    {:<20} {}\n", kStates[state], content.instances[state]);
+    text += fmt::format("    {:<20} {}\n", InstanceStateWord(static_cast<InstanceState>(state)),
+                        content.instances[state]);
   }
   return text;
 }

@@ -12,6 +12,7 @@
 #include "dicom/network/tcp_association.h"
 #include "dicom/network/verification.h"
 #include "programs/sender/session.h"
+#include "proto/words.h"
 #include "session/session_settings.h"
 #include "worker/association/association_request.h"
 

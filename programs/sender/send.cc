@@ -15,7 +15,7 @@
 #include "programs/sender/observer.h"
 #include "programs/sender/session.h"
 #include "programs/sender/session_folder.h"
-#include "session/session_settings.h"
+#include "proto/words.h"
 #include "session/session_view.h"
 
 namespace dicom_sender {

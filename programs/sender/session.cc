@@ -13,6 +13,7 @@
 #include "coordinator/ledger/sqlite/sqlite_ledger.h"
 #include "programs/sender/program_settings.h"
 #include "proto/session_state.h"
+#include "proto/words.h"
 #include "session/session_settings.h"
 
 namespace dicom_sender {

@@ -9,19 +9,12 @@
 #include "common/text.h"
 #include "common/time.h"
 #include "programs/sender/session_folder.h"
-#include "session/session_settings.h"
+#include "proto/words.h"
 
 namespace dicom_sender {
 namespace {
 
 using Json = rapidjson::Writer<rapidjson::StringBuffer>;
-
-// The words of the ledger's views.
-std::string StateWord(wire::SessionState state) {
-  std::string word = wire::SessionState_Name(state).substr(std::string("SESSION_").size());
-  for (char& c : word) c = static_cast<char>(c - 'A' + 'a');
-  return word;
-}
 
 std::string TableOf(const std::vector<FolderSession>& sessions) {
   Table table(
@@ -34,7 +27,7 @@ std::string TableOf(const std::vector<FolderSession>& sessions) {
     }
     const SessionRecord& record = *session.record;
     const Counts& counts = record.counts;
-    table.Add({session.file.session, StateWord(record.state), running, FormatRfc3339(record.start_time),
+    table.Add({session.file.session, SessionStateWord(record.state), running, FormatRfc3339(record.start_time),
                DestinationText(record.settings.destination()), std::to_string(counts.total),
                std::to_string(counts.successful()), std::to_string(counts.failed), std::to_string(counts.skipped),
                std::to_string(counts.unsettled())});
@@ -49,7 +42,7 @@ void PutText(Json& json, const char* key, std::string_view bytes) {
 }
 
 void PutRecord(Json& json, const SessionRecord& record) {
-  PutText(json, "state", StateWord(record.state));
+  PutText(json, "state", SessionStateWord(record.state));
   PutText(json, "start_time", FormatRfc3339(record.start_time));
   json.Key("end_time");
   if (record.end_time) {

@@ -221,25 +221,19 @@
   function ageMs() { return known.age + performance.now() - known.changed; }
 
   const kOpen = new Set(['scanning', 'sending']);
-  const kWords = {
-    scanning: ['scanning', 'busy'],
-    sending: ['sending', 'busy'],
-    complete: ['complete', 'good'],
-    unreachable: ['unreachable', 'bad'],
-    refused: ['refused', 'bad'],
-    suspended: ['suspended', 'idle'],
-    cancelled: ['cancelled', 'idle'],
+  const kSessionMoods = {
+    scanning: 'busy', sending: 'busy', complete: 'good', unreachable: 'bad', refused: 'bad', suspended: 'idle',
+    cancelled: 'idle',
   };
 
   // A session as the page needs it.
   function viewOf(entry) {
     const status = object(entry.status);
-    const to = object(status.destination);
     const view = {
       id: printable(status.session),
       state: printable(status.state),
-      destination: printable(to.called_ae) + ':' + count(to.port) + '@' + printable(to.host),
-      calling: printable(to.calling_ae),
+      destination: printable(entry.destination),
+      calling: printable(object(status.destination).calling_ae),
       start: isNumber(entry.start_ms) ? entry.start_ms : null,
       end: isNumber(entry.end_ms) ? entry.end_ms : null,
       whole: status.scan_complete === true,
@@ -263,7 +257,7 @@
       secondsLeft: isNumber(entry.seconds_left) ? Math.max(0, entry.seconds_left) : null,
     };
     view.isOpen = kOpen.has(view.state);
-    view.isPaused = view.state === 'suspended';
+    view.isSuspended = view.state === 'suspended';
     view.toSend = view.stored + view.failed + view.pending;
     return view;
   }
@@ -271,7 +265,7 @@
   function percent(done, total) { return total > 0 ? Math.min(100, Math.floor(100 * done / total)) : 0; }
 
   function stateOf(view) {
-    const [word, mood] = kWords[view.state] || [view.state || 'unknown', 'idle'];
+    const word = view.state || 'unknown', mood = kSessionMoods[view.state] || 'idle';
     if (view.state === 'complete' && view.failed > 0) return ['complete, some failed', 'bad'];
     if (view.isOpen && view.stopping) return [word + ' (stopping)', 'warn'];
     if (view.isOpen && view.trouble !== '') return [word, 'warn'];
@@ -288,7 +282,7 @@
     setText(parts.started, view.start === null ? ''
       : 'Started ' + clock(view.start) + ', ' + duration(now() - view.start) + ' ago');
     setText(parts.id, view.id);
-    card.classList.toggle('paused', view.isPaused);
+    card.classList.toggle('suspended', view.isSuspended);
 
     const warned = Math.min(view.warned, view.stored);
     const whole = Math.max(view.total, view.toSend + view.skipped);
@@ -320,10 +314,10 @@
     setText(parts['bytes-more'], 'of ' + bytes(view.totalBytes));
     setText(parts.studies, number(view.studies));
     setText(parts['studies-more'], view.leases > 0 ? number(view.leases) + ' being sent' : '');
-    const rate = view.isPaused ? null : view.rate;
+    const rate = view.isSuspended ? null : view.rate;
     setText(parts.speed, rate === null ? kNothing : figure(rate) + '/s');
     setText(parts['speed-more'], rate === null || view.byteRate === null ? '' : bytes(view.byteRate) + '/s');
-    const left = view.isPaused ? null : view.secondsLeft;
+    const left = view.isSuspended ? null : view.secondsLeft;
     setText(parts.eta, left === null ? kNothing : duration(left * 1000));
     setText(parts['eta-more'], left === null ? '' : 'until ' + clock(now() + left * 1000));
   }
@@ -388,7 +382,9 @@
     lists.failures.show(entries, key, showFailure);
   }
 
-  const kWorkerMoods = { sending: 'busy', idle: 'idle', draining: 'idle', 'not ready': 'bad' };
+  const kWorkerMoods = {
+    sending: 'busy', idle: 'idle', draining: 'idle', 'not ready': 'bad', quarantined: 'warn', lost: 'warn',
+  };
   const kDestinationMoods = { reachable: 'good', unreachable: 'bad', throttled: 'warn' };
   function setStateOf(chip, entry, moods) {
     const state = printable(entry.state);
@@ -465,9 +461,9 @@
     return problems;
   }
 
-  function verdictOf(open, paused, ended, workers) {
+  function verdictOf(open, suspended, ended, workers) {
     if (open.length === 0) {
-      if (paused.length > 0) return ['Suspended', 'idle'];
+      if (suspended.length > 0) return ['Suspended', 'idle'];
       if (ended.length === 0) return ['Nothing to do', 'idle'];
       return ['All sessions have ended', stateOf(ended[0])[1] === 'good' ? 'good' : 'warn'];
     }
@@ -481,14 +477,14 @@
     return ['Waiting', 'idle'];
   }
 
-  function showOverview(open, paused, ended, workers, workersTotal, destinations) {
-    const [word, mood] = verdictOf(open, paused, ended, workers);
+  function showOverview(open, suspended, ended, workers, workersTotal, destinations) {
+    const [word, mood] = verdictOf(open, suspended, ended, workers);
     setText(byId('verdict'), word);
     setAttribute(byId('overview'), 'data-mood', mood);
-    const counts = [[open.length, 'open'], [paused.length, 'suspended'], [ended.length, 'ended']]
+    const counts = [[open.length, 'open'], [suspended.length, 'suspended'], [ended.length, 'ended']]
       .filter(([n]) => n > 0).map(([n, what]) => number(n) + ' ' + what);
     setText(byId('verdict-detail'), counts.length === 0 ? 'No session yet'
-      : counts.join(', ') + (open.length + paused.length + ended.length === 1 ? ' session' : ' sessions'));
+      : counts.join(', ') + (open.length + suspended.length + ended.length === 1 ? ' session' : ' sessions'));
 
     for (const name of ['done', 'speed', 'left']) show(byId(name).parentElement, open.length > 0);
     // A part of what is still being counted would be no figure.
@@ -514,11 +510,12 @@
       ? 'until ' + clock(now() + longest * 1000) + (growing.length > 0 ? ', without what is being scanned' : '')
       : 'cannot be told yet');
 
-    const failed = sum(open, (view) => view.failed), failedEarlier = sum(ended.concat(paused), (view) => view.failed);
+    const failed = sum(open, (view) => view.failed);
+    const failedEarlier = sum(ended.concat(suspended), (view) => view.failed);
     const shownFailed = open.length > 0 ? failed : failedEarlier;
     setText(byId('failed'), number(shownFailed));
     byId('failed').classList.toggle('bad', shownFailed > 0);
-    const isEmpty = open.length + paused.length + ended.length === 0;
+    const isEmpty = open.length + suspended.length + ended.length === 0;
     setText(byId('failed-detail'), isEmpty ? '' : open.length === 0 ? 'in the sessions below'
       : failedEarlier > 0 ? 'and ' + number(failedEarlier) + ' in other sessions' : 'in open sessions');
 
@@ -531,7 +528,7 @@
     lists.problems.show(problemsOf(workers, destinations), ([, key]) => key, (parts, [text]) => {
       setLong(parts.self, text);
     });
-    if (open.length === 0 && paused.length === 0 && ended.length > 0) return stateOf(ended[0])[0];
+    if (open.length === 0 && suspended.length === 0 && ended.length > 0) return stateOf(ended[0])[0];
     if (whole.length === 0) return word.toLowerCase();
     return part + (mood === 'warn' ? ' ' + word.toLowerCase() : '');
   }
@@ -541,15 +538,15 @@
     if (known.sessions === null) return;
     const views = list(known.sessions.sessions).map(viewOf);
     const open = views.filter((view) => view.isOpen);
-    const paused = views.filter((view) => view.isPaused);
-    const ended = views.filter((view) => !view.isOpen && !view.isPaused);
+    const suspended = views.filter((view) => view.isSuspended);
+    const ended = views.filter((view) => !view.isOpen && !view.isSuspended);
     const workers = list(known.workers.workers);
     const destinations = list(known.destinations.destinations);
 
     setText(byId('version'), printable(known.sessions.version));
-    title = showOverview(open, paused, ended, workers, count(known.workers.total), destinations);
+    title = showOverview(open, suspended, ended, workers, count(known.workers.total), destinations);
     show(byId('no-session'), views.length === 0);
-    lists.open.show(open.concat(paused), (view) => view.id,
+    lists.open.show(open.concat(suspended), (view) => view.id,
       (parts, view, card) => showSession(parts, view, workers, card));
     show(byId('ended'), ended.length > 0);
     show(byId('ended-title'), ended.length > 0);

@@ -1,8 +1,10 @@
 // Ctrl-C and SIGTERM.
 #include <csignal>
 #include <sstream>
+#include <thread>
 
 #include "tests/e2e/sender_fixture.h"
+#include "tests/support/silent_name_server.h"
 
 namespace dicom_sender {
 namespace {
@@ -153,6 +155,30 @@ TEST_F(InterruptTest, CtrlCWhileTheDestinationIsOutOfReachEndsTheWaiting) {
   const auto summary = Summary();
   EXPECT_EQ(Number(summary, "pending"), 5U);
   ExpectCountsAddUp(summary, 5);
+}
+
+// The resolver alone would wait for 150 s.
+TEST_F(InterruptTest, CtrlCWhileTheNameServerDoesNotAnswerEndsTheWaiting) {
+  WriteExampleStudies(data(), 1, 5);
+  StartDestination();
+  const std::vector<std::string> echo = {DICOM_SENDER_PROGRAM, "--echo", "-a", "ARCHIVE", "-H",
+                                         "archive.example",    "-p",     "104"};
+  auto send = Command({"--connect-timeout", "3s"});
+  *(std::find(send.begin(), send.end(), "-H") + 1) = "archive.example";
+  bool permitted = false;
+  std::thread([&] {
+    for (const auto& command : {echo, send}) {
+      const auto server = SilentNameServer::Start(folder_.path());
+      permitted = server.has_value();
+      if (!permitted) return;
+      ChildProcess sender(command);
+      EXPECT_TRUE(server->WaitForQuestion(kRunTimeout));
+      sender.Signal(SIGINT);
+      EXPECT_EQ(WaitForEnd(sender, kAtOnce), 4) << result_.output << result_.errors;
+    }
+  }).join();
+  if (!permitted) GTEST_SKIP() << "no right to make a network and a mount namespace";
+  ExpectCountsAddUp(Summary(), 5);
 }
 
 }  // namespace

@@ -190,7 +190,7 @@ TEST_F(UsageTest, ConfigFilesMustMakeSense) {
   WriteFile(file, "threads = 2\ncolour = \"red\"\n");
   ExpectUsageError(Command({"--config", file}), {"colour", file});
   WriteFile(file, "max-pdu = 1\n");
-  ExpectUsageError(Command({"--config", file}), {"max-pdu in " + file, "4K"});
+  ExpectUsageError(Command({"--config", file}), {"max-pdu in " + file + ", line 1", "4K"});
 }
 
 TEST_F(UsageTest, EnvironmentVariablesAreChecked) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "dicom/network/tcp_association.h"
+#include "proto/words.h"
 
 namespace dicom_sender {
 
@@ -74,8 +75,7 @@ void SendingThreads::Run(unsigned number, const std::stop_token& stop) {
 
 tl::expected<std::unique_ptr<Association>, AssociationFailure> SendingThreads::Associate(
     Sender& sender, const AssociationRequest& request) {
-  const auto log_ignored = [this,
-                            destination = fmt::format("{}:{}@{}", request.called_ae, request.port, request.host)](
+  const auto log_ignored = [this, destination = DestinationText(request.called_ae, request.port, request.host)](
                                const std::string& remark) { ignored_log_.Note(destination, remark); };
   sender.requested = MonotonicNow().time_since_epoch().count();
   auto association = RequestAssociation(request, sender.progress, &sender.cancel, log_ignored);

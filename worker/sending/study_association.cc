@@ -5,22 +5,18 @@
 
 #include <utility>
 
+#include "proto/words.h"
 #include "worker/association/association_request.h"
 #include "worker/sending/sending_failures.h"
 #include "worker/sending/sending_meters.h"
 
 namespace dicom_sender {
 
-std::string DestinationText(const wire::LeaseGrant& grant) {
-  const wire::Destination& destination = grant.destination();
-  return fmt::format("{}:{}@{}", destination.called_ae(), destination.port(), destination.host());
-}
-
 AssociationRequest RequestFor(const wire::LeaseGrant& grant, std::vector<ProposedContext> contexts) {
   return RequestFor(grant.destination(), grant.send_options(), std::move(contexts));
 }
 
-std::string StudyAssociation::Destination() const { return DestinationText(grant_); }
+std::string StudyAssociation::Destination() const { return DestinationText(grant_.destination()); }
 
 tl::expected<void, AssociationFailure> StudyAssociation::Open(const std::vector<ProposedContext>& contexts) {
   auto opened = Request(contexts);

@@ -60,7 +60,6 @@ class StudyAssociation {
 };
 
 // AE title, port, and host of the grant's destination.
-std::string DestinationText(const wire::LeaseGrant& grant);
 
 AssociationRequest RequestFor(const wire::LeaseGrant& grant, std::vector<ProposedContext> contexts);
 

@@ -15,6 +15,7 @@
 #include "common/time.h"
 #include "proto/limits.h"
 #include "proto/validate.h"
+#include "proto/words.h"
 #include "worker/association/context_plan.h"
 #include "worker/sending/outcomes.h"
 #include "worker/sending/payload.h"
@@ -370,8 +371,8 @@ bool StudySender::GiveBack(wire::GiveBack::Reason reason, const std::string& det
 }
 
 std::string StudySender::Named(const std::string& what) const {
-  return fmt::format("{} (calling AE title {}): {}", DestinationText(grant_), grant_.destination().calling_ae(),
-                     what);
+  return fmt::format("{} (calling AE title {}): {}", DestinationText(grant_.destination()),
+                     grant_.destination().calling_ae(), what);
 }
 
 }  // namespace

@@ -2,12 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <initializer_list>
 #include <string_view>
 
 #include "client.pb.h"
+#include "coordinator/ledger/instance_words.h"
 #include "coordinator/ledger/ledger.h"
 #include "dicom/dimse_status.h"
+#include "proto/words.h"
 
 namespace dicom_sender {
 namespace {
@@ -56,36 +57,23 @@ class Dialect {
   bool sqlite_;
 };
 
-struct Word {
-  int value;
-  const char* word;
-};
-
-std::string InWords(std::string_view column, std::initializer_list<Word> words) {
+std::string SessionState(std::string_view column) {
+  const auto& states = *wire::SessionState_descriptor();
   std::string sql = fmt::format("CASE {}", column);
-  for (const Word& word : words) sql += fmt::format(" WHEN {} THEN '{}'", word.value, word.word);
+  for (int i = 0; i < states.value_count(); ++i) {
+    sql += fmt::format(" WHEN {} THEN '{}'", states.value(i)->number(), EnumWord(*states.value(i)));
+  }
   return sql + " END";
 }
 
-std::string SessionState(std::string_view column) {
-  return InWords(column, {{wire::SESSION_SCANNING, "scanning"},
-                          {wire::SESSION_SENDING, "sending"},
-                          {wire::SESSION_COMPLETE, "complete"},
-                          {wire::SESSION_UNREACHABLE, "unreachable"},
-                          {wire::SESSION_REFUSED, "refused"},
-                          {wire::SESSION_SUSPENDED, "suspended"},
-                          {wire::SESSION_CANCELLED, "cancelled"}});
-}
-
 std::string InstanceStateInWords(std::string_view column) {
-  const auto number = [](InstanceState state) { return static_cast<int>(state); };
-  return InWords(column, {{number(InstanceState::kPending), "pending"},
-                          {number(InstanceState::kDelayed), "delayed"},
-                          {number(InstanceState::kStored), "stored"},
-                          {number(InstanceState::kStoredWithWarning), "stored_with_warning"},
-                          {number(InstanceState::kFailed), "failed"},
-                          {number(InstanceState::kSkipped), "skipped"},
-                          {number(InstanceState::kConflict), "skipped"}});
+  std::string sql = fmt::format("CASE {}", column);
+  for (const InstanceState state :
+       {InstanceState::kPending, InstanceState::kDelayed, InstanceState::kStored, InstanceState::kStoredWithWarning,
+        InstanceState::kFailed, InstanceState::kSkipped, InstanceState::kConflict}) {
+    sql += fmt::format(" WHEN {} THEN '{}'", static_cast<int>(state), InstanceStateWord(state));
+  }
+  return sql + " END";
 }
 
 std::string StatusMeaningInWords(std::string_view status) {

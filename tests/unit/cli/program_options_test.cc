@@ -151,15 +151,16 @@ TEST_F(ProgramOptionsTest, TheFileIsReadForAnyProgram) {
   EXPECT_THAT(options_.endpoints, ElementsAre("tcp://a:1", "tcp://b:2"));
   EXPECT_TRUE(options_.open);
   EXPECT_EQ(options_.small, 9);
-  EXPECT_EQ(given.where.at("open"), "open in " + file);
+  EXPECT_EQ(given.where.at("open"), "open in " + file + ", line 2");
 }
 
 TEST_F(ProgramOptionsTest, TheFileMayBeginWithAByteOrderMark) {
   const TemporaryFolder folder;
   const std::string file = folder / "shop.toml";
-  std::ofstream(file) << "\xEF\xBB\xBFsmall = 7\n";
-  Good(Shop(), {"--config", file});
+  std::ofstream(file) << "\xEF\xBB\xBFsmall = 7\r\n";
+  const Given given = Good(Shop(), {"--config", file});
   EXPECT_EQ(options_.small, 7);
+  EXPECT_EQ(given.where.at("small"), "small in " + file + ", line 1");
 }
 
 TEST_F(ProgramOptionsTest, AFileInUtf16IsRefused) {
@@ -201,7 +202,7 @@ TEST_F(ProgramOptionsTest, ASlipIsCorrected) {
   const std::string file = folder / "shop.toml";
   std::ofstream(file) << "smal = 7\n";
   EXPECT_EQ(Wrong(Shop(), {"--config", file}),
-            "shop: --config: Unknown option 'smal' in '" + file + "'. Did you mean small?\n");
+            "shop: --config: Unknown option 'smal' in '" + file + "', line 1. Did you mean small?\n");
 }
 
 TEST_F(ProgramOptionsTest, TheProgramsOwnVariableWins) {

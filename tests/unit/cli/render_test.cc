@@ -366,15 +366,6 @@ TEST(Render, NothingFromOutsideReachesTheTerminalUntamed) {
   }
 }
 
-TEST(ClipToColumns, CountsColumnsNotBytes) {
-  EXPECT_EQ(ClipToColumns("abc", 0), "");
-  EXPECT_EQ(ClipToColumns("abc", 2), "ab");
-  EXPECT_EQ(ClipToColumns("äöü", 2), "äö");
-  EXPECT_EQ(ClipToColumns("日本", 3), "日");
-  EXPECT_EQ(ClipToColumns("日本", 4), "日本");
-  EXPECT_EQ(ClipToColumns("✅█😀x", 4), "✅█😀");
-}
-
 TEST(ToAscii, ReplacesCharactersNotBytes) { EXPECT_EQ(ToAscii("aä日😀\x1b[0m\n"), "a???\x1b[0m\n"); }
 
 }  // namespace

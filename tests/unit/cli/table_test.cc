@@ -15,6 +15,16 @@ TEST(Table, ColumnsAreAsWideAsTheirWidestCell) {
             "22222  \xC3\xA4             -\n");
 }
 
+TEST(Table, WideAndCombiningCharactersStayInLine) {
+  Table table({"NAME", "N"});
+  table.Add({"日本語", "1"});
+  table.Add({"Mu\u0308ller", "2"});
+  EXPECT_EQ(table.Text(),
+            "NAME    N\n"
+            "日本語  1\n"
+            "Mu\u0308ller  2\n");
+}
+
 TEST(Table, WhatComesFromOutsideCannotForgeALine) {
   Table table({"A"});
   table.Add({"x\ny\x1b[2J"});

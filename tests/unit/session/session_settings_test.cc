@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <vector>
 
+#include "proto/words.h"
+
 namespace dicom_sender {
 namespace {
 

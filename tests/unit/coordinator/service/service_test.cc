@@ -568,7 +568,7 @@ TEST_F(ServiceTest, SaysWhatASessionWaitsFor) {
   EXPECT_THAT(Ask(suspend).session().waits_for(), HasSubstr("1 study that is being sent"));
   auto report = Report(lease, {{0, 0}}, true);
   Worker(report);
-  EXPECT_THAT(Status().waits_for(), HasSubstr("dicom-ctl resume " + std::string(kSession)));
+  EXPECT_EQ(Status().waits_for(), "suspended; to continue: dicom-ctl resume " + std::string(kSession));
 }
 
 TEST_F(ServiceTest, WorkersAreIdleOrSendingAndGoneWhenTheyHaveDrained) {
@@ -1048,6 +1048,7 @@ TEST_F(ServiceTest, LooksAtWhatIsOpen) {
   ASSERT_EQ(overview.sessions().sessions_size(), 1);
   EXPECT_EQ(overview.sessions().at_ms(), 1'000'000);
   EXPECT_EQ(overview.sessions().sessions(0).status().state(), wire::SESSION_SCANNING);
+  EXPECT_EQ(overview.sessions().sessions(0).destination(), "PACS:104@127.0.0.1");
   EXPECT_EQ(overview.sessions().sessions(0).status().total(), 3U);
   EXPECT_EQ(metrics_.sessions_scanning.Value(), 1);
   EXPECT_EQ(metrics_.sessions_sending.Value(), 0);

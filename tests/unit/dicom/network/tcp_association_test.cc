@@ -16,6 +16,7 @@
 #include "common/wake_event.h"
 #include "dicom/network/dimse.h"
 #include "tests/support/process.h"
+#include "tests/support/silent_name_server.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/test_destination/test_destination.h"
 
@@ -716,6 +717,56 @@ TEST_F(TcpAssociationTest, StorescpStoresTheBytes) {
     ++found;
   }
   EXPECT_EQ(found, 1);
+}
+
+// Of a thread in a network of its own; the other tests stay in ours.
+class SilentNameServerTest : public TcpAssociationTest {
+ protected:
+  // `host`: another one for each test, or a lookup that a former one left behind is joined.
+  void InItsNetwork(const char* host, const std::function<void(const SilentNameServer&)>& test) {
+    bool permitted = false;
+    std::thread([&] {
+      const auto server = SilentNameServer::Start(folder_.path());
+      permitted = server.has_value();
+      request_ = RequestTo(104);
+      request_.host = host;
+      if (permitted) test(*server);
+    }).join();
+    if (!permitted) GTEST_SKIP() << "no right to make a network and a mount namespace";
+  }
+  tl::expected<std::unique_ptr<Association>, AssociationFailure> RequestWithin(seconds limit) {
+    const auto begin = std::chrono::steady_clock::now();
+    auto association = Request();
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, limit);
+    return association;
+  }
+};
+
+TEST_F(SilentNameServerTest, ALookupEndsAtTheDeadlineOfTheConnection) {
+  InItsNetwork("deadline.example", [this](const SilentNameServer& server) {
+    request_.timeouts.connect = milliseconds(1500);
+    const auto association = RequestWithin(seconds(10));
+    EXPECT_TRUE(server.WaitForQuestion(milliseconds(0)));
+    ASSERT_FALSE(association);
+    EXPECT_EQ(association.error().kind, AssociationFailureKind::kResolve);
+    EXPECT_EQ(association.error().reason, "cannot resolve the host: the name server does not answer in time");
+    EXPECT_FALSE(association.error().permanent);
+    EXPECT_GE(progress_.waits, 1U) << "a wait with a deadline is progress";
+  });
+}
+
+TEST_F(SilentNameServerTest, ALookupEndsWhenItIsCancelled) {
+  InItsNetwork("cancelled.example", [this](const SilentNameServer& server) {
+    request_.timeouts.connect = seconds(120);
+    std::thread canceller([&] {
+      EXPECT_TRUE(server.WaitForQuestion(seconds(60)));
+      cancel_.Raise();
+    });
+    const auto association = RequestWithin(seconds(10));
+    canceller.join();
+    ASSERT_FALSE(association);
+    EXPECT_EQ(association.error().kind, AssociationFailureKind::kCancelled);
+  });
 }
 
 }  // namespace

@@ -442,7 +442,7 @@ TEST_F(OptionsTest, TheConfigurationFileIsToml) {
   EXPECT_EQ(options.port, 104);
   EXPECT_EQ(options.retry_for, seconds(21600));
   EXPECT_FALSE(options.verbose);
-  EXPECT_EQ(options.given.at("port"), "port in " + file);
+  EXPECT_EQ(options.given.at("port"), "port in " + file + ", line 7");
 }
 
 TEST_F(OptionsTest, PathsInTheConfigurationFileAreTakenAsTheyAre) {
@@ -458,22 +458,40 @@ TEST_F(OptionsTest, PathsInTheConfigurationFileAreTakenAsTheyAre) {
   }
 }
 
+TEST_F(OptionsTest, TheConfigurationFileMayUseAllOfTomlsTexts) {
+  const std::string file = Config("input = ['" + data_ + "', # quotes may have a comment behind them\n  \"" + out_ +
+                                  "\"]\nae-title = \"A#1\"  # and '#' within\nhost = \"pacs\\u002Eexample.org\"\n" +
+                                  "port = 104\noutput-dir = \"\"\"\n" + out_ + "\"\"\"\n");
+  const SenderOptions options = Good({"--config", file});
+  EXPECT_THAT(options.inputs, ElementsAre(data_, out_));
+  EXPECT_EQ(options.called_ae, "A#1");
+  EXPECT_EQ(options.host, "pacs.example.org");
+  EXPECT_EQ(options.output_dir, out_);
+}
+
 TEST_F(OptionsTest, AWrongConfigurationFileIsNamed) {
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"thread = 2\n", "'thread' in '"},
-      {"threads = 0\n", "threads in "},
-      {"[sending]\nthreads = 2\n", "'[sending]' in '"},
-      {"sending.threads = 2\n", "'sending.threads' in '"},
+      {"\nthreads = 0\n", "migration.toml, line 2: '0' does not fit"},
+      {"threads = 2\nthread = 2\n", ", line 2. Did you mean threads?"},
+      {"\n[sending]\nthreads = 2\n", ", line 2: 'sending' is a table"},
+      {"sending.threads = 2\n", ", line 1: 'sending' is a table"},
+      {"[[sending]]\nthreads = 2\n", ", line 1: 'sending' is a table"},
       {"config = \"other.toml\"\n", "'config' in '"},
       {"help = true\n", "'help' in '"},
-      {"no equals sign\n", "'no equals sign' in '"},
-      {"port = 104\nthreads = 2\nport = 105\n", "given 2 times: give it once"},
-      {"ae-title = [\"A\", \"B\"]\n", "given 2 times"},
-      {"input = \"/data/#1\"\n", ", line 1: '#' within quotes is not supported"},
-      {"\ninput = \"/data/a\\tb\"\n", ", line 2: a backslash"},
-      {"input = \"/data\n", ", line 1: a quote is not closed"},
-      {"input = [\"a\", # first\n\"b\"]\n", ", line 1: a comment within an array"},
-      {"input = [\"a\",\n\"b\"\n", "an array is not closed"},
+      {"no equals sign\n", ", line 1: Error while parsing key-value pair: expected '=', saw 'e'; put text in quotes"},
+      {"port = 104\nthreads = 2\nport = 105\n", ", line 3: Error while parsing key-value pair: cannot redefine"},
+      {"ae-title = [\"A\", \"B\"]\n", "given 2 times: give it once"},
+      {"ae-title = ARCHIVE\n",
+       ", line 1: Error while parsing value: could not determine value type; put text in quotes"},
+      {"threads = 2\nidle-timeout = 1.5\n",
+       ", line 2: idle-timeout: only text, whole numbers, true, false, and arrays"},
+      {"retry-for = 12:00:00\n", ", line 1: retry-for: only text"},
+      {"input = [[\"a\"]]\n", ", line 1: input: only text"},
+      {"\ninput = \"C:\\data\"\n", ", line 2: Error while parsing string: unknown escape sequence '\\d'"},
+      {"input = \"/data\n", ", line 1: Error while parsing string"},
+      {"input = [\"a\",\n\"b\"\n", "Error while parsing array: encountered end-of-file"},
+      {"input = '/data/\xFF'\n", ", line 1: Encountered invalid utf-8 sequence"},
       {std::string((1 << 20) + 1, '#'), "is longer than 1048576 bytes"},
   };
   for (const auto& [text, says] : cases) {
@@ -495,7 +513,7 @@ TEST_F(OptionsTest, CommandLineThenEnvironmentThenFileThenDefault) {
   EXPECT_FALSE(options.verbose);
   EXPECT_EQ(options.given.at("threads"), "--threads");
   EXPECT_EQ(options.given.at("max-attempts"), "DICOM_SENDER_MAX_ATTEMPTS");
-  EXPECT_EQ(options.given.at("idle-timeout"), "idle-timeout in " + file);
+  EXPECT_EQ(options.given.at("idle-timeout"), "idle-timeout in " + file + ", line 3");
 }
 
 TEST_F(OptionsTest, VersionAndHelpEndAtOnce) {

@@ -1,0 +1,126 @@
+#include "common/host_lookup.h"
+
+#include <netdb.h>
+#include <netinet/in.h>
+
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <tuple>
+#include <utility>
+
+#include "common/time.h"
+#include "common/wake_event.h"
+
+namespace dicom_sender {
+namespace {
+
+constexpr std::chrono::minutes kKeepLateAnswer(1);
+
+HostAddresses Resolve(const std::string& host, int flags) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = flags;
+  addrinfo* found = nullptr;
+  if (const int problem = getaddrinfo(host.c_str(), nullptr, &hints, &found); problem != 0) {
+    return {.addresses = {}, .failure = gai_strerror(problem)};
+  }
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> list(found, freeaddrinfo);
+  HostAddresses result;
+  for (const addrinfo* info = found; info != nullptr; info = info->ai_next) {
+    HostAddress address{.address = {}, .size = info->ai_addrlen};
+    std::memcpy(&address.address, info->ai_addr, info->ai_addrlen);
+    result.addresses.push_back(address);
+  }
+  if (result.addresses.empty()) result.failure = "the host has no address";
+  return result;
+}
+
+}  // namespace
+
+// The registry's mutex guards what is not said otherwise.
+struct HostLookup::Shared {
+  WakeEvent done;
+  HostAddresses result;     // written before `done` is raised, and never after
+  std::size_t waiting = 0;  // lookups that share this one
+  TimePoint answered{};
+};
+
+struct HostLookup::Registry {
+  std::mutex mutex;
+  std::map<std::string, std::shared_ptr<Shared>> by_host;  // being looked up, or answered when nobody waited
+
+  std::pair<std::shared_ptr<Shared>, bool> Join(const std::string& host);  // true: it is new
+  void Finish(const std::string& host, Shared& shared, HostAddresses result);
+};
+
+HostAddress HostAddress::WithPort(std::uint16_t port) const {
+  HostAddress result = *this;
+  if (address.ss_family == AF_INET) reinterpret_cast<sockaddr_in&>(result.address).sin_port = htons(port);
+  if (address.ss_family == AF_INET6) reinterpret_cast<sockaddr_in6&>(result.address).sin6_port = htons(port);
+  return result;
+}
+
+HostAddresses HostLookup::AskSystem(const std::string& host) { return Resolve(host, 0); }
+
+HostLookup::HostLookup(const std::string& host, Resolver resolver) {
+  if (HostAddresses numeric = Resolve(host, AI_NUMERICHOST); !numeric.addresses.empty()) {
+    shared_ = std::make_shared<Shared>();
+    shared_->waiting = 1;
+    shared_->result = std::move(numeric);
+    shared_->done.Raise();
+    return;
+  }
+  bool is_new = false;
+  std::tie(shared_, is_new) = Lookups().Join(host);
+  if (!is_new) return;
+  try {
+    std::thread([host, shared = shared_, resolver = std::move(resolver)] {
+      Lookups().Finish(host, *shared, resolver(host));
+    }).detach();
+  } catch (const std::system_error& error) {
+    Lookups().Finish(host, *shared_, {.addresses = {}, .failure = error.what()});
+  }
+}
+
+HostLookup::~HostLookup() {
+  const std::lock_guard lock(Lookups().mutex);
+  --shared_->waiting;
+}
+
+// Never destroyed: a thread that was left behind may outlive main().
+HostLookup::Registry& HostLookup::Lookups() {
+  static auto& registry = *new Registry;
+  return registry;
+}
+
+std::pair<std::shared_ptr<HostLookup::Shared>, bool> HostLookup::Registry::Join(const std::string& host) {
+  const TimePoint now = MonotonicNow();
+  const std::lock_guard lock(mutex);
+  std::erase_if(by_host, [now](const auto& entry) {
+    return entry.second->done.raised() && now - entry.second->answered > kKeepLateAnswer;
+  });
+  const auto [entry, is_new] = by_host.try_emplace(host);
+  if (is_new) entry->second = std::make_shared<Shared>();
+  const std::shared_ptr<Shared> shared = entry->second;
+  ++shared->waiting;
+  if (shared->done.raised()) by_host.erase(entry);  // a late answer counts once
+  return {shared, is_new};
+}
+
+void HostLookup::Registry::Finish(const std::string& host, Shared& shared, HostAddresses result) {
+  const std::lock_guard lock(mutex);
+  shared.result = std::move(result);
+  shared.answered = MonotonicNow();
+  if (shared.waiting > 0) by_host.erase(host);
+  shared.done.Raise();
+}
+
+int HostLookup::fd() const { return shared_->done.fd(); }
+bool HostLookup::done() const { return shared_->done.raised(); }
+bool HostLookup::WaitFor(std::chrono::nanoseconds timeout) const { return shared_->done.WaitFor(timeout); }
+const HostAddresses& HostLookup::result() const { return shared_->result; }
+
+}  // namespace dicom_sender

@@ -1,0 +1,28 @@
+// The words for an instance's state, in SQL and in metrics.
+#pragma once
+
+#include "coordinator/ledger/ledger.h"
+
+namespace dicom_sender {
+
+// A conflict is a kind of skipped.
+constexpr const char* InstanceStateWord(InstanceState state) {
+  switch (state) {
+    case InstanceState::kPending:
+      return "pending";
+    case InstanceState::kDelayed:
+      return "delayed";
+    case InstanceState::kStored:
+      return "stored";
+    case InstanceState::kStoredWithWarning:
+      return "stored_with_warning";
+    case InstanceState::kFailed:
+      return "failed";
+    case InstanceState::kSkipped:
+    case InstanceState::kConflict:
+      return "skipped";
+  }
+  return "unknown";
+}
+
+}  // namespace dicom_sender

@@ -1,0 +1,121 @@
+#include "common/host_lookup.h"
+
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <memory>
+
+#include "common/wake_event.h"
+
+namespace dicom_sender {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+
+HostAddresses Found(const char* ipv4) {
+  HostAddress address;
+  address.size = sizeof(sockaddr_in);
+  auto& in = reinterpret_cast<sockaddr_in&>(address.address);
+  in.sin_family = AF_INET;
+  inet_pton(AF_INET, ipv4, &in.sin_addr);
+  return {.addresses = {address}, .failure = {}};
+}
+
+std::string Ipv4(const HostAddress& address) {
+  char text[INET_ADDRSTRLEN] = {};
+  return inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in*>(address.get())->sin_addr, text, sizeof text);
+}
+
+// Answers when it is told to. The thread that asks it may outlive the test.
+class SlowResolver {
+ public:
+  HostLookup::Resolver Function() const {
+    return [state = state_](const std::string&) {
+      ++state->asked;
+      state->may_answer.WaitFor(minutes(1));
+      return Found("192.0.2.7");
+    };
+  }
+  void Answer() { state_->may_answer.Raise(); }
+  int asked() const { return state_->asked; }
+
+ private:
+  struct State {
+    std::atomic<int> asked = 0;
+    WakeEvent may_answer;
+  };
+  std::shared_ptr<State> state_ = std::make_shared<State>();
+};
+
+TEST(HostLookup, NumbersAreThereAtOnce) {
+  for (const char* host : {"127.0.0.1", "::1"}) {
+    const HostLookup lookup(host, [](const std::string&) { return HostAddresses{}; });
+    EXPECT_TRUE(lookup.done());
+    EXPECT_EQ(lookup.result().addresses.size(), 1U) << host;
+  }
+  EXPECT_EQ(Ipv4(HostLookup("127.0.0.1").result().addresses.at(0)), "127.0.0.1");
+}
+
+TEST(HostLookup, APortBelongsToTheAddress) {
+  const HostAddress four = HostLookup("127.0.0.1").result().addresses.at(0).WithPort(104);
+  EXPECT_EQ(reinterpret_cast<const sockaddr_in*>(four.get())->sin_port, htons(104));
+  const HostAddress six = HostLookup("::1").result().addresses.at(0).WithPort(11112);
+  EXPECT_EQ(reinterpret_cast<const sockaddr_in6*>(six.get())->sin6_port, htons(11112));
+}
+
+TEST(HostLookup, TheSystemKnowsNames) {
+  const HostLookup known("localhost"), unknown("no-such-host.invalid");
+  ASSERT_TRUE(known.WaitFor(minutes(1)));
+  EXPECT_FALSE(known.result().addresses.empty());
+  ASSERT_TRUE(unknown.WaitFor(minutes(1)));
+  EXPECT_TRUE(unknown.result().addresses.empty());
+  EXPECT_NE(unknown.result().failure, "");
+}
+
+TEST(HostLookup, NobodyHasToWaitForASlowResolver) {
+  SlowResolver resolver;
+  const HostLookup lookup("slow.example", resolver.Function());
+  EXPECT_FALSE(lookup.WaitFor(milliseconds(1)));
+  EXPECT_FALSE(lookup.done());
+  resolver.Answer();
+  EXPECT_TRUE(lookup.WaitFor(minutes(1)));
+  EXPECT_EQ(Ipv4(lookup.result().addresses.at(0)), "192.0.2.7");
+}
+
+TEST(HostLookup, ANameThatIsLookedUpAlreadyIsNotAskedForTwice) {
+  SlowResolver resolver;
+  const HostLookup first("twice.example", resolver.Function()), second("twice.example", resolver.Function());
+  const HostLookup other("other.example", [](const std::string&) { return Found("192.0.2.8"); });
+  EXPECT_TRUE(other.WaitFor(minutes(1))) << "another name waits for nobody";
+  resolver.Answer();
+  EXPECT_TRUE(first.WaitFor(minutes(1)));
+  EXPECT_TRUE(second.WaitFor(minutes(1)));
+  EXPECT_EQ(Ipv4(second.result().addresses.at(0)), "192.0.2.7");
+  EXPECT_EQ(resolver.asked(), 1);
+}
+
+TEST(HostLookup, AnAnswerThatWasWaitedForIsNotRemembered) {
+  SlowResolver resolver;
+  resolver.Answer();
+  for (int asked = 1; asked <= 3; ++asked) {
+    const HostLookup lookup("again.example", resolver.Function());
+    ASSERT_TRUE(lookup.WaitFor(minutes(1)));
+    EXPECT_EQ(resolver.asked(), asked);
+  }
+}
+
+TEST(HostLookup, AnAnswerThatCameLateIsForTheNextOne) {
+  SlowResolver resolver;
+  { const HostLookup gone("late.example", resolver.Function()); }
+  resolver.Answer();
+  const HostLookup next("late.example", resolver.Function());
+  ASSERT_TRUE(next.WaitFor(minutes(1)));
+  EXPECT_EQ(Ipv4(next.result().addresses.at(0)), "192.0.2.7");
+  EXPECT_EQ(resolver.asked(), 1);
+}
+
+}  // namespace
+}  // namespace dicom_sender
