@@ -9,6 +9,8 @@
 #include <optional>
 
 #include "cli/config_file.h"
+#include "cli/help_text.h"
+#include "cli/option_table.h"
 #include "cli/suggestion.h"
 #include "common/text.h"
 
@@ -16,8 +18,6 @@ namespace dicom_sender {
 namespace {
 
 constexpr std::string_view kCommonPrefix = "dicom-sender";  // of the variables that all programs read
-constexpr std::size_t kHelpColumn = 38;
-constexpr std::size_t kHelpWidth = 98;
 
 // --- the table
 
@@ -29,14 +29,6 @@ Program WithCommonOptions(Program program) {
   options.push_back({'h', "help", nullptr, "show this", nothing});
   options.push_back({'V', "version", nullptr, "show the version", nothing});
   return program;
-}
-
-std::vector<const ProgramOption*> OptionsOf(const Program& program) {
-  std::vector<const ProgramOption*> options;
-  for (const OptionGroup& group : program.groups) {
-    for (const ProgramOption& option : group.options) options.push_back(&option);
-  }
-  return options;
 }
 
 const ProgramOption* FindOption(const Program& program, std::string_view name) {
@@ -56,98 +48,11 @@ bool IsSpelledLikeAnOption(const Program& program, const std::string& text) {
 
 bool IsOnlyForTheCommandLine(std::string_view name) { return name == "help" || name == "version"; }
 
-std::string VariableName(std::string_view program_name, std::string_view option_name) {
-  std::string name = fmt::format("{}-{}", program_name, option_name);
-  for (char& c : name) c = c == '-' ? '_' : static_cast<char>(c - 'a' + 'A');
-  return name;
-}
-
-// In their order of precedence.
-std::vector<std::string> VariableNames(const Program& program, const ProgramOption& option) {
-  std::vector<std::string> names = {VariableName(program.name, option.name)};
-  const std::string common = VariableName(kCommonPrefix, option.name);
-  if (!option.own_variable && common != names[0]) names.push_back(common);
-  return names;
-}
-
 struct GivenValues {
   std::string where;  // to be said in messages
   std::vector<std::string> values;
 };
 using AllGiven = std::map<std::string, GivenValues, std::less<>>;
-
-// --- the help
-
-void AppendWrapped(std::string_view text, std::size_t indent, std::string& out) {
-  std::size_t column = indent;
-  while (!text.empty()) {
-    const auto end = std::min(text.find(' '), text.size());
-    if (column + 1 + end > kHelpWidth) {
-      out += '\n' + std::string(indent, ' ');
-      column = indent;
-    } else if (column > indent) {
-      out += ' ';
-      ++column;
-    }
-    out += text.substr(0, end);
-    column += end;
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  out += '\n';
-}
-
-void AppendOption(const ProgramOption& option, std::string& out) {
-  const std::string letter = option.letter ? fmt::format("-{}, ", option.letter) : std::string(4, ' ');
-  const std::string word = option.value ? option.value : "";
-  const std::string value = option.implied ? fmt::format(" [{}]", word) : word.empty() ? "" : " " + word;
-  const std::string names = fmt::format("  {}--{}{}", letter, option.name, value);
-  out += names.size() + 2 <= kHelpColumn ? fmt::format("{:<{}}", names, kHelpColumn)
-                                         : names + '\n' + std::string(kHelpColumn, ' ');
-  AppendWrapped(option.help, kHelpColumn, out);
-}
-
-// The first with one value; one with a letter, if there is any, because those are used most.
-const ProgramOption& ExampleOption(const Program& program) {
-  const ProgramOption* example = nullptr;
-  for (const ProgramOption* option : OptionsOf(program)) {
-    if (option->value == nullptr || option->repeatable) continue;
-    if (option->letter != 0) return *option;
-    if (example == nullptr) example = option;
-  }
-  return *example;  // --config, if no other
-}
-
-std::string OtherSourcesText(const Program& program) {
-  const ProgramOption& example = ExampleOption(program);
-  std::string text = fmt::format(
-      "Each option can also be set by an environment variable, such as {} for --{} (switches: true or false",
-      fmt::join(VariableNames(program, example), " or "), example.name);
-  std::vector<std::string> own;
-  for (const ProgramOption* option : OptionsOf(program)) {
-    if (option->own_variable) own.push_back(VariableNames(program, *option)[0]);
-    if (!option->repeatable || option->list_separator == kNoSeparator) continue;
-    text += fmt::format("; {}: several separated by '{}'", VariableNames(program, *option).back(),
-                        option->list_separator);
-  }
-  text += "), and in the --config file. The command line wins over the environment, the environment over the file.";
-  if (VariableName(program.name, "") == VariableName(kCommonPrefix, "")) return text;
-  return text + fmt::format(
-                    " {}* wins over {}*, which all programs read; because they differ from program to program, these "
-                    "have no name that is read by all: {}.",
-                    VariableName(program.name, ""), VariableName(kCommonPrefix, ""), fmt::join(own, ", "));
-}
-
-std::string HelpText(const Program& program) {
-  std::string out = program.about;
-  for (const OptionGroup& group : program.groups) {
-    out += fmt::format("\n{}\n", group.title);
-    for (const ProgramOption& option : group.options) AppendOption(option, out);
-  }
-  out += '\n';
-  AppendWrapped(OtherSourcesText(program), 0, out);
-  if (!program.epilogue.empty()) out += '\n' + program.epilogue;
-  return out;
-}
 
 // --- the command line
 

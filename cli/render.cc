@@ -6,45 +6,22 @@
 #include <cmath>
 
 #include "cli/display_width.h"
+#include "cli/render_words.h"
 #include "common/text.h"
 
 namespace dicom_sender {
 namespace {
 
+using namespace words;
 using std::chrono::seconds;
 
 constexpr std::size_t kBarMin = 10, kBarMax = 40;
-
-constexpr const char* kRed = "31";
-constexpr const char* kGreen = "32";
-constexpr const char* kYellow = "33";
-
-double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
-
-std::string Coloured(std::string text, const char* code, const TerminalStyle& style) {
-  return style.colour ? fmt::format("\x1b[{}m{}\x1b[0m", code, text) : text;
-}
-
-std::string Counted(std::uint64_t count, const char* one, const char* many) {
-  return fmt::format("{} {}", count, count == 1 ? one : many);
-}
-std::string Files(std::uint64_t count) { return Counted(count, "file", "files"); }
-std::string Studies(std::uint64_t count) { return Counted(count, "study", "studies"); }
-std::string Instances(std::uint64_t count) { return Counted(count, "instance", "instances"); }
 
 // "0:05", "12:34", "1:02:03"
 std::string Clock(Duration duration) {
   const auto whole = std::chrono::duration_cast<seconds>(duration).count();
   if (whole < 3600) return fmt::format("{}:{:02}", whole / 60, whole % 60);
   return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
-}
-
-std::string Figure(double value) { return fmt::format("{:.{}f}", value, value < 99.95 ? 1 : 0); }
-
-std::string Milliseconds(Duration duration) {
-  const double ms = Seconds(duration) * 1000;
-  if (ms < 9.95) return fmt::format("{:.1f} ms", ms);
-  return ms < 999.5 ? fmt::format("{:.0f} ms", ms) : FormatDuration(duration);
 }
 
 std::uint64_t Percent(const ProgressView& view) { return view.total() == 0 ? 0 : view.stored * 100 / view.total(); }
@@ -126,58 +103,6 @@ std::string ShellQuoted(const std::string& text) {
     }
   }
   return out + "'";
-}
-
-std::string NotReadText(const SummaryView& view) {
-  std::vector<std::string> parts;
-  if (view.not_read_files > 0) parts.push_back(Files(view.not_read_files));
-  if (view.not_read_folders > 0) parts.push_back(Counted(view.not_read_folders, "folder", "folders"));
-  return fmt::format("{}", fmt::join(parts, " and "));
-}
-
-// What did not arrive of a session that has ended by itself; empty: nothing.
-std::string ProblemsText(const SummaryView& view) {
-  std::vector<std::string> parts;
-  if (view.failed > 0) parts.push_back(fmt::format("{} of {} failed", view.failed, Instances(view.total)));
-  if (view.conflicts > 0) parts.push_back(Counted(view.conflicts, "conflict", "conflicts"));
-  if (const std::string not_read = NotReadText(view); !not_read.empty()) parts.push_back(not_read + " NOT READ");
-  return fmt::format("{}", fmt::join(parts, ", "));
-}
-
-std::string Headline(const SummaryView& view, const TerminalStyle& style) {
-  const auto line = [&](const char* emoji, const std::string& text, const char* colour) {
-    return (style.emoji() ? std::string(emoji) + " " : "") + Coloured(text, colour, style) + "\n";
-  };
-  switch (view.end) {
-    case SessionEnd::kInterrupted:
-      if (!view.end_reason.empty()) {
-        return line("🛑", fmt::format("Ended early: {}", ToPrintable(view.end_reason)), kYellow);
-      }
-      return line("🛑", fmt::format("Interrupted: {} of {} not sent yet", view.pending, Instances(view.total)),
-                  kYellow);
-    case SessionEnd::kUnreachable:
-      return line("❌", fmt::format("Given up: {}", ToPrintable(view.end_reason)), kRed);
-    case SessionEnd::kRefused:
-      return line("❌", fmt::format("Refused: {}", ToPrintable(view.end_reason)), kRed);
-    case SessionEnd::kComplete:
-      break;
-  }
-  if (const std::string problems = ProblemsText(view); !problems.empty()) return line("❌", problems, kRed);
-  if (view.total == 0) return line("❗", "No DICOM files were found", kYellow);
-  return line("✅", fmt::format("Complete: {} stored", Instances(view.successful)), kGreen);
-}
-
-std::string FailureTable(const SummaryView& view) {
-  if (view.failure_reasons.empty()) return "";
-  std::string out = "Failures by reason\n";
-  const std::size_t shown = std::min(view.failure_reasons.size(), kFailureReasonsMax);
-  for (std::size_t i = 0; i < shown; ++i) {
-    out +=
-        fmt::format("{:>10}  {}\n", view.failure_reasons[i].instances, ToPrintable(view.failure_reasons[i].reason));
-  }
-  const std::uint64_t more = view.other_failure_reasons + view.failure_reasons.size() - shown;
-  if (more > 0) out += fmt::format("            and {}\n", Counted(more, "more reason", "more reasons"));
-  return out;
 }
 
 }  // namespace
@@ -291,44 +216,6 @@ std::string RenderInstance(const InstanceView& view, const TerminalStyle& style)
 
 std::string RenderWarning(std::string_view sentence, const TerminalStyle& style) {
   return fmt::format("{} {}\n", Coloured("Warning:", kYellow, style), ToPrintable(sentence));
-}
-
-std::string RenderSummary(const SummaryView& view, const TerminalStyle& style) {
-  std::string out = fmt::format("\n{}", Headline(view, style));
-  const auto row = [&out](const char* label, const std::string& value) {
-    out += fmt::format("  {:<12}{}\n", label, value);
-  };
-  const auto count = [&](std::uint64_t value, const char* colour) {
-    return value > 0 ? Coloured(std::to_string(value), colour, style) : "0";
-  };
-  row("Session", ToPrintable(view.session));
-  row("Destination", fmt::format("{} (we are {})", ToPrintable(view.destination), ToPrintable(view.calling_ae)));
-  row("Total", Files(view.total));
-  row("Successful", count(view.successful, kGreen));
-  row("Failed", count(view.failed, kRed));
-  row("Skipped", std::to_string(view.skipped));
-  if (view.conflicts > 0) {
-    row("Conflicts",
-        fmt::format("{} of the skipped: the same SOP Instance UID as a file that was sent, but not its dataset",
-                    count(view.conflicts, kRed)));
-  }
-  if (const std::string not_read = NotReadText(view); !not_read.empty()) {
-    row("NOT READ", Coloured(not_read, kRed, style));
-  }
-  if (view.pending > 0) row("Pending", count(view.pending, kYellow));
-  row("Warnings", count(view.warnings, kYellow));
-  if (view.ignored > 0) row("Ignored", Files(view.ignored));
-  row("Size", FormatBytes(view.bytes));
-  row("Time", FormatDuration(view.elapsed));
-  if (view.successful > 0) row("Average", Milliseconds(view.average) + " an instance");
-  row("Throughput", Figure(view.mib_per_second) + " MiB/s");
-  row("Threads", std::to_string(view.threads));
-  row("Studies", fmt::format("{}, over {}", view.studies, Counted(view.associations, "association", "associations")));
-  if (view.retries > 0) row("Retries", std::to_string(view.retries));
-  if (!view.log_file.empty()) row("Log", ToPrintable(view.log_file));
-  if (!view.summary_file.empty()) row("JSON", ToPrintable(view.summary_file));
-  if (!view.failures_file.empty()) row("Failures", ToPrintable(view.failures_file));
-  return out + FailureTable(view);
 }
 
 std::string RenderEcho(const EchoView& view, const TerminalStyle& style) {

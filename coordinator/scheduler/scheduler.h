@@ -9,7 +9,7 @@
 //   worker at a time, and what an earlier holder says late can be told from what the present one says.
 // - A grant is repeated until the worker lists the lease: messages may be lost.
 // - A lease is renewed only when its worker made progress. A worker that is connected but stuck must not keep its
-//   study for ever.
+//   study forever.
 // - Once a lease is over, nothing that is reported under it counts except what was stored: that the destination took
 //   an instance is a fact, but the study has a new holder, whose result decides the rest.
 // - A worker that starts anew holds nothing: its leases end at once instead of when they expire.
@@ -33,9 +33,9 @@
 // - "Not authorized" (0124) is about the instance once the session has stored something. Before that it is about the
 //   session if all its studies get it, or many of them.
 // - The worker is at fault if the destination answers others while this worker cannot reach it or is turned away with
-//   several studies in a row, or if none of its leases gets any further than to a file that it cannot read. It is
-//   quarantined (quarantine.h): tried again from time to time, alone. Its study goes to another worker, and behind
-//   all others.
+//   several studies in a row, or if its leases yield nothing but files that it cannot read. It is quarantined
+//   (quarantine.h): from time to time it is tried again, with one lease at a time. Its study goes to another worker,
+//   and behind all others.
 // - An instance that one worker cannot read fails only when every connected worker has failed to read it, or when the
 //   only one has for `retry_for`. Storage that goes away as a whole is waited for equally long. The answer to a
 //   C-STORE shows that the storage was there, so the default is the same. But files that are missing while their

@@ -4,8 +4,8 @@
 
 #include "cli/exit_status.h"
 #include "cli/render.h"
-#include "cli/table.h"
 #include "common/text.h"
+#include "programs/ctl/tables.h"
 #include "proto/words.h"
 #include "session/json.h"
 #include "session/session_view.h"
@@ -14,40 +14,10 @@ namespace dicom_sender {
 namespace {
 
 constexpr std::uint32_t kSessionsPerPage = 100, kFailuresPerPage = 300;
-constexpr const char* kFailureRow = "{:<6}  {:<8}  {:<16}  {}: {}\n";
 
 using Done = tl::expected<void, CtlFailure>;
 template <class Value>
 using Result = tl::expected<Value, CtlFailure>;
-
-// The texts of a session's progress, "-" where it cannot be told.
-std::string RateText(const wire::SessionList::Entry& entry) {
-  if (!entry.has_instances_per_second()) return "-";
-  return fmt::format("{:.1f}/s, {}/s", entry.instances_per_second(),
-                     FormatBytes(static_cast<std::uint64_t>(std::max(0.0, entry.bytes_per_second()))));
-}
-std::string LeftText(const wire::SessionList::Entry& entry) {
-  if (!entry.has_seconds_left()) return "-";
-  return FormatDuration(std::chrono::seconds(entry.seconds_left()));
-}
-
-std::string NothingRequeued(const CtlOptions& options) {
-  std::string conditions;
-  const auto add = [&conditions](const char* option, const std::string& value) {
-    conditions += fmt::format(" --{} '{}'", option, ToPrintable(value));
-  };
-  if (options.status) add("status", fmt::format("{:04X}", *options.status));
-  if (options.study) add("study", *options.study);
-  if (options.reason) add("reason", *options.reason);
-  if (options.worker) add("worker", *options.worker);
-  if (conditions.empty()) {
-    return fmt::format("Nothing is requeued: session {} has no failed instance that can be sent again\n",
-                       options.subject);
-  }
-  return fmt::format(
-      "Nothing is requeued: no failed instance of session {} matches{}; 'dicom-ctl failures {}' lists what failed\n",
-      options.subject, conditions, options.subject);
-}
 
 class Commands {
  public:
@@ -136,18 +106,7 @@ Done Commands::Sessions() {
     if (reply->sessions().sessions_size() < static_cast<int>(kSessionsPerPage)) break;
     request.mutable_list_sessions()->set_after(all.sessions().rbegin()->key());
   }
-  return Show(all, [](const wire::SessionList& list) {
-    Table table({"SESSION", "STATE", "DESTINATION", "STUDIES", "FILES", "STORED", "FAILED", "SKIPPED", "PENDING",
-                 "PERCENT", "RATE", "ETA", "STARTED"});
-    for (const auto& entry : list.sessions()) {
-      const wire::SessionStatus& status = entry.status();
-      table.Add({status.session(), StateText(status), DestinationText(status.destination()),
-                 std::to_string(status.studies()), std::to_string(status.total()), std::to_string(status.stored()),
-                 std::to_string(status.failed()), std::to_string(status.skipped()), std::to_string(status.pending()),
-                 PercentText(status), RateText(entry), LeftText(entry), ClockText(entry.start_ms())});
-    }
-    return table.Text();
-  });
+  return Show(all, SessionsTable);
 }
 
 Result<wire::SessionReport> Commands::Report() {
@@ -161,43 +120,7 @@ Result<wire::SessionReport> Commands::Report() {
 Done Commands::ShowSession() {
   const auto report = Report();
   if (!report) return tl::unexpected(report.error());
-  return Show(*report, [](const wire::SessionReport& shown) {
-    const wire::SessionStatus& status = shown.status();
-    std::string text;
-    const auto line = [&text](const char* name, const std::string& value) {
-      text += fmt::format("{:<13}{}\n", name, ToPrintable(value));
-    };
-    line("Session", status.session());
-    line("State", StateText(status));
-    if (!status.end_reason().empty()) line("Reason", status.end_reason());
-    if (!status.waits_for().empty()) line("Waits for", status.waits_for());
-    line("Destination", DestinationText(status.destination()));
-    line("Calling AE", status.destination().calling_ae());
-    for (const std::string& input : status.inputs()) line("Input", input);
-    for (const std::string& indexer : shown.scanning()) line("Scanning", indexer);
-    line("Started", ClockText(shown.start_ms()));
-    if (HasEnded(status.state())) line("Ended", ClockText(shown.end_ms()));
-    line("Studies", fmt::format("{}, {} being sent", status.studies(), status.leases()));
-    line("Files", fmt::format("{}, {}", status.total(), FormatBytes(status.total_bytes())));
-    line("Stored", fmt::format("{}, {}, {} with a warning", status.stored(), FormatBytes(status.stored_bytes()),
-                               status.warnings()));
-    line("Failed", std::to_string(status.failed()));
-    line("Skipped", std::to_string(status.skipped()));
-    line("Conflicts", std::to_string(status.conflicts()));
-    line("Not read", fmt::format("{} files, {} folders", status.not_read_files(), status.not_read_folders()));
-    line("Pending", std::to_string(status.pending()));
-    line("Retries", fmt::format("{}, {} resends", shown.retries(), shown.resends()));
-    line("Workers",
-         fmt::format("{} with {} threads, {} associations", shown.workers(), shown.threads(), shown.associations()));
-    for (const auto& ignored : status.ignored()) {
-      line("Ignored", fmt::format("{} {}", ignored.files(), ignored.reason()));
-    }
-    for (const auto& reason : shown.failure_reasons()) {
-      line("Failure", fmt::format("{} times: {}", reason.instances(), reason.reason()));
-    }
-    if (!shown.summary_file().empty()) line("Summary", shown.summary_file());
-    return text;
-  });
+  return Show(*report, SessionText);
 }
 
 Done Commands::Summary() {
@@ -223,7 +146,7 @@ Done Commands::Summary() {
   }
 }
 
-// They may be millions: shown page by page, as JSON one object a line.
+// There may be millions of failures, so they are shown page by page; as JSON, one object per line.
 Done Commands::Failures() {
   wire::ClientRequest request;
   request.mutable_list_failures()->set_session(options_.subject);
@@ -231,17 +154,9 @@ Done Commands::Failures() {
   for (bool first = true;; first = false) {
     const auto reply = Ask(request);
     if (!reply) return tl::unexpected(reply.error());
-    std::string text =
-        first && !json() ? fmt::format(kFailureRow, "STATUS", "ATTEMPTS", "WORKER", "PATH", "REASON") : "";
+    std::string text = first && !json() ? FailuresHeading() : "";
     for (const auto& failure : reply->failures().failures()) {
-      if (json()) {
-        text += ToJson(failure) + "\n";
-        continue;
-      }
-      const std::string status = failure.has_status() ? DimseStatusText(failure.status()) : "-";
-      const std::string worker = failure.has_worker() ? ToPrintable(failure.worker()) : "-";
-      text += fmt::format(kFailureRow, status, failure.attempts(), worker, ToPrintable(failure.path()),
-                          ToPrintable(ReasonOf(failure)));
+      text += json() ? ToJson(failure) + "\n" : FailureLine(failure);
     }
     output_(text);
     if (!reply->failures().has_next()) return {};
@@ -249,29 +164,12 @@ Done Commands::Failures() {
   }
 }
 
-// Why the worker does not get all studies; empty: it does.
-std::string TroubleOf(const wire::WorkerList::Entry& worker) {
-  std::vector<std::string> troubles;
-  if (!worker.not_ready().empty()) troubles.push_back(ToPrintable(worker.not_ready()));
-  for (const auto& quarantined : worker.quarantined()) {
-    troubles.push_back(ToPrintable(quarantined.what()) + ": " + ToPrintable(quarantined.reason()));
-  }
-  return fmt::format("{}", fmt::join(troubles, "; "));
-}
-
 Done Commands::Workers() {
   wire::ClientRequest request;
   request.mutable_list_workers();
   const auto reply = Ask(request);
   if (!reply) return tl::unexpected(reply.error());
-  return Show(reply->workers(), [](const wire::WorkerList& list) {
-    Table table({"WORKER", "STATE", "ASSOCIATIONS", "STUDIES", "LAST SEEN", "TROUBLE"});
-    for (const auto& worker : list.workers()) {
-      table.Add({worker.worker(), worker.state(), std::to_string(worker.capacity()), std::to_string(worker.leases()),
-                 fmt::format("{:.1f} s ago", static_cast<double>(worker.last_seen_ms()) / 1000), TroubleOf(worker)});
-    }
-    return table.Text();
-  });
+  return Show(reply->workers(), WorkersTable);
 }
 
 Done Commands::Destinations() {
@@ -279,15 +177,7 @@ Done Commands::Destinations() {
   request.mutable_list_destinations();
   const auto reply = Ask(request);
   if (!reply) return tl::unexpected(reply.error());
-  return Show(reply->destinations(), [](const wire::DestinationList& list) {
-    Table table({"DESTINATION", "STATE", "STUDIES", "WAITING", "LIMIT", "WAITS FOR"});
-    for (const auto& destination : list.destinations()) {
-      table.Add({destination.destination(), destination.state(), std::to_string(destination.leases()),
-                 std::to_string(destination.ready()),
-                 destination.has_limit() ? std::to_string(destination.limit()) : "", destination.trouble()});
-    }
-    return table.Text();
-  });
+  return Show(reply->destinations(), DestinationsTable);
 }
 
 Done Commands::Direct(const wire::ClientRequest& request) {

@@ -59,7 +59,6 @@ class StudyAssociation {
   bool window_blamed_ = false;    // for a loss under this lease
 };
 
-// AE title, port, and host of the grant's destination.
 
 AssociationRequest RequestFor(const wire::LeaseGrant& grant, std::vector<ProposedContext> contexts);
 

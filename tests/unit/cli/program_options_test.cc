@@ -1,11 +1,13 @@
 #include "cli/program_options.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
 #include <sstream>
 
+#include "tests/support/arguments.h"
 #include "tests/support/temporary_folder.h"
 
 namespace dicom_sender {
@@ -18,7 +20,7 @@ using testing::Not;
 using testing::Pair;
 using testing::StartsWith;
 
-using Arguments = std::vector<std::string>;
+using WordList = std::vector<std::string>;
 using Variables = std::map<std::string, std::string>;
 
 enum class Colour { kRed, kGreen, kBlue };
@@ -60,23 +62,20 @@ class ProgramOptionsTest : public testing::Test {
             .epilogue = "Examples\n  shop --open\n"};
   }
 
-  static tl::expected<Given, EarlyExit> Parse(const Program& program, const Arguments& arguments,
+  static tl::expected<Given, EarlyExit> Parse(const Program& program, const WordList& words,
                                               const Variables& variables = {}) {
-    std::vector<const char*> argv = {program.name};
-    for (const std::string& argument : arguments) argv.push_back(argument.c_str());
-    return ParseProgram(program, static_cast<int>(argv.size()), argv.data(), [&variables](const char* name) {
-      const auto it = variables.find(name);
-      return it == variables.end() ? nullptr : it->second.c_str();
+    return Arguments(words, variables).Parsed([&](int argc, const char* const* argv, const Environment& environment) {
+      return ParseProgram(program, argc, argv, environment);
     });
   }
-  Given Good(const Program& program, const Arguments& arguments, const Variables& variables = {}) {
-    const auto given = Parse(program, arguments, variables);
+  Given Good(const Program& program, const WordList& words, const Variables& variables = {}) {
+    const auto given = Parse(program, words, variables);
     EXPECT_TRUE(given) << given.error().err;
     return given ? *given : Given();
   }
-  std::string Wrong(const Program& program, const Arguments& arguments, const Variables& variables = {}) {
-    const auto given = Parse(program, arguments, variables);
-    EXPECT_FALSE(given) << testing::PrintToString(arguments);
+  std::string Wrong(const Program& program, const WordList& words, const Variables& variables = {}) {
+    const auto given = Parse(program, words, variables);
+    EXPECT_FALSE(given) << testing::PrintToString(words);
     if (given) return "";
     EXPECT_EQ(given.error().exit_status, 2);
     EXPECT_EQ(given.error().out, "");
@@ -87,26 +86,9 @@ class ProgramOptionsTest : public testing::Test {
 };
 
 TEST_F(ProgramOptionsTest, ValuesReachTheCallersOptions) {
-  const Given given = Good(Shop(), {"-x",
-                                    "a",
-                                    "--path=b",
-                                    "--small",
-                                    "255",
-                                    "-p",
-                                    "65535",
-                                    "--text",
-                                    "t",
-                                    "-o",
-                                    "--http-address",
-                                    "[::1]:80",
-                                    "--span",
-                                    "2m",
-                                    "--colour",
-                                    "blue",
-                                    "--log-format",
-                                    "json",
-                                    "--session",
-                                    "5E0C9A1E-8B1C-4F0E-9A59-0F6E4C1D2B3A"});
+  const Given given =
+      Good(Shop(), Words("-x a --path=b --small 255 -p 65535 --text t -o --http-address [::1]:80 --span 2m "
+                         "--colour blue --log-format json --session 5E0C9A1E-8B1C-4F0E-9A59-0F6E4C1D2B3A"));
   EXPECT_THAT(options_.paths, ElementsAre("a", "b"));
   EXPECT_EQ(options_.small, 255);
   EXPECT_EQ(options_.port, 65535);
@@ -123,12 +105,19 @@ TEST_F(ProgramOptionsTest, ValuesReachTheCallersOptions) {
 }
 
 TEST_F(ProgramOptionsTest, EachErrorNamesTheProgram) {
-  EXPECT_EQ(Wrong(Shop(), {"--small", "256"}),
-            "shop: --small: '256' does not fit: give a whole number from 0 to 255\n");
-  EXPECT_EQ(Wrong(Shop(), {"--colour", "pink"}), "shop: --colour: 'pink' does not fit: give red, green or blue\n");
-  EXPECT_EQ(Wrong(Shop(), {"--nonsense"}), "shop: Unknown option '--nonsense': 'shop --help' lists all\n");
-  EXPECT_EQ(Wrong(Shop(), {"--text"}), "shop: --text needs a value: give --text TEXT\n");
-  EXPECT_EQ(Wrong(Shop(), {"--text", "a", "--text", "b"}), "shop: --text: given 2 times: give it once\n");
+  const std::pair<const char*, const char*> cases[] = {
+      {"--small 256", "--small: '256' does not fit: give a whole number from 0 to 255"},
+      {"--colour pink", "--colour: 'pink' does not fit: give red, green or blue"},
+      {"--nonsense", "Unknown option '--nonsense': 'shop --help' lists all"},
+      {"--text", "--text needs a value: give --text TEXT"},
+      {"--text a --text b", "--text: given 2 times: give it once"},
+      {"--colr red", "Unknown option '--colr'. Did you mean --colour?"},
+      {"--colour-=red", "Unknown option '--colour-=red'. Did you mean --colour?"},
+      {"-small", "Unknown option '-small'. Did you mean --small?"},
+      {"--http", "Unknown option '--http'. Did you mean --http-address?"},
+      {"show", "'show' belongs to no option: see 'shop --help'"},
+  };
+  for (const auto& [words, says] : cases) EXPECT_EQ(Wrong(Shop(), Words(words)), fmt::format("shop: {}\n", says));
   EXPECT_EQ(Wrong(Shop(), {}, {{"DICOM_SENDER_SMALL", "x"}}),
             "shop: DICOM_SENDER_SMALL: 'x' does not fit: give a whole number from 0 to 255\n");
 }
@@ -174,7 +163,6 @@ TEST_F(ProgramOptionsTest, AFileInUtf16IsRefused) {
 }
 
 TEST_F(ProgramOptionsTest, WordsAreTakenUpToTheirNumber) {
-  EXPECT_EQ(Wrong(Shop(), {"show"}), "shop: 'show' belongs to no option: see 'shop --help'\n");
   Program program = Shop();
   program.words_max = 2;
   EXPECT_THAT(Good(program, {"show", "--open", "5e0c"}).words, ElementsAre("show", "5e0c"));
@@ -193,11 +181,7 @@ TEST_F(ProgramOptionsTest, WordsAreNotTakenForValuesOrOptions) {
   EXPECT_TRUE(options_.open);
 }
 
-TEST_F(ProgramOptionsTest, ASlipIsCorrected) {
-  EXPECT_EQ(Wrong(Shop(), {"--colr", "red"}), "shop: Unknown option '--colr'. Did you mean --colour?\n");
-  EXPECT_EQ(Wrong(Shop(), {"--colour-=red"}), "shop: Unknown option '--colour-=red'. Did you mean --colour?\n");
-  EXPECT_EQ(Wrong(Shop(), {"-small"}), "shop: Unknown option '-small'. Did you mean --small?\n");
-  EXPECT_EQ(Wrong(Shop(), {"--http"}), "shop: Unknown option '--http'. Did you mean --http-address?\n");
+TEST_F(ProgramOptionsTest, ASlipInTheFileIsCorrected) {
   const TemporaryFolder folder;
   const std::string file = folder / "shop.toml";
   std::ofstream(file) << "smal = 7\n";

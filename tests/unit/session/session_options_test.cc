@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/support/arguments.h"
 #include "tests/support/temporary_folder.h"
 
 namespace dicom_sender {
@@ -11,37 +12,24 @@ namespace {
 using std::chrono::seconds;
 using testing::ElementsAre;
 
-SessionOptions Parse(const std::vector<const char*>& arguments) {
+SessionOptions Parse(const std::vector<std::string>& words) {
   SessionOptions options;
   const Program program = {.name = "feeder",
                            .about = "",
                            .groups = {InputOptions(options), DestinationOptions(options), SendingOptions(options)}};
-  std::vector<const char*> argv = {program.name};
-  argv.insert(argv.end(), arguments.begin(), arguments.end());
-  auto given = ParseProgram(program, static_cast<int>(argv.size()), argv.data(), [](const char*) { return nullptr; });
+  const auto given = Arguments(words).Parsed([&](int argc, const char* const* argv, const Environment& environment) {
+    return ParseProgram(program, argc, argv, environment);
+  });
   EXPECT_TRUE(given) << given.error().err;
   if (given) options.given = given->where;
   return options;
 }
 
 TEST(SessionOptions, AnyProgramCanTakeThem) {
-  const SessionOptions options = Parse({"-i",       "a",
-                                        "-i",       "b",
-                                        "-r",       "--scan-threads",
-                                        "3",        "-a",
-                                        "PACS",     "-H",
-                                        "h",        "-p",
-                                        "104",      "-c",
-                                        "US",       "--dispatch",
-                                        "as-found", "--max-attempts",
-                                        "9",        "--retry-for",
-                                        "6h",       "--max-requests-per-association",
-                                        "7",        "--max-pdu",
-                                        "4096",     "--connect-timeout",
-                                        "1",        "--acse-timeout",
-                                        "2",        "--dimse-timeout",
-                                        "3",        "--idle-timeout",
-                                        "4"});
+  const SessionOptions options = Parse(
+      Words("-i a -i b -r --scan-threads 3 -a PACS -H h -p 104 -c US --dispatch as-found --max-attempts 9 "
+            "--retry-for 6h --max-requests-per-association 7 --max-pdu 4096 --connect-timeout 1 --acse-timeout 2 "
+            "--dimse-timeout 3 --idle-timeout 4"));
   EXPECT_THAT(options.inputs, ElementsAre("a", "b"));
   EXPECT_TRUE(options.recursive);
   EXPECT_EQ(options.scan_threads, 3U);
@@ -75,7 +63,7 @@ TEST(SessionOptions, WhatIsMissingIsNamed) {
 TEST(SessionOptions, AnInputThatIsNotThereIsNamedWithItsSource) {
   const TemporaryFolder folder;
   const std::string there = folder / "";
-  SessionOptions options = Parse({"-i", there.c_str()});
+  SessionOptions options = Parse({"-i", there});
   EXPECT_TRUE(CheckInputs(options));
   options.inputs.emplace_back("/nonexistent");
   EXPECT_EQ(CheckInputs(options).error(), "--input: '/nonexistent' does not exist: check the path");

@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
+#include "tests/support/arguments.h"
 #include "tests/support/temporary_folder.h"
-#include "tests/unit/programs/arguments.h"
 
 namespace dicom_sender {
 namespace {

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/unit/programs/arguments.h"
+#include "tests/support/arguments.h"
 
 namespace dicom_sender {
 namespace {

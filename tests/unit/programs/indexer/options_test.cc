@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/support/arguments.h"
 #include "tests/support/temporary_folder.h"
-#include "tests/unit/programs/arguments.h"
 
 namespace dicom_sender {
 namespace {

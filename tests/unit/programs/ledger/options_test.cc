@@ -2,9 +2,9 @@
 
 #include <gmock/gmock.h>
 
+#include "tests/support/arguments.h"
 #include "tests/support/example_studies.h"
 #include "tests/support/temporary_folder.h"
-#include "tests/unit/programs/arguments.h"
 
 namespace dicom_sender {
 namespace {

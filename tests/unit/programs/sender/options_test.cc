@@ -7,6 +7,7 @@
 #include <sstream>
 #include <thread>
 
+#include "tests/support/arguments.h"
 #include "tests/support/temporary_folder.h"
 
 namespace dicom_sender {
@@ -19,17 +20,47 @@ using testing::StartsWith;
 
 constexpr const char* kSession = "5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3a";
 
-using Arguments = std::vector<std::string>;
+using WordList = std::vector<std::string>;
 using Variables = std::map<std::string, std::string>;
-using Parsed = tl::expected<SenderOptions, EarlyExit>;
 
-Parsed Parse(const Arguments& arguments, const Variables& variables = {}) {
-  std::vector<const char*> argv = {"dicom-sender"};
-  for (const std::string& argument : arguments) argv.push_back(argument.c_str());
-  return ParseOptions(static_cast<int>(argv.size()), argv.data(), [&variables](const char* name) {
-    const auto it = variables.find(name);
-    return it == variables.end() ? nullptr : it->second.c_str();
-  });
+auto Parse(const WordList& words, const Variables& variables = {}) {
+  return Arguments(words, variables).Parsed(ParseOptions);
+}
+
+// An option with a value that is not its default, and what it sets.
+struct Setting {
+  std::string option, value;
+  bool (*is_set)(const SenderOptions&);
+};
+const Setting kSettings[] = {
+    {"recursive", "true", [](const SenderOptions& o) { return o.recursive; }},
+    {"scan-threads", "64", [](const SenderOptions& o) { return o.scan_threads == 64; }},
+    {"ae-title", "YOU", [](const SenderOptions& o) { return o.called_ae == "YOU"; }},
+    {"host", "h", [](const SenderOptions& o) { return o.host == "h"; }},
+    {"port", "65535", [](const SenderOptions& o) { return o.port == 65535; }},
+    {"calling-ae", "ME", [](const SenderOptions& o) { return o.calling_ae == "ME"; }},
+    {"threads", "256", [](const SenderOptions& o) { return o.threads == 256; }},
+    {"dispatch", "as-found", [](const SenderOptions& o) { return o.dispatch == DispatchMode::kAsFound; }},
+    {"max-attempts", "100", [](const SenderOptions& o) { return o.attempts_max == 100; }},
+    {"retry-for", "6h", [](const SenderOptions& o) { return o.retry_for == seconds(21600); }},
+    {"max-requests-per-association", "1000",
+     [](const SenderOptions& o) { return o.requests_per_association_max == 1000; }},
+    {"async-window", "4", [](const SenderOptions& o) { return o.async_window == 4; }},
+    {"max-pdu", "4096", [](const SenderOptions& o) { return o.max_pdu_bytes == 4096; }},
+    {"connect-timeout", "1", [](const SenderOptions& o) { return o.connect_timeout == seconds(1); }},
+    {"acse-timeout", "2", [](const SenderOptions& o) { return o.acse_timeout == seconds(2); }},
+    {"dimse-timeout", "3", [](const SenderOptions& o) { return o.dimse_timeout == seconds(3); }},
+    {"idle-timeout", "3600", [](const SenderOptions& o) { return o.idle_timeout == seconds(3600); }},
+    {"log-format", "json", [](const SenderOptions& o) { return o.log_format == LogFormat::kJson; }},
+    {"metrics", "127.0.0.1:9464", [](const SenderOptions& o) { return o.metrics == "127.0.0.1:9464"; }},
+    {"verbose", "true", [](const SenderOptions& o) { return o.verbose; }},
+    {"delete-ledger", "true", [](const SenderOptions& o) { return o.delete_ledger; }},
+};
+
+std::string VariableOf(const std::string& option) {
+  std::string name = "DICOM_SENDER_" + option;
+  for (char& c : name) c = c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return name;
 }
 
 class OptionsTest : public testing::Test {
@@ -40,19 +71,19 @@ class OptionsTest : public testing::Test {
   }
 
   // All that is required, and more.
-  Arguments With(const Arguments& more) const {
-    Arguments all = {"-i", data_, "-a", "ARCHIVE", "-H", "pacs.example.org", "-p", "104", "--output-dir", out_};
+  WordList With(const WordList& more) const {
+    WordList all = {"-i", data_, "-a", "ARCHIVE", "-H", "pacs.example.org", "-p", "104", "--output-dir", out_};
     all.insert(all.end(), more.begin(), more.end());
     return all;
   }
-  SenderOptions Good(const Arguments& arguments, const Variables& variables = {}) {
-    const Parsed parsed = Parse(arguments, variables);
+  SenderOptions Good(const WordList& arguments, const Variables& variables = {}) {
+    const auto parsed = Parse(arguments, variables);
     EXPECT_TRUE(parsed) << parsed.error().err;
     return parsed ? *parsed : SenderOptions();
   }
   // The one line of the error.
-  std::string Wrong(const Arguments& arguments, const Variables& variables = {}) {
-    const Parsed parsed = Parse(arguments, variables);
+  std::string Wrong(const WordList& arguments, const Variables& variables = {}) {
+    const auto parsed = Parse(arguments, variables);
     EXPECT_FALSE(parsed) << testing::PrintToString(arguments);
     if (parsed) return "";
     EXPECT_EQ(parsed.error().exit_status, 2);
@@ -114,67 +145,70 @@ TEST_F(OptionsTest, ShortNamesAreThoseOfTheOlderTool) {
   EXPECT_EQ(options.threads, 8U);
 }
 
-TEST_F(OptionsTest, LongNamesSetTheRest) {
-  const SenderOptions options = Good({"--input=" + data_,
-                                      "--recursive",
-                                      "--scan-threads",
-                                      "64",
-                                      "--calling-ae",
-                                      "ME",
-                                      "--ae-title",
-                                      "YOU",
-                                      "--host",
-                                      "h",
-                                      "--port",
-                                      "65535",
-                                      "--threads",
-                                      "256",
-                                      "--verbose",
-                                      "--dispatch",
-                                      "as-found",
-                                      "--max-attempts",
-                                      "100",
-                                      "--retry-for",
-                                      "6h",
-                                      "--max-requests-per-association",
-                                      "1000",
-                                      "--max-pdu",
-                                      "4096",
-                                      "--connect-timeout",
-                                      "1",
-                                      "--acse-timeout",
-                                      "2",
-                                      "--dimse-timeout",
-                                      "3",
-                                      "--idle-timeout",
-                                      "3600",
-                                      "--output-dir",
-                                      out_,
-                                      "--log-format",
-                                      "json",
-                                      "--metrics",
-                                      "127.0.0.1:9464",
-                                      "--keep-ledger",
-                                      "--delete-ledger",
-                                      "--new"});
-  EXPECT_TRUE(options.recursive && options.verbose && options.delete_ledger);
-  EXPECT_EQ(options.scan_threads, 64U);
-  EXPECT_EQ(options.calling_ae, "ME");
-  EXPECT_EQ(options.called_ae, "YOU");
-  EXPECT_EQ(options.port, 65535);
-  EXPECT_EQ(options.threads, 256U);
-  EXPECT_EQ(options.dispatch, DispatchMode::kAsFound);
-  EXPECT_EQ(options.attempts_max, 100U);
-  EXPECT_EQ(options.retry_for, seconds(21600));
-  EXPECT_EQ(options.requests_per_association_max, 1000U);
-  EXPECT_EQ(options.max_pdu_bytes, 4096U);
-  EXPECT_EQ(options.connect_timeout, seconds(1));
-  EXPECT_EQ(options.acse_timeout, seconds(2));
-  EXPECT_EQ(options.dimse_timeout, seconds(3));
-  EXPECT_EQ(options.idle_timeout, seconds(3600));
+TEST_F(OptionsTest, EachSettingDiffersFromTheDefault) {
+  const SenderOptions options = Good(With({}));
+  for (const Setting& setting : kSettings) EXPECT_FALSE(setting.is_set(options)) << setting.option;
+}
+
+TEST_F(OptionsTest, EachOptionHasALongName) {
+  WordList words = {"--input=" + data_, "--output-dir", out_, "--keep-ledger", "--new"};
+  for (const Setting& setting : kSettings) {
+    if (setting.value == "true") {
+      words.push_back("--" + setting.option);
+    } else {
+      words.insert(words.end(), {"--" + setting.option, setting.value});
+    }
+  }
+  const SenderOptions options = Good(words);
+  for (const Setting& setting : kSettings) {
+    EXPECT_TRUE(setting.is_set(options)) << setting.option;
+    EXPECT_EQ(options.given.at(setting.option), "--" + setting.option);
+  }
+  EXPECT_THAT(options.inputs, ElementsAre(data_));
   EXPECT_EQ(options.output_dir, out_);
-  EXPECT_EQ(options.log_format, LogFormat::kJson);
-  EXPECT_EQ(options.metrics, "127.0.0.1:9464");
+  EXPECT_TRUE(options.start_new);
+}
+
+TEST_F(OptionsTest, EachOptionReadsItsVariable) {
+  Variables variables = {{"DICOM_SENDER_INPUT", data_ + ":" + out_ + ":"},
+                         {"DICOM_SENDER_OUTPUT_DIR", out_},
+                         {"DICOM_SENDER_KEEP_LEDGER", "1"},
+                         {"DICOM_SENDER_DRY_RUN", "off"},
+                         {"DICOM_SENDER_RESUME", ""},  // as good as unset
+                         {"DICOM_SENDER_HELP", "true"}};
+  for (const Setting& setting : kSettings) variables[VariableOf(setting.option)] = setting.value;
+  const SenderOptions options = Good({}, variables);
+  for (const Setting& setting : kSettings) {
+    EXPECT_TRUE(setting.is_set(options)) << setting.option;
+    EXPECT_EQ(options.given.at(setting.option), VariableOf(setting.option));
+  }
+  EXPECT_THAT(options.inputs, ElementsAre(data_, out_));
+  EXPECT_EQ(options.output_dir, out_);
+  EXPECT_FALSE(options.dry_run || options.resume);
+
+  EXPECT_TRUE(Good({"--output-dir", out_}, {{"DICOM_SENDER_RESUME", kSession}, {"DICOM_SENDER_RETRY_FAILED", "on"}})
+                  .retry_failed);
+  EXPECT_TRUE(Good({"-a", "A", "-H", "h", "-p", "1"}, {{"DICOM_SENDER_ECHO", "on"}}).echo);
+  EXPECT_EQ(Good(With({}), {{"DICOM_SENDER_CONFIG", Config("threads = 12\n")}}).threads, 12U);
+}
+
+TEST_F(OptionsTest, EachOptionIsReadFromTheFile) {
+  std::string text = "input = '" + data_ + "'\noutput-dir = '" + out_ + "'\n";
+  for (const Setting& setting : kSettings) {
+    text += setting.option + (setting.value == "true" ? " = true\n" : " = '" + setting.value + "'\n");
+  }
+  const std::string file = Config(text);
+  const SenderOptions options = Good({"--config", file});
+  for (const Setting& setting : kSettings) {
+    EXPECT_TRUE(setting.is_set(options)) << setting.option;
+    EXPECT_EQ(options.given.at(setting.option), setting.option + " in " + file);
+  }
+}
+
+TEST_F(OptionsTest, ASwitchTakesItsValueInWords) {
+  for (const char* on : {"yes", "true", "1", "on"}) {
+    EXPECT_TRUE(Good(With({}), {{"DICOM_SENDER_RECURSIVE", on}}).recursive) << on;
+  }
 }
 
 TEST_F(OptionsTest, PathsAreTakenAsTheyAre) {
@@ -188,8 +222,8 @@ TEST_F(OptionsTest, PathsAreTakenAsTheyAre) {
 TEST_F(OptionsTest, PathsNeedNoOption) {
   const std::string file = data_ + "/-1.dcm";
   std::ofstream(file) << "x";
-  const Arguments rest = {"-r", out_, "-a", "A", "-H", "h", "-p", "1", "--output-dir", out_};
-  Arguments words = {data_, "-v"};
+  const WordList rest = {"-r", out_, "-a", "A", "-H", "h", "-p", "1", "--output-dir", out_};
+  WordList words = {data_, "-v"};
   words.insert(words.end(), rest.begin(), rest.end());
   EXPECT_THAT(Good(words).inputs, ElementsAre(data_, out_));
   words.insert(words.end(), {"-i", file});
@@ -211,7 +245,7 @@ TEST_F(OptionsTest, TimesAndSizesTakeUnits) {
 }
 
 struct WrongCase {
-  Arguments more;
+  WordList more;
   std::string says;
 };
 
@@ -339,8 +373,8 @@ TEST_F(OptionsTest, SessionsIsACommandOfItsOwn) {
 
 TEST_F(OptionsTest, OutputFolderIsMadeOnlyIfAllElseIsRight) {
   const std::string fresh = folder_ / "new/deep";
-  const Arguments good = {"-i", data_, "-a", "A", "-H", "h", "-p", "104", "--output-dir", fresh};
-  Arguments wrong = good;
+  const WordList good = {"-i", data_, "-a", "A", "-H", "h", "-p", "104", "--output-dir", fresh};
+  WordList wrong = good;
   wrong[1] = "/nonexistent";
   Wrong(wrong);
   EXPECT_THAT(Wrong({"--resume", kSession, "--output-dir", fresh}),
@@ -350,64 +384,6 @@ TEST_F(OptionsTest, OutputFolderIsMadeOnlyIfAllElseIsRight) {
   EXPECT_TRUE(std::filesystem::is_empty(fresh));
   EXPECT_THAT(Wrong({"-i", data_, "-a", "A", "-H", "h", "-p", "104", "--output-dir", "/proc/self"}),
               HasSubstr("--output-dir: "));
-}
-
-TEST_F(OptionsTest, EachOptionReadsTheEnvironment) {
-  const Variables variables = {{"DICOM_SENDER_INPUT", data_ + ":" + out_ + ":"},
-                               {"DICOM_SENDER_RECURSIVE", "yes"},
-                               {"DICOM_SENDER_SCAN_THREADS", "3"},
-                               {"DICOM_SENDER_AE_TITLE", "YOU"},
-                               {"DICOM_SENDER_HOST", "h"},
-                               {"DICOM_SENDER_PORT", "11112"},
-                               {"DICOM_SENDER_CALLING_AE", "ME"},
-                               {"DICOM_SENDER_THREADS", "9"},
-                               {"DICOM_SENDER_DISPATCH", "as-found"},
-                               {"DICOM_SENDER_MAX_ATTEMPTS", "2"},
-                               {"DICOM_SENDER_RETRY_FOR", "5m"},
-                               {"DICOM_SENDER_MAX_REQUESTS_PER_ASSOCIATION", "7"},
-                               {"DICOM_SENDER_MAX_PDU", "16384"},
-                               {"DICOM_SENDER_CONNECT_TIMEOUT", "11"},
-                               {"DICOM_SENDER_ACSE_TIMEOUT", "12"},
-                               {"DICOM_SENDER_DIMSE_TIMEOUT", "13"},
-                               {"DICOM_SENDER_IDLE_TIMEOUT", "14"},
-                               {"DICOM_SENDER_OUTPUT_DIR", out_},
-                               {"DICOM_SENDER_LOG_FORMAT", "json"},
-                               {"DICOM_SENDER_METRICS", "127.0.0.1:1"},
-                               {"DICOM_SENDER_VERBOSE", "true"},
-                               {"DICOM_SENDER_KEEP_LEDGER", "1"},
-                               {"DICOM_SENDER_DELETE_LEDGER", "1"},
-                               {"DICOM_SENDER_DRY_RUN", "off"},
-                               {"DICOM_SENDER_RESUME", ""},  // as good as unset
-                               {"DICOM_SENDER_HELP", "true"}};
-  const SenderOptions options = Good({}, variables);
-  EXPECT_THAT(options.inputs, ElementsAre(data_, out_));
-  EXPECT_TRUE(options.recursive && options.verbose && options.delete_ledger);
-  EXPECT_FALSE(options.dry_run);
-  EXPECT_EQ(options.scan_threads, 3U);
-  EXPECT_EQ(options.called_ae, "YOU");
-  EXPECT_EQ(options.host, "h");
-  EXPECT_EQ(options.port, 11112);
-  EXPECT_EQ(options.calling_ae, "ME");
-  EXPECT_EQ(options.threads, 9U);
-  EXPECT_EQ(options.dispatch, DispatchMode::kAsFound);
-  EXPECT_EQ(options.attempts_max, 2U);
-  EXPECT_EQ(options.retry_for, seconds(300));
-  EXPECT_EQ(options.requests_per_association_max, 7U);
-  EXPECT_EQ(options.max_pdu_bytes, 16384U);
-  EXPECT_EQ(options.connect_timeout, seconds(11));
-  EXPECT_EQ(options.acse_timeout, seconds(12));
-  EXPECT_EQ(options.dimse_timeout, seconds(13));
-  EXPECT_EQ(options.idle_timeout, seconds(14));
-  EXPECT_EQ(options.output_dir, out_);
-  EXPECT_EQ(options.log_format, LogFormat::kJson);
-  EXPECT_EQ(options.metrics, "127.0.0.1:1");
-  EXPECT_FALSE(options.resume);
-  EXPECT_EQ(options.given.at("ae-title"), "DICOM_SENDER_AE_TITLE");
-
-  EXPECT_TRUE(Good({"--output-dir", out_}, {{"DICOM_SENDER_RESUME", kSession}, {"DICOM_SENDER_RETRY_FAILED", "on"}})
-                  .retry_failed);
-  EXPECT_TRUE(Good({"-a", "A", "-H", "h", "-p", "1"}, {{"DICOM_SENDER_ECHO", "on"}}).echo);
-  EXPECT_EQ(Good(With({}), {{"DICOM_SENDER_CONFIG", Config("threads = 12\n")}}).threads, 12U);
 }
 
 TEST_F(OptionsTest, AWrongVariableIsNamed) {
@@ -518,14 +494,14 @@ TEST_F(OptionsTest, CommandLineThenEnvironmentThenFileThenDefault) {
 
 TEST_F(OptionsTest, VersionAndHelpEndAtOnce) {
   for (const char* option : {"-V", "--version"}) {
-    const Parsed parsed = Parse({option, "--threads", "0"});
+    const auto parsed = Parse({option, "--threads", "0"});
     ASSERT_FALSE(parsed);
     EXPECT_EQ(parsed.error().exit_status, 0);
     EXPECT_EQ(parsed.error().out, "dicom-sender 0.1.0\n");
     EXPECT_EQ(parsed.error().err, "");
   }
   for (const char* option : {"-h", "--help"}) {
-    const Parsed parsed = Parse({"--nonsense", option});
+    const auto parsed = Parse({"--nonsense", option});
     ASSERT_FALSE(parsed);
     EXPECT_EQ(parsed.error().exit_status, 0);
     EXPECT_EQ(parsed.error().out, Parse({"--help"}).error().out);
@@ -540,49 +516,16 @@ TEST_F(OptionsTest, HelpFitsAndNamesEverything) {
     EXPECT_LE(line.size(), 100U) << line;
     EXPECT_FALSE(line.ends_with(' ')) << line;
   }
-  for (const char* text : {"-i, --input PATH",
-                           "-r, --recursive",
-                           "--scan-threads N",
-                           "-a, --ae-title AE",
-                           "-H, --host HOST",
-                           "-p, --port PORT",
-                           "-c, --calling-ae AE",
-                           "-t, --threads N",
-                           "--dispatch MODE",
-                           "--max-attempts N",
-                           "--retry-for TIME",
-                           "--max-requests-per-association N",
-                           "--max-pdu SIZE",
-                           "--connect-timeout TIME",
-                           "--acse-timeout TIME",
-                           "--dimse-timeout TIME",
-                           "--idle-timeout TIME",
-                           "--output-dir DIR",
-                           "--log-format FORMAT",
-                           "--metrics HOST:PORT",
-                           "-v, --verbose",
-                           "--dry-run",
-                           "--echo",
-                           "--resume [SESSION]",
-                           "--retry-failed",
-                           "--new",
-                           "--delete-ledger",
-                           "--keep-ledger",
-                           "--format FORMAT",
-                           "--config FILE",
-                           "-h, --help",
-                           "-V, --version",
-                           "\nInput\n",
-                           "\nDestination\n",
-                           "\nSending\n",
-                           "\nOutput\n",
-                           "\nSession\n",
-                           "\nExamples\n",
-                           "(default: RUST_SCU)",
-                           "(default: 1)",
-                           "(default: 128K)",
-                           "(default: 1m)",
-                           "DICOM_SENDER_AE_TITLE"}) {
+  const std::string texts =
+      "-i, --input PATH|-r, --recursive|--scan-threads N|-a, --ae-title AE|-H, --host HOST|"
+      "-p, --port PORT|-c, --calling-ae AE|-t, --threads N|--dispatch MODE|--max-attempts N|"
+      "--retry-for TIME|--max-requests-per-association N|--max-pdu SIZE|--connect-timeout TIME|"
+      "--acse-timeout TIME|--dimse-timeout TIME|--idle-timeout TIME|--output-dir DIR|"
+      "--log-format FORMAT|--metrics HOST:PORT|-v, --verbose|--dry-run|--echo|--resume [SESSION]|"
+      "--retry-failed|--new|--delete-ledger|--keep-ledger|--format FORMAT|--config FILE|-h, --help|"
+      "-V, --version|\nInput\n|\nDestination\n|\nSending\n|\nOutput\n|\nSession\n|\nExamples\n|"
+      "(default: RUST_SCU)|(default: 1)|(default: 128K)|(default: 1m)|DICOM_SENDER_AE_TITLE";
+  for (const std::string& text : Words(texts, '|')) {
     EXPECT_THAT(help, HasSubstr(text));
   }
 }

@@ -6,8 +6,8 @@
 
 #include <fstream>
 
+#include "tests/support/arguments.h"
 #include "tests/support/temporary_folder.h"
-#include "tests/unit/programs/arguments.h"
 
 namespace dicom_sender {
 namespace {

@@ -3,14 +3,17 @@
 
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
-
-#include "cli/program_options.h"
 
 namespace dicom_sender {
 
+// The parts of a text between the separators, such as the words of a command line.
+std::vector<std::string> Words(std::string_view text, char separator = ' ');
+
 class Arguments {
  public:
+  // Without the program's name.
   explicit Arguments(std::vector<std::string> words, std::map<std::string, std::string> variables = {});
 
   template <class Parse>
