@@ -7,7 +7,7 @@
 namespace dicom_sender {
 
 struct PeerMessage {
-  std::string peer;          // the ROUTER's name for the connection; answers go there
+  std::string peer;          // the ROUTER's name for the connection, to which answers go
   std::string bytes;         // as received, so not trusted
   std::string address = {};  // of the peer's machine, for the log; empty: in this process
   std::string key = {};  // the peer's public key, which the ZapHandler accepted; empty: the channel has no security

@@ -1,4 +1,4 @@
-// Counts what becomes of instances, sessions and destinations into the metrics, and keeps the latest failures for the
+// Counts in the metrics what becomes of instances, sessions, and destinations, and keeps the latest failures for the
 // status page. One thread.
 #pragma once
 

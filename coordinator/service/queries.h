@@ -1,4 +1,4 @@
-// What may be asked of the coordinator without changing anything: replies made from the ledger and the scheduler.
+// The questions to a coordinator that change nothing. The replies are made from the ledger and the scheduler.
 //
 // Lists are paged or cut, so that every reply is far below kMessageBytesMax. Throws LedgerError. One thread.
 #pragma once
@@ -27,7 +27,7 @@ wire::FailureList::Entry ToEntry(const UnreadPath& unread);
 
 class Queries {
  public:
-  // The summary files are in `output_dir`; empty: nobody writes any.
+  // The summary files are in `output_dir`; empty: none are written.
   Queries(Ledger& ledger, const Scheduler& scheduler, const SessionPaces& paces, std::string output_dir)
       : ledger_(ledger), scheduler_(scheduler), paces_(paces), output_dir_(std::move(output_dir)) {}
 

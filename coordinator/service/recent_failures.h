@@ -1,4 +1,4 @@
-// The latest instances that failed, for whoever looks at the status page. Bounded: the newest push the oldest out.
+// The latest instances that failed, for the status page. Bounded: the newest push the oldest out.
 #pragma once
 
 #include <deque>
@@ -14,9 +14,9 @@ class RecentFailures {
  public:
   static constexpr std::size_t kMax = 50;
 
-  // The rest is in the ledger, and read when somebody looks. `uuid`: of the session.
+  // Page() reads the rest from the ledger. `uuid`: of the session.
   void Add(SessionKey session, const std::string& uuid, const InstanceChange& change, WallTime now);
-  // Those that fail because of what the scan found out.
+  // Files that fail by a defect that the scan found.
   void AddDefects(const wire::PublishBatch& batch, WallTime now);
 
   // The newest first. Reads at most kMax instances. Throws LedgerError.

@@ -15,12 +15,12 @@ wire::ClientReply NoSuchSession(std::string_view uuid) {
 }
 
 wire::ClientReply TooManySessions() {
-  return Failed(fmt::format("{} sessions are open, and no more are taken: wait until one has ended, or pause one",
+  return Failed(fmt::format("{} sessions are open, and more are not accepted; wait until one has ended, or pause one",
                             kOpenSessionsMax));
 }
 
 wire::ClientReply TooManyBytes(const SessionRecord& session) {
-  return Failed(fmt::format("session {} would have more bytes than there can be: a size in this batch is wrong",
+  return Failed(fmt::format("session {} would have more bytes than are possible; a size in this batch is wrong",
                             session.settings.session()));
 }
 

@@ -48,18 +48,18 @@ struct StepResult {
 
 class Service {
  public:
-  // `output_dir`: where the summaries of ended sessions are written, by somebody else; empty: nowhere. `progress` is
-  // noted while a session is read from the ledger. `name_endpoint` tells which destinations are reached at one
-  // address; without it, each is by itself.
+  // `output_dir`: where SummaryWriter writes the summaries of ended sessions; empty: nowhere. `progress` is noted
+  // while a session is read from the ledger. `name_endpoint` says which destinations are reached at one address;
+  // without it, each one is separate.
   Service(Ledger& ledger, SchedulerOptions options, CoordinatorMetrics& metrics, std::string output_dir,
           Progress progress = {}, NameEndpoint name_endpoint = {});
 
-  // Goes on with every session that had not ended when the last coordinator did, as nobody else may know that there
-  // was another one. Before the first Step(), if at all.
+  // Continues every session that an earlier coordinator left open; clients need not know that there was another one.
+  // Before the first Step(), if at all.
   StepResult ResumeSessions(TimePoint now, WallTime wall);
   StepResult Step(const std::vector<PeerMessage>& messages, TimePoint now, WallTime wall);
 
-  // What the status page shows; counts the gauges of the destinations anew. Between two steps, about once a second.
+  // What the status page shows; updates the gauges of the destinations. Between two steps, about once a second.
   wire::Overview Look(TimePoint now, WallTime wall);
   // For what dicom-ctl shows; Look() does it, too. Between two steps, about once a second.
   void MeasurePaces(TimePoint now);
@@ -111,7 +111,7 @@ class Service {
   wire::ClientReply Answer(const wire::RecordComparisons& request);
   wire::ClientReply Answer(const wire::ScanComplete& request, const Moment& moment);
 
-  // --- service_workers.cc: what workers say, and what is said to them
+  // --- service_workers.cc: the messages of workers and the answers to them
   void Handle(const PeerMessage& incoming, const wire::WorkerStatus& status, const Moment& moment);
   void Handle(const PeerMessage& incoming, const wire::PageRequest& request, const Moment& moment);
   void Handle(const PeerMessage& incoming, const wire::Report& report, const Moment& moment);

@@ -1,4 +1,4 @@
-// The output of a scheduler step: what changes is written to the ledger, and then workers are told.
+// The output of a scheduler step: its changes go into the ledger, and its replies to the workers.
 #include <spdlog/spdlog.h>
 
 #include <set>
@@ -25,7 +25,7 @@ Output Service::Apply(const Event& event, const Moment& moment, std::string_view
 }
 
 std::vector<PromotedCopy> Service::Write(const std::vector<LedgerChange>& changes, const Moment& moment) {
-  // Outcomes are written together, as they come: nearly always they are all there is.
+  // Outcomes are written together and in their order. Nearly always they are the only changes.
   std::vector<InstanceChange> instances;
   std::set<StudyKey> failed_studies;
   for (const LedgerChange& change : changes) {
@@ -58,8 +58,8 @@ std::vector<PromotedCopy> Service::Write(const std::vector<LedgerChange>& change
   return promoted;
 }
 
-// The scheduler knows nothing of copies: it learns of them as of studies that are fed, and where it takes a session
-// for complete, the session is opened anew.
+// The scheduler knows nothing of copies. It gets promoted ones as a feed, and a session that it considers complete is
+// opened again for them.
 void Service::WriteSessions(const std::vector<LedgerChange>& changes, const std::vector<PromotedCopy>& promoted,
                             const Moment& moment) {
   std::map<SessionKey, std::vector<StudyFeed>> feeds;
@@ -97,7 +97,7 @@ void Service::FailStudy(const StudyFailed& change, const Moment& moment) {
   meter_.StudyFailed(*settings, instances);
 }
 
-// A file that kills its workers is found by the study that is named here.
+// The log names the study, so that an operator can find a file that crashes its workers.
 void Service::NoteUncleanEnd(const LeaseEnded& ended) {
   const StudyRecord record = ledger_.LoadStudy(ended.study);
   const ScopedLogFields fields({.session = SettingsOf(record.session)->session(), .study = record.uid});
@@ -107,15 +107,14 @@ void Service::NoteUncleanEnd(const LeaseEnded& ended) {
                  record.lease_worker);
     return;
   }
-  spdlog::warn(
-      "Worker {} has lost its lease {} of study {}: it was not heard of, has started anew, or made no progress",
-      record.lease_worker, record.lease, study);
+  spdlog::warn("Worker {} lost its lease {} of study {}: it timed out, restarted, or made no progress",
+               record.lease_worker, record.lease, study);
 }
 
 void Service::NoteQuarantine(const QuarantineBegun& begun) {
   spdlog::warn(
-      "Worker {} is quarantined for {}: {}; it is tried again from time to time, and others, if there are any, take "
-      "its studies",
+      "Worker {} is quarantined for {}: {}; it is tried again from time to time, and other workers, if any, take its "
+      "studies",
       begun.worker, queries_.InWords(begun.what.subject), begun.what.reason);
 }
 

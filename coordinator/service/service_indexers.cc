@@ -1,4 +1,4 @@
-// What indexers find goes into the ledger, and the scheduler learns of it.
+// The messages of indexers: what they find goes into the ledger, and the scheduler learns of it by events.
 #include "coordinator/service/replies.h"
 #include "coordinator/service/service.h"
 #include "proto/limits.h"
@@ -50,7 +50,7 @@ wire::ClientReply Service::Answer(const wire::PublishBatch& request, const Momen
     if (BytesOf(request) + record.counts.total_bytes > kTotalBytesMax) return TooManyBytes(record);
     std::vector<StudyFeed> feeds = ledger_.AddStudies(record.key, request);
     ledger_.AddUnread(record.key, request.indexer(), UnreadOf(request));
-    // Where all of it is to be sent, the batch itself settled nothing that the meter counts.
+    // If every instance of the batch is to be sent, the batch settled nothing that the meter counts.
     if (PendingIn(feeds) < InstancesIn(request)) {
       meter_.BatchAdded(record, ledger_.LoadSession(record.key).counts, request, moment.wall);
     }
@@ -68,7 +68,7 @@ wire::ClientReply Service::Answer(const wire::RecordComparisons& request) {
       comparisons.push_back({entry.study(), entry.index(), entry.difference()});
     }
     ledger_.RecordComparisons(record.key, comparisons);
-    // What a session that has ended is told now belongs into its summary, too.
+    // Comparisons that arrive after the session has ended belong in its summary, too.
     if (!IsOpen(record.key)) ended_.push_back(record.key);
     wire::ClientReply reply;
     reply.mutable_publish_ack();
@@ -81,7 +81,9 @@ wire::ClientReply Service::Answer(const wire::ScanComplete& request, const Momen
     std::map<std::string, std::uint64_t> ignored;
     for (const auto& files : request.ignored()) ignored[files.reason()] += files.files();
     ledger_.CompleteScan(record.key, request.indexer(), request.scan(), ignored);
-    if (ledger_.LoadSession(record.key).scan_complete) Apply(ScanCompleted{record.key}, moment);
+    const SessionRecord after = ledger_.LoadSession(record.key);
+    if (!after.scan_complete) return queries_.Status(after, moment.now);  // another indexer is still scanning
+    Apply(ScanCompleted{record.key}, moment);
     return StatusAfterChange(record.key, moment);
   });
 }

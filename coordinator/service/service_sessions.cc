@@ -33,7 +33,7 @@ wire::ClientReply Service::Answer(const wire::OpenSession& request, const Moment
   if (!record) {
     record = ledger_.CreateSession(request, moment.wall);
     const ScopedLogFields fields({.session = request.session()});
-    spdlog::info("Session {} begins: {} to {} as {}", request.session(), fmt::join(request.inputs(), ", "),
+    spdlog::info("Session {} opened: {} to {} as {}", request.session(), fmt::join(request.inputs(), ", "),
                  DestinationText(request.destination()), request.destination().calling_ae());
     OpenInScheduler(*record, moment);
   } else if (opens) {
@@ -54,18 +54,18 @@ void Service::Resume(SessionRecord record, const wire::OpenSession& request, con
   Reopen(record, moment);
 }
 
-// A suspension that waits for leases in force is taken back.
+// Withdraws a suspension that waits for leases in force.
 void Service::Continue(const SessionRecord& record, const Moment& moment) {
   if (!IsOpen(record.key)) return;
   const ScopedLogFields fields({.session = record.settings.session()});
-  spdlog::info("Session {} goes on", record.settings.session());
+  spdlog::info("Session {} resumed", record.settings.session());
   ledger_.SetEnding(record.key, std::nullopt);
   Apply(ContinueRequested{record.key}, moment);
 }
 
 void Service::Reopen(const SessionRecord& record, const Moment& moment) {
   const ScopedLogFields fields({.session = record.settings.session()});
-  spdlog::info("Session {} goes on", record.settings.session());
+  spdlog::info("Session {} resumed", record.settings.session());
   ledger_.SetSessionState(record.key, OngoingState(record), {}, moment.wall);
   OpenInScheduler(record, moment);
 }
@@ -75,7 +75,8 @@ void Service::OpenInScheduler(const SessionRecord& record, const Moment& moment)
   sessions_[record.key] = std::make_shared<const wire::OpenSession>(settings);
   suspended_.erase(record.key);
   meter_.SessionOpened(settings);
-  // Incomplete until everything that the ledger has is fed: a session without studies would be complete at once.
+  // The scan counts as incomplete until everything in the ledger is fed, because a session without studies would be
+  // complete at once.
   Apply(SessionOpened{.session = record.key,
                       .destination = DestinationText(settings.destination()),
                       .endpoint = name_endpoint_
@@ -91,13 +92,13 @@ void Service::OpenInScheduler(const SessionRecord& record, const Moment& moment)
   RestoreLeases(record.key, moment);
   FeedFromLedger(record.key, moment);
   if (record.scan_complete) Apply(ScanCompleted{record.key}, moment);
-  if (record.ending) End(record.key, *record.ending, moment);  // asked for before the coordinator was started again
+  if (record.ending) End(record.key, *record.ending, moment);  // requested before the coordinator restarted
 }
 
-// Those that an earlier coordinator has granted: their workers may be sending all the time.
+// An earlier coordinator granted these leases, and their workers may be sending still.
 void Service::RestoreLeases(SessionKey session, const Moment& moment) {
   for (const StudyRecord& study : ledger_.LeasedStudies(session)) {
-    // Nobody else may take the worker's name before it is heard of again.
+    // No other key may use the worker's name before the worker connects again.
     const auto lease = ledger_.FindLease(study.lease);
     if (lease && !lease->identity.empty())
       connections_.try_emplace(study.lease_worker).first->second.key = lease->identity;

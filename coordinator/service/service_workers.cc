@@ -1,4 +1,4 @@
-// What workers say, and what is said to them: statuses and leases, pages, and reports.
+// The messages of workers and the answers to them: statuses and leases, pages, and reports.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -12,7 +12,8 @@
 namespace dicom_sender {
 namespace {
 
-// Small, because what was handed out under a lost lease may have been sent: a resend is counted for each.
+// Small, because every instance that was handed out under a lost lease may have been sent, and counts as a resend if
+// it is sent again.
 constexpr std::size_t kPageInstances = 128;
 static_assert(kPageInstances <= kPageInstancesMax);
 constexpr std::size_t kWorkersMax = kListedWorkersMax;
@@ -20,9 +21,8 @@ constexpr std::size_t kWorkersMax = kListedWorkersMax;
 // An incarnation is the wall clock in nanoseconds at the start of the worker.
 std::string Superseded(const std::string& worker, std::uint64_t nanoseconds) {
   return fmt::format(
-      "another worker that calls itself {} has started since, or this one's clock was set back by at "
-      "least {:.1f} s: give each a name of its own by --worker-id, or set the clock right and start it "
-      "again",
+      "another worker named '{}' has started since, or this one's clock was set back by at least {:.1f} s; give each "
+      "worker its own --worker-id, or correct the clock and restart the worker",
       worker, std::chrono::duration<double>(Duration(nanoseconds)).count());
 }
 
@@ -34,18 +34,18 @@ void Service::Handle(const PeerMessage& incoming, const wire::WorkerStatus& stat
     return Refuse(incoming, Superseded(worker, scheduler_.incarnation_of(worker) - status.incarnation()),
                   /*for_good=*/true, moment);
   }
-  // The name belongs to the key under which the worker was heard of first: what it holds is promised to that key.
+  // A name belongs to the key of the first worker that used it, because its leases were granted to that key.
   const auto known = connections_.find(worker);
   if (known != connections_.end() && scheduler_.Knows(worker) && known->second.key != incoming.key) {
     return Refuse(incoming,
-                  fmt::format("worker {} is known by another key: give each worker a name of its own by --worker-id, "
-                              "or wait until that one is forgotten",
+                  fmt::format("worker '{}' is connected with another key; give each worker its own --worker-id, or "
+                              "wait until that one has timed out",
                               ToPrintable(worker)),
                   /*for_good=*/false, moment);
   }
   if (!scheduler_.Knows(worker)) {
     if (scheduler_.worker_count() >= kWorkersMax) {
-      return Refuse(incoming, fmt::format("{} workers are known, and no more are taken", kWorkersMax),
+      return Refuse(incoming, fmt::format("{} workers are connected, and more are not accepted", kWorkersMax),
                     /*for_good=*/false, moment);
     }
     spdlog::info("Worker {} connected, with {} associations", worker, status.capacity());
@@ -58,15 +58,15 @@ void Service::Handle(const PeerMessage& incoming, const wire::WorkerStatus& stat
                   .not_ready = status.not_ready(),
                   .held = {}};
   for (const auto& held : status.held()) seen.held.push_back({held.lease_id(), held.progressed()});
-  if (scheduler_.IsOvertaken(seen)) return;  // it may have come over a connection that is gone
+  if (scheduler_.IsOvertaken(seen)) return;  // it may have arrived late, over a connection that is closed
   connections_[worker] = {incoming.peer, incoming.key};
   status_seq_ = status.seq();
   Apply(seen, moment);
   status_seq_ = 0;
 }
 
-// A lease belongs to the key to which it was granted. Without keys it belongs to the connection from which its worker
-// was heard of last; a worker says what it is before anything else.
+// A lease belongs to the key to which it was granted. Without keys it belongs to the connection of its worker's last
+// status; a worker sends its status before anything else.
 bool Service::Holds(const PeerMessage& incoming, const LeaseRecord& lease) const {
   if (!lease.identity.empty()) return incoming.key == lease.identity;
   const auto connection = connections_.find(lease.worker);
@@ -74,7 +74,7 @@ bool Service::Holds(const PeerMessage& incoming, const LeaseRecord& lease) const
          connection->second.peer == incoming.peer;
 }
 
-// It is not told which lease: a worker takes that for the word of another ledger.
+// The refusal does not name the lease, because a worker would take that for the answer of another ledger.
 void Service::RefuseStranger(const PeerMessage& incoming, const LeaseRecord& lease, const Moment& moment) {
   Refuse(incoming,
          fmt::format("lease {} was granted to worker {}, over another connection or to another key", lease.id,
@@ -105,15 +105,15 @@ wire::Page Service::PageOf(LeaseId lease, StudyKey study, std::uint32_t from_ind
 }
 
 void Service::Handle(const PeerMessage& incoming, const wire::Report& report, const Moment& moment) {
-  // A lease that was never granted is not acknowledged: it is of another ledger, and what it reports is not ours.
+  // A report of a lease that was never granted is not acknowledged, because it belongs to another ledger.
   const auto lease = ledger_.FindLease(report.lease_id());
   if (!lease) {
     return Refuse(incoming, fmt::format("a report of lease {}, which is not in this ledger", report.lease_id()),
                   /*for_good=*/false, moment, report.lease_id());
   }
   if (!Holds(incoming, *lease)) return RefuseStranger(incoming, *lease, moment);
-  // The one before was lost on its way. Both will come again; applied out of order, the earlier one would be taken
-  // for a repetition.
+  // The report before this one was lost on its way. The worker will repeat both. If this one were applied first, the
+  // earlier one would be taken for a repetition.
   if (report.seq() > lease->last_report_seq + 1) return;
   if (report.seq() == lease->last_report_seq + 1) ApplyReport(report, *lease, moment);
 
@@ -141,11 +141,11 @@ void Service::ApplyReport(const wire::Report& report, const LeaseRecord& lease, 
   if (report.has_give_back()) event.give_back = report.give_back();
   const bool late = !scheduler_.StudyOf(lease.id);
   ledger_.RecordReport(lease, report.seq(), report.associations());
-  const Settings settings = SettingsOf(lease.session);  // afterwards the session may be over
+  const Settings settings = SettingsOf(lease.session);  // before the report may end the session
   const Output output = Apply(event, moment, lease.worker);
   meter_.ReportApplied(lease.session, *settings, output.changes, by_index, moment.wall);
   if (!late || report.outcomes_size() == 0) return;
-  // What a session that has ended is told now belongs into its summary, too.
+  // Outcomes that arrive after the session has ended belong in its summary, too.
   const SessionKey session = lease.session;
   if (!IsOpen(session) && std::find(ended_.begin(), ended_.end(), session) == ended_.end()) ended_.push_back(session);
 }
@@ -195,12 +195,11 @@ std::uint32_t Service::TtlMs() const {
   return static_cast<std::uint32_t>(std::chrono::ceil<std::chrono::milliseconds>(scheduler_.lease_ttl()).count());
 }
 
-// Those that the scheduler has forgotten.
 void Service::ForgetSilentWorkers() {
   if (connections_.size() <= scheduler_.worker_count()) return;
   std::erase_if(connections_, [this](const auto& entry) {
     if (scheduler_.Knows(entry.first)) return false;
-    spdlog::info("Worker {} is gone: it was not heard of for the lease time", entry.first);
+    spdlog::info("Worker {} timed out: it sent nothing for the lease time", entry.first);
     return true;
   });
 }

@@ -32,7 +32,7 @@ tl::expected<void, std::string> RemoveFailures(const std::string& path) {
   return tl::unexpected(fmt::format("{} cannot be removed: {}", path, std::strerror(errno)));
 }
 
-// One that is older is of an earlier end of the session.
+// An older file belongs to an earlier end of the session.
 bool IsThere(const std::string& summary, WallTime ended) {
   std::error_code error;
   const auto written = std::filesystem::last_write_time(summary, error);
@@ -89,7 +89,7 @@ void SummaryWriter::Write(SessionRecord session, TimePoint now) {
   }
 }
 
-// Without the folder there is no need to read the whole session first.
+// If the folder is missing, the session need not be read first.
 tl::expected<SummaryFiles, std::string> SummaryWriter::WriteIfFolderIsThere(const SessionSummary& summary) {
   if (access(output_dir_.c_str(), W_OK | X_OK) != 0) {
     return tl::unexpected(fmt::format("'{}' cannot be written: {}", output_dir_, std::strerror(errno)));
@@ -103,14 +103,14 @@ void SummaryWriter::Failed(const SessionRecord& session, const std::string& why,
   std::erase(unwritten_, session.key);
   unwritten_.push_back(session.key);
   const ScopedLogFields fields({.session = session.settings.session()});
-  spdlog::error("--output-dir: the summary of session {} is not written: {}; mend that, it is tried again in {} s",
+  spdlog::error("--output-dir: the summary of session {} was not written: {}; correct that, the next try is in {} s",
                 session.settings.session(), why, std::chrono::duration<double>(pause_).count());
 }
 
 void SummaryWriter::Retry(TimePoint now) {
   if (unwritten_.empty() || now < retry_at_) return;
   SessionRecord session = ledger_.LoadSession(unwritten_.front());
-  if (!HasEnded(session.state)) {  // it goes on, and has another summary at its next end
+  if (!HasEnded(session.state)) {  // it was resumed, and gets another summary at its next end
     unwritten_.pop_front();
     return;
   }
@@ -118,7 +118,7 @@ void SummaryWriter::Retry(TimePoint now) {
   const auto files = WriteIfFolderIsThere(summary);
   if (!files) return Failed(summary.session, files.error(), now);
   const ScopedLogFields fields({.session = summary.session.settings.session()});
-  spdlog::info("The summary of session {} is written after all: {}", summary.session.settings.session(),
+  spdlog::info("The summary of session {} was written on a later try: {}", summary.session.settings.session(),
                files->summary);
   unwritten_.pop_front();
   pause_ = {};

@@ -47,11 +47,11 @@ class SummaryWriter {
   // For a coordinator: writes the summary, and logs how the session ended. What cannot be written is tried again by
   // Retry().
   void Write(SessionKey session, TimePoint now);
-  // Looks at one of the sessions that were in the ledger at the first call: an earlier coordinator may not have come
-  // to its summary, or could not write it. False: that was the last one.
+  // Looks at one of the sessions that were in the ledger at the first call: an earlier coordinator may have ended
+  // before it wrote the summary, or could not write it. False: that was the last one.
   bool WriteNextMissing(TimePoint now);
-  // To be called about once a second: tries one of those that could not be written, if it is time to. A try may read
-  // much, so the pauses between failures grow from a second to a minute.
+  // Call it about once a second: it tries one of the summaries that could not be written, if one is due. A try may
+  // read much, so the pauses between failures grow from a second to a minute.
   void Retry(TimePoint now);
 
  private:

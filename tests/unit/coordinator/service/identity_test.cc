@@ -81,7 +81,7 @@ TEST_F(IdentityTest, ANameBelongsToItsKeyAsLongAsTheWorkerIsKnown) {
   taking.mutable_status()->set_incarnation(99);
   const auto answers = Say(thief_, Envelope(taking));
   ASSERT_EQ(answers.size(), 1U);
-  EXPECT_THAT(answers[0].refusal().reason(), testing::HasSubstr("known by another key"));
+  EXPECT_THAT(answers[0].refusal().reason(), testing::HasSubstr("connected with another key"));
   EXPECT_FALSE(answers[0].refusal().for_good());
 }
 

@@ -811,7 +811,7 @@ TEST_F(ServiceTest, SizesThatWouldOverflowTheCountsAreRefused) {
   EXPECT_TRUE(Ask(half).has_publish_ack());
   half.mutable_publish_batch()->mutable_studies(0)->mutable_instances(0)->set_path("other");
   const wire::ClientReply refused = Ask(half);
-  EXPECT_NE(refused.failure().reason().find("more bytes than there can be"), std::string::npos);
+  EXPECT_NE(refused.failure().reason().find("more bytes than are possible"), std::string::npos);
   EXPECT_EQ(Status().total_bytes(), kTotalBytesMax / 2 + 1) << "nothing of it is taken";
   EXPECT_TRUE(Ask(Batch(2, "1.2.4")).has_publish_ack()) << "others are";
 }
@@ -827,8 +827,8 @@ TEST_F(ServiceTest, AWorkerWhoseNameAnotherOneHasTakenIsTold) {
   EXPECT_TRUE(answers[0].message.refusal().for_good());
   EXPECT_EQ(
       answers[0].message.refusal().reason(),
-      "another worker that calls itself w has started since, or this one's clock was set back by at least 2.5 s: "
-      "give each a name of its own by --worker-id, or set the clock right and start it again");
+      "another worker named 'w' has started since, or this one's clock was set back by at least 2.5 s; give each "
+      "worker its own --worker-id, or correct the clock and restart the worker");
   Open();
   Ask(Batch(1));
   EXPECT_EQ(ScanComplete().size(), 1U) << "the later one is spoken to";
