@@ -59,7 +59,6 @@ class StudyAssociation {
   bool window_blamed_ = false;    // for a loss under this lease
 };
 
-
 AssociationRequest RequestFor(const wire::LeaseGrant& grant, std::vector<ProposedContext> contexts);
 
 }  // namespace dicom_sender

@@ -15,18 +15,18 @@
 #include <thread>
 #include <utility>
 
-#include "session/session_options.h"
-#include "session/session_settings.h"
 #include "common/unique_fd.h"
-#include "dicom/dimse_status.h"
-#include "dicom/uid_names.h"
-#include "worker/association/association_request.h"
-#include "worker/association/context_plan.h"
 #include "dicom/byte_order.h"
+#include "dicom/dimse_status.h"
 #include "dicom/network/dimse.h"
 #include "dicom/network/tcp_association.h"
 #include "dicom/network/verification.h"
 #include "dicom/transcode/transcoder.h"
+#include "dicom/uid_names.h"
+#include "session/session_options.h"
+#include "session/session_settings.h"
+#include "worker/association/association_request.h"
+#include "worker/association/context_plan.h"
 
 namespace dicom_sender {
 namespace {
