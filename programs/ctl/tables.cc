@@ -7,6 +7,7 @@
 
 #include "cli/table.h"
 #include "common/text.h"
+#include "proto/words.h"
 #include "session/session_settings.h"
 #include "session/session_view.h"
 
