@@ -119,10 +119,11 @@ void Benchmark::Open(CoordinatorClient& client) const {
   open->set_attempts_max(5);
   open->set_retry_for_ms(60'000);
   Ask(client, std::move(request));
-  request.mutable_begin_scan()->set_session(session_);
-  request.mutable_begin_scan()->set_indexer("indexer");
-  request.mutable_begin_scan()->set_scan(1);
-  Ask(client, std::move(request));
+  wire::ClientRequest scan;
+  scan.mutable_begin_scan()->set_session(session_);
+  scan.mutable_begin_scan()->set_indexer("indexer");
+  scan.mutable_begin_scan()->set_scan(1);
+  Ask(client, std::move(scan));
 }
 
 void Benchmark::Publish(std::atomic<std::uint64_t>& next_batch) {
@@ -142,6 +143,7 @@ void Benchmark::Feed(CoordinatorClient& client, const CoordinatorProcess& coordi
   std::vector<std::exception_ptr> failures(arguments_.publishers);
   {
     std::vector<std::jthread> publishers;
+    publishers.reserve(failures.size());
     for (auto& failure : failures) {
       publishers.emplace_back([&] {
         try {

@@ -150,22 +150,24 @@ int Main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   std::string command = "bench/run.sh index";
   for (int i = 1; i < argc; ++i) command += fmt::format(" {}", argv[i]);
-  try {
-    Benchmark benchmark(arguments);
-    fmt::print("{}. Beside DCMTK medians, then one run each.\n", RenderMachine(command));
-    benchmark.BesideDcmtk();
-    std::fflush(stdout);
-    benchmark.OnLateStorage();
-    std::fflush(stdout);
-    if (arguments.many_files > 0) benchmark.WithManyFiles();
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "index-benchmark: FAILED: {}\n", error.what());
-    return 1;
-  }
+  Benchmark benchmark(arguments);
+  fmt::print("{}. Beside DCMTK medians, then one run each.\n", RenderMachine(command));
+  benchmark.BesideDcmtk();
+  std::fflush(stdout);
+  benchmark.OnLateStorage();
+  std::fflush(stdout);
+  if (arguments.many_files > 0) benchmark.WithManyFiles();
   return 0;
 }
 
 }  // namespace
 }  // namespace dicom_sender
 
-int main(int argc, char** argv) { return dicom_sender::Main(argc, argv); }
+int main(int argc, char** argv) {
+  try {
+    return dicom_sender::Main(argc, argv);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "index-benchmark: FAILED: {}\n", error.what());
+    return 1;
+  }
+}

@@ -120,20 +120,15 @@ int Main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   arguments.command = "bench/run.sh ledger";
   for (int i = 1; i < argc; ++i) arguments.command += fmt::format(" {}", argv[i]);
-  try {
-    fmt::print("{}\n", RenderMachine(arguments.command));
-    fmt::print(
-        "| ledger | studies | instances of each | instances/s in | outcomes/s | bytes an instance |\n"
-        "|---|---:|---:|---:|---:|---:|\n");
-    for (const std::string& kind : BenchmarkLedger::Kinds()) {
-      for (const std::uint32_t instances : {500U, 10U}) {
-        const auto store = BenchmarkLedger::Make(kind);
-        Measure(*store, {.name = "", .studies = arguments.instances / instances, .instances = instances});
-      }
+  fmt::print("{}\n", RenderMachine(arguments.command));
+  fmt::print(
+      "| ledger | studies | instances of each | instances/s in | outcomes/s | bytes an instance |\n"
+      "|---|---:|---:|---:|---:|---:|\n");
+  for (const std::string& kind : BenchmarkLedger::Kinds()) {
+    for (const std::uint32_t instances : {500U, 10U}) {
+      const auto store = BenchmarkLedger::Make(kind);
+      Measure(*store, {.name = "", .studies = arguments.instances / instances, .instances = instances});
     }
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "ledger-benchmark: FAILED: {}\n", error.what());
-    return 1;
   }
   return 0;
 }
@@ -141,4 +136,11 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace dicom_sender
 
-int main(int argc, char** argv) { return dicom_sender::Main(argc, argv); }
+int main(int argc, char** argv) {
+  try {
+    return dicom_sender::Main(argc, argv);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "ledger-benchmark: FAILED: {}\n", error.what());
+    return 1;
+  }
+}

@@ -28,7 +28,7 @@
 namespace dicom_sender {
 namespace {
 
-constexpr std::size_t kBufferBytes = 512 * 1024;  // as the sink's
+constexpr std::size_t kBufferBytes = std::size_t{512} * 1024;  // as the sink's
 
 void Check(bool is_good, const char* what) {
   if (!is_good) throw std::system_error(errno, std::generic_category(), what);

@@ -21,6 +21,7 @@ double Median(std::vector<double> values) {
 template <typename Value>
 double MedianOf(const std::vector<Measurement>& rounds, Value value) {
   std::vector<double> values;
+  values.reserve(rounds.size());
   for (const Measurement& round : rounds) values.push_back(value(round));
   return Median(std::move(values));
 }

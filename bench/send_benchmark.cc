@@ -129,6 +129,7 @@ std::vector<Sender> Benchmark::Senders(const FileSet& set, DestinationKind desti
 std::vector<SenderResult> Benchmark::RunAll(const FileSet& set, DestinationKind destination) {
   const std::vector<Sender> senders = Senders(set, destination);
   std::vector<SenderResult> results;
+  results.reserve(senders.size());
   for (const Sender& sender : senders) results.push_back({sender.name, {}});
   for (int round = 1; round <= arguments_.rounds; ++round) {
     for (std::size_t i = 0; i < senders.size(); ++i) {
@@ -254,16 +255,18 @@ int Main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   arguments.command = "bench/run.sh";
   for (int i = 1; i < argc; ++i) arguments.command += fmt::format(" {}", argv[i]);
-  try {
-    Run(arguments);
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "send-benchmark: FAILED: {}\n", error.what());
-    return 1;
-  }
+  Run(arguments);
   return 0;
 }
 
 }  // namespace
 }  // namespace dicom_sender
 
-int main(int argc, char** argv) { return dicom_sender::Main(argc, argv); }
+int main(int argc, char** argv) {
+  try {
+    return dicom_sender::Main(argc, argv);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "send-benchmark: FAILED: {}\n", error.what());
+    return 1;
+  }
+}

@@ -467,7 +467,7 @@ class Duel {
     if (!session->second.open && session->second.state != wire::SESSION_SUSPENDED) return;
     const auto [it, is_new] = studies_.try_emplace(study_key);
     Study& study = it->second;
-    if (is_new) study.bytes_each = 100 * (1 + bytes_.Below(3));
+    if (is_new) study.bytes_each = std::uint64_t{100} * (1 + bytes_.Below(3));
     study.session = key;
     if (study.instances.size() + pending > kInstancesMax) return;
     for (std::uint32_t i = 0; i < pending; ++i) {

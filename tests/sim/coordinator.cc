@@ -133,7 +133,7 @@ void SimCoordinator::RenewLater() {
 
 void SimCoordinator::Renew() {
   const Duration timeout = world_.plan.leader_timeout;
-  Delay delay;
+  Delay delay{};
   if (world_.Fault(world_.plan.hang_renewal)) {
     // What is under way when it is given up may still arrive, but not much later: the connection is closed.
     world_.random.OneIn(2) ? delay.there = world_.random.Between({}, timeout)

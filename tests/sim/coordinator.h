@@ -81,7 +81,7 @@ class SimCoordinator {
     std::uint64_t store_restarts = 0;
   };
   struct Delay {
-    Duration there{}, back{};  // on the way to the store, and of its answer
+    Duration there, back;  // on the way to the store, and of its answer; zero by Delay{}
   };
   struct Arrived {
     PeerMessage incoming;
@@ -99,7 +99,7 @@ class SimCoordinator {
   // The answer is empty if the store could not be reached, even if only the answer was lost.
   template <class Answer>
   void AskStore(std::function<Answer(Leadership&)> question, std::function<void(std::optional<Answer>)> then,
-                const Delay& delay = {});
+                const Delay& delay = Delay{});
   Duration TripToStore();
   bool Reaches() const { return !store_.away && !world_.IsCut(name_, "store"); }
   void LookLater();

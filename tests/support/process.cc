@@ -1,6 +1,7 @@
 #include "tests/support/process.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <spawn.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -59,6 +60,7 @@ int MemoryFile(const char* name) {
 
 std::vector<char*> Pointers(const std::vector<std::string>& strings) {
   std::vector<char*> pointers;
+  pointers.reserve(strings.size() + 1);  // callers end it with a null pointer
   for (const std::string& text : strings) pointers.push_back(const_cast<char*>(text.c_str()));
   return pointers;
 }
@@ -137,7 +139,7 @@ std::string FindProgram(const std::string& name) {
   const char* path = std::getenv("PATH");
   std::istringstream folders(std::string(path == nullptr ? "" : path) + ":/usr/sbin:/usr/local/sbin");
   for (std::string folder; std::getline(folders, folder, ':');) {
-    const std::string program = folder + "/" + name;
+    std::string program = fmt::format("{}/{}", folder, name);
     if (::access(program.c_str(), X_OK) == 0) return program;
   }
   return {};

@@ -50,7 +50,7 @@ Parsed ParseAction(std::string_view text, const std::pair<std::string_view, Acti
 
 Parsed ParseDelay(std::string_view text, std::chrono::milliseconds& out) {
   std::uint32_t milliseconds = 0;
-  const Parsed parsed = ParseNumber(text, milliseconds);
+  Parsed parsed = ParseNumber(text, milliseconds);
   out = std::chrono::milliseconds(milliseconds);
   return parsed;
 }
@@ -94,7 +94,7 @@ Parsed ForEachField(std::istringstream& line, Set set) {
   while (line >> field) {
     const std::size_t equals = field.find('=');
     if (equals == std::string::npos) return tl::unexpected(fmt::format("'{}' is not key=value", field));
-    const Parsed parsed = set(std::string_view(field).substr(0, equals), std::string_view(field).substr(equals + 1));
+    Parsed parsed = set(std::string_view(field).substr(0, equals), std::string_view(field).substr(equals + 1));
     if (!parsed) return parsed;
   }
   return {};

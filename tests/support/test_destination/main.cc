@@ -74,9 +74,7 @@ int Run(const Arguments& arguments) {
   return 0;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int Main(int argc, char** argv) {
   CLI::App app("A Storage SCP for tests and benchmarks that does what its script says");
   Arguments arguments;
   app.add_option("--port", arguments.options.port, "Port of 127.0.0.1; 0: a free one");
@@ -91,8 +89,14 @@ int main(int argc, char** argv) {
   app.add_flag("--hash", arguments.options.hash_datasets, "Log the FNV-1a hash of each dataset");
   CLI11_PARSE(app, argc, argv);
   arguments.options.keep_instances = false;  // nobody can ask for them here
+  return Run(arguments);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
   try {
-    return Run(arguments);
+    return Main(argc, argv);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "test-destination: %s\n", error.what());
     return 1;

@@ -268,7 +268,7 @@ Session::Over Session::HandleCommand(const Command& command, std::uint8_t contex
 Session::Over Session::BeginInstance(const Command& command, std::uint8_t context_id) {
   if (!command.has_dataset) return Problem("C-STORE without a dataset");
   ++record_.instances;
-  Instance& instance = instance_.emplace();
+  Instance& instance = instance_.emplace(Instance{});
   InstanceRecord& record = instance.record;
   record.association = record_.number;
   record.received = std::chrono::system_clock::now();

@@ -17,7 +17,7 @@ namespace dicom_sender {
 // Reads whole PDUs off a socket, many at one system call where they are small.
 class PduReader {
  public:
-  explicit PduReader(int socket) : socket_(socket), buffer_(512 * 1024) {}
+  explicit PduReader(int socket) : socket_(socket), buffer_(std::size_t{512} * 1024) {}
 
   struct Pdu {
     PduType type = PduType::kAbort;
