@@ -35,7 +35,7 @@ class Meter {
   void Stats(const SchedulerStats& stats);
   void Loads(std::span<const SessionRecord> open, const wire::DestinationsPage& destinations);
 
-  wire::FailuresPage LatestFailures(Ledger& ledger, WallTime now) { return failures_.Page(ledger, now); }
+  wire::FailuresPage LatestFailures(LedgerReader& ledger, WallTime now) { return failures_.Page(ledger, now); }
 
  private:
   CoordinatorMetrics& metrics_;

@@ -101,7 +101,7 @@ std::uint64_t CountIgnored(const SessionRecord& session, std::string_view reason
 
 // Calls `use` for each study of the session in their order.
 template <class Use>
-void ForEachStudy(Ledger& ledger, SessionKey session, Progress& progress, Use use) {
+void ForEachStudy(LedgerReader& ledger, SessionKey session, Progress& progress, Use use) {
   for (StudyKey last = 0;;) {
     const auto studies = ledger.Studies(session, last, kPage);
     progress.Note();
@@ -130,7 +130,7 @@ std::string EndReason(const SessionRecord& session) {
 
 class SummaryDocument {
  public:
-  SummaryDocument(AtomicFile& file, Ledger& ledger, const SessionSummary& summary, unsigned threads_used,
+  SummaryDocument(AtomicFile& file, LedgerReader& ledger, const SessionSummary& summary, unsigned threads_used,
                   Progress& progress)
       : writer_(file),
         json_(writer_),
@@ -256,7 +256,7 @@ class SummaryDocument {
 
   rapidjson::PrettyWriter<AtomicFile> writer_;
   Json<rapidjson::PrettyWriter<AtomicFile>> json_;
-  Ledger& ledger_;
+  LedgerReader& ledger_;
   const SessionSummary& summary_;
   unsigned threads_used_;
   Progress& progress_;
@@ -276,7 +276,7 @@ void WriteLines(AtomicFile& file, Progress& progress, Read read) {
   }
 }
 
-tl::expected<void, std::string> WriteFailures(Ledger& ledger, SessionKey session, const std::string& path,
+tl::expected<void, std::string> WriteFailures(LedgerReader& ledger, SessionKey session, const std::string& path,
                                               Progress& progress) {
   AtomicFile file(path);
   WriteLines<ReportedInstance>(file, progress, [&](const ReportedInstance* last) {
@@ -304,7 +304,7 @@ tl::expected<void, std::string> RemoveFailures(const std::string& path) {
 
 }  // namespace
 
-SessionSummary Summarise(Ledger& ledger, SessionKey session, WallTime now) {
+SessionSummary Summarise(LedgerReader& ledger, SessionKey session, WallTime now) {
   SessionSummary summary;
   summary.session = ledger.LoadSession(session);
   const Counts& counts = summary.session.counts;
@@ -387,7 +387,7 @@ SummaryFiles SummaryFilesOf(const std::string& output_dir, const SessionRecord& 
           .failures = all_arrived ? std::string() : FailuresFile(output_dir, session)};
 }
 
-tl::expected<SummaryFiles, std::string> WriteSummary(Ledger& ledger, const SessionSummary& summary,
+tl::expected<SummaryFiles, std::string> WriteSummary(LedgerReader& ledger, const SessionSummary& summary,
                                                      const std::string& output_dir, unsigned threads_used,
                                                      Progress progress) {
   const SessionRecord& session = summary.session;

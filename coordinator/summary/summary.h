@@ -22,7 +22,7 @@
 
 #include "common/progress.h"
 #include "common/time.h"
-#include "coordinator/ledger/ledger.h"
+#include "coordinator/ledger/ledger_reader.h"
 
 namespace dicom_sender {
 
@@ -47,7 +47,7 @@ struct SessionSummary {
   bool interrupted() const { return session.state != wire::SESSION_COMPLETE; }
 };
 
-SessionSummary Summarise(Ledger& ledger, SessionKey session, WallTime now);
+SessionSummary Summarise(LedgerReader& ledger, SessionKey session, WallTime now);
 
 // What the ledger knows of them. Leases and troubles are the scheduler's.
 wire::SessionStatus ToStatus(const SessionRecord& session);
@@ -65,7 +65,7 @@ SummaryFiles SummaryFilesOf(const std::string& output_dir, const SessionRecord& 
 // Writes the files into `output_dir`, replacing those of an earlier end of the session. Each is there as a whole or
 // not at all, and the summary only after the failures. The error is one sentence with the path: disk full, not
 // writable. `progress` is noted at each page that is read.
-tl::expected<SummaryFiles, std::string> WriteSummary(Ledger& ledger, const SessionSummary& summary,
+tl::expected<SummaryFiles, std::string> WriteSummary(LedgerReader& ledger, const SessionSummary& summary,
                                                      const std::string& output_dir, unsigned threads_used,
                                                      Progress progress = {});
 

@@ -9,7 +9,7 @@
 
 #include "common/progress.h"
 #include "common/time.h"
-#include "coordinator/ledger/ledger.h"
+#include "coordinator/ledger/ledger_reader.h"
 #include "coordinator/summary/summary.h"
 
 namespace dicom_sender {
@@ -18,7 +18,7 @@ namespace dicom_sender {
 class SummaryWriter {
  public:
   // `progress` is noted while something is written.
-  SummaryWriter(Ledger& ledger, std::string output_dir, Progress progress)
+  SummaryWriter(LedgerReader& ledger, std::string output_dir, Progress progress)
       : ledger_(ledger), output_dir_(std::move(output_dir)), progress_(std::move(progress)) {}
 
   void Write(SessionKey session, TimePoint now);
@@ -33,7 +33,7 @@ class SummaryWriter {
   tl::expected<SummaryFiles, std::string> TryToWrite(const SessionSummary& summary);
   void Failed(SessionKey session, const SessionSummary& summary, const std::string& why, TimePoint now);
 
-  Ledger& ledger_;
+  LedgerReader& ledger_;
   const std::string output_dir_;
   Progress progress_;
   std::optional<std::vector<SessionKey>> unseen_;
