@@ -17,8 +17,7 @@ std::size_t PlaceOf(const Key& key, std::map<Key, std::size_t>& places, List& li
   return place->second;
 }
 
-template <class Hashes>
-std::vector<std::int64_t> DistinctAscending(Hashes hashes) {
+std::vector<std::int64_t> DistinctAscending(std::vector<std::int64_t> hashes) {
   std::ranges::sort(hashes);
   const auto repeated = std::ranges::unique(hashes);
   hashes.erase(repeated.begin(), repeated.end());
@@ -33,8 +32,9 @@ bool MayHaveCopies(InstanceState state) {
 }  // namespace
 
 Intake::Intake(const wire::PublishBatch& batch) {
-  for (const auto& root : batch.roots())
+  for (const auto& root : batch.roots()) {
     root_of_id_[root.id()] = PlaceOf(std::string_view(root.path()), root_of_path_, roots_);
+  }
   std::map<std::string_view, std::size_t> study_of_uid;
   for (const auto& items : batch.studies()) {
     const auto [place, is_new] = study_of_uid.try_emplace(items.study_instance_uid(), studies_.size());
@@ -43,21 +43,28 @@ Intake::Intake(const wire::PublishBatch& batch) {
     if (study.accession_number.empty()) study.accession_number = items.accession_number();
     AddItems(items, place->second);
   }
+  known_.reserve(items_.size());
 }
 
 void Intake::AddItems(const wire::StudyItems& items, std::size_t study) {
   for (const auto& instance : items.instances()) {
-    Item& item = items_.emplace_back();
-    item.instance = &instance;
-    item.study = study;
-    const auto root = root_of_id_.find(instance.root());
-    // A root that is not in the batch has no path.
-    item.root = root != root_of_id_.end() ? root->second : PlaceOf(std::string_view(), root_of_path_, roots_);
-    item.pair = PlaceOf(
-        std::pair(std::string_view(instance.sop_class_uid()), std::string_view(instance.transfer_syntax_uid())),
-        pair_of_uids_, pairs_);
+    Item item{.instance = &instance, .study = study, .root = RootOf(instance), .pair = PairOf(instance)};
     item.hash = instance.sop_instance_uid().empty() ? PathHashOf(item) : UidHash(instance.sop_instance_uid());
+    items_.push_back(item);
   }
+}
+
+// A root that is not in the batch has no path.
+std::size_t Intake::RootOf(const wire::Instance& instance) {
+  const auto root = root_of_id_.find(instance.root());
+  return root != root_of_id_.end() ? root->second : PlaceOf(std::string_view(), root_of_path_, roots_);
+}
+
+std::size_t Intake::PairOf(const wire::Instance& instance) {
+  const std::pair<std::string_view, std::string_view> pair(instance.sop_class_uid(), instance.transfer_syntax_uid());
+  // Nearly all instances of a study have the same one.
+  if (!items_.empty() && pairs_[items_.back().pair] == pair) return items_.back().pair;
+  return PlaceOf(pair, pair_of_uids_, pairs_);
 }
 
 std::vector<std::int64_t> Intake::HashesToLookUp() const {
@@ -113,6 +120,7 @@ void Intake::Look(std::int64_t hash, const Item& item, Found& found) const {
 
 Intake::Decision Intake::Judge(std::span<const StudyInLedger> studies) {
   Decision decision;
+  decision.files.reserve(items_.size());
   std::vector<std::uint32_t> next_indices;
   for (std::size_t place = 0; place < studies.size(); ++place) {
     const StudyInLedger& study = studies[place];

@@ -107,6 +107,8 @@ class Intake {
   };
 
   void AddItems(const wire::StudyItems& items, std::size_t study);
+  std::size_t RootOf(const wire::Instance& instance);  // these two: its place, where it is added if it is new
+  std::size_t PairOf(const wire::Instance& instance);
   std::int64_t PathHashOf(const Item& item) const { return PathHash(roots_[item.root], item.instance->path()); }
   void Look(std::int64_t hash, const Item& item, Found& found) const;
   void Remember(std::int64_t hash, const File& file);
