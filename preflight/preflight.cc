@@ -17,7 +17,7 @@
 namespace dicom_sender {
 namespace {
 
-std::vector<StudyLine> FirstStudies(Ledger& ledger, SessionKey session) {
+std::vector<StudyLine> FirstStudies(LedgerReader& ledger, SessionKey session) {
   std::vector<StudyLine> lines;
   for (const StudyRecord& study : ledger.Studies(session, 0, kStudyLinesMax)) {
     lines.push_back({study.uid, study.counts.total});
@@ -26,8 +26,8 @@ std::vector<StudyLine> FirstStudies(Ledger& ledger, SessionKey session) {
 }
 
 // Where the same pair is accepted for one kind of study and refused for another.
-std::vector<PairOutcome> CountByStudy(Ledger& ledger, SessionKey session, const std::vector<ContextNeeds>& kinds,
-                                      const std::vector<Verdicts>& by_kind) {
+std::vector<PairOutcome> CountByStudy(LedgerReader& ledger, SessionKey session,
+                                      const std::vector<ContextNeeds>& kinds, const std::vector<Verdicts>& by_kind) {
   constexpr std::size_t kPage = 1000;
   std::map<ContextNeeds, const Verdicts*> verdicts_of;
   for (std::size_t i = 0; i < kinds.size(); ++i) verdicts_of[kinds[i]] = &by_kind[i];
@@ -50,7 +50,7 @@ std::vector<PairOutcome> CountByStudy(Ledger& ledger, SessionKey session, const 
   return outcomes;
 }
 
-void TakeAnswers(Preflight& preflight, Ledger& ledger, const DestinationAnswers& answers) {
+void TakeAnswers(Preflight& preflight, LedgerReader& ledger, const DestinationAnswers& answers) {
   std::vector<Verdicts> by_kind;
   for (std::size_t i = 0; i < preflight.studies.kinds.size(); ++i) {
     by_kind.push_back(Judge(preflight.studies.kinds[i], answers.by_kind[i], CanDecode));
@@ -69,7 +69,7 @@ void TakeAnswers(Preflight& preflight, Ledger& ledger, const DestinationAnswers&
 
 }  // namespace
 
-Preflight MakePreflight(Ledger& ledger, SessionRecord session, const Associate& associate) {
+Preflight MakePreflight(LedgerReader& ledger, SessionRecord session, const Associate& associate) {
   Preflight preflight;
   preflight.first_studies = FirstStudies(ledger, session.key);
   preflight.pairs = ledger.PairCounts(session.key);
@@ -91,7 +91,7 @@ Preflight MakePreflight(Ledger& ledger, SessionRecord session, const Associate& 
   return preflight;
 }
 
-Preflight MakePreflight(Ledger& ledger, SessionRecord session, std::stop_token stop) {
+Preflight MakePreflight(LedgerReader& ledger, SessionRecord session, std::stop_token stop) {
   WakeEvent cancel;
   const std::stop_callback on_stop(std::move(stop), [&cancel] { cancel.Raise(); });
   SendingProgress progress;

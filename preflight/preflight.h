@@ -11,7 +11,7 @@
 
 #include "cli/console.h"
 #include "cli/render.h"
-#include "coordinator/ledger/ledger.h"
+#include "coordinator/ledger/ledger_reader.h"
 #include "preflight/query.h"
 
 namespace dicom_sender {
@@ -30,9 +30,9 @@ struct Preflight {
 
 // Queries the destination, if the session has one and there is something to send. For a session that is not being
 // changed meanwhile. Throws LedgerError.
-Preflight MakePreflight(Ledger& ledger, SessionRecord session, const Associate& associate);
+Preflight MakePreflight(LedgerReader& ledger, SessionRecord session, const Associate& associate);
 // Over TCP, until a stop is requested.
-Preflight MakePreflight(Ledger& ledger, SessionRecord session, std::stop_token stop);
+Preflight MakePreflight(LedgerReader& ledger, SessionRecord session, std::stop_token stop);
 
 // Instances, and files or folders that could not be read, that would not arrive.
 struct Shortfall {

@@ -5,7 +5,7 @@
 
 namespace dicom_sender {
 
-int ReportPreflight(const Preflight& preflight, Ledger& ledger, PlanFormat format, const ReportContext& context,
+int ReportPreflight(const Preflight& preflight, LedgerReader& ledger, PlanFormat format, const ReportContext& context,
                     int out, Console& console) {
   Output output(out);
   const auto write = format == PlanFormat::kJson ? WriteJson : WriteText;

@@ -8,7 +8,7 @@
 
 #include "cli/console.h"
 #include "cli/program_options.h"
-#include "coordinator/ledger/ledger.h"
+#include "coordinator/ledger/ledger_reader.h"
 #include "preflight/preflight.h"
 
 namespace dicom_sender {
@@ -26,7 +26,7 @@ struct ReportContext {
 
 // Prints the preflight to a file descriptor, and why the destination could not be asked to `console`. Returns the
 // exit status.
-int ReportPreflight(const Preflight& preflight, Ledger& ledger, PlanFormat format, const ReportContext& context,
+int ReportPreflight(const Preflight& preflight, LedgerReader& ledger, PlanFormat format, const ReportContext& context,
                     int out, Console& console);
 
 }  // namespace dicom_sender

@@ -14,7 +14,7 @@ namespace {
 
 class JsonReport {
  public:
-  JsonReport(const Preflight& preflight, Ledger& ledger, const ReportContext& context, Output& out)
+  JsonReport(const Preflight& preflight, LedgerReader& ledger, const ReportContext& context, Output& out)
       : preflight_(preflight), ledger_(ledger), context_(context), json_(out) {}
 
   void Write() {
@@ -144,14 +144,14 @@ class JsonReport {
   }
 
   const Preflight& preflight_;
-  Ledger& ledger_;
+  LedgerReader& ledger_;
   const ReportContext& context_;
   rapidjson::Writer<Output> json_;
 };
 
 }  // namespace
 
-void WriteJson(const Preflight& preflight, Ledger& ledger, const ReportContext& context, Output& out) {
+void WriteJson(const Preflight& preflight, LedgerReader& ledger, const ReportContext& context, Output& out) {
   JsonReport(preflight, ledger, context, out).Write();
   out.Put('\n');
 }

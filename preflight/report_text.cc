@@ -109,7 +109,7 @@ class FileList {
   bool is_begun_ = false;
 };
 
-void WriteTroubles(const Preflight& preflight, Ledger& ledger, Output& out) {
+void WriteTroubles(const Preflight& preflight, LedgerReader& ledger, Output& out) {
   FileList defective("Defective files", out);
   ForEachDefective(ledger, preflight.session,
                    [&](const ReportedInstance& file) { defective.Add(file.path, file.reason); });
@@ -150,7 +150,7 @@ std::string Conclusion(const Preflight& preflight) {
 
 }  // namespace
 
-void WriteText(const Preflight& preflight, Ledger& ledger, const ReportContext& context, Output& out) {
+void WriteText(const Preflight& preflight, LedgerReader& ledger, const ReportContext& context, Output& out) {
   out.Write(RenderPlan(PlanOf(preflight)));
   WriteAnswers(preflight, out);
   WriteTroubles(preflight, ledger, out);

@@ -6,7 +6,7 @@
 
 namespace dicom_sender {
 
-void WriteText(const Preflight& preflight, Ledger& ledger, const ReportContext& context, Output& out);
-void WriteJson(const Preflight& preflight, Ledger& ledger, const ReportContext& context, Output& out);
+void WriteText(const Preflight& preflight, LedgerReader& ledger, const ReportContext& context, Output& out);
+void WriteJson(const Preflight& preflight, LedgerReader& ledger, const ReportContext& context, Output& out);
 
 }  // namespace dicom_sender

@@ -13,13 +13,13 @@ std::size_t AssociationsFor(const ContextNeeds& needs) { return ContextPlan(need
 
 ContextNeed ToNeed(const wire::ContextPair& pair) { return {pair.sop_class_uid(), pair.transfer_syntax_uid()}; }
 
-ContextNeeds NeedsOf(Ledger& ledger, StudyKey study) {
+ContextNeeds NeedsOf(LedgerReader& ledger, StudyKey study) {
   ContextNeeds needs;
   for (const auto& pair : ledger.ContextPairs(study, kContextPairsMax)) needs.push_back(ToNeed(pair));
   return needs;
 }
 
-StudyKinds FindStudyKinds(Ledger& ledger, SessionKey session, const std::vector<PairCount>& pairs) {
+StudyKinds FindStudyKinds(LedgerReader& ledger, SessionKey session, const std::vector<PairCount>& pairs) {
   StudyKinds found;
   std::map<ContextNeeds, std::size_t> known;  // with the number of associations
   std::size_t of_all_kinds = 0;

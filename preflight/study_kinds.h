@@ -7,7 +7,7 @@
 #include <optional>
 #include <vector>
 
-#include "coordinator/ledger/ledger.h"
+#include "coordinator/ledger/ledger_reader.h"
 #include "worker/association/context_plan.h"
 
 namespace dicom_sender {
@@ -26,15 +26,15 @@ struct StudyKinds {
 };
 
 // Of what is to be sent.
-StudyKinds FindStudyKinds(Ledger& ledger, SessionKey session, const std::vector<PairCount>& pairs);
+StudyKinds FindStudyKinds(LedgerReader& ledger, SessionKey session, const std::vector<PairCount>& pairs);
 
 ContextNeed ToNeed(const wire::ContextPair& pair);
-ContextNeeds NeedsOf(Ledger& ledger, StudyKey study);
+ContextNeeds NeedsOf(LedgerReader& ledger, StudyKey study);
 
 // Calls `use(study, needs)` for each study of which something is to be sent. The needs are those for which the worker
 // plans.
 template <typename Use>
-void ForEachStudyToSend(Ledger& ledger, SessionKey session, Use use) {
+void ForEachStudyToSend(LedgerReader& ledger, SessionKey session, Use use) {
   constexpr std::size_t kStudiesPerRead = 1000;
   for (StudyKey after = 0;;) {
     const auto studies = ledger.UnsettledStudies(session, after, kStudiesPerRead);

@@ -7,7 +7,7 @@ namespace {
 
 constexpr std::size_t kPage = 1000;
 
-void ForEach(Ledger& ledger, SessionKey session, InstanceState state, const UseInstance& use) {
+void ForEach(LedgerReader& ledger, SessionKey session, InstanceState state, const UseInstance& use) {
   const std::array states = {state};
   for (InstanceCursor last;;) {
     const auto instances = ledger.Report(session, states, last, kPage);
@@ -19,15 +19,15 @@ void ForEach(Ledger& ledger, SessionKey session, InstanceState state, const UseI
 
 }  // namespace
 
-void ForEachDefective(Ledger& ledger, const SessionRecord& session, const UseInstance& use) {
+void ForEachDefective(LedgerReader& ledger, const SessionRecord& session, const UseInstance& use) {
   ForEach(ledger, session.key, InstanceState::kFailed, use);
 }
 
-void ForEachConflict(Ledger& ledger, const SessionRecord& session, const UseInstance& use) {
+void ForEachConflict(LedgerReader& ledger, const SessionRecord& session, const UseInstance& use) {
   ForEach(ledger, session.key, InstanceState::kConflict, use);
 }
 
-void ForEachNotRead(Ledger& ledger, const SessionRecord& session, const UseUnread& use) {
+void ForEachNotRead(LedgerReader& ledger, const SessionRecord& session, const UseUnread& use) {
   for (std::string last;;) {
     const auto paths = ledger.Unread(session.key, last, kPage);
     if (paths.empty()) return;

@@ -7,20 +7,20 @@
 #include <map>
 #include <string>
 
-#include "coordinator/ledger/ledger.h"
+#include "coordinator/ledger/ledger_reader.h"
 
 namespace dicom_sender {
 
 using UseInstance = std::function<void(const ReportedInstance&)>;
 
 // Files that the scan found to be defective: truncated, without a SOP Instance UID, and the like.
-void ForEachDefective(Ledger& ledger, const SessionRecord& session, const UseInstance& use);
+void ForEachDefective(LedgerReader& ledger, const SessionRecord& session, const UseInstance& use);
 // Files with the SOP Instance UID of another file, but not its contents.
-void ForEachConflict(Ledger& ledger, const SessionRecord& session, const UseInstance& use);
+void ForEachConflict(LedgerReader& ledger, const SessionRecord& session, const UseInstance& use);
 
 // Files and folders that could not be read, by their paths.
 using UseUnread = std::function<void(const UnreadPath&)>;
-void ForEachNotRead(Ledger& ledger, const SessionRecord& session, const UseUnread& use);
+void ForEachNotRead(LedgerReader& ledger, const SessionRecord& session, const UseUnread& use);
 std::uint64_t CountNotRead(const SessionRecord& session);
 
 // Files that are no DICOM instance, by reason.

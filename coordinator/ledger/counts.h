@@ -1,13 +1,10 @@
-// What the implementations of the ledger share: the columns of Counts and what an instance adds to them, and by which
-// numbers known files are found again.
+// What the stores share: the columns of Counts, and what an instance adds to them.
 #pragma once
 
 #include <array>
 #include <cstdint>
-#include <optional>
-#include <span>
+#include <map>
 #include <string>
-#include <string_view>
 
 #include "coordinator/ledger/ledger.h"
 
@@ -41,17 +38,24 @@ std::string ForEachCount(Format format) {
 }
 std::string CountNames();
 
-// SQL: the condition for studies that have unsettled instances.
-inline constexpr const char* kUnsettledStudies = "total > stored + warned + failed + skipped";
-// SQL: the condition for studies that may have an instance in one of the states; the others' need not be read.
-std::string StudiesWith(std::span<const InstanceState> states);
-
 void Add(Counts& counts, const Counts& delta);
-// By how much a session's counts have grown since the transaction began: everything that is done counts there, and
-// one UPDATE at the commit is enough.
-struct SessionGrowth {
-  Counts counts;
-  std::uint64_t studies = 0;
+
+// By how much the counts of sessions have grown since the transaction began. Everything that is done counts there,
+// and one UPDATE at the commit is enough.
+class SessionGrowths {
+ public:
+  struct Growth {
+    Counts counts;
+    std::uint64_t studies = 0;
+  };
+
+  void Add(SessionKey session, const Counts& delta, std::uint64_t studies = 0);
+  void AddTo(SessionRecord& record) const;
+  const std::map<SessionKey, Growth>& all() const { return growths_; }
+  void Clear() { growths_.clear(); }
+
+ private:
+  std::map<SessionKey, Growth> growths_;
 };
 
 // What is looked up once and kept in memory, at most of each.
@@ -64,33 +68,6 @@ void Contribute(Counts& counts, InstanceState state, std::uint64_t size, std::ui
                 std::uint64_t instances = 1);
 // What a change adds to the counts and takes away from them, with its attempts and its resend.
 void Contribute(Counts& counts, const InstanceChange& change);
-
-// How a new instance begins, by its defect, or by the file that it is a copy of.
-struct Beginning {
-  InstanceState state = InstanceState::kPending;
-  std::string reason;
-};
-struct Original {
-  StudyKey study = 0;
-  std::uint32_t index = 0;
-  std::string path;  // root and relative path joined
-};
-Beginning BeginningOf(const wire::Instance& instance, const std::optional<Original>& original);
-
-// The reasons of copies, and of a file in whose place a copy is sent because it has failed.
-std::string DuplicateReason(std::string_view original_path);
-std::string ConflictReason(std::string_view original_path, std::string_view difference);
-std::string ReplacedReason(std::string_view failure, std::string_view copy_path);
-// Of an instance with the same SOP Instance UID: that it is the original of later copies. A copy of what could not be
-// sent is not skipped: it may be the good one.
-constexpr bool IsOriginal(InstanceState state) {
-  return state != InstanceState::kSkipped && state != InstanceState::kConflict && state != InstanceState::kFailed;
-}
-
-// These are stored, so they stay as they are. Different ones may have the same number.
-std::int64_t PathHash(std::string_view root, std::string_view path);
-std::int64_t UidHash(std::string_view uid);
-std::int64_t IndexerHash(std::string_view name);
 
 std::int64_t Milliseconds(WallTime time);
 WallTime FromMilliseconds(std::int64_t milliseconds);

@@ -31,7 +31,7 @@ class Meter {
   void Stats(const SchedulerStats& stats);
   void Loads(std::span<const SessionRecord> open, const wire::DestinationsPage& destinations);
 
-  wire::FailuresPage LatestFailures(Ledger& ledger, WallTime now) { return failures_.Page(ledger, now); }
+  wire::FailuresPage LatestFailures(LedgerReader& ledger, WallTime now) { return failures_.Page(ledger, now); }
 
  private:
   const DestinationMetrics::Outcomes& InstancesTo(const wire::OpenSession& settings);

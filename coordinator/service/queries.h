@@ -8,7 +8,7 @@
 #include <string>
 
 #include "common/time.h"
-#include "coordinator/ledger/ledger.h"
+#include "coordinator/ledger/ledger_reader.h"
 #include "coordinator/scheduler/scheduler.h"
 #include "coordinator/service/paces.h"
 #include "status.pb.h"
@@ -28,7 +28,7 @@ wire::FailureList::Entry ToEntry(const UnreadPath& unread);
 class Queries {
  public:
   // The summary files are in `output_dir`; empty: none are written.
-  Queries(Ledger& ledger, const Scheduler& scheduler, const SessionPaces& paces, std::string output_dir)
+  Queries(LedgerReader& ledger, const Scheduler& scheduler, const SessionPaces& paces, std::string output_dir)
       : ledger_(ledger), scheduler_(scheduler), paces_(paces), output_dir_(std::move(output_dir)) {}
 
   // About one session, whose record the caller has read.
@@ -53,7 +53,7 @@ class Queries {
   std::string WaitsForWorkers(TimePoint now) const;
   wire::SessionStatus BriefStatusOf(const SessionRecord& record, TimePoint now) const;  // for lists
 
-  Ledger& ledger_;
+  LedgerReader& ledger_;
   const Scheduler& scheduler_;
   const SessionPaces& paces_;
   const std::string output_dir_;

@@ -45,7 +45,7 @@ void RecentFailures::AddDefects(const wire::PublishBatch& batch, WallTime now) {
   }
 }
 
-wire::FailuresPage RecentFailures::Page(Ledger& ledger, WallTime now) {
+wire::FailuresPage RecentFailures::Page(LedgerReader& ledger, WallTime now) {
   wire::FailuresPage page;
   page.set_at_ms(now.time_since_epoch().count());
   // One that is not found as it was has been requeued since.

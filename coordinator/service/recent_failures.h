@@ -20,7 +20,7 @@ class RecentFailures {
   void AddDefects(const wire::PublishBatch& batch, WallTime now);
 
   // The newest first. Reads at most kMax instances. Throws LedgerError.
-  wire::FailuresPage Page(Ledger& ledger, WallTime now);
+  wire::FailuresPage Page(LedgerReader& ledger, WallTime now);
 
  private:
   struct Place {  // in the ledger

@@ -20,7 +20,7 @@ bool HasAllArrived(const SessionRecord& session) {
          CountIgnored(session, kUnreadableFolder) == 0;
 }
 
-SessionSummary Summarize(Ledger& ledger, SessionRecord session, WallTime now) {
+SessionSummary Summarize(LedgerReader& ledger, SessionRecord session, WallTime now) {
   SessionSummary summary;
   summary.session = std::move(session);
   const Counts& counts = summary.session.counts;
@@ -77,7 +77,7 @@ wire::SessionStatus ToStatus(const SessionRecord& session) {
   return status;
 }
 
-wire::SessionReport ToReport(Ledger& ledger, const SessionSummary& summary, wire::SessionStatus status) {
+wire::SessionReport ToReport(LedgerReader& ledger, const SessionSummary& summary, wire::SessionStatus status) {
   const Counts& counts = summary.session.counts;
   wire::SessionReport report;
   *report.mutable_status() = std::move(status);

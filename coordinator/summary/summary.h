@@ -7,7 +7,7 @@
 #include <string>
 
 #include "common/time.h"
-#include "coordinator/ledger/ledger.h"
+#include "coordinator/ledger/ledger_reader.h"
 
 namespace dicom_sender {
 
@@ -31,7 +31,7 @@ struct SessionSummary {
 };
 
 // `session`: as the ledger has it now. Throws LedgerError.
-SessionSummary Summarize(Ledger& ledger, SessionRecord session, WallTime now);
+SessionSummary Summarize(LedgerReader& ledger, SessionRecord session, WallTime now);
 
 // What the ledger knows of a session. Leases and troubles are the scheduler's.
 wire::SessionStatus ToStatus(const SessionRecord& session);

@@ -89,7 +89,7 @@ class Json {
 
 // Calls `use` for each study of the session in their order.
 template <class Use>
-void ForEachStudy(Ledger& ledger, SessionKey session, Progress& progress, Use use) {
+void ForEachStudy(LedgerReader& ledger, SessionKey session, Progress& progress, Use use) {
   for (StudyKey last = 0;;) {
     const auto studies = ledger.Studies(session, last, kPage);
     progress.Note();
@@ -118,7 +118,7 @@ std::string EndReason(const SessionRecord& session) {
 
 class SummaryDocument {
  public:
-  SummaryDocument(AtomicFile& file, Ledger& ledger, const SessionSummary& summary, Progress& progress)
+  SummaryDocument(AtomicFile& file, LedgerReader& ledger, const SessionSummary& summary, Progress& progress)
       : writer_(file), json_(writer_), ledger_(ledger), summary_(summary), progress_(progress) {
     writer_.SetIndent(' ', 2);
     writer_.SetMaxDecimalPlaces(kDecimals);
@@ -238,7 +238,7 @@ class SummaryDocument {
 
   rapidjson::PrettyWriter<AtomicFile> writer_;
   Json<rapidjson::PrettyWriter<AtomicFile>> json_;
-  Ledger& ledger_;
+  LedgerReader& ledger_;
   const SessionSummary& summary_;
   Progress& progress_;
 };
@@ -259,12 +259,12 @@ void WriteLines(AtomicFile& file, Progress& progress, Read read) {
 
 }  // namespace
 
-void WriteSummaryTo(AtomicFile& file, Ledger& ledger, const SessionSummary& summary, Progress& progress) {
+void WriteSummaryTo(AtomicFile& file, LedgerReader& ledger, const SessionSummary& summary, Progress& progress) {
   SummaryDocument(file, ledger, summary, progress).Write();
   file.Put('\n');
 }
 
-void WriteFailuresTo(AtomicFile& file, Ledger& ledger, SessionKey session, Progress& progress) {
+void WriteFailuresTo(AtomicFile& file, LedgerReader& ledger, SessionKey session, Progress& progress) {
   WriteLines<ReportedInstance>(file, progress, [&](const ReportedInstance* last) {
     const InstanceCursor after = last ? InstanceCursor{last->study, last->index} : InstanceCursor();
     return ledger.Report(session, kNotArrivedStates, after, kPage);

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "common/progress.h"
-#include "coordinator/ledger/ledger.h"
+#include "coordinator/ledger/ledger_reader.h"
 #include "coordinator/summary/atomic_file.h"
 #include "coordinator/summary/summary.h"
 
@@ -13,7 +13,7 @@ inline constexpr std::size_t kReportedInstancesMax = 1000;  // in each list of t
 
 // For a session that does not change meanwhile. `progress` is noted at each page that is read. Both throw
 // LedgerError.
-void WriteSummaryTo(AtomicFile& file, Ledger& ledger, const SessionSummary& summary, Progress& progress);
-void WriteFailuresTo(AtomicFile& file, Ledger& ledger, SessionKey session, Progress& progress);
+void WriteSummaryTo(AtomicFile& file, LedgerReader& ledger, const SessionSummary& summary, Progress& progress);
+void WriteFailuresTo(AtomicFile& file, LedgerReader& ledger, SessionKey session, Progress& progress);
 
 }  // namespace dicom_sender

@@ -23,7 +23,7 @@
 
 #include "common/progress.h"
 #include "common/time.h"
-#include "coordinator/ledger/ledger.h"
+#include "coordinator/ledger/ledger_reader.h"
 #include "coordinator/summary/summary.h"
 
 namespace dicom_sender {
@@ -37,7 +37,7 @@ SummaryFiles SummaryFilesOf(const std::string& output_dir, const SessionRecord& 
 class SummaryWriter {
  public:
   // `progress` is noted while something is written.
-  SummaryWriter(Ledger& ledger, std::string output_dir, Progress progress = {})
+  SummaryWriter(LedgerReader& ledger, std::string output_dir, Progress progress = {})
       : ledger_(ledger), output_dir_(std::move(output_dir)), progress_(std::move(progress)) {}
 
   // Replaces the files of an earlier end of the session. Each file exists as a whole or not at all, and the summary
@@ -59,7 +59,7 @@ class SummaryWriter {
   tl::expected<SummaryFiles, std::string> WriteIfFolderIsThere(const SessionSummary& summary);
   void Failed(const SessionRecord& session, const std::string& why, TimePoint now);
 
-  Ledger& ledger_;
+  LedgerReader& ledger_;
   const std::string output_dir_;
   Progress progress_;
   std::optional<std::vector<SessionKey>> unseen_;

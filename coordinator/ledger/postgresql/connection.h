@@ -19,10 +19,10 @@
 #include "common/progress.h"
 #include "common/time.h"
 #include "common/wake_event.h"
-#include "coordinator/ledger/ledger.h"
+#include "coordinator/ledger/ledger_reader.h"
+#include "coordinator/ledger/postgresql/values.h"
 
 struct pg_conn;
-struct pg_result;
 
 namespace dicom_sender {
 
@@ -54,65 +54,6 @@ inline constexpr const char* kHistoryQuery =
     "SELECT system_identifier || ' ' || left(pg_walfile_name(pg_current_wal_lsn()), 8) FROM pg_control_system()";
 
 inline constexpr Duration kLongestStatement = std::chrono::minutes(10);  // requeueing a huge session is one
-
-// Text of any bytes as the server takes it: a NUL or a byte that is not UTF-8 becomes \xNN, a backslash \\. Decoded
-// gives back exactly what was encoded, so that two names that differ are never one.
-std::string EncodedText(std::string_view bytes);
-std::string DecodedText(std::string_view text);
-
-// The rows that a statement returned.
-class PostgresqlRows {
- public:
-  explicit PostgresqlRows(pg_result* result);  // or null
-
-  int size() const;
-  std::uint64_t affected() const;  // by INSERT, UPDATE or DELETE
-  std::string_view tag() const;    // "COMMIT", "INSERT 0 1"
-  bool IsNull(int row, int column) const;
-  std::int64_t Int(int row, int column) const;        // smallint, integer, bigint, boolean
-  std::string_view Bytes(int row, int column) const;  // bytea; valid as long as the rows
-  std::string Text(int row, int column) const;        // decoded
-  const pg_result* get() const { return result_.get(); }
-
- private:
-  struct Clear {
-    void operator()(pg_result* result) const;
-  };
-  std::unique_ptr<pg_result, Clear> result_;
-};
-
-// The values of a statement's parameters. Numbers are bigint: the statement says $1::bigint, or bigint[] for several.
-class PostgresqlValues {
- public:
-  PostgresqlValues& Int(std::int64_t value);
-  PostgresqlValues& Int(std::optional<std::int64_t> value);
-  PostgresqlValues& Text(std::string_view text);  // encoded here
-  PostgresqlValues& TextOrNull(const std::optional<std::string>& text);
-  PostgresqlValues& Bytes(std::string_view bytes);  // bytea
-  PostgresqlValues& Ints(const std::vector<std::int64_t>& values);
-  PostgresqlValues& Texts(const std::vector<std::string>& texts);            // encoded already
-  PostgresqlValues& ByteStrings(const std::vector<std::string_view>& many);  // bytea[]
-
- private:
-  friend class PostgresqlConnection;
-  std::vector<std::optional<std::string>> values_;
-};
-
-// Rows for Copy(): the quickest way in. Each value has the type of its column.
-class PostgresqlCopy {
- public:
-  PostgresqlCopy();
-  void Row(int columns);              // begins one
-  void Smallint(std::int64_t value);  // these two throw LedgerError where it does not fit
-  void Integer(std::int64_t value);
-  void Bigint(std::int64_t value);
-  void Bytes(std::string_view bytes);  // bytea, or text that is encoded already
-  void Null();
-
- private:
-  friend class PostgresqlConnection;
-  std::string data_;
-};
 
 class PostgresqlConnection {
  public:

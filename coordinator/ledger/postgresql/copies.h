@@ -1,35 +1,30 @@
-// Files with the same SOP Instance UID, as the ledger in PostgreSQL keeps them: what Ledger says of copies. Each
-// function returns by how much the counts of studies change, which its caller adds. All throw PostgresqlError.
+// Files with the same SOP Instance UID. coordinator/ledger/copies.h judges them.
 #pragma once
 
-#include <map>
+#include <cstdint>
 #include <span>
-#include <string>
 #include <string_view>
 #include <vector>
 
-#include "coordinator/ledger/ledger.h"
-#include "coordinator/ledger/postgresql/connection.h"
+#include "coordinator/ledger/intake.h"
+#include "coordinator/ledger/postgresql/store.h"
 
-namespace dicom_sender {
+namespace dicom_sender::postgresql {
 
-using StudyDeltas = std::map<StudyKey, Counts>;
-
-// Copies that are added with a batch, and the files that they are copies of.
+// Copies that are added with a batch. A copy of a promoted copy belongs to the first file with its SOP Instance UID.
 class NewCopies {
  public:
-  void Add(StudyKey study, std::int64_t index, StudyKey original_study, std::int64_t original_index);
-  void Send(PostgresqlConnection& connection, SessionKey session, std::string_view indexer) const;
+  void Add(const Intake::NewFile& file, const Original& original);
+  void Send(Store& store, SessionKey session, std::string_view indexer) const;
 
  private:
   std::vector<std::int64_t> studies_, indices_, original_studies_, original_indices_;
 };
 
-std::vector<UncomparedCopy> UncomparedCopies(PostgresqlConnection& connection, SessionKey session,
-                                             std::string_view indexer, const InstanceCursor& after,
-                                             std::size_t limit);
-StudyDeltas RecordComparisons(PostgresqlConnection& connection, SessionKey session,
-                              std::span<const Comparison> comparisons);
-StudyDeltas PromoteCopies(PostgresqlConnection& connection, StudyKey study, std::vector<PromotedCopy>& promoted);
+// As LedgerReader and Ledger say.
+std::vector<UncomparedCopy> CopiesToCompare(Store& store, SessionKey session, std::string_view indexer,
+                                            const InstanceCursor& after, std::size_t limit);
+void RecordComparisons(Store& store, SessionKey session, std::span<const Comparison> comparisons);
+std::vector<PromotedCopy> PromoteCopies(Store& store, StudyKey study);
 
-}  // namespace dicom_sender
+}  // namespace dicom_sender::postgresql

@@ -83,7 +83,8 @@ CREATE TABLE ledger_schema (version integer NOT NULL);
          kCopyTables;
 }
 
-// What brings the tables from the version of its place, beginning with 1, to the next one.
+// What brings the tables from the version of its place, beginning with 1, to the next one. Migrations have the
+// numbers of the states as they were at their time, whatever the enum has now.
 const std::vector<std::string>& Migrations() {
   static const std::vector<std::string> migrations = {
       // Instances that a session had left behind were in a state of their own, 6, and counted as failed. They are

@@ -2,11 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <string_view>
 
 #include "client.pb.h"
 #include "coordinator/ledger/instance_words.h"
-#include "coordinator/ledger/ledger.h"
+#include "coordinator/ledger/predicates.h"
 #include "dicom/dimse_status.h"
 #include "proto/words.h"
 
@@ -57,6 +58,9 @@ class Dialect {
   bool sqlite_;
 };
 
+// Why such a session ended is the reason of what it left unsettled.
+constexpr std::array kEndedBadly = {wire::SESSION_UNREACHABLE, wire::SESSION_REFUSED, wire::SESSION_CANCELLED};
+
 std::string SessionState(std::string_view column) {
   const auto& states = *wire::SessionState_descriptor();
   std::string sql = fmt::format("CASE {}", column);
@@ -71,7 +75,7 @@ std::string InstanceStateInWords(std::string_view column) {
   for (const InstanceState state :
        {InstanceState::kPending, InstanceState::kDelayed, InstanceState::kStored, InstanceState::kStoredWithWarning,
         InstanceState::kFailed, InstanceState::kSkipped, InstanceState::kConflict}) {
-    sql += fmt::format(" WHEN {} THEN '{}'", static_cast<int>(state), InstanceStateWord(state));
+    sql += fmt::format(" WHEN {} THEN '{}'", Sql(state), InstanceStateWord(state));
   }
   return sql + " END";
 }
@@ -90,10 +94,9 @@ std::string StatusMeaningInWords(std::string_view status) {
 std::string CountColumns(std::string_view table) {
   return fmt::format(
       "{0}.total AS instances, {0}.stored, {0}.warned AS stored_with_warning, {0}.failed,"
-      " CAST(0 AS bigint) AS abandoned, {0}.skipped, {0}.total - {0}.stored - {0}.warned - {0}.failed - {0}.skipped "
-      "AS unsettled,"
-      " {0}.conflicts, {0}.retries, {0}.resends, {0}.associations, {0}.total_bytes, {0}.stored_bytes, {0}.store_us",
-      table);
+      " CAST(0 AS bigint) AS abandoned, {0}.skipped, {1} AS unsettled, {0}.conflicts, {0}.retries, {0}.resends, "
+      "{0}.associations, {0}.total_bytes, {0}.stored_bytes, {0}.store_us",
+      table, UnsettledInstances(fmt::format("{}.", table)));
 }
 
 std::string SessionsView(const Dialect& dialect) {
@@ -109,11 +112,11 @@ std::string SessionsView(const Dialect& dialect) {
 std::string StudiesView(const Dialect& dialect) {
   return fmt::format(
       "CREATE VIEW studies AS SELECT s.uuid AS session, t.uid AS study_instance_uid, t.accession_number,"
-      " CASE WHEN t.lease > 0 THEN 'sending' WHEN t.total > t.stored + t.warned + t.failed + t.skipped THEN 'waiting'"
+      " CASE WHEN t.lease > 0 THEN 'sending' WHEN {unsettled} THEN 'waiting'"
       " WHEN t.failed + t.conflicts > 0 THEN 'incomplete' ELSE 'complete' END AS state, l.worker,"
       " {first_lease} AS first_lease_time, {last_outcome} AS last_outcome_time, {counts}"
       " FROM study t JOIN session s ON s.key = t.session LEFT JOIN lease l ON l.id = t.lease;\n",
-      fmt::arg("first_lease", dialect.Time("t.first_lease_ms")),
+      fmt::arg("unsettled", HasUnsettled("t.")), fmt::arg("first_lease", dialect.Time("t.first_lease_ms")),
       fmt::arg("last_outcome", dialect.Time("t.last_outcome_ms")), fmt::arg("counts", CountColumns("t")));
 }
 
@@ -122,19 +125,18 @@ std::string InstancesView(const Dialect& dialect) {
       "CREATE VIEW instances AS SELECT s.uuid AS session, t.uid AS study_instance_uid, t.accession_number,"
       " i.sop_instance AS sop_instance_uid, p.sop_class AS sop_class_uid, p.transfer_syntax AS transfer_syntax_uid,"
       " {path} AS path, i.size AS size_bytes, {state} AS state, {status} AS status, {meaning} AS status_meaning,"
-      " CASE WHEN i.state IN (0, 1) AND s.state IN ({ended_badly}) THEN coalesce(i.reason, nullif(s.end_reason, ''))"
+      " CASE WHEN {unsettled} AND {ended_badly} THEN coalesce(i.reason, nullif(s.end_reason, ''))"
       " ELSE i.reason END AS reason, i.attempts, {outcome} AS outcome_time, i.duration_us, "
       " i.may_be_stored <> 0 AS may_be_stored,"
-      " CASE WHEN i.state IN (0, 1) AND i.idx < t.page_end THEN l.worker END AS worker, w.name AS reported_by,"
-      " i.state = {conflict} AS conflict"
+      " CASE WHEN {unsettled} AND i.idx < t.page_end THEN l.worker END AS worker, w.name AS reported_by,"
+      " {conflict} AS conflict"
       " FROM instance i JOIN study t ON t.key = i.study JOIN session s ON s.key = t.session"
       " JOIN root r ON r.id = i.root JOIN pair p ON p.id = i.pair LEFT JOIN lease l ON l.id = t.lease"
       " LEFT JOIN worker w ON w.id = i.reported_by;\n",
       fmt::arg("path", dialect.Text(dialect.JoinedPath("r.path", "i.path"))),
       fmt::arg("state", InstanceStateInWords("i.state")), fmt::arg("status", dialect.Hex("i.status")),
-      fmt::arg("ended_badly", fmt::format("{}, {}, {}", int{wire::SESSION_UNREACHABLE}, int{wire::SESSION_REFUSED},
-                                          int{wire::SESSION_CANCELLED})),
-      fmt::arg("conflict", static_cast<int>(InstanceState::kConflict)),
+      fmt::arg("unsettled", StateIsUnsettled("i.state")), fmt::arg("ended_badly", StateIn(kEndedBadly, "s.state")),
+      fmt::arg("conflict", StateIs(InstanceState::kConflict, "i.state")),
       fmt::arg("meaning", StatusMeaningInWords("i.status")), fmt::arg("outcome", dialect.Time("i.outcome_ms")));
 }
 

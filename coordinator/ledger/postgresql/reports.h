@@ -1,0 +1,17 @@
+// What summaries, reports and dry runs ask. Each function is as LedgerReader says.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "coordinator/ledger/postgresql/store.h"
+
+namespace dicom_sender::postgresql {
+
+std::vector<ReportedInstance> Report(Store& store, SessionKey session, std::span<const InstanceState> states,
+                                     const InstanceCursor& after, std::size_t limit);
+FailureReasons CountFailureReasons(Store& store, SessionKey session, std::size_t limit);
+WorkerCount Workers(Store& store, SessionKey session);
+std::vector<PairCount> PairCounts(Store& store, SessionKey session);
+
+}  // namespace dicom_sender::postgresql
