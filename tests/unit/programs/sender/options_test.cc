@@ -199,9 +199,10 @@ TEST_F(OptionsTest, EachOptionIsReadFromTheFile) {
   }
   const std::string file = Config(text);
   const SenderOptions options = Good({"--config", file});
+  int line = 2;
   for (const Setting& setting : kSettings) {
     EXPECT_TRUE(setting.is_set(options)) << setting.option;
-    EXPECT_EQ(options.given.at(setting.option), setting.option + " in " + file);
+    EXPECT_EQ(options.given.at(setting.option), setting.option + " in " + file + ", line " + std::to_string(++line));
   }
 }
 
