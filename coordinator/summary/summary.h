@@ -36,7 +36,7 @@ SessionSummary Summarize(LedgerReader& ledger, SessionRecord session, WallTime n
 // What the ledger knows of a session. Leases and troubles are the scheduler's.
 wire::SessionStatus ToStatus(const SessionRecord& session);
 // With the most frequent reasons for failures, which it reads from the ledger. Throws LedgerError.
-wire::SessionReport ToReport(Ledger& ledger, const SessionSummary& summary, wire::SessionStatus status);
+wire::SessionReport ToReport(LedgerReader& ledger, const SessionSummary& summary, wire::SessionStatus status);
 
 // Nothing has failed, is in conflict, or could not be read.
 bool HasAllArrived(const SessionRecord& session);
