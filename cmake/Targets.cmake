@@ -41,13 +41,20 @@ function(dicom_sender_library NAME)
   target_link_libraries(${NAME} PUBLIC ${ARG_LINKS} PRIVATE ${ARG_PRIVATE_LINKS} dicom_sender_options)
 endfunction()
 
+# What every test program is compiled with. Compiling the tests takes longer than running them.
+function(dicom_sender_test_options NAME)
+  target_link_libraries(${NAME} PRIVATE GTest::gmock GTest::gtest_main dicom_sender_options)
+  target_compile_options(${NAME} PRIVATE $<$<CONFIG:Release>:-O0>)
+endfunction()
+
 # dicom_sender_test(NAME SOURCES ... LINKS ... LABELS ... [TOGETHER]): adds a GoogleTest program, with one ctest entry
 # for each test. TOGETHER makes one entry for all of them, where they share a PostgreSQL server, which is slow to start.
 function(dicom_sender_test NAME)
   cmake_parse_arguments(ARG "TOGETHER" "" "SOURCES;LINKS;LABELS" ${ARGN})
   add_executable(${NAME} ${ARG_SOURCES})
-  target_link_libraries(${NAME} PRIVATE ${ARG_LINKS} GTest::gmock GTest::gtest_main dicom_sender_options)
-  target_compile_options(${NAME} PRIVATE $<$<CONFIG:Release>:-O1>)  # compiling it takes longer than running it
+  target_link_libraries(${NAME} PRIVATE ${ARG_LINKS})
+  dicom_sender_test_options(${NAME})
+  target_precompile_headers(${NAME} REUSE_FROM googletest_headers)
   if(ARG_TOGETHER)
     add_test(NAME ${NAME} COMMAND ${NAME} --gtest_brief=1)
     set_tests_properties(${NAME} PROPERTIES TIMEOUT 300 LABELS "${ARG_LABELS}"
