@@ -24,7 +24,7 @@ Duration PingInterval() {
 void Tell(const std::string& message) {
   const int told = sd_notify(/*unset_environment=*/0, message.c_str());
   if (told >= 0) return;
-  spdlog::warn("The service manager at $NOTIFY_SOCKET cannot be told {}: {}", message.substr(0, message.find('\n')),
+  spdlog::warn("Cannot send {} to the service manager at $NOTIFY_SOCKET: {}", message.substr(0, message.find('\n')),
                std::strerror(-told));
 }
 
@@ -70,7 +70,7 @@ void ServiceManager::PingIfWell() {
   next_ping_ = MonotonicNow() + ping_every_;
   const auto wrong = health_ ? health_() : std::nullopt;
   if (!wrong) Tell("WATCHDOG=1");
-  if (wrong && well_) spdlog::error("Not well: {}; the service manager's watchdog is told nothing any more", *wrong);
+  if (wrong && well_) spdlog::error("Unhealthy: {}; the service manager's watchdog is no longer notified", *wrong);
   well_ = !wrong;
 }
 
