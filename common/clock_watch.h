@@ -1,6 +1,6 @@
 // Detects that the wall clock of the machine was set back while a program runs. No decision depends on the wall
 // clock, but the times in logs and reports do, and a worker that starts afterwards looks older than its previous
-// incarnation.
+// run.
 #pragma once
 
 #include <optional>
