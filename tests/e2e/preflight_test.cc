@@ -209,7 +209,7 @@ TEST_F(PreflightTest, WithoutADestinationTheRunThatFollowsNamesIt) {
   EXPECT_TRUE(destination_.Log().associations.empty());
   EXPECT_THAT(result_.output, HasSubstr("-a AE -H HOST -p PORT"));
   EXPECT_EQ(Resume(), 2);
-  EXPECT_THAT(result_.errors, HasSubstr("give -a, -H and -p"));
+  EXPECT_THAT(result_.errors, HasSubstr("give -a, -H, and -p"));
   ASSERT_EQ(Files(".db").size(), 1U) << "a slip costs nothing";
   const std::vector<std::string> destination = {"-a", "TEST_SCP", "-H", "127.0.0.1", "-p", std::to_string(port_)};
   EXPECT_EQ(Resume(destination), 0) << result_.output << result_.errors;
