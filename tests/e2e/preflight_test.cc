@@ -58,7 +58,7 @@ TEST_F(PreflightTest, AsksOnceForEachKindOfStudyAndSendsNothing) {
   EXPECT_EQ(DryRun(), 0) << result_.output << result_.errors;
   EXPECT_THAT(result_.output,
               AllOf(HasSubstr("asked over 1 association\n"), HasSubstr("As is      15 instances"),
-                    HasSubstr("Nothing stands in the way of 15 instances"), HasSubstr("Dry run: nothing was sent")));
+                    HasSubstr("Nothing prevents sending 15 instances"), HasSubstr("Dry run: nothing was sent")));
   ExpectNothingWasSent();
   EXPECT_EQ(destination_.Log().associations.size(), 1U);
 }
@@ -155,7 +155,7 @@ TEST_F(PreflightTest, ADestinationOutOfReachHasAStatusOfItsOwnAndTheScanIsKept) 
   StartDestination({.called_ae = "ELSEWHERE"});
   EXPECT_EQ(DryRun(), 3) << result_.output << result_.errors;
   EXPECT_THAT(result_.errors, HasSubstr("called AE title"));
-  EXPECT_THAT(result_.output, AllOf(HasSubstr("No answer: "), HasSubstr("Not known: 2 instances\n")))
+  EXPECT_THAT(result_.output, AllOf(HasSubstr("No answer: "), HasSubstr("Unknown: 2 instances\n")))
       << "a plan that is kept must not look as if all would arrive";
   destination_.SetBehaviour({});
   EXPECT_EQ(Resume(), 0) << result_.output << result_.errors;
