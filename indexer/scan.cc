@@ -79,7 +79,7 @@ class Window {
   bool ended_ = false;      // the walk has added everything
 };
 
-void Tell(const Window::Slot& slot, ScanConsumer& consumer) {
+void Deliver(const Window::Slot& slot, ScanConsumer& consumer) {
   switch (slot.entry.kind) {
     case WalkEntry::Kind::kFile:
       return consumer.OnFile(slot.entry, slot.header);
@@ -127,7 +127,7 @@ void Scan(const std::vector<ScanRoot>& roots, bool recursive, unsigned threads, 
   for (auto slots = window.TakeDone(end.get_token()); !slots.empty(); slots = window.TakeDone(end.get_token())) {
     for (const Window::Slot& slot : slots) {
       if (stop.stop_requested()) return;
-      Tell(slot, consumer);
+      Deliver(slot, consumer);
     }
   }
 }
