@@ -24,7 +24,8 @@ TerminalStyle DetectStyle(int fd, const std::function<const char*(const char*)>&
 class Console {
  public:
   explicit Console(std::string program);  // writes to standard output and standard error
-  // The caller keeps ownership of the descriptors. If `style` is that of a terminal, both must be that terminal.
+  // The caller keeps ownership of the descriptors. If `style` says that it is a terminal, both are assumed to be that
+  // terminal.
   Console(std::string program, int out, int err, const TerminalStyle& style);
   ~Console();  // ends the progress
   Console(const Console&) = delete;
