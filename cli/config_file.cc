@@ -25,7 +25,7 @@ tl::expected<std::string, std::string> ReadText(const std::string& file) {
   std::ifstream in(file, std::ios::binary);
   std::string text(kConfigBytesMax + 1, '\0');
   in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (!in.is_open() || in.bad()) return WrongFile(file, "can not be read: check the path");
+  if (!in.is_open() || in.bad()) return WrongFile(file, "cannot be read: check the path");
   text.resize(static_cast<std::size_t>(in.gcount()));
   if (text.size() > kConfigBytesMax) {
     return WrongFile(file, fmt::format("is longer than {} bytes: is it the right file?", kConfigBytesMax));
@@ -36,7 +36,7 @@ tl::expected<std::string, std::string> ReadText(const std::string& file) {
   return text;
 }
 
-// Floating-point numbers and times are not accepted: their text is not kept, and 1.10 would become 1.1.
+// Floating-point numbers and times are rejected, because the parser does not keep their text: 1.10 would become 1.1.
 std::optional<std::string> TextOf(const toml::node& node) {
   if (const auto* text = node.as_string()) return text->get();
   if (const auto* number = node.as_integer()) return std::to_string(number->get());
@@ -49,7 +49,8 @@ tl::expected<ConfigEntry, std::string> ToEntry(const std::string& file, const to
   ConfigEntry entry{std::string(key.str()), key.source().begin.line, {}};
   if (node.is_table() || node.is_array_of_tables()) {
     return WrongLine(file, entry.line,
-                     fmt::format("'{}' is a table: use long names such as ae-title, and no sections", entry.name));
+                     fmt::format("'{}' is a table: use the long names of options, such as ae-title, without sections",
+                                 entry.name));
   }
   const auto add = [&entry](const toml::node& value) {
     auto text = TextOf(value);

@@ -18,8 +18,7 @@ namespace {
 constexpr Duration kBarEvery = std::chrono::milliseconds(100);
 constexpr Duration kLineEvery = std::chrono::seconds(5);
 constexpr int kReaderPatienceMs = 2000;
-constexpr std::size_t kWriteBytes =
-    4096;  // of a pipe that is ready to be written this much does not block (PIPE_BUF)
+constexpr std::size_t kWriteBytes = 4096;  // writing this much to a pipe that is ready does not block (PIPE_BUF)
 
 bool NamesUtf8(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; });
@@ -35,7 +34,7 @@ TerminalStyle DetectStyle(int fd, const std::function<const char*(const char*)>&
   };
   TerminalStyle style;
   style.terminal = isatty(fd) == 1 && !text("TERM").empty() && text("TERM") != "dumb";
-  for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {  // the first that is set counts (POSIX, 8.2)
+  for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {  // in this precedence (POSIX, 8.2)
     if (const std::string locale = text(name); !locale.empty()) {
       style.utf8 = NamesUtf8(locale);
       break;

@@ -1,10 +1,10 @@
-// The thin shell around render.h: writes to standard output and error, and keeps the progress bar below everything
-// else.
+// A thin wrapper around render.h: writes to standard output and standard error, and keeps the progress bar below all
+// other text.
 //
-// On a terminal the bar is drawn over in place, at most ten times a second; elsewhere there is a line every few
-// seconds. Thread-safe. An output that cannot be written any more (a closed pipe) is given up silently: the run goes
-// on. So it does where nobody reads (a pager that waits for a key): what is not taken within two seconds is left out,
-// until the reader is back.
+// On a terminal, the bar is redrawn in place, at most ten times a second; elsewhere a line is written every few
+// seconds. Thread-safe. If an output can no longer be written (a closed pipe), nothing more is written to it, and the
+// run continues. The run also continues if the reader stalls (a pager that waits for a key): text that is not read
+// within 2 s is dropped until the reader continues.
 #pragma once
 
 #include <functional>
@@ -17,14 +17,15 @@
 
 namespace dicom_sender {
 
-// What is behind this file descriptor, by isatty(), TERM, NO_COLOR, and LC_ALL, LC_CTYPE or LANG. `environment` as
-// std::getenv.
+// Detects what the output supports, from isatty(), TERM, NO_COLOR, and LC_ALL, LC_CTYPE, or LANG. `environment` works
+// like std::getenv.
 TerminalStyle DetectStyle(int fd, const std::function<const char*(const char*)>& environment);
 
 class Console {
  public:
-  explicit Console(std::string program);  // on standard output and error
-  // The descriptors stay the caller's. Both are taken for one terminal if `style` says that it is one.
+  explicit Console(std::string program);  // writes to standard output and standard error
+  // The caller keeps ownership of the descriptors. If `style` says that it is a terminal, both are assumed to be that
+  // terminal.
   Console(std::string program, int out, int err, const TerminalStyle& style);
   ~Console();  // ends the progress
   Console(const Console&) = delete;
@@ -32,13 +33,13 @@ class Console {
 
   const TerminalStyle& style() const { return style_; }
 
-  void Print(std::string_view text);  // what render.h made, above the bar
+  void Print(std::string_view text);  // prints rendered text above the bar
   void Warn(std::string_view sentence);
   void Error(std::string_view sentence);  // "PROGRAM: ...", to standard error
 
   void Indexing(const IndexingView& view, TimePoint now);
   void Progress(const ProgressView& view, TimePoint now);
-  // Shows the last state, whenever it was given, and goes on below it.
+  // Shows the latest state even if it was not due yet, and continues below it.
   void EndProgress();
 
  private:
@@ -50,15 +51,15 @@ class Console {
   const std::string program_;
   std::mutex mutex_;
   TerminalStyle style_;
-  int out_, err_;       // -1: given up
-  bool columns_asked_;  // the terminal's width is asked for before each bar
+  int out_, err_;       // -1: no longer writable
+  bool columns_asked_;  // query the width of the terminal before each bar
   RateMeter meter_;
-  std::string bar_;       // the newest one; empty: no progress is shown
-  std::string line_;      // the same for other outputs than terminals
-  bool drawn_ = false;    // the bar stands in the last line of the terminal
-  bool shown_ = false;    // what bar_ or line_ says has been written
+  std::string bar_;       // the latest bar; empty: no progress to show
+  std::string line_;      // the same for outputs other than terminals
+  bool drawn_ = false;    // the bar is in the last line of the terminal
+  bool shown_ = false;    // bar_ or line_ has been written
   bool noted_ = false;    // the last progress had a note
-  bool stalled_ = false;  // the reader has not taken what was written last
+  bool stalled_ = false;  // the reader did not read the last text in time
   std::optional<TimePoint> shown_time_;
 };
 

@@ -17,13 +17,13 @@ CodePoint FirstCodePoint(std::string_view text) {
   CodePoint first;
   const auto bytes = utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
                                       static_cast<utf8proc_ssize_t>(text.size()), &first.code);
-  if (bytes <= 0) return {.code = 0xFFFD};  // what is not UTF-8 takes a column for each byte
+  if (bytes <= 0) return {.code = 0xFFFD};  // each invalid byte takes one column
   first.bytes = static_cast<std::size_t>(bytes);
   first.columns = static_cast<std::size_t>(std::max(0, utf8proc_charwidth(first.code)));
   return first;
 }
 
-// What a person sees as one character: a letter with its marks, a syllable of several jamo, a flag of two letters.
+// A user-perceived character: a letter with its marks, a syllable of several jamo, or a flag of two letters.
 struct Character {
   std::size_t bytes = 0;
   std::size_t columns = 0;

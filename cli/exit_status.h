@@ -1,4 +1,4 @@
-// Exit statuses of the programs that send or watch a session, as documented.
+// Exit statuses of the programs that send or watch a session. docs/options.md documents them.
 #pragma once
 
 namespace dicom_sender {
@@ -9,6 +9,6 @@ inline constexpr int kExitUsage = 2;
 inline constexpr int kExitDestination = 3;
 inline constexpr int kExitInterrupted = 4;
 inline constexpr int kExitInternal = 70;
-inline constexpr int kExitCannotWrite = 74;  // the ledger or a report; or it is gone
+inline constexpr int kExitCannotWrite = 74;  // the ledger or a report cannot be written or is gone
 
 }  // namespace dicom_sender

@@ -11,7 +11,7 @@
 namespace dicom_sender {
 
 int GuardedMain(const char* program, const std::function<int(Console&)>& run) {
-  CloseLog();  // until it is opened: spdlog's own logger would write to standard output
+  CloseLog();  // until the log is opened, because spdlog's default logger writes to standard output
   Console console(program);
   const auto fails = [&console](const std::exception& error, int exit_status) {
     spdlog::error("{}", error.what());

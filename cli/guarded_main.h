@@ -1,4 +1,4 @@
-// The frame of every main(): what is thrown becomes one line and an exit status.
+// Wraps every main(): turns an exception into one line and an exit status.
 #pragma once
 
 #include <functional>
@@ -7,8 +7,8 @@
 
 namespace dicom_sender {
 
-// Returns what `run` returns. An exception of it goes to the log and to standard error: kExitCannotWrite for a
-// StoreError, kExitInternal for others. The log is closed in all cases.
+// Returns what `run` returns. If `run` throws, writes the exception to the log and to standard error, and returns
+// kExitCannotWrite for a StoreError and kExitInternal for others. Closes the log in all cases.
 int GuardedMain(const char* program, const std::function<int(Console&)>& run);
 
 }  // namespace dicom_sender

@@ -43,7 +43,7 @@ void AppendOption(const ProgramOption& option, std::string& out) {
   AppendWrapped(option.help, kHelpColumn, out);
 }
 
-// The first option with one value, preferably one with a letter, because those are used most.
+// Returns the first option with one value, preferably one with a letter, because those are used most.
 const ProgramOption& ExampleOption(const Program& program) {
   const ProgramOption* example = nullptr;
   for (const ProgramOption* option : OptionsOf(program)) {
@@ -66,11 +66,13 @@ std::string OtherSourcesText(const Program& program) {
     text += fmt::format("; {}: several separated by '{}'", VariableNames(program, *option).back(),
                         option->list_separator);
   }
-  text += "), and in the --config file. The command line wins over the environment, the environment over the file.";
+  text +=
+      "), and in the --config file. The command line takes precedence over the environment, and "
+      "the environment over the file.";
   if (VariableName(program.name, "") == VariableName(kCommonVariables, "")) return text;
   return text + fmt::format(
-                    " {}* wins over {}*, which all programs read; because they differ from program to program, these "
-                    "have no name that is read by all: {}.",
+                    " {}* takes precedence over {}*, which all programs read. Some options differ from program to "
+                    "program and can only be set by the program's own variables: {}.",
                     VariableName(program.name, ""), VariableName(kCommonVariables, ""), fmt::join(own, ", "));
 }
 

@@ -1,4 +1,4 @@
-// The text of --help, made from the table of a program's options.
+// Generates the text of --help from the table of a program's options.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// What the table of a program's options says, for the parts that read it.
+// Queries of the table of a program's options.
 #pragma once
 
 #include <string>
@@ -9,12 +9,12 @@
 
 namespace dicom_sender {
 
-// The variables that all programs read begin with this name.
+// The prefix of the variables that all programs read, as a program name.
 inline constexpr std::string_view kCommonVariables = "dicom-sender";
 
 std::vector<const ProgramOption*> OptionsOf(const Program& program);
 std::string VariableName(std::string_view program_name, std::string_view option_name);
-// The variables that the option is read from, in their order of precedence.
+// Returns the environment variables that set the option, in order of precedence.
 std::vector<std::string> VariableNames(const Program& program, const ProgramOption& option);
 
 }  // namespace dicom_sender

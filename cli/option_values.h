@@ -1,5 +1,5 @@
-// Single values of options: pure functions from text to value. The error says what is wrong and what to do, without
-// the option's name: "'99999' is not a port: give a number from 1 to 65535".
+// Parses and formats single option values. The parsers are pure. The error says what is wrong and what to do, without
+// the option's name: "'99999' is invalid: give a whole number from 1 to 65535".
 #pragma once
 
 #include <chrono>
@@ -17,15 +17,15 @@ using ValueOr = tl::expected<T, std::string>;
 
 ValueOr<std::uint32_t> ParseNumber(std::string_view text, std::uint32_t least, std::uint32_t most);
 ValueOr<bool> ParseSwitch(std::string_view text);  // true false yes no on off 1 0
-// Every option that takes a time: "90" (seconds), "90s", "10m", "1h30m", "2d".
+// Times: "90" (seconds), "90s", "10m", "1h30m", "2d".
 ValueOr<std::chrono::seconds> ParseTime(std::string_view text, std::chrono::seconds least, std::chrono::seconds most);
-// Every option that takes a size: "512" (bytes), "64K", "20M", "1G"; the units are powers of 1024.
+// Sizes: "512" (bytes), "64K", "20M", "1G"; the units are powers of 1024.
 ValueOr<std::uint64_t> ParseSize(std::string_view text, std::uint64_t least, std::uint64_t most);
-// As the parsers above read them, and as short as possible: "1h30m", "128K".
+// These return the shortest text that the parsers above accept: "1h30m", "128K".
 std::string TimeText(std::chrono::seconds time);
 std::string SizeText(std::uint64_t bytes);
 // PS3.5 6.2, AE: 1 to 16 characters of the default repertoire without backslash and control characters, not only
-// spaces; spaces around it mean nothing and are taken away.
+// spaces. Leading and trailing spaces are not significant and are removed.
 ValueOr<std::string> ParseAeTitle(std::string_view text);
 ValueOr<std::string> ParseHost(std::string_view text);     // a name or an address
 ValueOr<std::string> ParseAddress(std::string_view text);  // HOST:PORT, IPv6 addresses in brackets
@@ -33,12 +33,13 @@ ValueOr<std::string> ParseAddress(std::string_view text);  // HOST:PORT, IPv6 ad
 ValueOr<std::string> ParseEndpoint(std::string_view text);
 ValueOr<std::string> ParseBindEndpoint(std::string_view text);
 ValueOr<std::string> ParseUuid(std::string_view text);  // in lower case
-// Which of the words it is, counted from 0.
+// Returns the index of the matching word.
 ValueOr<std::size_t> ParseChoice(std::string_view text, const std::vector<std::string_view>& words);
 
-// The error if it is not there, neither file nor folder, or may not be read.
+// Fails if the path does not exist, is neither a file nor a folder, or is not readable.
 tl::expected<void, std::string> CheckInput(const std::string& path);
-// Makes sure that files can be created in it; leaves none. `create`: where it is missing, with its parents.
+// Checks that files can be created in the folder, and leaves none behind. `create`: creates a missing folder and its
+// parents.
 tl::expected<void, std::string> PrepareOutputFolder(const std::string& path, bool create);
 
 }  // namespace dicom_sender

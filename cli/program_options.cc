@@ -17,16 +17,17 @@
 namespace dicom_sender {
 namespace {
 
-constexpr std::string_view kCommonPrefix = "dicom-sender";  // of the variables that all programs read
+constexpr std::string_view kCommonPrefix = "dicom-sender";  // prefix of the variables that all programs read
 
 // --- the table
 
 Program WithCommonOptions(Program program) {
-  const auto nothing = [](const std::string&) -> Checked { return {}; };  // used before any option is set
+  // ReadAll() and ReadCommandLine() use the values of these options before any option is set.
+  const auto nothing = [](const std::string&) -> Checked { return {}; };
   if (program.groups.empty()) program.groups.push_back({"Options", {}});
   auto& options = program.groups.back().options;
   options.push_back(OwnVariable({0, "config", "FILE", "a TOML file with options by their long names", nothing}));
-  options.push_back({'h', "help", nullptr, "show this", nothing});
+  options.push_back({'h', "help", nullptr, "show this help", nothing});
   options.push_back({'V', "version", nullptr, "show the version", nothing});
   return program;
 }
@@ -49,7 +50,7 @@ bool IsSpelledLikeAnOption(const Program& program, const std::string& text) {
 bool IsOnlyForTheCommandLine(std::string_view name) { return name == "help" || name == "version"; }
 
 struct GivenValues {
-  std::string where;  // to be said in messages
+  std::string where;  // for messages
   std::vector<std::string> values;
 };
 using AllGiven = std::map<std::string, GivenValues, std::less<>>;
@@ -64,7 +65,8 @@ std::string OptionAdvice(const Program& program, std::string_view text, std::str
   return Advice(text.substr(0, text.find('=')), names, prefix, other_advice);
 }
 
-// Splits what belongs to no option into words and what looks like an option; behind "--" all are words.
+// Separates positional arguments from unknown options; after "--", all arguments are positional. Returns the first
+// unknown option.
 std::optional<std::string> TakeWords(const std::vector<std::string>& remaining, std::vector<std::string>& words) {
   bool only_words = false;
   for (const std::string& text : remaining) {
@@ -88,7 +90,7 @@ Checked CheckWords(const Program& program, const std::vector<std::string>& remai
   }
   if (words.size() <= program.words_max) return {};
   return tl::unexpected(
-      fmt::format("'{}' belongs to no option: see '{} --help'", ToPrintable(words[program.words_max]), program.name));
+      fmt::format("Unexpected argument '{}': see '{} --help'", ToPrintable(words[program.words_max]), program.name));
 }
 
 std::string NeedsValueText(const ProgramOption& option) {
@@ -109,7 +111,8 @@ std::string ParseErrorText(const Program& program, const CLI::ParseError& error)
 CLI::Option* AddTo(CLI::App& app, const ProgramOption& option) {
   const std::string names =
       option.letter ? fmt::format("-{},--{}", option.letter, option.name) : fmt::format("--{}", option.name);
-  // Its raw texts are used: CLI11's conversions have an own idea of "[a,b]" and "{}", which may be file names.
+  // Uses the raw texts, because CLI11's conversions give a special meaning to "[a,b]" and "{}", which may be file
+  // names.
   CLI::Option* added = option.value == nullptr ? app.add_flag(names)
                                                : app.add_option(names, CLI::callback_t())->allow_extra_args(false);
   if (option.implied != nullptr) added->expected(0, 1)->default_str(option.implied);
@@ -119,7 +122,7 @@ CLI::Option* AddTo(CLI::App& app, const ProgramOption& option) {
 tl::expected<AllGiven, EarlyExit> ReadCommandLine(const Program& program, int argc, const char* const* argv,
                                                   std::vector<std::string>& words) {
   CLI::App app;
-  app.set_help_flag();  // ours does it
+  app.set_help_flag();  // disables CLI11's own --help
   app.allow_extras();
   std::vector<std::pair<const ProgramOption*, CLI::Option*>> parsed;
   for (const ProgramOption* option : OptionsOf(program)) parsed.emplace_back(option, AddTo(app, *option));
@@ -159,7 +162,7 @@ std::vector<std::string> Split(std::string_view text, char separator) {
   return parts;
 }
 
-// An empty variable counts as none: compose files pass on what is not set as empty.
+// An empty variable counts as unset, because compose files pass unset variables as empty ones.
 void AddEnvironment(const Program& program, const Environment& environment, AllGiven& given) {
   for (const ProgramOption* option : OptionsOf(program)) {
     if (given.contains(option->name) || IsOnlyForTheCommandLine(option->name)) continue;
@@ -185,7 +188,7 @@ Checked AddConfig(const Program& program, const std::string& file, AllGiven& giv
                                         ToPrintable(file), entry.line,
                                         OptionAdvice(program, entry.name, "", "use long names such as ae-title")));
     }
-    // Does nothing if the command line or the environment has given it.
+    // Does nothing if the command line or the environment has set the option.
     given.try_emplace(entry.name,
                       GivenValues{fmt::format("{} in {}, line {}", entry.name, ToPrintable(file), entry.line),
                                   std::move(entry.values)});
@@ -193,7 +196,7 @@ Checked AddConfig(const Program& program, const std::string& file, AllGiven& giv
   return {};
 }
 
-// --- all together
+// --- all sources
 
 tl::expected<AllGiven, EarlyExit> ReadAll(const Program& program, int argc, const char* const* argv,
                                           const Environment& environment, std::vector<std::string>& words) {
@@ -214,7 +217,7 @@ tl::expected<AllGiven, EarlyExit> ReadAll(const Program& program, int argc, cons
 
 Checked SetOption(const ProgramOption& option, const GivenValues& given) {
   const auto& [where, values] = given;
-  if (values.empty()) return tl::unexpected(fmt::format("{}: is empty: give a value", where));
+  if (values.empty()) return tl::unexpected(fmt::format("{}: no value: give one", where));
   if (values.size() > 1 && option.value != nullptr && !option.repeatable) {
     return tl::unexpected(fmt::format("{}: given {} times: give it once", where, values.size()));
   }
@@ -225,7 +228,7 @@ Checked SetOption(const ProgramOption& option, const GivenValues& given) {
 }
 
 void WriteAll(int fd, const std::string& text) {
-  [[maybe_unused]] const auto written = write(fd, text.data(), text.size());  // nobody reads: nothing to be done
+  [[maybe_unused]] const auto written = write(fd, text.data(), text.size());  // an error cannot be reported anywhere
 }
 
 }  // namespace

@@ -73,7 +73,7 @@ std::string PlanList(const char* title, const std::vector<std::string>& lines) {
   return out;
 }
 
-// Where a bar does not fit, there is none.
+// Returns an empty string if a bar does not fit.
 std::string Bar(const ProgressView& view, std::size_t room, const TerminalStyle& style) {
   if (room < kBarMin + 3) return "";
   const std::size_t width = std::min(room - 3, kBarMax);
@@ -83,7 +83,8 @@ std::string Bar(const ProgressView& view, std::size_t room, const TerminalStyle&
   return bar + "] ";
 }
 
-// For bash and its like; plain where nothing needs quotes. What could obey a terminal is in $'\x1b'.
+// Quotes for bash and similar shells, if necessary. Control characters are written as $'\x1b', so that none reaches
+// the terminal.
 std::string ShellQuoted(const std::string& text) {
   const auto is_plain = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
@@ -110,7 +111,8 @@ std::string ShellQuoted(const std::string& text) {
 std::string RenderSession(const SessionView& view) {
   std::string out = fmt::format("Session      {}{}\n", ToPrintable(view.session), view.resumed ? " (resumed)" : "");
   if (!view.destination.empty()) {
-    out += fmt::format("Destination  {} (we are {})\n", ToPrintable(view.destination), ToPrintable(view.calling_ae));
+    out += fmt::format("Destination  {} (calling AE title {})\n", ToPrintable(view.destination),
+                       ToPrintable(view.calling_ae));
   }
   if (!view.log_file.empty()) out += fmt::format("Log          {}\n", ToPrintable(view.log_file));
   if (!view.scan_time.empty()) {
@@ -237,7 +239,7 @@ std::string ResumeCommand(const std::string& session, const std::string& output_
 std::string RenderResume(const std::string& session, const std::string& output_dir, bool retry_failed) {
   return fmt::format(
       "{}:\n  {}\n",
-      retry_failed ? "To try again what failed, except for files that the scan found defective" : "To go on",
+      retry_failed ? "To retry what failed, except for files that the scan found defective" : "To resume",
       ResumeCommand(session, output_dir, retry_failed));
 }
 
@@ -246,7 +248,7 @@ std::string ToAscii(std::string_view text) {
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
     if (byte < 0x80) out += c;
-    if (byte >= 0xC0) out += '?';  // once for the bytes of one character
+    if (byte >= 0xC0) out += '?';  // the first byte of a multi-byte character
   }
   return out;
 }

@@ -1,4 +1,4 @@
-// What a person sees at the end of a session.
+// Renders the summary at the end of a session.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -21,7 +21,7 @@ std::string NotReadText(const SummaryView& view) {
   return fmt::format("{}", fmt::join(parts, " and "));
 }
 
-// What did not arrive of a session that has ended by itself; empty: nothing.
+// Lists what did not arrive in a session that has ended by itself. Empty if everything arrived.
 std::string ProblemsText(const SummaryView& view) {
   std::vector<std::string> parts;
   if (view.failed > 0) parts.push_back(fmt::format("{} of {} failed", view.failed, Instances(view.total)));
@@ -42,7 +42,7 @@ std::string Headline(const SummaryView& view, const TerminalStyle& style) {
       return line("🛑", fmt::format("Interrupted: {} of {} not sent yet", view.pending, Instances(view.total)),
                   kYellow);
     case SessionEnd::kUnreachable:
-      return line("❌", fmt::format("Given up: {}", ToPrintable(view.end_reason)), kRed);
+      return line("❌", fmt::format("Gave up: {}", ToPrintable(view.end_reason)), kRed);
     case SessionEnd::kRefused:
       return line("❌", fmt::format("Refused: {}", ToPrintable(view.end_reason)), kRed);
     case SessionEnd::kComplete:
@@ -77,7 +77,8 @@ std::string RenderSummary(const SummaryView& view, const TerminalStyle& style) {
     return value > 0 ? Coloured(std::to_string(value), colour, style) : "0";
   };
   row("Session", ToPrintable(view.session));
-  row("Destination", fmt::format("{} (we are {})", ToPrintable(view.destination), ToPrintable(view.calling_ae)));
+  row("Destination",
+      fmt::format("{} (calling AE title {})", ToPrintable(view.destination), ToPrintable(view.calling_ae)));
   row("Total", Files(view.total));
   row("Successful", count(view.successful, kGreen));
   row("Failed", count(view.failed, kRed));
@@ -95,7 +96,7 @@ std::string RenderSummary(const SummaryView& view, const TerminalStyle& style) {
   if (view.ignored > 0) row("Ignored", Files(view.ignored));
   row("Size", FormatBytes(view.bytes));
   row("Time", FormatDuration(view.elapsed));
-  if (view.successful > 0) row("Average", Milliseconds(view.average) + " an instance");
+  if (view.successful > 0) row("Average", Milliseconds(view.average) + " per instance");
   row("Throughput", Figure(view.mib_per_second) + " MiB/s");
   row("Threads", std::to_string(view.threads));
   row("Studies", fmt::format("{}, over {}", view.studies, Counted(view.associations, "association", "associations")));

@@ -1,4 +1,4 @@
-// The words, figures, and colors that all texts of a run share.
+// The words, numbers, and colors that all texts of a run share.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// What programs that run for long have in common: where their log goes, and what they say of themselves over HTTP.
+// The options that all long-running programs share: the log and the HTTP server for metrics and health checks.
 #pragma once
 
 #include <optional>
@@ -10,7 +10,7 @@
 namespace dicom_sender {
 
 struct ServiceOptions {
-  std::optional<std::string> log_file;  // none: standard error
+  std::optional<std::string> log_file;  // nullopt: standard error
   LogFormat log_format = LogFormat::kText;
   bool verbose = false;
   std::optional<std::string> metrics;  // HOST:PORT

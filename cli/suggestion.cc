@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::size_t kWordMax = 64;  // nothing that long resembles a known word
 
-// How many letters must be inserted, removed, replaced, or swapped with their neighbor.
+// The edit distance: how many letters must be inserted, removed, replaced, or swapped with their neighbor.
 std::size_t Distance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> before(b.size() + 1), above(b.size() + 1), row(b.size() + 1);
   for (std::size_t j = 0; j <= b.size(); ++j) above[j] = j;
@@ -27,13 +27,13 @@ std::size_t Distance(std::string_view a, std::string_view b) {
   return above[b.size()];
 }
 
-// The beginning of a word counts as a single slip: it was meant to be an abbreviation.
+// A prefix of a known word counts as a single edit, because it was meant as an abbreviation.
 std::size_t Cost(std::string_view unknown, std::string_view known) {
   if (unknown.size() >= 3 && known.starts_with(unknown)) return 1;
   return Distance(unknown, known);
 }
 
-// Empty if no known word is near enough.
+// Returns an empty text if no known word is similar enough.
 std::string_view Nearest(std::string_view unknown, const std::vector<std::string_view>& known) {
   if (unknown.size() < 2 || unknown.size() > kWordMax) return {};
   std::string_view best;

@@ -1,4 +1,4 @@
-// What was probably meant by a word that is not known.
+// Suggests a known word for an unknown one.
 #pragma once
 
 #include <string>
@@ -7,8 +7,8 @@
 
 namespace dicom_sender {
 
-// What to do about an unknown word: ". Did you mean --threads?" with the known word that resembles it most and the
-// prefix before it, or ": " and the other advice if none does.
+// Returns the advice for an unknown word: ". Did you mean --threads?" with the prefix and the most similar known
+// word, or ": " and `other_advice` if no known word is similar.
 std::string Advice(std::string_view unknown, const std::vector<std::string_view>& known, std::string_view prefix,
                    std::string_view other_advice);
 

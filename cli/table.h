@@ -1,4 +1,4 @@
-// Columns of text for a terminal. Pure.
+// Formats a table for a terminal. Pure.
 #pragma once
 
 #include <string>
@@ -6,7 +6,7 @@
 
 namespace dicom_sender {
 
-// Rows under their headings, each column as wide as its widest cell; what comes from outside is made printable.
+// Rows below headings, with each column as wide as its widest cell. Makes all cells printable.
 class Table {
  public:
   explicit Table(std::vector<std::string> headings) : rows_{std::move(headings)} {}

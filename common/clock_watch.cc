@@ -16,13 +16,12 @@ std::optional<Duration> ClockWatch::SetBackBy(TimePoint now, WallTime wall) {
 void ClockWatch::Look() {
   const TimePoint now = MonotonicNow();
   const WallTime wall = WallNow();
-  if (MonotonicNow() - now > kLeast / 2) return;  // the process was stopped in between: they are not of one moment
+  if (MonotonicNow() - now > kLeast / 2) return;  // the process was stopped between the two readings
   const auto back = SetBackBy(now, wall);
   if (!back) return;
   spdlog::warn(
-      "This machine's clock was set back by {:.1f} s: times in logs and reports overlap, and a worker that is "
-      "started "
-      "again may be refused for a while; check the time synchronization",
+      "This machine's clock was set back by {:.1f} s: times in logs and reports overlap, and the coordinator may "
+      "refuse a restarted worker for a while; check the time synchronization",
       std::chrono::duration<double>(*back).count());
 }
 

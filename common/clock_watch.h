@@ -1,5 +1,6 @@
-// Notices that this machine's wall clock is set back while a program runs. Nothing that is decided depends on it, but
-// the times in logs and reports do, and a worker that is started after it looks older than its earlier life.
+// Detects that the wall clock of the machine was set back while a program runs. No decision depends on the wall
+// clock, but the times in logs and reports do, and a worker that starts afterwards looks older than its previous
+// run.
 #pragma once
 
 #include <optional>
@@ -8,14 +9,14 @@
 
 namespace dicom_sender {
 
-// To be asked about once a second, in a program's loop. One thread.
+// Call it about once a second, from a program's loop. Not thread-safe.
 class ClockWatch {
  public:
-  static constexpr std::chrono::seconds kLeast{2};  // less is how clocks are kept right
+  static constexpr std::chrono::seconds kLeast{2};  // time synchronization makes smaller corrections
 
-  // By how much the clock was set back since the last call; nullopt: it was not.
+  // Returns by how much the clock was set back since the last call, or nullopt if it was not.
   std::optional<Duration> SetBackBy(TimePoint now, WallTime wall);
-  // The same with the time of now; logs it.
+  // Reads both clocks, and logs a warning if the wall clock was set back.
   void Look();
 
  private:

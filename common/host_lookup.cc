@@ -40,19 +40,19 @@ HostAddresses Resolve(const std::string& host, int flags) {
 
 }  // namespace
 
-// The registry's mutex guards what is not said otherwise.
+// The registry's mutex guards the fields, unless a comment says otherwise.
 struct HostLookup::Shared {
   WakeEvent done;
-  HostAddresses result;     // written before `done` is raised, and never after
+  HostAddresses result;     // written before `done` is raised, and never afterwards
   std::size_t waiting = 0;  // lookups that share this one
   TimePoint answered{};
 };
 
 struct HostLookup::Registry {
   std::mutex mutex;
-  std::map<std::string, std::shared_ptr<Shared>> by_host;  // being looked up, or answered when nobody waited
+  std::map<std::string, std::shared_ptr<Shared>> by_host;  // lookups in progress, and answers that nobody waited for
 
-  std::pair<std::shared_ptr<Shared>, bool> Join(const std::string& host);  // true: it is new
+  std::pair<std::shared_ptr<Shared>, bool> Join(const std::string& host);  // true: this call created it
   void Finish(const std::string& host, Shared& shared, HostAddresses result);
 };
 
@@ -90,7 +90,7 @@ HostLookup::~HostLookup() {
   --shared_->waiting;
 }
 
-// Never destroyed: a thread that was left behind may outlive main().
+// Never destroyed, because an abandoned thread may outlive main().
 HostLookup::Registry& HostLookup::Lookups() {
   static auto& registry = *new Registry;
   return registry;
@@ -106,7 +106,7 @@ std::pair<std::shared_ptr<HostLookup::Shared>, bool> HostLookup::Registry::Join(
   if (is_new) entry->second = std::make_shared<Shared>();
   const std::shared_ptr<Shared> shared = entry->second;
   ++shared->waiting;
-  if (shared->done.raised()) by_host.erase(entry);  // a late answer counts once
+  if (shared->done.raised()) by_host.erase(entry);  // a late answer is used once
   return {shared, is_new};
 }
 

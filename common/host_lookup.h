@@ -1,10 +1,10 @@
-// Looks up the addresses of a host by the system's resolver, without having to wait for it.
+// Looks up the addresses of a host with the system's resolver, without blocking the caller.
 //
-// getaddrinfo() cannot be interrupted, and a name server that does not answer holds it up as long as resolv.conf
-// says. So each lookup runs in a thread of its own, and a caller that has waited long enough leaves it behind. A
-// lookup of a name that is being looked up already joins it, so a resolver that hangs costs one thread for each name.
-// An answer that comes when nobody waits any more is kept for the next lookup of this name: a slow resolver is still
-// of use. Numeric addresses need no thread and are there at once. Thread-safe.
+// getaddrinfo() cannot be interrupted, and a name server that does not answer blocks it for as long as resolv.conf
+// says. So each lookup runs in its own thread, and a caller that has waited long enough abandons it. A second lookup
+// of the same name joins the first, so a resolver that hangs costs one thread per name. An answer that arrives after
+// all callers have given up is kept for the next lookup of this name, so a slow resolver still works. Numeric
+// addresses need no thread and are available at once. Thread-safe.
 #pragma once
 
 #include <sys/socket.h>
@@ -28,7 +28,7 @@ struct HostAddress {
 
 struct HostAddresses {
   std::vector<HostAddress> addresses;  // in the order in which they should be tried
-  std::string failure;                 // why there is none
+  std::string failure;                 // the reason if `addresses` is empty
 };
 
 class HostLookup {
@@ -43,8 +43,8 @@ class HostLookup {
 
   int fd() const;  // readable when the lookup is done
   bool done() const;
-  bool WaitFor(std::chrono::nanoseconds timeout) const;  // whether it is done
-  const HostAddresses& result() const;                   // once it is done
+  bool WaitFor(std::chrono::nanoseconds timeout) const;  // returns done()
+  const HostAddresses& result() const;                   // valid only if done()
 
  private:
   struct Shared;

@@ -20,9 +20,9 @@ constexpr std::size_t kHeadBytesMax = 8192;
 constexpr std::chrono::seconds kReadWithin(1), kWriteWithin(10), kCloseWithin(1);
 constexpr std::size_t kConnectionsMax = 128, kConnectionsPerAddressMax = 32;
 constexpr int kBacklog = 128;
-// Fewer than one address may have: each connection is looked at once before others can push it out.
+// Fewer than the limit per address, so each connection is served once before newer ones can evict it.
 constexpr int kAcceptAtOnce = 16;
-constexpr std::chrono::milliseconds kAcceptPause(100);  // when no file descriptor is left
+constexpr std::chrono::milliseconds kAcceptPause(100);  // after running out of file descriptors
 
 bool WouldBlock(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
 
@@ -38,7 +38,7 @@ using AddressList = std::unique_ptr<addrinfo, decltype(&freeaddrinfo)>;
 
 tl::expected<AddressList, std::string> Resolve(const std::string& address) {
   const auto colon = address.rfind(':');
-  if (colon == std::string::npos) return tl::unexpected(std::string("it is not HOST:PORT"));
+  if (colon == std::string::npos) return tl::unexpected(std::string("the address is not HOST:PORT"));
   std::string host = address.substr(0, colon);
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
   addrinfo hints{};
@@ -50,7 +50,7 @@ tl::expected<AddressList, std::string> Resolve(const std::string& address) {
   return AddressList(found, &freeaddrinfo);
 }
 
-// Invalid, and errno is set, if it cannot be bound.
+// Returns an invalid descriptor and sets errno if the address cannot be bound.
 UniqueFd Bind(const addrinfo& address) {
   UniqueFd fd(socket(address.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd.valid()) return fd;
@@ -73,7 +73,7 @@ tl::expected<UniqueFd, std::string> HttpConnections::Listen(const std::string& a
   const auto found = Resolve(address);
   if (!found) return tl::unexpected(found.error());
   int error = 0;
-  // "localhost" has two addresses, and who asks by IPv4 is more frequent.
+  // "localhost" has two addresses, and clients use IPv4 more often.
   for (const int family : {AF_INET, AF_INET6}) {
     for (const addrinfo* entry = found->get(); entry != nullptr; entry = entry->ai_next) {
       if (entry->ai_family != family) continue;
@@ -113,7 +113,7 @@ void HttpConnections::Run() {
       const std::lock_guard lock(mutex_);
       if (ends_) return;
     }
-    auto events = polled.begin() + 2;  // those of the connections, in their order
+    auto events = polled.begin() + 2;  // the connections' entries, in the same order
     for (auto it = connections_.begin(); it != connections_.end(); ++events) {
       const bool stays = events->revents == 0 || Serve(it->first, it->second, events->revents);
       it = stays ? std::next(it) : connections_.erase(it);
@@ -190,7 +190,7 @@ bool HttpConnections::Serve(Id id, Connection& connection, short events) {
       return Read(id, connection);
     case State::kWriting:
       return Write(connection);
-    case State::kWaiting:  // nothing is asked for, so that it is broken
+    case State::kWaiting:  // no event was requested, so only an error or a hang-up is reported
       return (events & (POLLERR | POLLHUP)) == 0;
     case State::kClosing: {
       std::array<char, 4096> rest{};
@@ -227,7 +227,7 @@ bool HttpConnections::Write(Connection& connection) {
   if (sent < 0) return WouldBlock(errno);
   connection.written += static_cast<std::size_t>(sent);
   if (connection.written < connection.bytes.size()) return true;
-  // Closing it with something unread would take the answer back from the peer.
+  // Closing the socket with unread data would reset the connection, and the peer would lose the response.
   shutdown(connection.fd.get(), SHUT_WR);
   connection.state = State::kClosing;
   connection.deadline = MonotonicNow() + kCloseWithin;

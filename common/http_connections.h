@@ -1,5 +1,5 @@
-// The connections of the HTTP server: one thread accepts them, reads one request from each and writes the answer. It
-// never waits for a single peer. The server (http_server.h) decides what the answer is.
+// The connections of the HTTP server: one thread accepts them, reads one request from each, and writes the response.
+// It never waits for a single peer. The server (http_server.h) decides what the response is.
 #pragma once
 
 #include <cstdint>
@@ -20,27 +20,27 @@ struct pollfd;
 
 namespace dicom_sender {
 
-// Whether the bytes have the empty line that ends the head of a request.
+// Returns whether `bytes` contains the empty line that ends the head of a request.
 bool EndsHead(std::string_view bytes);
 
-// Limits: a head of 8 KiB, within a second of the connection; ten seconds to take the answer; 32 connections of an
-// address and 128 in all. Beyond these the oldest connection is closed, so that a new one is always accepted.
+// Limits: a head of 8 KiB, within 1 s of the connection; 10 s to receive the response; 32 connections per peer
+// address and 128 in total. Beyond these, the oldest connection is closed, so that a new one is always accepted.
 class HttpConnections {
  public:
   using Id = std::uint64_t;
-  // Called in the thread of the connections with the head of a request, which may have been cut at the limit. Returns
-  // the answer, all of its bytes, or nullopt: then Answer() is called later.
+  // The thread of the connections calls it with the head of a request, which may have been cut at the limit. It
+  // returns the bytes of the complete response, or nullopt if Answer() will be called later.
   using OnRequest = std::function<std::optional<std::string>(Id, const std::string& head)>;
 
-  // A socket that listens at HOST:PORT (IPv6 addresses in brackets). The error is one sentence.
+  // Returns a socket that listens on HOST:PORT (IPv6 addresses in brackets). The error is one sentence.
   static tl::expected<UniqueFd, std::string> Listen(const std::string& address);
 
   HttpConnections(UniqueFd listener, OnRequest on_request);
-  ~HttpConnections();  // closes all of them
+  ~HttpConnections();  // closes all connections
   HttpConnections(const HttpConnections&) = delete;
   HttpConnections& operator=(const HttpConnections&) = delete;
 
-  // Thread-safe. Does nothing if the connection is gone.
+  // Thread-safe. Does nothing if the connection is closed.
   void Answer(Id id, std::string bytes);
 
  private:
@@ -50,7 +50,7 @@ class HttpConnections {
     std::string address;  // of the peer
     State state = State::kReading;
     TimePoint deadline = TimePoint::max();
-    std::string bytes;  // the head of the request, then the answer
+    std::string bytes;  // the head of the request, then the response
     std::size_t written = 0;
   };
 
@@ -61,7 +61,7 @@ class HttpConnections {
   void CloseOverdue(TimePoint now);
   void AcceptSome();
   void MakeRoomFor(const std::string& address);
-  // These return whether the connection stays.
+  // These return whether the connection stays open.
   bool Serve(Id id, Connection& connection, short events);
   bool Read(Id id, Connection& connection);
   bool BeginAnswer(Connection& connection, std::string bytes);
@@ -69,14 +69,14 @@ class HttpConnections {
 
   const UniqueFd listener_;
   const OnRequest on_request_;
-  std::map<Id, Connection> connections_;  // the oldest first
+  std::map<Id, Connection> connections_;  // oldest first
   Id last_id_ = 0;
   TimePoint accept_again_at_;
   WakeEvent wake_;
-  std::mutex mutex_;  // of what follows
+  std::mutex mutex_;  // guards the following two
   std::map<Id, std::string> answers_;
   bool ends_ = false;
-  std::thread thread_;  // last: it uses the others
+  std::thread thread_;  // last, because it uses the other members
 };
 
 }  // namespace dicom_sender

@@ -24,7 +24,7 @@ constexpr const char* kSafetyHeaders =
 
 constexpr std::size_t kWaitingMax = 128;  // requests for pages
 
-// RFC 9110, 5.6.7. What is shown can tell how old it is by it, whatever the clock of who looks says.
+// RFC 9110, 5.6.7. The status page computes its age from this date, so a wrong clock in the browser does not matter.
 std::string HttpDate() {
   const std::time_t now = std::time(nullptr);
   std::tm utc{};
@@ -82,7 +82,7 @@ void HttpServer::Replace(HttpServerOptions options) {
   pages.emplace("/readyz", [check = std::move(options.readiness)] { return CheckPage(check); });
   auto replaced = std::make_shared<const Pages>(std::move(pages));
   std::unique_lock lock(mutex_);
-  pages_.swap(replaced);  // whoever asks from now on does not hold this up
+  pages_.swap(replaced);  // later requests use the new pages and do not delay this call
   given_back_.wait(lock, [&replaced] { return !replaced || replaced.use_count() == 1; });
 }
 
@@ -105,17 +105,17 @@ std::optional<HttpServer::Request> HttpServer::Parse(HttpConnections::Id id, con
   return request;
 }
 
-// In the thread of the connections.
+// Runs in the thread of the connections.
 std::optional<std::string> HttpServer::OnRequest(HttpConnections::Id id, const std::string& head) {
   if (!EndsHead(head)) return Bytes({.status = 431, .body = "the request is too long\n"}, true);
   auto request = Parse(id, head);
   if (!request) return Bytes({.status = 400, .body = "not an HTTP/1.x request\n"}, true);
   if (request->method != "GET" && request->method != "HEAD") {
-    return Bytes({.status = 405, .body = "only GET and HEAD are answered\n"}, true);
+    return Bytes({.status = 405, .body = "only GET and HEAD are supported\n"}, true);
   }
   if (IsCheck(request->path)) return Bytes(PageAt(request->path), request->method == "GET");
   const std::lock_guard lock(mutex_);
-  if (waiting_.size() >= kWaitingMax) return Bytes({.status = 503, .body = "busy: too many requests wait\n"}, true);
+  if (waiting_.size() >= kWaitingMax) return Bytes({.status = 503, .body = "busy: too many requests\n"}, true);
   waiting_.push_back(*std::move(request));
   wanted_.notify_one();
   return std::nullopt;
@@ -147,12 +147,12 @@ HttpPage HttpServer::PageAt(const std::string& path) {
 
 HttpPage HttpServer::PageOf(const Pages& pages, const std::string& path) {
   const auto page = pages.find(path);
-  if (page == pages.end()) return {.status = 404, .body = "there is no such page\n"};
+  if (page == pages.end()) return {.status = 404, .body = "page not found\n"};
   try {
     return page->second();
   } catch (const std::exception& error) {  // one page must not end the program
     spdlog::error("The page {} failed: {}", path, error.what());
-    return {.status = 500, .body = "internal error: the log says more\n"};
+    return {.status = 500, .body = "internal error: see the log\n"};
   }
 }
 

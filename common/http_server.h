@@ -1,5 +1,5 @@
-// The small HTTP server of every program: for Prometheus, for whoever asks whether the program is well, and for
-// pages. Not for the open internet: it has no encryption, and whoever reaches the address may read.
+// The small HTTP server of every program: it serves metrics for Prometheus, health checks, and pages. Do not expose
+// it to the internet: it has neither encryption nor access control.
 #pragma once
 
 #include <prometheus/registry.h>
@@ -19,43 +19,43 @@
 
 namespace dicom_sender {
 
-// Sent with headers that keep browsers from running or loading anything that does not come from here, from guessing
-// types, and from keeping old answers.
+// The server adds headers that keep browsers from running or loading anything from elsewhere, from guessing content
+// types, and from caching.
 struct HttpPage {
   int status = 200;
   std::string content_type = "text/plain; charset=utf-8";
   std::string body;
 };
 
-// What is wrong, one sentence; nullopt: all is well.
+// Returns what is wrong in one sentence, or nullopt if the program is healthy.
 using HttpCheck = std::function<std::optional<std::string>()>;
 
-// Pages are called by one thread of the server, health and readiness by another. Both should be quick, the latter
-// above all: nothing is read or written meanwhile.
+// One thread of the server calls the pages, another calls the checks. All of them should be quick, above all the
+// checks, because the server neither reads nor writes while one runs.
 struct HttpServerOptions {
   std::string address;  // HOST:PORT, IPv6 addresses in brackets
-  std::string version;  // of the program, for `build_info`
+  std::string version;  // the program's, for `build_info`
   std::shared_ptr<prometheus::Registry> registry;
-  HttpCheck health = nullptr;                                   // nullptr: always well
-  HttpCheck readiness = nullptr;                                // the same
-  std::map<std::string, std::function<HttpPage()>> pages = {};  // others, by their path ("/")
+  HttpCheck health = nullptr;                                   // nullptr: always healthy
+  HttpCheck readiness = nullptr;                                // nullptr: always ready
+  std::map<std::string, std::function<HttpPage()>> pages = {};  // further pages, by path ("/")
 };
 
 // Answers GET and HEAD on
 //   /metrics            everything in the registry, and `build_info`
 //   /healthz, /readyz   200 and "ok", or 503 and the sentence of the check
-// and on the paths of `pages`, which replace these; 404 on others, 405 to other methods. One request per connection.
-// Neither idle or slow peers nor a page that takes long delay health and readiness. Limits: see HttpConnections.
+// and on the paths of `pages`, which take precedence. Other paths get 404, other methods 405. One request per
+// connection. Neither idle or slow peers nor slow pages delay the checks. For the limits, see HttpConnections.
 class HttpServer {
  public:
   // The error is one sentence.
   static tl::expected<std::unique_ptr<HttpServer>, std::string> Start(HttpServerOptions options);
-  ~HttpServer();  // waits for what is called just now
+  ~HttpServer();  // waits for pages and checks that are running
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
 
-  // Answers by these from now on, at the address that it has. Waits for what is called just now: nothing of the
-  // earlier options is called or looked at any more when it returns. Not to be called by what it calls.
+  // Serves the new pages and checks from now on, at the same address. Waits for the old ones that are running: when
+  // it returns, the old options are no longer used. A page or check must not call it.
   void Replace(HttpServerOptions options);
 
  private:
@@ -72,10 +72,10 @@ class HttpServer {
   HttpPage PageAt(const std::string& path);
   static HttpPage PageOf(const Pages& pages, const std::string& path);
 
-  std::mutex mutex_;  // of pages_, waiting_ and ends_
+  std::mutex mutex_;  // guards pages_, waiting_, and ends_
   std::condition_variable given_back_, wanted_;
-  std::shared_ptr<const Pages> pages_;  // the thread that answers has them, too, as long as it does
-  std::deque<Request> waiting_;         // for the thread of the pages
+  std::shared_ptr<const Pages> pages_;  // shared with the thread that runs a page or check, while it runs
+  std::deque<Request> waiting_;         // requests for pages
   bool ends_ = false;
   std::unique_ptr<HttpConnections> connections_;
   std::thread pages_thread_;

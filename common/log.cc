@@ -44,7 +44,7 @@ std::string_view LevelName(spdlog::level::level_enum level) {
   }
 }
 
-// JSON allows DEL and U+0080 to U+009F as they are, a terminal may obey them.
+// JSON allows DEL and U+0080 to U+009F unescaped, but a terminal may interpret them.
 void AppendEscaped(std::string_view json, spdlog::memory_buf_t& out) {
   for (std::size_t i = 0; i < json.size(); ++i) {
     const auto c = static_cast<unsigned char>(json[i]);
@@ -60,7 +60,7 @@ void AppendEscaped(std::string_view json, spdlog::memory_buf_t& out) {
   }
 }
 
-// spdlog's patterns know neither these level names nor how to escape.
+// spdlog's patterns support neither these level names nor escaping.
 class LineFormatter : public spdlog::formatter {
  public:
   explicit LineFormatter(LogFormat format) : format_(format) {}
@@ -117,7 +117,7 @@ tl::expected<void, std::string> OpenLog(const std::optional<std::string>& file, 
     logger->set_formatter(std::make_unique<LineFormatter>(format));
     logger->set_level(verbose ? spdlog::level::debug : spdlog::level::info);
     logger->flush_on(spdlog::level::warn);
-    // A disk that is full must not fill the terminal, too: the ledger will say it once, and stop.
+    // A full disk must not flood the terminal with errors: the ledger reports it once, and the program stops.
     logger->set_error_handler([](const std::string&) {});
     spdlog::set_default_logger(std::move(logger));
     spdlog::flush_every(std::chrono::seconds(1));

@@ -1,9 +1,9 @@
-// The log: a file, or standard error. Everywhere else, code calls spdlog::info() and its like.
+// Sets up the log, which is a file or standard error. All other code calls spdlog::info() and the like.
 //
-// Text: "2024-09-10T15:30:15.123Z INFO  message", UTC, one line for each message. JSON: one object for each line with
-// "time", "level", "message", and what the message is about: "session", "study", "sop_instance", "status", "path",
-// each only where it is known (ScopedLogFields). Control characters of messages are escaped in both. UIDs and paths
-// yes; names and ids of patients never.
+// Text: "2024-09-10T15:30:15.123Z INFO  message" in UTC, one line per message. JSON: one object per line with "time",
+// "level", "message", and what the message is about: "session", "study", "sop_instance", "status", and "path", each
+// only if it is known (ScopedLogFields). Both formats escape control characters. The log contains UIDs and paths, but
+// never patient names or patient IDs.
 #pragma once
 
 #include <optional>
@@ -12,7 +12,7 @@
 
 namespace dicom_sender {
 
-// What a JSON line says beside its message. An empty field is left out.
+// The fields of a JSON line besides its message. Empty fields are omitted.
 struct LogFields {
   std::string session = {};  // UUID
   std::string study = {};    // Study Instance UID
@@ -21,7 +21,8 @@ struct LogFields {
   std::string path = {};
 };
 
-// While it lives, what its thread logs has these fields, beside those of the scopes around it.
+// While the object exists, everything that its thread logs has these fields, in addition to those of enclosing
+// scopes.
 class ScopedLogFields {
  public:
   explicit ScopedLogFields(const LogFields& fields);
@@ -35,11 +36,10 @@ class ScopedLogFields {
 
 enum class LogFormat { kText, kJson };
 
-// Makes the file spdlog's default logger; appends to one that exists. The error is one sentence. What was logged is
-// in the file within a second, warnings at once. Without a file it goes to standard error, at once: for programs that
-// run as services.
+// Makes the file spdlog's default logger and appends if it exists. The error is one sentence. Messages reach the file
+// within 1 s, warnings and errors at once. Without a file, the log goes to standard error unbuffered, as services do.
 tl::expected<void, std::string> OpenLog(const std::optional<std::string>& file, LogFormat format, bool verbose);
-// Flushes, and logs nothing more.
+// Flushes the log. Later messages are discarded.
 void CloseLog();
 
 }  // namespace dicom_sender

@@ -48,7 +48,7 @@ prometheus::Counter& LabelledCounters::operator[](std::string_view value) {
 std::string LabelValue(std::string_view text) { return ToPrintable(text); }
 
 void AddBuildInfo(Registry& registry, const std::string& version) {
-  MakeGauges(registry, "build_info", "Always 1; the label says what runs").Add({{"version", version}}).Set(1);
+  MakeGauges(registry, "build_info", "Always 1; the label is the version").Add({{"version", version}}).Set(1);
 }
 
 }  // namespace dicom_sender

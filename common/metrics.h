@@ -1,4 +1,4 @@
-// What all metrics share. Each part of the system has its own metrics.h with the metrics that it owns, so a process
+// Helpers for all metrics. Each part of the system has its own metrics.h with the metrics that it owns, so a process
 // exposes only the series of the parts that it runs. Thread-safe, as prometheus-cpp is.
 #pragma once
 
@@ -31,8 +31,8 @@ inline const prometheus::Histogram::BucketBoundaries kShortDurations = {0.0001, 
 inline const prometheus::Histogram::BucketBoundaries kLongDurations = {0.01, 0.03, 0.1, 0.3,  1,    3,    10,
                                                                        30,   100,  300, 1000, 3000, 10000};
 
-// Counters with one label whose values are all known, and start at 0. An unknown value is counted as "other", a
-// series that then appears. In hot code, look a counter up once and keep the reference.
+// Counters with one label whose values are all known in advance, so that every series starts at 0. Unknown values are
+// counted in the series "other", which then appears. In hot code, look up a counter once and keep the reference.
 class LabelledCounters {
  public:
   LabelledCounters(prometheus::Registry& registry, const std::string& name, const std::string& help,
@@ -45,7 +45,7 @@ class LabelledCounters {
   std::map<std::string, prometheus::Counter*, std::less<>> counters_;
 };
 
-// The value of a label that comes from outside: valid UTF-8 without control characters.
+// Makes a label value from untrusted text: valid UTF-8 without control characters.
 std::string LabelValue(std::string_view text);
 
 void AddBuildInfo(prometheus::Registry& registry, const std::string& version);

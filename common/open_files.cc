@@ -9,10 +9,10 @@ tl::expected<void, std::string> AllowOpenFiles(unsigned needed, std::string_view
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return {};
   limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);  // if it fails, the check below tells
+  setrlimit(RLIMIT_NOFILE, &limit);  // the check below detects a failure
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed) return {};
-  return tl::unexpected(fmt::format("{} open files are allowed and {} needed: raise `ulimit -n`{}{}", limit.rlim_cur,
-                                    needed, advice.empty() ? "" : ", or ", advice));
+  return tl::unexpected(fmt::format("{} open files are allowed but {} are needed: raise `ulimit -n`{}{}",
+                                    limit.rlim_cur, needed, advice.empty() ? "" : ", or ", advice));
 }
 
 }  // namespace dicom_sender

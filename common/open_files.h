@@ -1,4 +1,4 @@
-// How many files, sockets among them, this process may have open.
+// Raises the limit of open files (including sockets) of this process.
 #pragma once
 
 #include <string>
@@ -7,8 +7,8 @@
 
 namespace dicom_sender {
 
-// Allows as many as the system lets us. The error says that they are fewer than `needed`, and what to do:
-// `advice`, if there is any, is what helps as well ("give fewer --threads").
+// Raises the soft limit to the hard limit. The error says that this is less than `needed`, and what to do; `advice`,
+// if not empty, is an alternative ("give fewer --threads").
 tl::expected<void, std::string> AllowOpenFiles(unsigned needed, std::string_view advice = {});
 
 }  // namespace dicom_sender

@@ -1,5 +1,4 @@
-// That a thread gets on, though what it does takes long: told by the thread, asked for by whoever would take it for
-// hanging otherwise.
+// A thread notes its progress during long work, so that the health check does not mistake it for a hung thread.
 #pragma once
 
 #include <atomic>
@@ -9,11 +8,11 @@
 
 namespace dicom_sender {
 
-// A copy is the same progress. Thread-safe.
+// Copies share the same progress. Thread-safe.
 class Progress {
  public:
   void Note() { *at_ = MonotonicNow().time_since_epoch().count(); }
-  // When it was noted last, or the object was made.
+  // The time of the last Note(), or of the construction.
   TimePoint at() const { return TimePoint(Duration(*at_)); }
 
  private:

@@ -1,4 +1,4 @@
-// How fast a session moves, over the last seconds and as a whole, and how long the rest takes at that rate. Pure.
+// The throughput of a session, over the last seconds and as a whole, and how long the rest takes at that rate. Pure.
 #pragma once
 
 #include <cstdint>
@@ -14,10 +14,10 @@ struct Rate {
   double bytes_per_second = 0;
 };
 
-// Looks at the last seconds only, so that a pause or a change of speed shows.
+// Averages over the last seconds only, so that it shows pauses and changes of speed.
 class RateMeter {
  public:
-  // Times and counts must not go down.
+  // Times and counts must not decrease.
   void Add(TimePoint now, std::uint64_t instances, std::uint64_t bytes);
   std::optional<Rate> Get() const;  // nullopt: too early to tell
 
@@ -27,14 +27,14 @@ class RateMeter {
     std::uint64_t instances = 0;
     std::uint64_t bytes = 0;
   };
-  std::deque<Sample> samples_;  // a bounded number of the last seconds, and `last_`
+  std::deque<Sample> samples_;  // of the last seconds, bounded in number
   Sample last_;
 };
 
-// For so many pending instances and bytes. Nullopt: it cannot be estimated.
+// Estimates the time for the given numbers of pending instances and bytes. Returns nullopt if it cannot be estimated.
 std::optional<Duration> TimeLeft(std::uint64_t instances, std::uint64_t bytes, const std::optional<Rate>& rate);
 
-// Over a whole session; 0 if no time has passed.
+// The throughput of a whole session; 0 if no time has passed.
 double MibPerSecond(std::uint64_t bytes, Duration elapsed);
 
 }  // namespace dicom_sender

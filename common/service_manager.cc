@@ -21,11 +21,11 @@ Duration PingInterval() {
   return std::chrono::microseconds(std::max<std::uint64_t>(microseconds / 2, 1));
 }
 
-void Tell(const std::string& message) {
-  const int told = sd_notify(/*unset_environment=*/0, message.c_str());
-  if (told >= 0) return;
-  spdlog::warn("The service manager at $NOTIFY_SOCKET cannot be told {}: {}", message.substr(0, message.find('\n')),
-               std::strerror(-told));
+void Notify(const std::string& message) {
+  const int sent = sd_notify(/*unset_environment=*/0, message.c_str());
+  if (sent >= 0) return;
+  spdlog::warn("Cannot send {} to the service manager at $NOTIFY_SOCKET: {}", message.substr(0, message.find('\n')),
+               std::strerror(-sent));
 }
 
 }  // namespace
@@ -46,7 +46,7 @@ ServiceManager::~ServiceManager() {
 }
 
 void ServiceManager::Ready(const std::string& status) const {
-  if (listened_to_) Tell(fmt::format("READY=1\nSTATUS={}", ToPrintable(status)));
+  if (listened_to_) Notify(fmt::format("READY=1\nSTATUS={}", ToPrintable(status)));
 }
 
 void ServiceManager::Run() {
@@ -55,7 +55,7 @@ void ServiceManager::Run() {
   while (!stopping || !ended_) {
     if (!stopping && (ended_ || stop_.stop_requested())) {
       stopping = true;
-      Tell("STOPPING=1\nSTATUS=stopping");
+      Notify("STOPPING=1\nSTATUS=stopping");
       continue;
     }
     PingIfWell();
@@ -69,8 +69,8 @@ void ServiceManager::PingIfWell() {
   if (ping_every_ == Duration::zero() || MonotonicNow() < next_ping_) return;
   next_ping_ = MonotonicNow() + ping_every_;
   const auto wrong = health_ ? health_() : std::nullopt;
-  if (!wrong) Tell("WATCHDOG=1");
-  if (wrong && well_) spdlog::error("Not well: {}; the service manager's watchdog is told nothing any more", *wrong);
+  if (!wrong) Notify("WATCHDOG=1");
+  if (wrong && well_) spdlog::error("Unhealthy: {}; the service manager's watchdog is no longer notified", *wrong);
   well_ = !wrong;
 }
 

@@ -1,5 +1,5 @@
-// What a program tells the service manager that started it (systemd: Type=notify, WatchdogSec=): that it serves, that
-// it is well, that it ends. The protocol is that of sd_notify(3), sd_watchdog_enabled(3).
+// Notifies the service manager that started the program (systemd: Type=notify, WatchdogSec=) when the program is
+// ready, healthy, or stopping. Implements the protocol of sd_notify(3) and sd_watchdog_enabled(3).
 #pragma once
 
 #include <atomic>
@@ -13,25 +13,26 @@
 
 namespace dicom_sender {
 
-// Make one when the program is about to serve, and keep it until it has ended. Without $NOTIFY_SOCKET nobody listens:
-// it has no thread and says nothing. What cannot be told is logged as a warning and harms nothing else; a manager
-// that does not read what it is told holds up Ready() and the destructor. Thread-safe.
+// Create one when the program is about to serve, and keep it until the program ends. Without $NOTIFY_SOCKET, it
+// starts no thread and sends nothing. A message that cannot be sent is logged as a warning. A manager that does not
+// read its socket blocks Ready() and the destructor. Thread-safe.
 //
-//   READY=1, STATUS=   by Ready()
-//   WATCHDOG=1         every half of $WATCHDOG_USEC (microseconds; unset, or $WATCHDOG_PID is another process: never)
-//                      while `health` says that all is well, also while the program stops. What is wrong is logged
-//                      once; the manager ends a program that it has not heard of for the whole of it
-//   STOPPING=1         when `stop` is requested; at the latest by the destructor
+//   READY=1, STATUS=   sent by Ready()
+//   WATCHDOG=1         sent at half of the interval $WATCHDOG_USEC (in microseconds), while `health` reports no
+//   problem,
+//                      also while the program stops; never if the variable is unset or $WATCHDOG_PID names another
+//                      process. A problem is logged once. The manager kills a program that is silent for the interval
+//   STOPPING=1         sent when `stop` is requested, or by the destructor
 class ServiceManager {
  public:
-  // `health` is called from a thread of this object: nullptr: always well. It must not throw, and it, and what it
-  // looks at, must outlive the object.
+  // A thread of this object calls `health`; nullptr means always healthy. It must not throw, and it and everything
+  // that it uses must outlive the object.
   ServiceManager(HttpCheck health, std::stop_token stop);
   ~ServiceManager();
   ServiceManager(const ServiceManager&) = delete;
   ServiceManager& operator=(const ServiceManager&) = delete;
 
-  // The program serves; `status` is what people are shown, a few words.
+  // Tells the manager that the program is ready. `systemctl status` shows `status`, which is a few words.
   void Ready(const std::string& status) const;
 
  private:
@@ -47,7 +48,7 @@ class ServiceManager {
   bool well_ = true;
   std::atomic<bool> ended_ = false;
   WakeEvent wake_;
-  std::thread thread_;  // not running: nobody listens
+  std::thread thread_;  // not running without $NOTIFY_SOCKET
 };
 
 }  // namespace dicom_sender

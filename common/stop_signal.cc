@@ -18,7 +18,7 @@ sigset_t StopSet() {
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
-  // Under nohup it is ignored, and stays so. A blocked signal is queued even then.
+  // Under nohup, SIGHUP is ignored and must stay ignored, but a blocked signal is queued even then.
   struct sigaction hangup = {};
   sigaction(SIGHUP, nullptr, &hangup);
   if (hangup.sa_handler != SIG_IGN) sigaddset(&set, SIGHUP);
@@ -35,7 +35,7 @@ UniqueFd OpenSignals() {
 }  // namespace
 
 StopSignals::StopSignals() : signals_(OpenSignals()) {
-  if (g_exists.exchange(true)) throw std::logic_error("there is one StopSignals already");
+  if (g_exists.exchange(true)) throw std::logic_error("a StopSignals object already exists");
   const sigset_t set = StopSet();
   pthread_sigmask(SIG_BLOCK, &set, &old_mask_);
   struct sigaction ignore = {};
@@ -59,7 +59,7 @@ void StopSignals::Receive() {
     poll(fds.data(), fds.size(), -1);
     signalfd_siginfo info;
     while (read(signals_.get(), &info, sizeof info) == sizeof info) {
-      // A terminal that is closed may send several: one from the kernel, one from the shell.
+      // Closing a terminal may cause several: one from the kernel, one from the shell.
       const bool hangs_up = info.ssi_signo == SIGHUP;
       if (hangs_up && std::exchange(hung_up, true)) continue;
       ++count_;

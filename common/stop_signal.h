@@ -1,6 +1,6 @@
-// Ctrl-C, SIGTERM, and SIGHUP: the first asks to stop in order, the second to stop at once. Of several SIGHUP
-// only the first counts, and none where it was ignored at the start (nohup). SIGPIPE is ignored: sendfile() has no
-// way to ask for EPIPE alone.
+// Handles SIGINT (Ctrl-C), SIGTERM, and SIGHUP: the first signal requests an orderly stop, the second an immediate
+// one. Only the first SIGHUP counts, and none if it was ignored at the start (nohup). SIGPIPE is ignored, because
+// sendfile() has no flag to get EPIPE without the signal.
 #pragma once
 
 #include <atomic>
@@ -13,9 +13,9 @@
 
 namespace dicom_sender {
 
-// Make one at the start of main(), before any other thread: SIGINT, SIGTERM, and SIGHUP are blocked in the thread
-// that makes it and in all that are started afterwards, so that no call of theirs is interrupted; a thread of its own
-// receives them. Only one at a time (std::logic_error otherwise). The destructor puts everything back as it was.
+// Create one at the start of main(), before any other thread. SIGINT, SIGTERM, and SIGHUP are blocked in the thread
+// that creates it and in all threads started afterwards, so that their system calls are not interrupted; a separate
+// thread receives the signals. A second object throws std::logic_error. The destructor restores the previous state.
 // Thread-safe.
 class StopSignals {
  public:
@@ -24,13 +24,13 @@ class StopSignals {
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;
 
-  int count() const { return count_; }  // how many came so far
-  // To poll: readable as soon as one came, until Clear(); Clear() before looking at count().
+  int count() const { return count_; }  // signals received so far
+  // For poll(): readable from the next signal until Clear(). Call Clear() before reading count().
   int fd() const { return arrived_.fd(); }
   void Clear() { arrived_.Clear(); }
-  // Callbacks of these run in the receiving thread: they must be short.
-  std::stop_token stop_token() const { return stop_.get_token(); }    // from the first signal on
-  std::stop_token abort_token() const { return abort_.get_token(); }  // from the second
+  // Callbacks on these run in the receiving thread, so they must be short.
+  std::stop_token stop_token() const { return stop_.get_token(); }    // requested by the first signal
+  std::stop_token abort_token() const { return abort_.get_token(); }  // requested by the second
 
  private:
   void Receive();

@@ -1,5 +1,5 @@
-// Something that a program writes (ledger, reports) cannot be written or is gone. It ends the program with
-// kExitCannotWrite, not with kExitInternal: see cli/exit_status.h.
+// A file that a program writes (the ledger or a report) cannot be written or is gone. The program then exits with
+// kExitCannotWrite, not with kExitInternal; see cli/exit_status.h.
 #pragma once
 
 #include <stdexcept>

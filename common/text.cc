@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
-// The length of the well-formed UTF-8 sequence at the front (Unicode 15, table 3-7); 0 if there is none.
+// The length of the well-formed UTF-8 sequence at the start (Unicode 15, table 3-7), or 0.
 std::size_t SequenceLength(std::string_view bytes) {
   const auto at = [&](std::size_t i) { return i < bytes.size() ? static_cast<unsigned char>(bytes[i]) : 0U; };
   const auto continues = [&](std::size_t i) { return (at(i) & 0xC0U) == 0x80U; };
@@ -44,7 +44,7 @@ std::string EscapedControl(unsigned char c) {
   }
 }
 
-// U+0080 to U+009F are control characters, too, and some terminals obey them.
+// U+0080 to U+009F are control characters, too, and some terminals interpret them.
 bool IsC1Control(std::string_view sequence) {
   return sequence.size() == 2 && static_cast<unsigned char>(sequence[0]) == 0xC2 &&
          static_cast<unsigned char>(sequence[1]) < 0xA0;

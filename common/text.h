@@ -1,4 +1,4 @@
-// Text from outside, made fit for a log, a terminal or a JSON file; and figures for people.
+// Makes untrusted text safe for logs, terminals, and JSON files, and formats sizes and durations for people.
 #pragma once
 
 #include <cstdint>
@@ -9,14 +9,14 @@
 
 namespace dicom_sender {
 
-// What is not UTF-8 becomes U+FFFD: a file name is bytes, JSON is not.
+// Replaces invalid UTF-8 by U+FFFD, because a file name may hold any bytes, but JSON must be UTF-8.
 std::string ToValidUtf8(std::string_view bytes);
 
-// Valid UTF-8 without control characters: a newline in a path must not forge a line of the log, an escape sequence
-// must not reach a terminal. They become "\n", "\x1b" and the like.
+// Returns valid UTF-8 in which control characters are escaped as "\n", "\x1b", and the like, so that a newline in a
+// path cannot forge a log line and an escape sequence cannot reach a terminal.
 std::string ToPrintable(std::string_view bytes);
 
-// A path below a root, as the messages of the protocol name files. An empty root adds nothing.
+// Joins a root and a path below it, because the protocol's messages name files by both. An empty root adds nothing.
 std::string JoinPath(const std::string& root, const std::string& path);
 
 std::string FormatBytes(std::uint64_t bytes);   // "1.5 GiB"

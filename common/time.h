@@ -1,5 +1,5 @@
-// Time as the project counts it. Leases, backoff and time-outs use the monotonic clock only; wall time is for what
-// people read (log, summary, ledger records). Pure code takes the current time as an argument and never asks for it.
+// Clocks and time formats. Leases, backoff, and timeouts use the monotonic clock only; wall time is for what people
+// read (log, summary, ledger records). Pure code takes the current time as an argument and never reads a clock.
 #pragma once
 
 #include <chrono>
@@ -20,7 +20,7 @@ inline WallTime WallNow() {
 // RFC 3339 in UTC with milliseconds: "2024-09-10T15:30:15.123Z".
 std::string FormatRfc3339(WallTime time);
 
-// How long a wait still is, rounded up: "58 s", "12 min", "5 h 59 min", "2 d 3 h".
+// Formats the rest of a wait, rounded up: "58 s", "12 min", "5 h 59 min", "2 d 3 h".
 std::string FormatWait(Duration wait);
 
 }  // namespace dicom_sender

@@ -1,4 +1,4 @@
-// Session ids.
+// UUIDs, which identify sessions.
 #pragma once
 
 #include <string>
@@ -6,7 +6,7 @@
 
 namespace dicom_sender {
 
-std::string NewUuid();  // random, lower case
+std::string NewUuid();  // random, in lower case
 bool IsUuid(std::string_view text);
 
 }  // namespace dicom_sender

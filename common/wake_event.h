@@ -23,15 +23,16 @@ class WakeEvent {
   void Raise() {
     raised_ = true;
     const std::uint64_t one = 1;
-    [[maybe_unused]] const auto written = write(fd_.get(), &one, sizeof one);  // full: it is raised already
+    // It fails only if the counter is full, and then the event is raised already.
+    [[maybe_unused]] const auto written = write(fd_.get(), &one, sizeof one);
   }
-  // Clear before looking at what the event tells of, or a Raise() in between is lost.
+  // Call it before examining what the event announces, or a Raise() in between is lost.
   void Clear() {
     raised_ = false;
     std::uint64_t count = 0;
     [[maybe_unused]] const auto got = read(fd_.get(), &count, sizeof count);
   }
-  // False if it is not raised within `timeout`, of which a minute counts at most.
+  // Returns false if the event is not raised within `timeout`, which is capped at 1 min.
   bool WaitFor(std::chrono::nanoseconds timeout) const {
     using std::chrono::milliseconds;
     const auto left =

@@ -1,4 +1,5 @@
-// Indexer, coordinator and worker in one process: the same libraries as in processes of their own, wired over inproc.
+// Runs the indexer, the coordinator, and the worker in one process. They use the same libraries as the separate
+// programs, and communicate over ZeroMQ's inproc transport.
 #pragma once
 
 #include <prometheus/registry.h>
@@ -25,40 +26,40 @@
 
 namespace dicom_sender {
 
-// Why a run ends early: what to say and the exit status.
+// Why a run ended early: the message and the exit status.
 struct Failure {
   int exit_status = kExitInternal;
   std::string sentence;
 };
 
-// Used by one thread. The parts run in threads of their own from Start... until Stop.
+// Not thread-safe. Each part runs in its own thread from Start... until Stop.
 class Engine {
  public:
-  // Starts the coordinator. The ledger is the coordinator's until Stop() has returned.
+  // Starts the coordinator. Only the coordinator may use the ledger until Stop() has returned.
   Engine(Ledger& ledger, const SchedulerOptions& options, prometheus::Registry& registry, CoordinatorHooks hooks);
   ~Engine() { Stop(); }
 
-  // Asks the coordinator. The error is its own, or why there will be no answer any more.
+  // Sends a request to the coordinator. The error is the coordinator's, or says why it can no longer reply.
   tl::expected<wire::ClientReply, Failure> Ask(wire::ClientRequest request);
 
   void StartIndexer(IndexerOptions options);
   void StopIndexer() { indexer_.request_stop(); }
   const IndexerProgress& index_progress() const { return index_progress_; }
   bool indexer_ended() const { return indexer_ended_; }
-  // Why it ended before the scan was complete, one sentence; nullopt: it did not, or was told to.
+  // Why the indexer ended before the scan was complete, in one sentence; nullopt if it did not or was stopped.
   std::optional<std::string> indexer_failure() const;
 
   void StartWorker(unsigned threads, SendingObserver& observer);
-  // How long the destination has not answered an association request; 0: none waits.
+  // How long the oldest association request has been waiting for a response; 0 if none is waiting.
   Duration unanswered_for() const;
-  void DrainWorker() { worker_.request_stop(); }  // no further instance is begun
-  void AbortWorker() { abort_.request_stop(); }   // waits for nothing on the network any more
+  void DrainWorker() { worker_.request_stop(); }  // the worker starts no further instance
+  void AbortWorker() { abort_.request_stop(); }   // the worker no longer waits for the network
 
-  // Why coordinator or worker ended before their time; nullopt: they did not.
+  // Why the coordinator or the worker failed; nullopt if neither did.
   std::optional<Failure> failure() const;
 
-  // Ends every part and waits for it: the indexer at the next file, the worker when its instances in flight are done
-  // and reported, the coordinator last.
+  // Stops all parts and waits for them: the indexer stops at the next file, the worker after its instances in flight
+  // are finished and reported, and the coordinator last.
   void Stop();
 
  private:
@@ -76,8 +77,8 @@ class Engine {
   WorkerHealth worker_health_;
   IndexerProgress index_progress_;
   std::atomic<bool> indexer_ended_ = false;
-  std::stop_source abort_;   // of the worker
-  std::stop_source failed_;  // a part has failed: nobody should wait for it
+  std::stop_source abort_;   // aborts the worker
+  std::stop_source failed_;  // a part has failed, so waiting for it is pointless
   mutable std::mutex mutex_;
   std::optional<Failure> failure_;
   std::optional<std::string> indexer_failure_;

@@ -9,7 +9,7 @@ namespace dicom_sender {
 namespace {
 
 constexpr std::size_t kBatchBytesMax = kMessageBytesMax / 2;
-// What an instance costs beside its own bytes: its frame in the message, and its study's entry if it is the first.
+// The overhead of an instance: its framing in the message, and the entry of its study if it is the first.
 constexpr std::size_t kOverheadBytes = 168;
 
 }  // namespace

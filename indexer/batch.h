@@ -1,4 +1,4 @@
-// Collects instances into PublishBatch messages that keep the protocol's limits. Pure; one thread.
+// Collects instances into PublishBatch messages within the protocol's limits. Pure; not thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -12,13 +12,13 @@ namespace dicom_sender {
 
 class BatchBuilder {
  public:
-  // `roots`: their ids are their indices. `indexer`: its name, as in BeginScan.
+  // `roots`: their ids are their indices. `indexer`: the indexer's name, as in BeginScan.
   BatchBuilder(std::string session, std::string indexer, std::vector<std::string> roots);
 
-  // Not while full(). `study_instance_uid` may be empty: that group is no study, and has no accession number. That of
-  // a study is the first that is not empty.
+  // Must not be called while full(). An empty `study_instance_uid` means the group of instances without a study,
+  // which has no accession number. The accession number of a study is the first that is not empty.
   void Add(const std::string& study_instance_uid, const std::string& accession_number, wire::Instance instance);
-  // Not while full().
+  // Must not be called while full().
   void AddUnread(std::string path, bool is_folder, std::string reason);
   bool full() const;
   bool empty() const { return instances_ == 0 && batch_.unread_size() == 0; }

@@ -25,7 +25,7 @@ WalkEntry Problem(std::uint32_t root, std::string path, int error) {
 std::vector<ScanRoot> ScanRoots(const std::vector<std::string>& inputs) {
   std::vector<ScanRoot> roots;
   for (const std::string& input : inputs) {
-    // Not made shorter: "link/.." is not the folder that the link is in. "a/" names the folder "a".
+    // Not normalized, because "link/.." is not the folder that contains the link. "a/" names the folder "a".
     auto path = std::filesystem::absolute(input);
     if (!path.has_filename() && path.has_relative_path()) path = path.parent_path();
     std::error_code ignored;
@@ -115,7 +115,7 @@ WalkEntry FolderWalk::LeaveFolder() {
   return {WalkEntry::Kind::kFolderEnd, current_.root, current_.path, {}};
 }
 
-// Links are followed. What cannot be looked at counts as a file: reading it will tell why.
+// Follows symbolic links. If stat() fails, the name counts as a file, and reading it reports the reason.
 bool FolderWalk::IsFolder(const std::string& name, unsigned char type) const {
   if (type == DT_DIR) return true;
   if (type != DT_LNK && type != DT_UNKNOWN) return false;

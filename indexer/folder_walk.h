@@ -1,9 +1,9 @@
 // Lists the files below the inputs, folder by folder. No file is opened.
 //
-// A folder's files come first, then the end of the folder, then its sub-folders. Each folder is entered once, however
-// many links or inputs lead to it, so loops end. Names come sorted, kNamesPerTurn at a time: a larger folder comes in
-// several sorted runs. Memory: the folders that were seen (some 100 bytes each), the names of those that are still to
-// be entered, and one run of names; nothing for each file.
+// The files of a folder come first, then its end, then its subfolders. Each folder is entered once, even if several
+// links or inputs lead to it, so loops terminate. Names are sorted in runs of kNamesPerTurn, so a larger folder
+// yields several sorted runs. Memory is needed for the folders that were seen (about 100 bytes each), the names of
+// those not entered yet, and one run of names, but not for each file.
 #pragma once
 
 #include <dirent.h>
@@ -21,33 +21,33 @@ namespace dicom_sender {
 
 inline constexpr std::size_t kNamesPerTurn = 8192;
 
-// Where paths start. For an input that is a folder, the folder; for a file, the folder that it is in.
+// The folder to which paths are relative: the input itself if it is a folder, or else the folder that contains it.
 struct ScanRoot {
-  std::string folder;  // absolute, without a slash at its end
-  std::string file;    // the only one that is meant; empty: all
+  std::string folder;  // absolute, without a trailing slash
+  std::string file;    // the input file; empty: all files of the folder
 };
-// Of inputs that exist. In their order.
+// The inputs must exist. The result has the same order.
 std::vector<ScanRoot> ScanRoots(const std::vector<std::string>& inputs);
 
 struct WalkEntry {
   enum class Kind {
-    kFile,           // anything that is no folder
+    kFile,           // anything that is not a folder
     kFolderEnd,      // every file of a folder has been listed
-    kFolderProblem,  // a folder that cannot be read, or not to its end: `reason`
+    kFolderProblem,  // a folder cannot be read completely, because of `reason`
   };
   Kind kind = Kind::kFile;
   std::uint32_t root = 0;  // index of its ScanRoot
-  std::string path;        // relative to the root; of kFolderProblem it may be empty: the root itself
+  std::string path;        // relative to the root; empty if kFolderProblem is about the root itself
   std::string reason;
 };
 
-// One thread.
+// Not thread-safe.
 class FolderWalk {
  public:
   FolderWalk(std::vector<ScanRoot> roots, bool recursive);
   ~FolderWalk();
 
-  // The next entry; nullopt: there is no more.
+  // Returns the next entry, or nullopt at the end.
   std::optional<WalkEntry> Next();
 
  private:
@@ -59,21 +59,21 @@ class FolderWalk {
     void operator()(DIR* folder) const;
   };
 
-  std::optional<WalkEntry> Open(Folder folder);  // an entry instead, if it is no folder to be read
+  std::optional<WalkEntry> Open(Folder folder);  // an entry for a file or an unreadable folder
   void ReadNames();
   WalkEntry LeaveFolder();
   bool IsFolder(const std::string& name, unsigned char type) const;
 
   const std::vector<ScanRoot> roots_;
   const bool recursive_;
-  std::vector<Folder> waiting_;  // the next one at the end
+  std::vector<Folder> waiting_;  // a stack: the next folder is last
   std::set<std::pair<dev_t, ino_t>> seen_;
   std::unique_ptr<DIR, CloseFolder> open_;
   Folder current_;
-  bool at_end_ = false;                   // every name of the current one has been read,
-  int error_ = 0;                         // or no more can be
-  std::vector<std::string> files_;        // of the current one, the next one at the end
-  std::vector<std::string> sub_folders_;  // of the current one
+  bool at_end_ = false;                   // all names of current_ have been read
+  int error_ = 0;                         // errno if reading current_ failed
+  std::vector<std::string> files_;        // of current_; the next file is last
+  std::vector<std::string> sub_folders_;  // of current_
 };
 
 }  // namespace dicom_sender

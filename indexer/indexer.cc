@@ -21,7 +21,7 @@
 namespace dicom_sender {
 namespace {
 
-// The reason of an ignored file, in ScanComplete, metrics and the log.
+// The reason why a file is ignored, as ScanComplete, the metrics, and the log name it.
 const char* IgnoredReason(HeaderProblem problem) {
   switch (problem) {
     case HeaderProblem::kEmpty:
@@ -54,7 +54,7 @@ wire::Instance ToInstance(const WalkEntry& entry, const FileHeader& header, std:
   return instance;
 }
 
-// Why an instance with such a header cannot be sent; empty: it can.
+// Returns why an instance with this header cannot be sent, or an empty text.
 std::string MissingUid(const FileHeader& header) {
   if (header.sop_class_uid.empty()) return "no SOP Class UID";
   return header.sop_instance_uid.empty() ? "no SOP Instance UID" : "";
@@ -85,7 +85,7 @@ class Publisher : public ScanConsumer {
       Ignore(entry, IgnoredReason(header.error().problem), header.error().reason);
     }
   }
-  // Counted as one, because nobody knows how many files are in it.
+  // Counts as one file, because the number of files in the folder is unknown.
   void OnFolderProblem(const WalkEntry& entry) override { OnUnread(entry, /*is_folder=*/true, entry.reason); }
   void OnFolderEnd() override {
     if (options_.publish_folders) Publish();
@@ -96,7 +96,7 @@ class Publisher : public ScanConsumer {
     auto* begin = request.mutable_begin_scan();
     begin->set_session(options_.session);
     begin->set_indexer(options_.name);
-    // Greater with each scan; where the clock was set back, the coordinator's answer says how much is needed.
+    // The number must increase with each scan. If the clock was set back, the coordinator's reply says the minimum.
     begin->set_scan(static_cast<std::uint64_t>(WallNow().time_since_epoch().count()));
     for (;;) {
       const auto reply = Ask(request);
@@ -166,7 +166,7 @@ class Publisher : public ScanConsumer {
     if (batch_.full()) Publish();
   }
 
-  // One part of the list after the other, until the coordinator has no more.
+  // Processes the list in parts, until the coordinator returns no more.
   void CompareCopies() {
     wire::ClientRequest list;
     list.mutable_list_copies()->set_session(options_.session);
@@ -198,7 +198,7 @@ class Publisher : public ScanConsumer {
 
     wire::ClientRequest request;
     request.mutable_record_comparisons()->set_session(options_.session);
-    if (stop_.stop_requested()) return request;  // what was compared until then means nothing
+    if (stop_.stop_requested()) return request;  // the comparison is incomplete
     for (std::size_t i = 0; i < differences.size(); ++i) {
       const auto& copy = copies.copies(static_cast<int>(i));
       if (!differences[i].empty()) {
@@ -209,7 +209,7 @@ class Publisher : public ScanConsumer {
       auto* entry = request.mutable_record_comparisons()->add_comparisons();
       entry->set_study(copy.study());
       entry->set_index(copy.index());
-      entry->set_difference(LimitedReason(ToValidUtf8(differences[i])));  // it may name a path, which is bytes
+      entry->set_difference(LimitedReason(ToValidUtf8(differences[i])));  // a path in it may not be UTF-8
     }
     return request;
   }
@@ -224,9 +224,11 @@ class Publisher : public ScanConsumer {
     for (;;) {
       auto reply = coordinator_.Call(request, stop_, options_.say_waits_after);
       const bool silent = !reply && reply.error().kind == CallError::Kind::kNoAnswer;
-      if (progress_.waits.exchange(silent) && reply) spdlog::info("The coordinator answers again: the scan goes on");
+      if (progress_.waits.exchange(silent) && reply) {
+        spdlog::info("The coordinator answers again: the scan continues");
+      }
       if (!silent) return reply;
-      spdlog::warn("The scan waits: {}", reply.error().reason);
+      spdlog::warn("The scan is waiting: {}", reply.error().reason);
     }
   }
   std::optional<wire::ClientReply> Call(const wire::ClientRequest& request) {
@@ -256,7 +258,7 @@ class Publisher : public ScanConsumer {
 tl::expected<void, std::string> RunIndexer(const IndexerOptions& options, CoordinatorClient& coordinator,
                                            IndexerMetrics& metrics, IndexerProgress& progress, std::stop_token stop) {
   const std::vector<ScanRoot> roots = ScanRoots(options.inputs);
-  std::stop_source scan;  // ends with the caller's stop, and when the coordinator takes nothing any more
+  std::stop_source scan;  // requested by the caller's stop, or if a request to the coordinator fails
   const std::stop_callback pass_on(stop, [&scan] { scan.request_stop(); });
   Publisher publisher(options, roots, coordinator, metrics, progress, scan, stop);
   if (auto begun = publisher.Begin(); !begun) return begun;

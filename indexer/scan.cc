@@ -8,11 +8,11 @@
 namespace dicom_sender {
 namespace {
 
-// Readers take several files at a time, or taking would cost more than reading.
+// Readers take several files at a time, because otherwise locking would cost more than reading.
 constexpr std::size_t kFilesPerTurn = 8;
 
-// What the walk has found and the consumer has not been told yet, in the order of the walk. Three parties share it:
-// the walk adds at the end, readers read whatever comes next, the consumer takes from the front what has been read.
+// The entries that the walk has found and the consumer has not received yet, in the order of the walk. The walk
+// appends entries, the readers read the next unread files, and the consumer removes finished entries from the start.
 class Window {
  public:
   struct Slot {
@@ -21,13 +21,13 @@ class Window {
     bool done = false;
   };
 
-  // False: the scan is over.
+  // Returns false if the scan was stopped.
   bool Add(WalkEntry entry, const std::stop_token& stop) {
     std::unique_lock lock(mutex_);
     if (!changed_.wait(lock, stop, [this] { return slots_.size() < kScanWindowFiles; })) return false;
     const bool done = entry.kind != WalkEntry::Kind::kFile;
     slots_.push_back({std::move(entry), tl::unexpected(HeaderError{}), done});
-    // Readers wait only when everything has been taken; the consumer only for what is at the front.
+    // Readers wait only if all files have been taken, and the consumer waits only for the first entry.
     if (unread_ + 1 == slots_.size() || slots_.size() == 1) changed_.notify_all();
     return true;
   }
@@ -37,7 +37,7 @@ class Window {
     changed_.notify_all();
   }
 
-  // Files to read; empty: the scan is over. Slots stay where they are until they are done.
+  // Returns files to read, or nothing if the scan is over. The slots do not move until they are done.
   std::vector<Slot*> TakeUnread(const std::stop_token& stop) {
     std::vector<Slot*> taken;
     std::unique_lock lock(mutex_);
@@ -56,7 +56,7 @@ class Window {
     if (!slots_.empty() && slots_.front().done) changed_.notify_all();
   }
 
-  // What is ready at the front; empty: the scan is over.
+  // Removes the finished entries from the start. Returns nothing if the scan is over.
   std::vector<Slot> TakeDone(const std::stop_token& stop) {
     std::vector<Slot> taken;
     std::unique_lock lock(mutex_);
@@ -65,7 +65,7 @@ class Window {
     while (!slots_.empty() && slots_.front().done) {
       taken.push_back(std::move(slots_.front()));
       slots_.pop_front();
-      unread_ -= unread_ > 0 ? 1 : 0;  // a folder's end may be taken before a reader has passed it
+      unread_ -= unread_ > 0 ? 1 : 0;  // the consumer may take a folder's end before a reader has passed it
     }
     changed_.notify_all();
     return taken;
@@ -74,12 +74,12 @@ class Window {
  private:
   std::mutex mutex_;
   std::condition_variable_any changed_;
-  std::deque<Slot> slots_;  // references stay valid while both ends change
+  std::deque<Slot> slots_;  // a deque keeps references valid while both ends change
   std::size_t unread_ = 0;  // index of the first slot that no reader has passed
   bool ended_ = false;      // the walk has added everything
 };
 
-void Tell(const Window::Slot& slot, ScanConsumer& consumer) {
+void Deliver(const Window::Slot& slot, ScanConsumer& consumer) {
   switch (slot.entry.kind) {
     case WalkEntry::Kind::kFile:
       return consumer.OnFile(slot.entry, slot.header);
@@ -112,13 +112,13 @@ void Scan(const std::vector<ScanRoot>& roots, bool recursive, unsigned threads, 
           std::stop_token stop) {
   Window window;
   FolderWalk walk(roots, recursive);
-  std::stop_source end;  // of the threads, when the caller wants to stop or the consumer throws
+  std::stop_source end;  // stops the threads if the caller requests a stop or the consumer throws
   const std::stop_callback pass_on(stop, [&end] { end.request_stop(); });
   struct EndOnExit {
     std::stop_source& end;
     ~EndOnExit() { end.request_stop(); }
   };
-  std::vector<std::jthread> helpers;  // joined last: after EndOnExit has told them
+  std::vector<std::jthread> helpers;  // joined after EndOnExit has stopped them
   const EndOnExit end_on_exit{end};
   helpers.emplace_back([&] { Walk(walk, window, end.get_token()); });
   for (unsigned i = 0; i < threads; ++i) {
@@ -127,7 +127,7 @@ void Scan(const std::vector<ScanRoot>& roots, bool recursive, unsigned threads, 
   for (auto slots = window.TakeDone(end.get_token()); !slots.empty(); slots = window.TakeDone(end.get_token())) {
     for (const Window::Slot& slot : slots) {
       if (stop.stop_requested()) return;
-      Tell(slot, consumer);
+      Deliver(slot, consumer);
     }
   }
 }

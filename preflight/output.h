@@ -1,4 +1,4 @@
-// Standard output for a report of any length: unlike a console, it waits for a slow reader.
+// Writes a report of any length to standard output. Unlike a console, it waits for a slow reader.
 #pragma once
 
 #include <string>
@@ -9,9 +9,9 @@ namespace dicom_sender {
 
 class Output {
  public:
-  using Ch = char;  // a stream that a JSON writer takes
+  using Ch = char;  // RapidJSON requires it of an output stream
 
-  explicit Output(int fd) : fd_(fd) {}  // which stays the caller's
+  explicit Output(int fd) : fd_(fd) {}  // the caller keeps ownership
 
   void Put(char c) {
     buffer_ += c;
@@ -20,9 +20,9 @@ class Output {
   void Write(std::string_view text) {
     for (const char c : text) Put(c);
   }
-  void Flush() {}  // the writers call it more often than is good
+  void Flush() {}  // does nothing, because the JSON writer calls it too often
 
-  // The error is one sentence. A reader that has closed the pipe has read what it wanted, which is not an error.
+  // The error is one sentence. A closed pipe is not an error, because the reader has read what it wanted.
   tl::expected<void, std::string> Finish();
 
  private:
@@ -32,7 +32,7 @@ class Output {
 
   const int fd_;
   std::string buffer_;
-  int error_ = 0;  // errno of the first failure, after which nothing is written
+  int error_ = 0;  // errno of the first failure; nothing is written afterwards
 };
 
 }  // namespace dicom_sender

@@ -25,7 +25,7 @@ std::vector<StudyLine> FirstStudies(LedgerReader& ledger, SessionKey session) {
   return lines;
 }
 
-// Where the same pair is accepted for one kind of study and refused for another.
+// Needed if the same pair is accepted for one kind of study and refused for another.
 std::vector<PairOutcome> CountByStudy(LedgerReader& ledger, SessionKey session,
                                       const std::vector<ContextNeeds>& kinds, const std::vector<Verdicts>& by_kind) {
   constexpr std::size_t kPage = 1000;

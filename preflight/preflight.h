@@ -1,5 +1,5 @@
-// What a dry run tells: the plan of a session whose scan is complete, what its destination says to it, and what would
-// not arrive.
+// The result of a dry run: the plan of a session whose scan is complete, the answer of the destination, and what
+// would not arrive.
 #pragma once
 
 #include <cstdint>
@@ -19,22 +19,22 @@ namespace dicom_sender {
 struct Preflight {
   SessionRecord session;
   std::vector<StudyLine> first_studies;
-  std::vector<PairCount> pairs;  // of what is to be sent
+  std::vector<PairCount> pairs;  // of the instances to send
   StudyKinds studies;
-  bool asked = false;         // the destination has answered; otherwise none was given, or see query_failure
-  std::string query_failure;  // why the destination could not be asked: one sentence with its name
+  bool asked = false;         // the destination answered; false if none was given or query_failure is set
+  std::string query_failure;  // why the destination could not be queried; one sentence that names it
   bool query_cancelled = false;
   std::uint64_t query_associations = 0;
   std::vector<PairOutcome> outcomes;  // if asked
 };
 
-// Queries the destination, if the session has one and there is something to send. For a session that is not being
-// changed meanwhile. Throws LedgerError.
+// Queries the destination if the session has one and has instances to send. The session must not change meanwhile.
+// Throws LedgerError.
 Preflight MakePreflight(LedgerReader& ledger, SessionRecord session, const Associate& associate);
-// Over TCP, until a stop is requested.
+// Queries over TCP. A stop request cancels the query.
 Preflight MakePreflight(LedgerReader& ledger, SessionRecord session, std::stop_token stop);
 
-// Instances, and files or folders that could not be read, that would not arrive.
+// The numbers of instances, and of unreadable files and folders, that would not arrive.
 struct Shortfall {
   std::uint64_t refused = 0;
   std::uint64_t unknown = 0;  // the destination gave no answer about them

@@ -1,5 +1,5 @@
-// Asks a destination which presentation contexts it accepts, over the associations that the worker would request,
-// and releases them: nothing is sent.
+// Asks a destination which presentation contexts it accepts. Requests the associations that the worker would request
+// and releases them without sending anything.
 #pragma once
 
 #include <cstdint>
@@ -13,18 +13,19 @@
 namespace dicom_sender {
 
 struct DestinationAnswers {
-  std::vector<std::vector<AssociationAnswer>> by_kind;  // of each kind, as Judge takes them
-  std::uint64_t associations = 0;                       // requested, without those for a C-ECHO
+  std::vector<std::vector<AssociationAnswer>> by_kind;  // for each kind of study, as Judge expects them
+  std::uint64_t associations = 0;                       // requested, except those for a C-ECHO
 };
 
 struct QueryFailure {
   bool cancelled = false;
-  std::string reason;  // one sentence, with no host in it
+  std::string reason;  // one sentence that does not name the host
 };
 
-// `request`: everything but the contexts. No window is proposed: it has no influence on the contexts, and some
-// destinations reject it. If an association gets no answer, a C-ECHO on another one tells whether the destination
-// answers at all. If it does, the rest is asked, as the worker sends the other studies; the error is for all others.
+// `request`: everything except the contexts. No asynchronous operations window is proposed, because it does not
+// affect the contexts and some destinations reject it. If an association request gets no answer, a C-ECHO over
+// another association shows whether the destination answers at all. If so, the remaining associations are queried,
+// because the worker would send the other studies, too. Otherwise, the query fails.
 tl::expected<DestinationAnswers, QueryFailure> AskDestination(const std::vector<ContextNeeds>& kinds,
                                                               AssociationRequest request, const Associate& associate);
 

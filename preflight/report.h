@@ -1,7 +1,6 @@
-// A preflight for a person, or as one JSON object for a script. Its lists have every file, however many they are, and
-// are streamed.
+// Reports a preflight as text, or as one JSON object for scripts. The lists contain every file and are streamed.
 //
-// The fields of the JSON object are in docs/preflight.md.
+// docs/preflight.md describes the fields of the JSON object.
 #pragma once
 
 #include <string>
@@ -19,13 +18,13 @@ inline OptionSetter SetPlanFormat(PlanFormat& target) {
 }
 
 struct ReportContext {
-  std::string log_file;  // that names what could not be read; empty: there is none
+  std::string log_file;  // names what could not be read; empty: no log file
   bool scan_is_kept = false;
-  std::string send_command;  // sends what was found; empty: nothing can be sent
+  std::string send_command;  // sends the found instances; empty: nothing can be sent
 };
 
-// Prints the preflight to a file descriptor, and why the destination could not be asked to `console`. Returns the
-// exit status.
+// Writes the report to the file descriptor `out`, and the reason of a failed query to `console`. Returns the exit
+// status.
 int ReportPreflight(const Preflight& preflight, LedgerReader& ledger, PlanFormat format, const ReportContext& context,
                     int out, Console& console);
 

@@ -67,7 +67,7 @@ class JsonReport {
     json_.EndObject();
   }
 
-  // What is to be sent, with the destination's answer if there is one.
+  // The instances to send, with the destination's answer if it has one.
   void WritePairs() {
     json_.Key("contexts");
     json_.StartArray();

@@ -92,7 +92,7 @@ void WriteAnswers(const Preflight& preflight, Output& out) {
   section(Fate::kUnknown, "Unknown", "", /*lists=*/true);
 }
 
-// The title only if there is something to list.
+// Writes the title only if the list is not empty.
 class FileList {
  public:
   FileList(const char* title, Output& out) : title_(title), out_(out) {}
@@ -136,11 +136,11 @@ std::string Conclusion(const Preflight& preflight) {
   std::string text;
   if (!parts.empty()) text = fmt::format("Would not arrive: {}\n", fmt::join(parts, ", "));
   if (!preflight.query_failure.empty()) {
-    text += fmt::format("Not known: {}\n", Instances(preflight.session.counts.unsettled()));
+    text += fmt::format("Unknown: {}\n", Instances(preflight.session.counts.unsettled()));
   }
-  if (shortfall.unknown > 0) text += fmt::format("Not known: {}\n", Instances(shortfall.unknown));
+  if (shortfall.unknown > 0) text += fmt::format("Unknown: {}\n", Instances(shortfall.unknown));
   if (text.empty() && preflight.asked) {
-    text = fmt::format("Nothing stands in the way of {}\n", Instances(preflight.session.counts.unsettled()));
+    text = fmt::format("Nothing prevents sending {}\n", Instances(preflight.session.counts.unsettled()));
   }
   if (preflight.session.settings.destination().host().empty()) {
     text += "To see what the destination accepts, add -a AE -H HOST -p PORT\n";

@@ -1,4 +1,4 @@
-// The two forms of the report.
+// The two formats of the report.
 #pragma once
 
 #include "preflight/output.h"

@@ -1,4 +1,4 @@
-// The scan of a dry run.
+// Runs the scan of a dry run.
 #pragma once
 
 #include <tl/expected.hpp>
@@ -9,7 +9,7 @@
 
 namespace dicom_sender {
 
-// Waits until the indexer, which has been started, has scanned everything, and shows the progress meanwhile.
+// Waits until the indexer, which must have been started, has scanned everything, and shows its progress.
 tl::expected<void, Failure> WaitForScan(Engine& engine, StopSignals& signals, Console& console);
 
 }  // namespace dicom_sender

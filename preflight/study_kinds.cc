@@ -21,7 +21,7 @@ ContextNeeds NeedsOf(LedgerReader& ledger, StudyKey study) {
 
 StudyKinds FindStudyKinds(LedgerReader& ledger, SessionKey session, const std::vector<PairCount>& pairs) {
   StudyKinds found;
-  std::map<ContextNeeds, std::size_t> known;  // with the number of associations
+  std::map<ContextNeeds, std::size_t> known;  // the number of associations of each kind
   std::size_t of_all_kinds = 0;
   ForEachStudyToSend(ledger, session, [&](StudyKey, const ContextNeeds& needs) {
     const auto kind = known.find(needs);

@@ -12,27 +12,26 @@
 
 namespace dicom_sender {
 
-// A destination is not queried over more associations than this.
+// The maximum number of associations for the query of a destination.
 inline constexpr std::size_t kQueryAssociationsMax = 32;
 
 using ContextNeeds = std::vector<ContextNeed>;
 
 struct StudyKinds {
-  // In the order in which they were found. If the plans of all kinds have more than kQueryAssociationsMax
-  // associations, there is one kind instead, with the pairs of all of them.
+  // In the order in which they were found. If the plans of all kinds need more than kQueryAssociationsMax
+  // associations, the kinds are merged into a single one with the pairs of all of them.
   std::vector<ContextNeeds> kinds;
   bool merged = false;
-  std::uint64_t associations = 0;  // that sending the studies takes at least
+  std::uint64_t associations = 0;  // the minimum for sending the studies
 };
 
-// Of what is to be sent.
+// Considers the instances to send.
 StudyKinds FindStudyKinds(LedgerReader& ledger, SessionKey session, const std::vector<PairCount>& pairs);
 
 ContextNeed ToNeed(const wire::ContextPair& pair);
 ContextNeeds NeedsOf(LedgerReader& ledger, StudyKey study);
 
-// Calls `use(study, needs)` for each study of which something is to be sent. The needs are those for which the worker
-// plans.
+// Calls `use(study, needs)` for each study that has instances to send. `needs` are those for which the worker plans.
 template <typename Use>
 void ForEachStudyToSend(LedgerReader& ledger, SessionKey session, Use use) {
   constexpr std::size_t kStudiesPerRead = 1000;

@@ -1,5 +1,6 @@
-// What would become of the instances of a session, by SOP class and transfer syntax, given the destination's answers
-// to the associations that their studies need. The rules are the worker's (worker/association/context_plan.h). Pure.
+// Decides for each SOP class and transfer syntax what would happen to the instances of a session, from the
+// destination's answers to the association requests. Follows the worker's rules (worker/association/context_plan.h).
+// Pure.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +27,8 @@ std::string_view NameOf(Fate fate);  // "as_is"
 
 struct Verdict {
   Fate fate = Fate::kUnknown;
-  std::string transfer_syntax_uid;  // in which the dataset is sent; empty unless it is
-  std::string reason;               // one sentence; empty if it is sent
+  std::string transfer_syntax_uid;  // in which the dataset is sent; empty if it is not sent
+  std::string reason;               // one sentence; empty if the dataset is sent
 
   friend bool operator==(const Verdict&, const Verdict&) = default;
   friend bool operator<(const Verdict& a, const Verdict& b) {
@@ -37,18 +38,18 @@ struct Verdict {
 using Verdicts = std::map<ContextNeed, Verdict>;
 
 struct NoAnswer {
-  bool refused = false;  // the destination rejects or aborts the association, and answers others
+  bool refused = false;  // the destination rejects or aborts this association but answers others
   std::string reason;
 };
 using AssociationAnswer = tl::expected<std::vector<ContextAnswer>, NoAnswer>;
 
 using CanDecodeSyntax = std::function<bool(std::string_view transfer_syntax_uid)>;
 
-// Of the studies of one kind. `answers`: to the associations of ContextPlan(needs), in their order.
+// Decides for one kind of study. `answers`: those to the associations of ContextPlan(needs), in the same order.
 Verdicts Judge(const ContextNeeds& needs, const std::vector<AssociationAnswer>& answers,
                const CanDecodeSyntax& can_decode);
 
-// kUnknown if the pair is not among them.
+// Returns kUnknown if `verdicts` does not contain the pair.
 Verdict VerdictOn(const ContextNeed& pair, const Verdicts& verdicts);
 
 struct PairOutcome {
@@ -56,8 +57,8 @@ struct PairOutcome {
   Verdict verdict;
   std::uint64_t instances = 0;
 };
-// Nullopt: a pair has different verdicts in different kinds of studies, so that its instances have to be counted by
-// study.
+// Returns nullopt if a pair has different verdicts in different kinds of studies, so that its instances must be
+// counted study by study.
 std::optional<std::vector<PairOutcome>> OutcomesOf(const std::vector<PairCount>& pairs,
                                                    const std::vector<Verdicts>& by_kind);
 

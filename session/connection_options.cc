@@ -21,7 +21,7 @@ Checked AddEndpoint(Endpoints& endpoints, std::string_view text) {
   return {};
 }
 
-// One or several, separated by commas.
+// Accepts one or several endpoints, separated by commas.
 OptionSetter AddEndpoints(Endpoints& endpoints) {
   return [&endpoints](const std::string& text) -> Checked {
     for (std::size_t begin = 0; begin <= text.size();) {
@@ -41,10 +41,10 @@ OptionGroup ConnectionGroup(ConnectionOptions& options) {
   return {
       "Coordinator",
       {{0, "coordinator", "ENDPOINT",
-        "where it listens (default: tcp://127.0.0.1:5555); where others stand by, all of them, separated by commas "
-        "or given again: whoever leads is found",
+        "where the coordinator listens (default: tcp://127.0.0.1:5555); with standby coordinators, name all of them, "
+        "separated by commas or by repeating the option; the leader is found",
         AddEndpoints(options.given), /*repeatable=*/true, kNoSeparator},
-       {0, "server-key", "FILE", "its public key; needs --client-key", SetText(options.server_key)},
+       {0, "server-key", "FILE", "the coordinator's public key; needs --client-key", SetText(options.server_key)},
        {0, "client-key", "FILE", "our secret key, made by 'dicom-ctl keygen'; needs --server-key",
         SetText(options.client_key)}}};
 }

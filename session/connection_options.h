@@ -1,4 +1,4 @@
-// How the coordinator is reached, for every program that speaks to it.
+// The options for connecting to the coordinator, shared by all of its clients.
 #pragma once
 
 #include <optional>
@@ -13,15 +13,15 @@ namespace dicom_sender {
 
 struct ConnectionOptions {
   Endpoints given;                                    // at most kEndpointsMax
-  std::optional<std::string> server_key, client_key;  // files; both or none
+  std::optional<std::string> server_key, client_key;  // file names; both or neither
 
   Endpoints coordinators() const { return given.empty() ? Endpoints{"tcp://127.0.0.1:5555"} : given; }
-  std::string text() const;  // as it may be given again, and for people
+  std::string text() const;  // in the form of the option's value, for commands and messages
 };
 
 OptionGroup ConnectionGroup(ConnectionOptions& options);
 
-// Nothing, if no keys were asked for. The error names the option or the file.
+// Returns nullopt if no keys were given. The error names the option or the file.
 tl::expected<std::optional<ClientSecurity>, std::string> ReadSecurity(const ConnectionOptions& options);
 
 }  // namespace dicom_sender

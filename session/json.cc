@@ -20,14 +20,14 @@ void PutText(std::string_view bytes, Json& json) {
   json.String(text.data(), static_cast<rapidjson::SizeType>(text.size()));
 }
 
-// A DIMSE status, as everywhere else: "A700".
+// DIMSE statuses are written in hexadecimal, as everywhere else: "A700".
 bool IsDimseStatus(const FieldDescriptor& field) {
   return field.full_name() == "dicom_sender.wire.FailureList.Entry.status";
 }
 
 void PutMessage(const Message& message, Json& json);
 
-// `at`: -1 for a field that is not repeated.
+// `at`: the index in a repeated field, or -1 if the field is not repeated.
 void PutValue(const Message& message, const FieldDescriptor& field, int at, Json& json) {
   const auto& reflection = *message.GetReflection();
   const bool single = at < 0;

@@ -1,4 +1,4 @@
-// Messages as JSON, for scripts and pages. Pure.
+// Converts messages to JSON, for scripts and pages. Pure.
 #pragma once
 
 #include <google/protobuf/message.h>
@@ -7,8 +7,8 @@
 
 namespace dicom_sender {
 
-// Fields by their names in the .proto files; numbers as numbers, bytes as text, states in lower case without their
-// prefix ("sending"). Fields that are not set are there with their default, optional ones as null. What is no UTF-8
+// Fields have their names from the .proto files; numbers are numbers, bytes are text, and states are in lower case
+// without their prefix ("sending"). A field that is not set has its default, or null if it is optional. Invalid UTF-8
 // is replaced by U+FFFD.
 std::string ToJson(const google::protobuf::Message& message);
 

@@ -15,8 +15,8 @@ std::uint32_t Milliseconds(std::chrono::seconds duration) {
   return static_cast<std::uint32_t>(std::chrono::milliseconds(duration).count());
 }
 
-// As the resumed scan must find it, whatever the working directory is then; and the same however it is spelled: "a",
-// "./a", "a/". Only the file system knows what ".." means behind a link.
+// Makes the path absolute, so that a resumed scan finds it from any working directory, and normalizes spellings such
+// as "a", "./a", and "a/". The file system resolves "..", because the meaning of ".." depends on symbolic links.
 std::string Absolute(const std::string& input) {
   std::filesystem::path path = std::filesystem::absolute(input);
   if (std::find(path.begin(), path.end(), "..") != path.end()) {
@@ -59,14 +59,14 @@ struct Contradiction {
   std::string given, known;
 };
 
-// The first option that asks for something else than the known session is about.
+// Finds the first option that contradicts the known session.
 std::optional<Contradiction> FindContradiction(const SessionOptions& options, const wire::OpenSession& known) {
-  // One without a destination, of a dry run, takes any.
+  // A session without a destination comes from a dry run and accepts any destination.
   const bool has_destination = !known.destination().host().empty();
   const wire::Destination destination = has_destination ? known.destination() : DestinationOf(options);
   std::vector<std::string> inputs, known_inputs(known.inputs().begin(), known.inputs().end());
   for (const std::string& input : options.inputs) inputs.push_back(Absolute(input));
-  std::sort(inputs.begin(), inputs.end());  // in which order they are given does not matter
+  std::sort(inputs.begin(), inputs.end());  // the order of the inputs does not matter
   std::sort(known_inputs.begin(), known_inputs.end());
   const Contradiction all[] = {
       {"ae-title", options.called_ae.value_or(""), destination.called_ae()},
@@ -100,7 +100,7 @@ wire::OpenSession NewSessionSettings(const SessionOptions& options, const std::s
 tl::expected<wire::OpenSession, std::string> ResumedSessionSettings(const SessionOptions& options, bool retry_failed,
                                                                     const wire::OpenSession& known) {
   if (const auto wrong = FindContradiction(options, known)) {
-    return tl::unexpected(fmt::format("{}: '{}' is not what session {} was begun with, '{}': leave it out to go on",
+    return tl::unexpected(fmt::format("{}: '{}' is not what session {} was started with, '{}': omit it to resume",
                                       options.given.at(wrong->option), wrong->given, known.session(), wrong->known));
   }
   const auto given = [&](const char* name) { return options.given.contains(name); };
@@ -108,7 +108,7 @@ tl::expected<wire::OpenSession, std::string> ResumedSessionSettings(const Sessio
   if (known.destination().host().empty()) {
     if (!options.called_ae || !options.host || !options.port) {
       return tl::unexpected(
-          fmt::format("session {} is a dry run without a destination: give -a, -H and -p", known.session()));
+          fmt::format("session {} is a dry run without a destination: give -a, -H, and -p", known.session()));
     }
     *settings.mutable_destination() = DestinationOf(options);
     if (!options.calling_ae) settings.mutable_destination()->set_calling_ae(known.destination().calling_ae());

@@ -1,4 +1,4 @@
-// From options to the OpenSession message, for a new session and for one that goes on. Pure.
+// Builds the OpenSession message from options, for new and for resumed sessions. Pure.
 #pragma once
 
 #include <chrono>
@@ -12,9 +12,9 @@ namespace dicom_sender {
 
 wire::OpenSession NewSessionSettings(const SessionOptions& options, const std::string& session);
 
-// `known`: what the session was opened with. What it is about (input, destination) stays; how it is sent may be given
-// anew; and so must the destination if the session has none. `retry_failed`: what failed before is tried again. The
-// error says which option asks for another session.
+// `known`: the settings with which the session was opened. The input and the destination stay the same, but the
+// options for sending may change. If the session has no destination, one must be given. `retry_failed`: also retry
+// instances that failed. The error names the option that contradicts the session.
 tl::expected<wire::OpenSession, std::string> ResumedSessionSettings(const SessionOptions& options, bool retry_failed,
                                                                     const wire::OpenSession& known);
 

@@ -1,4 +1,4 @@
-// A session as the coordinator tells it, made fit for a person. Pure.
+// Formats the coordinator's messages about a session for people. Pure.
 #pragma once
 
 #include <cstdint>
@@ -15,24 +15,24 @@ namespace dicom_sender {
 // "sending", "sending (stopping)": the states are those of JSON and SQL.
 std::string StateText(const wire::SessionStatus& status);
 
-// How much of what is to be sent is stored: "42%"; "-" where that is not known yet.
+// The part of the instances to send that is stored: "42%", or "-" if it is not known yet.
 std::string PercentText(const wire::SessionStatus& status);
 
-std::string ClockText(std::int64_t ms);  // UTC, with seconds, of milliseconds since the epoch
+std::string ClockText(std::int64_t ms);  // formats milliseconds since the epoch as UTC with seconds
 
 std::string DimseStatusText(std::uint32_t status);  // "A700"
-// Without the status that it begins with, which is shown beside it.
+// The reason without its leading status, because the status is shown in its own column.
 std::string_view ReasonOf(const wire::FailureList::Entry& failure);
 
 ProgressView ProgressOf(const wire::SessionStatus& status, Duration elapsed);
 
-// Without the log file.
+// The result has no log file.
 SummaryView SummaryOf(const wire::SessionReport& report);
 
-// Nothing has failed, is in conflict, or could not be read.
+// Returns whether nothing failed, is a conflict, or could not be read.
 bool HasAllArrived(const wire::SessionStatus& status);
 
-// The exit status for a session that has ended, or that the program stopped waiting for.
+// The exit status for a session that has ended or for which the program no longer waits.
 int ExitStatusOf(const wire::SessionStatus& status);
 
 }  // namespace dicom_sender

@@ -1,4 +1,4 @@
-// The files of page/, compiled into the program.
+// The contents of the files in page/, compiled into the program.
 #pragma once
 
 namespace dicom_sender {

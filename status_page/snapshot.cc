@@ -15,7 +15,7 @@
 namespace dicom_sender {
 namespace {
 
-constexpr int kRowsMax = 100;  // of each table; the script shows all
+constexpr int kRowsMax = 100;  // per table; the script shows all rows
 
 std::string Escaped(std::string_view text) {
   std::string out;
@@ -43,7 +43,7 @@ std::string Escaped(std::string_view text) {
   return out;
 }
 
-// Within a script element, '<' could end it; in JSON these only occur in strings.
+// Escapes characters that could end the script element. In JSON, they occur only in strings.
 std::string ForScript(std::string_view json) {
   std::string out;
   for (const char c : json) {
@@ -58,7 +58,7 @@ std::string ForScript(std::string_view json) {
 
 using Cells = std::vector<std::string>;
 
-// Isolated, so that a name that is written from right to left leaves its neighbors alone.
+// <bdi> isolates each cell, so that right-to-left names do not reorder the neighboring text.
 std::string Row(const Cells& cells, const char* element) {
   std::string row = "<tr>";
   for (const std::string& cell : cells) row += fmt::format("<{0}><bdi>{1}</bdi></{0}>", element, Escaped(cell));
@@ -117,14 +117,14 @@ std::string Tables(const wire::Overview& overview) {
                overview.sessions().sessions(), SessionCells) +
          Table("Recent failures", "None.", {"Time", "Status", "Reason", "File", "Worker"},
                overview.failures().failures(), FailureCells) +
-         Table("Workers", "No worker is connected.", {"Worker", "State", "Associations", "Heard"},
+         Table("Workers", "No worker is connected.", {"Worker", "State", "Associations", "Last seen"},
                overview.workers().workers(), WorkerCells) +
          Table("Destinations", "None: no session is open.",
                {"Destination", "State", "Sending", "Waiting", "Waits for"}, overview.destinations().destinations(),
                DestinationCells);
 }
 
-// The page's own text has each of these once.
+// The page contains each of the two marks exactly once.
 std::string Page(std::string_view state, std::string_view tables) {
   std::string page = kPageHtml;
   const auto put = [&page](std::string_view mark, std::string_view text) {

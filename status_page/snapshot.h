@@ -1,5 +1,5 @@
-// The first response of the status page: the current state as tables, for a browser that has no script or has not run
-// it yet, and as JSON for the script.
+// Renders the first response of the status page: the current state as tables, for browsers without JavaScript or
+// before the script runs, and as JSON for the script.
 #pragma once
 
 #include <string>
@@ -8,8 +8,8 @@
 
 namespace dicom_sender {
 
-// Names come from files and peers: they are escaped, and no element or script can come from them.
+// Escapes all names, because they come from files and peers and must not inject elements or scripts.
 std::string PageWith(const wire::Overview& overview);
-std::string PageWithNothing();  // before there is a state
+std::string PageWithNothing();  // before the first state is known
 
 }  // namespace dicom_sender

@@ -1,12 +1,11 @@
-// What the coordinator shows of itself to people and scripts over HTTP: a page, and the JSON behind it
-// (status.proto).
+// Serves the coordinator's state over HTTP: a status page for people, and JSON for scripts (status.proto).
 //
-//   /                   the page with the current state in it (snapshot.h); its script then asks for the others every
-//                       few seconds
+//   /                   the page with the current state in it (snapshot.h); its script then polls the JSON every few
+//                       seconds
 //   /status.css, /status.js
 //   /api/sessions, /api/workers, /api/destinations, /api/failures
 //
-// Read-only. Whoever reaches the address may look: paths and UIDs are shown, patients' names and ids are not.
+// Read-only, without access control. It shows paths and UIDs, but never patient names or patient IDs.
 #pragma once
 
 #include <functional>
@@ -24,11 +23,11 @@ class StatusBoard {
  public:
   explicit StatusBoard(std::string version) : version_(std::move(version)) {}
 
-  // What is shown from now on. One thread.
+  // Replaces the state that is shown. Call it from one thread only.
   void Show(wire::Overview overview);
 
-  // For HttpServerOptions::pages. To be called by any thread, while the board lives. The JSON is 503 before anything
-  // was shown.
+  // Returns handlers for HttpServerOptions::pages. Any thread may call them while the board exists. The JSON pages
+  // return 503 before the first Show().
   std::map<std::string, std::function<HttpPage()>> Pages() const;
 
  private:
@@ -36,9 +35,9 @@ class StatusBoard {
   HttpPage Page() const;
 
   const std::string version_;
-  mutable std::mutex mutex_;                 // of what follows
+  mutable std::mutex mutex_;                 // guards the following two
   std::map<std::string, std::string> json_;  // by path
-  std::optional<wire::Overview> overview_;   // none: nothing was shown yet
+  std::optional<wire::Overview> overview_;   // nullopt: before the first Show()
 };
 
 }  // namespace dicom_sender

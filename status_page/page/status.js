@@ -1,18 +1,18 @@
-// The status page: asks the coordinator every two seconds and changes what has changed in the page, in place, so that
-// scroll position, focus and selected text stay. What comes from files and peers reaches the page as text only.
+// The status page: polls the coordinator every two seconds and updates the page in place, so that the scroll position,
+// the focus, and the selection stay. Data from files and peers is inserted as text only.
 'use strict';
 
 (() => {
   const kEvery = 2000;        // between the end of a round and the next one
-  const kTimeout = 5000;      // of a request
-  const kPauseMax = 15000;    // between rounds that fail
-  const kStaleAfter = 8000;   // from then on the page says how old it is
-  const kSilentAfter = 25000; // workers tell their state at least every ten seconds
+  const kTimeout = 5000;      // per request
+  const kPauseMax = 15000;    // between failed rounds
+  const kStaleAfter = 8000;   // the page shows its age from then on
+  const kSilentAfter = 25000; // workers report their state at least every 10 s
   const kEndedShown = 5, kFailuresShown = 6, kWorkersShown = 12, kOpenShown = 20;
 
   const byId = (id) => document.getElementById(id);
 
-  // ---- Values: what is missing or of another type is harmless.
+  // ---- Values: missing values and wrong types are harmless.
 
   const isNumber = (value) => typeof value === 'number' && Number.isFinite(value);
   const count = (value) => (isNumber(value) && value > 0 ? value : 0);
@@ -21,7 +21,7 @@
   const list = (value) => (Array.isArray(value) ? value.filter(isObject) : []);
   const sum = (entries, of) => entries.reduce((total, entry) => total + of(entry), 0);
 
-  // Control characters, and those that are invisible or turn the direction of what follows, by their numbers.
+  // Control characters, invisible characters, and those that change the text direction are shown as escapes.
   const kHidden = new RegExp('[\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u061c\\u180e\\u200b-\\u200f\\u2028-\\u202e' +
     '\\u2060-\\u206f\\ufe00-\\ufe0f\\ufeff\\ufff9-\\ufffb]', 'g');
   const kShort = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
@@ -36,7 +36,7 @@
 
   // ---- Words and figures
 
-  const kThin = '\u202f', kSpace = '\u00a0';  // they do not break
+  const kThin = '\u202f', kSpace = '\u00a0';  // non-breaking spaces
   const kNothing = '\u2013';
 
   function grouped(digits) { return digits.replace(/\B(?=(\d{3})+$)/g, kThin); }
@@ -49,7 +49,7 @@
     return value === 0 ? '0' : value < 99.95 ? value.toFixed(1) : grouped(String(Math.round(value)));
   }
 
-  // As the console of dicom-sender writes them.
+  // The same format as on dicom-sender's console.
   function bytes(value) {
     let left = count(value);
     if (left < 1024) return Math.round(left) + kSpace + 'B';
@@ -72,7 +72,7 @@
     return text.replace(/ /g, kSpace);
   }
 
-  // In the time zone of whoever looks. With the day if that is not today; of the days to come by its name.
+  // In the browser's time zone. Adds the day if it is not today: the weekday within the next days, or else the date.
   function clock(ms, withSeconds) {
     const time = new Date(ms);
     if (!isNumber(ms) || Number.isNaN(time.getTime())) return kNothing;
@@ -104,7 +104,7 @@
     setText(element, text);
     show(element, text !== '');
   }
-  // Names and paths of any length: a very long one gets a box of its own that scrolls.
+  // Names and paths may have any length; a very long one gets its own scrolling box.
   function setLong(element, text, longest = 400) {
     setText(element, text);
     const isLong = text.length > longest;
@@ -124,7 +124,7 @@
     element.hidden = !(part > 0);
   }
 
-  const kParts = new WeakMap();  // of a copy of a template: its elements by data-f
+  const kParts = new WeakMap();  // maps a copy of a template to its elements by data-f
   function copyOf(template) {
     const element = byId(template).content.firstElementChild.cloneNode(true);
     const parts = {};
@@ -139,7 +139,7 @@
     return element;
   }
 
-  // A list of keyed elements in `container`, of which the first `limit` are shown until somebody asks for all.
+  // A list of keyed elements in `container`. Shows the first `limit` until the user expands it.
   class KeyedList {
     constructor(container, create, limit, what) {
       this.container = container;
@@ -166,7 +166,7 @@
       const shown = cut ? entries.slice(0, this.limit) : entries;
       if (this.button) {
         showText(this.button, entries.length <= this.limit ? ''
-          : this.all ? 'Show the first ' + this.limit + ' only'
+          : this.all ? 'Show only the first ' + this.limit
           : 'Show all ' + number(entries.length) + ' ' + this.what);
         setAttribute(this.button, 'aria-expanded', String(this.all));
       }
@@ -201,22 +201,22 @@
   const lists = {
     problems: new KeyedList(byId('problems'), () => make('li', 'problem wrap')),
     open: new KeyedList(byId('open'), () => copyOf('session-card'), kOpenShown, 'sessions'),
-    ended: new KeyedList(body('ended'), () => copyOf('ended-row'), kEndedShown, 'that have ended'),
+    ended: new KeyedList(body('ended'), () => copyOf('ended-row'), kEndedShown, 'ended sessions'),
     reasons: new KeyedList(byId('reasons'), () => make('li', 'wrap')),
     failures: new KeyedList(body('failures'), () => copyOf('failure-row'), kFailuresShown, 'failures'),
     workers: new KeyedList(body('workers'), () => copyOf('worker-row'), kWorkersShown, 'workers'),
     destinations: new KeyedList(body('destinations'), () => copyOf('destination-row'), kWorkersShown, 'destinations'),
   };
 
-  // ---- What is known
+  // ---- The known state
 
-  // The latest answers, when `at_ms` last changed by our own clock, and what is wrong since.
+  // The latest responses, their time (`at`), when that last changed by the browser's clock, and how old they were then.
   const known = { sessions: null, workers: null, destinations: null, failures: null, at: 0, changed: 0, age: 0 };
-  let failedRounds = 0;  // in a row
-  let watched = performance.now();  // since when the page is looked at
+  let failedRounds = 0;  // consecutive
+  let watched = performance.now();  // since when the page has been visible
   let nextRound = 0;
 
-  // The coordinator's time, whatever this machine's clock says.
+  // The coordinator's time, independent of the browser's clock.
   function now() { return known.at === 0 ? Date.now() : known.at + ageMs(); }
   function ageMs() { return known.age + performance.now() - known.changed; }
 
@@ -226,7 +226,7 @@
     cancelled: 'idle',
   };
 
-  // A session as the page needs it.
+  // Extracts what the page shows of a session.
   function viewOf(entry) {
     const status = object(entry.status);
     const view = {
@@ -278,7 +278,7 @@
     const [word, mood] = stateOf(view);
     setState(parts.state, word, mood);
     setLong(parts.destination, view.destination, 160);
-    setAttribute(parts.destination, 'title', view.calling === '' ? '' : 'We call ourselves ' + view.calling);
+    setAttribute(parts.destination, 'title', view.calling === '' ? '' : 'Calling AE title ' + view.calling);
     setText(parts.started, view.start === null ? ''
       : 'Started ' + clock(view.start) + ', ' + duration(now() - view.start) + ' ago');
     setText(parts.id, view.id);
@@ -338,7 +338,7 @@
     setText(parts.took, view.end === null || view.start === null ? '' : 'after ' + duration(view.end - view.start));
   }
 
-  // Without the status that it begins with, which is shown beside it.
+  // Removes the leading status from the reason, because the status has its own column.
   function reasonOf(failure) {
     const status = printable(failure.status), reason = printable(failure.reason);
     return status !== '' && reason.startsWith(status + ' ') ? reason.slice(status.length + 1) : reason;
@@ -349,7 +349,7 @@
     setText(parts.time, clock(entry.time_ms, true));
     const status = printable(failure.status);
     setText(parts.status, status === '' ? 'none' : status);
-    setAttribute(parts.status, 'title', status === '' ? 'The destination answered with no status' : 'DIMSE status');
+    setAttribute(parts.status, 'title', status === '' ? 'The destination returned no status' : 'DIMSE status');
     parts.status.classList.toggle('muted', status === '');
     setLong(parts.reason, reasonOf(failure));
     setText(parts.attempts, count(failure.attempts) > 1 ? 'after ' + number(failure.attempts) + ' attempts' : '');
@@ -391,7 +391,7 @@
     setState(chip, state, moods[state] || 'warn');
   }
 
-  // Why the worker does not get all studies.
+  // Says why the worker does not get all studies.
   function troubleOf(worker) {
     const notReady = printable(worker.not_ready);
     const troubles = list(worker.quarantined).map((entry) => printable(entry.what) + ': ' + printable(entry.reason));
@@ -430,13 +430,13 @@
 
   // ---- The overview
 
-  // Each as a sentence, and what it is known by when that changes.
+  // Each problem is a text and a key. The key identifies the problem when its text changes.
   function problemsOf(workers, destinations) {
     const problems = [];
     const waiting = sum(destinations, (to) => count(to.ready));
     const heard = workers.filter((worker) => count(worker.capacity) > 0);
     const silent = heard.filter((worker) => count(worker.last_seen_ms) > kSilentAfter);
-    const wait = studies(waiting) + (waiting === 1 ? ' waits' : ' wait');
+    const wait = studies(waiting) + (waiting === 1 ? ' is waiting' : ' are waiting');
     if (waiting > 0 && workers.length === 0) {
       problems.push([wait + ', and no worker is connected. Start dicom-worker.', 'no worker']);
     } else if (waiting > 0 && heard.length > 0 && heard.every((worker) => worker.draining === true)) {
@@ -455,7 +455,7 @@
         'worker ' + worker.worker]);
     }
     if (silent.length > 0) {
-      problems.push([counted(silent.length, 'worker has', 'workers have') + ' not been heard of for ' +
+      problems.push([counted(silent.length, 'worker has', 'workers have') + ' been silent for ' +
         duration(Math.max(...silent.map((worker) => worker.last_seen_ms))) + '.', 'silent']);
     }
     return problems;
@@ -487,7 +487,7 @@
       : counts.join(', ') + (open.length + suspended.length + ended.length === 1 ? ' session' : ' sessions'));
 
     for (const name of ['done', 'speed', 'left']) show(byId(name).parentElement, open.length > 0);
-    // A part of what is still being counted would be no figure.
+    // A percentage of a total that is still growing would be meaningless.
     const whole = open.filter((view) => view.whole), growing = open.filter((view) => !view.whole);
     const part = percent(sum(whole, (view) => view.stored), sum(whole, (view) => view.toSend)) + '%';
     setText(byId('done'), whole.length > 0 ? part : kNothing);
@@ -507,8 +507,8 @@
     const longest = lefts.length === 0 || lefts.includes(null) ? null : Math.max(...lefts);
     setText(byId('left'), longest === null ? kNothing : duration(longest * 1000));
     setText(byId('left-detail'), longest !== null
-      ? 'until ' + clock(now() + longest * 1000) + (growing.length > 0 ? ', without what is being scanned' : '')
-      : 'cannot be told yet');
+      ? 'until ' + clock(now() + longest * 1000) + (growing.length > 0 ? ', without running scans' : '')
+      : 'not known yet');
 
     const failed = sum(open, (view) => view.failed);
     const failedEarlier = sum(ended.concat(suspended), (view) => view.failed);
@@ -522,7 +522,7 @@
     const capacity = sum(workers, (worker) => count(worker.capacity));
     const leases = sum(workers, (worker) => count(worker.leases));
     setText(byId('busy'), number(Math.max(workersTotal, workers.length)));
-    setText(byId('busy-detail'), workers.length === 0 ? 'none is connected'
+    setText(byId('busy-detail'), workers.length === 0 ? 'none connected'
       : number(leases) + ' of ' + counted(capacity, 'association', 'associations') + ' in use');
 
     lists.problems.show(problemsOf(workers, destinations), ([, key]) => key, (parts, [text]) => {
@@ -562,25 +562,25 @@
     showAge();
   }
 
-  // How old all this is, once that matters.
+  // Shows the age of the data once it matters.
   function showAge() {
     const current = performance.now();
     const nothing = known.sessions === null;
-    // What is old because nobody looked is being asked for at this moment.
+    // If the data is old because the page was hidden, new data has just been requested.
     const isStale = !nothing && ageMs() > kStaleAfter && current - watched > kStaleAfter;
     const fails = failedRounds > (nothing ? 0 : 1) || (isStale && failedRounds > 0);
     const asOf = nothing ? '' : 'as of ' + clock(known.at, true);
     let text = '', news = '', age = '';
     if (fails || isStale) {
-      text = fails ? 'The coordinator does not answer.' : 'The coordinator is busy and tells nothing new.';
-      news = fails ? 'no answer' : 'no news';
+      text = fails ? 'The coordinator does not answer.' : 'The coordinator is busy and sends no updates.';
+      news = fails ? 'no answer' : 'no updates';
       if (!nothing) {
-        text += ' This is ' + asOf;
+        text += ' Showing the state ' + asOf;
         news += ', was ' + title;
         age = ', ' + duration(ageMs()) + ' ago.';
       }
       const wait = Math.ceil((nextRound - current) / 1000);
-      if (fails && wait > 0) age += ' Trying again in ' + wait + ' s.';
+      if (fails && wait > 0) age += ' Retrying in ' + wait + ' s.';
     }
     setText(byId('notice-text'), text);
     setText(byId('notice-age'), age);
@@ -591,7 +591,7 @@
     if (document.title !== whole) document.title = whole;
   }
 
-  // ---- Asking
+  // ---- Polling
 
   async function ask(path) {
     const abort = new AbortController();
@@ -614,13 +614,13 @@
     if (asking || document.hidden) return;
     asking = true;
     try {
-      // One after the other: the coordinator answers few requests at a time, and others look, too.
+      // One request at a time, because the coordinator serves only a few at once, and other browsers poll it, too.
       const [sessions, date] = await ask('sessions');
       const [workers] = await ask('workers');
       const [destinations] = await ask('destinations');
       const [recent] = await ask('failures');
       if (sessions.at_ms !== known.at) {
-        // How old it was when it came, by the coordinator's own clock, which tells whole seconds.
+        // The age on arrival by the coordinator's own clock. The Date header has a resolution of 1 s.
         known.age = isNumber(date) ? Math.max(0, date - sessions.at_ms) : 0;
         known.at = sessions.at_ms;
         known.changed = performance.now();
@@ -647,7 +647,7 @@
   window.addEventListener('online', round);
   setInterval(() => { if (!document.hidden) showAge(); }, 1000);
 
-  // The page came with the state of its moment.
+  // The page was delivered with the state at that time.
   const state = byId('state');
   if (state !== null) {
     const { sessions, workers, destinations, failures } = object(JSON.parse(state.textContent));
@@ -656,6 +656,6 @@
   }
 
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  setText(byId('zone'), zone ? 'Times are those of ' + zone + '.' : '');
+  setText(byId('zone'), zone ? 'Times are in the time zone ' + zone + '.' : '');
   round();
 })();

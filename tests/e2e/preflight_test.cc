@@ -58,7 +58,7 @@ TEST_F(PreflightTest, AsksOnceForEachKindOfStudyAndSendsNothing) {
   EXPECT_EQ(DryRun(), 0) << result_.output << result_.errors;
   EXPECT_THAT(result_.output,
               AllOf(HasSubstr("asked over 1 association\n"), HasSubstr("As is      15 instances"),
-                    HasSubstr("Nothing stands in the way of 15 instances"), HasSubstr("Dry run: nothing was sent")));
+                    HasSubstr("Nothing prevents sending 15 instances"), HasSubstr("Dry run: nothing was sent")));
   ExpectNothingWasSent();
   EXPECT_EQ(destination_.Log().associations.size(), 1U);
 }
@@ -155,7 +155,7 @@ TEST_F(PreflightTest, ADestinationOutOfReachHasAStatusOfItsOwnAndTheScanIsKept) 
   StartDestination({.called_ae = "ELSEWHERE"});
   EXPECT_EQ(DryRun(), 3) << result_.output << result_.errors;
   EXPECT_THAT(result_.errors, HasSubstr("called AE title"));
-  EXPECT_THAT(result_.output, AllOf(HasSubstr("No answer: "), HasSubstr("Not known: 2 instances\n")))
+  EXPECT_THAT(result_.output, AllOf(HasSubstr("No answer: "), HasSubstr("Unknown: 2 instances\n")))
       << "a plan that is kept must not look as if all would arrive";
   destination_.SetBehaviour({});
   EXPECT_EQ(Resume(), 0) << result_.output << result_.errors;
@@ -209,7 +209,7 @@ TEST_F(PreflightTest, WithoutADestinationTheRunThatFollowsNamesIt) {
   EXPECT_TRUE(destination_.Log().associations.empty());
   EXPECT_THAT(result_.output, HasSubstr("-a AE -H HOST -p PORT"));
   EXPECT_EQ(Resume(), 2);
-  EXPECT_THAT(result_.errors, HasSubstr("give -a, -H and -p"));
+  EXPECT_THAT(result_.errors, HasSubstr("give -a, -H, and -p"));
   ASSERT_EQ(Files(".db").size(), 1U) << "a slip costs nothing";
   const std::vector<std::string> destination = {"-a", "TEST_SCP", "-H", "127.0.0.1", "-p", std::to_string(port_)};
   EXPECT_EQ(Resume(destination), 0) << result_.output << result_.errors;

@@ -311,7 +311,7 @@ check_no_complaints
 
 step "A coordinator that stands still"
 kill -STOP "$coordinator_pid"
-wait_for 40 "the notice" has_text '#notice.shown' 'does not answer. This is as of'
+wait_for 40 "the notice" has_text '#notice.shown' 'does not answer. Showing the state as of'
 has_ended_row "$first" 'complete, some failed' 19 1 0 || fail "what was known is not shown any more"
 wait_for 5 "the title" title_has 'no answer'
 picture stale
@@ -344,7 +344,7 @@ check_no_complaints
 step "A coordinator that has ended"
 kill -KILL "$coordinator_pid"
 wait "$coordinator_pid" 2> /dev/null || true
-wait_for 40 "the notice" has_text '#notice.shown' 'does not answer. This is as of'
+wait_for 40 "the notice" has_text '#notice.shown' 'does not answer. Showing the state as of'
 wait_for 20 "how old it is" is_true 'return /\d+ s ago/.test(text(document.querySelector("#notice-age")))'
 others=$(complaints | jq -c 'select(.source != "network")')
 [ -z "$others" ] || fail "the browser complains: $others"

@@ -22,7 +22,7 @@ TEST(OptionValues, Numbers) {
        {"", "0", "257", "-1", "+1", " 1", "1 ", "1.5", "1e2", "0x10", "4294967297", "99999999999999999999", "one"}) {
     const auto number = ParseNumber(text, 1, 256);
     ASSERT_FALSE(number) << text;
-    EXPECT_EQ(number.error(), "'" + text + "' does not fit: give a whole number from 1 to 256");
+    EXPECT_EQ(number.error(), "'" + text + "' is invalid: give a whole number from 1 to 256");
   }
 }
 
@@ -72,7 +72,7 @@ TEST(OptionValues, TheRangeOfATimeIsNamedWithItsUnits) {
   EXPECT_EQ(ParseTime("1h", seconds(1), seconds(3600)), seconds(3600));
   for (const std::string text : {"0", "0s", "1h1s", "3601"}) {
     EXPECT_EQ(ParseTime(text, seconds(1), seconds(3600)).error(),
-              "'" + text + "' does not fit: give a time from 1s to 1h, in seconds or with s, m, h, or d");
+              "'" + text + "' is invalid: give a time from 1s to 1h, in seconds or with s, m, h, or d");
   }
   EXPECT_EQ(TimeText(seconds(0)), "0s");
   EXPECT_EQ(TimeText(seconds(93784)), "1d2h3m4s");
@@ -89,7 +89,7 @@ TEST(OptionValues, Sizes) {
     EXPECT_FALSE(parse(text)) << text;
   }
   EXPECT_EQ(ParseSize("3K", 4096, 131072).error(),
-            "'3K' does not fit: give a size from 4K to 128K, in bytes or with K, M, or G");
+            "'3K' is invalid: give a size from 4K to 128K, in bytes or with K, M, or G");
   EXPECT_EQ(SizeText(1), "1");
   EXPECT_EQ(SizeText(4097), "4097");
   EXPECT_EQ(SizeText(1 << 20), "1M");

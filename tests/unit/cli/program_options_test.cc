@@ -106,8 +106,8 @@ TEST_F(ProgramOptionsTest, ValuesReachTheCallersOptions) {
 
 TEST_F(ProgramOptionsTest, EachErrorNamesTheProgram) {
   const std::pair<const char*, const char*> cases[] = {
-      {"--small 256", "--small: '256' does not fit: give a whole number from 0 to 255"},
-      {"--colour pink", "--colour: 'pink' does not fit: give red, green or blue"},
+      {"--small 256", "--small: '256' is invalid: give a whole number from 0 to 255"},
+      {"--colour pink", "--colour: 'pink' is invalid: give red, green or blue"},
       {"--nonsense", "Unknown option '--nonsense': 'shop --help' lists all"},
       {"--text", "--text needs a value: give --text TEXT"},
       {"--text a --text b", "--text: given 2 times: give it once"},
@@ -115,11 +115,11 @@ TEST_F(ProgramOptionsTest, EachErrorNamesTheProgram) {
       {"--colour-=red", "Unknown option '--colour-=red'. Did you mean --colour?"},
       {"-small", "Unknown option '-small'. Did you mean --small?"},
       {"--http", "Unknown option '--http'. Did you mean --http-address?"},
-      {"show", "'show' belongs to no option: see 'shop --help'"},
+      {"show", "Unexpected argument 'show': see 'shop --help'"},
   };
   for (const auto& [words, says] : cases) EXPECT_EQ(Wrong(Shop(), Words(words)), fmt::format("shop: {}\n", says));
   EXPECT_EQ(Wrong(Shop(), {}, {{"DICOM_SENDER_SMALL", "x"}}),
-            "shop: DICOM_SENDER_SMALL: 'x' does not fit: give a whole number from 0 to 255\n");
+            "shop: DICOM_SENDER_SMALL: 'x' is invalid: give a whole number from 0 to 255\n");
 }
 
 TEST_F(ProgramOptionsTest, AListInTheEnvironmentHasTheSeparatorOfItsOption) {
@@ -128,8 +128,7 @@ TEST_F(ProgramOptionsTest, AListInTheEnvironmentHasTheSeparatorOfItsOption) {
   EXPECT_THAT(options_.paths, ElementsAre("/a", "/b,c"));
   EXPECT_THAT(options_.endpoints, ElementsAre("tcp://one:1", "tcp://two:2"));
   EXPECT_THAT(given.where, ElementsAre(Pair("endpoint", "DICOM_SENDER_ENDPOINT"), Pair("path", "DICOM_SENDER_PATH")));
-  EXPECT_EQ(Wrong(Shop(), {}, {{"DICOM_SENDER_ENDPOINT", ","}}),
-            "shop: DICOM_SENDER_ENDPOINT: is empty: give a value\n");
+  EXPECT_EQ(Wrong(Shop(), {}, {{"DICOM_SENDER_ENDPOINT", ","}}), "shop: DICOM_SENDER_ENDPOINT: no value: give one\n");
 }
 
 TEST_F(ProgramOptionsTest, TheFileIsReadForAnyProgram) {
@@ -168,7 +167,7 @@ TEST_F(ProgramOptionsTest, WordsAreTakenUpToTheirNumber) {
   EXPECT_THAT(Good(program, {"show", "--open", "5e0c"}).words, ElementsAre("show", "5e0c"));
   EXPECT_THAT(Good(program, {"-x", "a", "list"}).words, ElementsAre("list"));
   EXPECT_TRUE(Good(program, {}).words.empty());
-  EXPECT_EQ(Wrong(program, {"show", "a", "b\n"}), "shop: 'b\\n' belongs to no option: see 'shop --help'\n");
+  EXPECT_EQ(Wrong(program, {"show", "a", "b\n"}), "shop: Unexpected argument 'b\\n': see 'shop --help'\n");
   EXPECT_EQ(Wrong(program, {"show", "-q"}), "shop: Unknown option '-q': 'shop --help' lists all\n");
 }
 

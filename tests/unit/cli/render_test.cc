@@ -24,7 +24,7 @@ const std::string kTamed = "a\\n\\x1b[2Jb\xEF\xBF\xBD\xEF\xBF\xBD";
 TEST(Render, Session) {
   EXPECT_EQ(RenderSession({kSession, "./dicom_sender_5e0c.log", "ARCHIVE:104@pacs.example.org", "RUST_SCU"}),
             "Session      5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3a\n"
-            "Destination  ARCHIVE:104@pacs.example.org (we are RUST_SCU)\n"
+            "Destination  ARCHIVE:104@pacs.example.org (calling AE title RUST_SCU)\n"
             "Log          ./dicom_sender_5e0c.log\n");
   EXPECT_EQ(RenderSession({"1", "x", "", "", true}), "Session      1 (resumed)\nLog          x\n");
   EXPECT_THAT(RenderSession({.session = "1", .log_file = "x", .destination = "", .calling_ae = "", .scan_time = "T"}),
@@ -234,7 +234,7 @@ TEST(Render, SummaryOfACompleteSuccess) {
             "\n"
             "Complete: 1000 instances stored\n"
             "  Session     5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3a\n"
-            "  Destination ARCHIVE:104@pacs.example.org (we are RUST_SCU)\n"
+            "  Destination ARCHIVE:104@pacs.example.org (calling AE title RUST_SCU)\n"
             "  Total       1000 files\n"
             "  Successful  1000\n"
             "  Failed      0\n"
@@ -242,7 +242,7 @@ TEST(Render, SummaryOfACompleteSuccess) {
             "  Warnings    0\n"
             "  Size        1.5 GiB\n"
             "  Time        3 min 05 s\n"
-            "  Average     23 ms an instance\n"
+            "  Average     23 ms per instance\n"
             "  Throughput  8.3 MiB/s\n"
             "  Threads     4\n"
             "  Studies     25, over 25 associations\n"
@@ -266,7 +266,7 @@ TEST(Render, SummaryWithFailures) {
             "\n"
             "❌ \x1b[31m95 of 1000 instances failed\x1b[0m\n"
             "  Session     5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3a\n"
-            "  Destination ARCHIVE:104@pacs.example.org (we are RUST_SCU)\n"
+            "  Destination ARCHIVE:104@pacs.example.org (calling AE title RUST_SCU)\n"
             "  Total       1000 files\n"
             "  Successful  \x1b[32m900\x1b[0m\n"
             "  Failed      \x1b[31m95\x1b[0m\n"
@@ -275,7 +275,7 @@ TEST(Render, SummaryWithFailures) {
             "  Ignored     1 file\n"
             "  Size        1.5 GiB\n"
             "  Time        3 min 05 s\n"
-            "  Average     23 ms an instance\n"
+            "  Average     23 ms per instance\n"
             "  Throughput  8.3 MiB/s\n"
             "  Threads     4\n"
             "  Studies     25, over 25 associations\n"
@@ -311,7 +311,7 @@ TEST(Render, SummaryHeadlines) {
   EXPECT_THAT(RenderSummary(view, kPipe), HasSubstr("\n  Pending     400\n")) << "what is left is told all the same";
   view.end = SessionEnd::kUnreachable;
   view.end_reason = "no answer" + kEvil;
-  EXPECT_EQ(headline(view, kPipe), "Given up: no answer" + kTamed);
+  EXPECT_EQ(headline(view, kPipe), "Gave up: no answer" + kTamed);
   view.end = SessionEnd::kRefused;
   EXPECT_EQ(headline(view, kPipe), "Refused: no answer" + kTamed);
   EXPECT_EQ(headline({}, kPipe), "No DICOM files were found");
@@ -326,14 +326,14 @@ TEST(Render, Echo) {
 TEST(Render, ResumeCommand) {
   EXPECT_EQ(ResumeCommand(kSession, ".", false), "dicom-sender --resume 5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3a");
   EXPECT_EQ(RenderResume("1", "/data/report", false),
-            "To go on:\n  dicom-sender --resume 1 --output-dir /data/report\n");
-  EXPECT_EQ(RenderResume("", ".", false), "To go on:\n  dicom-sender --resume\n") << "the latest";
+            "To resume:\n  dicom-sender --resume 1 --output-dir /data/report\n");
+  EXPECT_EQ(RenderResume("", ".", false), "To resume:\n  dicom-sender --resume\n") << "the latest";
 }
 
 // A shell must give the very bytes back, and a terminal must not be obeyed.
 TEST(Render, ResumeCommandForWhatFailed) {
   EXPECT_EQ(RenderResume("1", ".", true),
-            "To try again what failed, except for files that the scan found defective:\n"
+            "To retry what failed, except for files that the scan found defective:\n"
             "  dicom-sender --resume 1 --retry-failed\n");
 }
 

@@ -27,8 +27,8 @@ TEST_F(OpenFilesTest, TooFewAreToldWithWhatToDo) {
   if (before_.rlim_max >= 4'000'000'000U) GTEST_SKIP() << "the system has no limit";
   const unsigned limit = static_cast<unsigned>(before_.rlim_max);
   EXPECT_TRUE(AllowOpenFiles(limit));
-  const std::string sentence = std::to_string(limit) + " open files are allowed and " + std::to_string(limit + 1) +
-                               " needed: raise `ulimit -n`";
+  const std::string sentence = std::to_string(limit) + " open files are allowed but " + std::to_string(limit + 1) +
+                               " are needed: raise `ulimit -n`";
   EXPECT_EQ(AllowOpenFiles(limit + 1).error(), sentence);
   EXPECT_EQ(AllowOpenFiles(limit + 1, "give fewer --threads").error(), sentence + ", or give fewer --threads");
 }

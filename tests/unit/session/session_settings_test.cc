@@ -97,7 +97,7 @@ TEST(ResumedSessionSettings, ADryRunWithoutADestinationTakesOne) {
   SessionOptions options;
   const auto refused = ResumedSessionSettings(options, false, known);
   ASSERT_FALSE(refused);
-  EXPECT_THAT(refused.error(), HasSubstr("give -a, -H and -p"));
+  EXPECT_THAT(refused.error(), HasSubstr("give -a, -H, and -p"));
   options.called_ae = "PACS";
   options.host = "pacs.example";
   options.port = 104;

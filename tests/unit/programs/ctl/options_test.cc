@@ -64,7 +64,7 @@ TEST(CtlOptions, RefuseWhatDoesNotFit) {
   EXPECT_THAT(Refusal({}), HasSubstr("a command is missing"));
   EXPECT_THAT(Refusal({"sesions"}), HasSubstr("Unknown command 'sesions'. Did you mean sessions?"));
   EXPECT_THAT(Refusal({"show"}), HasSubstr("'show' needs a SESSION"));
-  EXPECT_THAT(Refusal({"show", "abc"}), HasSubstr("'abc' is no session"));
+  EXPECT_THAT(Refusal({"show", "abc"}), HasSubstr("'abc' is not a session id"));
   EXPECT_THAT(Refusal({"drain", ""}), HasSubstr("'' is no worker"));
   EXPECT_THAT(Refusal({"drain", "w\xff"}), HasSubstr("'w\xEF\xBF\xBD' is no worker"));
   EXPECT_THAT(Refusal({"requeue", kSession, "--study", "1.\xff"}), HasSubstr("--study"));

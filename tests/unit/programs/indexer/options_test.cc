@@ -44,7 +44,7 @@ TEST_F(IndexerOptionsTest, AKnownSessionHasItsDestinationAndSettings) {
   EXPECT_THAT(Refusal({"--session", kSession, "-a", "PACS"}),
               HasSubstr("--ae-title: the session has it already: leave it out with --session"));
   EXPECT_THAT(Refusal({"--session", kSession, "--retry-for", "1h"}), HasSubstr("--retry-for: "));
-  EXPECT_THAT(Refusal({"--session", "abc"}), HasSubstr("--session: 'abc' is no session"));
+  EXPECT_THAT(Refusal({"--session", "abc"}), HasSubstr("--session: 'abc' is not a session id"));
 }
 
 TEST_F(IndexerOptionsTest, ADryRunNeedsNoDestinationAndNoSession) {

@@ -252,40 +252,40 @@ struct WrongCase {
 
 TEST_F(OptionsTest, EachWrongOptionIsNamedInOneLine) {
   const std::vector<WrongCase> cases = {
-      {{"--threads", "0"}, "--threads: '0' does not fit: give a whole number from 1 to 256"},
+      {{"--threads", "0"}, "--threads: '0' is invalid: give a whole number from 1 to 256"},
       {{"-t", "257"}, "--threads: '257'"},
       {{"-t", "-1"}, "--threads: '-1'"},
       {{"-t", "two"}, "--threads: 'two'"},
-      {{"--scan-threads", "0"}, "--scan-threads: '0' does not fit: give a whole number from 1 to 64"},
+      {{"--scan-threads", "0"}, "--scan-threads: '0' is invalid: give a whole number from 1 to 64"},
       {{"--scan-threads", "65"}, "--scan-threads: '65'"},
-      {{"--max-pdu", "4095"}, "--max-pdu: '4095' does not fit: give a size from 4K to 128K"},
+      {{"--max-pdu", "4095"}, "--max-pdu: '4095' is invalid: give a size from 4K to 128K"},
       {{"--max-pdu", "131073"}, "--max-pdu: '131073'"},
-      {{"--connect-timeout", "0"}, "--connect-timeout: '0' does not fit: give a time from 1s to 1h"},
+      {{"--connect-timeout", "0"}, "--connect-timeout: '0' is invalid: give a time from 1s to 1h"},
       {{"--acse-timeout", "3601"}, "--acse-timeout: '3601'"},
       {{"--dimse-timeout", "1.5"}, "--dimse-timeout: '1.5'"},
       {{"--idle-timeout", "-5"}, "--idle-timeout: '-5'"},
       {{"--retry-for", "forever"}, "--retry-for: 'forever'"},
-      {{"--max-attempts", "0"}, "--max-attempts: '0' does not fit: give a whole number from 1 to 100"},
+      {{"--max-attempts", "0"}, "--max-attempts: '0' is invalid: give a whole number from 1 to 100"},
       {{"--max-attempts", "101"}, "--max-attempts: '101'"},
       {{"--max-requests-per-association", "x"}, "--max-requests-per-association: 'x'"},
-      {{"--dispatch", "now"}, "--dispatch: 'now' does not fit: give after-scan or as-found"},
-      {{"--log-format", "xml"}, "--log-format: 'xml' does not fit: give text or json"},
-      {{"--metrics", "9464"}, "--metrics: '9464' does not fit: give HOST:PORT such as 127.0.0.1:9464"},
+      {{"--dispatch", "now"}, "--dispatch: 'now' is invalid: give after-scan or as-found"},
+      {{"--log-format", "xml"}, "--log-format: 'xml' is invalid: give text or json"},
+      {{"--metrics", "9464"}, "--metrics: '9464' is invalid: give HOST:PORT such as 127.0.0.1:9464"},
       {{"-c", "SEVENTEEN-LETTERS"}, "--calling-ae: 'SEVENTEEN-LETTERS' is 17 characters long"},
-      {{"-c", ""}, "--calling-ae: is empty"},
+      {{"-c", ""}, "--calling-ae: no value"},
       {{"--resume", "yesterday"}, "--resume: 'yesterday' is no session's id"},
-      {{"--recursive=maybe"}, "--recursive: 'maybe' does not fit: give true or false"},
+      {{"--recursive=maybe"}, "--recursive: 'maybe' is invalid: give true or false"},
       {{"-p", "105"}, "--port: given 2 times: give it once"},
       {{"--retry-failed"}, "--retry-failed is only for a session that goes on: add --resume"},
       {{"--format", "json"}, "--format is only for --dry-run and"},
-      {{"--dry-run", "--format", "xml"}, "--format: 'xml' does not fit: give text or json"},
+      {{"--dry-run", "--format", "xml"}, "--format: 'xml' is invalid: give text or json"},
       {{"--echo", "--dry-run"}, "--dry-run does not go with --echo: give one of them"},
       {{"--echo", "--resume", kSession}, "--resume does not go with --echo"},
       {{"--dry-run", "--resume", kSession}, "--resume does not go with --dry-run"},
-      {{"--config", "/nonexistent/x.toml"}, "--config: '/nonexistent/x.toml' can not be read: check the path"},
-      {{"--config", "/"}, "--config: '/' can not be read"},
+      {{"--config", "/nonexistent/x.toml"}, "--config: '/nonexistent/x.toml' cannot be read: check the path"},
+      {{"--config", "/"}, "--config: '/' cannot be read"},
       {{"-i", "/nonexistent/data"}, "--input: '/nonexistent/data' does not exist: check the path"},
-      {{"-i", ""}, "--input: is empty"},
+      {{"-i", ""}, "--input: no value"},
       {{"--thread", "2"}, "Unknown option '--thread'. Did you mean --threads?"},
       {{"-x"}, "Unknown option '-x'"},
       {{"-rx"}, "Unknown option '-x'"},
@@ -303,11 +303,11 @@ TEST_F(OptionsTest, EachWrongDestinationIsNamedInOneLine) {
   const auto destination = [&](const std::string& ae, const std::string& host, const std::string& port) {
     return Wrong({"-i", data_, "-a", ae, "-H", host, "-p", port, "--output-dir", out_});
   };
-  EXPECT_THAT(destination("A\\B", "h", "104"), HasSubstr("--ae-title: 'A\\B' is no AE title"));
-  EXPECT_THAT(destination("   ", "h", "104"), HasSubstr("--ae-title: is empty"));
-  EXPECT_THAT(destination("A", "", "104"), HasSubstr("--host: is empty"));
-  EXPECT_THAT(destination("A", "h:104", "104"), HasSubstr("--host: 'h:104' is no host: give the host alone"));
-  EXPECT_THAT(destination("A", "h", "0"), HasSubstr("--port: '0' does not fit: give a whole number from 1 to 65535"));
+  EXPECT_THAT(destination("A\\B", "h", "104"), HasSubstr("--ae-title: 'A\\B' is not an AE title"));
+  EXPECT_THAT(destination("   ", "h", "104"), HasSubstr("--ae-title: no value"));
+  EXPECT_THAT(destination("A", "", "104"), HasSubstr("--host: no value"));
+  EXPECT_THAT(destination("A", "h:104", "104"), HasSubstr("--host: 'h:104' is not a host: give the host alone"));
+  EXPECT_THAT(destination("A", "h", "0"), HasSubstr("--port: '0' is invalid: give a whole number from 1 to 65535"));
   EXPECT_THAT(destination("A", "h", "65536"), HasSubstr("--port: '65536'"));
   EXPECT_THAT(destination("A", "h", "dicom"), HasSubstr("--port: 'dicom'"));
 }
@@ -388,12 +388,12 @@ TEST_F(OptionsTest, OutputFolderIsMadeOnlyIfAllElseIsRight) {
 }
 
 TEST_F(OptionsTest, AWrongVariableIsNamed) {
-  EXPECT_THAT(Wrong(With({}), {{"DICOM_SENDER_THREADS", "0"}}), HasSubstr("DICOM_SENDER_THREADS: '0' does not fit"));
+  EXPECT_THAT(Wrong(With({}), {{"DICOM_SENDER_THREADS", "0"}}), HasSubstr("DICOM_SENDER_THREADS: '0' is invalid"));
   EXPECT_THAT(Wrong(With({}), {{"DICOM_SENDER_VERBOSE", "loud"}}), HasSubstr("DICOM_SENDER_VERBOSE: 'loud'"));
   EXPECT_THAT(Wrong({"-a", "A", "-H", "h", "-p", "1"}, {{"DICOM_SENDER_INPUT", "/nonexistent"}}),
               HasSubstr("DICOM_SENDER_INPUT: '/nonexistent'"));
   EXPECT_THAT(Wrong({"-a", "A", "-H", "h", "-p", "1"}, {{"DICOM_SENDER_INPUT", ":"}}),
-              HasSubstr("DICOM_SENDER_INPUT: is empty"));
+              HasSubstr("DICOM_SENDER_INPUT: no value"));
 }
 
 TEST_F(OptionsTest, TheConfigurationFileIsToml) {
@@ -449,7 +449,7 @@ TEST_F(OptionsTest, TheConfigurationFileMayUseAllOfTomlsTexts) {
 TEST_F(OptionsTest, AWrongConfigurationFileIsNamed) {
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"thread = 2\n", "'thread' in '"},
-      {"\nthreads = 0\n", "migration.toml, line 2: '0' does not fit"},
+      {"\nthreads = 0\n", "migration.toml, line 2: '0' is invalid"},
       {"threads = 2\nthread = 2\n", ", line 2. Did you mean threads?"},
       {"\n[sending]\nthreads = 2\n", ", line 2: 'sending' is a table"},
       {"sending.threads = 2\n", ", line 1: 'sending' is a table"},

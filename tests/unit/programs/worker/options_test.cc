@@ -66,9 +66,9 @@ TEST(WorkerOptions, RefuseListsOfCoordinatorsThatDoNotFit) {
     const auto parsed = Parse({}, {{"DICOM_SENDER_COORDINATOR", list}});
     return parsed ? std::string() : parsed.error().err;
   };
-  EXPECT_THAT(refusal("tcp://a:1,,tcp://b:2"), HasSubstr("DICOM_SENDER_COORDINATOR: '' does not fit"));
-  EXPECT_THAT(refusal("tcp://a:1,"), HasSubstr("'' does not fit"));
-  EXPECT_THAT(refusal("tcp://a:1 ,tcp://b:2"), HasSubstr("'tcp://a:1 ' does not fit"));
+  EXPECT_THAT(refusal("tcp://a:1,,tcp://b:2"), HasSubstr("DICOM_SENDER_COORDINATOR: '' is invalid"));
+  EXPECT_THAT(refusal("tcp://a:1,"), HasSubstr("'' is invalid"));
+  EXPECT_THAT(refusal("tcp://a:1 ,tcp://b:2"), HasSubstr("'tcp://a:1 ' is invalid"));
   EXPECT_THAT(refusal("tcp://a:1,tcp://b:2,tcp://a:1"), HasSubstr("'tcp://a:1' is given twice"));
   std::string list = "tcp://a:1";
   for (std::size_t i = 2; i <= kEndpointsMax; ++i) list += fmt::format(",tcp://a:{}", i);
