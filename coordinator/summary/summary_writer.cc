@@ -89,7 +89,7 @@ void SummaryWriter::Write(SessionRecord session, TimePoint now) {
   }
 }
 
-// Checks the folder first, to avoid reading the session in vain.
+// Checks the folder first, to avoid reading the session for nothing.
 tl::expected<SummaryFiles, std::string> SummaryWriter::WriteIfFolderIsThere(const SessionSummary& summary) {
   if (access(output_dir_.c_str(), W_OK | X_OK) != 0) {
     return tl::unexpected(fmt::format("'{}' cannot be written: {}", output_dir_, std::strerror(errno)));

@@ -85,10 +85,12 @@ CREATE TABLE ledger_schema (version integer NOT NULL);
 
 // The first element migrates the tables from version 1 to version 2, and so on. Migrations use the state numbers of
 // their time, which need not be those of the enum today.
+// - To version 2: in version 1, instances that a session left unsent were in state 6 and counted as failed. They are
+//   pending now.
+// - To version 3: adds the active time of sessions, copies, and unread paths. In version 2, conflicts were in
+// state 5.
 const std::vector<std::string>& Migrations() {
-  static const std::vector<std::string> migrations = {// In version 1, instances that a session left unsent were in
-                                                      // state 6 and counted as failed. They are pending now.
-                                                      std::string(R"(
+  static const std::vector<std::string> migrations = {std::string(R"(
 UPDATE session s SET failed = failed - abandoned, settled_bytes = settled_bytes -
   (SELECT coalesce(sum(i.size), 0) FROM study t JOIN instance i ON i.study = t.key
     WHERE t.session = s.key AND t.abandoned > 0 AND i.state = 6) WHERE abandoned > 0;
@@ -101,9 +103,6 @@ ALTER TABLE study DROP COLUMN abandoned;
 ALTER TABLE instance ADD COLUMN reported_by integer;
 ALTER TABLE lease ADD COLUMN identity text NOT NULL DEFAULT '';
 )") + kWorkerTable,
-                                                      // Version 3 adds the active time of sessions, copies, and
-                                                      // unread paths. In version 2, conflicts were in state 5,
-                                                      // too.
                                                       std::string(R"(
 ALTER TABLE session ADD COLUMN worked_ms bigint NOT NULL DEFAULT 0;
 ALTER TABLE session ADD COLUMN run_start_ms bigint;
