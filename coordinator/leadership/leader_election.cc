@@ -36,7 +36,7 @@ void LeaderElection::Start() {
 LeaderElection::~LeaderElection() {
   if (!thread_.joinable()) return;
   {
-    // If the store granted a leadership that nobody receives, there would be no leader until the timeout.
+    // If the store granted a leadership that no caller receives, there would be no leader until the timeout.
     std::unique_lock lock(mutex_);
     ending_ = true;
     take_returned_.wait_for(lock, std::clamp<Duration>(leader_timeout_ / 2, kEndWithinMin, kEndWithinMax),

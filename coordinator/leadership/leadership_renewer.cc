@@ -75,7 +75,7 @@ bool LeadershipRenewer::IsLeader() const {
   Duration::rep end = expires_at_;
   while (end != kExpired) {
     if (Ticks(MonotonicNow()) < end) return true;
-    if (expires_at_.compare_exchange_weak(end, kExpired)) return false;  // otherwise it was renewed meanwhile
+    if (expires_at_.compare_exchange_weak(end, kExpired)) return false;  // otherwise it was renewed in the meantime
   }
   return false;
 }

@@ -5,6 +5,6 @@
 namespace dicom_sender {
 
 LeaderMetrics::LeaderMetrics(prometheus::Registry& registry)
-    : leader(MakeGauge(registry, "leader", "1 while this coordinator leads, 0 while it stands by")) {}
+    : leader(MakeGauge(registry, "leader", "1 while this coordinator is the leader, 0 while it is a standby")) {}
 
 }  // namespace dicom_sender

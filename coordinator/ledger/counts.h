@@ -1,4 +1,4 @@
-// What the stores share: the columns of Counts, and what an instance adds to them.
+// Code that the stores share: the columns of Counts, and what an instance contributes to them.
 #pragma once
 
 #include <array>
@@ -10,7 +10,7 @@
 
 namespace dicom_sender {
 
-// The columns of Counts, in study and in session, and where each is in the struct.
+// The columns of Counts in the tables study and session, and the member for each.
 struct CountColumn {
   const char* name;
   std::uint64_t Counts::*member;
@@ -29,7 +29,7 @@ inline constexpr std::array<CountColumn, 13> kCountColumns = {{{"total", &Counts
                                                                {"store_us", &Counts::store_us},
                                                                {"associations", &Counts::associations}}};
 
-// The columns, separated by commas, each as `format` makes it from the name.
+// Applies `format` to the name of each column, and joins the results with commas.
 template <class Format>
 std::string ForEachCount(Format format) {
   std::string out;
@@ -40,8 +40,8 @@ std::string CountNames();
 
 void Add(Counts& counts, const Counts& delta);
 
-// By how much the counts of sessions have grown since the transaction began. Everything that is done counts there,
-// and one UPDATE at the commit is enough.
+// Collects by how much the counts of sessions have grown since the transaction began. Every change affects the counts
+// of its session, and one UPDATE at the commit is enough for all of them.
 class SessionGrowths {
  public:
   struct Growth {
@@ -58,15 +58,16 @@ class SessionGrowths {
   std::map<SessionKey, Growth> growths_;
 };
 
-// What is looked up once and kept in memory, at most of each.
+// The most entries in each cache of looked-up rows.
 inline constexpr std::size_t kCachedPairsMax = 10'000;
 inline constexpr std::size_t kCachedStudySessionsMax = 10'000;
 inline constexpr std::size_t kCachedWorkersMax = 10'000;
 
-// What an instance is in the counts, added or taken away; or what several of one state are, by their sums.
+// Adds an instance in this state to the counts, or removes it; or several instances in the same state, with the sums
+// of their sizes and durations.
 void Contribute(Counts& counts, InstanceState state, std::uint64_t size, std::uint64_t duration_us, bool removes,
                 std::uint64_t instances = 1);
-// What a change adds to the counts and takes away from them, with its attempts and its resend.
+// Applies a change to the counts, with its attempts and its resend.
 void Contribute(Counts& counts, const InstanceChange& change);
 
 std::int64_t Milliseconds(WallTime time);

@@ -5,7 +5,7 @@
 namespace dicom_sender {
 namespace {
 
-// FNV-1a.
+// FNV-1a, folded to 32 bits.
 std::uint32_t Hash(std::string_view bytes) {
   std::uint64_t hash = 0xCBF29CE484222325U;
   for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3U;
@@ -20,7 +20,7 @@ std::int64_t Join(std::uint32_t high, std::uint32_t low) {
 
 std::int64_t PathHash(std::string_view root, std::string_view path) { return Join(Hash(root), Hash(path)); }
 
-// UIDs of one series share their beginning. With its hash in front, they stay near each other in the index.
+// The UIDs of a series share a prefix. With the hash of the prefix first, they stay close together in the index.
 std::int64_t UidHash(std::string_view uid) {
   const std::size_t dot = std::min(uid.rfind('.'), uid.size());
   return Join(Hash(uid.substr(0, dot)), Hash(uid.substr(dot)));

@@ -1,4 +1,4 @@
-// The numbers by which a ledger finds files and indexers again. They are stored, so these functions must not change.
+// Hashes that a ledger uses to look up files and indexers. They are stored, so these functions must not change.
 // Different values may have the same hash.
 #pragma once
 

@@ -1,11 +1,11 @@
-// The words for an instance's state, in SQL and in metrics.
+// The words for the state of an instance, as SQL views and metrics use them.
 #pragma once
 
 #include "coordinator/ledger/ledger.h"
 
 namespace dicom_sender {
 
-// A conflict is a kind of skipped.
+// A conflict counts as skipped.
 constexpr const char* InstanceStateWord(InstanceState state) {
   switch (state) {
     case InstanceState::kPending:

@@ -9,7 +9,7 @@
 namespace dicom_sender {
 namespace {
 
-// The place of `key` in `list`, where it is added if it is not there yet.
+// Returns the index of `key` in `list`. Adds it if it is new.
 template <class Key, class List>
 std::size_t PlaceOf(const Key& key, std::map<Key, std::size_t>& places, List& list) {
   const auto [place, is_new] = places.try_emplace(key, list.size());
@@ -24,7 +24,7 @@ std::vector<std::int64_t> DistinctAscending(std::vector<std::int64_t> hashes) {
   return hashes;
 }
 
-// A copy of a file that could not be sent is not skipped: the copy may be the good one.
+// A file that could not be sent does not cause its copies to be skipped, because a copy may succeed.
 bool MayHaveCopies(InstanceState state) {
   return state != InstanceState::kSkipped && state != InstanceState::kConflict && state != InstanceState::kFailed;
 }
@@ -54,7 +54,7 @@ void Intake::AddItems(const wire::StudyItems& items, std::size_t study) {
   }
 }
 
-// A root that is not in the batch has no path.
+// If the batch does not contain the root, the path of the root is empty.
 std::size_t Intake::RootOf(const wire::Instance& instance) {
   const auto root = root_of_id_.find(instance.root());
   return root != root_of_id_.end() ? root->second : PlaceOf(std::string_view(), root_of_path_, roots_);
@@ -62,7 +62,7 @@ std::size_t Intake::RootOf(const wire::Instance& instance) {
 
 std::size_t Intake::PairOf(const wire::Instance& instance) {
   const std::pair<std::string_view, std::string_view> pair(instance.sop_class_uid(), instance.transfer_syntax_uid());
-  // Nearly all instances of a study have the same one.
+  // Nearly all instances of a study have the same pair.
   if (!items_.empty() && pairs_[items_.back().pair] == pair) return items_.back().pair;
   return PlaceOf(pair, pair_of_uids_, pairs_);
 }
@@ -74,7 +74,7 @@ std::vector<std::int64_t> Intake::HashesToLookUp() const {
   return DistinctAscending(std::move(hashes));
 }
 
-// If the ledger has a UID, or if it stands in the batch twice, its copies are known by their paths.
+// If a UID is in the ledger, or in the batch twice, the lookup keys of its copies are the hashes of their paths.
 std::vector<std::int64_t> Intake::PathHashesToLookUp() const {
   std::vector<std::int64_t> hashes;
   std::unordered_set<std::string_view> seen;
@@ -141,7 +141,7 @@ Intake::Decision Intake::Judge(std::span<const StudyInLedger> studies) {
   return decision;
 }
 
-// A new file fails with its defect, is skipped as a copy, or is to be sent.
+// A new file fails because of its defect, is skipped as a copy, or becomes pending.
 void Intake::Take(const Item& item, const Found& found, std::uint32_t index, StudyFeed& feed, Decision& decision) {
   const wire::Instance& instance = *item.instance;
   NewFile& file = decision.files.emplace_back();
@@ -172,7 +172,7 @@ void Intake::Take(const Item& item, const Found& found, std::uint32_t index, Stu
     feed.pending_bytes += instance.size_bytes();
     decision.study_pairs.emplace(file.study, file.pair);
   }
-  // For the files of the batch that come after it.
+  // Later files of the batch may be copies of this one.
   Remember(file.hash, {.study = file.study,
                        .index = index,
                        .root = roots_[item.root],

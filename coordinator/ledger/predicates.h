@@ -1,4 +1,4 @@
-// Conditions on states in SQL, made from the enums. The stores and the views spell no state as a number themselves.
+// Builds SQL conditions on states from the enums, so that the stores and views do not repeat the numbers.
 #pragma once
 
 #include <span>
@@ -9,7 +9,7 @@
 
 namespace dicom_sender {
 
-// --- instances, by the column that has their state
+// --- instances; `column` contains the state
 
 std::string Sql(InstanceState state);                                         // "4"
 std::string StateIs(InstanceState state, std::string_view column = "state");  // "state = 4"
@@ -17,12 +17,13 @@ std::string StateIn(std::span<const InstanceState> states, std::string_view colu
 std::string StateIsSettled(std::string_view column = "state");
 std::string StateIsUnsettled(std::string_view column = "state");
 
-// --- studies and sessions, by the columns of their Counts, which begin with `prefix`
+// --- studies and sessions; `prefix` precedes the names of the Counts columns
 
-// How many instances are unsettled, as Counts::unsettled().
+// The number of unsettled instances, like Counts::unsettled().
 std::string UnsettledInstances(std::string_view prefix = "");
 std::string HasUnsettled(std::string_view prefix = "");
-// It may have an instance in one of the states. The instances of other studies need not be read.
+// True if the study or session may have an instance in one of the states. This avoids reading the instances of
+// others.
 std::string MayHave(std::span<const InstanceState> states, std::string_view prefix = "");
 std::string MayHave(InstanceState state, std::string_view prefix = "");
 
@@ -30,7 +31,7 @@ std::string MayHave(InstanceState state, std::string_view prefix = "");
 
 std::string Sql(wire::SessionState state);
 std::string StateIn(std::span<const wire::SessionState> states, std::string_view column);
-// The session is worked on: it has neither an end time nor an end reason.
+// True if the session is active, so it has neither an end time nor an end reason.
 constexpr bool IsRunning(wire::SessionState state) {
   return state == wire::SESSION_SCANNING || state == wire::SESSION_SENDING;
 }

@@ -6,7 +6,7 @@
 namespace dicom_sender {
 namespace {
 
-// Failures in a row. One may be an accident.
+// Numbers of failures in a row. A single failure may be an accident.
 constexpr std::uint32_t kShownAfter = 2, kHopelessAfter = 5;
 
 }  // namespace

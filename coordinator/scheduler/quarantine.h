@@ -3,8 +3,8 @@
 //
 // A worker that fails fast is always free, so without this it would attract all the work. An entry says how often in
 // a row the worker has failed with one subject and when it may try again: alone, with one lease at a time, until it
-// succeeds. While nobody else gets through either, an entry is only a suspicion and keeps nobody from anything: then
-// the destination is at fault.
+// succeeds. While no other worker succeeds either, an entry is only a suspicion and has no effect: then the
+// destination is at fault.
 //
 // Pure; time is an argument. Not thread-safe.
 #pragma once
@@ -29,11 +29,11 @@ struct QuarantineOptions {
   Duration backoff_max = std::chrono::seconds(30);
 };
 
-// Whether it is the worker's fault that it has failed.
+// Whether the worker is at fault for its failure.
 enum class Blame : std::uint8_t {
-  kOpen,    // no other one gets through either: it is kept from nothing
+  kOpen,    // no other worker succeeds either: the entry has no effect
   kLikely,  // others are still to be asked: it is kept from the subject for the shortest pause
-  kCertain  // others succeed; or there is nothing left that it has not failed with
+  kCertain  // others succeed, or the worker has failed with everything
 };
 
 struct QuarantineView {

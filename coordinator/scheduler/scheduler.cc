@@ -47,8 +47,8 @@ std::optional<TimePoint> Scheduler::NextDeadline(TimePoint now) const {
   return next;
 }
 
-// Of waiting for a destination, which ends sessions, or for storage: from then on, no quarantine of a worker holds
-// the session's studies back.
+// When the next wait for a destination or for storage ends. The former ends sessions. After the latter, a worker's
+// quarantine no longer holds the session's studies back.
 std::optional<TimePoint> Scheduler::NextPatienceEnd(TimePoint now) const {
   std::optional<TimePoint> next;
   const auto later = [&next, now](std::optional<TimePoint> time) {
@@ -64,7 +64,7 @@ std::optional<TimePoint> Scheduler::NextPatienceEnd(TimePoint now) const {
 
 // --- where studies wait
 
-// `attempts`: how often something of the study was tried in vain; 0: it may go at once.
+// `attempts`: the number of failed attempts at something in the study; 0: it may be leased immediately.
 void Scheduler::PlaceAfterLease(StudyKey key, std::uint32_t attempts, TimePoint now) {
   Study& study = studies_.at(key);
   study.place = Place::kWaiting;

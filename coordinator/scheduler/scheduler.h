@@ -1,18 +1,19 @@
-// Decides which worker sends which study when, and whose fault it is when something does not get through.
+// Decides which worker sends which study when, and attributes each failure to an instance, study, worker, or
+// destination.
 //
 // Pure: no clock, socket, thread, store, or logger. Step() takes what happened and the time, and says what must be
 // written to the ledger and then told to the workers (scheduler_events.h). The caller commits the changes before it
 // sends the replies. If it cannot, this object is ahead of the ledger and must not be used any more.
 //
 // Rules of the leases, each with its reason:
-// - A study has at most one lease, and each lease has a higher id than all before it. So an instance is sent by one
-//   worker at a time, and what an earlier holder says late can be told from what the present one says.
+// - A study has at most one lease, and lease ids only increase. So only one worker at a time sends an instance, and a
+//   late report of an earlier holder can be told from a report of the current one.
 // - A grant is repeated until the worker lists the lease: messages may be lost.
 // - A lease is renewed only when its worker made progress. A worker that is connected but stuck must not keep its
 //   study forever.
 // - Once a lease is over, nothing that is reported under it counts except what was stored: that the destination took
 //   an instance is a fact, but the study has a new holder, whose result decides the rest.
-// - A worker that starts anew holds nothing: its leases end at once instead of when they expire.
+// - A worker that restarts holds nothing, so its leases end immediately instead of when they expire.
 // - A study whose leases are lost again and again without any result waits longer each time, and behind all others:
 //   one of its files may kill every worker that decodes it.
 // - The largest ready study goes first, because the longest job must not start last.
@@ -25,7 +26,7 @@
 // - The destination is at fault instead if several different studies were given back and it has not taken anything
 //   since, or if the C-ECHO failed, too. Then no attempt of a study counts. One study and one worker at a time try
 //   the destination again (circuit_breaker.h), in turn, because the trouble may be that of one worker alone. Its
-//   sessions end when it has stayed like this for `retry_for`. A destination that answers at all, be it with
+//   sessions end when it has stayed like this for `retry_for`. A destination that answers at all, even with
 //   rejections, is not given up before many studies had their turn, because it may take one of them.
 // - A session without `retry_for` waits for a short time until the destination has answered one of its C-STOREs,
 //   because a wrong port must not hold up a script; from then on it waits for a long time, because a reboot of the

@@ -1,4 +1,4 @@
-// What a destination can bear, and how long it is waited for.
+// Limits the load of a destination, and decides when to give it up.
 #include <algorithm>
 
 #include "coordinator/scheduler/scheduler.h"
@@ -26,7 +26,7 @@ void Scheduler::DestinationAnswered(const std::string& name, const std::string& 
   quarantine_.Confirm(name, now);
 }
 
-// A C-ECHO was answered, so this is not an outage. Instances may be lost all the same.
+// The destination answered a C-ECHO, so this is not an outage. It may lose instances nevertheless.
 void Scheduler::DestinationEchoed(const std::string& name, const std::string& worker, TimePoint now) {
   destinations_.at(name).breaker.OnEcho();
   if (quarantine_.empty()) return;
@@ -34,7 +34,7 @@ void Scheduler::DestinationEchoed(const std::string& name, const std::string& wo
   quarantine_.Confirm(name, now);
 }
 
-// Not even a C-ECHO got through, at least not from this worker.
+// Not even a C-ECHO succeeded, at least not from this worker.
 void Scheduler::OutOfReach(const Lease& lease, const wire::GiveBack& give_back, TimePoint now, Output& out) {
   const std::string& name = DestinationOf(lease);
   Destination& destination = destinations_.at(name);
@@ -63,7 +63,7 @@ void Scheduler::OpenBreaker(Destination& destination, TroubleKind trouble, TimeP
   if (opened) endpoints_.at(destination.endpoint).limit.Lift();
 }
 
-// Whether the worker has a lease under which the destination has answered.
+// True if the destination has answered under a lease that this worker holds.
 bool Scheduler::Serves(const Destination& destination, const std::string& worker) const {
   const auto it = workers_.find(worker);
   if (it == workers_.end()) return false;
@@ -108,14 +108,14 @@ std::optional<std::uint32_t> Scheduler::LimitOf(const Destination& destination) 
   return std::min(options_.associations_max, limit.value_or(UINT32_MAX));
 }
 
-// Whether the lease finds out if a destination that takes a C-ECHO still loses what is sent. Unless several different
-// studies lost something, the fault may be theirs.
+// True if the lease probes whether a destination that answers a C-ECHO still loses instances. Unless several
+// different studies lost something, the fault may be theirs.
 bool Scheduler::IsSuspectProbe(const Destination& destination, LeaseId lease) const {
   return destination.breaker.probe() == lease && destination.breaker.trouble() == TroubleKind::kTakesEcho &&
          TakesNothing(destination);
 }
 
-// Whether the destination has taken nothing since it lost what several studies sent for the first time.
+// True if the destination lost instances of several studies and has not taken anything since their first losses.
 bool Scheduler::TakesNothing(const Destination& destination) const {
   std::size_t studies = 0;
   for (const StudyKey key : destination.set_back) {
@@ -143,7 +143,7 @@ std::optional<TimePoint> Scheduler::PatienceEnds(const Session& session) const {
   return std::max(*since, session.opened) + RetryFor(session);
 }
 
-// If the destination answers at all, other studies may get through, so it is given up only when they were tried.
+// If the destination answers at all, it may take other studies, so it is given up only after they were tried.
 bool Scheduler::HadTheirTurn(SessionKey key) const {
   const Session& session = sessions_.at(key);
   const Destination& destination = destinations_.at(session.destination);

@@ -1,4 +1,4 @@
-// What the scheduler is told, and what it answers: the data of Scheduler::Step().
+// The input and output of Scheduler::Step().
 #pragma once
 
 #include <optional>
@@ -14,7 +14,7 @@ namespace dicom_sender {
 
 struct SchedulerOptions {
   // Must be longer than a healthy worker needs to read or to decode one file, because a lease without progress is not
-  // renewed. Waiting for the destination is progress: it has time-outs of its own.
+  // renewed. Waiting for the destination is progress: it has its own timeouts.
   Duration lease_ttl = std::chrono::seconds(60);
   Duration grant_resend = std::chrono::seconds(2);       // more than 0
   Duration retry_backoff_min = std::chrono::seconds(1);  // before a second attempt; doubles, with full jitter
@@ -26,7 +26,7 @@ struct SchedulerOptions {
   std::uint32_t associations_max = 0;                // at the same time to one destination; 0: no limit
   std::uint32_t attempts_max = 0;                    // of one instance, whatever its session allows; 0: no limit
   Duration retry_for_unanswered = std::chrono::seconds(60);  // `retry_for` of sessions that do not set it
-  Duration retry_for_answered = std::chrono::hours(6);       // the same, once the destination has answered
+  Duration retry_for_answered = std::chrono::hours(6);       // the same, after the destination has answered
   // Another worker may connect at any time, so what a single worker cannot read does not fail at once.
   bool workers_may_come = true;
   // Every new lease has a higher id. A worker may outlive the ledger: what it reports about a lease of a ledger that
@@ -62,7 +62,7 @@ struct LeaseRestored {
 struct ScanCompleted {
   SessionKey session = 0;
 };
-struct ScanBegun {  // another one, after an earlier one was complete
+struct ScanBegun {  // another scan began after an earlier one was complete
   SessionKey session = 0;
 };
 struct SuspendRequested {
@@ -81,14 +81,15 @@ struct WorkerSeen {  // a WorkerStatus arrived
   std::uint64_t seq = 0;
   std::uint32_t capacity = 0;
   bool draining = false;
-  std::string not_ready = {};  // why it can send nothing at the moment; empty: it can
+  std::string not_ready = {};  // why it cannot send at the moment; empty if it can
   struct Held {
     LeaseId lease = 0;
     bool progressed = false;
   };
   std::vector<Held> held;
 };
-// An operator asked for it. Holds until the worker starts anew, or was silent for so long that it is forgotten.
+// An operator requested it. It applies until the worker restarts, or has been silent for so long that it is
+// forgotten.
 struct DrainRequested {
   std::string worker;
 };
@@ -133,7 +134,7 @@ struct SessionChanged {
 };
 using LedgerChange = std::variant<InstanceChange, LeaseGranted, LeaseEnded, StudyFailed, SessionChanged>;
 
-// --- what must be told afterwards
+// --- what must be sent afterwards
 
 struct GrantReply {
   std::string worker;
@@ -149,7 +150,7 @@ struct StatusReply {
 };
 using Reply = std::variant<GrantReply, StatusReply>;
 
-// A worker fails where others succeed. For the log.
+// A worker fails where others succeed. The caller logs it.
 struct QuarantineBegun {
   std::string worker;
   QuarantineView what;
@@ -166,7 +167,7 @@ struct Output {
 struct SchedulerStats {
   std::uint64_t studies_pending = 0, studies_delayed = 0, studies_leased = 0, studies_done = 0;
   std::uint64_t leases_expired = 0;
-  std::uint64_t late_outcomes = 0;  // reported under leases that were over
+  std::uint64_t late_outcomes = 0;  // reported under leases that had ended
   std::uint64_t workers_connected = 0;
   std::uint64_t breakers_open = 0;
   std::uint64_t workers_quarantined = 0;
@@ -178,8 +179,8 @@ struct WorkerView {
   std::uint32_t leases = 0;
   bool draining = false;
   std::string not_ready;                    // why it gets no studies
-  Duration last_seen{};                     // ago
-  std::vector<QuarantineView> quarantined;  // what it cannot reach or read, though others can
+  Duration last_seen{};                     // time since its last status
+  std::vector<QuarantineView> quarantined;  // what it cannot reach or read although others can
 };
 struct DestinationView {
   std::string destination;

@@ -1,4 +1,4 @@
-// Files that cannot be read: whose fault that is, and how long they are waited for. The rules are in scheduler.h.
+// Attributes failures to read files, and decides how long to wait for them. The rules are in scheduler.h.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -8,7 +8,8 @@
 
 namespace dicom_sender {
 
-// The wait begins when no other worker may be able to read the file, and starts anew when there was one meanwhile.
+// The wait begins when no other worker may be able to read the file. It restarts if such a worker was available in
+// the meantime.
 void Scheduler::NoteUnreadable(const Lease& lease, const wire::Outcome& outcome, TimePoint now) {
   Study& study = studies_.at(lease.study);
   Session& session = sessions_.at(study.session);
@@ -23,7 +24,7 @@ void Scheduler::NoteUnreadable(const Lease& lease, const wire::Outcome& outcome,
   session.unreadable_detail = outcome.reason();
 }
 
-// The instance fails if no other worker may be able to read it, and storage that is away as a whole was waited for.
+// The instance fails if no other worker may be able to read it and the wait for storage that is away has ended.
 void Scheduler::JudgeUnreadable(const Reported& event, bool storage_away, TimePoint now,
                                 InstanceChange& change) const {
   const auto lease = leases_.find(event.lease);
@@ -39,8 +40,8 @@ void Scheduler::JudgeUnreadable(const Reported& event, bool storage_away, TimePo
   }
 }
 
-// The storage of every worker is there, and the study's file is not in it. If there is only one worker, those that
-// connect later may have other storage.
+// True if every worker has its storage, but the study's file is missing there. A single worker is not enough, because
+// workers that connect later may have other storage.
 bool Scheduler::AllMiss(const Study& study, const std::string& worker) const {
   std::size_t readers = 0;
   for (const auto& [name, other] : workers_) {
@@ -51,7 +52,7 @@ bool Scheduler::AllMiss(const Study& study, const std::string& worker) const {
   return readers > 1 || !options_.workers_may_come;
 }
 
-// Whether a connected worker may be able to read what this one cannot.
+// True if another connected worker may be able to read what this one cannot.
 bool Scheduler::OthersMayRead(const Study& study, const std::string& worker) const {
   std::set<std::string> unreadable_by = study.unreadable_by;
   unreadable_by.insert(worker);
@@ -81,7 +82,8 @@ bool Scheduler::StoragePatienceIsOver(const Study& study, TimePoint now) const {
   const auto patience_ends = StoragePatienceEnds(session);
   if (patience_ends && now >= *patience_ends) return true;
   if (!study.unreadable_since) return false;
-  // An outage is waited for, but not a file that is missing while the storage is there, or while others are read.
+  // The long wait is for an outage, not for a file that is missing although its storage is there or others can be
+  // read.
   const bool is_outage = session.unreadable_since && !(session.answered_at > study.unreadable_since);
   const Duration alone = session.retry_for.value_or(options_.retry_for_unanswered);
   return now >= *study.unreadable_since + (is_outage ? RetryFor(session) : alone);
@@ -92,8 +94,8 @@ std::optional<TimePoint> Scheduler::StoragePatienceEnds(const Session& session) 
   return *session.unreadable_since + RetryFor(session);
 }
 
-// The worker could not read some of the study. Another worker may, or the files may come back. Returns for how many
-// attempts the study has to back off.
+// The worker could not read a part of the study. Another worker may succeed, or the files may come back. Returns the
+// number of attempts for the back-off of the study.
 std::uint32_t Scheduler::PassOnUnreadable(const Lease& lease, TimePoint now, Output& out) {
   if (lease.unreadable.empty()) return 0;
   Study& study = studies_.at(lease.study);
@@ -112,12 +114,12 @@ std::uint32_t Scheduler::PassOnUnreadable(const Lease& lease, TimePoint now, Out
   }
   if (!nobody_left) return 0;
   study.unreadable_by = {lease.worker};  // all workers may try again, this one last
-  // Storage that is away as a whole is tried by one study at a time; a single file waits by itself.
+  // One study at a time tries storage that is away. A study with a missing file backs off alone.
   return lease.storage_away ? 1 : ++study.unreadable_tries;
 }
 
-// Whether it is the worker's fault that it cannot read files. It may also be the storage's, or that of the files
-// alone until every worker has tried.
+// Decides whether the worker is at fault if it cannot read files. Until every worker has tried, the storage or the
+// files may be at fault.
 Blame Scheduler::BlameForFiles(const Lease& lease, bool nobody_left) const {
   const SessionKey key = studies_.at(lease.study).session;
   if (OthersRead(key)) return Blame::kCertain;
@@ -125,7 +127,7 @@ Blame Scheduler::BlameForFiles(const Lease& lease, bool nobody_left) const {
   return lease.storage_away && sessions_.at(key).untried_studies == 0 ? Blame::kCertain : Blame::kOpen;
 }
 
-// Whether workers have read files of the session and have not failed to since.
+// True if a worker has read files of the session and has not failed to do so since.
 bool Scheduler::OthersRead(SessionKey session) const {
   const auto& readers = sessions_.at(session).readers;
   return std::any_of(readers.begin(), readers.end(), [&](const std::string& name) {

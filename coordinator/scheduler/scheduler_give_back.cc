@@ -1,4 +1,4 @@
-// Whose fault it is that a study was given back, or lost. The rules are in scheduler.h.
+// Attributes the failure when a study was given back or its lease was lost. The rules are in scheduler.h.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,11 +8,11 @@
 namespace dicom_sender {
 namespace {
 
-// A study fails after as many attempts at its association as an instance has, but not after one or two, which the
-// restart of an archive may have cost it.
+// A study may use as many attempts at its association as an instance, but at least this many, because the restart of
+// an archive may cost one or two.
 constexpr std::uint32_t kStudyAttemptsMin = 3;
 
-// Different studies that must be refused before a refusal is taken for the destination's answer to all of them.
+// After this many different studies were refused, the refusal counts as the destination's answer to all studies.
 constexpr std::size_t kRefusedStudies = 2;
 
 }  // namespace
@@ -39,13 +39,13 @@ void Scheduler::TakeBackDone(const Lease& lease, TimePoint now) {
   if (taken || lease.responded) DestinationAnswered(DestinationOf(lease), lease.worker, now);
   Study& study = studies_.at(lease.study);
   if (lease.unauthorized && !lease.settled_some) SetBack(study);
-  // The study was given back as done although something is left. Without any result, the same would happen again at
-  // once.
+  // The worker gave the study back as done although something is left. If there was no result either, the study backs
+  // off, because the same would happen again immediately.
   const bool fruitless = !lease.settled_some && lease.unreadable.empty();
   PlaceAfterLease(lease.study, std::max(lease.worst_attempts, std::uint32_t{fruitless}), now);
 }
 
-// The study's association did not get through. The study is at fault if a C-ECHO did get through.
+// The study's association failed. The study is at fault if a C-ECHO succeeded.
 void Scheduler::TakeBackOfDestination(const Lease& lease, const wire::GiveBack& give_back, TimePoint now,
                                       Output& out) {
   Study& study = studies_.at(lease.study);
@@ -53,8 +53,8 @@ void Scheduler::TakeBackOfDestination(const Lease& lease, const wire::GiveBack& 
   if (!study.set_back_since) study.set_back_since = now;
   if (give_back.echo_answered()) return TurnAway(lease, give_back, now, out);
   if (!ConcludeRefusal(lease, give_back, out)) OutOfReach(lease, give_back, now, out);
-  // If the same worker is served at the same time, neither the breaker nor a quarantine keeps the study from being
-  // tried again at once.
+  // If the destination serves the same worker at the same time, neither the breaker nor a quarantine prevents an
+  // immediate retry of the study, so it backs off.
   const bool served = Serves(destinations_.at(DestinationOf(lease)), lease.worker);
   PlaceAfterLease(lease.study, std::max(lease.worst_attempts, served ? study.setbacks : 0), now);
 }
@@ -82,7 +82,7 @@ void Scheduler::TurnAway(const Lease& lease, const wire::GiveBack& give_back, Ti
     if (lease.lost_some) OpenBreaker(destination, TroubleKind::kTakesEcho, now);
     return PlaceAfterLease(lease.study, std::max(lease.worst_attempts, study.setbacks), now);
   }
-  // The instances that were lost have used attempts of their own, so some of them may fail and others not.
+  // The lost instances used their own attempts, so some of them may fail and others may not.
   if (lease.lost_some) return PlaceAfterLease(lease.study, std::max(lease.worst_attempts, 1U), now);
   BlameStudy(lease, give_back, now, out);
 }
@@ -91,7 +91,7 @@ void Scheduler::BlameStudy(const Lease& lease, const wire::GiveBack& give_back, 
   Study& study = studies_.at(lease.study);
   const Session& session = sessions_.at(study.session);
   ++study.attempts;
-  // A study that is rejected for now is not at fault as long as the reason may be that the destination is busy.
+  // A study that was rejected temporarily is not at fault as long as the destination may just be busy.
   const bool may_be_busy =
       give_back.reason() == wire::GiveBack::DESTINATION_BUSY && now < *study.set_back_since + RetryFor(session);
   if (study.attempts < std::max(session.attempts_max, kStudyAttemptsMin) || may_be_busy) {
@@ -103,7 +103,7 @@ void Scheduler::BlameStudy(const Lease& lease, const wire::GiveBack& give_back, 
             out);
 }
 
-// The worker itself is refused if it is turned away with study after study while the destination serves others.
+// The worker is at fault if the destination turns it away with several studies in a row while it serves others.
 void Scheduler::NoteTurnedAway(const Lease& lease, const std::string& detail, TimePoint now, Output& out) {
   if (lease.responded) return;
   const std::string& name = DestinationOf(lease);
@@ -130,8 +130,8 @@ bool Scheduler::ConcludeRefusal(const Lease& lease, const wire::GiveBack& give_b
   return true;
 }
 
-// One lost lease is an accident. If the study's leases are lost again and again without any result, one of its files
-// may kill every worker that decodes it.
+// A single lost lease may be an accident. If a study loses its leases repeatedly without any result, one of its files
+// may crash every worker that decodes it.
 void Scheduler::PlaceAfterLoss(const Lease& lease, TimePoint now, Output& out) {
   const std::uint32_t unreadable = PassOnUnreadable(lease, now, out);
   Study& study = studies_.at(lease.study);

@@ -1,4 +1,4 @@
-// Which study goes to which worker next.
+// Chooses which study to lease to which worker.
 #include "coordinator/scheduler/scheduler.h"
 
 namespace dicom_sender {
@@ -13,7 +13,7 @@ void Scheduler::Grant(TimePoint now, Output& out) {
   }
 }
 
-// The next study in the queue's order that some free worker may send.
+// Returns the first study in the order of the queue that a free worker may send.
 std::optional<Scheduler::NextGrant> Scheduler::ChooseGrant(const std::string& name, const Destination& destination,
                                                            TimePoint now) const {
   std::optional<NextGrant> best;
@@ -26,19 +26,19 @@ std::optional<Scheduler::NextGrant> Scheduler::ChooseGrant(const std::string& na
   return best;
 }
 
-// The freest worker; null: none may. To find out whether the destination is back, each worker in turn, by name: where
-// the trouble is one worker's alone, that worker must not be the only one that tries.
+// Returns the worker with the most free places, or null. When the breaker is open, the workers take turns, in the
+// order of their names: if only one worker has trouble, it must not be the only one that probes.
 const std::string* Scheduler::ChooseWorker(const std::string& name, const Destination& destination,
                                            const ReadyGroup& group, TimePoint now) const {
   if (const std::string* worker = ChooseWorker(name, destination, group, /*asked_before=*/false, now)) return worker;
   return ChooseWorker(name, destination, group, /*asked_before=*/true, now);
 }
 
-// `asked_before`: choose among the workers that could not read all of it, instead of among the others.
+// `asked_before`: whether to choose among the workers that could not read all of the study, or among the others.
 const std::string* Scheduler::ChooseWorker(const std::string& name, const Destination& destination,
                                            const ReadyGroup& group, bool asked_before, TimePoint now) const {
   const std::string* first = nullptr;
-  const std::string* next = nullptr;  // by name, after the one that tried last
+  const std::string* next = nullptr;  // the first name after that of the last worker that tried
   for (const FreeWorker& free : free_workers_) {
     if (group.unreadable_by.contains(*free.name) != asked_before) continue;
     if (!MayServe(*free.name, name, group, now)) continue;

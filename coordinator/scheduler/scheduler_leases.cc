@@ -14,7 +14,7 @@ std::set<LeaseId> Listed(const WorkerSeen& event) {
 
 }  // namespace
 
-// Adds the worker if it is new. Its places in the orders of free and idle workers follow the change.
+// Changes a worker, or adds it if it is new, and updates the sets of free and idle workers.
 template <class Change>
 void Scheduler::ChangeWorker(const std::string& name, Change change) {
   const auto entry = workers_.try_emplace(name).first;
@@ -29,7 +29,7 @@ void Scheduler::ChangeWorker(const std::string& name, Change change) {
 void Scheduler::On(const LeaseRestored& event, TimePoint now, Output& out) {
   const auto session = sessions_.find(event.session);
   if (session == sessions_.end() || leases_.contains(event.lease)) return;
-  // A worker that has connected since and did not list the lease does not hold it.
+  // If the worker has connected since then and did not list the lease, it does not hold it.
   const auto worker = workers_.find(event.worker);
   if (worker == workers_.end()) {
     ChangeWorker(event.worker, [now](Worker& w) { w.last_seen = now; });
@@ -95,8 +95,8 @@ StatusReply Scheduler::RenewListed(const WorkerSeen& event, bool same_life, Time
   return reply;
 }
 
-// The leases of an earlier incarnation ended with it. A revoked lease is over when the worker has let go of it, and
-// so is one from before the coordinator started that the worker does not know of.
+// Ends the leases of an earlier incarnation of the worker, and the revoked or restored leases that the worker no
+// longer lists.
 void Scheduler::EndUnlisted(const WorkerSeen& event, bool same_life, TimePoint now, Output& out) {
   const std::set<LeaseId> listed = Listed(event);
   std::vector<LeaseId> gone;

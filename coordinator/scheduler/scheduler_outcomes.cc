@@ -1,4 +1,4 @@
-// What was reported of instances. The rules are in scheduler.h.
+// Handles the reported outcomes of instances. The rules are in scheduler.h.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,8 +8,8 @@
 namespace dicom_sender {
 namespace {
 
-// Different studies that must be answered "not authorized" before that is taken for the answer to the session: if all
-// studies have had their turn, and if not.
+// After this many different studies were answered "not authorized", the answer counts for the whole session. The
+// minimum applies if all studies have been tried, otherwise the maximum.
 constexpr std::size_t kUnauthorizedStudiesMin = 2, kUnauthorizedStudiesMax = 32;
 
 bool IsLost(const wire::Outcome& outcome) {
@@ -37,7 +37,7 @@ void Scheduler::On(const Reported& event, TimePoint now, Output& out) {
   if (event.give_back) TakeBack(event.lease, *event.give_back, now, out);
 }
 
-// An association of another worker than the one that could not reach the destination last shows as much as a C-ECHO.
+// An association proves as much as a C-ECHO, unless it is from the worker that could not reach the destination last.
 void Scheduler::NoteAssociation(Lease& lease, TimePoint now) {
   if (lease.associated) return;
   lease.associated = true;
@@ -54,11 +54,10 @@ void Scheduler::RecordOutcome(const Reported& event, const OutcomeReported& repo
   if (!late && outcome.kind() == wire::Outcome::RESPONDED) {
     NoteResponse(lease->second, JudgeStoreStatus(static_cast<std::uint16_t>(outcome.status())), now, out);
   }
-  // A settled instance stays settled, with one exception: that the destination has stored it is a fact, whenever it
-  // is reported.
+  // A settled instance stays settled, unless a late report says that the destination has stored it.
   const bool was_settled = IsSettled(facts.state);
   if (was_settled && (!IsStored(change.state) || IsStored(facts.state))) return;
-  // Another worker may have the study by now. That this one could not send or read it says nothing about that one.
+  // Another worker may hold the study by now. The failure of this worker says nothing about the other one.
   if (late && !IsStored(change.state)) return;
   out.changes.push_back(change);
   const auto study = studies_.find(event.study);
@@ -95,19 +94,20 @@ InstanceChange Scheduler::Judge(const Reported& event, const OutcomeReported& re
     JudgeUnreadable(event, outcome.storage_away(), now, change);
     return change;
   }
-  // A late report of a lost lease may be about the first sending; but an earlier or the present holder of the study
-  // may have sent the instance, too.
+  // A late report of a lost lease may be about the first transfer. But an earlier holder or the current holder of the
+  // study may have sent the instance, too.
   change.resend = facts.index < event.suspect_end || facts.may_be_stored;
   JudgeSent(event, outcome, facts.state, change);
   return change;
 }
 
-// Of an instance that was sent, at least in part; `before` is its state so far.
+// Judges an instance that was sent at least in part. `before` is its current state.
 void Scheduler::JudgeSent(const Reported& event, const wire::Outcome& outcome, InstanceState before,
                           InstanceChange& change) const {
   const auto study = studies_.find(event.study);
   const Session* session = study == studies_.end() ? nullptr : &sessions_.at(study->second.session);
-  // While the destination is under suspicion, an instance that finds out that it still loses all is not to blame.
+  // The lease probes a destination that is suspected to lose everything, so an instance is not at fault if it is
+  // lost.
   const bool suspect = session != nullptr && IsSuspectProbe(destinations_.at(session->destination), event.lease);
   if (outcome.kind() == wire::Outcome::UNANSWERED || (IsLost(outcome) && suspect)) {
     change.state = before;
@@ -136,8 +136,8 @@ InstanceState Scheduler::StateAfter(StatusVerdict verdict, bool last_attempt, co
     case StatusVerdict::kStoredWithWarning:
       return InstanceState::kStoredWithWarning;
     case StatusVerdict::kRefused:
-      // Before anything was stored, the answer may be about all that the session sends. Then the session ends, and
-      // the instance stays unsettled with it.
+      // Before anything was stored, the answer may apply to the whole session. In that case the session ends, and the
+      // instance stays unsettled.
       if (session != nullptr && !StoredSome(*session) && !last_attempt) return InstanceState::kDelayed;
       return InstanceState::kFailed;
     case StatusVerdict::kRetry:
@@ -149,7 +149,7 @@ InstanceState Scheduler::StateAfter(StatusVerdict verdict, bool last_attempt, co
   return InstanceState::kFailed;
 }
 
-// The destination has answered, so this worker reaches it; and the worker has read a file.
+// The response shows that this worker can reach the destination and can read files.
 void Scheduler::NoteResponse(Lease& lease, StatusVerdict verdict, TimePoint now, Output& out) {
   Study& study = studies_.at(lease.study);
   const SessionKey session_key = study.session;
@@ -179,7 +179,7 @@ void Scheduler::NoteUnauthorized(Lease& lease, Output& out) {
   Session& session = sessions_.at(key);
   if (StoredSome(session)) return;
   session.unauthorized.insert(lease.study);
-  // Studies that are still to be found or tried may be taken.
+  // The destination may accept studies that have not been found or tried yet.
   const auto live = static_cast<std::size_t>(std::count_if(session.unauthorized.begin(), session.unauthorized.end(),
                                                            [&](StudyKey study) { return studies_.contains(study); }));
   const bool all_tried = session.scan_complete && live == session.live_studies;

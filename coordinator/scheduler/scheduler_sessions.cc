@@ -58,7 +58,7 @@ void Scheduler::Feed(SessionKey key, Session& session, const StudyFeed& feed, Ti
   Study& study = FindOrAddStudy(feed.study, key, session, now);
   const bool was_ready = study.place == Place::kReady;
   const TimePoint since = was_ready ? study.since : now;
-  if (was_ready) Unqueue(feed.study);  // its place in the queue goes by its bytes
+  if (was_ready) Unqueue(feed.study);  // its position in the queue depends on its bytes
   study.unsettled += feed.pending;
   study.bytes += feed.pending_bytes;
   const bool may_go = session.scan_complete || session.dispatch_as_found;
@@ -98,13 +98,13 @@ void Scheduler::On(const CancelRequested& event, TimePoint, Output& out) {
 void Scheduler::StartEnding(SessionKey key, wire::SessionState state, std::string reason, Output& out) {
   auto it = sessions_.find(key);
   if (it == sessions_.end()) return;
-  // A session that is suspended, or completes, may still be ended at once.
+  // A session that is being suspended or completed can still be ended immediately.
   if (it->second.ending && (EndsBadly(it->second.ending->state) || !EndsBadly(state))) return;
   it->second.ending = Ending{state, std::move(reason)};
   for (const auto& [study_key, study] : studies_) {
     if (study.session == key) Unqueue(study_key);
   }
-  if (EndsBadly(state)) RevokeLeases(key, out);  // a suspended session's leases may come to their end
+  if (EndsBadly(state)) RevokeLeases(key, out);  // the leases of a suspended session may finish
 }
 
 void Scheduler::RevokeLeases(SessionKey session, Output& out) {
@@ -139,7 +139,7 @@ void Scheduler::EndSessions(TimePoint now, Output& out) {
     const bool complete = session.scan_complete && session.live_studies == 0;
     if (!session.ending && complete) session.ending = Ending{wire::SESSION_COMPLETE, {}};
     if (!session.ending || session.live_leases > 0) continue;
-    // A session that had everything settled when it was asked to stop is complete all the same.
+    // A session with nothing left to send is complete, even if it was asked to stop.
     out.changes.emplace_back(SessionChanged{.session = key,
                                             .state = complete ? wire::SESSION_COMPLETE : session.ending->state,
                                             .reason = complete ? std::string() : session.ending->reason});
@@ -164,7 +164,7 @@ void Scheduler::DropSession(SessionKey key) {
   sessions_.erase(session);
 }
 
-// No session uses it any more. The next one finds out for itself whether the destination is reachable.
+// Drops a destination that no session uses any more. The next session starts without assumptions about it.
 void Scheduler::DropDestination(const std::string& name) {
   const auto destination = destinations_.find(name);
   const auto endpoint = endpoints_.find(destination->second.endpoint);

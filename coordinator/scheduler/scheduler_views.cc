@@ -1,4 +1,4 @@
-// What the scheduler shows of itself.
+// The views of the scheduler's state for operators.
 #include <fmt/format.h>
 
 #include "coordinator/scheduler/scheduler.h"

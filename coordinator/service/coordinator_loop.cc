@@ -10,7 +10,7 @@
 namespace dicom_sender {
 namespace {
 
-// All messages of one step share one commit. More of them do not make it cheaper, but make everybody wait longer.
+// All messages of one step share one commit. A larger step saves little, but delays all replies.
 constexpr std::size_t kMessagesPerStepMax = 64;
 constexpr std::chrono::milliseconds kPollMax(1000);
 constexpr std::chrono::milliseconds kLookEvery(1000);
@@ -32,7 +32,7 @@ void CoordinatorLoop::Run(std::stop_token stop) {
     zmq::poll(items, PollTimeout());
     turns_.Note();
     hooks_.progress.Note();
-    if (!Leads()) return;  // this process may have been stopped while it waited
+    if (!Leads()) return;  // the process may have been suspended while it waited
     const std::vector<PeerMessage> messages = Collect();
     if (!messages.empty() || (wake_at_ && MonotonicNow() >= *wake_at_)) {
       Take(service_.Step(messages, MonotonicNow(), WallNow()));
@@ -64,9 +64,9 @@ void CoordinatorLoop::Take(const StepResult& result) {
   wake_at_ = result.wake_at;
   for (const Outgoing& outgoing : result.messages) {
     if (!Leads()) return;
-    // Whoever misses it asks again.
+    // A dropped message does no harm, because the receiver repeats its request.
     if (!channel_.Send(outgoing.peer, outgoing.message)) {
-      spdlog::debug("A message was dropped: its receiver is gone or does not read");
+      spdlog::debug("Dropped a message: its receiver has disconnected or does not read");
     }
   }
   if (!hooks_.on_ended || !Leads()) return;

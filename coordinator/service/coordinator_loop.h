@@ -1,5 +1,5 @@
-// The coordinator's thread: waits for messages or the next deadline, hands what has come to the Service, sends what
-// it returns.
+// The coordinator's main loop: waits for messages or the next deadline, passes the messages to the Service, and sends
+// what it returns.
 #pragma once
 
 #include <functional>
@@ -13,28 +13,30 @@
 
 namespace dicom_sender {
 
-// Called in the loop's thread; each may be empty.
+// The loop calls these functions in its own thread. Each may be empty.
 struct CoordinatorHooks {
-  std::function<void(SessionKey)> on_ended = {};     // for each session, after the commit
-  std::function<void(wire::Overview)> on_look = {};  // about once a second
-  std::function<void()> every_second = {};           // about; a LedgerError of it ends the loop
-  // When nothing waits: a piece of what can wait. False: there is no more of it.
+  std::function<void(SessionKey)> on_ended = {};     // called for each session, after the commit
+  std::function<void(wire::Overview)> on_look = {};  // called about once per second
+  std::function<void()> every_second = {};           // called about once per second; a LedgerError ends the loop
+  // Does a piece of low-priority work. Called while no message is waiting, until it returns false.
   std::function<bool()> on_idle = {};
-  // Asked before each step and before anything is said; empty: always. Once it is false the loop ends.
+  // Whether this coordinator is the leader; empty: always. Checked before each step and before each message that is
+  // sent. Once it returns false, the loop ends.
   std::function<bool()> leads = {};
-  Progress progress = {};  // noted at each turn
+  Progress progress = {};  // noted in each iteration
 };
 
 class CoordinatorLoop {
  public:
-  // `channel` is bound.
+  // `channel` must be bound.
   CoordinatorLoop(RouterChannel& channel, Service& service, CoordinatorHooks hooks = {});
 
-  // Goes on with the sessions that the ledger has open, then serves. Returns soon after a stop was requested, or when
-  // it does not lead any more: then what was not said yet is not said. Throws LedgerError.
+  // Continues the sessions that are open in the ledger. Throws LedgerError.
   void ResumeSessions();
+  // Serves until a stop is requested or this coordinator is no longer the leader. A former leader drops the messages
+  // that it has not sent yet. Throws LedgerError.
   void Run(std::stop_token stop);
-  // When it last looked for messages; to be asked by any thread.
+  // When the loop last checked for messages. Thread-safe.
   TimePoint last_turn() const { return turns_.at(); }
 
  private:

@@ -29,7 +29,7 @@ std::string Numeric(const HostAddress& address) {
 
 bool IsIpv4(const std::string& address) { return address.find(':') == std::string::npos; }
 
-// One name for each, whatever the order in which the resolver tells them.
+// Does not depend on the order in which the resolver returns the addresses.
 std::string Representative(std::vector<std::string> addresses) {
   constexpr std::string_view kMapped = "::ffff:";
   for (std::string& address : addresses) {

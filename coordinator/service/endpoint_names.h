@@ -1,7 +1,7 @@
-// Names a destination by what is reached there, so that limits count one archive once, however its host is spelled.
+// Names a destination by its address, so that the limits count an archive once, however its host name is spelled.
 //
-// Waits for a lookup for two seconds at most, because a resolver may take much longer. What it found, and that it
-// found nothing, is remembered for some minutes. One thread.
+// Waits at most two seconds for a lookup, because a resolver may take much longer. Caches the results, including
+// failures, for a few minutes. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -15,18 +15,18 @@
 
 namespace dicom_sender {
 
-// "192.0.2.7:104"; or nothing, where no name is to be looked up.
+// Returns a name such as "192.0.2.7:104". An empty function disables lookups.
 using NameEndpoint = std::function<std::string(const std::string& host, std::uint32_t port)>;
 
 class EndpointNames {
  public:
-  // The numeric addresses of a host; nullopt: it could not be found out.
+  // Returns the numeric addresses of a host, or nullopt if the lookup failed.
   using LookUp = std::function<std::optional<std::vector<std::string>>(const std::string& host)>;
 
   explicit EndpointNames(LookUp look_up) : look_up_(std::move(look_up)) {}
 
-  // The lowest of its IPv4 addresses, or else of its IPv6 addresses, with the port; this machine is 127.0.0.1. The
-  // host as it is spelled, in lower case, where it has no known address.
+  // Returns the lowest of the host's IPv4 addresses, or else of its IPv6 addresses, with the port. The loopback
+  // address is always 127.0.0.1. If the lookup failed, the host name in lower case replaces the address.
   std::string Name(const std::string& host, std::uint32_t port, TimePoint now);
 
  private:
@@ -39,7 +39,7 @@ class EndpointNames {
   std::map<std::string, Known> known_;
 };
 
-// By the system's resolver.
+// Uses the system's resolver.
 std::optional<std::vector<std::string>> LookUpHost(const std::string& host);
 
 }  // namespace dicom_sender

@@ -10,7 +10,7 @@
 namespace dicom_sender {
 namespace {
 
-// An instance that was sent, not answered, and is to be sent again is pending: it counts as delayed.
+// A pending instance was sent without an answer and will be sent again, so it counts as delayed.
 const char* OutcomeName(InstanceState state) {
   return InstanceStateWord(state == InstanceState::kPending ? InstanceState::kDelayed : state);
 }
@@ -39,7 +39,7 @@ void Meter::ReportApplied(SessionKey session, const wire::OpenSession& settings,
   }
 }
 
-// `kind`: of the outcome that changed the instance.
+// `kind`: the kind of the outcome that changed the instance.
 void Meter::InstanceChanged(const InstanceChange& change, wire::Outcome::Kind kind,
                             const DestinationMetrics::Outcomes& destination, WallTime now) {
   const char* outcome = OutcomeName(change.state);
@@ -99,7 +99,7 @@ void Meter::Loads(std::span<const SessionRecord> open, const wire::DestinationsP
     load.found_instances += record.counts.total;
     load.pending_instances += record.counts.unsettled();
     load.pending_bytes += record.counts.total_bytes - record.counts.settled_bytes;
-    // What was settled before anybody looked, or is pending again, is no progress.
+    // The bytes that were settled before the first call are not progress, and neither is a requeue.
     const std::uint64_t settled = settled_bytes_[record.key] = record.counts.settled_bytes;
     const auto before = settled_before.find(record.key);
     if (before != settled_before.end() && settled > before->second) load.settled_bytes += settled - before->second;

@@ -1,5 +1,5 @@
-// Counts in the metrics what becomes of instances, sessions, and destinations, and keeps the latest failures for the
-// status page. One thread.
+// Updates the metrics of instances, sessions, and destinations, and keeps the latest failures for the status page.
+// Not thread-safe.
 #pragma once
 
 #include <map>
@@ -14,19 +14,19 @@
 
 namespace dicom_sender {
 
-// The series and loads of a destination are those of its text, "AE:port@host".
+// The text "AE:port@host" identifies the series and the load of a destination.
 class Meter {
  public:
   explicit Meter(CoordinatorMetrics& metrics) : metrics_(metrics) {}
 
-  void SessionOpened(const wire::OpenSession& settings);  // its destination has series from now on
+  void SessionOpened(const wire::OpenSession& settings);  // creates the series of its destination
   void SessionEnded(wire::SessionState state);
-  // What a report has changed. `outcomes`: those of the report, by the index of their instance.
+  // Counts what a report changed. `outcomes`: the outcomes in the report, by instance index.
   void ReportApplied(SessionKey session, const wire::OpenSession& settings, std::span<const LedgerChange> changes,
                      const std::map<std::uint32_t, const wire::Outcome*>& outcomes, WallTime now);
-  // What a batch has settled by itself: duplicates, and files whose defect is known from the scan.
+  // Counts what the batch settled at once: duplicates, and files with a defect that the scan found.
   void BatchAdded(const SessionRecord& before, const Counts& counts, const wire::PublishBatch& batch, WallTime now);
-  // `instances` of a study that failed as a whole.
+  // Counts the `instances` of a study that failed as a whole.
   void StudyFailed(const wire::OpenSession& settings, std::uint64_t instances);
   void Stats(const SchedulerStats& stats);
   void Loads(std::span<const SessionRecord> open, const wire::DestinationsPage& destinations);
@@ -40,8 +40,8 @@ class Meter {
 
   CoordinatorMetrics& metrics_;
   RecentFailures failures_;
-  SchedulerStats counted_;                             // what the counters have
-  std::map<SessionKey, std::uint64_t> settled_bytes_;  // the same, of the open sessions
+  SchedulerStats counted_;                             // the statistics that the counters already include
+  std::map<SessionKey, std::uint64_t> settled_bytes_;  // the bytes that they already include, by open session
 };
 
 }  // namespace dicom_sender

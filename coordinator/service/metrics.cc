@@ -3,7 +3,7 @@
 namespace dicom_sender {
 namespace {
 
-// "abandoned" is no longer counted; the series stays because dashboards may use it.
+// "abandoned" always stays 0. The series remains because dashboards may use it.
 constexpr std::initializer_list<const char*> kOutcomes = {
     "stored", "stored_with_warning", "failed", "skipped", "delayed", "abandoned"};
 
@@ -20,9 +20,9 @@ DestinationMetrics::DestinationMetrics(prometheus::Registry& registry)
       sending_sessions_(
           MakeGauges(registry, "destination_sending_sessions",
                      "Open sessions that may be sent: their scan is complete, or they do not wait for it")),
-      associations_(MakeGauges(registry, "destination_associations", "Studies that are with a worker now")),
+      associations_(MakeGauges(registry, "destination_associations", "Studies that workers are sending")),
       breaker_open_(MakeGauges(registry, "destination_breaker_open",
-                               "1 while the destination is out of reach and tried with one study at a time")) {}
+                               "1 while the destination is unreachable and is retried with one study at a time")) {}
 
 DestinationMetrics::Series& DestinationMetrics::Of(const std::string& destination) {
   const std::string label = LabelValue(destination);
@@ -72,7 +72,8 @@ void DestinationMetrics::SetLoads(const std::map<std::string, DestinationLoad>& 
 CoordinatorMetrics::CoordinatorMetrics(prometheus::Registry& registry)
     : instances_total(registry, "instances_total", "Outcomes of instances", "outcome", kOutcomes),
       failures_total(
-          registry, "failures_total", "Instances that failed, by what the destination answered or we found", "reason",
+          registry, "failures_total",
+          "Instances that failed, by the destination's answer or the defect that was found", "reason",
           {"out_of_resources", "processing_failure", "dataset_mismatch", "cannot_understand",
            "sop_class_not_supported", "other_status", "association_lost", "not_sendable", "defective_file"}),
       destinations(registry),
@@ -90,13 +91,14 @@ CoordinatorMetrics::CoordinatorMetrics(prometheus::Registry& registry)
       studies_delayed(studies.Add({{"state", "delayed"}})),
       studies_leased(studies.Add({{"state", "leased"}})),
       studies_done(studies.Add({{"state", "done"}})),
-      leases_expired_total(MakeCounter(registry, "leases_expired_total", "Leases that ran out")),
-      late_outcomes_total(MakeCounter(registry, "late_outcomes_total", "Outcomes under a lease no longer in force")),
+      leases_expired_total(MakeCounter(registry, "leases_expired_total", "Leases that expired")),
+      late_outcomes_total(
+          MakeCounter(registry, "late_outcomes_total", "Outcomes that were reported after their lease had ended")),
       resends_total(MakeCounter(registry, "resends_total", "Instances that may have been sent twice")),
       messages_refused_total(
           MakeCounter(registry, "messages_refused_total",
-                      "Messages that were malformed, unexpected or of a different protocol version")),
-      workers_connected(MakeGauge(registry, "workers_connected", "Workers that were heard of lately")),
+                      "Messages that were malformed, unexpected, or of a different protocol version")),
+      workers_connected(MakeGauge(registry, "workers_connected", "Workers that sent a status recently")),
       workers_quarantined(
           MakeGauge(registry, "workers_quarantined",
                     "Workers that fail to reach a destination or to read files where others succeed")),

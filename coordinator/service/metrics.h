@@ -1,4 +1,4 @@
-// The metrics of a coordinator that is the leader. Every known series starts at 0.
+// The metrics of the leader. Every known series starts at 0.
 #pragma once
 
 #include <prometheus/counter.h>
@@ -19,14 +19,14 @@ struct DestinationLoad {
   std::uint64_t found_instances = 0;
   std::uint64_t pending_instances = 0;
   std::uint64_t pending_bytes = 0;
-  std::uint64_t settled_bytes = 0;     // since the previous call of SetLoads
+  std::uint64_t settled_bytes = 0;     // since the previous call to SetLoads
   std::uint64_t sending_sessions = 0;  // open sessions that may be sent
   std::uint64_t associations = 0;
   bool breaker_open = false;
 };
 
-// The series of a destination appear at 0 on its first use. Sessions choose the names, so their number is bounded:
-// destinations after the first kDestinationsMax share the series "other". Not thread-safe.
+// The series of a destination start at 0 when it is first used. Because clients choose the names, their number is
+// limited: the destinations after the first kDestinationsMax share the series "other". Not thread-safe.
 class DestinationMetrics {
  public:
   static constexpr std::size_t kDestinationsMax = 100;
@@ -34,7 +34,7 @@ class DestinationMetrics {
   explicit DestinationMetrics(prometheus::Registry& registry);
   using Outcomes = std::map<std::string, prometheus::Counter*, std::less<>>;
   const Outcomes& InstancesTotal(const std::string& destination) { return Of(destination).instances_total; }
-  // A destination that is missing in `loads` has no load.
+  // Sets the load of each destination that is missing in `loads` to 0.
   void SetLoads(const std::map<std::string, DestinationLoad>& loads);
 
  private:
@@ -66,7 +66,7 @@ struct CoordinatorMetrics {
   LabelledCounters instances_total;  // by outcome
   LabelledCounters failures_total;   // by reason
   DestinationMetrics destinations;
-  prometheus::Family<prometheus::Gauge>& sessions;  // open ones by state; use the members below
+  prometheus::Family<prometheus::Gauge>& sessions;  // open sessions by state; use the members below
   prometheus::Gauge& sessions_scanning;
   prometheus::Gauge& sessions_sending;
   LabelledCounters sessions_ended_total;  // by state

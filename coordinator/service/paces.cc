@@ -7,7 +7,7 @@ namespace dicom_sender {
 namespace {
 
 std::optional<Duration> TimeLeftOf(const SessionRecord& record, const std::optional<Rate>& rate) {
-  if (!record.scan_complete) return std::nullopt;  // nobody knows yet how much there is to send
+  if (!record.scan_complete) return std::nullopt;  // the total is not known yet
   const Counts& counts = record.counts;
   return TimeLeft(counts.unsettled(), counts.total_bytes - std::min(counts.total_bytes, counts.settled_bytes), rate);
 }
@@ -21,7 +21,7 @@ void SessionPaces::Measure(std::span<const SessionRecord> open, TimePoint now) {
     Measured& session = sessions_[record.key];
     if (const auto known = before.find(record.key); known != before.end()) session = std::move(known->second);
     const std::uint64_t stored = record.counts.successful(), bytes = record.counts.stored_bytes;
-    // A ledger that was restored from a backup has less than before.
+    // The counts decrease if the ledger was restored from a backup.
     if (stored < session.stored || bytes < session.bytes) session = {};
     session.stored = stored;
     session.bytes = bytes;

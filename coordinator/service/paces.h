@@ -1,4 +1,4 @@
-// How fast the open sessions move, and when they will be done: for dicom-ctl and the status page.
+// Measures the throughput of the open sessions and estimates the time left, for dicom-ctl and the status page.
 #pragma once
 
 #include <map>
@@ -12,13 +12,13 @@
 namespace dicom_sender {
 
 struct SessionPace {
-  std::optional<Rate> rate;      // of what is stored, over the last seconds; none: too early to tell
-  std::optional<Duration> left;  // none: it cannot be told
+  std::optional<Rate> rate;      // of stored instances, over the last seconds; nullopt: too early to tell
+  std::optional<Duration> left;  // nullopt: unknown
 };
 
 class SessionPaces {
  public:
-  // Those that are not among the open ones are forgotten.
+  // Forgets all other sessions.
   void Measure(std::span<const SessionRecord> open, TimePoint now);
   SessionPace Of(SessionKey session) const;
 

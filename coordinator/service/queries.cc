@@ -21,7 +21,7 @@ std::string Counted(std::uint64_t count, const char* one, const char* many) {
   return fmt::format("{} {}", count, count == 1 ? one : many);
 }
 
-// From then on a worker counts as lost: it says its state at least every ten seconds.
+// A worker that is silent for this long counts as lost. Workers send their status at least every ten seconds.
 constexpr std::chrono::seconds kSilentAfter(25);
 
 std::string StateOf(const WorkerView& worker) {
@@ -59,7 +59,7 @@ wire::FailureList::Entry ToEntry(const ReportedInstance& failure) {
   entry.set_study_instance_uid(failure.study_instance_uid);
   entry.set_sop_instance_uid(failure.sop_instance_uid);
   if (failure.status) entry.set_status(*failure.status);
-  entry.set_reason(ToValidUtf8(failure.reason));  // it may name a path, which is bytes
+  entry.set_reason(ToValidUtf8(failure.reason));  // the reason may contain a path, which may not be UTF-8
   entry.set_attempts(failure.attempts);
   if (!failure.worker.empty()) entry.set_worker(failure.worker);
   if (failure.state == InstanceState::kConflict) entry.set_kind(wire::FailureList::Entry::KIND_CONFLICT);
@@ -83,14 +83,14 @@ wire::SessionStatus Queries::StatusOf(const SessionRecord& record, TimePoint now
   return status;
 }
 
-// What a person can do about it comes last.
+// The text ends with what a person can do about it.
 std::string Queries::WaitsFor(const wire::SessionStatus& status, TimePoint now) const {
   if (status.state() == wire::SESSION_SUSPENDED) {
     return fmt::format("{}; to continue: dicom-ctl resume {}", SessionStateWord(status.state()), status.session());
   }
   if (status.state() != wire::SESSION_SCANNING && status.state() != wire::SESSION_SENDING) return {};
   if (status.stopping()) {
-    return fmt::format("{} that {} being sent, to stop then", Counted(status.leases(), "study", "studies"),
+    return fmt::format("{} that {} being sent, and then stops", Counted(status.leases(), "study", "studies"),
                        status.leases() == 1 ? "is" : "are");
   }
   if (!status.trouble().empty()) return status.trouble();
@@ -115,16 +115,16 @@ std::string Queries::WaitsForWorkers(TimePoint now) const {
   }
   if (workers == 0) return "a worker: none is connected; start dicom-worker";
   if (in_state[kWorkerDraining] == workers) return "a worker: all of them are draining; start another dicom-worker";
-  if (any_free) return "the next attempt of what could not be sent";
+  if (any_free) return "the next retry of what could not be sent";
   if (in_state[kWorkerIdle] + in_state[kWorkerSending] == 0) {
-    return "a worker that can send: 'dicom-ctl workers' says what is wrong with them";
+    return "a worker that can send; 'dicom-ctl workers' shows what is wrong with each of them";
   }
-  return "a worker that is free: all of them are sending other studies";
+  return "a free worker: all of them are sending other studies";
 }
 
 wire::SessionStatus Queries::BriefStatusOf(const SessionRecord& record, TimePoint now) const {
   wire::SessionStatus status = StatusOf(record, now);
-  status.clear_inputs();  // these two may be many
+  status.clear_inputs();  // these two lists may be long
   status.clear_ignored();
   return status;
 }
@@ -142,7 +142,7 @@ wire::ClientReply Queries::Report(const SessionRecord& session, TimePoint now, W
     if (!scan.complete) reply.mutable_report()->add_scanning(scan.indexer);
   }
   const SummaryFiles files = SummaryFilesOf(output_dir_, session);
-  // While it goes on, what is there is of an earlier end.
+  // While the session is open, an existing file is from an earlier end of the session.
   const bool written = !output_dir_.empty() && session.end_time && std::filesystem::exists(files.summary);
   if (written) {
     reply.mutable_report()->set_summary_file(files.summary);
@@ -153,7 +153,8 @@ wire::ClientReply Queries::Report(const SessionRecord& session, TimePoint now, W
 
 wire::ClientReply Queries::Summary(const SessionRecord& session, std::uint64_t offset) const {
   if (!session.end_time) {
-    return Failed(fmt::format("session {} has not ended: its summary is written then", session.settings.session()));
+    return Failed(
+        fmt::format("session {} has not ended; its summary is written when it ends", session.settings.session()));
   }
   const std::string path = SummaryFilesOf(output_dir_, session).summary;
   std::ifstream file(path, std::ios::binary);
@@ -161,7 +162,7 @@ wire::ClientReply Queries::Summary(const SessionRecord& session, std::uint64_t o
   file.seekg(static_cast<std::streamoff>(offset));
   file.read(data.data(), static_cast<std::streamsize>(data.size()));
   if (output_dir_.empty() || !file.is_open() || file.bad()) {
-    return Failed(fmt::format("the coordinator cannot read {}: was it moved?", path));
+    return Failed(fmt::format("the coordinator cannot read '{}'; check whether it was moved", path));
   }
   data.resize(static_cast<std::size_t>(file.gcount()));
   wire::ClientReply reply;

@@ -1,6 +1,7 @@
-// The questions to a coordinator that change nothing. The replies are made from the ledger and the scheduler.
+// Answers the requests that change nothing, from the ledger and the scheduler.
 //
-// Lists are paged or cut, so that every reply is far below kMessageBytesMax. Throws LedgerError. One thread.
+// Lists are paged or truncated, so that every reply is far below kMessageBytesMax. Throws LedgerError. Not
+// thread-safe.
 #pragma once
 
 #include <set>
@@ -20,18 +21,18 @@ inline constexpr std::uint32_t kListedSessionsMax = 100;
 inline constexpr std::uint32_t kListedFailuresMax = 300;
 inline constexpr std::size_t kListedWorkersMax = 10'000;
 inline constexpr std::size_t kSummaryPartBytes = 1 << 20;
-inline constexpr std::size_t kShownSuspendedMax = 100, kShownEndedMax = 20;  // by Overview, sessions
+inline constexpr std::size_t kShownSuspendedMax = 100, kShownEndedMax = 20;  // sessions in the Overview
 
 wire::FailureList::Entry ToEntry(const ReportedInstance& failure);
 wire::FailureList::Entry ToEntry(const UnreadPath& unread);
 
 class Queries {
  public:
-  // The summary files are in `output_dir`; empty: none are written.
+  // `output_dir` contains the summary files; empty if none are written.
   Queries(LedgerReader& ledger, const Scheduler& scheduler, const SessionPaces& paces, std::string output_dir)
       : ledger_(ledger), scheduler_(scheduler), paces_(paces), output_dir_(std::move(output_dir)) {}
 
-  // About one session, whose record the caller has read.
+  // These take the current record of the session.
   wire::ClientReply Status(const SessionRecord& session, TimePoint now) const;
   wire::ClientReply Report(const SessionRecord& session, TimePoint now, WallTime wall) const;
   wire::ClientReply Summary(const SessionRecord& session, std::uint64_t offset) const;
@@ -43,7 +44,8 @@ class Queries {
   wire::ClientReply Workers(TimePoint now) const;
   std::string InWords(const QuarantineSubject& subject) const;  // "destination AE:port@host"
   wire::ClientReply Destinations(TimePoint now) const;
-  // For the status page, without failures. `open`: all open sessions by ascending key; `suspended`: all of these.
+  // For the status page, without failures. `open`: all open sessions, by ascending key; `suspended`: all suspended
+  // sessions.
   wire::Overview Overview(std::span<const SessionRecord> open, const std::set<SessionKey>& suspended, TimePoint now,
                           WallTime wall) const;
 

@@ -48,7 +48,7 @@ void RecentFailures::AddDefects(const wire::PublishBatch& batch, WallTime now) {
 wire::FailuresPage RecentFailures::Page(LedgerReader& ledger, WallTime now) {
   wire::FailuresPage page;
   page.set_at_ms(now.time_since_epoch().count());
-  // One that is not found as it was has been requeued since.
+  // An instance that is no longer failed was requeued, so its entry is dropped.
   std::erase_if(entries_, [&ledger](Entry& entry) {
     if (!entry.unread) return false;
     const Place place = *std::exchange(entry.unread, std::nullopt);

@@ -1,4 +1,4 @@
-// The latest instances that failed, for the status page. Bounded: the newest push the oldest out.
+// The latest failed instances, for the status page. Keeps at most kMax and drops the oldest.
 #pragma once
 
 #include <deque>
@@ -14,12 +14,12 @@ class RecentFailures {
  public:
   static constexpr std::size_t kMax = 50;
 
-  // Page() reads the rest from the ledger. `uuid`: of the session.
+  // Stores only where the failure is in the ledger; Page() reads the details. `uuid`: the session's UUID.
   void Add(SessionKey session, const std::string& uuid, const InstanceChange& change, WallTime now);
-  // Files that fail by a defect that the scan found.
+  // Adds the files that failed because of a defect that the scan found.
   void AddDefects(const wire::PublishBatch& batch, WallTime now);
 
-  // The newest first. Reads at most kMax instances. Throws LedgerError.
+  // Returns the newest failure first. Reads at most kMax instances. Throws LedgerError.
   wire::FailuresPage Page(LedgerReader& ledger, WallTime now);
 
  private:
@@ -34,7 +34,7 @@ class RecentFailures {
   };
   void Push(Entry entry);
 
-  std::deque<Entry> entries_;  // the newest first
+  std::deque<Entry> entries_;  // newest first
 };
 
 }  // namespace dicom_sender

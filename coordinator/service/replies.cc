@@ -11,16 +11,16 @@ wire::ClientReply Failed(std::string reason) {
 }
 
 wire::ClientReply NoSuchSession(std::string_view uuid) {
-  return Failed(fmt::format("there is no session {} in this ledger", uuid));
+  return Failed(fmt::format("session '{}' is not in this ledger", uuid));
 }
 
 wire::ClientReply TooManySessions() {
-  return Failed(fmt::format("{} sessions are open, and more are not accepted; wait until one has ended, or pause one",
+  return Failed(fmt::format("too many sessions: {} are open already; wait until one has ended, or pause one",
                             kOpenSessionsMax));
 }
 
 wire::ClientReply TooManyBytes(const SessionRecord& session) {
-  return Failed(fmt::format("session {} would have more bytes than are possible; a size in this batch is wrong",
+  return Failed(fmt::format("session {} would have more bytes than are possible: a size in this batch is wrong",
                             session.settings.session()));
 }
 

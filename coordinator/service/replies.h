@@ -1,4 +1,4 @@
-// The replies that refuse a client's request, with the reason for a person.
+// The replies that refuse a client's request. They state the reason for a person.
 #pragma once
 
 #include <string>
@@ -15,7 +15,7 @@ wire::ClientReply Failed(std::string reason);
 wire::ClientReply NoSuchSession(std::string_view uuid);
 wire::ClientReply TooManySessions();
 wire::ClientReply TooManyBytes(const SessionRecord& session);
-// A session that is not open takes nothing.
+// For requests that need an open session.
 wire::ClientReply SessionHasEnded(const SessionRecord& session);
 
 }  // namespace dicom_sender

@@ -106,7 +106,7 @@ wire::ClientReply Service::Answer(const wire::ClientRequest& request, const Mome
     case wire::ClientRequest::REQUEST_NOT_SET:
       break;  // refused by ParseToCoordinator
   }
-  return Failed("an empty request");
+  return Failed("the request is empty");
 }
 
 void Service::Handle(const PeerMessage& incoming, const wire::WorkerMessage& message, const Moment& moment) {

@@ -1,16 +1,15 @@
 // The coordinator's step: messages in, one ledger transaction, messages out.
 //
-// In one step, Step() begins a transaction and takes the messages in their order:
-// - A client's question is answered by Queries, from the ledger and the scheduler; nothing changes.
-// - What a client or an indexer wants changed is written to the ledger, and the scheduler learns of it by an event.
-// - What a worker says becomes an event. The facts that the scheduler needs to judge a report are read from the
-// ledger
-//   once, go with the event, and return with the changes.
-// After each event, Apply() writes the changes that the scheduler wants and keeps the messages that it wants sent. A
-// Tick comes last, and then the commit. Persist, then speak: whatever Step() returns may be sent.
+// Step() begins a transaction and handles the messages in order:
+// - A query of a client changes nothing. Queries answers it from the ledger and the scheduler.
+// - A change that a client or an indexer requests is written to the ledger and passed to the scheduler as an event.
+// - A message of a worker becomes an event. The facts that the scheduler needs to judge a report are read from the
+//   ledger once, passed with the event, and returned with the changes.
+// After each event, Apply() writes the scheduler's changes to the ledger and queues its messages. A Tick comes last,
+// followed by the commit. The messages are returned only after the commit, so everything that is sent is durable.
 //
-// Knows no socket and no thread; the loop (coordinator_loop.h) feeds it, and so can a simulation. A LedgerError that
-// leaves Step() means that memory may be ahead of the ledger: the object must not be used any more.
+// This class uses no sockets and no threads. The loop (coordinator_loop.h) or a simulation calls it. After Step() has
+// thrown a LedgerError, memory may be ahead of the ledger, and the object must not be used any more.
 #pragma once
 
 #include <map>
@@ -42,26 +41,27 @@ struct Outgoing {
 
 struct StepResult {
   std::vector<Outgoing> messages;
-  std::optional<TimePoint> wake_at;  // Step again by then, with or without messages
-  std::vector<SessionKey> ended;     // sessions: their summary can be written
+  std::optional<TimePoint> wake_at;  // when to call Step() again at the latest
+  std::vector<SessionKey> ended;     // sessions whose summary can be written
 };
 
 class Service {
  public:
-  // `output_dir`: where SummaryWriter writes the summaries of ended sessions; empty: nowhere. `progress` is noted
-  // while a session is read from the ledger. `name_endpoint` says which destinations are reached at one address;
-  // without it, each one is separate.
+  // `output_dir`: where SummaryWriter writes the summaries of ended sessions; empty: nowhere. Notes `progress` while
+  // it reads a session from the ledger. `name_endpoint` tells which destinations have the same address; without it,
+  // every destination counts as separate.
   Service(Ledger& ledger, SchedulerOptions options, CoordinatorMetrics& metrics, std::string output_dir,
           Progress progress = {}, NameEndpoint name_endpoint = {});
 
-  // Continues every session that an earlier coordinator left open; clients need not know that there was another one.
-  // Before the first Step(), if at all.
+  // Continues every session that an earlier coordinator left open, transparently to the clients. Call it before the
+  // first Step(), or not at all.
   StepResult ResumeSessions(TimePoint now, WallTime wall);
   StepResult Step(const std::vector<PeerMessage>& messages, TimePoint now, WallTime wall);
 
-  // What the status page shows; updates the gauges of the destinations. Between two steps, about once a second.
+  // Returns what the status page shows, and updates the gauges of the destinations. Call it between two steps, about
+  // once per second.
   wire::Overview Look(TimePoint now, WallTime wall);
-  // For what dicom-ctl shows; Look() does it, too. Between two steps, about once a second.
+  // Updates the rates that dicom-ctl shows, as Look() does, too. Call it between two steps, about once per second.
   void MeasurePaces(TimePoint now);
 
   // See Scheduler::CheckInvariants().
@@ -74,11 +74,11 @@ class Service {
   };
   using Settings = std::shared_ptr<const wire::OpenSession>;
 
-  // --- service.cc: the step, and who handles which message
+  // --- service.cc: the step, and the dispatch of messages
   void HandleMessage(const PeerMessage& incoming, const Moment& moment);
   void Handle(const PeerMessage& incoming, const wire::WorkerMessage& message, const Moment& moment);
   wire::ClientReply Answer(const wire::ClientRequest& request, const Moment& moment);
-  // The answer about a session, if there is one with this UUID.
+  // Calls `ask` with the session of this UUID, or refuses the request if the session does not exist.
   template <class Ask>
   wire::ClientReply About(const std::string& uuid, Ask ask) {
     auto record = ledger_.FindSession(uuid);
@@ -90,9 +90,9 @@ class Service {
   void Send(const std::string& peer, wire::CoordinatorMessage message);
   bool IsOpen(SessionKey session) const { return sessions_.contains(session); }
   std::vector<SessionRecord> OpenSessions() const;
-  Settings SettingsOf(SessionKey session) const;  // of an open session from memory, of others from the ledger
+  Settings SettingsOf(SessionKey session) const;  // from memory for an open session, otherwise from the ledger
 
-  // --- service_sessions.cc: what a session goes through
+  // --- service_sessions.cc: the life cycle of sessions
   wire::ClientReply Answer(const wire::OpenSession& request, const Moment& moment);
   wire::ClientReply Answer(const wire::SuspendSession& request, const Moment& moment);
   wire::ClientReply Answer(const wire::CancelSession& request, const Moment& moment);
@@ -105,7 +105,7 @@ class Service {
   void FeedFromLedger(SessionKey session, const Moment& moment);
   void End(SessionKey session, wire::SessionState state, const Moment& moment);
 
-  // --- service_indexers.cc: what indexers find
+  // --- service_indexers.cc: the messages of indexers
   wire::ClientReply Answer(const wire::BeginScan& request, const Moment& moment);
   wire::ClientReply Answer(const wire::PublishBatch& request, const Moment& moment);
   wire::ClientReply Answer(const wire::RecordComparisons& request);
@@ -126,9 +126,9 @@ class Service {
   void ForgetSilentWorkers();
 
   // --- service_changes.cc: the scheduler's output
-  // `reporter`: the worker whose report the event is.
+  // `reporter`: the worker that sent the report, if the event is a report.
   Output Apply(const Event& event, const Moment& moment, std::string_view reporter = {});
-  // All but the sessions' changes. Returns the copies that are sent in the place of what has failed.
+  // Writes all changes except those of sessions. Returns the copies that will be sent in place of failed instances.
   std::vector<PromotedCopy> Write(const std::vector<LedgerChange>& changes, const Moment& moment);
   void WriteSessions(const std::vector<LedgerChange>& changes, const std::vector<PromotedCopy>& promoted,
                      const Moment& moment);
@@ -146,14 +146,14 @@ class Service {
   Progress progress_;
   Meter meter_;
   Refusals refusals_;
-  std::map<SessionKey, Settings> sessions_;  // those that the scheduler knows
-  std::set<SessionKey> suspended_;           // those that wait to be resumed
+  std::map<SessionKey, Settings> sessions_;  // the open sessions
+  std::set<SessionKey> suspended_;           // the suspended sessions
   struct WorkerConnection {
-    std::string peer;  // the connection of its last message; empty: none since the coordinator started
-    std::string key;   // that it has named itself with
+    std::string peer;  // the connection of its last status; empty: none since the coordinator started
+    std::string key;   // its public key, if keys are in use
   };
-  std::map<std::string, WorkerConnection> connections_;  // of each worker
-  std::uint64_t status_seq_ = 0;                         // of the WorkerStatus that is being answered; 0: none
+  std::map<std::string, WorkerConnection> connections_;  // by worker
+  std::uint64_t status_seq_ = 0;                         // of the WorkerStatus that is being handled; 0: none
   std::vector<Outgoing> outgoing_;
   std::vector<SessionKey> ended_;
 };

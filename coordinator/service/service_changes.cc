@@ -1,4 +1,4 @@
-// The output of a scheduler step: its changes go into the ledger, and its replies to the workers.
+// Handles the output of a scheduler step: writes its changes to the ledger, and sends its replies to the workers.
 #include <spdlog/spdlog.h>
 
 #include <set>
@@ -25,7 +25,7 @@ Output Service::Apply(const Event& event, const Moment& moment, std::string_view
 }
 
 std::vector<PromotedCopy> Service::Write(const std::vector<LedgerChange>& changes, const Moment& moment) {
-  // Outcomes are written together and in their order. Nearly always they are the only changes.
+  // Outcomes are nearly always the only changes, so they are written in one call. It keeps their order.
   std::vector<InstanceChange> instances;
   std::set<StudyKey> failed_studies;
   for (const LedgerChange& change : changes) {
@@ -50,7 +50,7 @@ std::vector<PromotedCopy> Service::Write(const std::vector<LedgerChange>& change
   std::vector<PromotedCopy> promoted;
   for (const StudyKey study : failed_studies) {
     for (PromotedCopy& copy : ledger_.PromoteCopies(study)) {
-      spdlog::warn("{} has failed: {}, which has the same SOP Instance UID, is sent instead", copy.failed_path,
+      spdlog::warn("'{}' failed; '{}', which has the same SOP Instance UID, is sent instead", copy.failed_path,
                    copy.path);
       promoted.push_back(std::move(copy));
     }
@@ -58,8 +58,8 @@ std::vector<PromotedCopy> Service::Write(const std::vector<LedgerChange>& change
   return promoted;
 }
 
-// The scheduler knows nothing of copies. It gets promoted ones as a feed, and a session that it considers complete is
-// opened again for them.
+// The scheduler does not know about copies. A promoted copy reaches it as a feed, and a session that it considers
+// complete is reopened for that.
 void Service::WriteSessions(const std::vector<LedgerChange>& changes, const std::vector<PromotedCopy>& promoted,
                             const Moment& moment) {
   std::map<SessionKey, std::vector<StudyFeed>> feeds;
@@ -92,18 +92,18 @@ void Service::FailStudy(const StudyFailed& change, const Moment& moment) {
   const std::uint64_t instances = ledger_.FailStudy(change.study, change.reason, moment.wall);
   const Settings settings = SettingsOf(study.session);
   const ScopedLogFields fields({.session = settings->session(), .study = study.uid});
-  spdlog::warn("Study {} has failed with {} instances: {}", study.uid.empty() ? "without a UID" : study.uid,
-               instances, change.reason);
+  spdlog::warn("Study {} failed with {} instances: {}", study.uid.empty() ? "without a UID" : study.uid, instances,
+               change.reason);
   meter_.StudyFailed(*settings, instances);
 }
 
-// The log names the study, so that an operator can find a file that crashes its workers.
+// The log names the study, so that an operator can find a file that crashes the workers.
 void Service::NoteUncleanEnd(const LeaseEnded& ended) {
   const StudyRecord record = ledger_.LoadStudy(ended.study);
   const ScopedLogFields fields({.session = SettingsOf(record.session)->session(), .study = record.uid});
   const std::string study = record.uid.empty() ? "without a UID" : record.uid;
   if (ended.revoked) {
-    spdlog::info("Lease {} of study {} at worker {} has ended with its session", record.lease, study,
+    spdlog::info("Lease {} of study {} at worker {} ended with its session", record.lease, study,
                  record.lease_worker);
     return;
   }

@@ -1,4 +1,4 @@
-// The messages of indexers: what they find goes into the ledger, and the scheduler learns of it by events.
+// Handles the messages of indexers: writes what they found to the ledger, and passes it to the scheduler as events.
 #include "coordinator/service/replies.h"
 #include "coordinator/service/service.h"
 #include "proto/limits.h"
@@ -50,7 +50,7 @@ wire::ClientReply Service::Answer(const wire::PublishBatch& request, const Momen
     if (BytesOf(request) + record.counts.total_bytes > kTotalBytesMax) return TooManyBytes(record);
     std::vector<StudyFeed> feeds = ledger_.AddStudies(record.key, request);
     ledger_.AddUnread(record.key, request.indexer(), UnreadOf(request));
-    // If every instance of the batch is to be sent, the batch settled nothing that the meter counts.
+    // If every instance of the batch will be sent, the batch settled nothing that the meter counts.
     if (PendingIn(feeds) < InstancesIn(request)) {
       meter_.BatchAdded(record, ledger_.LoadSession(record.key).counts, request, moment.wall);
     }
@@ -68,7 +68,7 @@ wire::ClientReply Service::Answer(const wire::RecordComparisons& request) {
       comparisons.push_back({entry.study(), entry.index(), entry.difference()});
     }
     ledger_.RecordComparisons(record.key, comparisons);
-    // Comparisons that arrive after the session has ended belong in its summary, too.
+    // The summary must include comparisons that arrive after the session has ended.
     if (!IsOpen(record.key)) ended_.push_back(record.key);
     wire::ClientReply reply;
     reply.mutable_publish_ack();

@@ -1,4 +1,4 @@
-// What a session goes through: it is opened, resumed, restored after a restart, ended, and requeued.
+// Opens, resumes, suspends, cancels, and requeues sessions, and restores them after a restart.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -54,7 +54,7 @@ void Service::Resume(SessionRecord record, const wire::OpenSession& request, con
   Reopen(record, moment);
 }
 
-// Withdraws a suspension that waits for leases in force.
+// Withdraws a suspension that is still waiting for leases to end.
 void Service::Continue(const SessionRecord& record, const Moment& moment) {
   if (!IsOpen(record.key)) return;
   const ScopedLogFields fields({.session = record.settings.session()});
@@ -75,8 +75,8 @@ void Service::OpenInScheduler(const SessionRecord& record, const Moment& moment)
   sessions_[record.key] = std::make_shared<const wire::OpenSession>(settings);
   suspended_.erase(record.key);
   meter_.SessionOpened(settings);
-  // The scan counts as incomplete until everything in the ledger is fed, because a session without studies would be
-  // complete at once.
+  // The scan counts as incomplete until everything in the ledger has been fed. Otherwise the session would have no
+  // studies yet and would be complete at once.
   Apply(SessionOpened{.session = record.key,
                       .destination = DestinationText(settings.destination()),
                       .endpoint = name_endpoint_
@@ -95,10 +95,10 @@ void Service::OpenInScheduler(const SessionRecord& record, const Moment& moment)
   if (record.ending) End(record.key, *record.ending, moment);  // requested before the coordinator restarted
 }
 
-// An earlier coordinator granted these leases, and their workers may be sending still.
+// An earlier coordinator granted these leases, and their workers may still be sending.
 void Service::RestoreLeases(SessionKey session, const Moment& moment) {
   for (const StudyRecord& study : ledger_.LeasedStudies(session)) {
-    // No other key may use the worker's name before the worker connects again.
+    // Until the worker reconnects, no other key may use its name.
     const auto lease = ledger_.FindLease(study.lease);
     if (lease && !lease->identity.empty())
       connections_.try_emplace(study.lease_worker).first->second.key = lease->identity;

@@ -1,4 +1,4 @@
-// The messages of workers and the answers to them: statuses and leases, pages, and reports.
+// Handles the messages of workers: statuses, page requests, and reports.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -12,13 +12,13 @@
 namespace dicom_sender {
 namespace {
 
-// Small, because every instance that was handed out under a lost lease may have been sent, and counts as a resend if
-// it is sent again.
+// Small, because any instance that was handed out under a lost lease may have been sent. If it is sent again, that
+// counts as a resend.
 constexpr std::size_t kPageInstances = 128;
 static_assert(kPageInstances <= kPageInstancesMax);
 constexpr std::size_t kWorkersMax = kListedWorkersMax;
 
-// An incarnation is the wall clock in nanoseconds at the start of the worker.
+// An incarnation is the wall-clock time in nanoseconds when the worker started.
 std::string Superseded(const std::string& worker, std::uint64_t nanoseconds) {
   return fmt::format(
       "another worker named '{}' has started since, or this one's clock was set back by at least {:.1f} s; give each "
@@ -45,7 +45,7 @@ void Service::Handle(const PeerMessage& incoming, const wire::WorkerStatus& stat
   }
   if (!scheduler_.Knows(worker)) {
     if (scheduler_.worker_count() >= kWorkersMax) {
-      return Refuse(incoming, fmt::format("{} workers are connected, and more are not accepted", kWorkersMax),
+      return Refuse(incoming, fmt::format("too many workers: {} are connected already", kWorkersMax),
                     /*for_good=*/false, moment);
     }
     spdlog::info("Worker {} connected, with {} associations", worker, status.capacity());
@@ -58,7 +58,7 @@ void Service::Handle(const PeerMessage& incoming, const wire::WorkerStatus& stat
                   .not_ready = status.not_ready(),
                   .held = {}};
   for (const auto& held : status.held()) seen.held.push_back({held.lease_id(), held.progressed()});
-  if (scheduler_.IsOvertaken(seen)) return;  // it may have arrived late, over a connection that is closed
+  if (scheduler_.IsOvertaken(seen)) return;  // it arrived late, perhaps over a closed connection
   connections_[worker] = {incoming.peer, incoming.key};
   status_seq_ = status.seq();
   Apply(seen, moment);
@@ -74,7 +74,7 @@ bool Service::Holds(const PeerMessage& incoming, const LeaseRecord& lease) const
          connection->second.peer == incoming.peer;
 }
 
-// The refusal does not name the lease, because a worker would take that for the answer of another ledger.
+// The refusal does not name the lease. Otherwise the worker would conclude that the ledger is a different one.
 void Service::RefuseStranger(const PeerMessage& incoming, const LeaseRecord& lease, const Moment& moment) {
   Refuse(incoming,
          fmt::format("lease {} was granted to worker {}, over another connection or to another key", lease.id,
@@ -105,15 +105,15 @@ wire::Page Service::PageOf(LeaseId lease, StudyKey study, std::uint32_t from_ind
 }
 
 void Service::Handle(const PeerMessage& incoming, const wire::Report& report, const Moment& moment) {
-  // A report of a lease that was never granted is not acknowledged, because it belongs to another ledger.
+  // A report for a lease that was never granted belongs to another ledger, so it is not acknowledged.
   const auto lease = ledger_.FindLease(report.lease_id());
   if (!lease) {
-    return Refuse(incoming, fmt::format("a report of lease {}, which is not in this ledger", report.lease_id()),
+    return Refuse(incoming, fmt::format("a report for lease {}, which is not in this ledger", report.lease_id()),
                   /*for_good=*/false, moment, report.lease_id());
   }
   if (!Holds(incoming, *lease)) return RefuseStranger(incoming, *lease, moment);
-  // The report before this one was lost on its way. The worker will repeat both. If this one were applied first, the
-  // earlier one would be taken for a repetition.
+  // The previous report was lost in transit, and the worker will repeat both. If this report were applied first, the
+  // previous one would count as a duplicate.
   if (report.seq() > lease->last_report_seq + 1) return;
   if (report.seq() == lease->last_report_seq + 1) ApplyReport(report, *lease, moment);
 
@@ -145,13 +145,14 @@ void Service::ApplyReport(const wire::Report& report, const LeaseRecord& lease, 
   const Output output = Apply(event, moment, lease.worker);
   meter_.ReportApplied(lease.session, *settings, output.changes, by_index, moment.wall);
   if (!late || report.outcomes_size() == 0) return;
-  // Outcomes that arrive after the session has ended belong in its summary, too.
+  // The summary must include outcomes that arrive after the session has ended.
   const SessionKey session = lease.session;
   if (!IsOpen(session) && std::find(ended_.begin(), ended_.end(), session) == ended_.end()) ended_.push_back(session);
 }
 
 wire::ClientReply Service::Answer(const wire::DrainWorker& request, const Moment& moment) {
-  if (!scheduler_.Knows(request.worker())) return Failed(fmt::format("there is no worker {}", request.worker()));
+  if (!scheduler_.Knows(request.worker()))
+    return Failed(fmt::format("worker '{}' is not connected", request.worker()));
   Apply(DrainRequested{request.worker()}, moment);
   wire::ClientReply reply;
   reply.mutable_drain_ack();

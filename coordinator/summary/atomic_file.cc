@@ -12,10 +12,10 @@
 namespace dicom_sender {
 namespace {
 
-// So that the new name survives a power cut. Returns whether it succeeded; errno is set if not.
+// Makes the new name survive a power failure. Returns false and sets errno if that fails.
 bool SyncFolder(const std::string& folder) {
   const UniqueFd fd(open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  // Some network file systems know no fsync of a folder: there is nothing more to be had there.
+  // Some network file systems do not support fsync() on a folder.
   return fd.valid() && (fsync(fd.get()) == 0 || errno == EINVAL);
 }
 
@@ -55,7 +55,7 @@ tl::expected<void, std::string> AtomicFile::Commit() {
     Note(SyncFolder(std::filesystem::path(path_).parent_path()));
   }
   if (error_ == 0) return {};
-  return tl::unexpected(fmt::format("{} cannot be written: {}", path_, std::strerror(error_)));
+  return tl::unexpected(fmt::format("'{}' cannot be written: {}", path_, std::strerror(error_)));
 }
 
 }  // namespace dicom_sender

@@ -1,5 +1,5 @@
-// A text file that is there as a whole or not at all: written under a temporary name beside its place, flushed to the
-// disk, then renamed. One thread.
+// Writes a text file atomically: under a temporary name in the same folder, flushed to the disk, and then renamed.
+// Not thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -10,14 +10,14 @@
 
 namespace dicom_sender {
 
-// An output stream for RapidJSON's writers, too: Ch, Put() and Flush() are what these ask for.
+// Ch, Put(), and Flush() make this class an output stream for RapidJSON's writers.
 class AtomicFile {
  public:
   using Ch = char;
 
-  // What fails here or later is told by Commit(); until then nothing more is written.
+  // Commit() returns the error if this or a later write fails. After the first failure, nothing more is written.
   explicit AtomicFile(std::string path);
-  ~AtomicFile();  // without a Commit() before, nothing is left behind
+  ~AtomicFile();  // without a preceding Commit(), removes the temporary file
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
@@ -25,9 +25,9 @@ class AtomicFile {
     buffer_ += c;
     if (buffer_.size() >= kBufferBytes) WriteBuffer();
   }
-  void Flush() {}  // the writers call it after each value, which is too often
+  void Flush() {}  // does nothing, because the writers call it after each value
 
-  // Durable under its name when it returns. The error is one sentence.
+  // When it returns, the file is durable under its name. The error is one sentence.
   tl::expected<void, std::string> Commit();
 
  private:

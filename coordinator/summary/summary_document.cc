@@ -1,4 +1,3 @@
-// The text of the summary file and of the failures file, read from the ledger page by page.
 #include "coordinator/summary/summary_document.h"
 
 #include <fmt/format.h>
@@ -15,7 +14,7 @@
 namespace dicom_sender {
 namespace {
 
-constexpr std::size_t kPage = 1000;  // studies or instances read at once
+constexpr std::size_t kPage = 1000;  // studies or instances per read
 constexpr int kDecimals = 6;
 constexpr std::array kWarnedStates = {InstanceState::kStoredWithWarning};
 constexpr std::array kSkippedStates = {InstanceState::kSkipped, InstanceState::kConflict};
@@ -54,7 +53,7 @@ class Json {
     Field("reason", unread.reason);
     writer_.EndObject();
   }
-  // As lines of the failures file.
+  // The WriteLine() functions write the fields of a line of the failures file.
   void WriteLine(const ReportedInstance& instance) {
     writer_.StartObject();
     WriteFields(instance);
@@ -87,7 +86,7 @@ class Json {
   Writer& writer_;
 };
 
-// Calls `use` for each study of the session in their order.
+// Calls `use` for each study of the session, in ascending order of the keys.
 template <class Use>
 void ForEachStudy(LedgerReader& ledger, SessionKey session, Progress& progress, Use use) {
   for (StudyKey last = 0;;) {
@@ -138,7 +137,7 @@ class SummaryDocument {
   }
 
  private:
-  // Scripts read these, which come first and in this order.
+  // Scripts rely on these fields coming first and in this order.
   void WriteSession() {
     const SessionRecord& session = summary_.session;
     const wire::Destination& destination = session.settings.destination();
@@ -158,7 +157,8 @@ class SummaryDocument {
     json_.Field("called_ae", destination.called_ae());
   }
 
-  // Scripts want this list before `studies`, so the studies are read twice: memory must not grow with them.
+  // Scripts expect this list before `studies`. The studies are read twice, so that memory does not grow with their
+  // number.
   void WriteStudiesProcessed() {
     writer_.Key("studies_processed");
     writer_.StartArray();
@@ -225,7 +225,7 @@ class SummaryDocument {
     writer_.EndArray();
   }
 
-  // Added later than the fields above, so that those stay where they are.
+  // Later additions go last, so that the older fields keep their order.
   void WriteNotArrived() {
     json_.Field("not_read_files", summary_.not_read_files);
     json_.Field("not_read_folders", summary_.not_read_folders);
@@ -243,7 +243,7 @@ class SummaryDocument {
   Progress& progress_;
 };
 
-// One line for each item of the pages, which `read` gets by the item before, until one is empty.
+// Writes one line per item. `read` returns the page that follows the given item; an empty page is the end.
 template <class Item, class Read>
 void WriteLines(AtomicFile& file, Progress& progress, Read read) {
   rapidjson::Writer<AtomicFile> writer;

@@ -1,4 +1,5 @@
-// The text of the summary file and of the failures file. Memory does not grow with studies or failures.
+// Writes the text of the summary file and of the failures file. The memory that this takes does not depend on the
+// number of studies or failures.
 #pragma once
 
 #include "common/progress.h"
@@ -9,9 +10,9 @@
 namespace dicom_sender {
 
 inline constexpr int kSummarySchemaVersion = 1;
-inline constexpr std::size_t kReportedInstancesMax = 1000;  // in each list of the summary file
+inline constexpr std::size_t kReportedInstancesMax = 1000;  // per list in the summary file
 
-// For a session that does not change meanwhile. `progress` is noted at each page that is read. Both throw
+// The session must not change in the meantime. Notes `progress` for each page that is read. Both functions throw
 // LedgerError.
 void WriteSummaryTo(AtomicFile& file, LedgerReader& ledger, const SessionSummary& summary, Progress& progress);
 void WriteFailuresTo(AtomicFile& file, LedgerReader& ledger, SessionKey session, Progress& progress);

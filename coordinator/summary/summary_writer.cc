@@ -26,13 +26,13 @@ std::string FailuresFile(const std::string& output_dir, const SessionRecord& ses
   return FilesBegin(output_dir, session) + "_failures.ndjson";
 }
 
-// An earlier end of the session may have left some.
+// The session may have ended with failures before it was resumed.
 tl::expected<void, std::string> RemoveFailures(const std::string& path) {
   if (unlink(path.c_str()) == 0 || errno == ENOENT) return {};
-  return tl::unexpected(fmt::format("{} cannot be removed: {}", path, std::strerror(errno)));
+  return tl::unexpected(fmt::format("'{}' cannot be removed: {}", path, std::strerror(errno)));
 }
 
-// An older file belongs to an earlier end of the session.
+// A file that is older than the end of the session was written when the session ended before.
 bool IsThere(const std::string& summary, WallTime ended) {
   std::error_code error;
   const auto written = std::filesystem::last_write_time(summary, error);
@@ -89,7 +89,7 @@ void SummaryWriter::Write(SessionRecord session, TimePoint now) {
   }
 }
 
-// If the folder is missing, the session need not be read first.
+// Checks the folder first, to avoid reading the session for nothing.
 tl::expected<SummaryFiles, std::string> SummaryWriter::WriteIfFolderIsThere(const SessionSummary& summary) {
   if (access(output_dir_.c_str(), W_OK | X_OK) != 0) {
     return tl::unexpected(fmt::format("'{}' cannot be written: {}", output_dir_, std::strerror(errno)));
@@ -103,14 +103,14 @@ void SummaryWriter::Failed(const SessionRecord& session, const std::string& why,
   std::erase(unwritten_, session.key);
   unwritten_.push_back(session.key);
   const ScopedLogFields fields({.session = session.settings.session()});
-  spdlog::error("--output-dir: the summary of session {} was not written: {}; correct that, the next try is in {} s",
+  spdlog::error("--output-dir: the summary of session {} was not written: {}; fix that, the next retry is in {} s",
                 session.settings.session(), why, std::chrono::duration<double>(pause_).count());
 }
 
 void SummaryWriter::Retry(TimePoint now) {
   if (unwritten_.empty() || now < retry_at_) return;
   SessionRecord session = ledger_.LoadSession(unwritten_.front());
-  if (!HasEnded(session.state)) {  // it was resumed, and gets another summary at its next end
+  if (!HasEnded(session.state)) {  // it was resumed, so it gets a summary when it ends again
     unwritten_.pop_front();
     return;
   }
@@ -118,7 +118,7 @@ void SummaryWriter::Retry(TimePoint now) {
   const auto files = WriteIfFolderIsThere(summary);
   if (!files) return Failed(summary.session, files.error(), now);
   const ScopedLogFields fields({.session = summary.session.settings.session()});
-  spdlog::info("The summary of session {} was written on a later try: {}", summary.session.settings.session(),
+  spdlog::info("The summary of session {} was written on a retry: {}", summary.session.settings.session(),
                files->summary);
   unwritten_.pop_front();
   pause_ = {};

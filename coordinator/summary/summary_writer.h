@@ -1,18 +1,19 @@
-// Writes the summaries of sessions that have ended. Every program that writes one uses this class.
+// Writes the summaries of sessions that have ended, for all programs.
 //
-// `dicom_sender_summary_<session>.json`: the fields are in README.md, "Summary". Further:
-// - studies_processed has the studies of which at least one instance has an outcome. The group of the files
-//   without a Study Instance UID is in `studies`, with an empty UID, but not in studies_processed.
-// - total_time_ms is the time that the session was worked on: pauses before a resume are not included.
+// README.md, "Summary", describes the fields of `dicom_sender_summary_<session>.json`. In addition:
+// - studies_processed lists the studies with at least one instance that has an outcome. The files without a Study
+//   Instance UID form a group that is in `studies`, with an empty UID, but not in studies_processed.
+// - total_time_ms excludes the pauses before each resume.
 // - `status` is the DIMSE status as four hexadecimal digits, or null if the destination did not answer.
-// - `worker` is the one that reported the outcome, or null if none did: a defect that the scan found, a duplicate.
-// - Bytes that are not UTF-8 (file names are bytes) are replaced by U+FFFD.
-// `dicom_sender_summary_<session>_failures.ndjson`: what did not arrive, one JSON object per line, each as in
-// `failures`, and with its `kind`: "failed", "conflict", or "not_read" for a file or folder that could not be read.
-// The file exists only if something did not arrive.
+// - `worker` is the worker that reported the outcome, or null for a duplicate or a defect that the scan found.
+// - U+FFFD replaces bytes that are not UTF-8; file names may contain any bytes.
+// `dicom_sender_summary_<session>_failures.ndjson` lists what did not arrive, one JSON object per line. An object has
+// the fields of an entry in `failures`, and a `kind`: "failed", "conflict", or "not_read" for a file or folder that
+// could not be read. The file exists only if something did not arrive.
 //
-// Memory does not grow with studies or failures. For sessions that do not change meanwhile: by the thread of the
-// coordinator's loop, or when that has ended. All functions throw LedgerError.
+// The memory that this takes does not depend on the number of studies or failures. The sessions must not change in
+// the meantime, so only the thread of the coordinator's loop may call these functions while the loop runs. All
+// functions throw LedgerError.
 #pragma once
 
 #include <deque>
@@ -30,28 +31,27 @@ namespace dicom_sender {
 
 struct SummaryFiles {
   std::string summary;
-  std::string failures;  // empty: there are none
+  std::string failures;  // empty if everything arrived
 };
 SummaryFiles SummaryFilesOf(const std::string& output_dir, const SessionRecord& session);
 
 class SummaryWriter {
  public:
-  // `progress` is noted while something is written.
+  // Notes `progress` while it writes.
   SummaryWriter(LedgerReader& ledger, std::string output_dir, Progress progress = {})
       : ledger_(ledger), output_dir_(std::move(output_dir)), progress_(std::move(progress)) {}
 
-  // Replaces the files of an earlier end of the session. Each file exists as a whole or not at all, and the summary
-  // is written after the failures. The error is one sentence with the path: disk full, not writable. Not tried again.
+  // Replaces the files that were written when the session ended before. Writes each file atomically, and the summary
+  // last. The error is one sentence that names the path, for example because the disk is full. Does not retry.
   tl::expected<SummaryFiles, std::string> WriteOnce(const SessionSummary& summary);
 
-  // For a coordinator: writes the summary, and logs how the session ended. What cannot be written is tried again by
-  // Retry().
+  // For a coordinator: writes the summary, and logs how the session ended. If writing fails, Retry() tries again.
   void Write(SessionKey session, TimePoint now);
-  // Looks at one of the sessions that were in the ledger at the first call: an earlier coordinator may have ended
-  // before it wrote the summary, or could not write it. False: that was the last one.
+  // Checks one of the sessions that were in the ledger at the first call, and writes its summary if an earlier
+  // coordinator did not. Returns false after the last session.
   bool WriteNextMissing(TimePoint now);
-  // Call it about once a second: it tries one of the summaries that could not be written, if one is due. A try may
-  // read much, so the pauses between failures grow from a second to a minute.
+  // Retries one of the summaries that could not be written, if a retry is due. Call it about once per second. Because
+  // a retry may read a lot, the pause after each failure grows from one second to one minute.
   void Retry(TimePoint now);
 
  private:
@@ -63,8 +63,8 @@ class SummaryWriter {
   const std::string output_dir_;
   Progress progress_;
   std::optional<std::vector<SessionKey>> unseen_;
-  std::deque<SessionKey> unwritten_;  // the next to be tried first
-  Duration pause_{};                  // before the next try
+  std::deque<SessionKey> unwritten_;  // in the order of their retries
+  Duration pause_{};                  // before the next retry
   TimePoint retry_at_;
 };
 

@@ -222,9 +222,9 @@ TEST_F(CtlTest, DrainEndsAWorker) {
 TEST_F(CtlTest, SaysWhatItCannotDo) {
   StartCoordinator();
   for (const char* command : {"show", "summary", "failures", "pause", "resume", "cancel", "requeue"}) {
-    ExpectRefused({command, kUnknownSession}, "there is no session");
+    ExpectRefused({command, kUnknownSession}, "is not in this ledger");
   }
-  ExpectRefused({"drain", "nobody"}, "there is no worker nobody");
+  ExpectRefused({"drain", "nobody"}, "worker 'nobody' is not connected");
   EXPECT_EQ(Ctl({"show", "no-uuid"}).end, (ProcessEnd{2, 0}));
   EXPECT_EQ(Ctl({"dance"}).end, (ProcessEnd{2, 0}));
   EXPECT_EQ(Ctl({"sessions", "--format", "xml"}).end, (ProcessEnd{2, 0}));

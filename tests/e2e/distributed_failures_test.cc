@@ -199,7 +199,7 @@ TEST_F(DistributedFailuresTest, ASummaryThatCouldNotBeWrittenIsWrittenWhenItsFol
   ASSERT_TRUE(coordinator.WaitForText("the summary of session " + session + " was not written: "));
   std::filesystem::create_directory(out());
   EXPECT_EQ(Number(SummaryAtEnd(session), "successful_transfers"), 5U);
-  EXPECT_TRUE(coordinator.WaitForText("The summary of session " + session + " was written on a later try"));
+  EXPECT_TRUE(coordinator.WaitForText("The summary of session " + session + " was written on a retry"));
   ExpectAllStored(session, instances);
 }
 

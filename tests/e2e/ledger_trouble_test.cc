@@ -25,7 +25,7 @@ TEST_F(LedgerTroubleTest, AFullDiskEndsTheRunAndResumeGoesOn) {
     const FileSizeLimit limit(160'000);
     EXPECT_EQ(Run(), 74) << result_.output << result_.errors;
   }
-  EXPECT_TRUE(ErrorsHave("disk I/O error (File too large); see to the disk and start again")) << result_.errors;
+  EXPECT_TRUE(ErrorsHave("disk I/O error (File too large); check the disk and start again")) << result_.errors;
   EXPECT_LT(Stored(EndedLog()), kInstances) << "it has failed while it was sending, or before";
   ExpectAllArrivesByResume();
 }
@@ -96,7 +96,7 @@ TEST_F(LedgerTroubleTest, ADamagedLedgerIsRefusedAndLeftAsItIs) {
 
   WriteFile(ledger, damaged);
   EXPECT_EQ(Resume(), 2) << result_.output << result_.errors;
-  EXPECT_TRUE(ErrorsHave("ledger " + ledger.string() + " cannot be used: it is damaged; ")) << result_.errors;
+  EXPECT_TRUE(ErrorsHave("ledger '" + ledger.string() + "': it is damaged; ")) << result_.errors;
   EXPECT_EQ(ReadFile(ledger), damaged);
   EXPECT_EQ(destination_.Log().associations.size(), 0U);
 

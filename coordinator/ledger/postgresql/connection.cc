@@ -18,7 +18,7 @@
 namespace dicom_sender {
 namespace {
 
-constexpr int kServerVersionMin = 140'000;  // client_connection_check_interval
+constexpr int kServerVersionMin = 140'000;  // because of client_connection_check_interval
 constexpr int kServerVersionTransactionTimeout = 170'000;
 constexpr const char* kMayOnlyBeRead = "25006";
 constexpr std::chrono::milliseconds kNoteEvery(1000);
@@ -27,7 +27,7 @@ std::int64_t InMilliseconds(Duration duration) {
   return std::max<std::int64_t>(1, std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
 }
 
-// --- what went wrong, for a person
+// --- error messages for people
 
 std::string FirstLine(std::string_view text) { return ToPrintable(text.substr(0, text.find('\n'))); }
 
@@ -36,7 +36,7 @@ struct Refusal {
   std::string message;
 };
 
-// libpq gives no SQLSTATE for a connection that was refused, but in its message ("FATAL:  28P01: ...").
+// For a refused connection, libpq returns the SQLSTATE only in its message ("FATAL:  28P01: ...").
 std::optional<Refusal> RefusalIn(const std::string& line) {
   constexpr std::size_t kStateLength = 5;
   for (std::size_t at = line.find(":  "); at != std::string::npos; at = line.find(":  ", at + 1)) {
@@ -49,23 +49,23 @@ std::optional<Refusal> RefusalIn(const std::string& line) {
   return std::nullopt;
 }
 
-// What libpq asks of an encryption or an identity and was not given. These are its own words: nobody here sets a
-// locale, so they are not translated. A connection that ends during the handshake is none of them.
+// True if encryption or the server's identity did not meet libpq's requirements. libpq does not translate its
+// messages, because this program does not set a locale. A connection that ends during the handshake does not count.
 bool IsDistrust(std::string_view line) {
   constexpr std::string_view kDistrust[] = {"SSL was required", "certificate", "private key", "channel binding",
                                             "GSSAPI encryption required"};
   return std::ranges::any_of(kDistrust, [&](std::string_view words) { return line.find(words) != line.npos; });
 }
 
-// Otherwise libpq could make nothing of what it was given.
+// If this returns false, libpq could not interpret the connection settings.
 bool IsAboutAnAddress(std::string_view line) {
   return line.starts_with("connection to server") || line.starts_with("could not translate host name");
 }
 
-// There are lines for each address that was tried. The last that a server has answered tells most.
+// The message has lines for each address that was tried. The last answer from a server is the most informative.
 struct Failure {
   Refusal refusal;
-  bool is_distrust = false;  // where no server has given a SQLSTATE
+  bool is_distrust = false;  // only if no server sent an SQLSTATE
 };
 Failure ParseFailure(std::string_view text) {
   Failure failure{.refusal = {{}, FirstLine(text)}};
@@ -87,32 +87,32 @@ bool IsPassing(std::string_view state) {
   return state.empty() || state.starts_with("08") || std::ranges::find(kPassing, state) != std::end(kPassing);
 }
 
-// What to do about what the server says. Texts of the server may be in its language.
+// Advice for an SQLSTATE. The server's own message may be in another language.
 std::string Advice(std::string_view state) {
   if (state == "28P01" || state == "28000") {
-    return "it does not let this user in; put the right password into PGPASSWORD, a password file (PGPASSFILE) or a"
-           " service file, or see to the server's pg_hba.conf";
+    return "the server rejects this user; put the right password into PGPASSWORD, a password file (PGPASSFILE), or a"
+           " service file, or check the server's pg_hba.conf";
   }
   if (state == "3D000") return "the database does not exist; create it (createdb), or name another one";
   if (state == "42501")
-    return "this user lacks a right; grant it CONNECT on the database, and USAGE and CREATE on the schema";
+    return "this user lacks a privilege; grant it CONNECT on the database, and USAGE and CREATE on the schema";
   if (state == "3F000") return "no schema of the search_path exists; create one, or set the search_path";
-  if (state == "25006") return "it may only be read; name a database that may be written";
-  if (state == "53100") return "the database's disk is full; free some space; it goes on by itself";
+  if (state == "25006") return "it is read-only; name a writable database";
+  if (state == "53100") return "the database's disk is full; free some space; it continues by itself";
   if (state == "53300") return "the server has too many connections; raise its max_connections";
-  if (state == "57014") return "a statement took too long; see to the server's load";
+  if (state == "57014") return "a statement took too long; check the server's load";
   if (state == "57P01" || state == "57P02") return "the server was stopped";
   if (state == "57P03") return "the server is starting or stopping";
-  if (state == "57P05") return "the server ended a connection on which nothing was done";
-  if (state == "25P03") return "the server ended a transaction in which nothing was done for the leader time-out";
-  if (state == "40001" || state == "40P01") return "another transaction was in the way";
+  if (state == "57P05") return "the server closed an idle connection";
+  if (state == "25P03") return "the server ended a transaction that was idle for the leader timeout";
+  if (state == "40001" || state == "40P01") return "it conflicted with another transaction";
   if (state == "42P07") {
-    return "a table or view of this name is there that is no ledger's; name another database, or put another schema"
-           " first in the search_path";
+    return "it has a table or view of this name that does not belong to a ledger; name another database, or put"
+           " another schema first in the search_path";
   }
   if (state == "42P01" || state == "42703") return "its tables are not those of a ledger; name another database";
-  if (state == "XX001" || state == "XX002") return "it is damaged; put a sound copy in its place";
-  return "the server refused a statement";
+  if (state == "XX001" || state == "XX002") return "it is damaged; restore a backup";
+  return "the server rejected a statement";
 }
 
 std::string WithAdvice(const Refusal& refusal) {
@@ -129,7 +129,7 @@ std::string_view Field(const PGresult* result, int field) {
   return text != nullptr ? text : "";
 }
 
-// What libpq has made of URI, service file and environment.
+// The hosts that libpq derived from the URI, the service file, and the environment.
 std::vector<PostgresqlHost> HostsOf(PGconn* connection) {
   const std::unique_ptr<PQconninfoOption, void (*)(PQconninfoOption*)> options(PQconninfo(connection),
                                                                                PQconninfoFree);
@@ -157,15 +157,15 @@ PostgresqlConnection::~PostgresqlConnection() = default;
 
 void PostgresqlConnection::Fail(const std::string& why, PostgresqlError::Cause cause) {
   connection_.reset();
-  throw PostgresqlError(fmt::format("ledger {}: {}", RedactedUri(options_.uri), why), std::move(cause));
+  throw PostgresqlError(fmt::format("ledger '{}': {}", RedactedUri(options_.uri), why), std::move(cause));
 }
 void PostgresqlConnection::Refuse(const std::string& why) { Fail(why, {}); }
 
-// libpq has no bound of its own for each host here (its connect_timeout is that of PQconnectdb), so each gets its
-// share and a connection of its own.
+// libpq's connect_timeout applies only to PQconnectdb(), so libpq does not limit the time per host here. Therefore
+// each host gets its share of the time and its own connection attempt.
 void PostgresqlConnection::Connect(Duration within) {
   const TimePoint deadline = MonotonicNow() + within;
-  std::optional<PostgresqlError> failure;  // of several: of the last server that has answered
+  std::optional<PostgresqlError> failure;  // with several hosts: from the last server that answered
   Start({});
   const std::vector<PostgresqlHost> hosts = HostsOf(connection_.get());
   for (std::size_t i = 0; i < hosts.size(); ++i) {
@@ -184,14 +184,14 @@ void PostgresqlConnection::Connect(Duration within) {
   throw *failure;
 }
 
-// `host`: what is not empty in it counts instead of what libpq has found.
+// The non-empty members of `host` override what libpq found.
 void PostgresqlConnection::Start(const PostgresqlHost& host) {
-  // Sent data that the server's host does not acknowledge, and a server's host that is silent, end the connection.
+  // The connection ends if the server's host is silent or does not acknowledge data that was sent.
   const std::string timeout_ms = std::to_string(InMilliseconds(options_.leader_timeout));
   const std::string timeout_s =
       std::to_string(std::max<std::int64_t>(1, InMilliseconds(options_.leader_timeout) / 3000));
-  // The URI is expanded. What follows it counts more than what stands in it, and what comes before counts less.
-  // Without Kerberos there is no wait for its servers, unless it is asked for.
+  // libpq expands the URI. Parameters after it override its contents, and its contents override those before it.
+  // Kerberos is off unless requested, to avoid a wait for its servers.
   const bool gss_is_set = std::getenv("PGGSSENCMODE") != nullptr;
   std::vector<const char*> names, values;
   for (const auto& [name, value] :
@@ -211,10 +211,10 @@ void PostgresqlConnection::Start(const PostgresqlHost& host) {
     values.push_back(value);
   }
   prepared_.clear();
-  connection_.reset();  // an old one goes first: places are few
+  connection_.reset();  // close an old one first, because the server limits the number of connections
   connection_.reset(PQconnectStartParams(names.data(), values.data(), /*expand_dbname=*/1));
   if (!connection_) throw std::bad_alloc();
-  PQsetErrorVerbosity(connection_.get(), PQERRORS_VERBOSE);  // with the SQLSTATE
+  PQsetErrorVerbosity(connection_.get(), PQERRORS_VERBOSE);  // includes the SQLSTATE
   PQsetNoticeReceiver(
       connection_.get(),
       [](void* self, const PGresult* notice) {
@@ -242,8 +242,8 @@ void PostgresqlConnection::SetUpSession(TimePoint deadline) {
     Refuse("the database's encoding is not UTF8; create one with createdb --encoding=UTF8 --template=template0");
   }
   const std::int64_t leader_timeout = InMilliseconds(options_.leader_timeout);
-  // What was committed must survive whatever the database's own setting is; remote_apply waits for even more. The
-  // tables are used by their indexes, whatever the statistics of a table say that was empty a moment ago.
+  // Commits must be durable whatever the setting of the database; only remote_apply is kept, because it waits for
+  // even more. The planner must use the indexes even if the statistics are from a time when a table was empty.
   Simple(fmt::format("SELECT set_config('statement_timeout', '{0}', false),"
                      " set_config('idle_in_transaction_session_timeout', '{1}', false),"
                      " set_config('idle_session_timeout', '0', false), set_config('lock_timeout', '0', false),"
@@ -267,12 +267,12 @@ void PostgresqlConnection::SetUpSession(TimePoint deadline) {
   const PostgresqlRows state =
       Simple("SELECT pg_is_in_recovery()::text, current_setting('default_transaction_read_only')", deadline);
   if (state.Bytes(0, 0) == "true") {
-    Fail("the server is a replica, which may only be read; name the primary, or all of them (HOST,HOST)",
+    Fail("the server is a read-only replica; name the primary, or all servers (HOST,HOST)",
          {.passing = true, .lost = true, .sqlstate = kMayOnlyBeRead});
   }
   if (state.Bytes(0, 1) == "on") {
     Fail(
-        "it may only be read; take default_transaction_read_only from the database or the user, and it goes on by"
+        "it is read-only; reset default_transaction_read_only of the database or the user; it then continues by"
         " itself",
         {.passing = true, .lost = true, .sqlstate = kMayOnlyBeRead});
   }
@@ -286,11 +286,11 @@ std::optional<bool> PostgresqlConnection::FindOutcome(const std::string& transac
   for (;;) {
     try {
       Connect();
-      if (history_ != history) return std::nullopt;  // its ids are not those of ours
+      if (history_ != history) return std::nullopt;  // its transaction ids mean other transactions
       const auto status = Query("SELECT coalesce(pg_xact_status($1::text::xid8), '')", with_id());
       if (status.Bytes(0, 0) == "committed") return true;
       if (status.Bytes(0, 0) == "aborted") return false;
-      // COMMIT may not have come through. What is waiting for it only holds us up.
+      // The COMMIT may not have reached the server. End the transaction that is still waiting for it.
       Query(
           "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_xid = $1::text::xid8::xid"
           " AND state LIKE 'idle in transaction%'",
@@ -307,9 +307,9 @@ void PostgresqlConnection::EnterPipeline() {
   if (PQenterPipelineMode(connection_.get()) != 1) FailFor(nullptr);
 }
 
-// What was sent has been answered then.
+// Afterwards, everything that was sent has been answered.
 void PostgresqlConnection::LeavePipeline(TimePoint deadline) {
-  if (!connection_) Fail("the connection was lost before", {.passing = true, .lost = true});
+  if (!connection_) Fail("the connection was lost earlier", {.passing = true, .lost = true});
   if (PQpipelineSync(connection_.get()) != 1) FailFor(nullptr);
   Answer(deadline);
   if (PQexitPipelineMode(connection_.get()) != 1) FailFor(nullptr);
@@ -321,7 +321,7 @@ void PostgresqlConnection::Wait(short events, TimePoint deadline) {
   for (;;) {
     options_.progress.Note();
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - MonotonicNow()).count();
-    if (left <= 0) break;  // also if the server keeps sending a little
+    if (left <= 0) break;  // checked even if the server keeps sending small pieces
     const int ready =
         poll(polled.data(), polled.size(), static_cast<int>(std::min<std::int64_t>(left, kNoteEvery.count())));
     if (ready < 0 && errno != EINTR) {
@@ -329,23 +329,23 @@ void PostgresqlConnection::Wait(short events, TimePoint deadline) {
            {.passing = true, .lost = true});
     }
     if (ready <= 0) continue;
-    if (polled[1].revents != 0) Fail("waiting for the server was given up", {.passing = true, .lost = true});
+    if (polled[1].revents != 0) Fail("stopped waiting for the server", {.passing = true, .lost = true});
     return;
   }
-  Fail("the server does not answer; see whether it runs and can be reached", {.passing = true, .lost = true});
+  Fail("the server does not answer; check whether it is running and reachable", {.passing = true, .lost = true});
 }
 
 void PostgresqlConnection::Pause(Duration duration) {
   pollfd give_up = {options_.give_up != nullptr ? options_.give_up->fd() : -1, POLLIN, 0};
   if (poll(&give_up, 1, static_cast<int>(InMilliseconds(duration))) > 0) {
-    Fail("waiting for the server was given up", {.passing = true, .lost = true});
+    Fail("stopped waiting for the server", {.passing = true, .lost = true});
   }
 }
 
-// A result, or null: the end of a statement's results, or nothing more can come.
+// Returns a result, or null at the end of a statement's results or if no more results can arrive.
 pg_result* PostgresqlConnection::NextResult(TimePoint deadline) {
   for (;;) {
-    const int unsent = PQflush(connection_.get());  // a failure is told by the results
+    const int unsent = PQflush(connection_.get());  // the results report a failure
     if (PQisBusy(connection_.get()) == 0) break;
     Wait(static_cast<short>(unsent == 1 ? POLLIN | POLLOUT : POLLIN), deadline);
     if (PQconsumeInput(connection_.get()) == 0) break;
@@ -367,7 +367,7 @@ PostgresqlRows PostgresqlConnection::Results(TimePoint deadline) {
   return last;
 }
 
-// Of the last of the statements that were sent.
+// Returns the result of the last statement that was sent.
 PostgresqlRows PostgresqlConnection::Answer(TimePoint deadline) {
   PostgresqlRows last(nullptr), failure(nullptr);
   for (;;) {
@@ -397,7 +397,7 @@ const std::string& PostgresqlConnection::Prepared(std::string_view sql) {
 }
 
 void PostgresqlConnection::Send(std::string_view sql, const PostgresqlValues& values) {
-  if (!connection_) Fail("the connection was lost before", {.passing = true, .lost = true});
+  if (!connection_) Fail("the connection was lost earlier", {.passing = true, .lost = true});
   std::vector<const char*> bytes;
   std::vector<int> lengths;
   for (const auto& value : values.values_) {
@@ -445,7 +445,7 @@ void PostgresqlConnection::Copy(std::string_view into, PostgresqlCopy rows) {
   const PostgresqlRows begun(NextResult(deadline));
   if (PQresultStatus(begun.get()) != PGRES_COPY_IN) FailFor(begun.get());
   rows.End();
-  // It is kept until it can be sent, which the wait for the answer does.
+  // libpq buffers the data, and the wait for the answer sends it.
   if (PQputCopyData(connection_.get(), rows.data_.data(), static_cast<int>(rows.data_.size())) != 1 ||
       PQputCopyEnd(connection_.get(), nullptr) != 1) {
     FailFor(nullptr);
@@ -454,7 +454,7 @@ void PostgresqlConnection::Copy(std::string_view into, PostgresqlCopy rows) {
   EnterPipeline();
 }
 
-// `tried`: at least one address was.
+// `tried`: at least one address was tried.
 void PostgresqlConnection::FailConnecting(bool tried) {
   const auto [refusal, is_distrust] = ParseFailure(PQerrorMessage(connection_.get()));
   if (PQconnectionNeedsPassword(connection_.get()) != 0) {
@@ -464,23 +464,22 @@ void PostgresqlConnection::FailConnecting(bool tried) {
     Fail(WithAdvice(refusal), {.passing = IsPassing(refusal.sqlstate), .lost = true, .sqlstate = refusal.sqlstate});
   }
   if (is_distrust) {
-    Fail(fmt::format("the connection is not as safe as was asked for; see to sslmode, sslrootcert and the server's"
+    Fail(fmt::format("the connection is not as secure as required; check sslmode, sslrootcert, and the server's"
                      " certificate ({})",
                      refusal.message),
          {.lost = true});
   }
   if (!tried && !IsAboutAnAddress(refusal.message)) {
-    Fail(
-        fmt::format("it cannot be connected to as it is given; see to the URI, the service file and the variables PG*"
-                    " ({})",
-                    refusal.message),
-        {.lost = true});
+    Fail(fmt::format("the connection settings are invalid; check the URI, the service file, and the PG* variables"
+                     " ({})",
+                     refusal.message),
+         {.lost = true});
   }
-  Fail(fmt::format("the server cannot be reached; see whether it runs ({})", refusal.message),
+  Fail(fmt::format("the server cannot be reached; check whether it is running ({})", refusal.message),
        {.passing = true, .lost = true});
 }
 
-// `result`: what the server said, if it said anything.
+// `result`: the server's answer, if it sent one.
 void PostgresqlConnection::FailFor(const pg_result* result) {
   const bool lost = PQstatus(connection_.get()) == CONNECTION_BAD;
   const std::string state(result != nullptr ? Field(result, PG_DIAG_SQLSTATE) : "");

@@ -1,10 +1,10 @@
-// One connection to a PostgreSQL server, by libpq's asynchronous calls: no wait for the server is without a bound,
-// and an event ends each of them. To look up a host's name is not among them: libpq has the system do it, which takes
-// as long as its configuration says (resolv.conf), and no event ends it.
+// A connection to a PostgreSQL server that uses libpq's asynchronous calls. Every wait for the server has a time
+// limit, and an event can end it. The only exception is the lookup of a host name: libpq leaves it to the system,
+// which takes as long as resolv.conf allows, and no event can end it.
 //
-// Statements are prepared once and pipelined: Send() does not wait for its answer, the next Query() does. Values go
-// and come in binary. All functions throw PostgresqlError; the connection is closed then, and can be opened again.
-// One thread.
+// Statements are prepared once and pipelined: Send() does not wait for its answer, but the next Query() does. Values
+// are transferred in binary format. All functions throw PostgresqlError. An error closes the connection, which can
+// then be opened again. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -29,18 +29,18 @@ namespace dicom_sender {
 struct PostgresqlHost;
 
 struct PostgresqlOptions {
-  std::string uri;            // libpq's; what it leaves out comes from service file, PG* variables, password file
-  Duration leader_timeout{};  // of all coordinators on this ledger
-  const WakeEvent* give_up = nullptr;  // raised: every wait for the server ends with a LedgerError. May be null
-  Progress progress = {};              // noted about once a second while it waits for the server, within its bound
+  std::string uri;  // for libpq; the service file, the PG* variables, and the password file supply what it leaves out
+  Duration leader_timeout{};           // the same for all coordinators on this ledger
+  const WakeEvent* give_up = nullptr;  // when raised, every wait for the server ends with a LedgerError; may be null
+  Progress progress = {};              // noted about once per second during a wait for the server
 };
 
 class PostgresqlError : public LedgerError {
  public:
   struct Cause {
-    bool passing = false;       // it may be over soon without anybody's doing
-    bool lost = false;          // the connection, not the statement: what was on its way may have been done
-    std::string sqlstate = {};  // as the server said; empty: it said nothing
+    bool passing = false;       // the problem may go away by itself
+    bool lost = false;          // the connection was lost, so a statement in flight may have been executed
+    std::string sqlstate = {};  // from the server; empty if it did not send one
   };
   PostgresqlError(const std::string& sentence, Cause cause) : LedgerError(sentence), cause_(std::move(cause)) {}
   const Cause& cause() const { return cause_; }
@@ -49,51 +49,51 @@ class PostgresqlError : public LedgerError {
   Cause cause_;
 };
 
-// The answer is what PostgresqlConnection::history() says.
+// Returns the value of PostgresqlConnection::history().
 inline constexpr const char* kHistoryQuery =
     "SELECT system_identifier || ' ' || left(pg_walfile_name(pg_current_wal_lsn()), 8) FROM pg_control_system()";
 
-inline constexpr Duration kLongestStatement = std::chrono::minutes(10);  // requeueing a huge session is one
+inline constexpr Duration kLongestStatement = std::chrono::minutes(10);  // for example, a requeue of a huge session
 
 class PostgresqlConnection {
  public:
-  // `answer_within`: the most that a Query waits.
+  // `answer_within`: the longest time that a Query() waits.
   PostgresqlConnection(PostgresqlOptions options, Duration answer_within);
   ~PostgresqlConnection();
   PostgresqlConnection(const PostgresqlConnection&) = delete;
   PostgresqlConnection& operator=(const PostgresqlConnection&) = delete;
 
-  // A new connection; an old one is dropped. Waits for `within` at most, by default the leader time-out, of which
-  // each of several hosts gets its share, until one is found whose database may be written. Refuses a server that is
-  // older than PostgreSQL 14, a database whose encoding is not UTF-8, and one that may only be read.
+  // Opens a new connection, after closing an old one. Waits at most `within`, by default the leader timeout. Tries
+  // several hosts one after the other, each for its share of the time, until it finds a writable database. Refuses a
+  // server that is older than PostgreSQL 14, a database whose encoding is not UTF-8, and a read-only database.
   void Connect() { Connect(options_.leader_timeout); }
   void Connect(Duration within);
-  // Of the last Connect(): tells two servers apart, and one from what it was before a replica was promoted. Within
-  // one history the id of a transaction means the same transaction.
+  // Identifies the server and its timeline at the last Connect(), so it differs between servers and before and after
+  // the promotion of a replica. Within a history, a transaction id always means the same transaction.
   const std::string& history() const { return history_; }
   bool connected() const { return connection_ != nullptr; }
-  // Whether a transaction of that history was committed whose COMMIT was under way when its connection was lost.
-  // Connects, for twice the leader time-out if need be. Nothing: it cannot be found out.
+  // Determines whether a transaction of `history` was committed, after the connection was lost during its COMMIT.
+  // Connects, for up to twice the leader timeout. Returns nullopt if the outcome cannot be determined.
   std::optional<bool> FindOutcome(const std::string& transaction, const std::string& history);
 
-  // The answer is looked at by the next Query: an error is thrown there.
+  // The next Query() checks the answer and throws its error.
   void Send(std::string_view sql, const PostgresqlValues& values = {});
   PostgresqlRows Query(std::string_view sql, const PostgresqlValues& values = {});
   PostgresqlRows Query(std::string_view sql, const PostgresqlValues& values, Duration answer_within);
-  // `into`: the table and its columns.
+  // Executes COPY. `into`: the table and its columns.
   void Copy(std::string_view into, PostgresqlCopy rows);
-  // Several statements without parameters in one transaction.
+  // Executes several statements without parameters in one transaction.
   void Script(const std::string& sql);
 
-  // Until `duration` has passed or the event is raised, which is an error.
+  // Waits for `duration`. Fails if the event is raised.
   void Pause(Duration duration);
 
-  // Closes it and throws.
+  // Closes the connection and throws.
   [[noreturn]] void Fail(const std::string& why, PostgresqlError::Cause cause);
-  // Throws: what is in the database cannot be used, and a person must act. One sentence.
+  // Throws because the content of the database cannot be used and a person must act. `why` is one sentence.
   [[noreturn]] void Refuse(const std::string& why);
-  // The same for what was read and cannot be.
-  [[noreturn]] void RefuseDamage() { Refuse("it is damaged; put a sound copy in its place"); }
+  // The same for data that cannot be valid.
+  [[noreturn]] void RefuseDamage() { Refuse("it is damaged; restore a backup"); }
 
  private:
   struct Close {
@@ -119,8 +119,9 @@ class PostgresqlConnection {
   const Duration answer_within_;
   std::unique_ptr<pg_conn, Close> connection_;
   std::string history_;
-  std::string warning_;  // SQLSTATE 01000, as a COMMIT gives that did not wait for replicas; of the last Query
-  // Statement to name; of this connection, and kept as long as it: what varies is a value, never part of the text.
+  std::string warning_;  // the last Query()'s warning 01000, for example from a COMMIT that did not wait for replicas
+  // Names of the prepared statements, by text. They live as long as the connection. Their number is limited, because
+  // varying values are always parameters.
   std::map<std::string, std::string, std::less<>> prepared_;
 };
 

@@ -1,4 +1,4 @@
-// Files with the same SOP Instance UID. coordinator/ledger/copies.h judges them.
+// Stores copies, which are files with the same SOP Instance UID. coordinator/ledger/copies.h has the rules.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace dicom_sender::postgresql {
 
-// Copies that are added with a batch. A copy of a promoted copy belongs to the first file with its SOP Instance UID.
+// Collects the new copies of a batch. A copy of a promoted copy refers to the first file with the SOP Instance UID.
 class NewCopies {
  public:
   void Add(const Intake::NewFile& file, const Original& original);
@@ -21,7 +21,7 @@ class NewCopies {
   std::vector<std::int64_t> studies_, indices_, original_studies_, original_indices_;
 };
 
-// As LedgerReader and Ledger say.
+// LedgerReader and Ledger describe these functions.
 std::vector<UncomparedCopy> CopiesToCompare(Store& store, SessionKey session, std::string_view indexer,
                                             const InstanceCursor& after, std::size_t limit);
 void RecordComparisons(Store& store, SessionKey session, std::span<const Comparison> comparisons);

@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::int64_t kStudiesPerChange = 1000;
 
-// No instance may stand twice among the changes.
+// The changes must not contain an instance twice.
 void ChangeDistinct(Store& store, std::span<const InstanceChange> changes, WallTime now,
                     std::map<StudyKey, Counts>& deltas) {
   static const std::string sql = fmt::format(
@@ -61,14 +61,14 @@ void ChangeDistinct(Store& store, std::span<const InstanceChange> changes, WallT
                                                  .Ints(attempts_before));
   if (written.affected() == changes.size()) return;
   throw LedgerError(fmt::format(
-      "ledger {}: an instance of those from {} {} to {} {} does not exist or is not as it was read", store.name(),
+      "ledger '{}': an instance from {} {} to {} {} does not exist or has changed since it was read", store.name(),
       changes.front().study, changes.front().index, changes.back().study, changes.back().index));
 }
 
-// Returns the instances of each study that are pending again.
+// Returns the instances of each study that became pending.
 std::vector<StudyFeed> RequeueStudies(Store& store, SessionKey session, const std::vector<StudyKey>& studies,
                                       const RequeueFilter& filter) {
-  // In the collation "C", lower() changes nothing but ASCII.
+  // In the collation "C", lower() changes only ASCII letters.
   static const std::string sql = fmt::format(
       "WITH changed AS (UPDATE instance i SET state = {}, attempts = 0, status = NULL, reason = NULL, duration_us = "
       "0,"
@@ -114,7 +114,7 @@ wire::Page LoadPage(Store& store, StudyKey study, LeaseId lease, std::uint32_t f
       " CROSS JOIN LATERAL (SELECT * FROM pair WHERE id = i.pair OFFSET 0) p"
       " CROSS JOIN LATERAL (SELECT path FROM root WHERE id = i.root OFFSET 0) r ORDER BY i.idx",
       StateIsUnsettled());
-  // One more than asked for tells whether there is a next page.
+  // One more row than requested shows whether a next page exists.
   const auto rows = store.db().Query(
       sql, Values().Int(study).Int(std::int64_t{from_index}).Int(static_cast<std::int64_t>(limit + 1)));
   std::set<std::int64_t> roots;

@@ -1,4 +1,4 @@
-// Instances and what becomes of them. Each function is as LedgerReader and Ledger say.
+// Instances and their outcomes. LedgerReader and Ledger describe these functions.
 #pragma once
 
 #include <span>

@@ -10,7 +10,7 @@
 namespace dicom_sender::postgresql {
 namespace {
 
-constexpr int kInstanceColumns = 12, kKnownColumns = 4;  // that are written
+constexpr int kInstanceColumns = 12, kKnownColumns = 4;  // in the COPY statements below
 
 std::vector<Intake::StudyInLedger> FindOrAddStudies(Store& store, SessionKey session, const Intake& intake) {
   std::vector<std::string> uids;

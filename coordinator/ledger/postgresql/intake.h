@@ -1,4 +1,4 @@
-// Takes in what indexers publish. coordinator/ledger/intake.h judges it.
+// Stores what indexers publish. coordinator/ledger/intake.h has the rules.
 #pragma once
 
 #include <vector>
@@ -7,7 +7,7 @@
 
 namespace dicom_sender::postgresql {
 
-// As Ledger says. What is known is looked up for the whole batch at once, and what is new is written at once.
+// Ledger describes this function. It looks up and writes the whole batch with a few statements.
 std::vector<StudyFeed> AddStudies(Store& store, SessionKey session, const wire::PublishBatch& batch);
 
 }  // namespace dicom_sender::postgresql

@@ -28,11 +28,11 @@ class PostgresqlLeadership : public Leadership {
   bool EndTransactionsOf(const LeaderRecord& seen);
 
   const Duration leader_timeout_;
-  const Duration try_within_;  // so that there can be another try before the time-out
+  const Duration try_within_;  // leaves time for another try before the timeout
   PostgresqlConnection connection_;
 };
 
-// What was lost before is no reason to fail now.
+// Reconnects first if the connection was lost earlier.
 PostgresqlRows PostgresqlLeadership::Query(std::string_view sql, const PostgresqlValues& values, Duration within) {
   const TimePoint deadline = MonotonicNow() + within;
   if (!connection_.connected()) connection_.Connect(within);
@@ -44,14 +44,15 @@ LeaderRecord PostgresqlLeadership::Look() {
       "SELECT epoch, leader, renewals, leader_timeout_ms, (SELECT max(version) FROM ledger_schema) FROM leadership",
       {}, leader_timeout_);
   if (rows.size() != 1) connection_.RefuseDamage();
-  CheckSchemaVersion(connection_, rows.Int(0, 4));  // it may have been brought to a newer release meanwhile
+  CheckSchemaVersion(connection_, rows.Int(0, 4));  // it may have been migrated to a newer release in the meantime
   return {.epoch = static_cast<std::uint64_t>(rows.Int(0, 0)),
           .leader = rows.Text(0, 1),
           .renewals = static_cast<std::uint64_t>(rows.Int(0, 2)),
           .leader_timeout = std::chrono::milliseconds(rows.Int(0, 3))};
 }
 
-// The epoch is a key column: to change it, the server waits for all who have locked the row FOR KEY SHARE.
+// The epoch is a key column, so to change it, the server waits for all transactions that locked the row FOR KEY
+// SHARE.
 std::optional<LeaderRecord> PostgresqlLeadership::TryTake(const LeaderRecord& seen, std::string_view leader) {
   Query("SELECT set_config('lock_timeout', $1::bigint::text, false)",
         PostgresqlValues().Int(InMilliseconds(try_within_)), leader_timeout_);
@@ -70,8 +71,8 @@ std::optional<LeaderRecord> PostgresqlLeadership::TryTake(const LeaderRecord& se
       .epoch = seen.epoch + 1, .leader = std::string(leader), .renewals = 0, .leader_timeout = leader_timeout_};
 }
 
-// Only a ledger's transaction has this lock. One that is open though its leader has not renewed is that of a program
-// which was stopped or cut off. False: there is none.
+// Ends the transactions that hold this lock, which only a ledger takes. If one is open although its leader has not
+// renewed, its program was stopped or cut off. Returns false if there was none.
 bool PostgresqlLeadership::EndTransactionsOf(const LeaderRecord& seen) {
   constexpr std::string_view kLacksRight = "42501";
   try {
@@ -89,9 +90,8 @@ bool PostgresqlLeadership::EndTransactionsOf(const LeaderRecord& seen) {
   } catch (const PostgresqlError& error) {
     if (error.cause().sqlstate != kLacksRight) throw;
     connection_.Fail(
-        "an open transaction of the former leader holds it up and belongs to another role, which may not be ended; "
-        "all"
-        " coordinators must use the same role",
+        "an open transaction of the former leader blocks the takeover and belongs to another role, so it cannot be"
+        " ended; all coordinators must use the same role",
         error.cause());
   }
 }

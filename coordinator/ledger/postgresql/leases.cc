@@ -9,7 +9,7 @@
 namespace dicom_sender::postgresql {
 namespace {
 
-// What was handed out under the lease that is in force, although it was suspect, and was not reported.
+// Counts the suspect instances that were handed out again under the current lease and were not reported.
 std::uint64_t CountUnreportedResends(Store& store, StudyKey study) {
   static const std::string sql = fmt::format(
       "SELECT count(*) FROM study s JOIN instance i ON i.study = s.key WHERE s.key = $1::bigint"

@@ -1,4 +1,4 @@
-// Leases of studies. Each function is as LedgerReader and Ledger say.
+// Leases of studies. LedgerReader and Ledger describe these functions.
 #pragma once
 
 #include <optional>

@@ -1,11 +1,11 @@
-// In the place of all others here, where the build leaves PostgreSQL out.
+// Replaces all other files of this folder in a build without PostgreSQL.
 #include "coordinator/ledger/postgresql/postgresql_ledger.h"
 
 namespace dicom_sender {
 namespace {
 
 constexpr const char* kLeftOut =
-    "this program was built without PostgreSQL (DICOM_SENDER_POSTGRESQL=OFF): name a file, or use another build";
+    "this program was built without PostgreSQL (DICOM_SENDER_POSTGRESQL=OFF); name a file, or use another build";
 
 }  // namespace
 

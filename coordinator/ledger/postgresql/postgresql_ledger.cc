@@ -12,7 +12,7 @@
 namespace dicom_sender {
 namespace {
 
-// Hands each question and change to the part of the store that knows its tables.
+// Delegates each function to the part of the store that is responsible for the tables.
 class PostgresqlLedger : public Ledger {
  public:
   PostgresqlLedger(const PostgresqlOptions& options, std::uint64_t epoch) : store_(options, epoch) {}

@@ -1,12 +1,12 @@
-// The ledger in a PostgreSQL database, and who of several coordinators leads on it.
+// The ledger in a PostgreSQL database, and the leader election among the coordinators that share it.
 //
-// Every transaction begins with a look at the epoch that locks it (FOR KEY SHARE): another one cannot begin before
-// the transaction has ended, and afterwards the look finds nothing and the transaction is refused with LedgerFenced.
-// What was committed is on the server's disk (synchronous_commit). If the connection is lost while a COMMIT is under
-// way, the server is asked on a new one what became of it.
+// Every transaction first reads and locks the row of its epoch (FOR KEY SHARE), so the next epoch cannot begin before
+// the transaction has ended. After that, the row does not exist any more, and transactions of the earlier epoch fail
+// with LedgerFenced. Commits are on the server's disk (synchronous_commit). If the connection is lost during a
+// COMMIT, the ledger connects again and asks the server for the outcome.
 //
-// Needs PostgreSQL 14 or later, a database with encoding UTF-8, and a user who may create tables in the first schema
-// of its search_path. Text that is not UTF-8 or has a NUL is kept escaped (EncodedText in connection.h).
+// Needs PostgreSQL 14 or later, a database with the encoding UTF-8, and a user that may create tables in the first
+// schema of its search_path. Text that is not UTF-8 or contains a NUL is stored escaped (EncodedText() in values.h).
 #pragma once
 
 #include <cstdint>
@@ -23,25 +23,27 @@ namespace dicom_sender {
 
 struct LedgerTrouble {
   std::string sentence;  // what is wrong and what to do, in one line without a password
-  bool passing = false;  // server away, starting, too many connections: try again later; otherwise a person must act
+  bool passing = false;  // retry later, for example while the server restarts; if false, a person must act
 };
 
-// Creates the schema or brings it up to this release, under a lock: any number of coordinators may start at once.
-// Its functions connect again where the connection was lost. Renew waits for a quarter of the leader time-out at
-// most, so that it can be tried again in time; Look and Release for the whole, Take for three of it. Take ends the
-// connections of an earlier leader that hold it up. Look refuses a schema that is not of this release any more.
+// Creates the schema or migrates it to this release, under a lock, so any number of coordinators may start at once.
+// The functions of the result reconnect if the connection was lost. Renew() waits at most a quarter of the leader
+// timeout, so that it can be retried in time; Look() and Release() wait for the whole timeout, and Take() for three
+// times as long. Take() ends the connections of an earlier leader that block it. Look() fails if the schema has been
+// migrated to another release in the meantime.
 tl::expected<std::unique_ptr<Leadership>, LedgerTrouble> OpenLeadership(const PostgresqlOptions& options);
 
-// For the leader of `epoch`. The schema must be there.
+// For the leader of `epoch`. The schema must exist.
 tl::expected<std::unique_ptr<Ledger>, LedgerTrouble> OpenPostgresqlLedger(const PostgresqlOptions& options,
                                                                           std::uint64_t epoch);
 
 inline bool IsPostgresqlUri(std::string_view text) {
   return text.starts_with("postgresql://") || text.starts_with("postgres://");
 }
-// Well-formed, and without a password: a command line is seen by everybody on the host. The error is one sentence.
+// Checks that the URI is well-formed and has no password, because every user on the host can see command lines. The
+// error is one sentence.
 tl::expected<void, std::string> CheckUri(const std::string& uri);
-// What may be logged: without any password, also if it is not well-formed.
+// Returns the URI for logs, without any password. Accepts malformed URIs, too.
 std::string RedactedUri(const std::string& uri);
 
 }  // namespace dicom_sender

@@ -8,7 +8,7 @@ namespace dicom_sender::postgresql {
 
 std::vector<ReportedInstance> Report(Store& store, SessionKey session, std::span<const InstanceState> states,
                                      const InstanceCursor& after, std::size_t limit) {
-  // A page starts at the cursor and ends with it.
+  // The limits in the subqueries keep the server from reading more than one page.
   const std::string sql = fmt::format(
       "SELECT s.key, i.idx, r.path, i.path, s.uid, i.sop_instance, i.status, coalesce(i.reason, ''), i.attempts,"
       " coalesce((SELECT name FROM worker WHERE id = i.reported_by), ''), i.state"

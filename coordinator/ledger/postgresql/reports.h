@@ -1,4 +1,4 @@
-// What summaries, reports and dry runs ask. Each function is as LedgerReader says.
+// Queries for summaries, reports, and dry runs. LedgerReader describes these functions.
 #pragma once
 
 #include <span>

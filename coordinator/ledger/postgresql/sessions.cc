@@ -61,7 +61,8 @@ std::optional<SessionRecord> FindSession(Store& store, std::string_view uuid) {
 SessionRecord LoadSession(Store& store, SessionKey session) {
   static const std::string sql = SessionSelect() + "WHERE key = $1::bigint";
   const auto rows = store.db().Query(sql, Values().Int(session));
-  if (rows.size() == 0) throw LedgerError(fmt::format("ledger {} has no session {}", store.name(), session));
+  if (rows.size() == 0)
+    throw LedgerError(fmt::format("ledger '{}': session {} does not exist", store.name(), session));
   return ReadSession(store, rows);
 }
 
@@ -71,7 +72,7 @@ std::vector<SessionKey> Sessions(Store& store) {
 }
 
 void SetSettings(Store& store, SessionKey session, const wire::OpenSession& settings) {
-  // What the views show of them has columns of its own.
+  // The settings that the views show have their own columns.
   const auto& destination = settings.destination();
   store.db().Send(
       "UPDATE session SET settings = $1::bytea, called_ae = $2::text, calling_ae = $3::text, host = $4::text,"

@@ -1,4 +1,4 @@
-// Sessions and the scans that feed them. Each function is as LedgerReader and Ledger say.
+// Sessions and their scans. LedgerReader and Ledger describe these functions.
 #pragma once
 
 #include <map>

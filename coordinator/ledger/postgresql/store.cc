@@ -17,7 +17,7 @@ std::string CountAdditions() {
   return ForEachCount([](const std::string& name) { return fmt::format("{0} = t.{0} + d.{0}", name); });
 }
 
-// The arrays of a set-wise addition: first the keys, then each of the counts.
+// The array parameters of a bulk addition: first the keys, then one array for each of the counts.
 template <class Deltas, class CountsOf>
 Values DeltaValues(const Deltas& deltas, CountsOf counts_of) {
   Values values;
@@ -62,7 +62,8 @@ void Store::Begin() {
                         Values().Int(epoch_));
   if (fence.size() == 0) {
     connection_.Query("ROLLBACK");
-    throw LedgerFenced(fmt::format("ledger {}: another coordinator leads; epoch {} is over", name(), epoch_));
+    throw LedgerFenced(
+        fmt::format("ledger '{}': another coordinator is the leader now; epoch {} has ended", name(), epoch_));
   }
   transaction_ = fence.Bytes(0, 0);
 }
@@ -78,12 +79,13 @@ void Store::Commit() {
   }
 }
 
-// The connection was lost while a COMMIT was under way. Returns if it was made.
+// Call it after the connection was lost during a COMMIT. Returns if the transaction was committed, and fails
+// otherwise.
 void Store::FindOutOutcome() {
   const auto committed = connection_.FindOutcome(transaction_, std::string(connection_.history()));
   if (committed == true) return;
   connection_.Fail(committed ? "the connection was lost before a transaction was committed"
-                             : "the connection was lost at a commit, and whether it was made could not be found out",
+                             : "the connection was lost during a commit, and its outcome could not be determined",
                    {.passing = true});
 }
 
@@ -139,7 +141,7 @@ void Store::Remember(StudyKey study, SessionKey session) {
 SessionKey Store::SessionOf(StudyKey study) {
   if (const auto known = study_sessions_.find(study); known != study_sessions_.end()) return known->second;
   const auto rows = connection_.Query("SELECT session FROM study WHERE key = $1::bigint", Values().Int(study));
-  if (rows.size() == 0) throw LedgerError(fmt::format("ledger {} has no study {}", name(), study));
+  if (rows.size() == 0) throw LedgerError(fmt::format("ledger '{}': study {} does not exist", name(), study));
   Remember(study, rows.Int(0, 0));
   return rows.Int(0, 0);
 }
@@ -169,7 +171,7 @@ std::vector<std::int64_t> Store::RootIds(SessionKey session, const std::vector<s
   return ids;
 }
 
-// New pairs get their numbers in the order in which they were found.
+// New pairs get ascending ids in the order in which they were found.
 std::vector<std::int64_t> Store::PairIds(const std::vector<std::pair<std::string_view, std::string_view>>& pairs) {
   if (pair_ids_.size() > kCachedPairsMax) pair_ids_.clear();
   std::vector<std::pair<std::string, std::string>> encoded;

@@ -43,7 +43,7 @@ std::vector<StudyRecord> ReadStudies(Store& store, const PostgresqlRows& rows) {
 StudyRecord LoadStudy(Store& store, StudyKey study) {
   static const std::string sql = StudySelect() + "WHERE s.key = $1::bigint";
   const auto rows = store.db().Query(sql, Values().Int(study));
-  if (rows.size() == 0) throw LedgerError(fmt::format("ledger {} has no study {}", store.name(), study));
+  if (rows.size() == 0) throw LedgerError(fmt::format("ledger '{}': study {} does not exist", store.name(), study));
   return ReadStudy(store, rows, 0);
 }
 

@@ -12,7 +12,7 @@ namespace {
 
 using Parts = std::map<std::string, std::string>;
 
-// The error is libpq's, which may quote any part of the URI.
+// The error comes from libpq and may quote any part of the URI.
 tl::expected<Parts, std::string> Parse(const std::string& uri) {
   char* error = nullptr;
   const std::unique_ptr<PQconninfoOption, void (*)(PQconninfoOption*)> options(PQconninfoParse(uri.c_str(), &error),
@@ -31,7 +31,8 @@ std::string Part(const Parts& parts, const std::string& name) {
   return found == parts.end() ? std::string() : found->second;
 }
 
-// False: a password with a character that must be %-encoded has been taken for a port, a host or a database.
+// Returns false if the port, the host, or the database may contain a part of a password, because a character in it
+// should have been %-encoded.
 bool MayBeShown(const Parts& parts) {
   return Part(parts, "port").find_first_not_of("0123456789,") == std::string::npos &&
          Part(parts, "host").find('@') == std::string::npos && Part(parts, "dbname").find('@') == std::string::npos;
@@ -71,31 +72,31 @@ std::vector<PostgresqlHost> SplitHosts(const std::string& host, const std::strin
 }
 
 tl::expected<void, std::string> CheckUri(const std::string& uri) {
-  if (!IsPostgresqlUri(uri)) return tl::unexpected(std::string("a URI of PostgreSQL begins with postgresql://"));
+  if (!IsPostgresqlUri(uri)) return tl::unexpected(std::string("a PostgreSQL URI begins with postgresql://"));
   const auto parts = Parse(uri);
   if (!parts) {
     const bool may_have_password = uri.find('@') != std::string::npos || uri.find('?') != std::string::npos;
     std::string detail = may_have_password ? "" : ": " + parts.error();
     while (detail.ends_with('\n')) detail.pop_back();
-    return tl::unexpected("it is no URI of PostgreSQL, postgresql://USER@HOST:PORT/DATABASE" + detail);
+    return tl::unexpected("it is not a PostgreSQL URI (postgresql://USER@HOST:PORT/DATABASE)" + detail);
   }
   if (!MayBeShown(*parts)) {
     return tl::unexpected(std::string(
-        "it is no URI of PostgreSQL, postgresql://USER@HOST:PORT/DATABASE: a port is a number, and no host"
-        " and no database has an @ in its name; a password does not belong there"));
+        "it is not a PostgreSQL URI (postgresql://USER@HOST:PORT/DATABASE): the port must be a number, and the host"
+        " and the database must not contain an @; do not put a password into the URI"));
   }
   for (const char* secret : {"password", "sslpassword"}) {
     if (parts->contains(secret)) {
       return tl::unexpected(
           RedactedUri(uri) +
-          " was given with a password, which everybody on this host can see: put the password into PGPASSWORD, a"
-          " password file (PGPASSFILE) or a service file");
+          " was given with a password, which every user on this host can see; put the password into PGPASSWORD, a"
+          " password file (PGPASSFILE), or a service file");
     }
   }
   return {};
 }
 
-// Made anew from its parts, so that nothing else can be in it.
+// Builds the URI from its known parts, so that it cannot contain anything else.
 std::string RedactedUri(const std::string& uri) {
   const auto parsed = Parse(uri);
   if (!parsed || !MayBeShown(*parsed)) return "postgresql://...";

@@ -1,4 +1,4 @@
-// The hosts of an address of libpq, for who connects to them and for who shows them.
+// Splits libpq's lists of hosts, for connecting and for display.
 #pragma once
 
 #include <string>
@@ -8,11 +8,11 @@
 namespace dicom_sender {
 
 struct PostgresqlHost {
-  std::string host, hostaddr, port;  // empty: as libpq has it
+  std::string host, hostaddr, port;  // empty: libpq's default
 };
 
-// Of libpq's comma-separated lists, of which the last may have one for all. What is not such a list is left whole,
-// for libpq to say what is wrong with it. Never empty.
+// Splits libpq's comma-separated lists. `port` may have one value for all hosts. Does not split lists that do not
+// match, so that libpq reports the error. The result is never empty.
 std::vector<PostgresqlHost> SplitHosts(const std::string& host, const std::string& hostaddr, const std::string& port);
 
 }  // namespace dicom_sender

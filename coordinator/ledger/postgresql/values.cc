@@ -158,7 +158,7 @@ PostgresqlValues& PostgresqlValues::ByteStrings(const std::vector<std::string_vi
 
 PostgresqlCopy::PostgresqlCopy() : data_("PGCOPY\n\xFF\r\n\0", 11) {
   Append<std::int32_t>(data_, 0);  // flags
-  Append<std::int32_t>(data_, 0);  // length of what else the header has
+  Append<std::int32_t>(data_, 0);  // length of the header extension
 }
 void PostgresqlCopy::Row(int columns) { Append(data_, static_cast<std::int16_t>(columns)); }
 void PostgresqlCopy::Smallint(std::int64_t value) {

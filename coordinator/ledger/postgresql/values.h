@@ -1,4 +1,4 @@
-// What goes to a PostgreSQL server and what comes from it, in its binary format.
+// Values for and from a PostgreSQL server, in its binary format.
 #pragma once
 
 #include <cstdint>
@@ -12,22 +12,22 @@ struct pg_result;
 
 namespace dicom_sender {
 
-// Text of any bytes as the server takes it: a NUL or a byte that is not UTF-8 becomes \xNN, a backslash \\. Decoded
-// gives back exactly what was encoded, so that two names that differ are never one.
+// EncodedText() makes text out of any bytes: a NUL or a byte that is not UTF-8 becomes \xNN, and a backslash becomes
+// two. DecodedText() restores exactly the same bytes, so that different names always stay different.
 std::string EncodedText(std::string_view bytes);
 std::string DecodedText(std::string_view text);
 
 // The rows that a statement returned.
 class PostgresqlRows {
  public:
-  explicit PostgresqlRows(pg_result* result);  // or null
+  explicit PostgresqlRows(pg_result* result);  // may be null
 
   int size() const;
   std::uint64_t affected() const;  // by INSERT, UPDATE or DELETE
   std::string_view tag() const;    // "COMMIT", "INSERT 0 1"
   bool IsNull(int row, int column) const;
   std::int64_t Int(int row, int column) const;        // smallint, integer, bigint, boolean
-  std::string_view Bytes(int row, int column) const;  // bytea; valid as long as the rows
+  std::string_view Bytes(int row, int column) const;  // bytea; valid as long as this object
   std::string Text(int row, int column) const;        // decoded
   const pg_result* get() const { return result_.get(); }
 
@@ -38,16 +38,16 @@ class PostgresqlRows {
   std::unique_ptr<pg_result, Clear> result_;
 };
 
-// The values of a statement's parameters. Numbers are bigint: the statement says $1::bigint, or bigint[] for several.
+// The parameter values of a statement. All numbers are bigint, so statements use $1::bigint or $1::bigint[].
 class PostgresqlValues {
  public:
   PostgresqlValues& Int(std::int64_t value);
   PostgresqlValues& Int(std::optional<std::int64_t> value);
-  PostgresqlValues& Text(std::string_view text);  // encoded here
+  PostgresqlValues& Text(std::string_view text);  // encodes it
   PostgresqlValues& TextOrNull(const std::optional<std::string>& text);
   PostgresqlValues& Bytes(std::string_view bytes);  // bytea
   PostgresqlValues& Ints(const std::vector<std::int64_t>& values);
-  PostgresqlValues& Texts(const std::vector<std::string>& texts);            // encoded already
+  PostgresqlValues& Texts(const std::vector<std::string>& texts);            // must be encoded already
   PostgresqlValues& ByteStrings(const std::vector<std::string_view>& many);  // bytea[]
 
  private:
@@ -55,12 +55,12 @@ class PostgresqlValues {
   std::vector<std::optional<std::string>> values_;
 };
 
-// Rows for Copy(): the quickest way in. Each value has the type of its column.
+// Rows for Copy(), which is the fastest way to insert. Each value must have the type of its column.
 class PostgresqlCopy {
  public:
   PostgresqlCopy();
-  void Row(int columns);              // begins one
-  void Smallint(std::int64_t value);  // these two throw LedgerError where it does not fit
+  void Row(int columns);              // begins a row
+  void Smallint(std::int64_t value);  // these two throw LedgerError if the value does not fit
   void Integer(std::int64_t value);
   void Bigint(std::int64_t value);
   void Bytes(std::string_view bytes);  // bytea, or text that is encoded already

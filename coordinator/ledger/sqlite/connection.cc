@@ -8,15 +8,15 @@
 namespace dicom_sender::sqlite {
 namespace {
 
-constexpr int kPagesPerCheckpoint = 8192;  // of 4 KiB: a page that changes often is written to its place less often
-constexpr int kLogPagesMax = 32768;        // 128 MiB; from then on, a commit waits for readers for a moment
+constexpr int kPagesPerCheckpoint = 8192;  // of 4 KiB; many, so that often changed pages are copied back less often
+constexpr int kLogPagesMax = 32768;        // 128 MiB; beyond that, a commit waits briefly for readers
 constexpr int kReaderWaitMs = 200;
 constexpr std::chrono::seconds kWaitForReadersEvery(10);
-constexpr int kOtherWriterWaitMs = 5000;           // for a person who writes to the ledger with SQLite
-constexpr std::size_t kCachedStatementsMax = 200;  // some are made for one set of states
+constexpr int kOtherWriterWaitMs = 5000;           // in case someone writes to the ledger with the sqlite3 shell
+constexpr std::size_t kCachedStatementsMax = 200;  // some statements are specific to a set of states
 
-// What the operating system said when SQLite says no more than "disk I/O error"; 0: nothing. After a failed
-// statement, sqlite3_system_errno does not know it.
+// Returns the errno behind an SQLite error that only says "disk I/O error", or 0. After a failed statement,
+// sqlite3_system_errno() does not return it.
 int LastOsError(sqlite3* db) {
   int error = 0;
   sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, &error);
@@ -41,14 +41,15 @@ void Connection::Begin() {
 }
 
 void Connection::Commit() {
-  for (auto& [sql, statement] : statements_) statement.tryReset();  // an open read would hold the transaction
+  for (auto& [sql, statement] : statements_) statement.tryReset();  // an open read would keep the transaction open
   Execute("COMMIT");
 }
 
 void Connection::ManageLog() { sqlite3_wal_hook(database_.getHandle(), OnCommit, this); }
 
-// A reader that polls all the time prevents SQLite from starting the log over, so the log would grow forever. In that
-// case, the commit waits for the readers of the moment. Those that begin meanwhile do not need the log.
+// A reader that polls constantly prevents SQLite from restarting the write-ahead log, so the log would grow without
+// limit. In that case, the commit waits for the current readers. Readers that begin in the meantime do not need the
+// log.
 int Connection::OnCommit(void* connection, sqlite3* db, const char* /*name*/, int pages) {
   auto& self = *static_cast<Connection*>(connection);
   if (pages < kPagesPerCheckpoint) return SQLITE_OK;
@@ -66,9 +67,9 @@ std::string Connection::Explain(const SQLite::Exception& error) const {
   switch (error.getErrorCode()) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-      return "another program writes to it; end that program, and look at the ledger with 'sqlite3 -readonly' only";
+      return "another program is writing to it; stop that program, and read the ledger only with 'sqlite3 -readonly'";
     case SQLITE_NOTADB:
-      return "it is damaged or no ledger of dicom-sender; name another file, or put a sound copy in its place";
+      return "it is damaged or not a dicom-sender ledger; name another file, or replace it with a backup";
     case SQLITE_CORRUPT:
       return kDamaged;
     case SQLITE_FULL:
@@ -76,7 +77,7 @@ std::string Connection::Explain(const SQLite::Exception& error) const {
     case SQLITE_IOERR: {
       const int os_error = LastOsError(database_.getHandle());
       const std::string detail = os_error != 0 ? fmt::format(" ({})", std::strerror(os_error)) : std::string();
-      return fmt::format("{}{}; see to the disk and start again", error.what(), detail);
+      return fmt::format("{}{}; check the disk and start again", error.what(), detail);
     }
     default:
       return error.what();

@@ -1,5 +1,5 @@
-// The open file of a ledger, and its statements, each of which is prepared once. One thread. Functions throw
-// SQLite::Exception unless a comment says otherwise; SqliteLedger turns it into a LedgerError.
+// A connection to the file of a ledger, which prepares each statement once. Not thread-safe. Functions throw
+// SQLite::Exception unless a comment says otherwise; SqliteLedger converts it to LedgerError.
 #pragma once
 
 #include <SQLiteCpp/SQLiteCpp.h>
@@ -15,10 +15,9 @@
 
 namespace dicom_sender::sqlite {
 
-inline constexpr const char* kDamaged =
-    "it is damaged; put a sound copy in its place, or take it away and begin anew";
+inline constexpr const char* kDamaged = "it is damaged; replace it with a backup, or remove it and start over";
 
-// An argument of a statement whose column holds bytes.
+// A statement argument for a column that contains bytes.
 struct Blob {
   std::string_view bytes;
 };
@@ -31,8 +30,8 @@ class Connection {
   const std::string& file() const { return file_; }
   SQLite::Database& database() { return database_; }
 
-  // The statement with these arguments, to be read row by row. It is valid until Begin() of the next transaction; a
-  // second Query() with the same text starts it anew. A statement that was not read to its end must be reset.
+  // Returns the statement with these arguments bound, for reading row by row. It is valid until the next Begin().
+  // Another Query() with the same text restarts it. Reset a statement that was not read to its end.
   template <class... Args>
   SQLite::Statement& Query(std::string_view sql, const Args&... args);
   template <class... Args>
@@ -42,14 +41,14 @@ class Connection {
 
   void Begin();
   void Commit();
-  // From now on, each commit keeps the log beside the file short. To be called once the file has a log.
+  // From now on, each commit keeps the write-ahead log short. Call it after the file has been switched to WAL mode.
   void ManageLog();
 
-  // What a failure means and what to do about it. Does not throw.
+  // Says what a failure means and what to do about it. Does not throw.
   std::string Explain(const SQLite::Exception& error) const;
 
  private:
-  struct TextHash {  // finds a statement by a literal without making a copy of it
+  struct TextHash {  // allows a lookup by string_view without a copy
     using is_transparent = void;
     std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
   };

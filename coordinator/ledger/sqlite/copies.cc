@@ -48,14 +48,14 @@ std::vector<FailedOriginal> FailedOriginals(Store& store, StudyKey study) {
   return failed;
 }
 
-// A copy that is not sent yet.
+// A copy that has not been sent.
 struct WaitingCopy {
   PromotedCopy copy;
   std::int64_t index = 0;
   std::int64_t pair = 0;
   std::string uid;
   InstanceState state = InstanceState::kSkipped;
-  bool differs = false;  // from the first file, or was not compared
+  bool differs = false;  // it differs from the first file, or was not compared
 };
 
 std::optional<WaitingCopy> NextCopy(Store& store, const FailedOriginal& failed) {

@@ -1,4 +1,4 @@
-// Files with the same SOP Instance UID. coordinator/ledger/copies.h judges them.
+// Stores copies, which are files with the same SOP Instance UID. coordinator/ledger/copies.h has the rules.
 #pragma once
 
 #include <span>
@@ -10,11 +10,11 @@
 
 namespace dicom_sender::sqlite {
 
-// A new file is a copy. A copy of a promoted copy belongs to the first file with its SOP Instance UID.
+// Records that a new file is a copy. A copy of a promoted copy refers to the first file with the SOP Instance UID.
 void AddCopy(Store& store, SessionKey session, std::string_view indexer, const Intake::NewFile& file,
              const Original& original);
 
-// As LedgerReader and Ledger say.
+// LedgerReader and Ledger describe these functions.
 std::vector<UncomparedCopy> CopiesToCompare(Store& store, SessionKey session, std::string_view indexer,
                                             const InstanceCursor& after, std::size_t limit);
 void RecordComparisons(Store& store, SessionKey session, std::span<const Comparison> comparisons);

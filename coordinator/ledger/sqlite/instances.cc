@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::int64_t kStudiesPerRead = 1000;
 
-// The conditions of a RequeueFilter on the instances of a study.
+// The conditions of a RequeueFilter that apply to the instances of a study.
 struct RequeueChoice {
   std::optional<std::int64_t> status;
   std::optional<std::int64_t> worker;  // its id
@@ -22,7 +22,7 @@ struct RequeueChoice {
 wire::ContextPair LoadPair(Store& store, std::int64_t id) {
   wire::ContextPair pair;
   auto& row = store.db().Query("SELECT sop_class, transfer_syntax FROM pair WHERE id = ?", id);
-  if (!row.executeStep()) throw LedgerError(fmt::format("ledger {} has no pair {}", store.file(), id));
+  if (!row.executeStep()) throw LedgerError(fmt::format("ledger '{}': pair {} does not exist", store.file(), id));
   pair.set_sop_class_uid(row.getColumn(0).getString());
   pair.set_transfer_syntax_uid(row.getColumn(1).getString());
   row.reset();
@@ -31,14 +31,14 @@ wire::ContextPair LoadPair(Store& store, std::int64_t id) {
 
 std::string RootPath(Store& store, std::int64_t id) {
   auto& row = store.db().Query("SELECT path FROM root WHERE id = ?", id);
-  if (!row.executeStep()) throw LedgerError(fmt::format("ledger {} has no root {}", store.file(), id));
+  if (!row.executeStep()) throw LedgerError(fmt::format("ledger '{}': root {} does not exist", store.file(), id));
   std::string path = row.getColumn(0).getString();
   row.reset();
   return path;
 }
 
-// How many of the first indices follow each other without a gap. They are read together, and most reports are one
-// run.
+// Returns how many indices at the front are consecutive. One statement reads all of them, and most reports are a
+// single run.
 std::size_t RunLength(std::span<const std::uint32_t> indices) {
   std::size_t length = 1;
   while (length < indices.size() && indices[length] == indices[length - 1] + 1) ++length;
@@ -57,8 +57,9 @@ void WriteInstance(Store& store, const InstanceChange& change, WallTime now) {
       store.WorkerId(change.worker), change.study, std::int64_t{change.index},
       static_cast<std::int64_t>(change.before.state), std::int64_t{change.before.attempts});
   if (store.db().ChangedRows() == 1) return;
-  throw LedgerError(fmt::format("ledger {}: instance {} of study {} does not exist or is not as it was read",
-                                store.file(), change.index, change.study));
+  throw LedgerError(
+      fmt::format("ledger '{}': instance {} of study {} does not exist or has changed since it was read",
+                  store.file(), change.index, change.study));
 }
 
 std::vector<StudyKey> FailedStudies(Store& store, SessionKey session, const std::optional<std::string>& uid,
@@ -80,9 +81,9 @@ std::vector<StudyKey> FailedStudies(Store& store, SessionKey session, const std:
   return keys;
 }
 
-// Returns the instances that are pending again.
+// Returns the instances that became pending.
 StudyFeed RequeueStudy(Store& store, StudyKey study, const RequeueChoice& choice) {
-  // lower() changes nothing but ASCII.
+  // lower() changes only ASCII letters.
   static const std::string where = fmt::format(
       " WHERE study = ? AND {} AND defect = 0 AND status IS coalesce(?, status)"
       " AND reported_by IS coalesce(?, reported_by)"
@@ -114,14 +115,14 @@ wire::Page LoadPage(Store& store, StudyKey study, LeaseId lease, std::uint32_t f
   page.set_lease_id(lease);
   page.set_from_index(from_index);
   std::set<std::int64_t> roots;
-  std::int64_t pair_id = 0;  // ids begin with 1
+  std::int64_t pair_id = 0;  // ids start at 1
   wire::ContextPair pair;
-  // Roots and pairs are read by themselves, because nearly all instances of a study have the same ones.
+  // Roots and pairs are read separately, because nearly all instances of a study have the same ones.
   static const std::string sql = fmt::format(
       "SELECT idx, root, path, pair, sop_instance, data_offset, size, mtime, may_be_stored FROM instance"
       " WHERE study = ? AND idx >= ? AND {} ORDER BY idx LIMIT ?",
       StateIsUnsettled());
-  // One more than asked for tells whether there is a next page.
+  // One more row than requested shows whether a next page exists.
   auto& rows = store.db().Query(sql, study, std::int64_t{from_index}, static_cast<std::int64_t>(limit + 1));
   while (rows.executeStep()) {
     const auto index = rows.getColumn(0).getUInt();

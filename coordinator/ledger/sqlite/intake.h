@@ -1,4 +1,4 @@
-// Takes in what indexers publish. coordinator/ledger/intake.h judges it.
+// Stores what indexers publish. coordinator/ledger/intake.h has the rules.
 #pragma once
 
 #include <vector>
@@ -7,7 +7,7 @@
 
 namespace dicom_sender::sqlite {
 
-// As Ledger says.
+// Ledger describes this function.
 std::vector<StudyFeed> AddStudies(Store& store, SessionKey session, const wire::PublishBatch& batch);
 
 }  // namespace dicom_sender::sqlite

@@ -26,7 +26,7 @@ void LedgerFileWatch::Check() const {
     const auto id = IdOf(file.path);
     if (id == file.id) continue;
     const bool removed = !id && (errno == ENOENT || errno == ENOTDIR);
-    if (!id && !removed) continue;  // a disk that does not answer: the next commit tells
+    if (!id && !removed) continue;  // if the disk does not respond, the next commit fails
     throw LedgerError(
         fmt::format("ledger '{}': it was {} while in use; put it or a backup of it back, and start again", file.path,
                     removed ? "removed or renamed" : "replaced by another file"));

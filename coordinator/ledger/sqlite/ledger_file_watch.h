@@ -1,5 +1,5 @@
-// Notices that the file of an open ledger was removed or replaced. SQLite goes on writing to a file that has no name
-// any more, and everything that it acknowledges is lost when the program ends.
+// Detects that the file of an open ledger was removed or replaced. SQLite would continue to write to the deleted
+// file, and everything that it acknowledges would be lost when the program ends.
 #pragma once
 
 #include <sys/types.h>
@@ -13,10 +13,10 @@ namespace dicom_sender {
 
 class LedgerFileWatch {
  public:
-  // To be made when the ledger has just been opened.
+  // Create it right after the ledger was opened.
   explicit LedgerFileWatch(const std::string& ledger);
-  // Throws LedgerError if the ledger's file, or the log or the index of the log beside it, is not the one that was
-  // opened. Costs three stat().
+  // Throws LedgerError if the ledger's file, its -wal file, or its -shm file is not the one that was opened. Calls
+  // stat() three times.
   void Check() const;
 
  private:
@@ -25,7 +25,7 @@ class LedgerFileWatch {
     std::string path;
     FileId id;
   };
-  // nullopt, and errno is set, if there is none.
+  // Returns nullopt and sets errno if the file does not exist or cannot be read.
   static std::optional<FileId> IdOf(const std::string& path);
 
   std::vector<File> files_;

@@ -9,7 +9,7 @@ namespace dicom_sender {
 namespace {
 
 constexpr std::int64_t kLockedByte = std::int64_t{1} << 46;  // beyond the largest database of 4 KiB pages
-constexpr mode_t kFileMode = 0644;                           // as SQLite creates it
+constexpr mode_t kFileMode = 0644;                           // the mode that SQLite uses
 
 struct flock LockOf(short type) {
   struct flock lock {};

@@ -1,8 +1,8 @@
-// Makes sure that only one program writes a ledger file, while others may read it with SQLite at any time.
+// Ensures that only one program writes to a ledger file, while others may read it with SQLite at any time.
 //
-// SQLite's own exclusive lock would keep readers out, too. So this is a lock of our own: an open file description
-// lock (fcntl(2)) on one byte far beyond the end of the file, where SQLite locks nothing. The kernel removes it when
-// the process ends, however it ends.
+// SQLite's exclusive lock would also block readers. Therefore this class uses an open file description lock
+// (fcntl(2)) on one byte far beyond the end of the file, where SQLite does not lock anything. The kernel releases it
+// when the process ends, even after a crash.
 #pragma once
 
 #include <string>
@@ -16,14 +16,14 @@ class LedgerLock {
  public:
   // Creates the file if it is missing. The error is an errno value: EAGAIN if another program holds the lock.
   static tl::expected<LedgerLock, int> Take(const std::string& file);
-  // False if the file cannot be opened.
+  // Returns false if the file cannot be opened.
   static bool IsHeld(const std::string& file);
 
  private:
   explicit LedgerLock(UniqueFd fd) : fd_(std::move(fd)) {}
 
-  // Closing it also removes the locks that SQLite holds on this file in this process (POSIX), so the lock must
-  // outlive every connection to the ledger.
+  // On POSIX, closing the descriptor also releases the locks that SQLite holds on this file in this process.
+  // Therefore the lock must outlive every connection to the ledger.
   UniqueFd fd_;
 };
 

@@ -17,7 +17,7 @@ namespace {
 
 constexpr int kApplicationId = 0x44534C47;  // "DSLG"
 constexpr int kCacheKibibytes = 16 << 10;
-constexpr int kLogBytesKept = 64 << 20;  // of the log beside the file when it is started over
+constexpr int kLogBytesKept = 64 << 20;  // the -wal file is truncated to this size when the log restarts
 constexpr std::uintmax_t kCheckedBytesMax = 256 << 20;
 
 tl::unexpected<std::string> Refused(const char* why) { return tl::unexpected(std::string(why)); }
@@ -26,12 +26,13 @@ void KeepLogOnClose(Connection& connection, bool keep) {
   sqlite3_db_config(connection.database().getHandle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int{keep}, nullptr);
 }
 
-// Finds damage before anything is sent or counted by the ledger, as long as reading all of it does not delay a start:
-// it takes half a second for a million instances. Damage in a larger ledger is found when the damaged page is read.
+// Detects damage before anything is sent or counted, unless the file is so large that a complete check would delay
+// the start; a million instances take half a second. Damage in a larger ledger is detected when the damaged page is
+// read.
 bool IsWhole(Connection& connection) {
   SQLite::Database& db = connection.database();
-  // SQLite takes a last page that is cut short for one that ends in zeros. Only while a log waits to be copied into
-  // the file may it end anywhere.
+  // SQLite pads a truncated last page with zeros instead of reporting it. Only a file with a pending write-ahead log
+  // may have any size.
   std::error_code error;
   const bool has_log = std::filesystem::file_size(connection.file() + "-wal", error) > 0 && !error;
   const auto page_bytes = static_cast<std::uintmax_t>(db.execAndGet("PRAGMA page_size").getInt64());
@@ -40,7 +41,7 @@ bool IsWhole(Connection& connection) {
   return bytes > kCheckedBytesMax || db.execAndGet("PRAGMA integrity_check(1)").getString() == "ok";
 }
 
-// `version`: of the tables that the file has; 0: none.
+// `version`: the schema version of the file; 0: it has no tables.
 bool UpdateSchema(Connection& connection, int version) {
   SQLite::Database& db = connection.database();
   if (version == 0) {
@@ -57,15 +58,15 @@ bool UpdateSchema(Connection& connection, int version) {
 
 tl::expected<void, std::string> CheckAndUpgrade(Connection& connection) {
   SQLite::Database& db = connection.database();
-  // A file that is refused stays as it is, with the log that a killed program left beside it.
+  // If the file is refused, it must not change, and a -wal file that a killed program left behind must remain.
   KeepLogOnClose(connection, true);
   const int application_id = db.execAndGet("PRAGMA application_id").getInt();
   const int version = db.execAndGet("PRAGMA user_version").getInt();
   const bool empty = db.execAndGet("SELECT count(*) FROM sqlite_master").getInt() == 0;
   if (!empty && application_id != kApplicationId) {
-    return Refused("it is no ledger of dicom-sender; name another file");
+    return Refused("it is not a dicom-sender ledger; name another file");
   }
-  if (!empty && version > kSchemaVersion) return Refused("it is of a newer release; use that one");
+  if (!empty && version > kSchemaVersion) return Refused("it was written by a newer release; use that release");
   if (!empty && (version < 1 || !IsWhole(connection))) return Refused(kDamaged);
   KeepLogOnClose(connection, false);
   db.execAndGet("PRAGMA journal_mode = WAL");
@@ -88,14 +89,14 @@ tl::expected<void, std::string> Prepare(Connection& connection) {
   } catch (const SQLite::Exception& error) {
     const int code = error.getErrorCode();
     if (code == SQLITE_FULL || code == SQLITE_IOERR) {
-      throw LedgerError(fmt::format("ledger {} cannot be used: {}", connection.file(), connection.Explain(error)));
+      throw LedgerError(fmt::format("ledger '{}': {}", connection.file(), connection.Explain(error)));
     }
     const bool not_opened = code == SQLITE_CANTOPEN || code == SQLITE_READONLY;
     return tl::unexpected(not_opened ? WhyNotOpened(connection.file()) : connection.Explain(error));
   }
 }
 
-// SQLite needs the folder, too, for the log beside the ledger.
+// SQLite must also be able to create files in the folder, for the write-ahead log.
 std::string WhyNotOpened(const std::string& file) {
   std::error_code ignored;
   const std::filesystem::path path = file;
@@ -103,19 +104,19 @@ std::string WhyNotOpened(const std::string& file) {
   if (std::filesystem::is_directory(path, ignored)) return "it is a folder; name a file";
   const auto denied = [](const char* what, const std::filesystem::path& place, int rights) {
     if (::euidaccess(place.c_str(), rights) == 0) return std::string();
-    return fmt::format("{} ({}); see to it and start again", what, std::strerror(errno));
+    return fmt::format("{} ({}); fix that and start again", what, std::strerror(errno));
   };
-  std::string reason = denied("its folder may not be written", folder, W_OK | X_OK);
+  std::string reason = denied("its folder is not writable", folder, W_OK | X_OK);
   const bool readable = ::euidaccess(file.c_str(), R_OK) == 0, writable = ::euidaccess(file.c_str(), W_OK) == 0;
-  if (reason.empty() && readable && !writable) return "it may not be written; let this user write it";
-  if (reason.empty()) reason = denied("it may not be read and written", path, R_OK | W_OK);
+  if (reason.empty() && readable && !writable) return "it is not writable; give this user write permission";
+  if (reason.empty()) reason = denied("it is not readable and writable", path, R_OK | W_OK);
   return reason.empty() ? "it cannot be opened" : reason;
 }
 
 std::string WhyNotLocked(const std::string& file, int error) {
   if (error == EAGAIN) return "another process has it open";
   if (error == ENOLCK || error == EINVAL || error == EOPNOTSUPP) {
-    return fmt::format("its file system has no locks ({}); use a local disk", std::strerror(error));
+    return fmt::format("its file system does not support locks ({}); use a local disk", std::strerror(error));
   }
   return WhyNotOpened(file);
 }

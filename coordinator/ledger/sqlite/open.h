@@ -1,4 +1,4 @@
-// Opens a ledger's file: checks it and brings its tables up to this release.
+// Checks the file of a ledger when it is opened, and migrates its schema to this release.
 #pragma once
 
 #include <string>
@@ -8,13 +8,13 @@
 
 namespace dicom_sender::sqlite {
 
-// To be called before anything else is done with the connection. The error says what is wrong and what to do; then
-// the file is as it was. Throws LedgerError for a full disk or an I/O error.
+// Call it before any other use of the connection. The error says what is wrong and what to do, and the file has not
+// changed. Throws LedgerError if the disk is full or an I/O error occurs.
 tl::expected<void, std::string> Prepare(Connection& connection);
 
-// SQLite only says that it could not open something.
+// Finds out why a file could not be opened, because SQLite does not say it.
 std::string WhyNotOpened(const std::string& file);
-// `error`: of LedgerLock::Take.
+// `error`: the error of LedgerLock::Take().
 std::string WhyNotLocked(const std::string& file, int error);
 
 }  // namespace dicom_sender::sqlite

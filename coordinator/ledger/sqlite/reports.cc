@@ -8,7 +8,7 @@ namespace dicom_sender::sqlite {
 
 std::vector<ReportedInstance> Report(Store& store, SessionKey session, std::span<const InstanceState> states,
                                      const InstanceCursor& after, std::size_t limit) {
-  // The order of the joins is fixed, so that a page starts at the cursor and nothing is sorted.
+  // The join order is fixed, so that a page starts at the cursor and SQLite does not have to sort.
   const std::string sql = fmt::format(
       "SELECT i.study, i.idx, r.path, i.path, s.uid, i.sop_instance, i.status, coalesce(i.reason, ''), i.attempts,"
       " coalesce(w.name, ''), i.state FROM study s INDEXED BY study_by_session"

@@ -9,7 +9,7 @@
 namespace dicom_sender::sqlite {
 namespace {
 
-// Migrations have the numbers of the states as they were at their time, whatever the enum has now.
+// Migrations use the state numbers of their time, which need not be those of the enum today.
 
 std::string CountDefinitions() {
   return ForEachCount([](const std::string& name) { return name + " INTEGER NOT NULL DEFAULT 0"; });
@@ -17,7 +17,7 @@ std::string CountDefinitions() {
 
 constexpr const char* kLeasedIndex = "CREATE INDEX study_leased ON study (session, key) WHERE lease > 0;";
 
-// What schema 2 added to 1.
+// Schema 2 added these tables.
 std::string ScanSchema() {
   return "CREATE TABLE scan (session INTEGER NOT NULL, indexer BLOB NOT NULL, number INTEGER NOT NULL,"
          " complete INTEGER NOT NULL, PRIMARY KEY (session, indexer)) WITHOUT ROWID;"
@@ -33,12 +33,12 @@ std::string MigrationFrom1To2() {
          "INSERT INTO ignored SELECT session, x'', reason, files FROM ignored_1;"
          "DROP TABLE ignored_1;"
          "INSERT INTO scan SELECT key, x'', 0, 1 FROM session WHERE scan_complete;"
-         // How many associations they offered was not kept.
+         // Schema 1 did not record how many associations a worker offered.
          "INSERT INTO session_worker SELECT DISTINCT s.session, l.worker, 1"
          " FROM lease l JOIN study s ON s.key = l.study;";
 }
 
-// What was settled before has no outcome time. The destinations are filled in from the settings.
+// Instances that were settled before have no outcome time. MigrateFrom2To3() fills in the destinations.
 constexpr const char* kMigrationFrom2To3 =
     "ALTER TABLE session ADD COLUMN called_ae TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE session ADD COLUMN calling_ae TEXT NOT NULL DEFAULT '';"
@@ -47,8 +47,8 @@ constexpr const char* kMigrationFrom2To3 =
     "ALTER TABLE study ADD COLUMN accession_number TEXT;"
     "ALTER TABLE instance ADD COLUMN outcome_ms INTEGER;";
 
-// What schema 5 added. A copy is compared with its original, and `conflict` is NULL until then; `promoted` says that
-// it is sent, or was, in the place of one that had failed.
+// Schema 5 added these tables. `conflict` is NULL until a copy has been compared with its original. `promoted` marks
+// a copy that is or was sent in place of a failed file.
 constexpr const char* kCopyTables =
     "CREATE TABLE copy (study INTEGER NOT NULL, idx INTEGER NOT NULL, session INTEGER NOT NULL,"
     " original_study INTEGER NOT NULL, original_idx INTEGER NOT NULL, indexer INTEGER NOT NULL,"
@@ -58,11 +58,11 @@ constexpr const char* kCopyTables =
     "CREATE TABLE unread (session INTEGER NOT NULL, path BLOB NOT NULL, indexer BLOB NOT NULL,"
     " folder INTEGER NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (session, path, indexer)) WITHOUT ROWID;";
 
-// How long a session has been worked on: `worked_ms` up to the last pause, and since `run_start_ms`, which is NULL in
-// a pause.
+// The active time of a session: `worked_ms` until the last pause, plus the time since `run_start_ms`, which is NULL
+// during a pause.
 constexpr const char* kRunColumns = ", worked_ms INTEGER NOT NULL DEFAULT 0, run_start_ms INTEGER";
 
-// Conflicts were in state 5, too.
+// Before schema 5, conflicts were in state 5, too.
 std::string MigrationFrom4To5() {
   return std::string(kCopyTables) +
          "ALTER TABLE session ADD COLUMN worked_ms INTEGER NOT NULL DEFAULT 0;"
@@ -75,7 +75,7 @@ std::string MigrationFrom4To5() {
 
 constexpr const char* kWorkerTable = "CREATE TABLE worker (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);";
 
-// Instances that a session had left behind were in a state of their own, 6, and counted as failed. They are pending.
+// Before schema 4, instances that a session left unsent were in state 6 and counted as failed. They are pending now.
 std::string MigrationFrom3To4() {
   return std::string(
              "UPDATE session SET failed = failed - abandoned,"
@@ -94,7 +94,7 @@ std::string MigrationFrom3To4() {
          kWorkerTable;
 }
 
-// Fills in what the settings say. False: they cannot be read.
+// Fills in the destinations from the settings. Returns false if the settings cannot be parsed.
 bool MigrateFrom2To3(Connection& connection) {
   SQLite::Database& db = connection.database();
   db.exec(kMigrationFrom2To3);

@@ -1,4 +1,4 @@
-// The tables of the ledger in SQLite. Those of the ledger in PostgreSQL have the same names and columns.
+// The tables of the ledger in SQLite. The tables in PostgreSQL have the same names and columns.
 #pragma once
 
 #include <string>
@@ -9,10 +9,10 @@ namespace dicom_sender::sqlite {
 
 inline constexpr int kSchemaVersion = 5;
 
-// Creates the tables of this release.
+// Returns the statements that create the tables of this release.
 std::string Schema();
 
-// Brings the tables from this version up to this release. False: the ledger is damaged.
+// Migrates the tables from `version` to this release. Returns false if the ledger is damaged.
 bool Migrate(Connection& connection, int version);
 
 }  // namespace dicom_sender::sqlite

@@ -18,7 +18,7 @@ SessionRecord ReadSession(Store& store, SQLite::Statement& row) {
   record.key = row.getColumn(0).getInt64();
   const auto settings = row.getColumn(1);
   if (!record.settings.ParseFromArray(settings.getBlob(), settings.getBytes())) {
-    throw LedgerError(fmt::format("ledger {}: {}", store.file(), kDamaged));
+    throw LedgerError(fmt::format("ledger '{}': {}", store.file(), kDamaged));
   }
   record.state = static_cast<wire::SessionState>(row.getColumn(2).getInt());
   record.end_reason = row.getColumn(3).getString();
@@ -59,7 +59,8 @@ std::optional<SessionRecord> FindSession(Store& store, std::string_view uuid) {
 
 SessionRecord LoadSession(Store& store, SessionKey session) {
   auto& row = store.db().Query("SELECT " + SessionColumns() + " FROM session WHERE key = ?", session);
-  if (!row.executeStep()) throw LedgerError(fmt::format("ledger {} has no session {}", store.file(), session));
+  if (!row.executeStep())
+    throw LedgerError(fmt::format("ledger '{}': session {} does not exist", store.file(), session));
   return ReadSession(store, row);
 }
 
@@ -74,7 +75,7 @@ void SetSettings(Store& store, SessionKey session, const wire::OpenSession& sett
   WriteSettings(store.db(), session, settings);
 }
 
-// What the views show of them has columns of its own.
+// The settings that the views show have their own columns.
 void WriteSettings(Connection& connection, SessionKey session, const wire::OpenSession& settings) {
   const std::string bytes = settings.SerializeAsString();
   const auto& destination = settings.destination();

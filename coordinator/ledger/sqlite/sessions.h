@@ -1,4 +1,4 @@
-// Sessions and the scans that feed them. Each function is as LedgerReader and Ledger say.
+// Sessions and their scans. LedgerReader and Ledger describe these functions.
 #pragma once
 
 #include <map>
@@ -29,7 +29,7 @@ void AddUnread(Store& store, SessionKey session, std::string_view indexer, std::
 std::vector<UnreadPath> Unread(Store& store, SessionKey session, std::string_view after, std::size_t limit);
 std::vector<ScanRecord> Scans(Store& store, SessionKey session);
 
-// The settings of a session, and what the views show of them.
+// Writes the settings of a session, including the columns for the views.
 void WriteSettings(Connection& connection, SessionKey session, const wire::OpenSession& settings);
 
 }  // namespace dicom_sender::sqlite

@@ -15,7 +15,7 @@ constexpr int kBusyTimeoutMs = 1000;
 
 WallTime FromMilliseconds(std::int64_t milliseconds) { return WallTime(std::chrono::milliseconds(milliseconds)); }
 
-// A URI in which no character of the path has a meaning of its own.
+// Encodes every character of the path, so that none has a special meaning in the URI.
 std::string ImmutableUri(const std::string& file) {
   std::string uri = "file:";
   for (const char c : std::filesystem::absolute(file).string())
@@ -49,7 +49,7 @@ std::optional<SessionRecord> ReadSession(SQLite::Database& db, const std::string
 
 tl::expected<LedgerGlance, std::string> GlanceAtSqliteLedger(const std::string& file, const std::string& session) {
   const bool in_use = LedgerLock::IsHeld(file);
-  // If the last program closed it, there is nothing to lock, and no file to create beside it.
+  // After the last program has closed the ledger, reading it requires no lock and no additional file.
   std::error_code error;
   const bool closed = !in_use && (std::filesystem::file_size(file + "-wal", error) == 0 || error);
   try {
@@ -57,9 +57,9 @@ tl::expected<LedgerGlance, std::string> GlanceAtSqliteLedger(const std::string& 
                         kBusyTimeoutMs);
     return LedgerGlance{.in_use = in_use, .session = ReadSession(db, session)};
   } catch (const SQLite::Exception& failure) {
-    // A program that has just been started may hold it, or one of an older release, which locks out readers.
+    // A program that has just started may hold the ledger, or one of an older release, which blocks readers.
     if (in_use || failure.getErrorCode() == SQLITE_BUSY) return LedgerGlance{.in_use = true, .session = std::nullopt};
-    return tl::unexpected(fmt::format("ledger {}: {}", file, failure.what()));
+    return tl::unexpected(fmt::format("ledger '{}': {}", file, failure.what()));
   }
 }
 

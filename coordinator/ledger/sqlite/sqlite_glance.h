@@ -1,4 +1,4 @@
-// A look at a ledger file that changes nothing in it: what its sessions are, and whether a process uses it.
+// Reads a session from a ledger file without changing the file, and tells whether another process uses it.
 #pragma once
 
 #include <optional>
@@ -11,13 +11,13 @@ namespace dicom_sender {
 
 struct LedgerGlance {
   bool in_use = false;  // another process has it open
-  // The settings, the state, the times, and the counts of instances; nothing else is filled in. Nullopt if the ledger
-  // has no such session, or if it is in use and cannot be read at this moment.
+  // Contains only the settings, the state, the times, and the counts of instances. nullopt if the session does not
+  // exist, or if the ledger is in use and cannot be read at the moment.
   std::optional<SessionRecord> session;
 };
 
-// Reads one row, however large the ledger is. The error: the file is missing, or not a sound ledger of this release
-// or an earlier one.
+// Reads only one row, so the size of the ledger does not matter. Returns an error if the file is missing, damaged, or
+// not a ledger of this release or an earlier one.
 tl::expected<LedgerGlance, std::string> GlanceAtSqliteLedger(const std::string& file, const std::string& session);
 
 }  // namespace dicom_sender

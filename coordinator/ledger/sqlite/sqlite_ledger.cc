@@ -18,12 +18,12 @@
 namespace dicom_sender {
 namespace {
 
-// Hands each question and change to the part of the store that knows its tables.
+// Delegates each function to the part of the store that is responsible for the tables.
 class SqliteLedger : public Ledger {
  public:
   SqliteLedger(const std::string& file, LedgerLock lock) : lock_(std::move(lock)), store_(file) {}
 
-  // Before anything else; as sqlite::Prepare.
+  // Calls sqlite::Prepare(), which must come first.
   tl::expected<void, std::string> Prepare() { return sqlite::Prepare(store_.db()); }
 
   void Begin() override {
@@ -151,19 +151,20 @@ class SqliteLedger : public Ledger {
   }
 
  private:
-  // Turns every failure of the store into a LedgerError, after which nothing works any more.
+  // Converts every failure of the store to a LedgerError. After a failure, all functions throw.
   template <class Work>
   auto Guarded(Work work) -> decltype(work()) {
-    if (broken_) throw LedgerError(fmt::format("ledger {} failed before and is not used any more", store_.file()));
+    if (broken_)
+      throw LedgerError(fmt::format("ledger '{}': it failed before; start again to use it", store_.file()));
     try {
       return work();
     } catch (const SQLite::Exception& error) {
       broken_ = true;
-      throw LedgerError(fmt::format("ledger {}: {}", store_.file(), store_.db().Explain(error)));
+      throw LedgerError(fmt::format("ledger '{}': {}", store_.file(), store_.db().Explain(error)));
     }
   }
 
-  const LedgerLock lock_;  // outlives the connection, see there
+  const LedgerLock lock_;  // must outlive the connection, see ledger_lock.h
   sqlite::Store store_;
   bool broken_ = false;
 };
@@ -172,7 +173,7 @@ class SqliteLedger : public Ledger {
 
 tl::expected<std::unique_ptr<Ledger>, std::string> OpenSqliteLedger(const std::string& file) {
   const auto failed = [&file](std::string_view why) {
-    return tl::unexpected(fmt::format("ledger {} cannot be used: {}", file, why));
+    return tl::unexpected(fmt::format("ledger '{}': {}", file, why));
   };
   auto lock = LedgerLock::Take(file);
   if (!lock) return failed(sqlite::WhyNotLocked(file, lock.error()));
@@ -180,7 +181,7 @@ tl::expected<std::unique_ptr<Ledger>, std::string> OpenSqliteLedger(const std::s
     auto ledger = std::make_unique<SqliteLedger>(file, *std::move(lock));
     if (auto prepared = ledger->Prepare(); !prepared) return failed(prepared.error());
     return ledger;
-  } catch (const SQLite::Exception&) {  // it could not even be opened
+  } catch (const SQLite::Exception&) {  // the file could not be opened at all
     return failed(sqlite::WhyNotOpened(file));
   }
 }

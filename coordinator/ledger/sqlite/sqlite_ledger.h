@@ -1,6 +1,6 @@
-// The ledger in one SQLite file. WAL with synchronous=FULL: what was committed survives a power cut. One program
-// at a time opens it (ledger_lock.h); others may read the file with SQLite meanwhile. A commit waits for a reader for
-// at most a second in each ten, and only when the log beside the file has become large.
+// The ledger in one SQLite file, in WAL mode with synchronous=FULL, so that commits survive a power failure. Only one
+// program at a time opens it (ledger_lock.h); others may read the file with SQLite in the meantime. A commit waits
+// for readers only when the write-ahead log has become large, and at most one second in ten.
 #pragma once
 
 #include <memory>
@@ -11,9 +11,10 @@
 
 namespace dicom_sender {
 
-// Creates the file or opens it; one of an older release becomes one of this release, in one transaction. One of up
-// to 256 MiB is read whole to see that it is undamaged. The error is one sentence: in use, damaged, not a ledger, of
-// a newer release, not to be written; then the file is as it was. Throws LedgerError for a full disk or an I/O error.
+// Opens the file, or creates it. Migrates a ledger of an older release in one transaction. Checks a file of up to
+// 256 MiB completely for damage. The error is one sentence: the file is in use, damaged, not a ledger, from a newer
+// release, or not writable. In that case the file has not changed. Throws LedgerError if the disk is full or an I/O
+// error occurs.
 tl::expected<std::unique_ptr<Ledger>, std::string> OpenSqliteLedger(const std::string& file);
 
 }  // namespace dicom_sender

@@ -11,7 +11,7 @@ std::string CountAdditions() {
   return ForEachCount([](const std::string& name) { return name + " = " + name + " + ?"; });
 }
 
-// Returns the place of the last one.
+// Returns the index of the last parameter that it bound.
 int BindCounts(SQLite::Statement& statement, const Counts& delta) {
   int at = 0;
   for (const auto& column : kCountColumns) statement.bind(++at, static_cast<std::int64_t>(delta.*column.member));
@@ -60,7 +60,7 @@ void Store::WriteGrowths() {
 SessionKey Store::SessionOf(StudyKey study) {
   if (const auto it = study_sessions_.find(study); it != study_sessions_.end()) return it->second;
   auto& row = connection_.Query("SELECT session FROM study WHERE key = ?", study);
-  if (!row.executeStep()) throw LedgerError(fmt::format("ledger {} has no study {}", file(), study));
+  if (!row.executeStep()) throw LedgerError(fmt::format("ledger '{}': study {} does not exist", file(), study));
   const SessionKey session = row.getColumn(0).getInt64();
   row.reset();
   if (study_sessions_.size() >= kCachedStudySessionsMax) study_sessions_.clear();

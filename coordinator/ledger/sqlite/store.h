@@ -1,6 +1,5 @@
-// What all parts of the ledger in SQLite share: the connection, the counts of studies and sessions, and the numbers
-// of rows that are looked up by name again and again. Throws SQLite::Exception, and LedgerError where a comment says
-// so.
+// The state that all parts of the ledger in SQLite share: the connection, the counts of studies and sessions, and the
+// cached ids of rows that are looked up by name. Throws SQLite::Exception, and LedgerError where a comment says so.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +24,8 @@ class Store {
   void Begin();
   void Commit();
 
-  // --- counts. Those of sessions are written by Commit().
-  // Study and session; `outcome_time` becomes the study's last one.
+  // --- counts; Commit() writes those of sessions
+  // Adds to the counts of the study and its session. `outcome_time` becomes the study's last outcome time.
   void AddToCounts(StudyKey study, const Counts& delta, std::optional<WallTime> outcome_time = std::nullopt);
   void AddToStudy(StudyKey study, const Counts& delta, std::optional<WallTime> outcome_time = std::nullopt);
   SessionGrowths& growths() { return growths_; }
@@ -34,23 +33,23 @@ class Store {
 
   // --- rows by name
   std::optional<std::int64_t> FindWorker(const std::string& name);
-  std::optional<std::int64_t> WorkerId(const std::string& name);  // adds it; nullopt if the name is empty
-  std::int64_t PairId(std::string_view sop_class, std::string_view transfer_syntax);  // adds it
-  std::int64_t RootId(SessionKey session, std::string_view path);                     // adds it
+  std::optional<std::int64_t> WorkerId(const std::string& name);  // adds it if it is new; nullopt if `name` is empty
+  std::int64_t PairId(std::string_view sop_class, std::string_view transfer_syntax);  // adds it if it is new
+  std::int64_t RootId(SessionKey session, std::string_view path);                     // adds it if it is new
 
  private:
   void WriteGrowths();
 
   Connection connection_;
   SessionGrowths growths_;                                   // empty outside of a transaction
-  std::unordered_map<StudyKey, SessionKey> study_sessions_;  // those that were asked for last
+  std::unordered_map<StudyKey, SessionKey> study_sessions_;  // a cache
   std::unordered_map<std::string, std::int64_t> worker_ids_;
   std::unordered_map<std::string, std::int64_t> pair_ids_;
 };
 
-// --- values of a row, from its column `at` on
+// --- values of a row, starting at column `at`
 Counts ReadCounts(SQLite::Statement& row, int at);
 std::optional<WallTime> ReadTime(SQLite::Statement& row, int at);
-std::string ReadPath(SQLite::Statement& row, int at);  // of a root and a path below it
+std::string ReadPath(SQLite::Statement& row, int at);  // joins a root and a path below it
 
 }  // namespace dicom_sender::sqlite

@@ -41,7 +41,7 @@ std::vector<StudyRecord> ReadStudies(SQLite::Statement& rows) {
 StudyRecord LoadStudy(Store& store, StudyKey study) {
   static const std::string sql = StudySelect("") + "WHERE s.key = ?";
   auto& row = store.db().Query(sql, study);
-  if (!row.executeStep()) throw LedgerError(fmt::format("ledger {} has no study {}", store.file(), study));
+  if (!row.executeStep()) throw LedgerError(fmt::format("ledger '{}': study {} does not exist", store.file(), study));
   StudyRecord record = ReadStudy(row);
   row.reset();
   return record;

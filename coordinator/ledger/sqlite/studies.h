@@ -1,4 +1,4 @@
-// Studies. Each function is as LedgerReader says.
+// Studies. LedgerReader describes these functions.
 #pragma once
 
 #include <vector>

@@ -14,12 +14,12 @@
 namespace dicom_sender {
 namespace {
 
-// What the dialects write differently. The arguments are expressions.
+// The expressions that differ between the dialects. The arguments are expressions, too.
 class Dialect {
  public:
   explicit Dialect(SqlDialect dialect) : sqlite_(dialect == SqlDialect::kSqlite) {}
 
-  // Of milliseconds since the epoch; NULL stays NULL.
+  // Converts milliseconds since the epoch. NULL stays NULL.
   std::string Time(std::string_view milliseconds) const {
     if (sqlite_) return fmt::format("strftime('%Y-%m-%dT%H:%M:%fZ', {} / 1000.0, 'unixepoch')", milliseconds);
     return fmt::format("timestamptz 'epoch' + {} * interval '1 millisecond'", milliseconds);
@@ -28,7 +28,7 @@ class Dialect {
     if (sqlite_) return fmt::format("CASE WHEN {0} IS NOT NULL THEN printf('%04X', {0}) END", status);
     return fmt::format("upper(lpad(to_hex({}), 4, '0'))", status);
   }
-  // Of two columns of bytes, as JoinPath() does it.
+  // Joins two columns of bytes like JoinPath().
   std::string JoinedPath(std::string_view root, std::string_view path) const {
     return sqlite_ ? fmt::format(
                          "CASE WHEN length({0}) = 0 OR substr({0}, -1) = x'2f' THEN {0} || {1}"
@@ -39,8 +39,8 @@ class Dialect {
                          " ELSE {0} || '\\x2f'::bytea || {1} END",
                          root, path);
   }
-  // Of bytes that may be no UTF-8. SQLite takes them as they are. PostgreSQL has no such text: there each byte beyond
-  // ASCII becomes \ooo, and a backslash two.
+  // Converts bytes that may not be UTF-8. SQLite takes them unchanged. PostgreSQL does not allow such text, so a
+  // value that is not valid UTF-8 is escaped: each byte beyond ASCII becomes \ooo, and each backslash becomes two.
   std::string Text(std::string_view bytes) const {
     if (sqlite_) return fmt::format("CAST({} AS TEXT)", bytes);
     return fmt::format(
@@ -58,7 +58,7 @@ class Dialect {
   bool sqlite_;
 };
 
-// Why such a session ended is the reason of what it left unsettled.
+// If a session ended in one of these states, its end reason is the reason of its unsettled instances.
 constexpr std::array kEndedBadly = {wire::SESSION_UNREACHABLE, wire::SESSION_REFUSED, wire::SESSION_CANCELLED};
 
 std::string SessionState(std::string_view column) {
@@ -90,7 +90,7 @@ std::string StatusMeaningInWords(std::string_view status) {
   return sql + " END";
 }
 
-// Of a session or a study, by the words of the instances' states.
+// Names the count columns of a session or study with the words for the states of instances.
 std::string CountColumns(std::string_view table) {
   return fmt::format(
       "{0}.total AS instances, {0}.stored, {0}.warned AS stored_with_warning, {0}.failed,"

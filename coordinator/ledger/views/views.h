@@ -1,5 +1,5 @@
-// The views of a ledger for people with SQL: sessions, studies, instances, leases. docs/ledger.md is their contract:
-// the same names, columns and meanings in every store, whatever becomes of the tables behind them.
+// The SQL views of a ledger: sessions, studies, instances, leases, not_read. docs/ledger.md is their contract: the
+// names, columns, and meanings are the same in every store and do not depend on the tables behind them.
 #pragma once
 
 #include <string>
@@ -8,11 +8,11 @@ namespace dicom_sender {
 
 enum class SqlDialect { kSqlite, kPostgresql };
 
-// Statements that make the views, as the last step of making or migrating the schema and in its transaction. They
-// have no parameters, and name tables and views without a schema.
+// Statements that create the views. Execute them as the last step of creating or migrating the schema, in the same
+// transaction. They have no parameters, and their table and view names have no schema prefix.
 std::string LedgerViews(SqlDialect dialect);
-// Before a migration: drops those of the former release. For both dialects. Never where no ledger is yet: views of
-// these names are somebody else's there.
+// Drops the views of the earlier release before a migration, in both dialects. Use it only in a database that
+// contains a ledger. In any other one, views with these names belong to something else.
 std::string DropLedgerViews();
 
 }  // namespace dicom_sender

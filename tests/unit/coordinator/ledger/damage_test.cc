@@ -64,13 +64,13 @@ class DamageTest : public testing::Test {
   std::optional<std::string> Tell() const {
     const auto opened = OpenSqliteLedger(file_.path());
     if (!opened) {
-      EXPECT_THAT(opened.error(), HasSubstr("ledger " + file_.path() + " cannot be used: "));
+      EXPECT_THAT(opened.error(), HasSubstr("ledger '" + file_.path() + "': "));
       return std::nullopt;
     }
     try {
       return Tell(**opened);
     } catch (const LedgerError& error) {
-      EXPECT_THAT(error.what(), HasSubstr("ledger " + file_.path()));
+      EXPECT_THAT(error.what(), HasSubstr("ledger '" + file_.path() + "': "));
       return std::nullopt;
     }
   }

@@ -235,7 +235,7 @@ TEST_P(MigrationTest, AFullDiskInTheMiddleLeavesTheOldSchema) {
       error = WhyNot();
     }
     if (error.empty()) break;
-    ASSERT_THAT(error, HasSubstr("ledger " + file_.path() + " cannot be used: ")) << room;
+    ASSERT_THAT(error, HasSubstr("ledger '" + file_.path() + "': ")) << room;
     ASSERT_THAT(error, HasSubstr("start again")) << room;
     ASSERT_EQ(file_.Dump(), before) << room;
   }

@@ -188,7 +188,7 @@ TEST_F(ReadersTest, OneThatWritesIsWaitedForAndThenNamed) {
     CommitMebibyte();
     ADD_FAILURE() << "two programs write";
   } catch (const LedgerError& error) {
-    EXPECT_THAT(error.what(), testing::HasSubstr("another program writes to it; end that program"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("another program is writing to it; stop that program"));
   }
 }
 

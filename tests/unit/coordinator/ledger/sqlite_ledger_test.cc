@@ -46,9 +46,7 @@ class SqliteLedgerTest : public testing::Test {
     const auto ledger = OpenSqliteLedger(path);
     return ledger ? "it was opened" : ledger.error();
   }
-  void ExpectRefused(const std::string& because) const {
-    EXPECT_EQ(WhyNot(), "ledger " + file() + " cannot be used: " + because);
-  }
+  void ExpectRefused(const std::string& because) const { EXPECT_EQ(WhyNot(), "ledger '" + file() + "': " + because); }
 
   static SessionKey CreateSession(Ledger& ledger) {
     wire::OpenSession settings;
@@ -124,14 +122,14 @@ TEST_F(SqliteLedgerTest, OneThatWasKilledHasItNoMore) {
 TEST_F(SqliteLedgerTest, AnotherProgramsDatabaseIsRefusedAndLeftAsItIs) {
   file_.Sql("CREATE TABLE patients (name TEXT); INSERT INTO patients VALUES ('x'); PRAGMA user_version = 1");
   const std::string before = file_.Bytes();
-  ExpectRefused("it is no ledger of dicom-sender; name another file");
+  ExpectRefused("it is not a dicom-sender ledger; name another file");
   EXPECT_EQ(file_.Bytes(), before);
 }
 
 TEST_F(SqliteLedgerTest, WhatIsNoDatabaseIsRefusedAndLeftAsItIs) {
   for (const std::string& content : {std::string(5000, 'x'), std::string("a text\n"), std::string(5000, '\0')}) {
     file_.WriteBytes(content);
-    ExpectRefused("it is damaged or no ledger of dicom-sender; name another file, or put a sound copy in its place");
+    ExpectRefused("it is damaged or not a dicom-sender ledger; name another file, or replace it with a backup");
     EXPECT_EQ(file_.Bytes(), content);
   }
 }
@@ -140,7 +138,7 @@ TEST_F(SqliteLedgerTest, ALedgerOfANewerReleaseIsRefusedAndLeftAsItIs) {
   ASSERT_TRUE(OpenSqliteLedger(file()));
   file_.Sql("PRAGMA user_version = 99");
   const std::string before = file_.Bytes();
-  ExpectRefused("it is of a newer release; use that one");
+  ExpectRefused("it was written by a newer release; use that release");
   EXPECT_EQ(file_.Bytes(), before);
 }
 
@@ -154,7 +152,7 @@ TEST_F(SqliteLedgerTest, WhatANewerReleaseLeftBesideItWhenItWasKilledStays) {
   child.Kill();
   const std::string before = file_.Bytes(), log_before = file_.LogBytes();
   ASSERT_NE(log_before, "");
-  ExpectRefused("it is of a newer release; use that one");
+  ExpectRefused("it was written by a newer release; use that release");
   EXPECT_EQ(file_.Bytes(), before);
   EXPECT_EQ(file_.LogBytes(), log_before);
 }
@@ -177,7 +175,7 @@ TEST_F(SqliteLedgerTest, AFolderIsRefused) {
 
 TEST_F(SqliteLedgerTest, AFolderThatDoesNotExistIsRefused) {
   EXPECT_THAT(WhyNot((file_.folder() / "none" / "ledger.db").string()),
-              HasSubstr("its folder may not be written (No such file or directory); see to it"));
+              HasSubstr("its folder is not writable (No such file or directory); fix that"));
 }
 
 // Root may write everything; a test that runs as root becomes somebody else for a while.
@@ -208,14 +206,14 @@ TEST_F(SqliteLedgerTest, AFileThatCannotBeWrittenIsRefused) {
   ASSERT_TRUE(OpenSqliteLedger(file()));
   std::filesystem::permissions(file(), std::filesystem::perms::owner_read);
   const NotRoot not_root(file_.folder());
-  ExpectRefused("it may not be written; let this user write it");
+  ExpectRefused("it is not writable; give this user write permission");
 }
 
 TEST_F(SqliteLedgerTest, AFileThatCannotBeReadIsRefused) {
   ASSERT_TRUE(OpenSqliteLedger(file()));
   std::filesystem::permissions(file(), std::filesystem::perms::none);
   const NotRoot not_root(file_.folder());
-  ExpectRefused("it may not be read and written (Permission denied); see to it and start again");
+  ExpectRefused("it is not readable and writable (Permission denied); fix that and start again");
 }
 
 TEST_F(SqliteLedgerTest, AFolderThatCannotBeWrittenIsRefused) {
@@ -224,7 +222,7 @@ TEST_F(SqliteLedgerTest, AFolderThatCannotBeWrittenIsRefused) {
     std::filesystem::permissions(file_.folder(), rights);
   };
   const auto read_only = std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec;
-  const std::string refusal = "its folder may not be written (Permission denied); see to it and start again";
+  const std::string refusal = "its folder is not writable (Permission denied); fix that and start again";
   with_rights(read_only);
   ExpectRefused(refusal);
   with_rights(std::filesystem::perms::owner_all);
@@ -289,7 +287,7 @@ TEST_F(FullDiskTest, ItIsSaidAndNothingThatWasCommittedIsLost) {
       fill = FeedUntilFull(ledger.path(), 1000);
     }
     EXPECT_EQ(fill.error,
-              "ledger " + ledger.path() + ": disk I/O error (File too large); see to the disk and start again");
+              "ledger '" + ledger.path() + "': disk I/O error (File too large); check the disk and start again");
     // What the failure itself was about may have been written all the same.
     EXPECT_TRUE(HasAll(ledger.path(), fill.committed) || HasAll(ledger.path(), fill.committed + 1000));
   }
@@ -308,7 +306,7 @@ TEST_F(FullDiskTest, ADiskWithoutAnySpaceIsSaidAndTheLedgerIsOpenedAllTheSame) {
       return kNotPermitted;
     }
     const Fill fill = FeedUntilFull(file(), 1000);
-    const bool said = fill.error == "ledger " + file() + ": the disk is full; free some space and start again";
+    const bool said = fill.error == "ledger '" + file() + "': the disk is full; free some space and start again";
     const bool kept = fill.committed > 0 && HasAll(file(), fill.committed);
     const bool kept_later = mount_tmpfs(MS_REMOUNT, "size=20m") && HasAll(file(), fill.committed);
     return said && kept && kept_later ? kRight : kWrong;

@@ -39,7 +39,7 @@ std::size_t SayUntilFull(const LedgerFile& file, const std::vector<Message>& con
       ++answered;
     }
   } catch (const LedgerError& error) {
-    EXPECT_THAT(error.what(), testing::HasSubstr("ledger " + file.path()));
+    EXPECT_THAT(error.what(), testing::HasSubstr("ledger '" + file.path() + "'"));
     EXPECT_THAT(error.what(), testing::HasSubstr("start again"));
   }
   return answered;

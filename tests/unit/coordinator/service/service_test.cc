@@ -793,7 +793,7 @@ TEST_F(ServiceTest, AFailureNamesItsWorkerAndIsRequeuedByIt) {
 TEST_F(ServiceTest, AWorkerCanBeDrained) {
   wire::ClientRequest drain;
   drain.mutable_drain_worker()->set_worker("w");
-  EXPECT_EQ(Ask(drain).failure().reason(), "there is no worker w");
+  EXPECT_EQ(Ask(drain).failure().reason(), "worker 'w' is not connected");
   Announce();
   std::vector<wire::CoordinatorMessage> to_worker;
   EXPECT_TRUE(Ask(drain, &to_worker).has_drain_ack());

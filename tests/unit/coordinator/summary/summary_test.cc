@@ -433,8 +433,8 @@ TEST_F(SummaryTest, ThatAFileCannotBeWrittenIsOneSentence) {
   End(wire::SESSION_COMPLETE);
   const auto files = TryWrite(out() + "/none");
   ASSERT_FALSE(files);
-  EXPECT_EQ(files.error(),
-            out() + "/none/dicom_sender_summary_" + kSession + ".json cannot be written: No such file or directory");
+  EXPECT_EQ(files.error(), "'" + out() + "/none/dicom_sender_summary_" + kSession +
+                               ".json' cannot be written: No such file or directory");
 }
 
 TEST_F(SummaryTest, AFullDiskIsSaidAndTheEarlierFilesStay) {
@@ -448,7 +448,7 @@ TEST_F(SummaryTest, AFullDiskIsSaidAndTheEarlierFilesStay) {
     const FileSizeLimit limit(1000);
     const auto files = TryWrite(out());
     ASSERT_FALSE(files);
-    EXPECT_EQ(files.error(), FailuresFile() + " cannot be written: File too large");
+    EXPECT_EQ(files.error(), "'" + FailuresFile() + "' cannot be written: File too large");
   }
   EXPECT_EQ(ReadFile(FailuresFile()), before);
   EXPECT_EQ(FilesWritten().size(), 2U) << "nothing is left of what was begun";
