@@ -13,6 +13,7 @@ namespace dicom_sender {
 namespace {
 
 constexpr std::size_t kConfigBytesMax = 1 << 20;
+constexpr std::size_t kDotsPerLineMax = 1000;
 
 tl::unexpected<std::string> WrongFile(const std::string& file, std::string_view what) {
   return tl::unexpected(fmt::format("'{}' {}", ToPrintable(file), what));
@@ -34,6 +35,34 @@ tl::expected<std::string, std::string> ReadText(const std::string& file) {
     return WrongFile(file, "is encoded in UTF-16: save it as UTF-8");
   }
   return text;
+}
+
+// The parser descends once for each part of a dotted key, so a key with very many parts would exhaust the stack.
+std::optional<std::size_t> LineWithTooManyDots(std::string_view text) {
+  std::size_t line = 1, dots = 0;
+  char quote = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '\n') {
+      ++line;
+      dots = 0;
+      quote = 0;
+    } else if (quote != 0) {
+      if (c == quote) quote = 0;
+      if (c == '\\' && quote == '"') ++i;
+    } else if (c == '"' || c == '\'') {
+      quote = c;
+    } else if (c == '.' && ++dots > kDotsPerLineMax) {
+      return line;
+    }
+  }
+  return std::nullopt;
+}
+
+// The parser's words for text without quotes, such as `ae-title = ARCHIVE`.
+std::string Advice(const toml::parse_error& error) {
+  const bool lacks_quotes = error.description().find("could not determine value type") != std::string_view::npos;
+  return lacks_quotes ? "; put text in quotes, as in ae-title = \"ARCHIVE\"" : "";
 }
 
 // Floating-point numbers and times are rejected, because the parser does not keep their text: 1.10 would become 1.1.
@@ -70,6 +99,9 @@ tl::expected<ConfigEntry, std::string> ToEntry(const std::string& file, const to
 tl::expected<std::vector<ConfigEntry>, std::string> ReadConfigFile(const std::string& file) {
   const auto text = ReadText(file);
   if (!text) return tl::unexpected(text.error());
+  if (const auto line = LineWithTooManyDots(*text)) {
+    return WrongLine(file, *line, fmt::format("more than {} dots: is it the right file?", kDotsPerLineMax));
+  }
   std::vector<ConfigEntry> entries;
   try {
     for (const auto& [key, node] : toml::parse(*text, file)) {
@@ -78,8 +110,7 @@ tl::expected<std::vector<ConfigEntry>, std::string> ReadConfigFile(const std::st
       entries.push_back(*std::move(entry));
     }
   } catch (const toml::parse_error& error) {
-    return WrongLine(file, error.source().begin.line,
-                     fmt::format("{}; put text in quotes, as in ae-title = \"ARCHIVE\"", error.description()));
+    return WrongLine(file, error.source().begin.line, fmt::format("{}{}", error.description(), Advice(error)));
   }
   std::ranges::sort(entries, {}, &ConfigEntry::line);
   return entries;

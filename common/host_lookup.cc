@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 
 #include <cstring>
+#include <exception>
 #include <map>
 #include <mutex>
 #include <system_error>
@@ -38,6 +39,16 @@ HostAddresses Resolve(const std::string& host, int flags) {
   return result;
 }
 
+HostAddresses Failure(const std::exception& error) { return {.addresses = {}, .failure = error.what()}; }
+
+HostAddresses Call(const HostLookup::Resolver& resolver, const std::string& host) {
+  try {
+    return resolver(host);
+  } catch (const std::exception& error) {
+    return Failure(error);
+  }
+}
+
 }  // namespace
 
 // The registry's mutex guards the fields, unless a comment says otherwise.
@@ -67,25 +78,31 @@ HostAddresses HostLookup::AskSystem(const std::string& host) { return Resolve(ho
 
 HostLookup::HostLookup(const std::string& host, Resolver resolver) {
   if (HostAddresses numeric = Resolve(host, AI_NUMERICHOST); !numeric.addresses.empty()) {
-    shared_ = std::make_shared<Shared>();
-    shared_->waiting = 1;
-    shared_->result = std::move(numeric);
-    shared_->done.Raise();
+    immediate_ = std::move(numeric);
     return;
   }
+  try {
+    Start(host, std::move(resolver));
+  } catch (const std::system_error& error) {  // too many open files, for example
+    immediate_ = Failure(error);
+  }
+}
+
+void HostLookup::Start(const std::string& host, Resolver resolver) {
   bool is_new = false;
   std::tie(shared_, is_new) = Lookups().Join(host);
   if (!is_new) return;
   try {
     std::thread([host, shared = shared_, resolver = std::move(resolver)] {
-      Lookups().Finish(host, *shared, resolver(host));
+      Lookups().Finish(host, *shared, Call(resolver, host));
     }).detach();
   } catch (const std::system_error& error) {
-    Lookups().Finish(host, *shared_, {.addresses = {}, .failure = error.what()});
+    Lookups().Finish(host, *shared_, Failure(error));
   }
 }
 
 HostLookup::~HostLookup() {
+  if (!shared_) return;
   const std::lock_guard lock(Lookups().mutex);
   --shared_->waiting;
 }
@@ -98,12 +115,12 @@ HostLookup::Registry& HostLookup::Lookups() {
 
 std::pair<std::shared_ptr<HostLookup::Shared>, bool> HostLookup::Registry::Join(const std::string& host) {
   const TimePoint now = MonotonicNow();
+  auto fresh = std::make_shared<Shared>();  // may throw, so before anything is changed
   const std::lock_guard lock(mutex);
   std::erase_if(by_host, [now](const auto& entry) {
     return entry.second->done.raised() && now - entry.second->answered > kKeepLateAnswer;
   });
-  const auto [entry, is_new] = by_host.try_emplace(host);
-  if (is_new) entry->second = std::make_shared<Shared>();
+  const auto [entry, is_new] = by_host.try_emplace(host, std::move(fresh));
   const std::shared_ptr<Shared> shared = entry->second;
   ++shared->waiting;
   if (shared->done.raised()) by_host.erase(entry);  // a late answer is used once
@@ -114,13 +131,20 @@ void HostLookup::Registry::Finish(const std::string& host, Shared& shared, HostA
   const std::lock_guard lock(mutex);
   shared.result = std::move(result);
   shared.answered = MonotonicNow();
-  if (shared.waiting > 0) by_host.erase(host);
+  const bool is_failure = shared.result.addresses.empty();  // the name server may work again by the next lookup
+  if (shared.waiting > 0 || is_failure) by_host.erase(host);
   shared.done.Raise();
 }
 
-int HostLookup::fd() const { return shared_->done.fd(); }
-bool HostLookup::done() const { return shared_->done.raised(); }
-bool HostLookup::WaitFor(std::chrono::nanoseconds timeout) const { return shared_->done.WaitFor(timeout); }
-const HostAddresses& HostLookup::result() const { return shared_->result; }
+int HostLookup::fd() const { return shared_ ? shared_->done.fd() : -1; }
+bool HostLookup::done() const { return immediate_ || shared_->done.raised(); }
+bool HostLookup::WaitFor(std::chrono::nanoseconds timeout) const {
+  return immediate_ || shared_->done.WaitFor(timeout);
+}
+const HostAddresses& HostLookup::result() const {
+  if (immediate_) return *immediate_;
+  const std::lock_guard lock(Lookups().mutex);
+  return shared_->result;
+}
 
 }  // namespace dicom_sender

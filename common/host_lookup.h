@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -51,7 +52,10 @@ class HostLookup {
   struct Registry;
   static Registry& Lookups();
 
-  std::shared_ptr<Shared> shared_;
+  void Start(const std::string& host, Resolver resolver);
+
+  std::optional<HostAddresses> immediate_;  // a numeric address, or a failure to start the lookup
+  std::shared_ptr<Shared> shared_;          // null if there is an immediate result
 };
 
 }  // namespace dicom_sender

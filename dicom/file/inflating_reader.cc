@@ -45,13 +45,8 @@ bool InflatingReader::Fill() {
   begin_ = 0;
   const std::size_t before = end_;
   while (end_ == before && !ended_) {
+    // zlib may still hold output after it has taken the last byte, so it is also asked without any input.
     const auto block = source_.PeekBlock();
-    if (block.empty()) {
-      const bool is_short = !source_.failure();
-      Fail(is_short ? HeaderProblem::kTruncated : source_.failure()->problem,
-           is_short ? "the deflated dataset is truncated" : source_.failure()->reason);
-      return false;
-    }
     stream_.next_in = const_cast<Bytef*>(block.data());  // zlib only reads it
     stream_.avail_in = static_cast<uInt>(block.size());
     stream_.next_out = buffer_.get() + end_;
@@ -64,6 +59,12 @@ bool InflatingReader::Fill() {
     source_.Skip(block.size() - stream_.avail_in);
     end_ = kBufferBytes - stream_.avail_out;
     ended_ = status == Z_STREAM_END;
+    if (block.empty() && end_ == before && !ended_) {
+      const bool is_short = !source_.failure();
+      Fail(is_short ? HeaderProblem::kTruncated : source_.failure()->problem,
+           is_short ? "the deflated dataset is truncated" : source_.failure()->reason);
+      return false;
+    }
   }
   if (position_ + buffered() > bytes_max_) {
     Fail(HeaderProblem::kMalformed,

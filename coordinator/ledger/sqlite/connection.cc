@@ -37,7 +37,8 @@ Connection::Connection(const std::string& file)
 
 void Connection::Begin() {
   if (statements_.size() > kCachedStatementsMax) statements_.clear();
-  Execute("BEGIN");
+  // A transaction that reads first and then writes would not wait for another program that writes at that moment.
+  Execute("BEGIN IMMEDIATE");
 }
 
 void Connection::Commit() {

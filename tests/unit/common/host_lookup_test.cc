@@ -3,9 +3,11 @@
 #include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <memory>
+#include <new>
 
 #include "common/wake_event.h"
 
@@ -49,6 +51,42 @@ class SlowResolver {
   };
   std::shared_ptr<State> state_ = std::make_shared<State>();
 };
+
+// As long as it exists, this process cannot open another file.
+class NoMoreOpenFiles {
+ public:
+  NoMoreOpenFiles() {
+    getrlimit(RLIMIT_NOFILE, &before_);
+    const rlimit none{.rlim_cur = 0, .rlim_max = before_.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &none);
+  }
+  ~NoMoreOpenFiles() { setrlimit(RLIMIT_NOFILE, &before_); }
+  NoMoreOpenFiles(const NoMoreOpenFiles&) = delete;
+  NoMoreOpenFiles& operator=(const NoMoreOpenFiles&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+TEST(HostLookup, TooManyOpenFilesAreAFailureLikeAnyOther) {
+  const auto resolver = [](const std::string&) { return Found("192.0.2.7"); };
+  {
+    const NoMoreOpenFiles limit;
+    EXPECT_EQ(Ipv4(HostLookup("127.0.0.1").result().addresses.at(0)), "127.0.0.1");
+    const HostLookup lookup("open.example", resolver);
+    EXPECT_TRUE(lookup.WaitFor(milliseconds(0)));
+    EXPECT_THAT(lookup.result().failure, testing::HasSubstr("Too many open files"));
+  }
+  const HostLookup later("open.example", resolver);
+  ASSERT_TRUE(later.WaitFor(minutes(1)));
+  EXPECT_EQ(later.result().addresses.size(), 1U);
+}
+
+TEST(HostLookup, AnExceptionOfTheResolverIsAFailure) {
+  const HostLookup lookup("throws.example", [](const std::string&) -> HostAddresses { throw std::bad_alloc(); });
+  ASSERT_TRUE(lookup.WaitFor(minutes(1)));
+  EXPECT_NE(lookup.result().failure, "");
+}
 
 TEST(HostLookup, NumbersAreThereAtOnce) {
   for (const char* host : {"127.0.0.1", "::1"}) {

@@ -175,6 +175,27 @@ TEST_F(ReadersTest, ABackupIsConsistentWhileTheWriterGoesOn) {
   EXPECT_EQ(session->settings.inputs(0).size(), std::size_t{1} << 20);
 }
 
+// Its transactions begin and end in the midst of ours.
+TEST_F(ReadersTest, OneThatWritesNowAndThenIsWaitedFor) {
+  OtherProcess writer([this](const auto& ready) {
+    Connection connection(file_.path(), SQLITE_OPEN_READWRITE);
+    ready();
+    for (;;) {
+      connection.Run("BEGIN IMMEDIATE; UPDATE session SET end_reason = end_reason; COMMIT");
+      for (int i = 0; i < 20; ++i) connection.Run("SELECT count(*) FROM instances");
+    }
+  });
+  Open();
+  ASSERT_NO_FATAL_FAILURE(writer.Begin());
+  settings_.set_inputs(0, "/data");
+  for (int i = 0; i < 300; ++i) {
+    ledger_->Begin();
+    ASSERT_TRUE(ledger_->FindSession("session"));
+    ledger_->SetSettings(session_, settings_);
+    ledger_->Commit();
+  }
+}
+
 TEST_F(ReadersTest, OneThatWritesIsWaitedForAndThenNamed) {
   OtherProcess writer([this](const auto& ready) {
     Connection connection(file_.path(), SQLITE_OPEN_READWRITE);

@@ -266,6 +266,14 @@ TEST(HeaderStructureTest, DeflatedDatasets) {
   EXPECT_EQ(result->sop_instance_uid, "1.2.3.4");
 }
 
+// zlib takes all of the input before it has given all of the output if the output buffer fills up in the last match.
+TEST(HeaderStructureTest, ADeflatedDatasetMayEndAnywhereInABuffer) {
+  for (std::size_t size = (std::size_t{256} << 10) - 400; size < (std::size_t{256} << 10) + 800; size += 2) {
+    const auto dataset = DicomWriter().Uids().Element(0x7FE0, 0x0010, "OW", std::string(size, 'x'));
+    EXPECT_EQ(Verdict(ReadBytesAsFile(MetaHeader(kDeflate) + Deflated(dataset))), "good") << size;
+  }
+}
+
 // One of the two streams has an odd length. A zero byte behind the end of a stream pads it (PS3.5 A.5).
 TEST(HeaderStructureTest, AllThreeDeflatedSyntaxesAreInflated) {
   const std::string packed = Deflated(DicomWriter().Uids());
