@@ -173,10 +173,10 @@ TEST_F(CtlTest, RequeueSendsAgainWhatFailed) {
     EXPECT_EQ(Number(SummaryAtEnd(session), "failed_transfers"), left);
   };
   EXPECT_EQ(Print({"requeue", session, "--reason", "no such reason", "--worker", "w0"}),
-            "Nothing is requeued: no failed instance of session " + session +
+            "Nothing requeued: no failed instance of session " + session +
                 " matches --reason 'no such reason' --worker 'w0'; 'dicom-ctl failures " + session +
                 "' lists what failed\n");
-  EXPECT_THAT(Print({"requeue", session, "--worker", "w1"}), HasSubstr("Nothing is requeued"));
+  EXPECT_THAT(Print({"requeue", session, "--worker", "w1"}), HasSubstr("Nothing requeued"));
   EXPECT_EQ(StateOf(session), "complete");
   requeue({"--reason", "does not match sop class", "--worker", "w0"}, 1, 2);
   requeue({"--status", "C000", "--study", instances[7].study_uid}, 1, 1);
@@ -208,7 +208,7 @@ TEST_F(CtlTest, DrainEndsAWorker) {
   Program& worker = StartWorker("w0");
   const std::string session = Feed();
   ASSERT_TRUE(WaitUntilStored(3));
-  EXPECT_THAT(Print({"drain", "w0"}), HasSubstr("worker w0 is told to drain"));
+  EXPECT_THAT(Print({"drain", "w0"}), HasSubstr("worker w0 drains"));
   EXPECT_EQ(worker.Wait(), 0);
   EXPECT_THAT(worker.Errors(), HasSubstr("Asked by the coordinator to stop"));
   EXPECT_EQ(CtlJson({"workers"})["workers"].Size(), 0U) << "it has left";
