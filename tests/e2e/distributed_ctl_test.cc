@@ -210,7 +210,7 @@ TEST_F(CtlTest, DrainEndsAWorker) {
   ASSERT_TRUE(WaitUntilStored(3));
   EXPECT_THAT(Print({"drain", "w0"}), HasSubstr("worker w0 drains"));
   EXPECT_EQ(worker.Wait(), 0);
-  EXPECT_THAT(worker.Errors(), HasSubstr("Asked by the coordinator to stop"));
+  EXPECT_THAT(worker.Errors(), HasSubstr("Draining: requested by the coordinator"));
   EXPECT_EQ(CtlJson({"workers"})["workers"].Size(), 0U) << "it has left";
   EXPECT_LT(Stored(destination_.Log()), instances.size());
   EXPECT_EQ(StateOf(session), "sending");
@@ -231,7 +231,7 @@ TEST_F(CtlTest, SaysWhatItCannotDo) {
   EXPECT_EQ(coordinator_->Stop(), 0);
   const ProcessResult result = Ctl({"sessions", "--timeout", "1"});
   EXPECT_EQ(result.end, (ProcessEnd{3, 0}));
-  EXPECT_THAT(result.errors, HasSubstr("no connection to a coordinator at " + endpoint()));
+  EXPECT_THAT(result.errors, HasSubstr("no connection to coordinator " + endpoint()));
 }
 
 TEST_F(CtlTest, MakesKeysOnlyOnce) {

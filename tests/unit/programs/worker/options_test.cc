@@ -81,7 +81,7 @@ TEST(WorkerOptions, RefuseWhatDoesNotFit) {
     const auto parsed = Parse(words);
     return parsed ? std::string() : parsed.error().err;
   };
-  EXPECT_THAT(refusal({"--path-map", "data"}), HasSubstr("--path-map: 'data' is no pair of absolute paths"));
+  EXPECT_THAT(refusal({"--path-map", "data"}), HasSubstr("--path-map: 'data' is not a pair of absolute paths"));
   EXPECT_THAT(refusal({"--worker-id", std::string(256, 'w')}),
               HasSubstr("--worker-id: a name of 256 bytes: give 1 to 255 bytes"));
   EXPECT_THAT(refusal({"--worker-id", "w\xff"}), HasSubstr("--worker-id: 'w\xEF\xBF\xBD' is not a name: use UTF-8"));
