@@ -59,7 +59,7 @@ enum class HeaderProblem {
 
 struct HeaderError {
   HeaderProblem problem = HeaderProblem::kUnreadable;
-  std::string reason;  // one sentence for a person, without the path
+  std::string reason;  // one readable sentence, without the path
 
   // What was read before the problem: the identity if stat succeeded, and the UIDs so far. For the report only, the
   // SOP UIDs are those of the meta header if the walk did not reach those of the dataset.

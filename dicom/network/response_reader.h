@@ -22,7 +22,7 @@ class ResponseReader {
   ByteView command_set() const { return command_set_; }
   std::uint8_t context_id() const { return context_id_; }
 
-  // Whether Collect can go on without waiting.
+  // Whether Collect can continue without waiting.
   bool HasNext() const { return !rest_.empty() || connection_.HasPdu(); }
   // Whether anything has arrived that has not been returned.
   bool HasUnread() const { return !rest_.empty() || is_inside_ || connection_.HasUnread(); }

@@ -90,7 +90,7 @@ Program Describe(CtlOptions& o) {
               CommandsHelp(),
           .groups = {ConnectionGroup(o.connection),
                      {"Answer",
-                      {{0, "format", "FORMAT", "table for people, or json for scripts (default: table)",
+                      {{0, "format", "FORMAT", "table, or json for scripts (default: table)",
                         SetChoice<CtlFormat>(o.format, {{"table", CtlFormat::kTable}, {"json", CtlFormat::kJson}})},
                        {0, "timeout", "TIME", "how long to wait for the answer, 1s to 1h (default: 10s)",
                         SetTimeout(o.timeout)}}},

@@ -257,7 +257,7 @@ tl::expected<int, Failure> IndexRun::Report() {
     console_.Print(fmt::format("{}:\n  dicom-ctl --coordinator {} {} {}\n", what, options_.connection.text(), command,
                                status.session()));
   };
-  if (exit_status == kExitDestination || exit_status == kExitInterrupted) advise("To go on", "resume");
+  if (exit_status == kExitDestination || exit_status == kExitInterrupted) advise("To continue", "resume");
   if (exit_status == kExitSomeFailed && status.failed() > 0)
     advise("To try again what failed, except for files that the scan found defective", "requeue");
   return exit_status;

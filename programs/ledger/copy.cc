@@ -45,7 +45,7 @@ class Target {
     const std::string timeout = std::to_string(std::max<std::int64_t>(1, milliseconds / 1000));
     const std::string timeout_ms = std::to_string(milliseconds);
     const std::string silence = std::to_string(std::max<std::int64_t>(1, milliseconds / 3000));
-    // Keywords after the URI override it. The time-outs end the connection if the server's host is silent.
+    // Keywords after the URI override it. The timeouts end the connection if the server's host is silent.
     const char* const names[] = {"connect_timeout",     "dbname",           "client_encoding",
                                  "application_name",    "tcp_user_timeout", "keepalives_idle",
                                  "keepalives_interval", "keepalives_count", nullptr};
