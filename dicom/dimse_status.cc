@@ -12,7 +12,7 @@ bool IsBetween(std::uint16_t status, std::uint16_t first, std::uint16_t last) {
   return first <= status && status <= last;
 }
 
-// The first that fits counts, so single values stand before the ranges around them. PS3.7 annex C, PS3.4 table B.2-1.
+// The first match counts, so single values come before the ranges around them. PS3.7 annex C, PS3.4 table B.2-1.
 constexpr std::array<StatusMeaning, 29> kMeanings = {{
     {0x0000, 0x0000, "success"},
     {0x0001, 0x0001, "requested optional attributes are not supported"},

@@ -1,4 +1,4 @@
-// What a C-STORE response's status means for the instance. Pure.
+// Decides what the status of a C-STORE response means for the instance. Pure.
 #pragma once
 
 #include <cstdint>
@@ -10,13 +10,13 @@ namespace dicom_sender {
 enum class StatusVerdict {
   kStored,
   kStoredWithWarning,
-  kRetry,        // may succeed later
-  kRetrySlower,  // the same, and the destination has too much to do
-  kFailed,       // this instance, for good
-  kRefused,      // not the instance: we are not welcome
+  kRetry,        // a later attempt may succeed
+  kRetrySlower,  // a later attempt may succeed, and the destination is overloaded
+  kFailed,       // the instance failed permanently
+  kRefused,      // the destination refuses this sender, so the instance is not to blame
 };
 
-// PS3.7 annex C and PS3.4 table B.2-1. Any value may come from outside; what no table knows is a failure.
+// PS3.7 annex C and PS3.4 table B.2-1. Accepts any value; a status that no table lists is a failure.
 StatusVerdict JudgeStoreStatus(std::uint16_t status);
 
 // "A700 (out of resources)": the code in hexadecimal and its meaning.
@@ -26,10 +26,10 @@ struct StatusMeaning {
   std::uint16_t first, last;
   const char* words;
 };
-// What the statuses mean: of the rows that a status lies in, the first. The last one has every status.
+// The meanings of all statuses. The first row that contains a status counts; the last row contains every status.
 std::span<const StatusMeaning> StatusMeanings();
 
-// The kind of failure, for counting: one of a few words such as "out_of_resources".
+// The category of a failure, for metrics: one of a few words such as "out_of_resources".
 const char* StatusCategory(std::uint16_t status);
 
 }  // namespace dicom_sender

@@ -23,7 +23,7 @@ inline constexpr Encoding kExplicitBigEncoding{.implicit_vr = false, .big_endian
 
 // What decodes the frames of a file (dicom/transcode/).
 enum class Decoder {
-  kNone,          // nothing here does: such files are sent as they are, or not at all
+  kNone,          // no decoder: such files are sent unchanged or not at all
   kNotNecessary,  // the pixel data is native
   kRle,
   kJpeg,
@@ -37,12 +37,12 @@ struct TransferSyntax {
     kDeflated = 1,      // the dataset is one deflate stream (PS3.5 A.5), padded to an even length as a whole
     kEncapsulated = 2,  // pixel data is a sequence of fragments (PS3.5 A.4)
     kReferenced = 4,    // pixel data is stored elsewhere (JPIP), so it is neither native nor encapsulated
-    kLossy = 8,         // every process of the syntax is lossy; in JPEG 2000 (.91), only the stream tells
+    kLossy = 8,         // every process of the syntax is lossy; in JPEG 2000 (.91), it depends on the stream
     kRetired = 16,
   };
 
   std::string_view uid;
-  Encoding encoding;  // if it is deflated: of the inflated dataset
+  Encoding encoding;  // of the dataset, after inflating
   Decoder decoder = Decoder::kNone;
   unsigned flags = kNative;
 
@@ -60,7 +60,7 @@ using enum TransferSyntax::Flag;
 inline constexpr Encoding kImplicitLe = kImplicitLittleEncoding, kExplicitLe = kExplicitLittleEncoding,
                           kExplicitBe = kExplicitBigEncoding;
 
-// Left out are syntaxes that no file has: RFC 2557 (1.2.840.10008.1.2.6.1), XML (.6.2), and SMPTE ST 2110 (.7.*).
+// Omits syntaxes that files do not have: RFC 2557 (1.2.840.10008.1.2.6.1), XML (.6.2), and SMPTE ST 2110 (.7.*).
 inline constexpr TransferSyntax kAll[] = {
     {kImplicitVrLittleEndian, kImplicitLe, Decoder::kNotNecessary, kNative},
     {kExplicitVrLittleEndian, kExplicitLe, Decoder::kNotNecessary, kNative},
@@ -139,15 +139,15 @@ inline constexpr TransferSyntax kAll[] = {
 
 }  // namespace transfer_syntax_table
 
-// Null for what is not a transfer syntax of the standard, such as Papyrus (1.2.840.10008.1.20) or a vendor's own:
-// nothing is known of its encoding. The standard adds image compressions below 1.2.840.10008.1.2.4, all of one form:
-// one that the table does not have is found as a syntax that has encapsulated pixel data and that we cannot decode.
+// Null if the standard does not define the transfer syntax, as with Papyrus (1.2.840.10008.1.20) or private ones:
+// their encoding is unknown. The standard adds image compressions below 1.2.840.10008.1.2.4, all of one form, so an
+// unknown UID below it is a syntax that has encapsulated pixel data and that we cannot decode.
 const TransferSyntax* FindTransferSyntax(std::string_view uid);
 
 // All three are false for a syntax that FindTransferSyntax does not know.
 bool IsUncompressedSyntax(std::string_view uid);  // native pixel data, and the dataset is not deflated
 bool IsDeflatedSyntax(std::string_view uid);
-bool CanDecode(std::string_view uid);  // as far as the syntax alone tells
+bool CanDecode(std::string_view uid);  // judged by the syntax alone
 
 // The uncompressed syntax that has this encoding, which must not be implicit VR big endian.
 std::string_view UncompressedSyntax(Encoding encoding);

@@ -1,4 +1,4 @@
-// Names of UIDs for people.
+// Readable names of UIDs.
 #pragma once
 
 #include <string>
@@ -6,8 +6,8 @@
 
 namespace dicom_sender {
 
-// DCMTK's name of a SOP class or transfer syntax, as in "CTImageStorage" or "LittleEndianExplicit"; the UID itself
-// where DCMTK knows none. Thread-safe.
+// Returns DCMTK's name of a SOP class or transfer syntax, such as "CTImageStorage" or "LittleEndianExplicit", or the
+// UID itself if DCMTK has no name for it. Thread-safe.
 std::string NameOfUid(std::string_view uid);
 
 }  // namespace dicom_sender

@@ -1,11 +1,11 @@
-// What the states of a session mean.
+// Predicates on the state of a session.
 #pragma once
 
 #include "client.pb.h"
 
 namespace dicom_sender {
 
-// It is neither scanned nor sent. A suspended session counts as ended, too: it can be resumed.
+// True if the session is neither scanned nor sent. A suspended session counts as ended, although it can be resumed.
 constexpr bool HasEnded(wire::SessionState state) {
   return state != wire::SESSION_SCANNING && state != wire::SESSION_SENDING;
 }

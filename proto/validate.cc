@@ -9,17 +9,17 @@
 namespace dicom_sender {
 namespace {
 
-using Problem = std::string;  // empty: none
+using Problem = std::string;  // empty if there is none
 
 Problem TooLong(std::string_view what, std::size_t size, std::size_t max) {
-  return size <= max ? Problem() : fmt::format("{} of {} bytes is longer than {}", what, size, max);
+  return size <= max ? Problem() : fmt::format("{} of {} bytes (at most {})", what, size, max);
 }
 
 Problem TooMany(std::string_view what, int count, int max) {
-  return count <= max ? Problem() : fmt::format("{} {} are more than {}", count, what, max);
+  return count <= max ? Problem() : fmt::format("{} {} (at most {})", count, what, max);
 }
 
-// The first problem of several checks.
+// Returns the first problem of several checks.
 template <class... Checks>
 Problem FirstOf(Problem problem, Checks... checks) {
   ((problem.empty() ? void(problem = checks()) : void()), ...);
@@ -51,14 +51,14 @@ Problem Check(const wire::Root& root) { return TooLong("root path", root.path().
 Problem CheckAeTitle(const std::string& title) {
   return FirstOf(TooLong("AE title", title.size(), kAeTitleBytesMax), [&] {
     const bool fits = std::all_of(title.begin(), title.end(), [](char c) { return IsPrintable(c) && c != '\\'; });
-    return fits ? Problem() : Problem("an AE title with a character that none may have (PS3.5 6.2)");
+    return fits ? Problem() : Problem("an AE title with an invalid character (PS3.5 6.2)");
   });
 }
 
 Problem CheckHost(const std::string& host) {
   return FirstOf(TooLong("host", host.size(), kHostBytesMax), [&] {
     const bool fits = std::all_of(host.begin(), host.end(), [](char c) { return IsPrintable(c) && c != ' '; });
-    return fits ? Problem() : Problem("a host with a character that none has");
+    return fits ? Problem() : Problem("a host with an invalid character");
   });
 }
 
@@ -69,14 +69,13 @@ Problem Check(const wire::Destination& destination) {
       [&] { return destination.port() > kPortMax ? Problem("a port above 65535") : Problem(); });
 }
 
-// So that nothing that is added up or computed from them overflows.
+// Checks sizes and offsets so that sums and differences of them do not overflow.
 Problem CheckSizes(const wire::PublishBatch& batch) {
   std::uint64_t bytes = 0;
   for (const auto& study : batch.studies()) {
     for (const auto& instance : study.instances()) {
-      if (instance.dataset_offset() > instance.size_bytes())
-        return "a dataset that begins behind the end of its file";
-      if (instance.size_bytes() > kTotalBytesMax - bytes) return "files of more bytes than there can be";
+      if (instance.dataset_offset() > instance.size_bytes()) return "a dataset that begins after the end of its file";
+      if (instance.size_bytes() > kTotalBytesMax - bytes) return "files whose total size exceeds the limit";
       bytes += instance.size_bytes();
     }
   }
@@ -113,22 +112,22 @@ Problem Check(const wire::RecordComparisons& request) {
   });
 }
 
-// It becomes a part of file names.
+// The session's ID becomes a part of file names.
 Problem CheckSession(const std::string& session) {
   const bool fits = !session.empty() && session.size() <= kSessionBytesMax &&
                     session.find_first_not_of("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-") ==
                         std::string::npos;
-  return fits ? Problem() : Problem("a session's id that is no UUID");
+  return fits ? Problem() : Problem("a session ID that is not a UUID");
 }
 
 Problem Check(const wire::SendOptions& options) {
   const std::uint32_t pdu = options.max_pdu_bytes();
   if (options.async_window() > kAsyncWindowMax) {
-    return fmt::format("an asynchronous operations window of {}, not of 1 to {}", options.async_window(),
+    return fmt::format("an asynchronous operations window of {}, not 1 to {}", options.async_window(),
                        kAsyncWindowMax);
   }
   if (pdu == 0 || (pdu >= kPduBytesMin && pdu <= kPduBytesMax)) return {};
-  return fmt::format("a longest PDU of {} bytes, not of {} to {}", pdu, kPduBytesMin, kPduBytesMax);
+  return fmt::format("a maximum PDU of {} bytes, not {} to {}", pdu, kPduBytesMin, kPduBytesMax);
 }
 
 Problem Check(const wire::OpenSession& open) {
@@ -148,7 +147,8 @@ Problem Check(const wire::ScanComplete& complete) {
       [&] {
         return ForEach(complete.ignored(), [](const wire::IgnoredFiles& files) {
           return FirstOf(TooLong("reason of ignored files", files.reason().size(), kReasonBytesMax), [&] {
-            return files.files() > kIgnoredFilesMax ? Problem("more ignored files than there can be") : Problem();
+            return files.files() > kIgnoredFilesMax ? Problem("a number of ignored files that exceeds the limit")
+                                                    : Problem();
           });
         });
       });
@@ -183,14 +183,14 @@ Problem Check(const wire::ClientRequest& request) {
     case wire::ClientRequest::kRequeueInstances:
       return Check(request.requeue_instances());
     case wire::ClientRequest::REQUEST_NOT_SET:
-      return "no request that is known here";
+      return "an unknown request";
     default:
       return {};
   }
 }
 
 Problem Check(const wire::ClientReply& reply) {
-  return reply.reply_case() == wire::ClientReply::REPLY_NOT_SET ? "no reply that is known here" : Problem();
+  return reply.reply_case() == wire::ClientReply::REPLY_NOT_SET ? "an unknown reply" : Problem();
 }
 
 Problem Check(const wire::GiveBack& back) {
@@ -208,7 +208,7 @@ Problem Check(const wire::Report& report) {
               [&] { return CheckStatus(outcome.status()); },
               [&] {
                 const bool known = wire::Outcome::Kind_IsValid(outcome.kind());
-                return known ? Problem() : Problem("an outcome of a kind that is not known here");
+                return known ? Problem() : Problem("an outcome of an unknown kind");
               });
         });
       });
@@ -229,7 +229,7 @@ Problem Check(const wire::WorkerMessage& message) {
     case wire::WorkerMessage::kReport:
       return Check(message.report());
     case wire::WorkerMessage::MESSAGE_NOT_SET:
-      return "no message that is known here";
+      return "an unknown message";
     default:
       return {};
   }
@@ -251,7 +251,7 @@ Problem Check(const wire::CoordinatorMessage& message) {
     case wire::CoordinatorMessage::kPage:
       return Check(message.page());
     case wire::CoordinatorMessage::MESSAGE_NOT_SET:
-      return "no message that is known here";
+      return "an unknown message";
     default:
       return {};
   }
@@ -266,7 +266,7 @@ Problem Check(const wire::ToCoordinator& envelope) {
     case wire::ToCoordinator::BODY_NOT_SET:
       break;
   }
-  return "no message that is known here";
+  return "an unknown message";
 }
 
 Problem Check(const wire::FromCoordinator& envelope) {
@@ -282,7 +282,7 @@ Problem Check(const wire::FromCoordinator& envelope) {
     case wire::FromCoordinator::BODY_NOT_SET:
       break;
   }
-  return "no message that is known here";
+  return "an unknown message";
 }
 
 template <class Envelope>
@@ -304,7 +304,7 @@ tl::expected<Envelope, BadMessage> Parse(std::string_view bytes) {
   return envelope;
 }
 
-// `body`: where in the envelope the message goes.
+// `body` selects the field of the envelope for the message.
 template <class Envelope, class Message>
 Envelope InEnvelope(Message message, Message* (Envelope::*body)()) {
   Envelope envelope;

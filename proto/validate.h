@@ -1,5 +1,5 @@
-// From bytes to messages that keep the limits of channel.h. What passes here can be used without further checks of
-// its size; that keys and states make sense is for the receiver to judge.
+// Parses bytes into messages that keep the limits of proto/limits.h. Receivers need no further checks of sizes, but
+// must check keys and states themselves.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace dicom_sender {
 
-// Why a message is not used: one sentence, and whether the versions differ.
+// Why a message is refused: one sentence, and whether the protocol versions differ.
 struct BadMessage {
   std::string reason;
   bool other_version = false;
@@ -19,10 +19,10 @@ struct BadMessage {
 tl::expected<wire::ToCoordinator, BadMessage> ParseToCoordinator(std::string_view bytes);
 tl::expected<wire::FromCoordinator, BadMessage> ParseFromCoordinator(std::string_view bytes);
 
-// The size of all files; not more than kTotalBytesMax if the batch was parsed by ParseToCoordinator.
+// The total size of all files; at most kTotalBytesMax if ParseToCoordinator has parsed the batch.
 std::uint64_t BytesOf(const wire::PublishBatch& batch);
 
-// The envelope around a message.
+// Put a message into an envelope.
 wire::ToCoordinator Envelope(wire::ClientRequest request);
 wire::ToCoordinator Envelope(wire::WorkerMessage message);
 wire::FromCoordinator Envelope(wire::ClientReply reply);
@@ -30,7 +30,7 @@ wire::FromCoordinator Envelope(wire::CoordinatorMessage message);
 wire::FromCoordinator Envelope(wire::Refusal refusal);
 wire::FromCoordinator Envelope(wire::NotLeading not_leading);
 
-// The first kReasonBytesMax bytes, not cut inside a UTF-8 character.
+// Truncates to kReasonBytesMax bytes, but not inside a UTF-8 character.
 std::string LimitedReason(std::string_view reason);
 
 }  // namespace dicom_sender

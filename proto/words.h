@@ -1,5 +1,5 @@
-// The words for states and destinations. They are the same in tables, JSON, SQL, metrics, on the status page, and in
-// the documentation, because all of them have them from here. Pure.
+// The words for states and destinations. Tables, JSON, SQL, metrics, the status page, and the documentation take them
+// from here, so that they are the same everywhere. Pure.
 #pragma once
 
 #include <cstdint>
@@ -10,17 +10,17 @@
 
 namespace dicom_sender {
 
-// The word for a value of one of the protocol's enums is its name without the prefix: "suspended" for
-// SESSION_SUSPENDED. So the .proto files define these words.
+// Returns the name of an enum's value without the prefix: "suspended" for SESSION_SUSPENDED. So the .proto files
+// define these words.
 std::string EnumWord(const google::protobuf::EnumValueDescriptor& value);
-std::string SessionStateWord(wire::SessionState state);  // "unknown" for one of a later release
+std::string SessionStateWord(wire::SessionState state);  // "unknown" for a state of a later release
 
 inline constexpr const char* kWorkerSending = "sending";
 inline constexpr const char* kWorkerIdle = "idle";
 inline constexpr const char* kWorkerDraining = "draining";
 inline constexpr const char* kWorkerNotReady = "not ready";
 inline constexpr const char* kWorkerQuarantined = "quarantined";
-inline constexpr const char* kWorkerLost = "lost";  // not heard from
+inline constexpr const char* kWorkerLost = "lost";  // silent
 
 inline constexpr const char* kDestinationReachable = "reachable";
 inline constexpr const char* kDestinationUnreachable = "unreachable";

@@ -20,7 +20,7 @@ zmq::socket_t MakeSocket(zmq::context_t& context, zmq::socket_type type) {
   socket.set(zmq::sockopt::rcvhwm, kChannelMessagesMax);
   socket.set(zmq::sockopt::maxmsgsize, static_cast<int64_t>(kMessageBytesMax));
   socket.set(zmq::sockopt::linger, 0);
-  // What follows concerns tcp only. A peer that is gone without a word is noticed by its silence.
+  // The following options affect tcp only. Heartbeats detect a peer that disappears without closing its connection.
   socket.set(zmq::sockopt::heartbeat_ivl, 5'000);
   socket.set(zmq::sockopt::heartbeat_timeout, 15'000);
   socket.set(zmq::sockopt::tcp_keepalive, 1);
@@ -46,7 +46,7 @@ std::string PeerAddress(zmq::message_t& frame) {
   return address == nullptr ? std::string() : address;
 }
 
-// The user that the ZapHandler has named.
+// The user that the ZapHandler has set.
 std::string PeerKey(zmq::message_t& frame) {
   const char* key = zmq_msg_gets(frame.handle(), "User-Id");
   return key == nullptr ? std::string() : key;
@@ -56,12 +56,12 @@ std::string PeerKey(zmq::message_t& frame) {
 
 RouterChannel::RouterChannel(zmq::context_t& context, const std::string& endpoint, const ServerSecurity* security)
     : socket_(MakeSocket(context, zmq::socket_type::router)) {
-  // A peer that went away or does not read must be noticed here, not swallowed by the socket.
+  // Report messages to a peer that is gone or does not read, instead of dropping them silently.
   socket_.set(zmq::sockopt::router_mandatory, true);
   if (security) {
     SetOwnKeys(socket_, security->own);
     socket_.set(zmq::sockopt::curve_server, true);
-    // With a domain that is enforced nobody comes in without a ZapHandler's consent.
+    // An enforced domain rejects all clients that the ZapHandler does not accept.
     socket_.set(zmq::sockopt::zap_domain, "dicom-sender");
     socket_.set(kZapEnforceDomain, true);
     watch_ = std::make_unique<HandshakeWatch>(context, socket_, security->refusals);
@@ -73,7 +73,7 @@ std::optional<PeerMessage> RouterChannel::Receive() {
   zmq::message_t peer;
   if (!socket_.recv(peer, zmq::recv_flags::dontwait)) return std::nullopt;
   PeerMessage message{.peer = peer.to_string(), .bytes = {}, .address = {}, .key = {}};
-  // Exactly one frame follows the peer's name; a message of another shape reads as empty and is refused as such.
+  // Exactly one frame follows the peer's name. A message of another shape counts as empty and is refused.
   for (bool first = true, more = peer.more(); more; first = false) {
     zmq::message_t frame;
     if (!socket_.recv(frame, zmq::recv_flags::dontwait)) break;
@@ -107,12 +107,13 @@ DealerChannel::DealerChannel(zmq::context_t& context, Endpoints endpoints, const
 void DealerChannel::Connect() {
   socket_ = MakeSocket(context_, zmq::socket_type::dealer);
   if (endpoint().starts_with("tcp://")) {
-    socket_.set(zmq::sockopt::immediate, true);  // nothing queues, and grows old, while there is no connection
+    socket_.set(zmq::sockopt::immediate, true);  // queue nothing without a connection: it would be outdated
     if (endpoints_.size() == 1) {
       socket_.set(zmq::sockopt::reconnect_ivl, 100);
       socket_.set(zmq::sockopt::reconnect_ivl_max, 5'000);
     } else {
-      // One connection: where the next one goes is decided here. One that is dead is to be known soon.
+      // The socket must not reconnect by itself, because Follow() chooses the next endpoint. Detect a dead connection
+      // early.
       socket_.set(zmq::sockopt::reconnect_ivl, -1);
       socket_.set(zmq::sockopt::heartbeat_ivl, 1'000);
       socket_.set(zmq::sockopt::heartbeat_timeout, 2'000);
@@ -126,11 +127,11 @@ void DealerChannel::Connect() {
   socket_.connect(endpoint());
 }
 
-// Few events for each connection: nobody may look for hours, and a full queue of events stops the socket.
+// Subscribes to few events, because the owner may not read them for hours, and a full event queue stops the socket.
 void DealerChannel::Watch() {
   events_ = zmq::socket_t(context_, zmq::socket_type::pair);
   const auto name = fmt::format("inproc://dicom-sender.connection.{}", fmt::ptr(socket_.handle()));
-  events_.connect(name);  // first: events that nobody could receive would block the sockets of the context
+  events_.connect(name);  // first, because events without a receiver would block the sockets of the context
   int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
   if (endpoints_.size() > 1) events |= ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED;
   if (zmq_socket_monitor(socket_.handle(), name.c_str(), events) != 0) throw zmq::error_t();
@@ -143,7 +144,7 @@ bool DealerChannel::Follow() {
   zmq::message_t frame;
   while (events_.recv(frame, zmq::recv_flags::dontwait)) {
     std::uint16_t event = 0;
-    if (!frame.more() || frame.size() < sizeof event) continue;  // the address, that comes after the event
+    if (!frame.more() || frame.size() < sizeof event) continue;  // the address, which comes after the event
     std::memcpy(&event, frame.data(), sizeof event);
     connected = event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
     connected ? search_.Connected() : search_.Lost(Clock::now());
@@ -152,7 +153,7 @@ bool DealerChannel::Follow() {
     Move();
     return false;
   }
-  // The socket itself takes note of its connections when it is asked for its state.
+  // Reading its state makes the socket process new connections.
   return connected && socket_.get(zmq::sockopt::events) >= 0;
 }
 

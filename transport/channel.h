@@ -1,8 +1,8 @@
-// Carries envelopes over ZeroMQ: a ROUTER at the coordinator, a DEALER at everybody else, one frame a message.
+// Carries envelopes over ZeroMQ: a ROUTER in the coordinator, a DEALER in all other programs, one frame per message.
 //
-// Nothing here blocks and every queue has a bound; a message that does not fit is dropped, and so is one that is
-// longer than kMessageBytesMax. The protocol repeats what was not answered, so a drop costs time, never an instance.
-// Each channel belongs to one thread. Throws zmq::error_t where an endpoint cannot be bound or connected.
+// Nothing here blocks, and every queue is bounded. A channel drops messages that do not fit or are longer than
+// kMessageBytesMax. The protocol repeats unanswered messages, so a drop costs time but never an instance. Each
+// channel belongs to one thread. Throws zmq::error_t if an endpoint cannot be bound or connected.
 #pragma once
 
 #include <google/protobuf/message_lite.h>
@@ -28,26 +28,26 @@ inline constexpr int kChannelMessagesMax = 1000;  // in each queue of a channel,
 
 class RouterChannel {
  public:
-  // With `security` only clients that the context's ZapHandler knows come in, without it everybody; inproc knows no
-  // security.
+  // With `security`, accepts only clients that the context's ZapHandler knows; without it, accepts all clients.
+  // inproc does not support security.
   RouterChannel(zmq::context_t& context, const std::string& endpoint, const ServerSecurity* security = nullptr);
   std::optional<PeerMessage> Receive();
   // False if the peer is gone or its queue is full.
   bool Send(const std::string& peer, const google::protobuf::MessageLite& message);
   zmq::socket_ref socket() { return socket_; }                                       // to poll for input
-  std::string endpoint() const { return socket_.get(zmq::sockopt::last_endpoint); }  // with the port that was chosen
+  std::string endpoint() const { return socket_.get(zmq::sockopt::last_endpoint); }  // with the actual port
 
  private:
   zmq::socket_t socket_;
   std::unique_ptr<HandshakeWatch> watch_;
 };
 
-// Of coordinators of which one leads, or of a single one; at least one.
+// The endpoints of coordinators that share a ledger, or of a single one; at least one.
 using Endpoints = std::vector<std::string>;
 inline constexpr std::size_t kEndpointsMax = 8;
 
-// Connected to one endpoint at a time. Its owner calls Follow() each time it looks for messages, and Answered() for
-// each; so it finds whoever leads (leader_search.h).
+// Connects to one endpoint at a time and finds the leader (leader_search.h). Its owner must call Follow() each time
+// it polls for messages, and Answered() for each message.
 class DealerChannel {
  public:
   DealerChannel(zmq::context_t& context, Endpoints endpoints, const ClientSecurity* security = nullptr);
@@ -55,25 +55,25 @@ class DealerChannel {
   DealerChannel(const DealerChannel&) = delete;
   DealerChannel& operator=(const DealerChannel&) = delete;
 
-  // Over tcp nothing can be sent before the connection is made, nor while it is lost.
+  // Over tcp, nothing can be sent before the connection is made or while it is lost.
   bool WaitUntilConnected(std::chrono::milliseconds patience);
   std::optional<std::string> Receive();
   bool Send(const google::protobuf::MessageLite& message);
 
-  // By whoever listens at endpoint(); `leads`: anything but a NotLeading.
+  // Call it for each message from endpoint(). `leads` is false for NotLeading and true for all others.
   void Answered(bool leads);
-  // Goes on to the next endpoint if it is time. True if a connection was made since the last call: what was said
-  // before and not answered may be lost, and is to be said again.
+  // Moves to the next endpoint if it is time. Returns true if a connection was made since the last call: unanswered
+  // messages may be lost, so the caller must repeat them.
   bool Follow();
-  // Follow() is to be called by then.
+  // The time by which Follow() must be called.
   LeaderSearch::Time follow_at() const { return search_.move_at(); }
-  // To the next endpoint, with a socket of its own: nothing of the connection before is left.
+  // Moves to the next endpoint with a new socket, so that nothing of the previous connection is left.
   void Move();
 
   const Endpoints& endpoints() const { return endpoints_; }
   const std::string& endpoint() const { return endpoints_[current_]; }  // the current one
   bool saw_stand_by() const { return search_.saw_stand_by(); }
-  // To poll for input until the next Follow(): messages, and what happens to the connection.
+  // The sockets to poll until the next Follow(): for messages, and for events of the connection.
   zmq::socket_ref socket() { return socket_; }
   zmq::socket_ref events() { return events_; }
 

@@ -43,7 +43,7 @@ void CoordinatorClient::Wait() {
   zmq::poll(items, std::clamp(until_follow, std::chrono::milliseconds(0), kStopCheck));
 }
 
-// Nullopt: no answer to the last request.
+// Returns nullopt if the message does not answer the last request.
 std::optional<CoordinatorClient::Answer> CoordinatorClient::Take(const std::string& bytes) {
   const auto fails = [](CallError::Kind kind, std::string reason) -> Answer {
     return tl::unexpected(CallError{kind, std::move(reason)});
@@ -67,14 +67,15 @@ std::optional<CoordinatorClient::Answer> CoordinatorClient::Take(const std::stri
 std::string CoordinatorClient::WhyNoAnswer(std::chrono::seconds patience) {
   const std::string all = fmt::format("{}", fmt::join(channel_.endpoints(), ", "));
   if (channel_.saw_stand_by()) {
-    return fmt::format("no coordinator of {} has led for {} s: they stand by; is their ledger's server there?", all,
-                       patience.count());
+    return fmt::format(
+        "no coordinator of {} has led for {} s: all are standbys; check the database server of their ledger", all,
+        patience.count());
   }
   if (channel_.WaitUntilConnected(std::chrono::milliseconds(0))) {
-    return fmt::format("the coordinator at {} did not answer for {} s", channel_.endpoint(), patience.count());
+    return fmt::format("coordinator {} did not answer for {} s", channel_.endpoint(), patience.count());
   }
   return fmt::format(
-      "there was no connection to a coordinator at {} for {} s: does it run there, and does it know our key?", all,
+      "no connection to coordinator {} for {} s: check that it runs there and has this program's public key", all,
       patience.count());
 }
 

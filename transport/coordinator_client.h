@@ -1,4 +1,4 @@
-// The asking side of client.proto: one request, its reply.
+// The client side of client.proto: sends a request and waits for its reply.
 #pragma once
 
 #include <chrono>
@@ -14,23 +14,23 @@ namespace dicom_sender {
 
 struct CallError {
   enum class Kind {
-    kRefused,   // by the coordinator: its own sentence
-    kMismatch,  // it speaks another version of the protocol, or does not let us in at all
-    kNoAnswer,  // within the patience
-    kStopped,   // as requested
+    kRefused,   // the coordinator refused the request; `reason` is its own sentence
+    kMismatch,  // the coordinator has another protocol version, or refuses this client
+    kNoAnswer,  // no reply within the patience
+    kStopped,   // a stop was requested
   };
   Kind kind = Kind::kRefused;
   std::string reason;  // one sentence
 };
 
-// One thread. A request is repeated while it is not answered, at the next endpoint where there are several; that
-// changes nothing on the other side.
+// Not thread-safe. Repeats a request until it is answered, at the next endpoint if there are several. Requests are
+// idempotent.
 class CoordinatorClient {
  public:
   CoordinatorClient(zmq::context_t& context, Endpoints endpoints, const ClientSecurity* security = nullptr)
       : channel_(context, std::move(endpoints), security) {}
 
-  // Waits for the reply at most `patience`, or until a stop is requested.
+  // Waits for the reply for at most `patience`, or until a stop is requested.
   tl::expected<wire::ClientReply, CallError> Call(wire::ClientRequest request, std::stop_token stop = {},
                                                   std::chrono::seconds patience = std::chrono::seconds(120));
 

@@ -1,21 +1,25 @@
-// When whoever speaks to one of several coordinators goes on to the next one of them.
+// Decides when a client of several coordinators moves to the next one in its search for the leader.
 //
-// One coordinator leads, the others stand by and say so. At the current endpoint, four things may happen: it leads
-// and answers; it says that it does not lead; there is no connection, or it is lost; there is one, and nobody
-// answers. Pure: whoever has the connection says what happened and when, and asks when to move. Rules, each with its
-// reason:
-// - Turned away, or without a connection, it moves at once; but a round over all endpoints takes kRoundAtLeast, so
-//   that a group without a leader is not hammered, and up to kRoundAtMost, drawn each time, so that hundreds that
-//   have lost one leader do not ask in step.
-// - A connection that is not made within kConnectWithin is given up: a host that is gone refuses nothing. The longer
-//   a search has found no leader, the longer it waits, up to kConnectWithinMax: the way to one may be slow, and four
-//   times there and back is what a handshake with keys takes. It is kSearchShare of that time, so that a leader that
-//   comes late is found late by no more than this share; and no connection to another one makes it shorter.
-// - A connection on which nobody answers is given up after kAnswerWithin, and after twice as long each time until a
-//   leader has answered: the leader may be busy with the very request, and would never be heard if it were left
-//   again and again before it is done. That a process is stopped or a host gone is found sooner, by the connection.
-// - With one endpoint there is nowhere to go, and the connection is made again by the socket itself; only where it
-//   says that it does not lead is it connected anew, for there may be several behind one name.
+// One coordinator is the leader; the others are standbys and say so. At the current endpoint, four things may happen:
+// the leader answers; a standby answers; the connection fails or is lost; or the connection stands and no answer
+// comes. Pure: the owner of the connection reports what happened and when, and asks when to move. Rules, each with
+// its reason:
+// - After a standby's answer or without a connection, the search moves at once. But a round over all endpoints takes
+// at
+//   least kRoundAtLeast, to limit the load on a group without a leader, and up to kRoundAtMost, chosen at random, so
+//   that hundreds of clients of one lost leader do not move in step.
+// - The search gives up a connection that is not made within kConnectWithin, because a host that is gone does not
+// refuse
+//   it. The longer the search lasts, the longer it waits, up to kConnectWithinMax: the network may be slow, and a
+//   handshake with keys takes four round trips. The wait is kSearchShare of the search's time, so that a new leader
+//   is found late by at most this share; a connection to a standby does not shorten it.
+// - The search gives up a connection without answers after kAnswerWithin, and after twice that time on each
+// repetition
+//   until a leader answers: the leader may be busy with this very request, and would never answer in time if the
+//   client left each time before that. A stopped process or a lost host is detected sooner, by the connection.
+// - With one endpoint, the search does not move, and the socket reconnects by itself. Only after a standby's answer
+// is
+//   it connected anew, because one name may stand for several coordinators.
 //
 // Not thread-safe.
 #pragma once
@@ -34,27 +38,27 @@ class LeaderSearch {
 
   static constexpr std::chrono::milliseconds kRoundAtLeast{250}, kRoundAtMost{750};
   static constexpr std::chrono::seconds kConnectWithin{1}, kConnectWithinMax{10};
-  static constexpr int kSearchShare = 4;  // one in so many
+  static constexpr int kSearchShare = 4;  // the share is 1/4
   static constexpr std::chrono::seconds kAnswerWithin{5}, kAnswerWithinMax{60};
 
-  // `seed`: another one for each search, so that they differ.
+  // Give each search another `seed`, so that they differ.
   LeaderSearch(std::size_t endpoints, std::uint64_t seed, Time now)
       : endpoints_(endpoints), random_(seed), moved_at_(now) {
     BeginRound(now);
   }
 
-  // --- what happened at the current endpoint
+  // --- events at the current endpoint
   void Connected() { connected_ = true; }
-  void Lost(Time now);      // the connection, or the attempt to make one
-  void Asked(Time now);     // something was sent to which a leader has an answer
-  void Answered(Time now);  // by a leader
+  void Lost(Time now);      // the connection was lost or could not be made
+  void Asked(Time now);     // a message was sent that a leader answers
+  void Answered(Time now);  // a leader answered
   void NotLeading(Time now);
 
-  // --- what follows
-  // To move at this time; Time::max(): not, unless something happens.
+  // --- decisions
+  // When to move; Time::max() if no move is due without another event.
   Time move_at() const;
   void Moved(Time now);
-  // Whether somebody has said since the last leader's answer that he does not lead.
+  // Whether a standby has answered since the leader's last answer.
   bool saw_stand_by() const { return saw_stand_by_; }
 
  private:
@@ -63,12 +67,12 @@ class LeaderSearch {
   void BeginRound(Time now);
 
   const std::size_t endpoints_;
-  std::size_t left_ = 0;  // endpoints in this round
+  std::size_t left_ = 0;  // remaining endpoints of this round
   std::mt19937_64 random_;
-  Time round_ends_, moved_at_;  // round_ends_: at the earliest
+  Time round_ends_, moved_at_;  // round_ends_ is the earliest end
   std::optional<Time> searches_since_;
   bool connected_ = false;
-  std::optional<Time> turned_away_, asked_;  // asked: first of what is not answered
+  std::optional<Time> turned_away_, asked_;  // asked_ is the time of the oldest unanswered message
   std::chrono::seconds answer_within_ = kAnswerWithin;
   bool saw_stand_by_ = false;
 };

@@ -1,4 +1,4 @@
-// Keeps whoever sends or asks what is refused from filling the log.
+// Keeps clients whose messages are refused from filling the log.
 #pragma once
 
 #include <atomic>
@@ -10,8 +10,8 @@
 
 namespace dicom_sender {
 
-// Counts refusals and logs them, in a minute at most one of each `who` and of at most kNamesMax of these. First logs,
-// then counts. Thread-safe.
+// Counts and logs refusals. Per minute, logs at most one refusal for each `who`, and at most kNamesMax of these. Logs
+// first, then counts. Thread-safe.
 class Refusals {
  public:
   static constexpr std::size_t kNamesMax = 100;

@@ -31,8 +31,8 @@ constexpr std::size_t kZapAddress = 5;
 constexpr std::size_t kZapMechanism = 7;
 constexpr std::size_t kZapCredentials = 8;
 constexpr std::size_t kZapFrames = 9;
-// "Temporary failure": the client tries again when its handshake's time is over, so its key may be added meanwhile.
-// After a 400 libzmq's clients never try again.
+// "Temporary failure": the client tries again after its handshake times out, so its key may be added meanwhile. After
+// a 400, libzmq's clients never try again.
 constexpr const char* kZapRefusal = "300";
 
 constexpr std::string_view kPublicTitle = "# Public key of dicom-sender: may be given to anybody.";
@@ -42,19 +42,19 @@ constexpr std::string_view kZ85 =
 
 std::string ErrnoText() { return std::strerror(errno); }
 
-// Writes a file that did not exist; on an error it still does not.
+// Writes a new file. Leaves no file after an error.
 tl::expected<void, std::string> WriteNewFile(const std::string& file, const std::string& text, mode_t mode) {
   const int fd = open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
   if (fd < 0 && errno == EEXIST) {
-    return tl::unexpected(fmt::format("{} exists and is not overwritten: choose another name or remove it", file));
+    return tl::unexpected(fmt::format("'{}' exists and is not overwritten: choose another name, or remove it", file));
   }
-  if (fd < 0) return tl::unexpected(fmt::format("{} cannot be created: {}", file, ErrnoText()));
+  if (fd < 0) return tl::unexpected(fmt::format("'{}' cannot be created: {}", file, ErrnoText()));
   const bool written = write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && fsync(fd) == 0;
   const std::string reason = written ? "" : ErrnoText();
   close(fd);
   if (written) return {};
   unlink(file.c_str());
-  return tl::unexpected(fmt::format("{} cannot be written: {}", file, reason));
+  return tl::unexpected(fmt::format("'{}' cannot be written: {}", file, reason));
 }
 
 struct FileText {
@@ -63,19 +63,19 @@ struct FileText {
 };
 
 tl::expected<FileText, std::string> ReadSmallFile(const std::string& file) {
-  // Not to wait for the other end if it is a named pipe.
+  // O_NONBLOCK, because opening a named pipe would wait for its other end.
   const int fd = open(file.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-  if (fd < 0) return tl::unexpected(fmt::format("{} cannot be opened: {}", file, ErrnoText()));
+  if (fd < 0) return tl::unexpected(fmt::format("'{}' cannot be opened: {}", file, ErrnoText()));
   struct stat status {};
   FileText read_back{.text = std::string(kKeyFileBytesMax + 1, '\0')};
   const bool regular = fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
   const auto size = regular ? read(fd, read_back.text.data(), read_back.text.size()) : 0;
   const std::string reason = size < 0 ? ErrnoText() : "";
   close(fd);
-  if (!regular) return tl::unexpected(fmt::format("{} is no regular file: name a key file", file));
-  if (size < 0) return tl::unexpected(fmt::format("{} cannot be read: {}", file, reason));
+  if (!regular) return tl::unexpected(fmt::format("'{}' is not a regular file: name a key file", file));
+  if (size < 0) return tl::unexpected(fmt::format("'{}' cannot be read: {}", file, reason));
   if (static_cast<std::size_t>(size) > kKeyFileBytesMax) {
-    return tl::unexpected(fmt::format("{} is longer than {} bytes: it is no key file", file, kKeyFileBytesMax));
+    return tl::unexpected(fmt::format("'{}' is longer than {} bytes: it is not a key file", file, kKeyFileBytesMax));
   }
   read_back.text.resize(static_cast<std::size_t>(size));
   read_back.mode = status.st_mode;
@@ -92,36 +92,36 @@ std::vector<std::string> Lines(std::string_view text) {
   return lines;
 }
 
-// What is wrong with a line that should be a key; never quotes it, it may be secret.
+// Says what is wrong with a line that should be a key. Never quotes the line, because it may be secret.
 std::optional<std::string> DefectOfKey(const std::string& line) {
   if (line.size() != kKeyCharacters) {
     return fmt::format("a key has {} characters, not {}", kKeyCharacters, line.size());
   }
   if (line.find_first_not_of(kZ85) != std::string::npos) return "a character in its key does not belong to Z85";
   std::array<std::uint8_t, kKeyBytes> bytes{};
-  if (!zmq_z85_decode(bytes.data(), line.c_str())) return "its key is no Z85 number";
+  if (!zmq_z85_decode(bytes.data(), line.c_str())) return "its key is not a Z85 number";
   return std::nullopt;
 }
 
-// The lines below the title, each a key.
+// Reads the lines below the title, which are keys.
 tl::expected<std::vector<std::string>, std::string> KeysOf(const std::string& file, const std::string& text,
                                                            std::size_t count) {
   auto lines = Lines(text);
   lines.erase(lines.begin());
   if (lines.size() != count) {
     return tl::unexpected(
-        fmt::format("{} is damaged: {} lines follow its first, not {}: copy it again", file, lines.size(), count));
+        fmt::format("'{}' is damaged: {} lines follow its first, not {}: copy it again", file, lines.size(), count));
   }
   for (const auto& line : lines) {
     if (const auto defect = DefectOfKey(line)) {
-      return tl::unexpected(fmt::format("{} is damaged: {}: copy it again", file, *defect));
+      return tl::unexpected(fmt::format("'{}' is damaged: {}: copy it again", file, *defect));
     }
   }
   return lines;
 }
 
 std::string NoKeyFile(const std::string& file) {
-  return fmt::format("{} is no key file of dicom-sender: make one with dicom-ctl keygen", file);
+  return fmt::format("'{}' is not a key file of dicom-sender: make one with 'dicom-ctl keygen'", file);
 }
 
 std::string ToZ85(const std::string& key_bytes) {
@@ -130,13 +130,13 @@ std::string ToZ85(const std::string& key_bytes) {
   return text.data();
 }
 
-// An IPv4 address as people write it, not as a socket for both families does.
+// Removes the prefix that a socket for both families puts before IPv4 addresses.
 std::string_view WithoutV4Prefix(std::string_view address) {
   constexpr std::string_view kPrefix = "::ffff:";
   return address.starts_with(kPrefix) ? address.substr(kPrefix.size()) : address;
 }
 
-// The frames of one message; what is beyond `most` is read and forgotten.
+// Receives the frames of one message. Discards frames beyond `most`.
 std::vector<std::string> ReceiveFrames(zmq::socket_t& socket, std::size_t most) {
   std::vector<std::string> frames;
   zmq::message_t frame;
@@ -147,7 +147,7 @@ std::vector<std::string> ReceiveFrames(zmq::socket_t& socket, std::size_t most) 
   return frames;
 }
 
-// Runs `step` until it says false or the context ends. A signal interrupts nothing.
+// Runs `step` until it returns false or the context ends. Continues after signals.
 template <typename Step>
 void Repeat(Step step) {
   for (bool more = true; more;) {
@@ -155,7 +155,7 @@ void Repeat(Step step) {
       more = step();
     } catch (const zmq::error_t& error) {
       if (error.num() == EINTR) continue;
-      if (error.num() != ETERM) spdlog::error("The watch over the clients' keys has ended: {}", error.what());
+      if (error.num() != ETERM) spdlog::error("The check of client keys has ended: {}", error.what());
       return;
     }
   }
@@ -176,13 +176,13 @@ std::string HandshakeSentence(const std::string& endpoint, std::uint32_t error) 
                      error);
 }
 
-// A client without a key often sees that we want one before we see that it has none.
+// A client without a key often detects that this side requires one before this side detects that it has none.
 std::string HungUpSentence(const std::string& endpoint) {
   return fmt::format("a client hung up at {} before it had shown a key: start it with --server-key and --client-key",
                      endpoint);
 }
 
-// The files of a folder that should be public keys.
+// Lists the files of a folder that should be public keys.
 tl::expected<std::vector<std::string>, std::string> ListKeyFiles(const std::string& dir) {
   std::error_code error;
   std::vector<std::string> files;
@@ -190,11 +190,11 @@ tl::expected<std::vector<std::string>, std::string> ListKeyFiles(const std::stri
   for (std::filesystem::directory_iterator entry(dir, error), end; !error && entry != end; entry.increment(error)) {
     if (++seen > kClientKeyFilesMax) {
       return tl::unexpected(
-          fmt::format("{} holds more than {} files: keep there only the keys of clients", dir, kClientKeyFilesMax));
+          fmt::format("'{}' holds more than {} files: keep only the keys of clients there", dir, kClientKeyFilesMax));
     }
     if (entry->path().extension() == ".key") files.push_back(entry->path().string());
   }
-  if (error) return tl::unexpected(fmt::format("{} cannot be read as a folder of keys: {}", dir, error.message()));
+  if (error) return tl::unexpected(fmt::format("'{}' cannot be read as a folder of keys: {}", dir, error.message()));
   return files;
 }
 
@@ -213,13 +213,13 @@ bool IsLoopbackV6(const std::string& host) {
 tl::expected<KeyFiles, std::string> MakeKeyFiles(const std::string& dir, const std::string& name) {
   if (name.empty() || name.front() == '.' || name.find('/') != std::string::npos) {
     return tl::unexpected(
-        fmt::format("\"{}\" is no name for a key: use one without \"/\" that does not begin with a dot", name));
+        fmt::format("'{}' is not a name for a key: use one without '/' that does not begin with a dot", name));
   }
   std::array<char, kKeyCharacters + 1> public_key{};
   std::array<char, kKeyCharacters + 1> secret_key{};
   if (zmq_curve_keypair(public_key.data(), secret_key.data()) != 0) {
     return tl::unexpected(
-        std::string("the installed libzmq has no CURVE: install one that was built with libsodium"));
+        std::string("the installed libzmq does not support CURVE: install one that was built with libsodium"));
   }
   const auto base = std::filesystem::path(dir) / name;
   KeyFiles files{.public_file = base.string() + ".key", .secret_file = base.string() + ".key_secret"};
@@ -237,7 +237,7 @@ tl::expected<std::string, std::string> ReadPublicKey(const std::string& file) {
   if (!read_back) return tl::unexpected(read_back.error());
   if (read_back->text.starts_with(kSecretTitle)) {
     return tl::unexpected(
-        fmt::format("{} is a secret key file where a public one is needed: give the .key file", file));
+        fmt::format("'{}' is a secret key file where a public one is needed: give the .key file", file));
   }
   if (!read_back->text.starts_with(kPublicTitle)) return tl::unexpected(NoKeyFile(file));
   auto keys = KeysOf(file, read_back->text, 1);
@@ -250,17 +250,17 @@ tl::expected<KeyPair, std::string> ReadKeyPair(const std::string& file) {
   if (!read_back) return tl::unexpected(read_back.error());
   if (read_back->text.starts_with(kPublicTitle)) {
     return tl::unexpected(
-        fmt::format("{} is a public key file where a secret one is needed: give the .key_secret file", file));
+        fmt::format("'{}' is a public key file where a secret one is needed: give the .key_secret file", file));
   }
   if (!read_back->text.starts_with(kSecretTitle)) return tl::unexpected(NoKeyFile(file));
   if (read_back->mode & (S_IRWXG | S_IRWXO)) {
-    return tl::unexpected(fmt::format("{} is open to others than its owner: chmod 600 it", file));
+    return tl::unexpected(fmt::format("'{}' is accessible to users other than its owner: chmod 600 it", file));
   }
   auto keys = KeysOf(file, read_back->text, 2);
   if (!keys) return tl::unexpected(keys.error());
   std::array<char, kKeyCharacters + 1> derived{};
   if (zmq_curve_public(derived.data(), keys->back().c_str()) != 0 || keys->front() != derived.data()) {
-    return tl::unexpected(fmt::format("{} is damaged: its two keys do not belong together: copy it again", file));
+    return tl::unexpected(fmt::format("'{}' is damaged: its two keys do not belong together: copy it again", file));
   }
   return KeyPair{.public_key = keys->front(), .secret_key = keys->back()};
 }
@@ -275,7 +275,7 @@ void ClientKeys::Read(Time now) {
   std::set<std::string> complaints;
   auto files = ListKeyFiles(dir_);
   if (!files) {
-    complaints.insert(files.error() + "; the keys that were read before hold");
+    complaints.insert(files.error() + "; the keys that were read before stay valid");
   } else {
     keys_.clear();
     for (const auto& file : *files) {
@@ -328,7 +328,7 @@ ZapHandler::~ZapHandler() {
   try {
     stop_sender_.send(zmq::message_t(), zmq::send_flags::dontwait);
   } catch (const zmq::error_t&) {
-    // The context has ended, and with it the thread.
+    // The context has ended, so the thread has ended, too.
   }
   thread_.join();
 }
@@ -346,7 +346,7 @@ void ZapHandler::Run() {
 void ZapHandler::Answer() {
   const auto request = ReceiveFrames(requests_, kZapFrames + 1);
   if (request.size() <= kZapRequestId || !request[1].empty()) {
-    spdlog::warn("A question for a key without a request id was ignored");
+    spdlog::warn("Ignored a request to check a key without a request ID");
     return;
   }
   const auto user = Judge(request);
@@ -374,7 +374,7 @@ std::optional<std::string> ZapHandler::Judge(const std::vector<std::string>& req
 HandshakeWatch::HandshakeWatch(zmq::context_t& context, zmq::socket_ref socket, std::shared_ptr<Refusals> refusals)
     : socket_(socket), refusals_(std::move(refusals)), events_(context, zmq::socket_type::pair) {
   const auto endpoint = fmt::format("inproc://dicom-sender.handshakes.{}", fmt::ptr(socket.handle()));
-  // In this order: events that nobody could receive would block the sockets of the context.
+  // Connect first, because events without a receiver would block the sockets of the context.
   events_.connect(endpoint);
   const int events =
       ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_MONITOR_STOPPED;
@@ -400,7 +400,7 @@ void HandshakeWatch::Run() {
     std::memcpy(&value, frames[0].data() + sizeof event, sizeof value);
     if (event == ZMQ_EVENT_MONITOR_STOPPED) return false;
     const bool hung_up = event == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
-    if (hung_up && value != EPIPE) return true;  // it was refused before, or is slow
+    if (hung_up && value != EPIPE) return true;  // it was refused already, or is slow
     refusals_->Add(fmt::format("{} {}", frames[1], value),
                    hung_up ? HungUpSentence(frames[1]) : HandshakeSentence(frames[1], value));
     return true;

@@ -1,7 +1,7 @@
-// CURVE for the channels: keys in files, who is let in, and what is said about those who are not.
+// CURVE security for the channels: reads keys from files, decides which clients may connect, and logs refusals.
 //
-// Keys are Z85 text of 40 characters. Every error is one sentence for a person. What reads or writes files blocks as
-// file systems do.
+// Keys are Z85 text of 40 characters. Every error is one readable sentence. Functions that read or write files block
+// as long as the file system does.
 #pragma once
 
 #include <chrono>
@@ -32,22 +32,21 @@ struct KeyFiles {
   std::string secret_file;  // DIR/NAME.key_secret, mode 0600; holds both keys
 };
 
-// Makes a new pair. Existing files are never overwritten; after an error neither file is there that was not before.
+// Makes a new pair. Never overwrites existing files, and leaves no new file after an error.
 tl::expected<KeyFiles, std::string> MakeKeyFiles(const std::string& dir, const std::string& name);
 
-// Each refuses the other kind of file; a secret file must be closed to group and others.
+// Each function refuses the other kind of file. A secret file must not be accessible to group and others.
 tl::expected<std::string, std::string> ReadPublicKey(const std::string& file);
 tl::expected<KeyPair, std::string> ReadKeyPair(const std::string& file);
 
-// The public keys in the *.key files of a folder. A file that holds no public key is logged and lets nobody in. One
-// thread.
+// The public keys in the *.key files of a folder. Logs and ignores files without a public key. Not thread-safe.
 class ClientKeys {
  public:
   static constexpr std::chrono::seconds kReadEvery{1};
   using Time = std::chrono::steady_clock::time_point;
 
   explicit ClientKeys(std::string dir) : dir_(std::move(dir)) {}
-  // Reads the folder if that was not done within kReadEvery. While it cannot be read, what was read before holds.
+  // Reads the folder if the last time was longer than kReadEvery ago. If that fails, the previous keys stay valid.
   bool Allows(const std::string& key, Time now);
 
  private:
@@ -55,11 +54,11 @@ class ClientKeys {
 
   std::string dir_;
   std::set<std::string> keys_;
-  std::set<std::string> complaints_;  // of the last reading, so that each is logged once
+  std::set<std::string> complaints_;  // about the last reading, so that each is logged once
   std::optional<Time> read_at_;
 };
 
-// The coordinator's side. Copies count refusals together.
+// The coordinator's side. Copies share one count of refusals.
 struct ServerSecurity {
   KeyPair own;
   std::string client_keys_dir;
@@ -71,17 +70,17 @@ struct ClientSecurity {
   KeyPair own;
 };
 
-// `server_key_file` is the coordinator's secret file; `client_keys_dir` may be empty and be filled later.
+// `server_key_file` is the coordinator's secret file. `client_keys_dir` may be empty at first and filled later.
 tl::expected<ServerSecurity, std::string> ReadServerSecurity(const std::string& server_key_file,
                                                              const std::string& client_keys_dir);
 // `server_key_file` is the coordinator's public file, `client_key_file` the client's own secret file.
 tl::expected<ClientSecurity, std::string> ReadClientSecurity(const std::string& server_key_file,
                                                              const std::string& client_key_file);
 
-// Decides for every CURVE socket of a context who is let in (ZAP, ZeroMQ RFC 27), in a thread of its own. Who is
-// refused may try again, which libzmq does after the handshake's time-out of 10 s. Make it before the first
-// RouterChannel with security and keep it longer than the last: without it nobody is let in. One in a context
-// (zmq::error_t otherwise).
+// Decides which clients may connect to the CURVE sockets of a context (ZAP, ZeroMQ RFC 27), in a thread of its own. A
+// refused client may try again, which libzmq does after the handshake's timeout of 10 s. Create it before the first
+// RouterChannel with security and keep it longer than the last one: without it, no client can connect. A context can
+// have only one (zmq::error_t otherwise).
 class ZapHandler {
  public:
   ZapHandler(zmq::context_t& context, const ServerSecurity& security);
@@ -92,7 +91,7 @@ class ZapHandler {
  private:
   void Run();
   void Answer();
-  std::optional<std::string> Judge(const std::vector<std::string>& request);  // the key, if it may come in
+  std::optional<std::string> Judge(const std::vector<std::string>& request);  // the key, if it is allowed
 
   std::string dir_;
   std::shared_ptr<Refusals> refusals_;
@@ -103,8 +102,8 @@ class ZapHandler {
   std::thread thread_;
 };
 
-// Adds to the refusals those peers of a socket that fail before a ZapHandler is asked: no key at all, another
-// server's key. Make it before the socket binds; destroy it before the socket, in the socket's thread.
+// Adds peers that fail before the ZapHandler decides to the refusals: peers without a key or with another server's
+// key. Create it before the socket binds, and destroy it before the socket, in the socket's thread.
 class HandshakeWatch {
  public:
   HandshakeWatch(zmq::context_t& context, zmq::socket_ref socket, std::shared_ptr<Refusals> refusals);
@@ -121,8 +120,8 @@ class HandshakeWatch {
   std::thread thread_;
 };
 
-// True if only this machine can reach what is bound to the endpoint: ipc, inproc, and tcp at 127.x.x.x, [::1] or
-// localhost. Pure; any other name or address, also one that cannot be read, is false.
+// True if only this machine can reach the endpoint: ipc, inproc, and tcp at 127.x.x.x, [::1], or localhost. False for
+// any other name or address, including invalid ones. Pure.
 bool IsLoopback(std::string_view endpoint);
 
 }  // namespace dicom_sender

@@ -3,12 +3,12 @@
 namespace dicom_sender {
 
 WorkerMetrics::WorkerMetrics(prometheus::Registry& registry)
-    : threads(MakeGauge(registry, "threads", "Associations that the worker may have open at the same time")),
+    : threads(MakeGauge(registry, "threads", "Maximum number of simultaneous associations of the worker")),
       thread_seconds_total(MakeCounters(
           registry, "thread_seconds_total",
-          "What the threads spent their time on: opening and releasing associations; opening and reading "
-          "files and handing them to the kernel (storage); waiting until network or destination took more "
-          "(transfer); waiting for the answer to a C-STORE (response); decoding")),
+          "Time that the threads spent, by activity: opening and releasing associations; opening and reading "
+          "files and handing them to the kernel (storage); waiting for the network or the destination to take "
+          "more data (transfer); waiting for the response to a C-STORE (response); decoding")),
       association_seconds(thread_seconds_total.Add({{"activity", "association"}})),
       storage_seconds(thread_seconds_total.Add({{"activity", "storage"}})),
       transfer_seconds(thread_seconds_total.Add({{"activity", "transfer"}})),

@@ -16,8 +16,8 @@ struct WorkerMetrics {
   prometheus::Family<prometheus::Counter>& thread_seconds_total;  // by activity; use the members below
   prometheus::Counter& association_seconds;                       // opening and releasing associations
   prometheus::Counter& storage_seconds;   // opening and reading files and handing them to the kernel
-  prometheus::Counter& transfer_seconds;  // waiting until the network or the destination took more
-  prometheus::Counter& response_seconds;  // waiting for the answer to a C-STORE
+  prometheus::Counter& transfer_seconds;  // waiting for the network or the destination to take more data
+  prometheus::Counter& response_seconds;  // waiting for the response to a C-STORE
   prometheus::Counter& decode_seconds;
   prometheus::Counter& bytes_sent_total;
   prometheus::Histogram& cstore_duration_seconds;

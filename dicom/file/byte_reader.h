@@ -1,4 +1,4 @@
-// Reads the bytes of a file from front to back, where most of them are skipped.
+// Reads the bytes of a file from start to end and skips most of them.
 #pragma once
 
 #include <array>
@@ -22,12 +22,12 @@ class ByteReader {
   ByteReader& operator=(const ByteReader&) = delete;
   virtual ~ByteReader() = default;
 
-  // The next `count` (at most kPeekBytesMax) bytes, valid until the next call. Null if there are fewer, or after a
-  // failure.
+  // Returns the next `count` (at most kPeekBytesMax) bytes, valid until the next call. Null if fewer are left, or
+  // after a failure.
   virtual const std::uint8_t* Peek(std::size_t count) = 0;
-  // As many bytes as are at hand, at least one, valid until the next call; none at the end or after a failure.
+  // Returns the buffered bytes, at least one, valid until the next call; none at the end or after a failure.
   virtual std::span<const std::uint8_t> PeekBlock() = 0;
-  // False if there are fewer bytes (the position is undefined then), or after a failure.
+  // Returns false if fewer bytes are left (then the position is undefined), or after a failure.
   virtual bool Skip(std::uint64_t count) = 0;
 
   std::uint64_t position() const { return position_; }
@@ -43,11 +43,11 @@ class ByteReader {
   std::optional<HeaderError> failure_;
 };
 
-// Reads large blocks while they are used up one after the other, and small ones after a jump: a caller that skips
-// values has no use for what lies around the next header.
+// Reads large blocks during sequential use and small ones after a jump, because a caller that skips values does not
+// use the bytes around the next header.
 class FileReader : public ByteReader {
  public:
-  // `size_bytes` as fstat said it. The descriptor must outlive the object.
+  // `size_bytes` comes from fstat. The descriptor must outlive the object.
   FileReader(int fd, std::uint64_t size_bytes) : fd_(fd), size_bytes_(size_bytes) {}
 
   const std::uint8_t* Peek(std::size_t count) override;
@@ -67,7 +67,7 @@ class FileReader : public ByteReader {
 
   const int fd_;
   const std::uint64_t size_bytes_;
-  std::uint64_t buffer_offset_ = 0;  // in the file, of the first buffered byte
+  std::uint64_t buffer_offset_ = 0;  // offset of the first buffered byte in the file
   std::size_t buffered_ = 0;
   std::size_t block_bytes_ = kBlockBytes;
   std::array<std::uint8_t, kBlockBytes> buffer_;  // not initialized; holds `buffered_` bytes

@@ -41,7 +41,7 @@ tl::expected<Dataset, std::string> Open(const std::string& path) {
   return Dataset{.path = path, .header = *std::move(header), .file = std::move(file)};
 }
 
-// Finds the element of the dataset itself, not of its items, that an offset of the file lies in.
+// Finds the top-level element of the dataset that contains an offset of the file.
 class ElementAt : public WalkObserver {
  public:
   explicit ElementAt(std::uint64_t offset) : offset_(offset) {}
@@ -68,7 +68,7 @@ class ElementAt : public WalkObserver {
   std::optional<std::uint32_t> tag_;
 };
 
-// What lies at an offset of the dataset: an element, as far as its structure can be told.
+// Names what is at an offset of the dataset: an element, if the structure of the dataset is known.
 std::string NameOf(const Dataset& dataset, std::uint64_t offset_in_dataset) {
   const TransferSyntax* syntax = FindTransferSyntax(dataset.header.transfer_syntax_uid);
   if (syntax == nullptr || syntax->deflated()) return "the dataset";
@@ -80,7 +80,7 @@ std::string NameOf(const Dataset& dataset, std::uint64_t offset_in_dataset) {
   return walked && element.tag() ? TagName(*element.tag()) : "the dataset";
 }
 
-// The number of equal bytes at the front of both datasets; the error says which file could not be read.
+// Counts the equal bytes at the beginning of both datasets. The error says which file could not be read.
 tl::expected<std::uint64_t, std::string> EqualBytes(const Dataset& a, const Dataset& b, const std::stop_token& stop) {
   const auto blocks = std::make_unique<std::array<std::array<std::uint8_t, kBlockBytes>, 2>>();
   const std::uint64_t end = std::min(a.bytes(), b.bytes());
@@ -123,7 +123,7 @@ std::string DatasetDifference(const std::string& path, const std::string& other_
   const auto equal = EqualBytes(*a, *b, stop);
   if (!equal) return equal.error();
   if (*equal == a->bytes() && *equal == b->bytes()) return {};
-  // Where one ends, the other one has something more.
+  // If one dataset ends here, the longer one has the element that differs.
   const Dataset& longer = a->bytes() >= b->bytes() ? *a : *b;
   const bool goes_on = *equal == std::min(a->bytes(), b->bytes());
   return fmt::format("{} {}", NameOf(goes_on ? longer : *a, *equal), goes_on ? "is in one of them only" : "differs");

@@ -1,4 +1,4 @@
-// Whether two files hold the same dataset.
+// Compares the datasets of two files.
 #pragma once
 
 #include <stop_token>
@@ -6,13 +6,13 @@
 
 namespace dicom_sender {
 
-// Empty if both files have the same transfer syntax and the same dataset, byte for byte; their preambles and meta
-// headers (PS3.10 7.1) may differ, since those are not sent. Otherwise a phrase that says what differs, such as
-// "(7FE0,0010) differs", or why the files could not be compared. Reads both files to the first difference through a
-// bounded buffer, unless their headers tell the difference. Deflated datasets are compared as they are on disk.
-// Thread-safe.
+// Returns an empty string if both files have the same transfer syntax and the same dataset, byte for byte; their
+// preambles and meta headers (PS3.10 7.1) may differ, because they are not sent. Otherwise returns a phrase that says
+// what differs, such as "(7FE0,0010) differs", or why the files could not be compared. Reads both files up to the
+// first difference through a bounded buffer, unless the headers already differ. Compares deflated datasets without
+// inflating them. Thread-safe.
 //
-// Once a stop is requested, the result means nothing.
+// The result is undefined once a stop is requested.
 std::string DatasetDifference(const std::string& path, const std::string& other_path,
                               const std::stop_token& stop = {});
 

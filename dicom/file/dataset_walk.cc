@@ -32,7 +32,7 @@ constexpr std::uint16_t Vr(char first, char second) {
 }
 constexpr std::uint16_t kSq = Vr('S', 'Q'), kUn = Vr('U', 'N'), kOb = Vr('O', 'B'), kOw = Vr('O', 'W');
 
-// PS3.5 7.1.2: with 16 bits for the length, and with 32.
+// PS3.5 7.1.2: VRs with a length of 16 bits, and VRs with a length of 32 bits.
 constexpr std::array kShortVrs = {Vr('A', 'E'), Vr('A', 'S'), Vr('A', 'T'), Vr('C', 'S'), Vr('D', 'A'), Vr('D', 'S'),
                                   Vr('D', 'T'), Vr('F', 'D'), Vr('F', 'L'), Vr('I', 'S'), Vr('L', 'O'), Vr('L', 'T'),
                                   Vr('P', 'N'), Vr('S', 'H'), Vr('S', 'L'), Vr('S', 'S'), Vr('S', 'T'), Vr('T', 'M'),
@@ -45,8 +45,8 @@ bool IsShortVr(std::uint16_t vr) { return std::find(kShortVrs.begin(), kShortVrs
 bool IsLongVr(std::uint16_t vr) { return std::find(kLongVrs.begin(), kLongVrs.end(), vr) != kLongVrs.end(); }
 bool IsUpperCase(std::uint8_t character) { return 'A' <= character && character <= 'Z'; }
 
-// What is no VR is read as DCMTK does: two capitals may be a VR of the future, which has 32 bits for the length;
-// everything else (NULs, "??") was seen with 16.
+// Unknown VRs are read as DCMTK does: two capital letters may be a future VR, which has a length of 32 bits; all
+// others (NULs, "??") have occurred with 16 bits.
 bool HasLongLength(std::uint16_t vr) {
   if (IsShortVr(vr)) return false;
   return IsUpperCase(static_cast<std::uint8_t>(vr >> 8)) && IsUpperCase(static_cast<std::uint8_t>(vr));
@@ -62,7 +62,7 @@ tl::unexpected<HeaderError> Malformed(std::string reason) {
   return tl::unexpected(HeaderError{HeaderProblem::kMalformed, std::move(reason)});
 }
 
-// One walk. Levels hold what has been opened: by turns a sequence and one of its items.
+// One walk. The levels are the open containers: alternately a sequence and one of its items.
 class Walk {
  public:
   Walk(ByteReader& reader, Encoding encoding, DatasetFacts& facts, WalkObserver* observer)
@@ -74,10 +74,10 @@ class Walk {
   using Kind = WalkObserver::Container;
   struct Level {
     Kind kind = Kind::kSequence;
-    Encoding encoding;            // of what is inside
-    std::uint64_t end = kNoEnd;   // the position behind it, where its length is defined
+    Encoding encoding;            // of its content
+    std::uint64_t end = kNoEnd;   // the position after it, if its length is defined
     std::uint32_t tag = 0;        // of the sequence
-    std::size_t guess_depth = 0;  // of the innermost level, up to this one, that is only guessed to be a sequence
+    std::size_t guess_depth = 0;  // depth of the innermost guessed sequence, up to this level
   };
   using Done = tl::expected<void, HeaderError>;
 
@@ -124,7 +124,7 @@ Walk::Done Walk::Run() {
   return {};
 }
 
-// What was longer than the sequence around it counts as DCMTK counts it: it ends where it ends.
+// Like DCMTK, lets an item that is longer than its sequence end at its own end.
 void Walk::CloseLevels() {
   while (depth_ > 0 && reader_.position() >= levels_[depth_ - 1].end) Pop();
 }
@@ -161,7 +161,7 @@ Walk::Done Walk::TakeElement() {
   return depth_ == 0 ? TakeFact(*header) : EnterValue(*header);
 }
 
-// Less than a header is left of the guessed value, and something in it is still open.
+// Handles a guessed value that has less than a header left while a container inside it is still open.
 Walk::Done Walk::EndGuess() {
   if (reader_.position() == GuessEnd()) return Malformed("a sequence does not end within its value");
   const auto header = PeekElementHeader(reader_, encoding());
@@ -169,9 +169,9 @@ Walk::Done Walk::EndGuess() {
   return reader_.failure() ? tl::unexpected(header.error()) : Contradiction({});
 }
 
-// The element leads beyond the guessed value. If DCMTK knows from its dictionary that there is a sequence, it does
-// not mind and goes on there; else it skips the value. Where a sequence would follow, the two differ in how deep it
-// is: a nesting bomb could hide behind that.
+// Handles an element that extends beyond the guessed value. If DCMTK's dictionary says that the value is a sequence,
+// DCMTK continues inside it; otherwise it skips the value. If a sequence follows, its depth differs between the two
+// readings, which could hide a nesting bomb.
 Walk::Done Walk::LeaveGuess(const ElementHeader& header) {
   const std::uint8_t* bytes = reader_.Peek(header.header_bytes + kShortHeaderBytes);
   const bool is_item = bytes != nullptr && IsItemTag(GetTag(bytes + header.header_bytes, encoding().big_endian));
@@ -179,7 +179,7 @@ Walk::Done Walk::LeaveGuess(const ElementHeader& header) {
   return Malformed(fmt::format("element {} is longer than the sequence around it", TagName(header.tag)));
 }
 
-// An item delimiter where an element could stand; the others are out of place there.
+// Takes an item delimiter in the place of an element. Other delimiters are errors there.
 Walk::Done Walk::TakeDelimiter(const ElementHeader& header) {
   if (depth_ == 0 || header.tag != kItemDelimitation) {
     return Contradiction(fmt::format("{} at byte {} is out of place", TagName(header.tag), reader_.position()));
@@ -215,7 +215,7 @@ Walk::Done Walk::TakeItem(const Level& sequence) {
               *header);
 }
 
-// PS3.5 A.4: fragments are items with bytes inside, and always of defined length.
+// PS3.5 A.4: fragments are items that contain bytes, and their length is always defined.
 Walk::Done Walk::TakeFragment() {
   const auto header = PeekElementHeader(reader_, {.implicit_vr = true, .big_endian = encoding().big_endian});
   if (!header) return tl::unexpected(header.error());
@@ -233,7 +233,7 @@ Walk::Done Walk::TakeFragment() {
   return {};
 }
 
-// The elements of the dataset itself. Where one comes twice the first counts, as in DCMTK.
+// Collects facts from top-level elements. If an element occurs twice, the first one counts, as in DCMTK.
 Walk::Done Walk::TakeFact(const ElementHeader& header) {
   std::string* uid = nullptr;
   switch (header.tag) {
@@ -266,7 +266,7 @@ Walk::Done Walk::TakeFact(const ElementHeader& header) {
   return {};
 }
 
-// Of what is no such text as it should be, as much as can be shown; its value is then walked as any other.
+// Keeps the printable part of a text that may be invalid. The caller then walks the value like any other.
 void Walk::NoteAccessionNumber(const ElementHeader& header) {
   if (header.length == kUndefinedLength || !facts_.accession_number.empty()) return;
   const std::size_t count = std::min<std::size_t>(header.length, ByteReader::kPeekBytesMax);
@@ -290,8 +290,8 @@ Walk::Done Walk::EnterValue(const ElementHeader& header) {
   return Push(sequence, header);
 }
 
-// Implicit VR does not say what is a sequence, and there is no dictionary here. What begins like one is followed, so
-// that its nesting is limited; but what then contradicts that guess is a value as any other.
+// Implicit VR does not tell which elements are sequences, and this reader has no dictionary. It follows a value that
+// begins like a sequence, so that nesting is limited. If the content contradicts the guess, it is an ordinary value.
 bool Walk::LooksLikeSequence(const ElementHeader& header) {
   if (!encoding().implicit_vr || header.length < 8) return false;
   const std::uint8_t* first = reader_.Peek(8);
@@ -311,7 +311,7 @@ Walk::Done Walk::EnterUndefinedLength(const ElementHeader& header) {
     level.kind = Kind::kFragments;
     return Push(level, header);
   }
-  // PS3.5 6.2.2 note 4 (CP-246): a sequence, and implicit little endian inside. So is a VR that nobody knows.
+  // PS3.5 6.2.2 note 4 (CP-246): this is a sequence with implicit VR little endian content, and so is an unknown VR.
   if (header.vr == kUn || !IsLongVr(header.vr)) {
     level.encoding = {.implicit_vr = true, .big_endian = false};
     return Push(level, header);
@@ -342,8 +342,8 @@ void Walk::TellValue(const ElementHeader& header) {
   if (observer_ != nullptr) observer_->OnValue(header, encoding(), reader_.position());
 }
 
-// While guessing: there was no sequence, so the rest of the value is skipped. Nothing was read beyond it, because
-// each length was compared with its end.
+// Within a guess, a contradiction means that the value is not a sequence, so the rest of it is skipped. The walk has
+// read nothing beyond the value, because it compares each length with the value's end.
 Walk::Done Walk::Contradiction(std::string reason) {
   if (!IsGuessing()) return Malformed(std::move(reason));
   depth_ = levels_[depth_ - 1].guess_depth;
@@ -400,7 +400,7 @@ tl::expected<std::string, HeaderError> TakeUid(ByteReader& reader, const Element
     return Malformed(fmt::format("{} is longer than {} bytes", name, kUidBytesMax));
   }
   if (std::any_of(uid.begin(), uid.end(), [](char c) { return c < ' ' || c > '~'; })) {
-    return Malformed(name + " has characters that no UID has");
+    return Malformed(name + " has characters that are not allowed in a UID");
   }
   return uid;
 }

@@ -9,7 +9,7 @@ tl::expected<Guess, HeaderError> GuessEncoding(FileReader& reader) {
   if (bytes == nullptr) return tl::unexpected(EndsInside(reader, "the header of its first element"));
   Guess guess;
   guess.encoding = {.implicit_vr = !IsStandardVr(bytes + 4), .big_endian = bytes[1] != 0 && bytes[0] == 0};
-  // As a length in implicit VR below 8 KiB; so the bytes are no characters of a VR, however odd, either.
+  // In implicit VR, these bytes are a length below 8 KiB. So they cannot be the characters of an unusual VR either.
   const bool has_small_length = bytes[5] < ' ' && bytes[6] == 0 && bytes[7] == 0;
   const auto header = PeekElementHeader(reader, guess.encoding);
   if (!header) return tl::unexpected(header.error());

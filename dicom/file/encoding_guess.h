@@ -1,4 +1,4 @@
-// Guesses from an element how its dataset is encoded, without a dictionary. Internal to the readers of datasets.
+// Guesses the encoding of a dataset from one element, without a dictionary. Internal to the readers of datasets.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,8 @@
 
 namespace dicom_sender {
 
-// What the next element looks like. The group of a first element is a small number, so the byte order that gives the
-// smaller number is right; and two characters that are a VR are taken for a VR.
+// The guess for the next element. The group of a first element is a small number, so the byte order that gives the
+// smaller number is right. Two characters that form a VR are taken for a VR.
 struct Guess {
   Encoding encoding;
   std::uint16_t group = 0;

@@ -20,7 +20,8 @@ constexpr std::uint32_t kPixelData = Tag(0x7FE0, 0x0010);
 constexpr std::uint32_t kLongLengthMax = 0xFFFFFFFE;  // even; the next number means an undefined length
 constexpr std::uint32_t kShortLengthMax = 0xFFFE;
 
-// PS3.5 table 6.2-1. Values of other VRs are strings of bytes or 16-bit words: one more byte does no harm to them.
+// PS3.5 table 6.2-1. Values of other VRs are strings of bytes or of 16-bit words, which one more byte does not
+// damage.
 constexpr std::string_view kTextVrs = "AE AS CS DA DS DT IS LO LT PN SH ST TM UC UR UT";
 constexpr std::string_view kNumberVrs = "AT FD FL OD OF OL OV SL SS SV UL US UV";
 
@@ -34,7 +35,7 @@ Edit ReplaceNumber(std::uint64_t offset, std::uint8_t count, std::uint64_t numbe
   return edit;
 }
 
-// Where the length of an element stands.
+// The position of an element's length field.
 struct LengthField {
   std::uint64_t offset = 0;
   std::uint8_t count = 4;
@@ -47,8 +48,8 @@ LengthField LengthFieldOf(const ElementHeader& header, Encoding encoding, std::u
   return {.offset = value_offset - count, .count = count, .big_endian = encoding.big_endian};
 }
 
-// Offsets of the frames' first fragments, in ascending order, from the first fragment on (PS3.5 A.4, PS3.3
-// C.7.6.3.1.8). Entries are read one at a time: a table may be long.
+// Offsets of the frames' first fragments, in ascending order, relative to the first fragment (PS3.5 A.4, PS3.3
+// C.7.6.3.1.8). Entries are read one at a time, because a table may be long.
 struct OffsetTable {
   std::uint64_t offset = 0;  // in the file
   std::uint64_t entries = 0;
@@ -71,12 +72,12 @@ class Planner : public WalkObserver {
  private:
   // The dataset, or a sequence, item or pixel data inside it.
   struct Level {
-    ElementHeader header;  // its own; without meaning for the dataset
+    ElementHeader header;  // its own; unused for the dataset
     Encoding encoding;     // of the header
     std::uint64_t value_offset = 0;
     bool is_fragments = false;
     std::uint64_t padding = 0;  // bytes that are added inside
-    // As they were when it was opened.
+    // The sizes when the level was opened.
     std::size_t edits_before = 0;
     bool had_failed = false;
     // The group length element (gggg,0000) of the current group, if there is one.
@@ -84,7 +85,8 @@ class Planner : public WalkObserver {
     std::uint64_t group_length_offset = 0;
     std::uint64_t padding_before_group = 0;
     bool group_is_big_endian = false;
-    // An item's or the dataset's Extended Offset Table, for the pixel data that follows; or that pixel data's tables.
+    // The Extended Offset Table of an item or the dataset, for the pixel data that follows; or the tables of that
+    // pixel data.
     std::optional<OffsetTable> extended_table = {}, basic_table = {};
     std::optional<std::uint64_t> first_fragment_offset = {};
   };
@@ -106,7 +108,7 @@ class Planner : public WalkObserver {
 
   const int fd_;
   const VrLookup& vr_of_;
-  std::vector<Level> levels_;  // the dataset, and what is open inside it
+  std::vector<Level> levels_;  // the dataset and the open containers inside it
   std::vector<Edit> edits_;
   std::optional<std::string> failure_;
 };
@@ -122,7 +124,7 @@ void Planner::Add(const Edit& edit) {
   edits_.push_back(edit);
 }
 
-// Items and fragments go by the name of the sequence or pixel data that they are in.
+// Names items and fragments by the sequence or pixel data that contains them.
 std::string Planner::NameOf(const ElementHeader& header) const {
   if (header.tag != kItem) return "element " + TagName(header.tag);
   const bool is_fragment = levels_.back().is_fragments;
@@ -184,7 +186,7 @@ void Planner::TakeValue(const ElementHeader& header, Encoding encoding, std::uin
   if (header.length % 2 == 1) PadValue(header, encoding, value_offset);
 }
 
-// Notes what the padding of later elements changes.
+// Remembers the lengths and tables that the padding of later elements changes.
 void Planner::EnterElement(const ElementHeader& header, Encoding encoding, std::uint64_t value_offset) {
   Level& level = levels_.back();
   if (header.group() != level.group) {
@@ -252,7 +254,7 @@ void Planner::PadValue(const ElementHeader& header, Encoding encoding, std::uint
   ++levels_.back().padding;
 }
 
-// Nothing for numbers: a value that lacks some of its bytes cannot be mended.
+// Returns nothing for numbers: a number that lacks bytes cannot be repaired.
 std::optional<std::uint8_t> Planner::PaddingFor(const ElementHeader& header, Encoding encoding) const {
   if (header.tag == kItem) return std::uint8_t{0};
   const char characters[] = {static_cast<char>(header.vr >> 8), static_cast<char>(header.vr)};

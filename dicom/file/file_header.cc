@@ -34,7 +34,7 @@ class HeaderParser {
  public:
   HeaderParser(FileReader& reader, FileHeader& header) : reader_(reader), header_(header) {}
 
-  // Fills `header`; where an error is returned, with what was found.
+  // Fills the header, even if it returns an error: then with what was found so far.
   tl::expected<void, HeaderError> Parse();
 
  private:
@@ -66,7 +66,7 @@ tl::expected<void, HeaderError> HeaderParser::Parse() {
   return done;
 }
 
-// What the first element of the dataset shows is believed more than the meta header, where it is sure.
+// Trusts the first element of the dataset more than the meta header if the element's encoding is unambiguous.
 tl::expected<void, HeaderError> HeaderParser::ChooseEncoding() {
   std::string& uid = header_.transfer_syntax_uid;
   const TransferSyntax* declared = FindTransferSyntax(uid);
@@ -99,11 +99,11 @@ tl::expected<void, HeaderError> HeaderParser::Walk() {
   }
   if (facts_.sop_class_uid == kMediaStorageDirectory) return Problem(HeaderProblem::kDicomDir, "a DICOMDIR");
   if (done) return CheckPixelData();
-  // Eight bytes that could begin a dataset in implicit VR are weak evidence.
+  // Eight bytes that could begin a dataset in implicit VR are only weak evidence.
   const bool is_recognized =
       meta_.has_preamble || meta_.has_elements || !encoding_.implicit_vr || !facts_.sop_class_uid.empty();
   if (!is_recognized && IsBrokenDicom(done.error().problem)) {
-    return Problem(HeaderProblem::kNotDicom, "it begins as a dataset could, but is none: " + done.error().reason);
+    return Problem(HeaderProblem::kNotDicom, "it begins like a dataset, but is not one: " + done.error().reason);
   }
   return done;
 }
@@ -127,7 +127,7 @@ const char* KindOf(mode_t mode) {
   return "a device";
 }
 
-// The identity of a regular file.
+// Returns the identity of a regular file, and fails for anything else.
 tl::expected<FileIdentity, HeaderError> Identify(int fd) {
   struct stat status {};
   if (fstat(fd, &status) != 0) return Problem(HeaderProblem::kUnreadable, SystemReason("fstat"));
@@ -151,8 +151,7 @@ bool IsBrokenDicom(HeaderProblem problem) {
 tl::expected<FileHeader, HeaderError> ReadFileHeader(const std::string& path) {
   const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!fd.valid()) {
-    // A socket cannot be opened at all, and a loop of links leads to nothing; whatever else fails may hide an
-    // instance.
+    // A socket or a loop of links cannot be a DICOM file. After any other error, the file may still be an instance.
     const bool is_no_file = errno == ENXIO || errno == ELOOP;
     return Problem(is_no_file ? HeaderProblem::kNotDicom : HeaderProblem::kUnreadable, SystemReason("opening"));
   }
@@ -162,7 +161,7 @@ tl::expected<FileHeader, HeaderError> ReadFileHeader(const std::string& path) {
   header.identity = *identity;
   FileReader reader(fd.get(), identity->size_bytes);
   auto parsed = HeaderParser(reader, header).Parse();
-  // What was read may be half old and half new.
+  // If the file has changed, the header may be partly old and partly new.
   if (const auto after = Identify(fd.get());
       after && *after != *identity && (parsed || IsBrokenDicom(parsed.error().problem))) {
     parsed = Problem(HeaderProblem::kTruncated, "the file changed while it was read");

@@ -12,10 +12,10 @@
 
 namespace dicom_sender {
 
-// Inflates a raw deflate stream (RFC 1951, without zlib's header: PS3.5 A.5) that begins at the position of `source`.
+// Inflates a raw deflate stream (RFC 1951, without zlib's header; PS3.5 A.5) that begins at the position of `source`.
 class InflatingReader : public ByteReader {
  public:
-  // `source` must outlive the object. More than `bytes_max` inflated bytes are a failure.
+  // `source` must outlive the object. It is a failure if more than `bytes_max` bytes are inflated.
   InflatingReader(FileReader& source, std::uint64_t bytes_max);
   ~InflatingReader() override;
 

@@ -37,10 +37,10 @@ class MetaParser {
 
   FileReader& reader_;
   MetaHeader& meta_;
-  std::uint64_t declared_end_ = 0;  // what the group length says; 0 without one
+  std::uint64_t declared_end_ = 0;  // according to the group length; 0 without one
 };
 
-// Without the prefix, the first element must look like one that could be the first of a meta header or a dataset.
+// Without the prefix, the first element must look like the first one of a meta header or a dataset.
 tl::expected<void, HeaderError> MetaParser::Recognize() {
   if (reader_.remaining() == 0) return Problem(HeaderProblem::kEmpty, "it is empty");
   const std::uint8_t* start = reader_.Peek(kPreambleBytes + kPrefix.size());
@@ -54,12 +54,12 @@ tl::expected<void, HeaderError> MetaParser::Recognize() {
   if (!guess && reader_.failure()) return tl::unexpected(guess.error());
   const bool is_first_group = guess && guess->group >= kMetaGroup && guess->group <= 0x00FF && guess->group % 2 == 0;
   if (!is_first_group || !guess->fits || !guess->sure) {
-    return Problem(HeaderProblem::kNotDicom, "it does not begin as a DICOM file or dataset does");
+    return Problem(HeaderProblem::kNotDicom, "it does not begin like a DICOM file or dataset");
   }
   return {};
 }
 
-// The group of each element says where the meta header ends.
+// The meta header ends before the first element of another group.
 tl::expected<void, HeaderError> MetaParser::TakeElements() {
   const auto guess = GuessEncoding(reader_);
   const Encoding encoding = guess ? guess->encoding : kExplicitLittleEncoding;
@@ -83,8 +83,8 @@ bool MetaParser::IsElementNext(Encoding encoding) {
   return group != nullptr && GetU16({group, 2}, encoding.big_endian) == kMetaGroup && !IsDatasetNext(encoding);
 }
 
-// A dataset may begin with elements of group 0002. DCMTK finds its beginning by the group length, which is believed
-// here only if what follows can be the dataset.
+// A dataset may begin with elements of group 0002. DCMTK relies on the group length to find the dataset. This reader
+// does so only if the bytes there can be a dataset.
 bool MetaParser::IsDatasetNext(Encoding meta_encoding) {
   const std::string& uid = meta_.transfer_syntax_uid;
   if (uid.empty()) return false;
@@ -115,7 +115,7 @@ tl::expected<void, HeaderError> MetaParser::TakeElement(const ElementHeader& ele
   }
   auto value = TakeUid(reader_, element);
   if (value) *uid = std::move(*value);
-  // The SOP UIDs of the dataset count, whatever these are.
+  // Errors in the SOP UIDs do not matter, because those of the dataset count.
   const bool matters =
       uid == &meta_.transfer_syntax_uid || value || value.error().problem != HeaderProblem::kMalformed;
   if (!value && matters) return tl::unexpected(value.error());

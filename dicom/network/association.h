@@ -17,7 +17,7 @@ namespace dicom_sender {
 // All must be positive: no call waits without a limit.
 struct AssociationTimeouts {
   std::chrono::milliseconds connect = std::chrono::seconds(10);  // TCP, over all addresses of the host together
-  std::chrono::milliseconds acse = std::chrono::seconds(30);     // answer to A-ASSOCIATE-RQ and to A-RELEASE-RQ
+  std::chrono::milliseconds acse = std::chrono::seconds(30);     // response to A-ASSOCIATE-RQ and to A-RELEASE-RQ
   std::chrono::milliseconds dimse = std::chrono::seconds(120);   // response to a complete request
   // Without progress while sending. At least `dimse` while other requests are outstanding, because the destination
   // may be busy with them.
@@ -31,7 +31,7 @@ struct AssociationRequest {
   std::string calling_ae;                 // 1..16 characters
   std::vector<ProposedContext> contexts;  // 1..128, ids 1, 3, 5, ...
   std::uint32_t max_pdu_bytes =
-      kPduBytesMax;  // announced; sent where the destination has no limit; see dicom/limits.h
+      kPduBytesMax;  // announced; also the limit for sending if the destination has none; see dicom/limits.h
   // How many C-STOREs we want to have outstanding (PS3.7 D.3.3.3), 1..kAsyncWindowMax. With 1, no window is proposed.
   std::uint16_t async_window = 1;
   AssociationTimeouts timeouts;
@@ -55,7 +55,7 @@ struct AssociationFailure {
   AssociationFailureKind kind = AssociationFailureKind::kConnectionLost;
   bool permanent = false;  // a retry cannot help: kInvalidRequest, kRejectedPermanent
   std::string reason;      // one sentence, with no host in it
-  bool connected = false;  // the destination accepted the TCP connection, and has got the request
+  bool connected = false;  // the destination accepted the TCP connection and received the request
   bool explained = false;  // with kRejectedPermanent: the answer says what it rejects, such as an AE title
 };
 
@@ -64,8 +64,8 @@ struct DatasetBytes {
   int fd = -1;  // borrowed; its file position is neither used nor moved
   std::uint64_t offset_bytes = 0;
   std::uint64_t size_bytes = 0;  // at least 1
-  // Send a zero byte behind an odd number of bytes. PDVs have an even length (PS3.8 annex E). Such a byte gives it to
-  // a deflated stream (PS3.5 A.5); many writers leave it out.
+  // Send a zero byte after an odd number of bytes, because PDVs have an even length (PS3.8 annex E). A deflate stream
+  // ends with such a byte (PS3.5 A.5), but many writers omit it.
   bool pad_to_even = false;
 };
 
@@ -100,12 +100,12 @@ struct StoreFailure {
   std::string reason;
 };
 
-// Shows other threads that an association makes progress: one of these numbers grows all the time. It also grows
-// during a wait for the destination, which has a deadline, but not while a file or a decoder hangs.
+// Shows other threads that an association makes progress: one of these numbers keeps growing. That includes a wait
+// for the destination, because it has a deadline, but not the time while a file or a decoder hangs.
 struct SendingProgress {
   std::atomic<std::uint64_t> bytes_sent = 0;  // dataset bytes handed to the kernel
   std::atomic<std::uint64_t> waits = 0;       // for the destination, counted about once a second
-  // The time spent waiting so far, in microseconds: until the destination took more, and for its answers.
+  // The total time in microseconds that senders waited for the destination to receive data, and for its responses.
   std::atomic<std::uint64_t> taking_us = 0, answer_us = 0;
 };
 
@@ -121,8 +121,8 @@ class Association {
   virtual const std::vector<ContextAnswer>& contexts() const = 0;
   virtual std::uint32_t peer_max_pdu_bytes() const = 0;  // as announced; 0: no limit
 
-  // How many C-STOREs may be outstanding: what was asked for and the destination grants, at least 1. It is 1 if the
-  // destination does not answer the proposal.
+  // How many C-STOREs may be outstanding: the negotiated window, at least 1. It is 1 if the destination does not
+  // answer the proposal.
   virtual std::uint16_t window() const = 0;
   // Sends one instance; fewer than window() may be outstanding. Returns the message id that its response will have.
   // If there is a window, small instances are kept until more follow, Receive has to wait, or Flush is called.

@@ -24,7 +24,7 @@ namespace dicom_sender {
 namespace {
 
 constexpr std::size_t kReceiveStepBytes = 4096;
-// How much a destination may say while we are still sending: the responses of a whole window, with long comments.
+// How much a destination may send while we are still sending: the responses of a whole window, with long comments.
 constexpr std::size_t kEarlyBytesMax = 1U << 20;
 
 tl::unexpected<ConnectionFailure> Fail(ConnectionProblem problem, std::string reason) {
@@ -93,20 +93,20 @@ void SetOptions(int fd) {
   setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
 }
 
-// A destination that writes a PDU in two parts and has Nagle's algorithm on (DCMTK's default) sends the second when
-// we have acknowledged the first: 40 ms later, if our kernel waits for something to say along with it. Linux forgets
-// this option by and by, so it is set before each wait.
+// A destination that writes a PDU in two parts with Nagle's algorithm on (DCMTK's default) sends the second part when
+// the first one is acknowledged: 40 ms later if our kernel delays the acknowledgement. Linux resets this option
+// after a while, so it is set before each wait.
 void AcknowledgeAtOnce(int fd) {
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
 }
 
-// Of the errors of sendfile(2), those that speak of the file and not of the connection.
+// True for the errors of sendfile(2) that are about the file and not about the connection.
 bool IsOfTheFile(int error) {
   return error == EIO || error == ESTALE || error == EINVAL || error == EOVERFLOW || error == EISDIR;
 }
 
-// What the kernel still holds of what was sent.
+// The sent bytes that the kernel still holds.
 int UnacknowledgedBytes(int fd) {
   int bytes = 0;
   ioctl(fd, SIOCOUTQ, &bytes);
@@ -176,7 +176,7 @@ tl::expected<Connection, AssociationFailure> Connection::Connect(const std::stri
   if (!addresses) return tl::unexpected(addresses.error());
   AssociationFailure last;
   for (const HostAddress& address : *addresses) {
-    // An address that does not answer leaves half of the time to the next ones.
+    // Reserve half of the remaining time for the next addresses in case this one does not answer.
     const TimePoint now = MonotonicNow();
     const TimePoint until = &address != &addresses->back() ? now + (deadline - now) / 2 : deadline;
     auto fd = ConnectTo(address.WithPort(port), until, progress, cancel);
@@ -230,8 +230,8 @@ ConnectionResult<std::size_t> Connection::SendFile(int fd, std::uint64_t offset,
   }
 }
 
-// The socket takes no more. Meanwhile the destination may say why: an abort, or a response before its time. Listening
-// also keeps two sides that both only write from waiting for each other.
+// Waits until the socket takes more. Meanwhile it receives, because the destination may send an abort or an early
+// response, and because two sides that only write would block each other.
 ConnectionResult<void> Connection::WaitToSend(Duration idle) {
   int unsent = UnacknowledgedBytes(fd_.get());
   while (true) {
@@ -257,7 +257,8 @@ ConnectionResult<void> Connection::WaitToSend(Duration idle) {
   }
 }
 
-// What came unasked: an A-ABORT ends everything, P-DATA-TF is left for Receive, all else is wrong.
+// Examines what arrived unexpectedly: an A-ABORT ends the connection, a P-DATA-TF stays for Receive, and anything
+// else is an error.
 ConnectionResult<void> Connection::ExamineEarly() {
   ByteView unread = Unread();
   if (unread.size() > kEarlyBytesMax) {
@@ -277,7 +278,7 @@ ConnectionResult<void> Connection::ExamineEarly() {
   return {};
 }
 
-// A reset overtakes nothing that was received before it: an A-ABORT may be waiting and says more than "broken pipe".
+// An A-ABORT may have been received before the reset, and it says more than "broken pipe".
 ConnectionFailure Connection::SendFailure(int error) {
   ConnectionResult<bool> read = true;
   while (read && *read) {
@@ -290,7 +291,7 @@ ConnectionFailure Connection::SendFailure(int error) {
 ConnectionResult<bool> Connection::ReadAvailable() {
   if (received_begin_ == received_end_) received_begin_ = received_end_ = 0;
   if (received_.size() - received_end_ < kReceiveStepBytes) {
-    // Make room: move what is unread to the front, then grow if that is not enough.
+    // Make room: move unread bytes to the front, then grow the buffer if that is not enough.
     std::copy(received_.begin() + static_cast<std::ptrdiff_t>(received_begin_),
               received_.begin() + static_cast<std::ptrdiff_t>(received_end_), received_.begin());
     received_end_ -= std::exchange(received_begin_, 0);
@@ -315,7 +316,7 @@ ConnectionResult<std::optional<ReceivedPdu>> Connection::TakePdu() {
   const auto header = DecodePduHeader(unread);
   if (!header) return Fail(ConnectionProblem::kProtocolError, "protocol error: " + header.error());
   if (header->type == PduType::kData && header->length_bytes > receive_max_bytes_) {
-    return Fail(ConnectionProblem::kProtocolError, fmt::format("protocol error: P-DATA-TF of {} bytes, we take {}",
+    return Fail(ConnectionProblem::kProtocolError, fmt::format("protocol error: P-DATA-TF of {} bytes (at most {})",
                                                                header->length_bytes, receive_max_bytes_));
   }
   if (unread.size() - kPduHeaderBytes < header->length_bytes) return std::nullopt;

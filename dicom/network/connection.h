@@ -62,7 +62,7 @@ class Connection {
   bool HasPdu() const;
   // Takes in what has arrived, so that Receive returns it even after Close.
   void TakeArrived();
-  // Discards what was taken in.
+  // Discards the received bytes.
   void ForgetArrived() { received_begin_ = received_end_ = 0; }
   // Returns the next PDU. An A-ABORT is a failure. The wait ends after `timeout`, even if single bytes keep arriving.
   ConnectionResult<ReceivedPdu> Receive(Duration timeout);
@@ -76,7 +76,7 @@ class Connection {
   // Sets the largest variable part of a P-DATA-TF that is accepted.
   void set_receive_max(std::uint32_t bytes) { receive_max_bytes_ = bytes; }
   void Close() { fd_.reset(); }
-  void Reset();                           // the peer sees a reset, so it cannot take what was sent for complete
+  void Reset();                           // the peer sees a reset, so it cannot mistake the sent data for complete
   void TrySend(ByteView bytes) noexcept;  // without waiting, for an A-ABORT on the way out
 
  private:

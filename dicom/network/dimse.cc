@@ -62,7 +62,7 @@ std::string_view Trimmed(std::string_view text) {
   return text;
 }
 
-// The value of an element that a command may not lack.
+// The value of an element that a command must have.
 struct Number {
   std::optional<std::uint16_t> value;
   bool is_contradicted = false;  // by a second element

@@ -110,7 +110,7 @@ ConnectionResult<void> MessageWriter::SendFragment(const DatasetBytes& dataset, 
   return {};
 }
 
-// What is in the buffer at the end is not sent yet.
+// Leaves the last part in the buffer, unsent.
 ConnectionResult<void> MessageWriter::CopyToBuffer(std::uint8_t context_id, const DatasetBytes& dataset,
                                                    Duration idle) {
   for (Fragment fragment = FirstOf(dataset); fragment.size > 0; fragment = NextOf(dataset, fragment)) {

@@ -39,7 +39,7 @@ class MessageWriter {
   void DropAll();
 
   bool is_empty() const { return buffer_.empty(); }
-  // A PDU has been sent in part: what is sent now is taken for the rest of it.
+  // A PDU has been sent in part: the destination takes the next bytes for the rest of it.
   bool is_inside_pdu() const { return is_inside_pdu_; }
   // The time of the first flush since the last call. Messages that were in the buffer before have been sent.
   std::optional<TimePoint> TakeFlushTime() { return std::exchange(first_flush_, std::nullopt); }
@@ -48,7 +48,7 @@ class MessageWriter {
   // A part of a dataset with a PDU of its own.
   struct Fragment {
     std::uint64_t begin = 0;
-    std::uint32_t size = 0;  // 0 behind the last fragment
+    std::uint32_t size = 0;  // 0 after the last fragment
     std::uint32_t padding = 0;
     bool is_last = false;
   };
@@ -69,7 +69,7 @@ class MessageWriter {
   const std::uint16_t window_;
   Bytes buffer_;  // whole messages, or the beginning of one, that the kernel has not got yet
   std::uint64_t buffered_dataset_bytes_ = 0;
-  // As they were before the last message.
+  // The state before the last message.
   std::size_t message_begin_ = 0;
   std::uint64_t dataset_bytes_before_ = 0;
   bool has_begun_ = false;

@@ -17,7 +17,7 @@ constexpr std::string_view kImplementationClassUid = "2.25.140829010783122556701
 constexpr std::string_view kImplementationVersion = "DICOM_SENDER";
 // Longer fragments save nothing, and few destinations have been tested with them.
 constexpr std::uint32_t kSendPduBytesMax = 1U << 20;
-constexpr std::uint32_t kPeerPduBytesMin = kPdvHeaderBytes + 2;  // or no fragment fits
+constexpr std::uint32_t kPeerPduBytesMin = kPdvHeaderBytes + 2;  // with less, no fragment fits
 
 AssociationFailureKind ToAssociationKind(ConnectionProblem problem) {
   switch (problem) {
@@ -40,7 +40,7 @@ tl::unexpected<AssociationFailure> Refuse(AssociationFailureKind kind, std::stri
   return tl::unexpected(AssociationFailure{kind, permanent, std::move(reason)});
 }
 
-// PS3.8 table 9-21. Congestion and limits (source 3) pass, whatever the result says.
+// PS3.8 table 9-21. Congestion and limits (source 3) are temporary, whatever the result field says.
 AssociationFailure RejectedBy(const AssociateReject& reject) {
   const bool transient = reject.result == kRejectResultTransient || reject.source == kRejectSourcePresentation;
   return {.kind = transient ? AssociationFailureKind::kRejectedTransient : AssociationFailureKind::kRejectedPermanent,

@@ -2,7 +2,7 @@
 //
 // Both directions are here: what a requestor sends (pdu_encode.cc) and what it receives (pdu_decode.cc), and the same
 // for an acceptor. A decoder takes the variable part of a PDU (what follows its six byte header) and trusts nothing
-// in it; the error is one sentence for a person. The decoder of A-ASSOCIATE-AC accepts violations of the standard
+// in it; the error is one readable sentence. The decoder of A-ASSOCIATE-AC accepts violations of the standard
 // that do not matter, and adds a remark. Everything is thread-safe.
 #pragma once
 

@@ -40,7 +40,7 @@ ConnectionResult<bool> ResponseReader::CollectFrom(ByteView body) {
 }
 
 // The response to a C-STORE or C-ECHO has no dataset. But a PDV says whether it belongs to a dataset or to a command,
-// so a dataset that comes nevertheless can be skipped, whatever the response announced.
+// so an unexpected dataset can be skipped, whatever the response announced.
 ConnectionResult<void> ResponseReader::SkipDataset(const Pdv& pdv) {
   if (is_inside_ || !dataset_may_follow_) return ProtocolError("a dataset instead of a response");
   dataset_may_follow_ = !pdv.is_last;

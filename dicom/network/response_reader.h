@@ -18,11 +18,11 @@ class ResponseReader {
   // Takes the PDVs of one PDU. Returns true if the command set is complete; what follows it in the same PDU is left
   // for the next call. Waits only if nothing is left and nothing has arrived.
   ConnectionResult<bool> Collect(TimePoint deadline);
-  // Of the last response that was complete.
+  // The command set of the last complete response.
   ByteView command_set() const { return command_set_; }
   std::uint8_t context_id() const { return context_id_; }
 
-  // Whether Collect can go on without waiting.
+  // Whether Collect can continue without waiting.
   bool HasNext() const { return !rest_.empty() || connection_.HasPdu(); }
   // Whether anything has arrived that has not been returned.
   bool HasUnread() const { return !rest_.empty() || is_inside_ || connection_.HasUnread(); }

@@ -37,7 +37,7 @@ StoreFailureKind ToStoreKind(ConnectionProblem problem) {
   return StoreFailureKind::kConnectionLost;
 }
 
-// The failure of an instance of which nothing has been sent: the association goes on.
+// The failure of an instance of which nothing has been sent: the association stays usable.
 tl::unexpected<StoreFailure> Spare(StoreFailureKind kind, std::string reason) {
   return tl::unexpected(StoreFailure{kind, true, false, std::move(reason)});
 }
@@ -109,7 +109,7 @@ class TcpAssociation final : public Association {
   std::vector<Outstanding> outstanding_;  // at most window_, in the order of sending
   std::uint16_t message_id_ = 0;
   std::bitset<0x10000> answered_;          // by message id, until it is used again
-  std::optional<ConnectionFailure> over_;  // why nothing can be sent or awaited any more
+  std::optional<ConnectionFailure> over_;  // why the association is over
   const IgnoredObserver on_ignored_;
   Remarks ignored_;
   std::size_t told_ignored_ = 0;  // for how many of them on_ignored_ has been called
@@ -151,7 +151,7 @@ ConnectionResult<void> TcpAssociation::FlushWriter() {
   return sent;
 }
 
-// What was in the buffer has been sent.
+// Sets the sending time of the messages that were in the buffer.
 void TcpAssociation::NoteFlush() {
   const auto flushed_at = writer_.TakeFlushTime();
   if (!flushed_at) return;
@@ -173,7 +173,7 @@ bool TcpAssociation::SkipRepeated(const Command& response) {
   return true;
 }
 
-// Nothing is outstanding. What has arrived nevertheless is taken now, or it could be taken for the answer to the next
+// Called when nothing is outstanding. Reads unexpected data now, or it could be mistaken for the response to the next
 // request.
 ConnectionResult<void> TcpAssociation::TakeUnasked() {
   const TimePoint deadline = MonotonicNow() + timeouts_.dimse;
@@ -182,7 +182,8 @@ ConnectionResult<void> TcpAssociation::TakeUnasked() {
     if (!is_complete) return tl::unexpected(is_complete.error());
     if (!*is_complete) continue;
     const auto response = DecodeCommand(reader_.command_set(), ignored_);
-    if (!response || !SkipRepeated(*response)) return ProtocolError("the destination sent what nobody asked for");
+    if (!response || !SkipRepeated(*response))
+      return ProtocolError("the destination sent data that was not requested");
   }
   TellIgnored();
   return {};
@@ -251,8 +252,8 @@ Duration TcpAssociation::SendPatience() const {
   return outstanding_.empty() ? Duration(timeouts_.idle) : std::max<Duration>(timeouts_.idle, timeouts_.dimse);
 }
 
-// After any failure of the connection the association is over. What the destination has sent before counts, unless it
-// violated the protocol.
+// Ends the association after a failure of the connection. Responses that arrived before still count, unless the
+// destination violated the protocol.
 StoreFailure TcpAssociation::End(const ConnectionFailure& failure) {
   if (!over_) over_ = failure;
   connection_.TakeArrived();
@@ -365,7 +366,7 @@ void TcpAssociation::Release() {
     if (!pdu) return Abort();
     if (pdu->type == PduType::kReleaseResponse) break;
     if (pdu->type == PduType::kData) continue;  // everything has been answered
-    // Both asked at once: the requestor answers, then waits for its own answer (PS3.8 9.2.3, Sta9).
+    // A release collision: the requestor answers, then waits for its own answer (PS3.8 9.2.3, Sta9).
     if (pdu->type != PduType::kReleaseRequest) return Abort();
     if (!connection_.Send(EncodeReleaseResponse(), false, timeouts_.acse)) return Abort();
   }

@@ -18,7 +18,7 @@ namespace dicom_sender {
 using IgnoredObserver = std::function<void(const std::string& remark)>;
 
 // Connects, negotiates, and returns an association even if no context was accepted: see contexts(). Blocks up to the
-// connect time-out, then the ACSE time-out. Only the lookup of the host's name has the resolver's limits and cannot
+// connect timeout, then the ACSE timeout. Only the lookup of the host's name has the resolver's limits and cannot
 // be cancelled. `cancel` may be null; it and `progress` must outlive the association. `on_ignored` may be empty.
 tl::expected<std::unique_ptr<Association>, AssociationFailure> RequestAssociation(const AssociationRequest& request,
                                                                                   SendingProgress& progress,

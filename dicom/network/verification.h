@@ -14,7 +14,7 @@ using Associate =
     std::function<tl::expected<std::unique_ptr<Association>, AssociationFailure>(const AssociationRequest&)>;
 
 struct Verification {
-  // The destination took the association and, where it took the presentation context, answered the C-ECHO.
+  // The destination accepted the association and, if it accepted the presentation context, answered the C-ECHO.
   bool answered = false;
   bool cancelled = false;
   std::string failure;  // why it failed: one sentence, with no host in it; empty after a success

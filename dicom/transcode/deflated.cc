@@ -17,7 +17,7 @@ tl::expected<UniqueFd, std::string> InflateToFile(int fd, std::uint64_t offset, 
   if (fstat(fd, &status) != 0) return Reason(fmt::format("reading failed: {}", std::strerror(errno)));
   FileReader file(fd, static_cast<std::uint64_t>(status.st_size));
   if (!file.Skip(offset)) return Reason("the deflated dataset is truncated");
-  // `output` has the limit.
+  // `output` enforces the limit.
   InflatingReader dataset(file, std::numeric_limits<std::uint64_t>::max());
   for (auto block = dataset.PeekBlock(); !block.empty(); block = dataset.PeekBlock()) {
     if (!output.Append(block)) return Reason(output.error());

@@ -1,4 +1,4 @@
-// Inflates a deflated dataset (PS3.5 A.5) to a file: DCMTK would hold the inflated dataset in memory.
+// Inflates a deflated dataset (PS3.5 A.5) to a file, because DCMTK would hold the inflated dataset in memory.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +9,8 @@
 
 namespace dicom_sender {
 
-// Inflates what stands in `fd` from `offset` on. The error names a damaged or truncated stream, or the output's
-// problem.
+// Inflates the stream in `fd` that begins at `offset`. The error names a damaged or truncated stream, or a problem
+// with the output.
 tl::expected<UniqueFd, std::string> InflateToFile(int fd, std::uint64_t offset, OutputFile output);
 
 }  // namespace dicom_sender

@@ -24,7 +24,8 @@ bool StartsFrame(DcmPixelItem& fragment, FrameStart start) {
   return head == std::array<Uint8, 4>{0xFF, 0x4F, 0xFF, 0x51} || head == std::array<Uint8, 4>{0, 0, 0, 12};
 }
 
-// The first fragments of all frames by their first bytes; empty if the very first fragment starts no frame.
+// Finds the first fragments of all frames by their first bytes; empty if the very first fragment does not start a
+// frame.
 std::vector<std::size_t> FirstByStart(const std::vector<DcmPixelItem*>& fragments, FrameStart start) {
   std::vector<std::size_t> first;
   if (start == FrameStart::kUnknown) return first;
@@ -35,8 +36,8 @@ std::vector<std::size_t> FirstByStart(const std::vector<DcmPixelItem*>& fragment
   return first;
 }
 
-// The same by the Basic Offset Table: offsets of the frames' first items from the first item after the table
-// (PS3.5 A.4). Empty if the table is empty or tells anything that is not so.
+// Finds them by the Basic Offset Table, which has the offsets of the frames' first items from the first item after
+// the table (PS3.5 A.4). Empty if the table is empty or wrong.
 std::vector<std::size_t> FirstByTable(DcmPixelItem& table, const std::vector<DcmPixelItem*>& fragments,
                                       std::uint32_t frames) {
   std::vector<std::size_t> first;
@@ -68,7 +69,7 @@ tl::expected<FrameFragments, std::string> FrameFragments::Find(DcmPixelSequence&
   if (table == nullptr) return Reason("the pixel data has no Basic Offset Table item");
   for (DcmObject* item = sequence.nextInContainer(table); item != nullptr; item = sequence.nextInContainer(item)) {
     auto* fragment = dynamic_cast<DcmPixelItem*>(item);
-    if (fragment == nullptr) return Reason("the pixel data holds something that is no fragment");
+    if (fragment == nullptr) return Reason("the pixel data holds something that is not a fragment");
     found.fragments_.push_back(fragment);
   }
   const std::size_t count = found.fragments_.size();
@@ -78,7 +79,7 @@ tl::expected<FrameFragments, std::string> FrameFragments::Find(DcmPixelSequence&
   if (count == frames) {
     found.first_ = OneEach(count);
   } else if (frames == 1) {
-    // More than one beginning: Number of Frames is missing or wrong, and all but one frame would be lost.
+    // With more than one beginning, Number of Frames is missing or wrong, and all but one frame would be lost.
     if (FirstByStart(found.fragments_, start).size() > 1) {
       return Reason("the dataset declares one frame, but its fragments hold several");
     }

@@ -33,12 +33,12 @@ class AttributeReader {
   std::string missing_;
 };
 
-// Number of Frames is there for multi-frame objects only; where it is no positive number, it is a broken file.
+// Only multi-frame objects have Number of Frames. If it is not a positive number, the file is broken.
 tl::expected<std::uint32_t, std::string> ReadNumberOfFrames(DcmItem& item) {
   if (!item.tagExistsWithValue(DCM_NumberOfFrames)) return 1;
   Sint32 frames = 0;
   if (item.findAndGetSint32(DCM_NumberOfFrames, frames).bad() || frames < 1) {
-    return Reason("the Number of Frames is no positive number");
+    return Reason("the Number of Frames is not a positive number");
   }
   return static_cast<std::uint32_t>(frames);
 }
@@ -106,7 +106,7 @@ void WriteImageFormat(DcmItem& item, const ImageFormat& declared, const ImageFor
   if (declared.photometric != format.photometric) {
     (void)item.putAndInsertString(DCM_PhotometricInterpretation, format.photometric.c_str());
   }
-  // Type 1C: where there are three samples it must be there (PS3.3 C.7.6.3.1.3), so an absent one is filled in.
+  // Type 1C: required with three samples (PS3.3 C.7.6.3.1.3), so insert it if it is missing.
   if (format.samples_per_pixel > 1) (void)item.putAndInsertUint16(DCM_PlanarConfiguration, format.color_by_plane);
 }
 

@@ -1,4 +1,4 @@
-// How the samples of an image are laid out, as the dataset declares it, and what a decoder made of one frame.
+// The layout of an image's samples, as the dataset declares it, and the result of decoding one frame.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@ class DcmItem;
 
 namespace dicom_sender {
 
-// The Image Pixel module, PS3.3 C.7.6.3. Ranges are those that `ReadImageFormat` lets pass.
+// The Image Pixel module, PS3.3 C.7.6.3. The ranges are those that `ReadImageFormat` accepts.
 struct ImageFormat {
   std::uint16_t rows = 0;               // 1..65535
   std::uint16_t columns = 0;            // 1..65535
@@ -26,7 +26,7 @@ struct ImageFormat {
 
   std::uint64_t samples() const { return std::uint64_t{rows} * columns * samples_per_pixel; }
   std::uint64_t frame_bytes() const { return samples() * (bits_allocated / 8u); }
-  // Declared so; of the decoders here only that of JPEG brings chrominance to full size (PS3.3 C.7.6.3.1.2).
+  // As declared. Of the decoders here, only JPEG's upsamples the chrominance (PS3.3 C.7.6.3.1.2).
   bool is_subsampled() const { return photometric == "YBR_FULL_422" || photometric == "YBR_PARTIAL_422"; }
 
   friend bool operator==(const ImageFormat&, const ImageFormat&) = default;
@@ -34,20 +34,20 @@ struct ImageFormat {
 
 struct DecodedFrame {
   std::vector<std::uint8_t> bytes;  // format.frame_bytes() of them; samples are little endian
-  ImageFormat format;               // of the decoded frame: the declared one, with what decoding changed
+  ImageFormat format;               // the declared format with the changes of decoding
   bool lossy = false;               // the frame went through a lossy process
 };
 
 using FrameResult = tl::expected<DecodedFrame, std::string>;
 
-// The declared format with what a stream of `precision` bits makes of it. Samples get no less room than the dataset
-// allocates, and no less than they need; Bits Stored is never more than the stream has.
+// Adapts the declared format to a stream of `precision` bits. Bits Allocated is never less than the dataset allocates
+// or the samples need; Bits Stored is never more than the stream has.
 ImageFormat WithPrecision(ImageFormat declared, unsigned precision);
 
-// Refuses what no decoder here can produce, before anything is allocated for it.
+// Refuses formats that no decoder here can produce, before anything is allocated for them.
 tl::expected<ImageFormat, std::string> ReadImageFormat(DcmItem& item);
 
-// Makes the attributes of `item` say what `format` says; touches those only that differ from `declared`.
+// Writes `format` to the attributes of `item`, but only the values that differ from `declared`.
 void WriteImageFormat(DcmItem& item, const ImageFormat& declared, const ImageFormat& format);
 
 }  // namespace dicom_sender

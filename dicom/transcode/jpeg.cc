@@ -31,8 +31,8 @@ bool IsFrameMarker(unsigned marker) {  // SOF0..SOF15 without DHT, JPG and DAC (
   return (marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC) || marker == 0xF7;
 }
 
-// The frame header: the first SOF segment. Reserved markers before it are refused: no encoder writes them, and one of
-// them, TEM, sends DCMTK 3.6.7 into an endless loop.
+// Finds the frame header, which is the first SOF segment. Refuses reserved markers before it: no encoder writes them,
+// and one of them, TEM, sends DCMTK 3.6.7 into an endless loop.
 std::optional<FrameHeader> FindFrameHeader(std::span<const std::uint8_t> stream) {
   if (stream.size() < 2 || GetU16Big(stream) != 0xFFD8) return std::nullopt;
   std::size_t at = 2;
@@ -69,7 +69,8 @@ std::string Contradiction(const FrameHeader& header, const ImageFormat& declared
   return {};
 }
 
-// What DCMTK's codecs ask of a dataset, for one frame whose samples take the fewest bytes that hold `precision` bits.
+// Sets the attributes that DCMTK's codecs need, for one frame whose samples have the fewest bytes that hold
+// `precision` bits.
 void DescribeFrame(DcmItem& item, const ImageFormat& declared, unsigned precision, bool color_by_plane) {
   const std::uint16_t allocated = precision > 8 ? 16 : 8;
   const auto stored = std::min<std::uint16_t>(declared.bits_stored, static_cast<std::uint16_t>(precision));
@@ -84,7 +85,7 @@ void DescribeFrame(DcmItem& item, const ImageFormat& declared, unsigned precisio
   (void)item.putAndInsertUint16(DCM_PixelRepresentation, declared.is_signed);
 }
 
-// Samples of one byte into samples of two, for datasets that allocate 16 bits to a stream of 8 or less.
+// Converts samples of one byte to samples of two, for datasets that allocate 16 bits for a stream of 8 bits or less.
 std::vector<std::uint8_t> Widen(const std::vector<std::uint8_t>& narrow, std::size_t samples, unsigned precision,
                                 bool is_signed) {
   std::vector<std::uint8_t> wide(2 * samples);
@@ -99,7 +100,7 @@ std::vector<std::uint8_t> Widen(const std::vector<std::uint8_t>& narrow, std::si
   return wide;
 }
 
-// Runs DCMTK's codec on the one frame, so that a truncated frame cannot go on into the fragments of the next.
+// Runs DCMTK's codec on one frame only, so that a truncated frame cannot continue into the fragments of the next one.
 tl::expected<std::string, std::string> RunCodec(std::span<const std::uint8_t> stream, const TransferSyntax& syntax,
                                                 DcmItem& description, std::vector<std::uint8_t>& bytes) {
   DcmPixelSequence sequence(DcmTag(DCM_PixelData, EVR_OB));
@@ -120,9 +121,9 @@ tl::expected<std::string, std::string> RunCodec(std::span<const std::uint8_t> st
 
 }  // namespace
 
-// YCbCr becomes RGB where the Photometric Interpretation says YBR, as dcmdjpeg and dcmsend do by default: the
-// dataset, not a guess from markers that DICOM encoders seldom write, says what the components are; and RGB is what
-// every receiver can show. The SOP Instance UID is never replaced.
+// Converts YCbCr to RGB if the Photometric Interpretation says YBR, as dcmdjpeg and dcmsend do by default. The
+// dataset tells what the components are, because DICOM encoders seldom write the markers that would. Every receiver
+// can show RGB. The SOP Instance UID is never replaced.
 void RegisterJpegCodecs() {
   static std::once_flag registered;
   std::call_once(registered, [] {
@@ -140,9 +141,9 @@ FrameResult DecodeJpegFrame(std::span<const std::uint8_t> stream, const ImageFor
   }
   const bool is_jpeg_ls = syntax.decoder == Decoder::kJpegLs;
   if (is_jpeg_ls && declared.is_subsampled()) {
-    return Reason("JPEG-LS cannot hold sub-sampled colour, but the dataset declares it");  // PS3.5 8.2.3
+    return Reason("JPEG-LS cannot hold subsampled color, but the dataset declares it");  // PS3.5 8.2.3
   }
-  // JPEG-LS streams come in planes as well, and DCMTK brings them into the declared order; JPEG ones come by pixel.
+  // JPEG-LS streams may be color-by-plane, and DCMTK converts them to the declared order; JPEG streams are by pixel.
   const bool color_by_plane = is_jpeg_ls && declared.color_by_plane;
   DcmItem description;
   DescribeFrame(description, declared, header->precision, color_by_plane);

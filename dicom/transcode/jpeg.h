@@ -1,4 +1,4 @@
-// JPEG and JPEG-LS by DCMTK's codecs.
+// Decodes JPEG and JPEG-LS with DCMTK's codecs.
 #pragma once
 
 #include <cstdint>

@@ -15,7 +15,7 @@
 namespace dicom_sender {
 namespace {
 
-// OpenJPEG allocates some 6 KB for each tile that the header announces, before it has seen any.
+// OpenJPEG allocates about 6 KB for each tile that the header announces, before it reads any.
 constexpr std::uint64_t kTilesMax = 16384;
 
 struct CodecDeleter {
@@ -31,7 +31,8 @@ struct InfoDeleter {
   void operator()(opj_codestream_info_v2_t* info) const { opj_destroy_cstr_info(&info); }
 };
 
-// The codestream inside a JP2 file's boxes (ISO 15444-1 annex I); the stream itself where it is no JP2 file.
+// Returns the codestream inside a JP2 file's boxes (ISO 15444-1 annex I), or the stream itself if it is not a JP2
+// file.
 ByteView Codestream(ByteView stream) {
   constexpr std::uint32_t kSignature = 0x6A502020;   // "jP  "
   constexpr std::uint32_t kCodestream = 0x6A703263;  // "jp2c"
@@ -40,7 +41,8 @@ ByteView Codestream(ByteView stream) {
     const std::uint64_t length = GetU32Big(stream);
     if (GetU32Big(stream.subspan(4)) == kCodestream)
       return stream.subspan(length == 1 && stream.size() >= 16 ? 16 : 8);
-    if (length < 8 || length > stream.size()) break;  // 0 and 1 are for the last and for huge boxes: none of those
+    if (length < 8 || length > stream.size())
+      break;  // 0 and 1 mark the last box and huge boxes, which are not supported
     stream = stream.subspan(length);
   }
   return {};
@@ -55,8 +57,8 @@ struct SizeSegment {
   bool subsampled = false;
 };
 
-// SIZ, which comes first in every codestream (ISO 15444-1 A.5.1): read here so that OpenJPEG allocates nothing for a
-// stream that cannot be the declared image.
+// Reads SIZ, which is first in every codestream (ISO 15444-1 A.5.1), so that OpenJPEG allocates nothing for a stream
+// that cannot be the declared image.
 std::optional<SizeSegment> ReadSizeSegment(ByteView stream) {
   constexpr std::size_t kComponentsAt = 42;
   if (stream.size() < kComponentsAt || GetU32Big(stream) != 0xFF4FFF51) return std::nullopt;
@@ -90,7 +92,7 @@ std::string Contradiction(const SizeSegment& size, const ImageFormat& declared) 
         size.height, size.components, declared.columns, declared.rows, declared.samples_per_pixel);
   }
   if (size.subsampled || declared.is_subsampled())
-    return "JPEG 2000 streams with sub-sampled components cannot be decoded";
+    return "JPEG 2000 streams with subsampled components cannot be decoded";
   if (size.precision == 0) return "the components of the JPEG 2000 stream differ in their bits";
   if (size.precision > 16 || declared.bits_allocated > 16) {
     return "JPEG 2000 streams of more than 16 bits cannot be decoded";
@@ -108,7 +110,7 @@ struct Source {
 OPJ_SIZE_T Read(void* buffer, OPJ_SIZE_T wanted, void* user) {
   auto& source = *static_cast<Source*>(user);
   const std::size_t count = std::min<std::size_t>(wanted, source.bytes.size() - source.at);
-  if (count == 0) return static_cast<OPJ_SIZE_T>(-1);  // the end, in OpenJPEG's words
+  if (count == 0) return static_cast<OPJ_SIZE_T>(-1);  // OpenJPEG's value for the end
   std::memcpy(buffer, source.bytes.data() + source.at, count);
   source.at += count;
   return count;
@@ -140,7 +142,7 @@ struct Decoded {
   bool irreversible = false;
 };
 
-// Whether the default tile went through the 9-7 wavelet, which always loses something (ISO 15444-1 annex F).
+// Whether the default tile was encoded with the 9-7 wavelet, which is always lossy (ISO 15444-1 annex F).
 bool IsIrreversible(opj_codec_t* codec) {
   const std::unique_ptr<opj_codestream_info_v2_t, InfoDeleter> info(opj_get_cstr_info(codec));
   return info && info->m_default_tile_info.tccp_info != nullptr && info->m_default_tile_info.tccp_info[0].qmfbid == 0;
@@ -161,7 +163,7 @@ tl::expected<Decoded, std::string> Decode(ByteView codestream) {
   opj_dparameters_t parameters;
   opj_set_default_decoder_parameters(&parameters);
   opj_image_t* raw = nullptr;
-  // Strict: a truncated stream is an error, not an image with less detail.
+  // In strict mode, a truncated stream is an error, not an image with less detail.
   bool good = opj_setup_decoder(codec.get(), &parameters) && opj_decoder_set_strict_mode(codec.get(), OPJ_TRUE) &&
               opj_read_header(stream.get(), codec.get(), &raw);
   Decoded decoded{.image = std::unique_ptr<opj_image_t, ImageDeleter>(raw)};
@@ -171,7 +173,7 @@ tl::expected<Decoded, std::string> Decode(ByteView codestream) {
   return decoded;
 }
 
-// The image that came out is the one that was announced, and all its samples are there.
+// Whether the decoded image has the announced format and all of its samples.
 bool IsComplete(const opj_image_t& image, const ImageFormat& declared, unsigned precision) {
   if (image.numcomps != declared.samples_per_pixel) return false;
   return std::all_of(image.comps, image.comps + image.numcomps, [&](const opj_image_comp_t& component) {

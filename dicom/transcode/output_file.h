@@ -1,4 +1,4 @@
-// A file without a name, written from start to end through a buffer.
+// An unnamed file, written from start to end through a buffer.
 #pragma once
 
 #include <cstdint>
@@ -13,15 +13,15 @@ namespace dicom_sender {
 
 class OutputFile {
  public:
-  // In `directory`, with O_TMPFILE; where the file system lacks that (NFS), a file whose name is removed at once.
+  // Creates the file in `directory` with O_TMPFILE. If the file system lacks that (NFS), it removes the name at once.
   static tl::expected<OutputFile, std::string> Create(const std::string& directory, std::uint64_t bytes_max);
 
-  // After the first failure nothing is written any more; `error` has the reason.
+  // Writes nothing after the first failure; `error` has the reason.
   bool Append(std::span<const std::uint8_t> bytes);
   const std::string& error() const { return error_; }
   std::uint64_t size_bytes() const { return size_bytes_; }
 
-  // Writes what is buffered, positions at the start and gives the file away. The object is spent.
+  // Writes the buffer, rewinds the file, and hands it over. Do not use the object afterwards.
   tl::expected<UniqueFd, std::string> Finish();
 
  private:
@@ -31,7 +31,7 @@ class OutputFile {
 
   UniqueFd fd_;
   std::uint64_t bytes_max_;
-  std::uint64_t size_bytes_ = 0;  // the buffered ones included
+  std::uint64_t size_bytes_ = 0;  // including buffered bytes
   std::vector<std::uint8_t> buffer_;
   std::string error_;
 };

@@ -57,7 +57,7 @@ tl::expected<TranscodedDataset, std::string> PadToEvenLengths(int fd, std::uint6
                                                               std::uint64_t dataset_bytes,
                                                               std::string_view transfer_syntax_uid,
                                                               const TranscodeOptions& options) {
-  // Without it the elements of an implicit dataset would have no VR.
+  // Without the dictionary, the elements of a dataset in implicit VR would have no VR.
   if (!dcmDataDict.isDictionaryLoaded()) return Reason("DCMTK's data dictionary (dicom.dic) is not installed");
   const std::uint64_t end = dataset_offset + dataset_bytes;
   const auto edits = PlanEvenLengths(fd, dataset_offset, end, transfer_syntax_uid, VrOf);

@@ -1,4 +1,4 @@
-// Copies a dataset that has values of odd length into a file, with even lengths.
+// Copies a dataset that has values of odd length to a file and gives them even lengths.
 #pragma once
 
 #include <cstdint>
@@ -10,11 +10,11 @@
 
 namespace dicom_sender {
 
-// The dataset of `dataset_bytes` at `dataset_offset` of `fd`, which are the rest of the file, in its own transfer
-// syntax; changed only as dicom/file/even_lengths.h says. The error is one sentence that names the element, without
-// the path.
+// Copies the dataset of `dataset_bytes` at `dataset_offset` of `fd`, which is the rest of the file, in its own
+// transfer syntax. Makes only the changes that dicom/file/even_lengths.h describes. The error is one sentence that
+// names the element, without the path.
 //
-// Memory: that of PlanEvenLengths, and a block of 256 KiB twice. Disk: the size of the result. Thread-safe.
+// Memory: that of PlanEvenLengths, plus two blocks of 256 KiB. Disk: the size of the result. Thread-safe.
 tl::expected<TranscodedDataset, std::string> PadToEvenLengths(int fd, std::uint64_t dataset_offset,
                                                               std::uint64_t dataset_bytes,
                                                               std::string_view transfer_syntax_uid,

@@ -1,4 +1,4 @@
-// The error of everything here: one sentence for a person.
+// The error of all functions of this folder: one readable sentence.
 #pragma once
 
 #include <string>

@@ -14,13 +14,13 @@ namespace {
 constexpr std::size_t kHeaderBytes = 64;  // the number of segments and 15 offsets, 32 bits little endian each (G.5)
 constexpr std::size_t kSegmentsMax = 15;
 
-// Where the bytes of one segment (one byte of each sample, G.2) go in the decoded frame.
+// Writes the bytes of one segment (one byte of each sample, G.2) to their places in the decoded frame.
 class ByteScatter {
  public:
   ByteScatter(std::vector<std::uint8_t>& frame, std::size_t first, std::size_t step, std::size_t count)
       : next_(frame.data() + first), step_(step), left_(count) {}
 
-  // Encoders pad a segment to an even length: what is too much is dropped.
+  // Drops excess bytes, because encoders pad segments to an even length.
   void Put(std::uint8_t byte) {
     if (left_ == 0) return;
     *next_ = byte;
@@ -34,7 +34,7 @@ class ByteScatter {
   std::size_t left_;
 };
 
-// PackBits (G.3.2). False if the segment ends before all pixels are there.
+// Decodes PackBits (G.3.2). Returns false if the segment ends before all pixels are decoded.
 bool DecodeSegment(std::span<const std::uint8_t> segment, ByteScatter out) {
   std::size_t at = 0;
   while (out.left() > 0 && at < segment.size()) {
@@ -75,7 +75,7 @@ tl::expected<std::vector<std::span<const std::uint8_t>>, std::string> Segments(s
 
 FrameResult DecodeRleFrame(std::span<const std::uint8_t> stream, const ImageFormat& declared) {
   if (declared.is_subsampled()) {
-    return Reason("RLE cannot hold sub-sampled colour, but the dataset declares it");  // PS3.5 8.2.2
+    return Reason("RLE cannot hold subsampled color, but the dataset declares it");  // PS3.5 8.2.2
   }
   const std::size_t sample_bytes = declared.bits_allocated / 8u;
   const std::size_t samples = declared.samples_per_pixel;

@@ -1,5 +1,5 @@
-// RLE Lossless, PS3.5 annex G. Not DCMTK's decoder: that of 3.6.7 reads beyond a fragment that is shorter than its
-// header.
+// Decodes RLE Lossless (PS3.5 annex G). Does not use DCMTK's decoder, because in 3.6.7 it reads beyond the end of a
+// fragment that is shorter than its header.
 #pragma once
 
 #include <cstdint>

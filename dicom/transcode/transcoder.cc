@@ -49,7 +49,7 @@ FrameStart FrameStartOf(Decoder decoder) {
   return decoder == Decoder::kJpeg2000 ? FrameStart::kJpeg2000 : FrameStart::kUnknown;
 }
 
-// DCMTK writes through this into the output file.
+// Lets DCMTK write to the output file.
 class OutputConsumer : public DcmConsumer {
  public:
   explicit OutputConsumer(OutputFile& file) : file_(file) {}
@@ -99,7 +99,7 @@ tl::expected<Image, std::string> OpenImage(DcmItem& item, DcmPixelSequence& sequ
                                            const TranscodeOptions& options) {
   auto declared = ReadImageFormat(item);
   if (!declared) return Reason(declared.error());
-  // A stream may have more bits than the dataset allocates: 16 at the most where less are declared.
+  // A stream may have more bits than the dataset allocates: at most 16 if the dataset declares fewer.
   const std::uint64_t frame_bytes = declared->samples() * std::max(2, declared->bits_allocated / 8);
   if (frame_bytes > options.frame_bytes_max) {
     return Reason(fmt::format("one frame has {} bytes, the limit is {}", frame_bytes, options.frame_bytes_max));
@@ -131,7 +131,7 @@ FrameResult DecodeFrame(const Image& image, std::uint32_t index, std::uint64_t b
   return frame;
 }
 
-// Decodes all frames in their order. The first one decides what the dataset will say: `begin` gets its format and
+// Decodes all frames in order. The first frame determines the attributes of the dataset: `begin` gets its format and
 // whether it was lossy, then `put` gets each frame.
 Status ForEachFrame(const Image& image, std::uint64_t bytes_max,
                     const std::function<Status(const ImageFormat&, bool lossy)>& begin,
@@ -154,8 +154,8 @@ Status ForEachFrame(const Image& image, std::uint64_t bytes_max,
   return {};
 }
 
-// Extended Offset Table and its lengths speak of fragments that are gone, and so does the group length, which is
-// retired (PS3.5 7.2).
+// The Extended Offset Table and its lengths refer to fragments that no longer exist. The group length is no longer
+// correct either, and it is retired (PS3.5 7.2).
 void RemoveEncapsulationAttributes(DcmItem& item) {
   item.findAndDeleteElement(DCM_ExtendedOffsetTable);
   item.findAndDeleteElement(DCM_ExtendedOffsetTableLengths);
@@ -193,7 +193,7 @@ Status Job::Append(std::span<const std::uint8_t> bytes) {
 }
 
 Status Job::WriteElements(DcmDataset& elements) {
-  // Sequences with explicit lengths and group lengths only where they were: what DCMTK's own senders write.
+  // Write sequences with explicit lengths, and keep existing group lengths, as DCMTK's own senders do.
   constexpr E_EncodingType kEncoding = EET_ExplicitLength;
   const std::uint64_t before = output_.size_bytes();
   OutputConsumer consumer(output_);
@@ -204,8 +204,8 @@ Status Job::WriteElements(DcmDataset& elements) {
   elements.transferEnd();
   if (!output_.error().empty()) return Reason(output_.error());
   if (written.bad()) return Reason(fmt::format("the dataset cannot be encoded: {}", written.text()));
-  // DCMTK writes an element without its value, and says nothing, when that cannot be read from the file any more.
-  // The lengths are even now: DCMTK pads values while it writes them.
+  // If a value can no longer be read from the file, DCMTK writes the element without it and reports no error. The
+  // lengths are even now, because DCMTK pads values while it writes them.
   const Uint32 expected = elements.getLength(ToDcmtk(target_), kEncoding);
   if (expected != DCM_UndefinedLength && output_.size_bytes() - before != expected) {
     return Reason("a value of the dataset could not be read again");
@@ -219,7 +219,7 @@ Status Job::WritePixelDataHeader(const ImageFormat& format, std::uint64_t bytes)
   const std::span<std::uint8_t> field(header);
   SetNumber(field.first(2), 0x7FE0, encoding.big_endian);
   SetNumber(field.subspan(2, 2), 0x0010, encoding.big_endian);
-  // Samples of one byte: OB, which has no byte order; otherwise OW (PS3.5 A.1 to A.3).
+  // Samples of one byte are OB, which has no byte order; others are OW (PS3.5 A.1 to A.3).
   if (!encoding.implicit_vr) {
     header[4] = 'O';
     header[5] = format.bits_allocated > 8 ? 'W' : 'B';
@@ -238,11 +238,11 @@ Status Job::WriteFrame(const std::vector<std::uint8_t>& bytes, const ImageFormat
   return Append(swapped);
 }
 
-// Decodes the dataset's own image straight into the output: elements before it, frames, elements after it.
+// Decodes the dataset's own image directly into the output: elements before it, frames, elements after it.
 Status Job::WriteDecoded(DcmPixelSequence& sequence) {
   const auto image = OpenImage(dataset_, sequence, syntax_, options_);
   if (!image) return Reason(image.error());
-  std::unique_ptr<DcmElement> pixels;  // the fragments: out of the dataset, but read until the last frame
+  std::unique_ptr<DcmElement> pixels;  // the fragments: removed from the dataset, but needed until the last frame
   DcmDataset after;
   ImageFormat format;
   const auto begin = [&](const ImageFormat& decoded, bool lossy) -> Status {
@@ -266,12 +266,12 @@ Status Job::WriteDecoded(DcmPixelSequence& sequence) {
   return WriteElements(after);
 }
 
-// Replaces encapsulated pixel data inside a sequence, such as an icon's, by native one.
+// Replaces encapsulated pixel data inside a sequence, such as an icon's, with native pixel data.
 Status Job::DecodeInMemory(DcmItem& item, DcmPixelSequence& sequence) {
   const auto image = OpenImage(item, sequence, syntax_, options_);
   if (!image) return Reason(image.error());
   if (image->declared.frame_bytes() * image->declared.frames > options_.frame_bytes_max) {
-    return Reason("the pixel data inside a sequence is over the limit of one frame");
+    return Reason("the pixel data inside a sequence exceeds the limit for one frame");
   }
   std::vector<std::uint8_t> all;
   ImageFormat format;
@@ -300,7 +300,7 @@ Status Job::DecodeInMemory(DcmItem& item, DcmPixelSequence& sequence) {
   RemoveEncapsulationAttributes(item);
   if (done.good()) done = item.insert(native.get(), OFTrue);
   if (done.bad()) return Reason(fmt::format("an image inside a sequence cannot be replaced: {}", done.text()));
-  (void)native.release();  // the item's now
+  (void)native.release();  // the item owns it now
   return {};
 }
 
@@ -324,8 +324,8 @@ Status Job::DecodeNested(DcmItem& item, int depth) {
   return {};
 }
 
-// OW is swapped by words of 16 bits (PS3.5 6.2), but writers of big endian pixels of 32 bits swap all four bytes:
-// whichever was done to a file, nobody can tell.
+// OW is swapped in words of 16 bits (PS3.5 6.2), but some writers of big endian pixels of 32 bits swap all four
+// bytes. A file does not tell which its writer did.
 Status Job::CheckByteOrder() const {
   Uint16 bits_allocated = 0;
   (void)dataset_.findAndGetUint16(DCM_BitsAllocated, bits_allocated);
@@ -344,7 +344,7 @@ Status Job::Run() {
   DcmPixelSequence* fragments = Encapsulated(*pixels);
   if (fragments != nullptr) return WriteDecoded(*fragments);
   if (DcmXfer(dataset_.getOriginalXfer()).isEncapsulated() && pixels->getLength() > 0) {
-    return Reason("the pixel data is not encapsulated, though the transfer syntax wants it");
+    return Reason("the pixel data is not encapsulated, although the transfer syntax requires it");
   }
   return WriteElements(dataset_);
 }
@@ -360,15 +360,15 @@ tl::expected<RegularFile, std::string> OpenRegularFile(const std::string& path) 
   if (!fd.valid() || fstat(fd.get(), &status) != 0) {
     return Reason(fmt::format("the file cannot be opened: {}", std::strerror(errno)));
   }
-  if (!S_ISREG(status.st_mode)) return Reason("this is no regular file");
+  if (!S_ISREG(status.st_mode)) return Reason("not a regular file");
   return RegularFile{.fd = std::move(fd), .size_bytes = static_cast<std::uint64_t>(status.st_size)};
 }
 
-// DCMTK opens the file again for each long value. By the descriptor it finds the same file each time, also when the
-// name has gone or stands for another one.
+// DCMTK opens the file again for each long value. Through the descriptor, it opens the same file each time, even if
+// the name was removed or now belongs to another file.
 OFFilename NameOf(const UniqueFd& fd) { return OFFilename(fmt::format("/proc/self/fd/{}", fd.get()).c_str()); }
 
-// The open file holds the values that DCMTK has not read yet.
+// Keeps the file open for the values that DCMTK has not read yet.
 struct LoadedFile {
   UniqueFd fd;
   std::unique_ptr<DcmFileFormat> content;
@@ -405,7 +405,7 @@ tl::expected<LoadedFile, std::string> Load(const std::string& path, const Transc
   file.syntax = FindTransferSyntax(uid);
   if (!CanDecode(uid)) return Reason(fmt::format("the transfer syntax {} cannot be decoded", uid));
   return file;
-}  // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks): the analyzer loses sight of the content in tl::expected
+}  // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks): the analyzer loses track of the content in tl::expected
 
 Status PrepareDcmtk() {
   static std::once_flag prepared;
@@ -413,7 +413,7 @@ Status PrepareDcmtk() {
     OFLog::configure(OFLogger::OFF_LOG_LEVEL);
     RegisterJpegCodecs();
   });
-  // Without it every element of an implicit dataset would come out as UN.
+  // Without the dictionary, every element of a dataset in implicit VR would become UN.
   if (!dcmDataDict.isDictionaryLoaded()) return Reason("DCMTK's data dictionary (dicom.dic) is not installed");
   return {};
 }
@@ -434,7 +434,7 @@ tl::expected<TranscodedDataset, std::string> Transcode(const std::string& path, 
   const std::uint64_t size_bytes = output->size_bytes();
   auto fd = output->Finish();
   if (!fd) return Reason(fd.error());
-  // DCMTK gives values even lengths, but not those that it copies from file to file.
+  // DCMTK gives even lengths to values, except those that it copies from file to file.
   if (size_bytes % 2 == 1) return PadToEvenLengths(fd->get(), 0, size_bytes, target_syntax, options);
   return TranscodedDataset{.fd = std::move(*fd), .size_bytes = size_bytes};
 }

@@ -24,7 +24,7 @@ SchedulerOptions ToSchedulerOptions(const CoordinatorOptions& options) {
           .attempts_max = options.attempts_max};
 }
 
-// The only coordinator on its ledger is always the leader.
+// A coordinator whose ledger is a file is always the leader, because no other one can share it.
 tl::expected<void, std::string> RunSingleCoordinator(const CoordinatorContext& context, const std::string& file,
                                                      const std::stop_token& stop) {
   const auto ledger = OpenSqliteLedger(file);

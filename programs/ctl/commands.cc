@@ -29,7 +29,7 @@ class Commands {
  private:
   Result<wire::ClientReply> Ask(const wire::ClientRequest& request);
   bool json() const { return options_.format == CtlFormat::kJson; }
-  // One message as JSON, or what `table` makes of it.
+  // Prints one message, as JSON or as `table` renders it.
   template <class Message, class Table>
   Done Show(const Message& message, Table table) {
     output_(json() ? ToJson(message) + "\n" : table(message));
@@ -128,9 +128,9 @@ Done Commands::Summary() {
     const auto report = Report();
     if (!report) return tl::unexpected(report.error());
     if (!HasEnded(report->status().state())) {
-      return tl::unexpected(CtlFailure{
-          kExitRefused,
-          fmt::format("session {} has not ended: 'dicom-ctl show' tells how far it is", options_.subject)});
+      return tl::unexpected(
+          CtlFailure{kExitRefused,
+                     fmt::format("session {} has not ended: 'dicom-ctl show' shows its progress", options_.subject)});
     }
     output_(RenderSummary(SummaryOf(*report), TerminalStyle{}));
     return {};
@@ -146,7 +146,7 @@ Done Commands::Summary() {
   }
 }
 
-// There may be millions of failures, so they are shown page by page; as JSON, one object per line.
+// Prints failures page by page, because there may be millions of them; as JSON, one object per line.
 Done Commands::Failures() {
   wire::ClientRequest request;
   request.mutable_list_failures()->set_session(options_.subject);
@@ -209,9 +209,10 @@ Done Commands::Resume() {
   const auto reply = Ask(request);
   if (!reply) return tl::unexpected(reply.error());
   if (reply->session().stopping()) {
-    return tl::unexpected(CtlFailure{
-        kExitRefused, fmt::format("session {} is still stopping: try again when its {} studies under way have ended",
-                                  options_.subject, reply->session().leases())});
+    return tl::unexpected(
+        CtlFailure{kExitRefused,
+                   fmt::format("session {} is still stopping: try again when the {} studies in progress have ended",
+                               options_.subject, reply->session().leases())});
   }
   return ShowState(reply->session());
 }
@@ -228,7 +229,7 @@ Done Commands::Requeue() {
   if (!reply) return tl::unexpected(reply.error());
   return Show(reply->requeue_ack(), [this](const wire::RequeueAck& ack) {
     if (ack.instances() == 0) return NothingRequeued(options_);
-    return fmt::format("{} instances are to be sent again\n", ack.instances());
+    return fmt::format("{} instances will be sent again\n", ack.instances());
   });
 }
 
@@ -238,7 +239,7 @@ Done Commands::Drain() {
   const auto reply = Ask(request);
   if (!reply) return tl::unexpected(reply.error());
   return Show(reply->drain_ack(), [this](const wire::DrainAck&) {
-    return fmt::format("worker {} is told to drain\n", ToPrintable(options_.subject));
+    return fmt::format("worker {} drains\n", ToPrintable(options_.subject));
   });
 }
 

@@ -1,4 +1,4 @@
-// What each command of dicom-ctl asks of the coordinator, and how its answer is shown.
+// Runs the commands of dicom-ctl: sends requests to the coordinator and prints the replies.
 #pragma once
 
 #include <functional>
@@ -19,7 +19,7 @@ struct CtlFailure {
   std::string reason;
 };
 
-// Called with the answer, piece by piece.
+// Receives the output piece by piece.
 using CtlOutput = std::function<void(const std::string& text)>;
 
 tl::expected<void, CtlFailure> RunCommand(const CtlOptions& options, const CtlOutput& output);

@@ -14,7 +14,7 @@ namespace {
 void WriteOut(const std::string& text) {
   for (std::size_t done = 0; done < text.size();) {
     const ssize_t written = write(STDOUT_FILENO, text.data() + done, text.size() - done);
-    if (written < 0) {  // the rest is not worth asking for
+    if (written < 0) {  // do not request the rest
       fmt::print(stderr, "dicom-ctl: standard output cannot be written: {}\n", std::strerror(errno));
       std::exit(dicom_sender::kExitInternal);
     }

@@ -18,22 +18,23 @@ constexpr const char* kProgram = "dicom-ctl";
 struct CommandWord {
   const char* word;
   CtlCommand command;
-  const char* subject;  // what the help calls it; nullptr: none
+  const char* subject;  // as the help names it; nullptr: none
   const char* help;
 };
 constexpr std::array<CommandWord, 12> kCommands = {{
-    {"sessions", CtlCommand::kSessions, nullptr, "all sessions of the coordinator's ledger"},
-    {"show", CtlCommand::kShow, "SESSION", "one session: how far it is and what keeps it"},
-    {"summary", CtlCommand::kSummary, "SESSION", "of a session that has ended; with --format json its summary file"},
-    {"failures", CtlCommand::kFailures, "SESSION", "every instance that failed, with the reason"},
-    {"workers", CtlCommand::kWorkers, nullptr, "the workers that were heard of lately"},
-    {"destinations", CtlCommand::kDestinations, nullptr, "the destinations of the open sessions"},
-    {"pause", CtlCommand::kPause, "SESSION", "no more studies; those that are being sent are finished"},
-    {"resume", CtlCommand::kResume, "SESSION", "continues one that was suspended, cancelled or given up"},
-    {"cancel", CtlCommand::kCancel, "SESSION", "ends it now; what is not sent stays pending"},
+    {"sessions", CtlCommand::kSessions, nullptr, "lists all sessions of the coordinator's ledger"},
+    {"show", CtlCommand::kShow, "SESSION", "shows how far a session is, and what it waits for"},
+    {"summary", CtlCommand::kSummary, "SESSION",
+     "shows the summary of a session that has ended; with --format json its summary file"},
+    {"failures", CtlCommand::kFailures, "SESSION", "lists every instance that failed, with the reason"},
+    {"workers", CtlCommand::kWorkers, nullptr, "lists the workers that were heard from lately"},
+    {"destinations", CtlCommand::kDestinations, nullptr, "lists the destinations of the open sessions"},
+    {"pause", CtlCommand::kPause, "SESSION", "sends no more studies; those that are being sent are finished"},
+    {"resume", CtlCommand::kResume, "SESSION", "continues a session that was suspended, cancelled, or given up"},
+    {"cancel", CtlCommand::kCancel, "SESSION", "ends a session now; what is not sent stays pending"},
     {"requeue", CtlCommand::kRequeue, "SESSION", "sends again what failed; the options below select from it"},
-    {"drain", CtlCommand::kDrain, "WORKER", "the worker takes no more studies, finishes and ends"},
-    {"keygen", CtlCommand::kKeygen, "NAME", "makes NAME.key and NAME.key_secret; asks no coordinator"},
+    {"drain", CtlCommand::kDrain, "WORKER", "the worker takes no more studies, finishes, and exits"},
+    {"keygen", CtlCommand::kKeygen, "NAME", "makes NAME.key and NAME.key_secret; needs no coordinator"},
 }};
 
 const CommandWord* FindCommand(std::string_view word) {
@@ -46,7 +47,7 @@ Checked SetStatus(std::optional<std::uint16_t>& target, const std::string& text)
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), status, 16);
   if (error != std::errc() || end != text.data() + text.size() || text.size() != 4) {
     return tl::unexpected(
-        fmt::format("'{}' is no DIMSE status: give four hexadecimal digits such as A700", ToPrintable(text)));
+        fmt::format("'{}' is not a DIMSE status: give four hexadecimal digits such as A700", ToPrintable(text)));
   }
   target = status;
   return {};
@@ -54,7 +55,7 @@ Checked SetStatus(std::optional<std::uint16_t>& target, const std::string& text)
 
 Checked SetStudy(std::optional<std::string>& target, const std::string& text) {
   if (text.empty() || ToPrintable(text) != text) {
-    return tl::unexpected(fmt::format("'{}' is no UID: give one such as 1.2.840.1", ToPrintable(text)));
+    return tl::unexpected(fmt::format("'{}' is not a UID: give one such as 1.2.840.1", ToPrintable(text)));
   }
   target = text;
   return {};
@@ -81,7 +82,7 @@ std::string CommandsHelp() {
 Program Describe(CtlOptions& o) {
   return {.name = kProgram,
           .about =
-              "Asks and directs a dicom-coordinator.\n"
+              "Queries and controls a dicom-coordinator.\n"
               "\n"
               "  dicom-ctl [--coordinator tcp://HOST:5555] COMMAND [OPTION ...]\n"
               "\n"
@@ -89,21 +90,21 @@ Program Describe(CtlOptions& o) {
               CommandsHelp(),
           .groups = {ConnectionGroup(o.connection),
                      {"Answer",
-                      {{0, "format", "FORMAT", "table for people, or json for scripts (default: table)",
+                      {{0, "format", "FORMAT", "table, or json for scripts (default: table)",
                         SetChoice<CtlFormat>(o.format, {{"table", CtlFormat::kTable}, {"json", CtlFormat::kJson}})},
-                       {0, "timeout", "TIME", "how long to wait for it, 1s to 1h (default: 10s)",
+                       {0, "timeout", "TIME", "how long to wait for the answer, 1s to 1h (default: 10s)",
                         SetTimeout(o.timeout)}}},
                      {"Commands",
                       {{0, "status", "STATUS", "requeue: only what failed with this DIMSE status, such as A700",
                         [&o](const std::string& text) { return SetStatus(o.status, text); }},
-                       {0, "study", "UID", "requeue: only of this Study Instance UID",
+                       {0, "study", "UID", "requeue: only this Study Instance UID",
                         [&o](const std::string& text) { return SetStudy(o.study, text); }},
                        {0, "reason", "TEXT", "requeue: only what failed with a reason that contains this text",
                         [&o](const std::string& text) { return SetCondition(o.reason, text, kReasonBytesMax); }},
                        {0, "worker", "NAME", "requeue: only what this worker reported as failed",
                         [&o](const std::string& text) { return SetCondition(o.worker, text, kWorkerNameBytesMax); }},
-                       {0, "retry-failed", nullptr, "resume: send again what failed, too", SetSwitch(o.retry_failed)},
-                       OwnVariable({0, "output-dir", "DIR", "keygen: where the files go (default: .)",
+                       {0, "retry-failed", nullptr, "resume: also send again what failed", SetSwitch(o.retry_failed)},
+                       OwnVariable({0, "output-dir", "DIR", "keygen: folder for the two files (default: .)",
                                     SetText(o.output_dir)})}}},
           .epilogue =
               "Examples\n"
@@ -120,7 +121,7 @@ Program Describe(CtlOptions& o) {
           .words_max = 2};
 }
 
-// The command's own options.
+// Rejects options of other commands.
 Checked CheckCommand(const CommandWord& command, const Given& given) {
   constexpr std::array<std::pair<const char*, CtlCommand>, 6> kOwned = {{{"status", CtlCommand::kRequeue},
                                                                          {"study", CtlCommand::kRequeue},
@@ -130,7 +131,7 @@ Checked CheckCommand(const CommandWord& command, const Given& given) {
                                                                          {"output-dir", CtlCommand::kKeygen}}};
   for (const auto& [option, owner] : kOwned) {
     const auto where = given.where.find(option);
-    // What comes from the environment or a file may be meant for another program or command.
+    // The environment or a file may set options for another program or command.
     if (where == given.where.end() || command.command == owner || !where->second.starts_with("--")) continue;
     return tl::unexpected(fmt::format("--{} does not belong to '{}'", option, command.word));
   }
@@ -138,7 +139,7 @@ Checked CheckCommand(const CommandWord& command, const Given& given) {
 }
 
 Checked TakeWords(const Given& given, CtlOptions& options) {
-  if (given.words.empty()) return tl::unexpected(std::string("a command is missing: 'dicom-ctl --help' lists them"));
+  if (given.words.empty()) return tl::unexpected(std::string("command missing: 'dicom-ctl --help' lists all"));
   const CommandWord* command = FindCommand(given.words[0]);
   if (!command) {
     std::vector<std::string_view> words;
@@ -149,7 +150,7 @@ Checked TakeWords(const Given& given, CtlOptions& options) {
   }
   if (!command->subject && given.words.size() > 1) {
     return tl::unexpected(
-        fmt::format("'{}' takes nothing more: leave out '{}'", command->word, ToPrintable(given.words[1])));
+        fmt::format("'{}' takes no argument: leave out '{}'", command->word, ToPrintable(given.words[1])));
   }
   if (command->subject && given.words.size() < 2) {
     return tl::unexpected(fmt::format("'{}' needs a {}", command->word, command->subject));
@@ -165,7 +166,7 @@ Checked TakeWords(const Given& given, CtlOptions& options) {
   if (command->command == CtlCommand::kDrain &&
       (options.subject.empty() || ToPrintable(options.subject) != options.subject)) {
     return tl::unexpected(
-        fmt::format("'{}' is no worker: 'dicom-ctl workers' lists them", ToPrintable(options.subject)));
+        fmt::format("'{}' is not a worker: 'dicom-ctl workers' lists them", ToPrintable(options.subject)));
   }
   return CheckCommand(*command, given);
 }

@@ -1,4 +1,4 @@
-// The command line of dicom-ctl. Checked here, so that what comes out can be used.
+// The command line of dicom-ctl. The parser checks all of it, so that the program can rely on it.
 #pragma once
 
 #include <chrono>
@@ -30,16 +30,16 @@ enum class CtlFormat { kTable, kJson };
 
 struct CtlOptions {
   CtlCommand command = CtlCommand::kSessions;
-  std::string subject;  // of those that need one: a session's UUID, a worker's or a key's name
+  std::string subject;  // a session's UUID, or a worker's or a key's name; empty if the command takes none
   ConnectionOptions connection;
   CtlFormat format = CtlFormat::kTable;
   std::chrono::seconds timeout{10};
-  std::optional<std::uint16_t> status;  // of requeue
-  std::optional<std::string> study;     // the same
-  std::optional<std::string> reason;    // the same
-  std::optional<std::string> worker;    // the same
-  bool retry_failed = false;            // of resume
-  std::string output_dir = ".";         // of keygen
+  std::optional<std::uint16_t> status;  // requeue only
+  std::optional<std::string> study;     // requeue only
+  std::optional<std::string> reason;    // requeue only
+  std::optional<std::string> worker;    // requeue only
+  bool retry_failed = false;            // resume only
+  std::string output_dir = ".";         // keygen only
 };
 
 tl::expected<CtlOptions, EarlyExit> ParseCtlOptions(int argc, const char* const* argv,

@@ -16,7 +16,7 @@ namespace {
 
 constexpr const char* kFailureRow = "{:<6}  {:<8}  {:<16}  {}: {}\n";
 
-// The progress of a session; "-" while it is unknown.
+// "-" while the rate is unknown.
 std::string RateText(const wire::SessionList::Entry& entry) {
   if (!entry.has_instances_per_second()) return "-";
   return fmt::format("{:.1f}/s, {}/s", entry.instances_per_second(),
@@ -27,7 +27,7 @@ std::string LeftText(const wire::SessionList::Entry& entry) {
   return FormatDuration(std::chrono::seconds(entry.seconds_left()));
 }
 
-// Why the worker does not get every study; empty: it does.
+// Why the worker does not get every study; empty if it does.
 std::string TroubleOf(const wire::WorkerList::Entry& worker) {
   std::vector<std::string> troubles;
   if (!worker.not_ready().empty()) troubles.push_back(ToPrintable(worker.not_ready()));
@@ -128,11 +128,11 @@ std::string NothingRequeued(const CtlOptions& options) {
   if (options.reason) add("reason", *options.reason);
   if (options.worker) add("worker", *options.worker);
   if (conditions.empty()) {
-    return fmt::format("Nothing is requeued: session {} has no failed instance that can be sent again\n",
+    return fmt::format("Nothing requeued: session {} has no failed instance that can be sent again\n",
                        options.subject);
   }
   return fmt::format(
-      "Nothing is requeued: no failed instance of session {} matches{}; 'dicom-ctl failures {}' lists what failed\n",
+      "Nothing requeued: no failed instance of session {} matches{}; 'dicom-ctl failures {}' lists what failed\n",
       options.subject, conditions, options.subject);
 }
 

@@ -1,4 +1,4 @@
-// The coordinator's answers as text for a person.
+// Renders the coordinator's replies as text.
 #pragma once
 
 #include <string>
@@ -14,7 +14,7 @@ std::string WorkersTable(const wire::WorkerList& list);
 std::string DestinationsTable(const wire::DestinationList& list);
 std::string FailuresHeading();
 std::string FailureLine(const wire::FailureList::Entry& failure);
-// Says which conditions no failed instance met.
+// Names the conditions that no failed instance meets.
 std::string NothingRequeued(const CtlOptions& options);
 
 }  // namespace dicom_sender

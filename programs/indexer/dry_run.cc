@@ -20,7 +20,7 @@
 namespace dicom_sender {
 namespace {
 
-// Where the ledger is during the scan, which may be large: a disk rather than /tmp, which is often memory.
+// Holds the ledger during the scan. The ledger may be large, so it is in /var/tmp: /tmp is often in memory.
 class LedgerFolder {
  public:
   LedgerFolder() {

@@ -1,4 +1,4 @@
-// dicom-indexer --dry-run: the preflight from this machine, without a coordinator.
+// dicom-indexer --dry-run: runs the preflight from this machine, without a coordinator.
 #pragma once
 
 #include "cli/console.h"
@@ -7,7 +7,7 @@
 
 namespace dicom_sender {
 
-// The plan goes to standard output, the rest to `console`. The scan is not kept. Returns the exit status.
+// Prints the plan to standard output and everything else to `console`. Discards the scan. Returns the exit status.
 int RunIndexerDry(const IndexerProgramOptions& options, StopSignals& signals, Console& console);
 
 }  // namespace dicom_sender

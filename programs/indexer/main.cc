@@ -11,10 +11,10 @@
 
 namespace {
 
-constexpr unsigned kFilesBeside = 64;  // of the files that are being read: sockets and what runs beside
+constexpr unsigned kFilesBeside = 64;  // open in addition to the files that are being read, such as sockets
 
-// Standard output is for the session's id alone, so that a script can take it from there; and where the progress is
-// shown, the log would be in its way.
+// Standard output has only the session's ID, so that a script can read it. With --wait, the log must not go to
+// standard error, where it would mix with the progress.
 int Run(const dicom_sender::IndexerProgramOptions& options) {
   using namespace dicom_sender;
   Console console("dicom-indexer", STDERR_FILENO, STDERR_FILENO, DetectStyle(STDERR_FILENO, ProcessEnvironment));

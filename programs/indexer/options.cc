@@ -13,7 +13,7 @@ std::vector<OptionGroup> Groups(IndexerProgramOptions& o) {
           DestinationOptions(o),
           SendingOptions(o),
           {"Session",
-           {{0, "session", "SESSION", "feed this one, which another indexer has begun, instead of a new one",
+           {{0, "session", "SESSION", "feed this session, which another indexer has begun, instead of a new one",
              SetUuid(o.session)},
             {0, "wait", nullptr,
              "show the progress until the session has ended, and exit with its status; the log then goes to "
@@ -28,38 +28,36 @@ std::vector<OptionGroup> Groups(IndexerProgramOptions& o) {
 }
 
 Program Describe(IndexerProgramOptions& options) {
-  return {
-      .name = kProgram,
-      .about =
-          "Finds DICOM files, groups them by study and tells the coordinator, which has them sent by the workers.\n"
-          "Prints the id of the session on standard output. Run again after a crash with --session, it "
-          "changes\n"
-          "nothing that is known and completes what was missing.\n"
-          "\n"
-          "  dicom-indexer --coordinator tcp://HOST:5555 PATH [PATH ...] -a AE -H HOST -p PORT [OPTION ...]\n"
-          "  dicom-indexer --coordinator tcp://HOST:5555 PATH [PATH ...] --session SESSION [OPTION ...]\n"
-          "  dicom-indexer --dry-run PATH [PATH ...] [-a AE -H HOST -p PORT] [OPTION ...]\n",
-      .groups = Groups(options),
-      .epilogue =
-          "Examples\n"
-          "  dicom-indexer --dry-run /data/ct -r -a ARCHIVE -H pacs.example.org -p 104\n"
-          "  dicom-indexer /data/ct -r -a ARCHIVE -H pacs.example.org -p 104 --wait\n"
-          "  dicom-indexer /data/mr -r --session 5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3a\n"
-          "\n"
-          "Exit status\n"
-          "  0  everything found is with the coordinator; with --wait: all stored; with --dry-run: nothing stands in "
-          "the way\n"
-          "  1  with --wait: finished, some instances failed; with --dry-run: something would not arrive\n"
-          "  2  wrong usage, unusable input, or refused by the coordinator\n"
-          "  3  with --wait or --dry-run: the destination was out of reach, or refuses us\n"
-          "  4  interrupted, or no coordinator was there at the start: run it again; with --wait: or the session was "
-          "suspended\n"
-          "  70 internal error\n"
-          "  74 with --dry-run: the plan, or the temporary ledger (in TMPDIR), cannot be written\n",
-      .words_max = kAnyWords};
+  return {.name = kProgram,
+          .about =
+              "Finds DICOM files, groups them by study, and publishes them to the coordinator, which leases\n"
+              "the studies to workers. Prints the ID of the session on standard output. After a crash, run it\n"
+              "again with --session: it adds what was missing and leaves the rest unchanged.\n"
+              "\n"
+              "  dicom-indexer --coordinator tcp://HOST:5555 PATH [PATH ...] -a AE -H HOST -p PORT [OPTION ...]\n"
+              "  dicom-indexer --coordinator tcp://HOST:5555 PATH [PATH ...] --session SESSION [OPTION ...]\n"
+              "  dicom-indexer --dry-run PATH [PATH ...] [-a AE -H HOST -p PORT] [OPTION ...]\n",
+          .groups = Groups(options),
+          .epilogue =
+              "Examples\n"
+              "  dicom-indexer --dry-run /data/ct -r -a ARCHIVE -H pacs.example.org -p 104\n"
+              "  dicom-indexer /data/ct -r -a ARCHIVE -H pacs.example.org -p 104 --wait\n"
+              "  dicom-indexer /data/mr -r --session 5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3a\n"
+              "\n"
+              "Exit status\n"
+              "  0  the coordinator has everything that was found; with --wait: all stored; with --dry-run:\n"
+              "     nothing stands in the way\n"
+              "  1  with --wait: finished, some instances failed; with --dry-run: something would not arrive\n"
+              "  2  wrong usage, unusable input, or refused by the coordinator\n"
+              "  3  with --wait or --dry-run: the destination was unreachable, or refused us\n"
+              "  4  interrupted, or the coordinator was unreachable at the start: run it again; with --wait: or\n"
+              "     the session was suspended\n"
+              "  70 internal error\n"
+              "  74 with --dry-run: the plan, or the temporary ledger (in TMPDIR), cannot be written\n",
+          .words_max = kAnyWords};
 }
 
-// What the session has been begun with, and is not to be said again.
+// A session keeps the settings that it was opened with, so --session does not accept them again.
 Checked CheckSession(const IndexerProgramOptions& options) {
   if (options.dry_run) return {};
   if (!options.session) return CheckRequired(kProgram, options, {});

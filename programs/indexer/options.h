@@ -1,4 +1,4 @@
-// The options of dicom-indexer. All of it is checked here, so that what comes out can be used.
+// The options of dicom-indexer. The parser checks all of them, so that the program can rely on them.
 #pragma once
 
 #include <optional>
@@ -11,13 +11,13 @@
 
 namespace dicom_sender {
 
-// With --session the coordinator knows whereto and how: only the input is given.
+// With --session, the coordinator already has the destination and the send options, and only the input is given.
 struct IndexerProgramOptions : SessionOptions {
   ConnectionOptions connection;
   std::optional<std::string> session;  // a UUID, lower case
   bool wait = false;
-  bool dry_run = false;                   // no coordinator is needed, and the destination is optional
-  PlanFormat format = PlanFormat::kText;  // of the dry run
+  bool dry_run = false;                   // needs no coordinator; the destination is optional
+  PlanFormat format = PlanFormat::kText;  // dry run only
   ServiceOptions service;
 };
 

@@ -21,7 +21,7 @@
 namespace dicom_sender {
 namespace {
 
-constexpr std::chrono::seconds kFirstPatience(30);  // of who has typed the endpoint
+constexpr std::chrono::seconds kFirstPatience(30);  // short, because the endpoint may be a typing error
 constexpr std::chrono::milliseconds kLookEvery(250);
 constexpr std::chrono::seconds kAskPatience(2);  // for one look at the progress
 
@@ -36,7 +36,7 @@ Failure ToFailure(const CallError& error) {
   return {lost ? kExitInterrupted : kExitUsage, error.reason};
 }
 
-// The same for the same files, so that a scan that is run again takes the place of the one that has crashed.
+// The name is the same for the same inputs, so that a scan that is run again replaces the one that crashed.
 std::string NameOf(const wire::OpenSession& settings) {
   return fmt::format("{}:{}", settings.recursive() ? "recursive" : "flat", fmt::join(settings.inputs(), "\n"));
 }
@@ -53,9 +53,9 @@ class IndexRun {
         settings_(NewSessionSettings(options, options.session ? *options.session : NewUuid())) {}
 
   Done Start();
-  // The scan, while it goes on.
+  // Scans until everything is published.
   Done Scan(IndexerMetrics& metrics);
-  // Until the session has ended. Returns the exit status.
+  // Shows the progress until the session has ended. Returns the exit status.
   tl::expected<int, Failure> Watch();
 
   bool is_connected() const { return connected_; }
@@ -79,7 +79,7 @@ class IndexRun {
   CoordinatorClient client_;
   const wire::OpenSession settings_;
   const TimePoint begin_ = MonotonicNow();
-  wire::SessionStatus status_;  // as last heard
+  wire::SessionStatus status_;  // the latest one received
   IndexerProgress progress_;
   bool scanning_ = false;
   bool said_session_ = false;
@@ -102,7 +102,7 @@ Done IndexRun::Start() {
   }
   auto reply = Ask(request);
   if (!reply && reply.error().kind == CallError::Kind::kNoAnswer) {
-    console_.Warn(fmt::format("There is no coordinator at {} yet: waiting {} s for it", options_.connection.text(),
+    console_.Warn(fmt::format("Coordinator {} does not answer yet: waiting {} s for it", options_.connection.text(),
                               kFirstPatience.count()));
     reply = client_.Call(request, signals_.stop_token(), kFirstPatience);
   }
@@ -112,14 +112,15 @@ Done IndexRun::Start() {
   return {};
 }
 
-// Only when the scan has begun: until then a session that another indexer feeds may become complete without our part.
+// Called only when the scan has begun: until then, a session that another indexer feeds may become complete without
+// the files of this one.
 Done IndexRun::SaySession() {
   said_session_ = true;
   const std::string line = settings_.session() + "\n";
   if (write(STDOUT_FILENO, line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
     return tl::unexpected(
         Failure{kExitInternal,
-                fmt::format("the session's id cannot be written to standard output: {}", std::strerror(errno))});
+                fmt::format("the session's ID cannot be written to standard output: {}", std::strerror(errno))});
   }
   console_.Print(RenderSession({.session = settings_.session(),
                                 .log_file = options_.service.log_file.value_or(""),
@@ -156,7 +157,7 @@ Done IndexRun::Scan(IndexerMetrics& metrics) {
       if (!said) scan.request_stop();
     }
     SayIfItWaits();
-    [[maybe_unused]] const auto looked = Look();  // whoever refuses to tell refuses what is published, too
+    [[maybe_unused]] const auto looked = Look();  // an error here also fails the scan's own requests
     Sleep();
   }
   scan.join();
@@ -174,35 +175,35 @@ Done IndexRun::Scan(IndexerMetrics& metrics) {
 
 Failure IndexRun::Interrupted() const {
   if (!said_session_) {
-    return {kExitInterrupted, fmt::format("interrupted before the scan of session {} began: end the session by "
-                                          "dicom-ctl cancel, and run this again",
+    return {kExitInterrupted, fmt::format("interrupted before the scan of session {} began: end the session with "
+                                          "'dicom-ctl cancel', and run this again",
                                           settings_.session())};
   }
   return {kExitInterrupted,
-          fmt::format("interrupted: to go on, run it again with --session {}", settings_.session())};
+          fmt::format("interrupted: to continue, run it again with --session {}", settings_.session())};
 }
 
 tl::expected<int, Failure> IndexRun::Watch() {
   for (;;) {
-    // First: what was heard before the end of the scan does not count.
+    // A status from before the end of the scan is outdated, so ask again first.
     if (const auto looked = Look(); !looked) return tl::unexpected(looked.error());
     if (connected_ && HasEnded(status_.state())) return Report();
     if (signals_.count() > 0) {
       console_.EndProgress();
       return tl::unexpected(Failure{
           kExitInterrupted,
-          fmt::format("not waiting any more: session {} {}", settings_.session(),
-                      connected_ ? "goes on at the coordinator" : "goes on when the coordinator answers again")});
+          fmt::format("no longer waiting: session {} {}", settings_.session(),
+                      connected_ ? "continues at the coordinator" : "continues when the coordinator answers again")});
     }
     Sleep();
   }
 }
 
-// The error: the coordinator does not know the session, or we do not understand each other.
+// Fails if the coordinator does not know the session or has another protocol version.
 Done IndexRun::Look() {
   const TimePoint now = MonotonicNow();
   if (!options_.wait) {
-    // Otherwise the log goes to the same terminal and tells as much.
+    // Without a log file, the log goes to the same terminal and has the same information.
     if (options_.service.log_file) console_.Indexing({now - begin_, progress_.files, progress_.found}, now);
     return {};
   }
@@ -228,9 +229,9 @@ Done IndexRun::Look() {
 
 void IndexRun::SayIfItWaits() {
   const bool waits = progress_.waits;
-  const bool log_is_here = !options_.wait && !options_.service.log_file;  // and tells as much
+  const bool log_is_here = !options_.wait && !options_.service.log_file;  // and has the same information
   if (waits && !said_that_it_waits_ && !log_is_here) {
-    console_.Warn(fmt::format("No coordinator at {} answers: the scan waits for one", options_.connection.text()));
+    console_.Warn(fmt::format("Coordinator {} does not answer: the scan waits for it", options_.connection.text()));
   }
   said_that_it_waits_ = waits;
 }
@@ -266,7 +267,7 @@ tl::expected<int, Failure> IndexRun::Report() {
 
 std::string NothingFoundIn(const wire::OpenSession& settings) {
   return fmt::format("no DICOM instance in {}{}", fmt::join(settings.inputs(), ", "),
-                     settings.recursive() ? "" : " (sub-folders are entered with -r only)");
+                     settings.recursive() ? "" : " (subfolders are included with -r only)");
 }
 
 int RunIndexerProgram(const IndexerProgramOptions& options, StopSignals& signals, Console& console) {

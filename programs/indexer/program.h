@@ -1,4 +1,4 @@
-// dicom-indexer: one scan that feeds a coordinator on this or another machine.
+// Runs dicom-indexer: one scan that feeds a coordinator on this or another machine.
 #pragma once
 
 #include <string>
@@ -10,7 +10,7 @@
 
 namespace dicom_sender {
 
-// Says that the inputs have no DICOM instance.
+// The message for inputs that have no DICOM instance.
 std::string NothingFoundIn(const wire::OpenSession& settings);
 
 // Returns the exit status.

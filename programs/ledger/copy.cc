@@ -21,7 +21,7 @@ namespace {
 
 constexpr std::size_t kBatchBytes = 256 << 10;  // handed to libpq at once
 constexpr Duration kProgressInterval = std::chrono::seconds(3);
-// What is numbered by the database: sessions, studies, roots, pairs and workers.
+// The database numbers sessions, studies, roots, pairs, and workers.
 constexpr std::size_t kNumberedTables = 5;
 
 class Refused : public std::runtime_error {
@@ -45,7 +45,7 @@ class Target {
     const std::string timeout = std::to_string(std::max<std::int64_t>(1, milliseconds / 1000));
     const std::string timeout_ms = std::to_string(milliseconds);
     const std::string silence = std::to_string(std::max<std::int64_t>(1, milliseconds / 3000));
-    // What stands after the URI wins over it. A server's host that is silent ends the connection.
+    // Keywords after the URI override it. The timeouts end the connection if the server's host is silent.
     const char* const names[] = {"connect_timeout",     "dbname",           "client_encoding",
                                  "application_name",    "tcp_user_timeout", "keepalives_idle",
                                  "keepalives_interval", "keepalives_count", nullptr};
@@ -57,7 +57,7 @@ class Target {
         connection_.get(), [](void*, const char*) {}, nullptr);
   }
 
-  std::string Value(const std::string& sql) {  // the first; empty: none, or NULL
+  std::string Value(const std::string& sql) {  // the first value; empty if it is NULL or missing
     const Result result = Run(sql);
     return PQntuples(result.get()) > 0 ? PQgetvalue(result.get(), 0, 0) : "";
   }
@@ -109,7 +109,7 @@ class Target {
   std::unique_ptr<PGconn, Close> connection_;
 };
 
-// --- rows as COPY's text format has them
+// --- rows in COPY's text format
 
 void AppendEscaped(std::string_view text, std::string& out) {
   for (const char c : text) {
@@ -141,7 +141,7 @@ void AppendHex(std::string_view bytes, std::string& out) {
   }
 }
 
-// A table of the SQLite ledger, of which the other one has the same: names and columns of both are equal.
+// A table of the SQLite ledger. PostgreSQL's ledger has a table with the same name and the same columns.
 class Table {
  public:
   Table(SQLite::Database& file, std::string name)
@@ -152,7 +152,7 @@ class Table {
     }
   }
 
-  // What COPY is to be told.
+  // The COPY statement.
   std::string Heading() {
     std::string columns;
     for (int i = 0; i < rows_.getColumnCount(); ++i) {
@@ -160,7 +160,7 @@ class Table {
     }
     return fmt::format("COPY {} ({}) FROM STDIN", Quoted(name_), columns);
   }
-  // False: there are no more.
+  // False if all rows are read.
   bool AppendNext(std::string& out) {
     if (!rows_.executeStep()) return false;
     for (int i = 0; i < rows_.getColumnCount(); ++i) {
@@ -226,20 +226,20 @@ class Copy {
 
   LedgerContent Run(const PostgresqlOptions& options) {
     target_.Value("BEGIN");
-    // Whatever the user's defaults are: it takes as long as it takes, and is on the disk when it is done.
+    // Override the user's defaults: the copy may take long, and it must be on disk when it is done.
     for (const char* setting :
          {"statement_timeout = 0", "idle_in_transaction_session_timeout = 0", "synchronous_commit = on"}) {
       target_.Value(fmt::format("SET LOCAL {}", setting));
     }
-    // Nobody leads on it meanwhile. Who did knows nothing of what is copied: it leads no more, and reads everything
-    // when it leads again.
+    // No coordinator may be the leader during the copy. A previous leader does not know the copied sessions: the new
+    // epoch makes it a standby, which reads everything when it becomes the leader again.
     target_.Value("UPDATE leadership SET epoch = epoch + 1, leader = '', renewals = 0");
     if (const auto sessions = target_.Number(kCounted[0]); sessions > 0) {
-      throw Refused(fmt::format("{} has {} sessions already: name an empty database", target_.name(), sessions));
+      throw Refused(fmt::format("{} already has {} sessions: name an empty database", target_.name(), sessions));
     }
     for (const std::string& table : Tables()) CopyTable(table);
     ContinueKeys();
-    if (Count(target_) != content_) throw LedgerError(target_.name() + ": not all has arrived; nothing was copied");
+    if (Count(target_) != content_) throw LedgerError(target_.name() + ": not all rows arrived; nothing was copied");
     Commit(options);
     return content_;
   }
@@ -262,11 +262,12 @@ class Copy {
     try {
       const auto outcome = PostgresqlConnection(options, options.leader_timeout).FindOutcome(transaction, history);
       if (outcome) return *outcome;
-    } catch (const PostgresqlError&) {  // it stays unknown
+    } catch (const PostgresqlError&) {  // the outcome stays unknown
     }
-    throw OutcomeUnknown(target_.name() +
-                         ": the connection was lost at the end; whether it was copied is not known: run it again, it"
-                         " says so");
+    throw OutcomeUnknown(
+        target_.name() +
+        ": the connection was lost at the end; it is unknown whether all was copied: run it again, and"
+        " it says so");
   }
 
   std::vector<std::string> Tables() {
@@ -289,7 +290,7 @@ class Copy {
     }
     target_.Put(lines);
     target_.EndCopy();
-    target_.Value("ANALYZE " + Quoted(name));  // or people's first questions would be answered by reading everything
+    target_.Value("ANALYZE " + Quoted(name));  // so that the first queries do not scan whole tables
   }
   void Tell(const std::string& table, std::uint64_t rows) {
     if (const TimePoint now = MonotonicNow(); now >= next_progress_) {
@@ -298,11 +299,11 @@ class Copy {
     }
   }
 
-  // Keys are never used twice, not even those that are gone: SQLite remembers the highest ever of some tables.
+  // Keys are never reused, not even those of deleted rows: SQLite keeps the highest key ever used for some tables.
   void ContinueKeys() {
     std::size_t continued = 0;
     for (const std::string& table : Tables()) {
-      // Whichever schema of the search_path it is in.
+      // The table may be in any schema of the search_path.
       for (const auto& row : target_.Rows(fmt::format(
                "SELECT attname, pg_get_serial_sequence(attrelid::regclass::text, attname) FROM pg_attribute"
                " WHERE attrelid = '{}'::regclass AND attidentity <> ''",
@@ -342,7 +343,7 @@ tl::expected<LedgerContent, CopyTrouble> CopyLedger(const std::string& file, con
                                                     const CopyProgress& progress, Duration patience) {
   using Kind = CopyTrouble::Kind;
   const PostgresqlOptions options{.uri = uri, .leader_timeout = patience};
-  // Opened as a coordinator opens it: undamaged, of this release, and in use by no other program until it is copied.
+  // Opening it as a coordinator does checks it for damage, upgrades it to this release, and locks out other programs.
   const auto opened = OpenSqliteLedger(file);
   if (!opened) return tl::unexpected(CopyTrouble{opened.error()});
   if (const auto prepared = OpenLeadership(options); !prepared) {

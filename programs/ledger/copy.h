@@ -1,9 +1,9 @@
-// Copies a whole ledger from an SQLite file into a PostgreSQL database, row by row as it is: keys, leases and what
-// became of each instance stay what they are, and new ones go on from there.
+// Copies a whole ledger from an SQLite file into a PostgreSQL database, row by row and unchanged: keys, leases, and
+// the states of the instances stay the same, and new keys continue after the copied ones.
 //
-// All of it in one transaction of the database: it is there whole, or not at all. Nobody else has the file open
-// meanwhile, and it is left as it is, but that one of an older release is brought up to this one. Memory does not
-// depend on the ledger's size.
+// The copy is one transaction of the database, so all of the ledger arrives or nothing. During the copy, no other
+// program can open the file. The file stays unchanged, except that a ledger of an older release is upgraded. Memory
+// does not depend on the ledger's size.
 #pragma once
 
 #include <array>
@@ -30,7 +30,7 @@ struct CopyTrouble {
   enum class Kind {
     kRefused,
     kServer,   // the database could not be reached or failed; nothing was copied
-    kUnknown,  // the connection was lost at the very end, and the server cannot be asked whether it was copied
+    kUnknown,  // the connection was lost at the commit, and the server cannot be asked whether it has committed
   };
   std::string sentence;  // what is wrong and what to do, in one line without a password
   Kind kind = Kind::kRefused;
@@ -38,13 +38,15 @@ struct CopyTrouble {
 
 inline constexpr Duration kServerPatience = std::chrono::seconds(30);
 
-// Called every few seconds: `table` is being copied, and `rows` of it were. `all`: what there is.
+// Called every few seconds while `table` is being copied; `rows` of its rows are copied. `all` counts the whole
+// ledger.
 using CopyProgress = std::function<void(const std::string& table, std::uint64_t rows, const LedgerContent& all)>;
 
-// `uri` as in CheckUri. The database's ledger is created if it is not there, and must be empty. What is returned was
-// counted in both, and is equal. Nobody leads on the database meanwhile; coordinators that want to take up what was
-// copied as after a restart. `patience`: with a server that is silent; and with twice that, whether it has committed
-// is asked where the connection was lost at the commit.
+// `uri` is as in CheckUri. The database's ledger must be empty; it is created if it is missing. The result was
+// counted in both ledgers, and the counts are equal. During the copy, no coordinator is the leader on the database;
+// afterwards, coordinators continue with the copied sessions as after a restart. `patience` limits the wait for a
+// silent server. If the connection is lost at the commit, the server is asked for twice that time whether it has
+// committed.
 tl::expected<LedgerContent, CopyTrouble> CopyLedger(const std::string& file, const std::string& uri,
                                                     const CopyProgress& progress,
                                                     Duration patience = kServerPatience);

@@ -17,8 +17,9 @@ void TellProgress(const std::string& table, std::uint64_t rows, const LedgerCont
 }
 
 std::string Summary(const LedgerContent& content) {
-  std::string text = fmt::format("Copied, and counted in both:\n  sessions   {}\n  studies    {}\n  instances  {}\n",
-                                 content.sessions, content.studies, content.all_instances());
+  std::string text =
+      fmt::format("Copied, and counted on both sides:\n  sessions   {}\n  studies    {}\n  instances  {}\n",
+                  content.sessions, content.studies, content.all_instances());
   for (std::size_t state = 0; state < content.instances.size(); ++state) {
     text += fmt::format("    {:<20} {}\n", InstanceStateWord(static_cast<InstanceState>(state)),
                         content.instances[state]);

@@ -1,4 +1,4 @@
-// The command line of dicom-ledger. Checked here, so that what comes out can be used.
+// The command line of dicom-ledger. The parser checks all of it, so that the program can rely on it.
 #pragma once
 
 #include <string>
@@ -7,7 +7,7 @@
 
 namespace dicom_sender {
 
-struct LedgerOptions {  // of its one command, copy
+struct LedgerOptions {  // for `copy`, the only command
   std::string file;
   std::string uri;
 };

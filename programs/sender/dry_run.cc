@@ -18,7 +18,7 @@ tl::expected<void, Failure> Scan(Session& session, StopSignals& signals, Console
   return {};
 }
 
-// Goes on with the scan of this dry run. Without a destination it has to be given.
+// The command that sends what this dry run has scanned. It has placeholders for a destination that was not given.
 std::string SendCommand(const Session& session, const std::string& output_dir) {
   const std::string command = ResumeCommand(session.id(), output_dir, /*retry_failed=*/false);
   return command + (session.settings().destination().host().empty() ? " -a AE -H HOST -p PORT" : "");
@@ -55,7 +55,7 @@ int Run(const SenderOptions& options, StopSignals& signals, Console& console) {
 
 int RunDry(const SenderOptions& options, StopSignals& signals, Console& console) {
   if (options.format == PlanFormat::kText) return Run(options, signals, console);
-  // Standard output is for the JSON object alone.
+  // Standard output has only the JSON object.
   Console errors("dicom-sender", STDERR_FILENO, STDERR_FILENO, DetectStyle(STDERR_FILENO, ProcessEnvironment));
   return Run(options, signals, errors);
 }

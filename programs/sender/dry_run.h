@@ -1,4 +1,4 @@
-// The preflight: what would be sent, how, and what would not arrive.
+// The preflight: finds out what would be sent, how, and what would not arrive.
 #pragma once
 
 #include "cli/console.h"
@@ -7,8 +7,8 @@
 
 namespace dicom_sender {
 
-// Scans, queries the destination if one is given, and prints the plan; sends nothing. Leaves a suspended session
-// whose scan is complete, for the run that sends. Returns the exit status.
+// Scans, queries the destination if one is given, and prints the plan; sends nothing. Leaves a suspended session with
+// a complete scan for the run that sends. Returns the exit status.
 int RunDry(const SenderOptions& options, StopSignals& signals, Console& console);
 
 }  // namespace dicom_sender

@@ -19,7 +19,7 @@
 namespace dicom_sender {
 namespace {
 
-// One sentence; empty: success.
+// Returns one sentence that says what failed; empty after success.
 std::string Echo(const wire::OpenSession& settings, const WakeEvent& cancel) {
   SendingProgress progress;
   const auto associate = [&](const AssociationRequest& request) {
@@ -28,7 +28,7 @@ std::string Echo(const wire::OpenSession& settings, const WakeEvent& cancel) {
   return Verify(associate, RequestFor(settings.destination(), settings.send_options(), {})).failure;
 }
 
-// Only those of the command line: what the environment or a file sets may be meant for other runs.
+// Lists options of the command line only: the environment and files may set options for other runs.
 std::vector<std::string> UnusedOptions(const SenderOptions& options) {
   constexpr std::array<std::string_view, 10> kUsed = {"echo",         "ae-title",     "host",    "port",
                                                       "config",       "calling-ae",   "max-pdu", "connect-timeout",

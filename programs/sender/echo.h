@@ -1,4 +1,4 @@
-// Preflight: whether the destination answers a C-ECHO (PS3.4 annex A).
+// Checks whether the destination answers a C-ECHO (PS3.4 annex A).
 #pragma once
 
 #include <stop_token>

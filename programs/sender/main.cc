@@ -11,7 +11,7 @@
 
 namespace {
 
-// Each association has a socket and a file open, each scan thread a file, and a decoder some more.
+// Each association has a socket and a file open, each scan thread a file, and each decoder a few more.
 constexpr unsigned kFilesPerThread = 8, kFilesBeside = 64;
 
 unsigned OpenFilesNeeded(const dicom_sender::SenderOptions& options) {

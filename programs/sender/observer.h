@@ -1,4 +1,4 @@
-// Tells the log of every instance, and with --verbose the console too.
+// Logs every instance. With --verbose, it also shows them on the console.
 #pragma once
 
 #include "cli/console.h"

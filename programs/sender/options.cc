@@ -13,7 +13,7 @@ namespace {
 
 constexpr const char* kProgram = "dicom-sender";
 
-// A session's id, or the front of one. That there is such a session is seen later.
+// Accepts a session's ID or the first characters of one. Whether the session exists is checked later.
 OptionSetter SetSession(std::optional<std::string>& target) {
   return [&target](const std::string& text) -> Checked {
     std::string id = text;
@@ -22,7 +22,7 @@ OptionSetter SetSession(std::optional<std::string>& target) {
         !id.empty() && id.size() <= 36 && id.find_first_not_of("0123456789abcdef-") == std::string::npos;
     if (id != kLatest && !is_id) {
       return tl::unexpected(
-          fmt::format("'{}' is no session's id and not the front of one: 'dicom-sender sessions' "
+          fmt::format("'{}' is not a session ID or the first characters of one: 'dicom-sender sessions' "
                       "lists them",
                       ToPrintable(text)));
     }
@@ -31,7 +31,7 @@ OptionSetter SetSession(std::optional<std::string>& target) {
   };
 }
 
-// Scripts for earlier releases give it.
+// Scripts for earlier releases give the option.
 OptionSetter SetIgnored() {
   return [](const std::string& text) -> Checked {
     bool ignored = false;
@@ -42,35 +42,36 @@ OptionSetter SetIgnored() {
 std::vector<OptionGroup> Groups(SenderOptions& o) {
   OptionGroup sending = SendingOptions(o);
   sending.options.insert(sending.options.begin(),
-                         {'t', "threads", "N", "associations at the same time, one study each, 1 to 256 (default: 1)",
+                         {'t', "threads", "N", "simultaneous associations, one study each, 1 to 256 (default: 1)",
                           SetNumber(o.threads, 1, 256)});
   return {
       InputOptions(o),
       DestinationOptions(o),
       std::move(sending),
       {"Output",
-       {{0, "output-dir", "DIR", "for log, summary, failures and ledger; created if missing (default: .)",
+       {{0, "output-dir", "DIR", "folder for log, summary, failures, and ledger; created if missing (default: .)",
          SetText(o.output_dir)},
         {0, "log-format", "FORMAT", "text or json (default: text)", SetLogFormat(o.log_format)},
         {0, "metrics", "HOST:PORT", "serve Prometheus metrics at /metrics while running", SetAddress(o.metrics)},
-        {'v', "verbose", nullptr, "one line for each instance", SetSwitch(o.verbose)}}},
+        {'v', "verbose", nullptr, "log one line for each instance", SetSwitch(o.verbose)}}},
       {"Session",
        {{0, "dry-run", nullptr,
          "scan, ask the destination (if given) what it accepts, and list what would not arrive; send nothing",
          SetSwitch(o.dry_run)},
-        {0, "echo", nullptr, "only C-ECHO the destination; needs -a, -H and -p", SetSwitch(o.echo)},
+        {0, "echo", nullptr, "only send a C-ECHO to the destination; needs -a, -H, and -p", SetSwitch(o.echo)},
         {.letter = 0,
          .name = "resume",
          .value = "SESSION",
-         .help = "continue an unfinished session, whose ledger is in --output-dir: the one whose id begins like "
-                 "this, or the latest",
+         .help =
+             "continue an unfinished session in --output-dir: the one whose ID begins with SESSION, or the latest",
          .set = SetSession(o.resume),
          .implied = kLatest},
-        {0, "retry-failed", nullptr, "with --resume: try again what failed, too", SetSwitch(o.retry_failed)},
+        {0, "retry-failed", nullptr, "with --resume: also try again what failed", SetSwitch(o.retry_failed)},
         {0, "new", nullptr, "start a new session even if one for the same input and destination is unfinished",
          SetSwitch(o.start_new)},
         {0, "delete-ledger", nullptr, "delete the ledger after a complete success", SetSwitch(o.delete_ledger)},
-        {0, "keep-ledger", nullptr, "does nothing: the ledger is kept anyway", SetIgnored()},
+        {0, "keep-ledger", nullptr, "does nothing, because the ledger is kept anyway; accepted for older scripts",
+         SetIgnored()},
         {0, "format", "FORMAT", "text or json (default: text); only with --dry-run and for 'dicom-sender sessions'",
          SetPlanFormat(o.format)}}}};
 }
@@ -78,13 +79,13 @@ std::vector<OptionGroup> Groups(SenderOptions& o) {
 Program Describe(SenderOptions& options) {
   return {.name = kProgram,
           .about =
-              "Sends DICOM files to an archive by C-STORE, one association for each study, and reports what the\n"
-              "archive answered for each instance.\n"
+              "Sends DICOM files to an archive by C-STORE, one association for each study, and reports the\n"
+              "archive's response for each instance.\n"
               "\n"
               "  dicom-sender PATH [PATH ...] -a AE -H HOST -p PORT [OPTION ...]\n"
               "  dicom-sender sessions [--output-dir DIR] [--format text|json]\n"
               "\n"
-              "The same command again continues the session that was not finished; 'sessions' lists those in a\n"
+              "Run the same command again to continue an unfinished session. 'sessions' lists the sessions in a\n"
               "folder.\n",
           .groups = Groups(options),
           .epilogue =
@@ -97,7 +98,7 @@ Program Describe(SenderOptions& options) {
               "  0  all stored; with --dry-run: nothing stands in the way\n"
               "  1  finished, some instances failed; with --dry-run: something would not arrive\n"
               "  2  wrong usage or unusable input; nothing was sent\n"
-              "  3  the destination was out of reach, or refuses us; can be resumed\n"
+              "  3  the destination was unreachable, or refused us; can be resumed\n"
               "  4  interrupted; can be resumed\n"
               "  70 internal error\n"
               "  74 the ledger or the summary cannot be written or is gone; can be resumed\n",
@@ -107,12 +108,12 @@ Program Describe(SenderOptions& options) {
 Checked CheckFolderIsThere(const SenderOptions& options) {
   std::error_code error;
   if (std::filesystem::is_directory(options.output_dir, error)) return {};
-  return tl::unexpected(fmt::format("{}: '{}' can not be used ({}): give the folder that has the ledgers",
+  return tl::unexpected(fmt::format("{}: '{}' cannot be used ({}): give the folder that has the ledgers",
                                     WhereGiven(options, "output-dir"), ToPrintable(options.output_dir),
-                                    error ? error.message() : "it is no folder"));
+                                    error ? error.message() : "not a folder"));
 }
 
-// Options that are not of the command line may be there for the runs that send.
+// Options from the environment or a file may be meant for the runs that send.
 Checked CheckSessions(const SenderOptions& options) {
   for (const auto& [name, where] : options.given) {
     if (!where.starts_with("--") || name == "output-dir" || name == "format" || name == "config") continue;
@@ -136,7 +137,7 @@ Checked CheckCombination(const SenderOptions& options) {
   }
   if (options.retry_failed && !options.resume) {
     return tl::unexpected(
-        fmt::format("{} is only for a session that goes on: add --resume, with its id if it is not "
+        fmt::format("{} is only for a resumed session: add --resume, with its ID if it is not "
                     "the latest one",
                     options.given.at("retry-failed")));
   }
@@ -147,7 +148,7 @@ Checked CheckCombination(const SenderOptions& options) {
   return {};
 }
 
-// Of a session that goes on, the ledger knows the rest.
+// For a resumed session, the other options come from the ledger.
 Checked CheckComplete(const SenderOptions& options) {
   if (options.resume) return {};
   const bool has_destination = options.called_ae || options.host || options.port;
@@ -157,7 +158,7 @@ Checked CheckComplete(const SenderOptions& options) {
 
 Checked CheckFiles(const SenderOptions& options) {
   if (options.echo) return {};
-  // The ledger of a session that goes on is there already. Whether it can be written is seen when it is opened.
+  // The ledger of a resumed session exists already. Opening it will show whether it is writable.
   if (options.resume) return CheckFolderIsThere(options);
   if (auto usable = CheckInputs(options); !usable) return usable;
   const auto usable = PrepareOutputFolder(options.output_dir, /*create=*/true);
@@ -170,7 +171,7 @@ Checked CheckFiles(const SenderOptions& options) {
 tl::expected<SenderOptions, EarlyExit> ParseOptions(int argc, const char* const* argv,
                                                     const Environment& environment) {
   SenderOptions options;
-  // A folder of this name is "./sessions".
+  // `sessions` is the command; a folder of that name must be given as "./sessions".
   std::vector<const char*> arguments(argv, argv + argc);
   options.list_sessions = argc > 1 && std::string_view(argv[1]) == "sessions";
   if (options.list_sessions) arguments.erase(arguments.begin() + 1);

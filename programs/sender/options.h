@@ -1,4 +1,4 @@
-// The options of dicom-sender. All of it is checked here, so that what comes out can be used.
+// The options of dicom-sender. The parser checks all of them, so that the program can rely on them.
 #pragma once
 
 #include <optional>
@@ -12,14 +12,14 @@
 
 namespace dicom_sender {
 
-// With --resume, --echo, and `sessions` the inputs are not looked at. With --resume the ledger knows the destination,
-// and what is given here is to be compared; calling_ae is then unset if it was not given. --dry-run needs no
+// --resume, --echo, and `sessions` ignore the inputs. With --resume, the destination comes from the ledger, and the
+// options given here are only compared with it; calling_ae stays unset unless it was given. --dry-run needs no
 // destination.
 struct SenderOptions : SessionOptions {
   unsigned threads = 1;  // 1 to 256
 
   // Output
-  std::string output_dir = ".";  // exists and can be written (not looked at with --echo)
+  std::string output_dir = ".";  // exists and is writable (not checked with --echo)
   LogFormat log_format = LogFormat::kText;
   std::optional<std::string> metrics;  // HOST:PORT
   bool verbose = false;
@@ -27,18 +27,18 @@ struct SenderOptions : SessionOptions {
   // Session
   bool echo = false;
   bool dry_run = false;
-  // A session's UUID, or the front of one, in lower case, or kLatest.
+  // A session's UUID or the first characters of one, in lower case, or kLatest.
   std::optional<std::string> resume;
-  PlanFormat format = PlanFormat::kText;  // of the dry run, and of `dicom-sender sessions`
+  PlanFormat format = PlanFormat::kText;  // dry run and `dicom-sender sessions` only
   bool retry_failed = false;
-  bool start_new = false;  // whatever is unfinished
+  bool start_new = false;  // even if an unfinished session exists
   bool delete_ledger = false;
   bool list_sessions = false;  // `dicom-sender sessions`
 };
 
 inline constexpr const char* kLatest = "latest";
 
-// Creates the output folder where it is missing; does nothing else to the machine.
+// Creates the output folder if it is missing; has no other side effects.
 tl::expected<SenderOptions, EarlyExit> ParseOptions(int argc, const char* const* argv,
                                                     const Environment& environment = ProcessEnvironment);
 

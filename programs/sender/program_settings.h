@@ -1,4 +1,4 @@
-// The settings that belong to dicom-sender itself, as the ledger keeps them for a resume.
+// Converts the settings of dicom-sender itself, which the ledger keeps for a resumed run.
 #pragma once
 
 #include "client.pb.h"
@@ -8,7 +8,7 @@ namespace dicom_sender {
 
 wire::ProgramSettings ToProgramSettings(const SenderOptions& options);
 
-// Those that were not given become what they were.
+// Sets the options that were not given to their values in the earlier run.
 void TakeOver(const wire::ProgramSettings& known, SenderOptions& options);
 
 }  // namespace dicom_sender

@@ -21,7 +21,7 @@
 namespace dicom_sender {
 namespace {
 
-// How often the session's state is asked for: a short session must not be made longer, a long one not be disturbed.
+// Polls a young session often, so that polling does not prolong it, and an old one rarely, to keep the load low.
 std::chrono::milliseconds LookAgainAfter(Duration elapsed) {
   using std::chrono::milliseconds;
   return std::clamp(std::chrono::duration_cast<milliseconds>(elapsed / 50), milliseconds(5), milliseconds(100));
@@ -29,8 +29,8 @@ std::chrono::milliseconds LookAgainAfter(Duration elapsed) {
 
 constexpr std::chrono::seconds kSilenceNotedAfter(3);
 
-// As short as it can be.
-// `by_id`: a session that is complete, only its summary is missing, is not found as an unfinished one.
+// The shortest command that resumes the session. `by_id`: the session is complete and lacks only its summary, so
+// --resume does not find it as an unfinished one.
 std::string HowToResume(const std::string& session, const SenderOptions& options, bool retry_failed,
                         bool by_id = false) {
   std::error_code error;
@@ -53,9 +53,9 @@ class SendRun {
   SendRun(const SendRun&) = delete;
   SendRun& operator=(const SendRun&) = delete;
 
-  // Until the session has ended or a second signal came. The error ends the program.
+  // Runs until the session has ended or a second signal arrives. The error ends the program.
   tl::expected<void, Failure> Send();
-  // After Send(). Returns the exit status.
+  // Call it after Send(). Returns the exit status.
   int Report();
 
  private:
@@ -76,7 +76,7 @@ class SendRun {
   bool worker_started_ = false;
   bool stopping_ = false;
   bool in_trouble_ = false;
-  std::uint64_t done_ = 0;  // instances, as shown last
+  std::uint64_t done_ = 0;  // instances at the latest look
   TimePoint progressed_at_ = begin_;
 };
 
@@ -91,7 +91,8 @@ tl::expected<void, Failure> SendRun::Send() {
     if (scanning_ && session_.engine().indexer_ended() && !stopping_) {
       if (auto scanned = OnScanned(); !scanned) return scanned;
     }
-    // Looked at before the status: of a session that has ended, the indexer's batches are refused.
+    // Read this before the status: once the session has ended, the coordinator refuses the indexer's batches, and
+    // that failure does not count.
     const auto indexer_failure = session_.engine().indexer_failure();
     pollfd wait{signals_.fd(), POLLIN, 0};
     poll(&wait, 1, static_cast<int>(LookAgainAfter(MonotonicNow() - begin_).count()));
@@ -102,7 +103,7 @@ tl::expected<void, Failure> SendRun::Send() {
       return tl::unexpected(Failure{kExitInternal, *indexer_failure});
     Show(*status);
   }
-  // The end of a session with little to send may come before the end of its scan was noticed.
+  // A session with little to send may end before the loop notices the end of its scan.
   if (scanning_ && status->scan_complete()) return OnScanned();
   return {};
 }
@@ -140,13 +141,13 @@ void SendRun::StartWorker() {
 
 void SendRun::OnSignal() {
   stopping_ = true;
-  console_.Warn("Stopping: waiting for the instances in flight; again to stop at once");
+  console_.Warn("Stopping: waiting for the instances in flight; press Ctrl-C again to stop at once");
   spdlog::warn("Interrupted: waiting for the instances in flight");
   session_.engine().StopIndexer();
   session_.engine().DrainWorker();
   wire::ClientRequest request;
   request.mutable_suspend_session()->set_session(session_.id());
-  // If it fails, the engine has failed, and the loop sees that next.
+  // If this fails, the engine has failed, and the loop notices that next.
   if (const auto suspended = session_.Ask(std::move(request)); !suspended) return;
 }
 
@@ -165,14 +166,14 @@ void SendRun::Show(const wire::SessionStatus& status) {
   }
   if (view.note.empty()) view.note = NoteOnSilence(status, now);
   const bool in_trouble = !view.note.empty();
-  if (in_trouble && !in_trouble_) spdlog::warn("{}", view.note);  // it counts the seconds: once is enough
-  if (!in_trouble && in_trouble_) spdlog::info("Nothing holds up the session any more");
+  if (in_trouble && !in_trouble_) spdlog::warn("{}", view.note);  // once, because the note counts seconds
+  if (!in_trouble && in_trouble_) spdlog::info("The session is no longer held up");
   in_trouble_ = in_trouble;
   console_.Progress(view, now);
 }
 
-// A destination that does not answer at all is noticed only when its time-out is over. It is said before.
-// Others may be served while one association waits for its turn.
+// Reports a silent destination before its timeout ends. The silence counts only while no other association makes
+// progress.
 std::string SendRun::NoteOnSilence(const wire::SessionStatus& status, TimePoint now) {
   const Duration silent = std::min(session_.engine().unanswered_for(), now - progressed_at_);
   if (silent < kSilenceNotedAfter) return {};
@@ -244,7 +245,7 @@ int RunSend(const SenderOptions& options, StopSignals& signals, Console& console
   if (!sent) return EndEarly(**session, sent.error(), options, console);
   try {
     return run.Report();
-  } catch (const StoreError& error) {  // the coordinator's thread may have met it first, and knows the reason
+  } catch (const StoreError& error) {  // the coordinator's thread may have failed first and know the reason
     const auto failure = (*session)->engine().failure().value_or(Failure{kExitCannotWrite, error.what()});
     return EndEarly(**session, failure, options, console);
   }

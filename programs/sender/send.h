@@ -1,4 +1,4 @@
-// The main job: index, send, report.
+// The main command: scans, sends, and reports.
 #pragma once
 
 #include "cli/console.h"

@@ -19,7 +19,7 @@
 namespace dicom_sender {
 namespace {
 
-// The worker lives and dies with the coordinator, so nobody waits for its leases to run out.
+// The worker runs in the coordinator's process, so nothing waits for its leases to expire.
 constexpr std::chrono::minutes kLeaseTime(5);
 
 tl::unexpected<Failure> Fail(int exit_status, std::string sentence) {
@@ -35,7 +35,7 @@ Failure NothingFound(const wire::SessionStatus& status) {
   const std::string not_read = unread > 0 ? fmt::format(", {} more could not be read", unread) : "";
   return {kExitUsage, fmt::format("no DICOM instance in {}: looked at {} {}{}{}", fmt::join(status.inputs(), ", "),
                                   ignored, ignored == 1 ? "file" : "files", not_read,
-                                  status.recursive() ? "" : " (sub-folders are entered with -r only)")};
+                                  status.recursive() ? "" : " (subfolders are included with -r only)")};
 }
 
 SessionRecord SuspendIfOpen(Ledger& ledger, SessionRecord session) {
@@ -60,7 +60,7 @@ Session::~Session() {
   CloseLog();
 }
 
-// Where nothing can be written for a new session, nothing was sent, and there is nothing to go on with.
+// If the files of a new session cannot be written, nothing was sent, and there is no session to resume.
 tl::expected<void, Failure> Session::TryToStart() {
   auto started = [this]() -> tl::expected<void, Failure> {
     try {
@@ -82,7 +82,7 @@ tl::expected<void, Failure> Session::Start() {
   files_are_new_ = !options_.resume;
   if (options_.resume && !std::filesystem::exists(files_.ledger)) {
     return Fail(kExitUsage,
-                fmt::format("there is no ledger {}: was the session complete, or is it in another --output-dir?",
+                fmt::format("ledger '{}' not found: was the session complete, or is it in another --output-dir?",
                             files_.ledger));
   }
   auto ledger = OpenSqliteLedger(files_.ledger);
@@ -119,7 +119,7 @@ tl::expected<void, Failure> Session::Start() {
   wire::ClientRequest request;
   *request.mutable_open_session() = settings_;
   if (auto opened = Ask(std::move(request)); !opened) return tl::unexpected(std::move(opened.error()));
-  // Only now, because from here on the session can be resumed.
+  // Print this only now, because from here on the session can be resumed.
   console_.Print(RenderSession({.session = id,
                                 .log_file = files_.log,
                                 .destination = DestinationText(settings_.destination()),
@@ -134,8 +134,8 @@ tl::expected<void, Failure> Session::Resume() {
   const auto record = ledger_->FindSession(*options_.resume);
   ledger_->Commit();
   if (!record) {
-    return Fail(kExitUsage,
-                fmt::format("ledger {} has no session {}: is it of another one?", files_.ledger, *options_.resume));
+    return Fail(kExitUsage, fmt::format("ledger '{}' does not have session {}: does it belong to another session?",
+                                        files_.ledger, *options_.resume));
   }
   auto settings = ResumedSessionSettings(options_, options_.retry_failed, record->settings);
   if (!settings) return Fail(kExitUsage, std::move(settings.error()));
@@ -145,7 +145,7 @@ tl::expected<void, Failure> Session::Resume() {
   return {};
 }
 
-// Of a dry run without a destination.
+// Completes a session that a dry run without a destination has left.
 void Session::TakeDestination(const SessionRecord& record) {
   wire::OpenSession settings = record.settings;
   *settings.mutable_destination() = settings_.destination();
@@ -202,7 +202,7 @@ SessionRecord Session::record() { return ledger_->FindSession(id()).value(); }
 void Session::RemoveFiles(bool all) {
   engine_.reset();
   ledger_.reset();
-  if (!files_are_new_ && all) return;  // of a session that could not go on: they were here before
+  if (!files_are_new_ && all) return;  // they belong to an earlier run, whose session could not be resumed
   RemoveLedger(files_);
   if (!all) return;
   CloseLog();

@@ -1,4 +1,4 @@
-// One session of dicom-sender from its opening to the end of its scan: what sending and the dry run have in common.
+// One session of dicom-sender, from its opening to the end of its scan. Sending and the dry run share this part.
 #pragma once
 
 #include <memory>
@@ -16,11 +16,11 @@
 
 namespace dicom_sender {
 
-// Of a session whose scan is complete and found nothing.
+// The failure of a session whose scan is complete and found nothing.
 Failure NothingFound(const wire::SessionStatus& status);
 
-// Leaves an open session so that it can be resumed. When the coordinator has ended. Returns the session as it is
-// then.
+// Suspends an open session so that it can be resumed. Call it after the coordinator has ended. Returns the session in
+// its new state.
 SessionRecord SuspendIfOpen(Ledger& ledger, SessionRecord session);
 
 class Session {
@@ -35,17 +35,16 @@ class Session {
   Engine& engine() { return *engine_; }
 
   tl::expected<wire::SessionStatus, Failure> Status();
-  tl::expected<wire::SessionStatus, Failure> Ask(wire::ClientRequest request);  // one that is answered by a status
+  tl::expected<wire::SessionStatus, Failure> Ask(wire::ClientRequest request);  // its reply must be a status
 
   void StartIndexer();
-  // What the scan has found, for the console.
   tl::expected<FoundView, Failure> Found(const wire::SessionStatus& status);
 
   void Stop();  // ends all parts
-  // After Stop(). The record is that of the session in it.
+  // Call these after Stop().
   Ledger& ledger() { return *ledger_; }
   SessionRecord record();
-  // Removes the ledger; with `all` the log as well. After Stop().
+  // Removes the ledger, and the log if `all` is set. Call it after Stop().
   void RemoveFiles(bool all);
 
  private:
@@ -60,7 +59,7 @@ class Session {
   wire::OpenSession settings_;
   SessionFiles files_;
   bool files_are_new_ = false;
-  std::string scan_time_;  // of the complete scan that is used; empty: there is none yet
+  std::string scan_time_;  // time of the complete scan that this run reuses; empty if it does not
   std::shared_ptr<prometheus::Registry> registry_ = std::make_shared<prometheus::Registry>();
   std::unique_ptr<Ledger> ledger_;
   StatusBoard board_{std::string(ProgramVersion())};

@@ -12,7 +12,7 @@
 namespace dicom_sender {
 namespace {
 
-// A folder may have the ledgers of years. The sessions that somebody wants to go on with are among the latest.
+// A folder may have many old ledgers. A session worth continuing is among the latest.
 constexpr std::size_t kLooksMax = 200;
 constexpr std::size_t kListedIdsMax = 10;
 
@@ -24,12 +24,12 @@ tl::unexpected<Failure> Refuse(std::string sentence) {
 
 tl::unexpected<Failure> IsRunning(const std::string& session) {
   return Refuse(
-      fmt::format("session {} is running already (its ledger is in use): wait for its end, or stop it by "
+      fmt::format("session {} is running already (its ledger is in use): wait for its end, or stop it with "
                   "Ctrl-C",
                   session));
 }
 
-// The same input, in whatever order it was given, to the same destination, by the same name.
+// Compares the inputs in any order, the destination, the calling AE title, and `recursive`.
 bool IsAbout(const wire::OpenSession& known, const wire::OpenSession& wanted) {
   const auto inputs = [](const wire::OpenSession& settings) {
     std::vector<std::string> sorted(settings.inputs().begin(), settings.inputs().end());
@@ -51,10 +51,9 @@ ChosenSession Continue(SenderOptions options, const FolderSession& found) {
 
 std::string NoticeOf(const FolderSession& found, const std::vector<LedgerFile>& files) {
   const SessionRecord& record = *found.record;
-  return fmt::format("Continuing session {} of {}: {} of {} stored{}; --new starts another one\n",
+  return fmt::format("Continuing session {} of {}: {} of {} stored{}; --new starts a new one\n",
                      ShortId(found.file.session, files), FormatRfc3339(record.start_time), record.counts.successful(),
-                     record.counts.total,
-                     record.scan_complete ? ", files that were added since its scan are not sent" : "");
+                     record.counts.total, record.scan_complete ? ", files added since its scan are not sent" : "");
 }
 
 // The latest session that has the same input and destination, if it is unfinished.
@@ -69,7 +68,7 @@ Chosen ChooseForInput(SenderOptions options) {
     FolderSession session = LookAt(file);
     if (!session.problem.empty() && ++problems == 1) problem = session.problem;
     if (!session.record || !IsAbout(session.record->settings, wanted)) continue;
-    // A dry run does not hide the session that has stored something and was interrupted.
+    // A later dry run must not hide a session that has stored something and was interrupted.
     const bool has_begun = session.in_use || session.record->counts.successful() > 0;
     if (!found || session.in_use || (has_begun && IsUnfinished(*session.record))) found = std::move(session);
     if (has_begun) break;
@@ -82,18 +81,18 @@ Chosen ChooseForInput(SenderOptions options) {
   }
   if (!found && looks > kLooksMax) {
     chosen.warnings.push_back(
-        fmt::format("only the {} latest of {} sessions in the output folder were looked at: if one for this input is "
-                    "unfinished, name it by --resume",
+        fmt::format("only the {} latest of {} sessions in the output folder were checked: if another one for this "
+                    "input is unfinished, name it with --resume",
                     kLooksMax, files.size()));
   }
-  if (problems == 1) chosen.warnings.push_back(problem + "; it is left as it is");
+  if (problems == 1) chosen.warnings.push_back(problem + "; it stays unchanged");
   if (problems > 1) {
-    chosen.warnings.push_back(fmt::format("{}; it and {} more are left as they are", problem, problems - 1));
+    chosen.warnings.push_back(fmt::format("{}; it and {} more stay unchanged", problem, problems - 1));
   }
   return chosen;
 }
 
-// The latest one that is unfinished, or, with --retry-failed, has failures.
+// The latest session that is unfinished or, with --retry-failed, has failures.
 Chosen ChooseLatest(SenderOptions options) {
   const auto files = LedgersIn(options.output_dir);
   std::optional<FolderSession> latest;
@@ -107,9 +106,9 @@ Chosen ChooseLatest(SenderOptions options) {
     if (IsUnfinished(*session.record) || failed) return Continue(std::move(options), session);
     if (!latest) latest = std::move(session);
   }
-  const std::string where = options.given.contains("output-dir") ? fmt::format(" in {}", options.output_dir) : "";
+  const std::string where = options.given.contains("output-dir") ? fmt::format(" in '{}'", options.output_dir) : "";
   if (!latest) {
-    return Refuse(fmt::format("there is no session{} to go on with: is it in another --output-dir?", where));
+    return Refuse(fmt::format("no session{} to continue: is it in another --output-dir?", where));
   }
   const std::uint64_t failed = latest->record->counts.failed;
   return Refuse(fmt::format("no session{} is unfinished: the latest, {}, is {}{}", where,
@@ -124,15 +123,15 @@ Chosen ChooseById(SenderOptions options) {
   std::vector<LedgerFile> files = LedgersIn(options.output_dir);
   std::erase_if(files, [&](const LedgerFile& file) { return !file.session.starts_with(id); });
   if (files.empty()) {
-    return Refuse(
-        fmt::format("there is no ledger of session {} in {}: 'dicom-sender sessions' lists those that are "
-                    "there; is it in another --output-dir?",
-                    id, options.output_dir));
+    return Refuse(fmt::format(
+        "session '{}' has no ledger in '{}': is it in another --output-dir? 'dicom-sender sessions' lists "
+        "those of a folder",
+        id, options.output_dir));
   }
   if (files.size() > 1) {
     std::string ids;
     for (std::size_t i = 0; i < std::min(files.size(), kListedIdsMax); ++i) ids += " " + files[i].session;
-    return Refuse(fmt::format("{} sessions begin with {}: give more of the id:{}{}", files.size(), id, ids,
+    return Refuse(fmt::format("{} sessions begin with {}: give more of the ID:{}{}", files.size(), id, ids,
                               files.size() > kListedIdsMax ? " ..." : ""));
   }
   const FolderSession found = LookAt(files[0]);

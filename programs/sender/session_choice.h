@@ -1,4 +1,4 @@
-// Which session a command is about: a new one, or one that it continues.
+// Chooses the session of a command: a new one, or one that it continues.
 #pragma once
 
 #include <string>
@@ -10,13 +10,13 @@
 namespace dicom_sender {
 
 struct ChosenSession {
-  // `resume` is the session's whole id, if it goes on; then the settings that were not given are those that it had.
+  // If a session is continued, `resume` is its whole ID, and the settings that were not given have its values.
   SenderOptions options;
-  std::string notice;                 // for the console: which one it continues unasked; empty: none
-  std::vector<std::string> warnings;  // ledgers that could not be looked at
+  std::string notice;                 // for the console if it continues a session without --resume; otherwise empty
+  std::vector<std::string> warnings;  // about ledgers that could not be read
 };
 
-// Looks at the ledgers in the output folder, and changes nothing.
+// Reads the ledgers in the output folder and changes nothing.
 tl::expected<ChosenSession, Failure> ChooseSession(SenderOptions options);
 
 }  // namespace dicom_sender

@@ -13,7 +13,7 @@ SessionFiles FilesOf(const std::string& output_dir, const std::string& session) 
 
 void RemoveLedger(const SessionFiles& files) {
   for (const char* suffix : {"", "-wal", "-shm"}) {
-    std::error_code ignored;  // what cannot be removed does no harm
+    std::error_code ignored;  // a leftover file does no harm
     std::filesystem::remove(files.ledger + suffix, ignored);
   }
 }

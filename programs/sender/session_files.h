@@ -11,7 +11,7 @@ struct SessionFiles {
 };
 SessionFiles FilesOf(const std::string& output_dir, const std::string& session);
 
-// With the files that SQLite keeps beside it.
+// Also removes the files that SQLite keeps beside it.
 void RemoveLedger(const SessionFiles& files);
 
 }  // namespace dicom_sender

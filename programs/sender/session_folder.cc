@@ -9,7 +9,7 @@ namespace dicom_sender {
 namespace {
 
 constexpr std::size_t kShortIdMin = 8;
-constexpr std::size_t kLooksMax = 200;  // at the ledgers that were written last
+constexpr std::size_t kLooksMax = 200;  // only the ledgers written last are read
 
 std::optional<LedgerFile> ToLedgerFile(const std::filesystem::path& path) {
   const std::string name = path.filename();

@@ -11,33 +11,33 @@
 namespace dicom_sender {
 
 struct LedgerFile {
-  std::string session;  // its UUID, by the file's name
+  std::string session;  // its UUID, from the file's name
   std::string path;
-  std::filesystem::file_time_type written = std::filesystem::file_time_type::min();  // last
+  std::filesystem::file_time_type written = std::filesystem::file_time_type::min();  // the latest write
 };
 
-// What is no ledger by its name is left out. The one that was written last comes first.
+// Lists files with a ledger's name, the one written last first.
 std::vector<LedgerFile> LedgersIn(const std::string& output_dir);
 
 struct FolderSession {
   LedgerFile file;
-  bool in_use = false;                  // a process works on it
-  std::optional<SessionRecord> record;  // nullopt: it cannot be told
-  std::string problem;                  // what is wrong with its ledger; empty: nothing
+  bool in_use = false;                  // by a running process
+  std::optional<SessionRecord> record;  // nullopt if it cannot be read
+  std::string problem;                  // what is wrong with its ledger; empty if nothing is
 };
 
-// Opens the ledger; changes nothing.
+// Opens the ledger and changes nothing.
 FolderSession LookAt(const LedgerFile& file);
 
-// It was interrupted or has given up: something of it may still be sent.
+// True if the session was interrupted or gave up, so that instances of it may still be sent.
 bool IsUnfinished(const SessionRecord& record);
 
-// The front of the session's id that no other ledger of the folder has, at least 8 characters; all of it if its own
-// ledger is not there.
+// The shortest unique beginning of the session's ID among the ledgers of the folder, at least 8 characters; the whole
+// ID if the session's own ledger is missing.
 std::string ShortId(const std::string& session, const std::vector<LedgerFile>& files);
 
-// For the command that goes on with the session that was written last: empty if that is the one that --resume takes
-// without an id, because no other one is in use.
+// The ID for the command that resumes the session: empty if --resume without an ID finds this session, because it was
+// written last and no other one is in use.
 std::string IdToResume(const std::string& session, const std::string& output_dir);
 
 }  // namespace dicom_sender

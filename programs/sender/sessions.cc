@@ -70,7 +70,7 @@ void PutRecord(Json& json, const SessionRecord& record) {
   }
 }
 
-// One object a line, as other lists of these programs are.
+// One object per line, like the other lists of these programs.
 std::string JsonOf(const std::vector<FolderSession>& sessions) {
   std::string text;
   for (const FolderSession& session : sessions) {

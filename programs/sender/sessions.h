@@ -1,4 +1,4 @@
-// `dicom-sender sessions`: what is in an output folder.
+// `dicom-sender sessions`: lists the sessions in an output folder.
 #pragma once
 
 #include "cli/console.h"

@@ -4,7 +4,7 @@
 
 namespace {
 
-// Each association has a socket and a file open, and a decoder some more.
+// Each association has a socket and a file open, and each decoder a few more.
 constexpr unsigned kFilesPerThread = 8, kFilesBeside = 64;
 
 int Run(const dicom_sender::WorkerProgramOptions& options, dicom_sender::Console& console) {

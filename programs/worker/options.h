@@ -1,4 +1,4 @@
-// The options of dicom-worker. All of it is checked here, so that what comes out can be used.
+// The options of dicom-worker. The parser checks all of them, so that the program can rely on them.
 #pragma once
 
 #include <chrono>

@@ -22,7 +22,7 @@ namespace {
 constexpr std::chrono::seconds kStuckAfter(60);    // the loop turns at least once a second
 constexpr std::chrono::seconds kUnheardAfter(30);  // the coordinator answers a status every 10 s
 
-// Asks to abort at the second signal, or when the grace period is over after the first.
+// Requests an abort at the second signal, or when the grace period after the first one is over.
 class Abort {
  public:
   Abort(StopSignals& signals, std::chrono::seconds grace)
@@ -33,7 +33,7 @@ class Abort {
 
  private:
   void Wait(const std::stop_token& drain, const std::stop_token& end, std::chrono::seconds grace) {
-    // Between the look at the condition and the wait, a call without the lock would wake nobody.
+    // Without the lock, a notification between the check of the condition and the wait would be lost.
     const std::stop_callback wake(drain, [this] {
       const std::lock_guard lock(mutex_);
       changed_.notify_all();
@@ -50,7 +50,7 @@ class Abort {
   std::stop_callback<std::function<void()>> on_second_;
   std::mutex mutex_;
   std::condition_variable_any changed_;
-  std::jthread timer_;  // last: it uses the others
+  std::jthread timer_;  // must be last: it uses the others
 };
 
 std::vector<std::string> FoldersOf(const PathMap& path_map) {
@@ -59,7 +59,7 @@ std::vector<std::string> FoldersOf(const PathMap& path_map) {
   return folders;
 }
 
-// A typing error, or a mount that was forgotten: better found now than by the first study.
+// Finds a typing error or a missing mount now rather than with the first study.
 tl::expected<void, std::string> CheckPathMap(const PathMap& path_map) {
   for (const PathMapping& mapping : path_map.mappings()) {
     std::error_code error;
@@ -104,7 +104,7 @@ tl::expected<int, WorkerFailure> RunWorkerProgram(const WorkerProgramOptions& op
          .version = std::string(ProgramVersion()),
          .registry = registry,
          .health = SilentFor(health.last_round, kStuckAfter, "stuck"),
-         .readiness = [heard = SilentFor(health.last_heard, kUnheardAfter, "the coordinator was not heard of"),
+         .readiness = [heard = SilentFor(health.last_heard, kUnheardAfter, "the coordinator has not answered"),
                        &storage]() -> std::optional<std::string> {
            if (std::string reason = storage.Reason(); !reason.empty()) return reason;
            return heard();
@@ -117,7 +117,8 @@ tl::expected<int, WorkerFailure> RunWorkerProgram(const WorkerProgramOptions& op
   DealerChannel channel(context, options.connection.coordinators(), *security ? &**security : nullptr);
   OutcomeLog outcomes(options.service.verbose);
   Abort abort(signals, options.grace_period);
-  spdlog::info("Worker {} starts with {} threads for {}", worker_id, options.threads, options.connection.text());
+  spdlog::info("Worker {} starts with {} threads for coordinator {}", worker_id, options.threads,
+               options.connection.text());
   const ServiceManager manager(SilentFor(health.last_round, kStuckAfter, "stuck"), signals.stop_token());
   manager.Ready(fmt::format("worker {} of {}", worker_id, options.connection.text()));
   const auto done = RunWorker(channel,
@@ -128,7 +129,7 @@ tl::expected<int, WorkerFailure> RunWorkerProgram(const WorkerProgramOptions& op
                               metrics, outcomes, health, signals.stop_token(), abort.token());
   if (!done) return fails(kExitDestination, done.error());
   const bool aborted = abort.token().stop_requested();
-  spdlog::info("Worker {} {}", worker_id, aborted ? "was aborted" : "is drained");
+  spdlog::info("Worker {} {}", worker_id, aborted ? "was aborted" : "has drained");
   return aborted ? kExitInterrupted : kExitAllStored;
 }
 

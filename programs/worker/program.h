@@ -1,4 +1,4 @@
-// dicom-worker: the worker's loop as a process of its own.
+// Runs dicom-worker: the worker's loop in a process of its own.
 #pragma once
 
 #include <string>
@@ -10,7 +10,7 @@
 
 namespace dicom_sender {
 
-// Why it ends: what to say, and the exit status.
+// Why the worker ends, and its exit status.
 struct WorkerFailure {
   int exit_status = kExitInternal;
   std::string reason;

@@ -1,4 +1,4 @@
-// A name for a worker that was given none: the host's, and a number that no other worker on this machine has.
+// Names a worker that has no --worker-id: the host's name and a number that no other worker on this machine has.
 #pragma once
 
 #include <string>
@@ -7,9 +7,9 @@
 
 namespace dicom_sender {
 
-// "HOST-0", "HOST-1", ...: the first that is free, so that a worker that is started again has its name again. It is
-// taken as long as the object lives, and free as soon as the process has died, however it did. Throws
-// std::system_error if there is no socket to be had.
+// Takes the first free name of "HOST-0", "HOST-1", and so on, so that a restarted worker has the same name again. The
+// name is taken as long as the object lives, and free as soon as the process ends, even after a crash. Throws
+// std::system_error if it cannot create a socket.
 class WorkerName {
  public:
   WorkerName();

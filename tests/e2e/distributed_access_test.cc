@@ -221,7 +221,7 @@ TEST_F(DistributedAccessTest, AWorkerIsReadyWhileTheCoordinatorIsThere) {
 
   coordinator.Kill();
   EXPECT_TRUE(Eventually([port] { return Status(port, "/readyz") == 503; }));
-  EXPECT_THAT(Get(port, "/readyz"), HasSubstr("the coordinator was not heard of"));
+  EXPECT_THAT(Get(port, "/readyz"), HasSubstr("the coordinator has not answered"));
   EXPECT_EQ(Status(port, "/healthz"), 200) << "there is nothing wrong with the worker";
 
   StartAndListen(coordinator);

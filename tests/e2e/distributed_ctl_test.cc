@@ -173,10 +173,10 @@ TEST_F(CtlTest, RequeueSendsAgainWhatFailed) {
     EXPECT_EQ(Number(SummaryAtEnd(session), "failed_transfers"), left);
   };
   EXPECT_EQ(Print({"requeue", session, "--reason", "no such reason", "--worker", "w0"}),
-            "Nothing is requeued: no failed instance of session " + session +
+            "Nothing requeued: no failed instance of session " + session +
                 " matches --reason 'no such reason' --worker 'w0'; 'dicom-ctl failures " + session +
                 "' lists what failed\n");
-  EXPECT_THAT(Print({"requeue", session, "--worker", "w1"}), HasSubstr("Nothing is requeued"));
+  EXPECT_THAT(Print({"requeue", session, "--worker", "w1"}), HasSubstr("Nothing requeued"));
   EXPECT_EQ(StateOf(session), "complete");
   requeue({"--reason", "does not match sop class", "--worker", "w0"}, 1, 2);
   requeue({"--status", "C000", "--study", instances[7].study_uid}, 1, 1);
@@ -208,9 +208,9 @@ TEST_F(CtlTest, DrainEndsAWorker) {
   Program& worker = StartWorker("w0");
   const std::string session = Feed();
   ASSERT_TRUE(WaitUntilStored(3));
-  EXPECT_THAT(Print({"drain", "w0"}), HasSubstr("worker w0 is told to drain"));
+  EXPECT_THAT(Print({"drain", "w0"}), HasSubstr("worker w0 drains"));
   EXPECT_EQ(worker.Wait(), 0);
-  EXPECT_THAT(worker.Errors(), HasSubstr("Asked by the coordinator to stop"));
+  EXPECT_THAT(worker.Errors(), HasSubstr("Draining: requested by the coordinator"));
   EXPECT_EQ(CtlJson({"workers"})["workers"].Size(), 0U) << "it has left";
   EXPECT_LT(Stored(destination_.Log()), instances.size());
   EXPECT_EQ(StateOf(session), "sending");
@@ -231,7 +231,7 @@ TEST_F(CtlTest, SaysWhatItCannotDo) {
   EXPECT_EQ(coordinator_->Stop(), 0);
   const ProcessResult result = Ctl({"sessions", "--timeout", "1"});
   EXPECT_EQ(result.end, (ProcessEnd{3, 0}));
-  EXPECT_THAT(result.errors, HasSubstr("no connection to a coordinator at " + endpoint()));
+  EXPECT_THAT(result.errors, HasSubstr("no connection to coordinator " + endpoint()));
 }
 
 TEST_F(CtlTest, MakesKeysOnlyOnce) {

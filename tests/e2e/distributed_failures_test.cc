@@ -61,7 +61,7 @@ class DistributedFailuresTest : public MigrationTest {
 TEST_F(DistributedFailuresTest, SigtermDrainsAWorkerAndAnotherOneFinishes) {
   Program& worker = BeginWithOneWorker(40, Slow(20));
   EXPECT_EQ(worker.Stop(), 0);
-  EXPECT_THAT(worker.Errors(), testing::HasSubstr("Worker w0 is drained"));
+  EXPECT_THAT(worker.Errors(), testing::HasSubstr("Worker w0 has drained"));
   const std::uint64_t before = Stored(destination_.Log());
   EXPECT_LT(before, instances_.size());
   StartWorker("w1");

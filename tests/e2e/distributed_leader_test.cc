@@ -68,7 +68,7 @@ TEST_F(DistributedLeaderTest, EverybodyFindsTheOneThatLeads) {
   sessions.insert(sessions.end(), {"sessions"});
   EXPECT_THAT(Ctl(sessions).output, HasSubstr(session));
   EXPECT_EQ(ExpectAllStored(session, instances), 0U);
-  EXPECT_THAT(worker.Errors(), HasSubstr("The coordinator at " + endpoint() + " leads"));
+  EXPECT_THAT(worker.Errors(), HasSubstr("The coordinator at " + endpoint() + " is the leader"));
 }
 
 TEST_F(DistributedLeaderTest, EndpointsMayBeGivenOneByOneAndNobodyNeedBeAtThem) {
@@ -106,7 +106,7 @@ TEST_F(DistributedLeaderTest, EverybodyGoesOnWithTheNextOneThatLeads) {
   StartCoordinator({"--lease-ttl", "60", "--bind", other_endpoint()});
   EXPECT_EQ(indexer.Wait(), 0) << indexer.Errors();
   EXPECT_EQ(ExpectAllStored(session, instances), 0U) << "its leases go on";
-  EXPECT_THAT(worker.Errors(), HasSubstr("The coordinator at " + other_endpoint() + " leads"));
+  EXPECT_THAT(worker.Errors(), HasSubstr("The coordinator at " + other_endpoint() + " is the leader"));
 }
 
 TEST_F(DistributedLeaderTest, ALeaderThatIsStoppedIsLeftAndFoundAgain) {

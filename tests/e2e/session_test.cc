@@ -49,7 +49,7 @@ TEST_F(SessionTest, TheSameCommandContinuesAndAfterTheEndStartsOver) {
   const std::string session = Session();
   EXPECT_EQ(Run(), 0) << result_.output << result_.errors;
   EXPECT_THAT(result_.output, HasSubstr("Continuing session " + session.substr(0, 8) + " of "));
-  EXPECT_THAT(result_.output, HasSubstr("--new starts another one\n"));
+  EXPECT_THAT(result_.output, HasSubstr("--new starts a new one\n"));
   EXPECT_EQ(Session(), session);
   EXPECT_EQ(Number(Summary(), "successful_transfers"), kInstances);
   ExpectEachStored(1);

@@ -8,12 +8,12 @@ namespace dicom_sender {
 namespace {
 
 constexpr std::size_t kSentStatusesMax = 16;
-// Of the lease time: what two sound clocks differ by is far less.
+// 1 % of the lease time, which is far more than two working clocks differ.
 constexpr int kClockMarginDivisor = 100;
 
 }  // namespace
 
-// --- what happened
+// --- events
 
 void Agent::Receive(const wire::CoordinatorMessage& message, TimePoint now) {
   switch (message.message_case()) {
@@ -31,7 +31,7 @@ void Agent::Receive(const wire::CoordinatorMessage& message, TimePoint now) {
 }
 
 void Agent::On(const wire::LeaseGrant& grant) {
-  status_due_ = true;  // a repeated grant means that the coordinator does not know yet that we have it
+  status_due_ = true;  // a repeated grant means that the coordinator does not know yet that it has arrived
   if (leases_.contains(grant.lease_id()) || over_.contains(grant.lease_id())) return;
   if (leases_.size() >= kAgentLeasesMax) return;
   leases_[grant.lease_id()].grant = grant;
@@ -42,7 +42,7 @@ void Agent::On(const wire::StatusAck& ack, TimePoint now) {
   status_acknowledged_ = std::max(status_acknowledged_, ack.seq());
   if (ack.drain()) {
     drain_requested_ = true;
-    Drain();  // before anything is started that this very message has confirmed
+    Drain();  // before starting leases that the same message has confirmed
   }
   const auto sent = std::find_if(sent_statuses_.begin(), sent_statuses_.end(),
                                  [&](const SentStatus& status) { return status.seq == ack.seq(); });
@@ -131,7 +131,7 @@ void Agent::SetNotReady(std::string reason) {
   not_ready_ = std::move(reason);
 }
 
-// From here on nothing may be sent under it. One that was not started yet is simply dropped.
+// From now on, nothing may be sent under the lease. A lease that has not started yet is dropped.
 void Agent::Lose(std::uint64_t id, Lease& lease, std::vector<std::uint64_t>& told) {
   if (lease.lost) return;
   lease.lost = true;
@@ -141,7 +141,7 @@ void Agent::Lose(std::uint64_t id, Lease& lease, std::vector<std::uint64_t>& tol
   if (lease.stage == Stage::kSending) told.push_back(id);
 }
 
-// --- what follows
+// --- decisions
 
 AgentOutput Agent::Step(TimePoint now) {
   AgentOutput out;
@@ -151,7 +151,7 @@ AgentOutput Agent::Step(TimePoint now) {
   SendReports(now, out);
   ForgetSettled();
   if (status_due_ || now >= NextStatus()) SendStatus(now, out);
-  // Over a new connection nobody knows who speaks before the status has said so.
+  // The status must be first, because it tells the coordinator which worker a new connection belongs to.
   std::stable_partition(out.messages.begin(), out.messages.end(),
                         [](const wire::WorkerMessage& message) { return message.has_status(); });
   out.pages = std::exchange(arrived_pages_, {});
@@ -173,7 +173,7 @@ std::size_t Agent::Sending() const {
       leases_.begin(), leases_.end(), [](const auto& entry) { return entry.second.stage == Stage::kSending; }));
 }
 
-// A lease may have been taken from us while its sender is still busy: its place is not free yet.
+// A lost lease still uses capacity while its sender is busy.
 void Agent::StartConfirmed(AgentOutput& out) {
   std::size_t sending = Sending();
   for (auto& [id, lease] : leases_) {
@@ -241,7 +241,8 @@ void Agent::ForgetSettled() {
   std::erase_if(leases_, [this](const auto& entry) {
     const auto& [id, lease] = entry;
     if (lease.stage != Stage::kFinished || lease.report || HasNews(lease)) return false;
-    // The coordinator waits for us to let go of a lease that it has revoked; a given-back one is over by its report.
+    // The coordinator waits until the worker stops holding a revoked lease. The report ends a lease that is given
+    // back.
     status_due_ |= lease.lost;
     over_.insert(id);
     return true;
@@ -260,10 +261,10 @@ void Agent::SendStatus(TimePoint now, AgentOutput& out) {
   status.set_not_ready(not_ready_);
   SentStatus sent{.seq = status_seq_, .sent_at = now, .progress = {}};
   for (const auto& [id, lease] : leases_) {
-    if (lease.lost && lease.stage == Stage::kFinished) continue;  // nothing is sent under it any more
+    if (lease.lost && lease.stage == Stage::kFinished) continue;  // nothing is sent under it
     auto* held = status.add_held();
     held->set_lease_id(id);
-    // What waits for its confirmation cannot make progress, and must not lose its lease for that.
+    // A lease that waits for its confirmation cannot make progress, and must not expire because of that.
     held->set_progressed(!lease.confirmed || lease.progress != lease.progress_acknowledged);
     sent.progress[id] = lease.progress;
   }
@@ -285,7 +286,7 @@ bool Agent::OnlyRefusedLeft() const {
   });
 }
 
-// A grant that waits for its confirmation must not wait for long, nor what was not answered.
+// A status is due soon if a grant waits for its confirmation or a status is unanswered.
 TimePoint Agent::NextStatus() const {
   if (sent_statuses_.empty()) return TimePoint::min();
   const bool unconfirmed = std::any_of(leases_.begin(), leases_.end(), [](const auto& entry) {

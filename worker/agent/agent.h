@@ -1,17 +1,21 @@
-// The worker's side of the lease protocol (proto/worker.proto): what it holds, what it must say, when it must stop.
+// The worker's side of the lease protocol (proto/worker.proto): tracks leases, and decides what to send and when to
+// stop.
 //
-// Pure: no socket, thread or clock. The shell tells it what happened, then takes from Step() what is to be sent and
-// done. Rules, each with its reason:
-// - A granted lease starts only when a StatusAck has confirmed it. A grant may be late, or a repetition: that the
-//   lease is still ours is known only after we have asked.
-// - A lease counts from when the status that renewed it was *sent*, and a hundredth of its time less, because clocks
-//   are not equally fast: so it is over here before it is over there.
-// - A lease that is over does not start again, whatever repetition of its grant is still under way.
-// - Progress counts until it was acknowledged: a lost status must not cost a healthy sender its lease.
-// - A lease has at most one report under way; it is repeated under the same number until it is acknowledged. What was
-//   not reported is kept and reported even when the lease is lost: outcomes are facts.
-// - A lease that is lost is not given back: whoever has it now would lose it.
-// Bounds: kAgentLeasesMax leases; each has the outcomes that the shell lets it have (see Backlog).
+// Pure: no socket, thread, or clock. The caller reports events, then calls Step() to learn what to send and do.
+// Rules, each with its reason:
+// - A granted lease starts only after a StatusAck has confirmed it. A grant may be late or repeated, so the worker
+// must
+//   ask whether the lease is still valid.
+// - A lease is renewed from the time when the status that renewed it was *sent*, and is shortened by 1 %, because
+// clocks
+//   run at different speeds: so it ends here before it ends at the coordinator.
+// - A lease that has ended does not start again, even if a repetition of its grant is still in flight.
+// - Progress counts until it is acknowledged, so that a lost status does not cost a healthy sender its lease.
+// - A lease has at most one report in flight, which is repeated under the same number until it is acknowledged.
+// Outcomes
+//   that are not yet reported are kept and reported even after the lease is lost, because outcomes are facts.
+// - A lost lease is not given back, because that would end the lease of the worker that has it now.
+// Bounds: kAgentLeasesMax leases; the caller limits the outcomes of each lease (see Backlog).
 //
 // Not thread-safe.
 #pragma once
@@ -30,64 +34,66 @@
 namespace dicom_sender {
 
 inline constexpr std::size_t kAgentLeasesMax = 1024;
-inline constexpr std::size_t kReportAtOnce = 64;  // outcomes that do not wait for more
+inline constexpr std::size_t kReportAtOnce = 64;  // so many outcomes are reported without delay
 
 struct AgentOptions {
   std::string worker_id;
   std::uint64_t incarnation = 0;                    // greater with each start of the worker
-  std::uint32_t capacity = 1;                       // associations at once
-  Duration resend_after = std::chrono::seconds(5);  // what was not answered
-  // A third of the lease time, but at most this: a coordinator that has started anew knows of no idle worker.
+  std::uint32_t capacity = 1;                       // simultaneous associations
+  Duration resend_after = std::chrono::seconds(5);  // for unanswered messages
+  // A status is sent every third of the lease time, but at least this often, because a restarted coordinator does not
+  // know idle workers.
   Duration status_every_max = std::chrono::seconds(10);
-  // Between two reports of a lease, unless it is over or many outcomes wait: each costs a commit of the ledger.
+  // The time between two reports of a lease, unless it has ended or many outcomes wait. Each report costs a commit of
+  // the ledger.
   Duration report_every = std::chrono::milliseconds(10);
 };
 
 struct AgentOutput {
   std::vector<wire::WorkerMessage> messages;
   std::vector<wire::LeaseGrant> starts;  // send these studies; Finish() must follow for each
-  std::vector<wire::Page> pages;         // as asked for with WantPage()
+  std::vector<wire::Page> pages;         // replies to WantPage()
   std::vector<std::uint64_t> lost;       // leases under which no further instance may be sent
-  std::vector<std::uint64_t> ended;      // the same, because their sessions end, such as by a cancellation
-  bool drain = false;                    // an operator wants it
-  std::optional<TimePoint> wake_at;      // Step() again by then
+  std::vector<std::uint64_t> ended;      // the same, because their sessions end, for example after a cancellation
+  bool drain = false;                    // an operator requested it
+  std::optional<TimePoint> wake_at;      // the time by which Step() must be called again
 };
 
 class Agent {
  public:
   explicit Agent(AgentOptions options) : options_(std::move(options)) {}
 
-  // --- what happened
+  // --- events
   void Receive(const wire::CoordinatorMessage& message, TimePoint now);
   void WantPage(std::uint64_t lease, std::uint32_t from_index);
   void Record(std::uint64_t lease, wire::Outcome outcome);
   void CountAssociation(std::uint64_t lease);
-  // `amount` grows with bytes and responses; only that it has changed counts.
+  // `amount` grows with bytes and responses. Only whether it has changed matters.
   void Progress(std::uint64_t lease, std::uint64_t amount);
   void Finish(std::uint64_t lease, wire::GiveBack give_back);
-  // The coordinator's ledger does not know the lease that we reported of. It is repeated all the same: the
-  // coordinator may come back on the right ledger.
+  // The coordinator's ledger does not know the lease of a report. The report is repeated anyway, because the
+  // coordinator may restart on the right ledger.
   void ReportRefused(std::uint64_t lease);
-  // Another coordinator may listen now, or the same one after a loss: what was said and not answered is due at once.
+  // Call it after a new connection. All unanswered messages become due at once, because they may be lost.
   void SpeakAgain();
-  // No more studies; those that are being sent are the shell's to end.
+  // Takes no more studies. The caller must end those that are being sent.
   void Drain();
-  // Why the worker can send nothing at the moment, for a person; empty: it can.
+  // Sets a readable reason why the worker cannot send at the moment; empty if it can.
   void SetNotReady(std::string reason);
 
-  // --- what follows
+  // --- decisions
   AgentOutput Step(TimePoint now);
 
   std::size_t Backlog(std::uint64_t lease) const;  // outcomes that are not acknowledged
   std::size_t leases() const { return leases_.size(); }
-  // No lease, or only such as nothing is sent under any more and whose report was refused: nobody waits for it.
+  // True if all remaining leases have ended and their reports were refused, or no lease is left.
   bool OnlyRefusedLeft() const;
 
  private:
   enum class Stage { kGranted, kSending, kFinished };
   struct Lease {
     Stage stage = Stage::kGranted;
-    std::optional<wire::LeaseGrant> grant;  // of kGranted
+    std::optional<wire::LeaseGrant> grant;  // set while kGranted
     bool confirmed = false;
     bool lost = false;
     TimePoint expires_at = TimePoint::max();
@@ -98,7 +104,7 @@ class Agent {
     std::optional<TimePoint> page_asked_at;
 
     std::deque<wire::Outcome> unreported;
-    std::optional<wire::Report> report;  // the one under way
+    std::optional<wire::Report> report;  // the report in flight
     bool report_refused = false;
     TimePoint report_sent_at;
     std::uint64_t report_seq = 0;
@@ -109,7 +115,7 @@ class Agent {
   struct SentStatus {
     std::uint64_t seq = 0;
     TimePoint sent_at;
-    std::map<std::uint64_t, std::uint64_t> progress;  // of each lease in it
+    std::map<std::uint64_t, std::uint64_t> progress;  // by lease
   };
 
   void On(const wire::LeaseGrant& grant);
@@ -134,15 +140,15 @@ class Agent {
 
   AgentOptions options_;
   std::map<std::uint64_t, Lease> leases_;
-  std::set<std::uint64_t> over_;  // the youngest kAgentLeasesMax of the leases that are forgotten
+  std::set<std::uint64_t> over_;  // the newest kAgentLeasesMax leases that have ended
   bool draining_ = false;
   std::string not_ready_;
   bool status_due_ = true;
   std::uint64_t status_seq_ = 0;
   std::uint64_t status_acknowledged_ = 0;
   bool drain_requested_ = false;
-  std::deque<SentStatus> sent_statuses_;  // the last few
-  Duration ttl_ = std::chrono::hours(1);  // as told last
+  std::deque<SentStatus> sent_statuses_;  // the latest ones
+  Duration ttl_ = std::chrono::hours(1);  // the coordinator's latest value
   std::vector<wire::Page> arrived_pages_;
   std::vector<std::uint64_t> lost_, ended_;
 };

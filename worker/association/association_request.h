@@ -1,4 +1,4 @@
-// The association that a session asks its destination for. Pure.
+// Builds the association request of a session. Pure.
 #pragma once
 
 #include <vector>

@@ -28,7 +28,7 @@ std::vector<ClassNeeds> BySopClass(const std::vector<ContextNeed>& needs) {
   return classes;
 }
 
-// The uncompressed syntaxes that these do not have.
+// The uncompressed syntaxes that are not in `own`.
 std::vector<std::string> Fallback(const std::vector<std::string>& own) {
   std::vector<std::string> fallback;
   for (const std::string_view syntax : {kExplicitVrLittleEndian, kImplicitVrLittleEndian}) {
@@ -37,7 +37,7 @@ std::vector<std::string> Fallback(const std::vector<std::string>& own) {
   return fallback;
 }
 
-// More syntaxes than one association takes, with room for the fallback in each part.
+// Splits a class with more syntaxes than one association can have. Each part has room for the fallback.
 std::vector<ClassNeeds> Split(const ClassNeeds& needs) {
   constexpr std::size_t kOwnMax = kContextsMax - 1;
   std::vector<ClassNeeds> parts;
@@ -113,10 +113,10 @@ tl::expected<ContextChoice, std::string> ChooseContext(const std::vector<Propose
   if (best && can_decode(transfer_syntax_uid)) return *best;
   if (best) {
     return tl::unexpected(fmt::format(
-        "the destination does not take transfer syntax {}, which cannot be decoded here", transfer_syntax_uid));
+        "the destination does not accept transfer syntax {}, which cannot be decoded here", transfer_syntax_uid));
   }
   return tl::unexpected(fmt::format(
-      "the destination takes SOP class {} neither in transfer syntax {} nor uncompressed: {}", sop_class_uid,
+      "the destination accepts SOP class {} neither in transfer syntax {} nor uncompressed: {}", sop_class_uid,
       transfer_syntax_uid, refusal == nullptr ? std::string("it was not proposed") : RefusalText(*refusal)));
 }
 

@@ -1,10 +1,10 @@
-// Which presentation contexts to propose for a study, and what to do with the destination's answer. Pure.
+// Plans the presentation contexts for a study, and chooses one of the accepted contexts for each instance. Pure.
 //
 // Each (SOP class, transfer syntax) pair of the study gets a context of its own with that one syntax, so that the
-// answer says without doubt whether files can go out as they are (PS3.8 9.3.2.2: of several syntaxes the acceptor
-// picks one). Each SOP class gets one more with the uncompressed little endian syntaxes that are not among its own:
-// what is refused can be decoded and sent there. An association takes 128 contexts (ids are odd bytes); where a study
-// needs more, it is split by SOP class over consecutive associations.
+// answer says clearly whether files can be sent unchanged (PS3.8 9.3.2.2: the acceptor picks one of several
+// syntaxes). Each SOP class gets one more context with the uncompressed little endian syntaxes that it lacks, in
+// which files of a refused syntax can be sent after decoding. An association has at most 128 contexts (ids are odd
+// bytes). A study that needs more is split by SOP class over consecutive associations.
 #pragma once
 
 #include <cstddef>
@@ -36,9 +36,9 @@ class ContextPlan {
  public:
   explicit ContextPlan(const std::vector<ContextNeed>& needs);
 
-  // What each association proposes, at most kContextsMax contexts; their order is that of the needs' first mention.
+  // The contexts that each association proposes, at most kContextsMax, in the order in which the needs first occur.
   const std::vector<std::vector<ProposedContext>>& associations() const { return associations_; }
-  // Which of them serves the pair; nullopt: it was not among the needs.
+  // The association that serves the pair; nullopt if the pair was not among the needs.
   std::optional<std::size_t> AssociationOf(const std::string& sop_class_uid,
                                            const std::string& transfer_syntax_uid) const;
 
@@ -49,12 +49,12 @@ class ContextPlan {
 
 struct ContextChoice {
   std::uint8_t context_id = 0;
-  std::string transfer_syntax;  // in which the dataset goes out
-  bool decode = false;          // it is not the file's own
+  std::string transfer_syntax;  // of the dataset that is sent
+  bool decode = false;          // it is not the file's own syntax
 };
 
-// For one instance on an association with these contexts. The file's own syntax wins; explicit VR little endian comes
-// before implicit. The error is one sentence: refused, and why, or not decodable.
+// Chooses the context for one instance. Prefers the file's own syntax, then explicit VR little endian, then implicit.
+// The error is one sentence that says why the destination refused the contexts, or that the file cannot be decoded.
 tl::expected<ContextChoice, std::string> ChooseContext(const std::vector<ProposedContext>& proposed,
                                                        const std::vector<ContextAnswer>& answers,
                                                        std::string_view sop_class_uid,

@@ -17,7 +17,8 @@ bool WindowMemory::Lost(const std::string& destination, bool proposed, const std
     return true;
   }
   if (proposed) return entry->second.finding != Finding::kHarmless;
-  // It fails without a window as well. What a response has confirmed stays: this is another trouble.
+  // It fails without a window, too, so the window is not to blame. But a finding that a response confirmed stays
+  // valid.
   if (entry->second.finding == Finding::kSuspected) entries_.erase(entry);
   return false;
 }

@@ -1,5 +1,6 @@
-// Whether to propose an asynchronous operations window to a destination. Some destinations abort or drop every
-// association that proposes one (PS3.7 D.3.3.3), though the standard lets them leave the item unanswered.
+// Decides whether to propose an asynchronous operations window to a destination. Some destinations abort or drop
+// every association that proposes one (PS3.7 D.3.3.3), although the standard allows them to leave the item
+// unanswered.
 #pragma once
 
 #include <cstddef>
@@ -10,30 +11,32 @@
 
 namespace dicom_sender {
 
-// Lives as long as the worker. Shared by its sending threads; thread-safe. Each association tells it once: of its
-// loss before any response came, or of its first response.
+// Lives as long as the worker, and is shared by its sending threads. Thread-safe. Each association reports to it
+// once: its loss before any response, or its first response.
 class WindowMemory {
  public:
   bool MayPropose(const std::string& destination) const;
 
-  // The association has failed before any response: was aborted or lost where a window was proposed, or in any way
-  // where none was. True: the window may be to blame, and is not proposed until it is known better.
+  // Call it when an association has failed before any response: by an abort or a loss if it proposed a window, or in
+  // any way if it did not. Returns true if the window may be to blame; then no window is proposed until more is
+  // known.
   bool Lost(const std::string& destination, bool proposed, const std::string& reason);
 
-  // A response has come. If this confirms that the window was to blame, the reason of the loss, once.
+  // Call it for the first response. If it confirms that the window was to blame, returns the reason of the loss,
+  // once.
   std::optional<std::string> Answered(const std::string& destination, bool proposed);
 
  private:
   enum class Finding {
-    kHarmless,   // a response has come where a window was proposed: a later loss has another cause
-    kSuspected,  // a loss where a window was proposed
-    kToBlame,    // and a response where none was proposed
+    kHarmless,   // an association with a window has had a response, so a later loss has another cause
+    kSuspected,  // an association with a window was lost
+    kToBlame,    // and one without a window has had a response
   };
   struct Entry {
     Finding finding = Finding::kSuspected;
     std::string reason;  // of the loss
   };
-  // Above, nothing is concluded about further destinations.
+  // Further destinations are not tracked.
   static constexpr std::size_t kDestinationsMax = 1000;
 
   mutable std::mutex mutex_;

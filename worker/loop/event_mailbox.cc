@@ -6,7 +6,7 @@
 
 namespace dicom_sender {
 
-static_assert(kReportAtOnce < StudyLink::kBacklogMax, "or a sender would wait for a loop that waits for it");
+static_assert(kReportAtOnce < StudyLink::kBacklogMax, "otherwise a sender would wait for a loop that waits for it");
 
 void EventMailbox::Post(SendingEvent event, TimePoint now) {
   const std::lock_guard lock(mutex_);
@@ -17,7 +17,7 @@ void EventMailbox::Post(SendingEvent event, TimePoint now) {
 }
 
 bool EventMailbox::MayWait(const SendingEvent& event, TimePoint now) const {
-  if (std::holds_alternative<AssociationCounted>(event.what)) return true;  // it goes with the outcome that follows
+  if (std::holds_alternative<AssociationCounted>(event.what)) return true;  // the next outcome follows soon
   return std::holds_alternative<wire::Outcome>(event.what) && events_.size() % kReportAtOnce != 0 &&
          now < raised_at_ + kReportEvery;
 }

@@ -1,4 +1,4 @@
-// Takes what the sending threads have to say to the loop, and wakes the loop for it.
+// Passes events from the sending threads to the loop, and wakes the loop.
 #pragma once
 
 #include <chrono>
@@ -11,7 +11,7 @@
 
 namespace dicom_sender {
 
-// Outcomes that follow each other fast wake the loop together, or each would cost a round trip to the coordinator and
+// Outcomes in quick succession wake the loop together, because each wake-up costs a round trip to the coordinator and
 // a commit of the ledger. The loop must not wait longer than this while studies are being sent.
 inline constexpr std::chrono::milliseconds kReportEvery(10);
 

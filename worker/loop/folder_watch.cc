@@ -56,7 +56,7 @@ std::string FolderWatch::Reason() const {
   if (folders_.empty()) return {};
   const std::lock_guard lock(mutex_);
   if (!looked_ && MonotonicNow() >= look_begun_ + kHangsAfter) {
-    return fmt::format("the storage does not answer for more than {} s", kHangsAfter.count());
+    return fmt::format("the storage has not responded for more than {} s", kHangsAfter.count());
   }
   return reason_;
 }

@@ -1,7 +1,6 @@
-// Whether the folders that a worker's roots are mapped to are there: a worker without its mount must not take
-// studies.
+// Checks whether the folders of a worker's path map exist, because a worker without its mount must not take studies.
 //
-// Looks at them every two seconds in a thread of its own, because a look at a network file system may hang. Reason()
+// Checks them every two seconds in a thread of its own, because access to a network file system may hang. Reason()
 // may be called from any thread.
 #pragma once
 
@@ -17,11 +16,11 @@ namespace dicom_sender {
 
 class FolderWatch {
  public:
-  // The first look is over when this returns, unless it takes longer than a second.
+  // Waits for the first check, but not longer than a second.
   explicit FolderWatch(std::vector<std::string> folders);
 
-  // What is wrong with the first folder that cannot be used: it is missing, empty as a mount point without its mount,
-  // or does not answer. Empty: nothing.
+  // Says what is wrong with the first unusable folder: it is missing, empty like a mount point without its mount, or
+  // does not respond. Empty if all folders are usable.
   std::string Reason() const;
 
  private:
@@ -33,10 +32,10 @@ class FolderWatch {
   std::string reason_;
   bool looked_ = false;
   TimePoint look_begun_;
-  std::jthread thread_;  // last: it uses the others
+  std::jthread thread_;  // must be last: it uses the others
 };
 
-// The same once, without a thread.
+// Checks one folder once, without a thread.
 std::string WrongWithFolder(const std::string& folder);
 
 }  // namespace dicom_sender

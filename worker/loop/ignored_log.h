@@ -1,5 +1,4 @@
-// Logs what was ignored in the messages of a destination: each remark once for a destination, not for every
-// association.
+// Logs what was ignored in the messages of a destination: each remark once per destination, not once per association.
 #pragma once
 
 #include <map>
@@ -16,7 +15,7 @@ class IgnoredLog {
   void Note(const std::string& destination, const std::string& remark);
 
  private:
-  // Nothing is logged about further destinations.
+  // Further destinations are not logged.
   static constexpr std::size_t kDestinationsMax = 1000;
 
   std::mutex mutex_;

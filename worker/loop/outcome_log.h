@@ -1,4 +1,4 @@
-// Tells the log what became of each instance.
+// Logs the outcome of each instance.
 #pragma once
 
 #include "cli/render.h"
@@ -9,7 +9,7 @@ namespace dicom_sender {
 // Thread-safe.
 class OutcomeLog : public SendingObserver {
  public:
-  // `verbose`: successes, too.
+  // `verbose` also logs successes.
   explicit OutcomeLog(bool verbose) : verbose_(verbose) {}
   void OnOutcome(unsigned thread, const SentInstance& instance, const wire::Outcome& outcome) override;
 
@@ -17,7 +17,7 @@ class OutcomeLog : public SendingObserver {
   const bool verbose_;
 };
 
-// As far as one attempt tells; whether there is another one is the coordinator's to decide.
+// Shows the result of one attempt. The coordinator decides whether there will be another one.
 InstanceView ViewOf(unsigned thread, const std::string& path, const wire::Outcome& outcome);
 
 }  // namespace dicom_sender

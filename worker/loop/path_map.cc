@@ -14,7 +14,7 @@ std::string WithoutEndSlashes(std::string_view path) {
   return std::string(path);
 }
 
-// What follows the folder in the path; nullopt: the path is not below it.
+// The rest of the path after the folder; nullopt if the path is not below it.
 std::optional<std::string_view> Below(std::string_view path, std::string_view folder) {
   if (folder == "/") return path;
   if (!path.starts_with(folder)) return std::nullopt;
@@ -31,7 +31,7 @@ tl::expected<void, std::string> PathMap::Add(std::string_view text) {
   const std::string_view to = equals == std::string_view::npos ? std::string_view() : text.substr(equals + 1);
   if (!from.starts_with('/') || !to.starts_with('/')) {
     return tl::unexpected(
-        fmt::format("'{}' is no pair of absolute paths: give FROM=TO, such as /data=/mnt/nas", ToPrintable(text)));
+        fmt::format("'{}' is not a pair of absolute paths: give FROM=TO, such as /data=/mnt/nas", ToPrintable(text)));
   }
   mappings_.push_back({WithoutEndSlashes(from), WithoutEndSlashes(to)});
   return {};

@@ -1,4 +1,4 @@
-// Where this machine sees the folders that another one has scanned. Pure.
+// Maps the folders that another machine has scanned to folders of this machine. Pure.
 #pragma once
 
 #include <string>
@@ -9,14 +9,14 @@
 namespace dicom_sender {
 
 struct PathMapping {
-  std::string from, to;  // absolute, without a slash at the end (but "/" alone)
+  std::string from, to;  // absolute, without a slash at the end (except "/" itself)
 };
 
 class PathMap {
  public:
-  // Adds "FROM=TO", e.g. "/data=/mnt/nas". The error says what is wrong with it.
+  // Adds "FROM=TO", such as "/data=/mnt/nas". The error says what is wrong with it.
   tl::expected<void, std::string> Add(std::string_view text);
-  // Replaces the longest FROM that is the path or a folder above it; other paths stay as they are.
+  // Replaces the longest FROM that is the path or a folder above it. Other paths stay unchanged.
   std::string Apply(const std::string& path) const;
   const std::vector<PathMapping>& mappings() const { return mappings_; }
 

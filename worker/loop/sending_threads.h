@@ -1,4 +1,4 @@
-// The threads that send, each with one study at a time.
+// The sending threads. Each sends one study at a time.
 #pragma once
 
 #include <atomic>
@@ -24,14 +24,14 @@ class SendingThreads {
  public:
   SendingThreads(unsigned count, WorkerMetrics& metrics, SendingObserver& observer);
 
-  // At most as many studies at the same time as there are threads: the agent's capacity sees to that.
+  // The agent's capacity ensures that no more studies are started than there are threads.
   void Start(std::shared_ptr<StudyLink> study);
   // Ends every wait for the network, now and later.
   void Cancel();
-  // Grows with whatever moves forward under the lease: bytes, responses, and bounded waits for them. 0 if no thread
-  // sends under it.
+  // Grows with all progress under the lease: bytes, responses, and bounded waits for them. 0 if no thread sends under
+  // it.
   std::uint64_t Progress(std::uint64_t lease) const;
-  // Since when the oldest association request waits, as in WorkerHealth.
+  // The start of the oldest pending association request, as in WorkerHealth.
   Duration::rep UnansweredSince() const;
 
  private:
@@ -40,14 +40,14 @@ class SendingThreads {
     std::atomic<std::uint64_t> lease = 0;
     SendingProgress progress;
     std::atomic<std::uint64_t> outcomes = 0;
-    std::atomic<Duration::rep> requested = 0;  // when an association was that is not there yet; 0: none
+    std::atomic<Duration::rep> requested = 0;  // the start of the pending association request; 0 if none is pending
   };
   class CountingObserver;
 
   void Run(unsigned number, const std::stop_token& stop);
   tl::expected<std::unique_ptr<Association>, AssociationFailure> Associate(Sender& sender,
                                                                            const AssociationRequest& request);
-  std::shared_ptr<StudyLink> WaitForStudy(const std::stop_token& stop);  // null: stop
+  std::shared_ptr<StudyLink> WaitForStudy(const std::stop_token& stop);  // null after a stop request
 
   WorkerMetrics& metrics_;
   SendingObserver& observer_;
@@ -57,7 +57,7 @@ class SendingThreads {
   std::mutex mutex_;
   std::condition_variable_any changed_;
   std::deque<std::shared_ptr<StudyLink>> waiting_;
-  std::vector<std::jthread> threads_;  // last: they end before what they use
+  std::vector<std::jthread> threads_;  // must be last: they end before the members that they use
 };
 
 }  // namespace dicom_sender

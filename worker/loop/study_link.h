@@ -1,4 +1,4 @@
-// The meeting point of the worker's loop and one of its sending threads: one for each study that is being sent.
+// Connects the worker's loop with one of its sending threads: one object for each study that is being sent.
 #pragma once
 
 #include <condition_variable>
@@ -12,7 +12,7 @@
 
 namespace dicom_sender {
 
-// From a sending thread to the loop, in order.
+// Events from a sending thread to the loop, in order.
 struct PageWanted {
   std::uint32_t from_index = 0;
 };
@@ -56,7 +56,7 @@ class StudyLink : public StudyPort {
 
   const wire::LeaseGrant grant_;
   const std::function<void(SendingEvent)> post_;
-  std::size_t recorded_ = 0;  // the loop's alone
+  std::size_t recorded_ = 0;  // used by the loop only
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;

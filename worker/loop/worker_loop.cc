@@ -22,13 +22,13 @@ namespace dicom_sender {
 namespace {
 
 constexpr std::chrono::milliseconds kPollMax(1000), kConnectCheck(100);
-// A coordinator that runs is connected to at once, and answers a status every 10 s.
+// A running coordinator accepts the connection at once, and answers a status every 10 s.
 constexpr std::chrono::seconds kUnconnectedNotedAfter(2), kSilenceNotedAfter(30);
-// With several coordinators, an idle worker, too, has to find out soon that the leader does not answer any more.
+// With several coordinators, an idle worker must also notice soon that the leader no longer answers.
 constexpr std::chrono::seconds kStatusEveryOfSeveral(2);
 
-// Greater with each start, so that late messages of an earlier start can be told from those of this one. If the wall
-// clock was set back in between, the coordinator ignores this start until the leases of the earlier one have expired.
+// Grows with each start, so that the coordinator can distinguish late messages of an earlier start. If the wall clock
+// was set back in between, the coordinator ignores this start until the leases of the earlier one have expired.
 std::uint64_t NewIncarnation() {
   return static_cast<std::uint64_t>(Duration(std::chrono::system_clock::now().time_since_epoch()).count());
 }
@@ -50,7 +50,7 @@ class WorkerLoop {
         health_(health),
         agent_(ForAgent(options, channel.endpoints().size() > 1)),
         senders_(options.threads, metrics, observer) {}
-  // A sending thread may wait for the network or for this loop, and would wait forever once the loop is gone.
+  // Sending threads that wait for the network or for this loop would otherwise wait forever.
   ~WorkerLoop() {
     senders_.Cancel();
     for (const auto& [lease, study] : studies_) study->Stop();
@@ -82,14 +82,15 @@ class WorkerLoop {
   }
 
  private:
-  // What is sent before there is a connection is lost. Returns false if a stop was requested first.
+  // Waits for the connection, because messages before it are lost. Returns false if a stop was requested first.
   bool WaitForCoordinator(const std::stop_token& drain, const std::stop_token& abort) {
     const TimePoint begin = MonotonicNow();
     bool noted = false;
     while (!channel_.WaitUntilConnected(kConnectCheck)) {
       if (!noted && MonotonicNow() >= begin + kUnconnectedNotedAfter) {
         noted = true;
-        spdlog::warn("No connection to the coordinator yet: check that it runs there and knows our public key");
+        spdlog::warn(
+            "No connection to the coordinator yet: check that it runs there and has this worker's public key");
       }
       health_.last_round = MonotonicNow().time_since_epoch().count();
       if (drain.stop_requested() || abort.stop_requested()) return false;
@@ -116,14 +117,14 @@ class WorkerLoop {
     for (const auto& [lease, study] : studies_) study->Stop();
   }
 
-  // Logs once when a silence begins and once when it is over, because it may last for hours.
+  // Logs the beginning and the end of a silence once each, because it may last for hours.
   void NoteSilence() {
     const bool silent =
         MonotonicNow() >= std::max(connected_, TimePoint{Duration(health_.last_heard)}) + kSilenceNotedAfter;
     if (silent == silent_) return;
     silent_ = silent;
     if (silent) {
-      spdlog::warn("No message from the coordinator for {} s", kSilenceNotedAfter.count());
+      spdlog::warn("The coordinator has not answered for {} s", kSilenceNotedAfter.count());
     } else {
       spdlog::info("The coordinator answers again");
     }
@@ -135,9 +136,9 @@ class WorkerLoop {
     std::string reason = not_ready_();
     if (reason == not_ready_noted_) return;
     if (reason.empty()) {
-      spdlog::info("Ready again: takes studies");
+      spdlog::info("Ready again: taking studies");
     } else {
-      spdlog::warn("Not ready: {}; takes no studies until that is fixed", reason);
+      spdlog::warn("Not ready: {}; taking no studies until that is fixed", reason);
     }
     not_ready_noted_ = reason;
     agent_.SetNotReady(LimitedReason(reason));
@@ -145,10 +146,10 @@ class WorkerLoop {
 
   tl::expected<void, std::string> Drained() const {
     if (agent_.leases() == 0) return {};
-    return tl::unexpected(
-        fmt::format("what was sent last of {} studies could not be reported, for the coordinator does not know their "
-                    "leases: if its ledger was replaced, those instances are sent again",
-                    agent_.leases()));
+    return tl::unexpected(fmt::format(
+        "the last outcomes of {} studies could not be reported, because the coordinator does not know their "
+        "leases: if its ledger was replaced, those instances are sent again",
+        agent_.leases()));
   }
 
   void Receive(const std::string& bytes) {
@@ -168,7 +169,7 @@ class WorkerLoop {
   void NoteLeader() {
     if (leader_ == channel_.endpoint()) return;
     leader_ = channel_.endpoint();
-    if (channel_.endpoints().size() > 1) spdlog::info("The coordinator at {} leads", leader_);
+    if (channel_.endpoints().size() > 1) spdlog::info("The coordinator at {} is the leader", leader_);
   }
   void Refused(const std::string& reason, bool for_good) {
     if (for_good) refused_ = reason;
@@ -193,9 +194,9 @@ class WorkerLoop {
 
   std::optional<TimePoint> Step() {
     AgentOutput out = agent_.Step(MonotonicNow());
-    for (auto& message : out.messages) channel_.Send(Envelope(std::move(message)));  // what is dropped is sent again
+    for (auto& message : out.messages) channel_.Send(Envelope(std::move(message)));  // a dropped message is repeated
     if (out.drain && !draining_) {
-      spdlog::info("Asked by the coordinator to stop");
+      spdlog::info("Draining: requested by the coordinator");
       Drain();
     }
     for (wire::LeaseGrant& grant : out.starts) Start(std::move(grant));
@@ -242,16 +243,16 @@ class WorkerLoop {
   ClockWatch clock_;
   WorkerHealth& health_;
   Agent agent_;
-  std::optional<std::string> refused_;  // for good
+  std::optional<std::string> refused_;  // the reason of a permanent refusal
   Refusals refusals_;
   bool draining_ = false;
-  std::string leader_;  // its endpoint; empty: none was heard of
+  std::string leader_;  // its endpoint; empty if none has answered
   TimePoint connected_;
   bool silent_ = false;
-  std::map<std::uint64_t, std::shared_ptr<StudyLink>> studies_;  // that are being sent
+  std::map<std::uint64_t, std::shared_ptr<StudyLink>> studies_;  // by lease; those that are being sent
   WakeEvent wake_;
   EventMailbox mailbox_{wake_};
-  SendingThreads senders_;  // last: its threads end before what they use
+  SendingThreads senders_;  // must be last: its threads end before the members that they use
 };
 
 }  // namespace

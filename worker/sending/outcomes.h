@@ -1,4 +1,4 @@
-// What is reported of an instance.
+// Builds the reported outcomes of instances.
 #pragma once
 
 #include <string>
@@ -11,7 +11,8 @@ namespace dicom_sender {
 wire::Outcome OutcomeOf(const wire::Instance& instance, wire::Outcome::Kind kind, const std::string& reason,
                         Duration duration = {});
 
-// Of an instance on a lost association. If others were on it, too, it is unknown which one caused the loss.
+// The outcome of an instance on a lost association. If others were in flight, too, any of them may have caused the
+// loss.
 wire::Outcome::Kind LossKind(bool alone);
 
 }  // namespace dicom_sender

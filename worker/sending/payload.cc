@@ -14,7 +14,7 @@
 namespace dicom_sender {
 namespace {
 
-// Decodes the dataset. If its transfer syntax is accepted as it is, gives its values even lengths instead.
+// Decodes the dataset. If its transfer syntax is accepted, only gives its values even lengths instead.
 tl::expected<TranscodedDataset, std::string> Encode(const Opened& opened, const ContextChoice& choice,
                                                     unsigned thread) {
   const SourceFile& source = *opened.source;
@@ -24,17 +24,18 @@ tl::expected<TranscodedDataset, std::string> Encode(const Opened& opened, const 
   }
   auto decoded = Transcode(opened.path, choice.transfer_syntax);
   if (decoded) return decoded;
-  return tl::unexpected(fmt::format("the destination does not take transfer syntax {}, and it cannot be decoded: {}",
-                                    source.transfer_syntax_uid, decoded.error()));
+  return tl::unexpected(
+      fmt::format("the destination does not accept transfer syntax {}, and it cannot be decoded: {}",
+                  source.transfer_syntax_uid, decoded.error()));
 }
 
-// The dataset is encoded anew into a file without a name.
+// Encodes the dataset anew into an unnamed file.
 tl::expected<Payload, CannotSend> EncodedPayload(const Opened& opened, ContextChoice choice,
                                                  const PayloadContext& context) {
   const TimeSpent spent(context.metrics.decode_seconds);
   auto encoded = Encode(opened, choice, context.thread);
   if (!encoded) {
-    // It was opened once more: the storage may have gone away in between.
+    // Check the file again, because the storage may have become unavailable in between.
     if (const auto again = OpenSourceFile(opened.path, *opened.instance); !again) {
       return tl::unexpected(Unreadable(again.error()));
     }

@@ -1,4 +1,4 @@
-// Prepares what goes out for one instance: the dataset as the file has it, or encoded anew.
+// Prepares the dataset of one instance for sending: unchanged from the file, or encoded anew.
 #pragma once
 
 #include <memory>
@@ -17,13 +17,13 @@ namespace dicom_sender {
 
 struct Payload {
   ContextChoice choice;
-  UniqueFd encoded;  // a file without a name, if the dataset was encoded anew
+  UniqueFd encoded;  // an unnamed file, if the dataset was encoded anew
   DatasetBytes bytes;
 };
 
-// An instance whose turn has not come: its file is open, and the kernel reads it ahead.
+// An instance that will be sent later: its file is open, and the kernel reads it ahead.
 struct Opened {
-  std::shared_ptr<const wire::Page> page;  // keeps the instance
+  std::shared_ptr<const wire::Page> page;  // owns the instance
   const wire::Instance* instance = nullptr;
   std::string path;
   tl::expected<SourceFile, SourceProblem> source;
@@ -33,7 +33,7 @@ struct Opened {
 struct CannotSend {
   wire::Outcome::Kind kind = wire::Outcome::NOT_SENDABLE;
   std::string reason;
-  bool storage_away = false;  // as in the Outcome
+  bool storage_away = false;  // as in Outcome
 };
 
 CannotSend Unreadable(const SourceProblem& problem);

@@ -1,4 +1,4 @@
-// What the sending of a study has to do with its surroundings, apart from its lease (study_port.h).
+// The environment in which a study is sent, apart from its lease (study_port.h).
 #pragma once
 
 #include <string>
@@ -16,7 +16,7 @@ struct SentInstance {
   const std::string& sop_instance_uid;
 };
 
-// Watches what is sent. Called in the thread that sends, so it must be quick.
+// Observes what is sent. Runs in the sending thread, so it must be quick.
 class SendingObserver {
  public:
   virtual ~SendingObserver() = default;
@@ -27,7 +27,7 @@ struct SendingContext {
   unsigned thread = 0;  // for the log
   Associate associate;
   const SendingProgress& progress;  // of associate()'s associations
-  WindowMemory& windows;            // of all threads
+  WindowMemory& windows;            // shared by all threads
   WorkerMetrics& metrics;
   SendingObserver& observer;
 };

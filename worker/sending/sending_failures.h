@@ -1,4 +1,4 @@
-// What the failures of associations are called in metrics and reports, and what they mean to the coordinator.
+// Names the failures of associations in metrics and reports, and says what they mean to the coordinator.
 #pragma once
 
 #include "dicom/network/association.h"
@@ -9,10 +9,10 @@ namespace dicom_sender {
 const char* FailureName(AssociationFailureKind kind);
 const char* FailureName(StoreFailureKind kind);
 
-// Why a study is given back whose association was not accepted.
+// The reason to give back a study whose association was not accepted.
 wire::GiveBack::Reason ReasonOf(const AssociationFailure& failure);
 
-// The peer ended the association, or the connection broke: what a peer does that cannot bear what we proposed.
+// The peer aborted the association or the connection broke, as with a peer that cannot handle the proposal.
 template <typename Kind>
 bool IsAbortOrLoss(Kind kind) {
   return kind == Kind::kAborted || kind == Kind::kConnectionLost;

@@ -1,4 +1,4 @@
-// Meters of the time that sending takes, by what it is spent on.
+// Measures the time that sending takes, by activity.
 #pragma once
 
 #include <prometheus/counter.h>
@@ -28,8 +28,8 @@ class TimeSpent {
   const TimePoint begin_ = MonotonicNow();
 };
 
-// Divides the time of a part of a C-STORE, from its construction to its end, among the counters, and counts its
-// bytes.
+// Divides the time of a part of a C-STORE, from its construction to its destruction, among the counters, and counts
+// its bytes.
 class StoreMeter {
  public:
   StoreMeter(const SendingProgress& progress, WorkerMetrics& metrics) : progress_(progress), metrics_(metrics) {}
@@ -38,7 +38,7 @@ class StoreMeter {
     const double answer = static_cast<double>(progress_.answer_us - answer_us_) / 1e6;
     metrics_.transfer_seconds.Increment(taking);
     metrics_.response_seconds.Increment(answer);
-    // A counter must not fall, and the waits are rounded.
+    // The waits are rounded, but a counter must not decrease.
     metrics_.storage_seconds.Increment(std::max(0.0, Seconds(MonotonicNow() - begin_) - taking - answer));
     metrics_.bytes_sent_total.Increment(static_cast<double>(progress_.bytes_sent - bytes_sent_));
   }

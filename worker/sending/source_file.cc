@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::uint64_t kReadAheadBytes = 4 << 20;
 
-// Whether its folder is there and has something in it. The error says what is wrong with the folder.
+// Checks that the file's folder exists and is not empty. The error says what is wrong with the folder.
 tl::expected<void, std::string> CheckFolderOf(const std::string& path) {
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();
   std::error_code error;
@@ -37,13 +37,13 @@ SourceProblem CannotRead(const std::string& path, int error) {
   return problem;
 }
 
-// Does not wait for the other end of what has become a pipe.
+// Does not block, even if the file has become a pipe.
 UniqueFd OpenToRead(const std::string& path) {
   return UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
 }
 
-// The storage may return after the file was found missing and before its folder was checked. So a file that seems to
-// be missing alone is opened once more.
+// The storage may come back after the file was found missing and before its folder was checked. So a file that seems
+// to be missing alone is opened once more.
 tl::expected<UniqueFd, SourceProblem> OpenUnlessMissing(const std::string& path) {
   UniqueFd fd = OpenToRead(path);
   if (fd.valid()) return fd;
@@ -84,7 +84,7 @@ tl::expected<SourceFile, SourceProblem> OpenSourceFile(const std::string& path, 
   }
   if (identity.size_bytes <= source.dataset_offset) return Refuse("the file has no dataset");
   source.dataset_bytes = identity.size_bytes - source.dataset_offset;
-  // Read by the kernel while others are sent. Where it does not want to, nothing is lost.
+  // Ask the kernel to read the file while others are sent. If it does not, nothing is lost.
   posix_fadvise(source.fd.get(), 0, static_cast<off_t>(std::min(identity.size_bytes, kReadAheadBytes)),
                 POSIX_FADV_WILLNEED);
   return source;

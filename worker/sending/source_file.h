@@ -1,4 +1,4 @@
-// The file of an instance, opened to be sent, after it was made sure that it is still what the scan saw.
+// Opens the file of an instance, and checks that it is unchanged since the scan.
 #pragma once
 
 #include <cstdint>
@@ -19,13 +19,14 @@ struct SourceFile {
 
 struct SourceProblem {
   std::string reason;  // one sentence, without the file's path
-  // It is not this file alone, or it may pass: its folder is missing or empty, an I/O error, no permission.
+  // The problem may affect other files, or may be temporary: the folder is missing or empty, an I/O error occurred,
+  // or permission is denied.
   bool storage_away = false;
 };
 
-// A file whose size or mtime is another than at the scan is read again: it may have moved on disk, but it must still
-// hold the same SOP Instance. A file that is gone has vanished if there is anything else in its folder; otherwise the
-// storage is away, as where it is not mounted.
+// If size or mtime differ from the scan, reads the file again: it may have moved on disk, but must still hold the
+// same SOP instance. A missing file has vanished if its folder has other files; otherwise the storage is unavailable,
+// as when it is not mounted.
 tl::expected<SourceFile, SourceProblem> OpenSourceFile(const std::string& path, const wire::Instance& instance);
 
 }  // namespace dicom_sender

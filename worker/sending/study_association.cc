@@ -72,14 +72,15 @@ void StudyAssociation::NoteAnswer() {
   if (std::exchange(answered_, true)) return;
   if (const auto reason = context_.windows.Answered(Destination(), window_proposed_)) {
     spdlog::warn(
-        "Destination '{}': no asynchronous operations window is proposed any more: with one the association was lost "
+        "Destination '{}': no asynchronous operations window is proposed any more: with one, the association was "
+        "lost "
         "before any response ({}), and without one it works; '--async-window 1' avoids the loss",
         Destination(), *reason);
   }
 }
 
 bool StudyAssociation::WindowIsToBlame(bool aborted_or_lost, const std::string& reason) {
-  // Without a window, each kind of failure shows that there is other trouble.
+  // Without a window, any failure shows that there is another problem.
   if (answered_ || (window_proposed_ && !aborted_or_lost)) return false;
   if (!context_.windows.Lost(Destination(), window_proposed_, reason)) return false;
   return !std::exchange(window_blamed_, true);

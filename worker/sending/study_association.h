@@ -1,5 +1,5 @@
-// The associations of one study, of which one is open at a time, and whether they may propose an asynchronous
-// operations window.
+// Manages the associations of one study, of which one is open at a time, and decides whether they may propose an
+// asynchronous operations window.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,8 @@ class StudyAssociation {
   StudyAssociation(const StudyAssociation&) = delete;
   StudyAssociation& operator=(const StudyAssociation&) = delete;
 
-  // Must not be open. Falls back to an association without a window if the window may be to blame for a failure.
+  // Requires that it is not open. Falls back to an association without a window if the window may be to blame for a
+  // failure.
   tl::expected<void, AssociationFailure> Open(const std::vector<ProposedContext>& contexts);
   bool is_open() const { return association_ != nullptr; }
   // Requires that it is open.
@@ -32,17 +33,17 @@ class StudyAssociation {
 
   tl::expected<std::uint16_t, StoreFailure> Send(const StoreRequest& request);
   tl::expected<StoreResponse, StoreFailure> Receive();
-  // It has taken as many requests as the session allows for one association.
+  // Whether the association has had as many requests as the session allows.
   bool IsUsedUp() const;
 
-  // Nothing may be in flight.
+  // Requires that nothing is in flight.
   void Release();
   void Drop();
 
-  // A response arrived.
+  // Call it when a response has arrived.
   void NoteAnswer();
-  // Whether the window that was proposed is the reason why the association failed, as far as is known. True only
-  // once: further losses under the lease count like any other. Call it once for each association that failed.
+  // Whether the proposed window is the probable cause of the failure. Returns true only once: further losses under
+  // the lease count like any other. Call it once for each association that failed.
   bool WindowIsToBlame(bool aborted_or_lost, const std::string& reason);
 
  private:
@@ -54,8 +55,8 @@ class StudyAssociation {
   const SendingContext& context_;
   std::unique_ptr<Association> association_;
   std::uint32_t requests_ = 0;    // on this association
-  bool window_proposed_ = false;  // for the association that was requested last
-  bool answered_ = false;         // it answered a request
+  bool window_proposed_ = false;  // by the latest association
+  bool answered_ = false;         // the destination has answered a request on it
   bool window_blamed_ = false;    // for a loss under this lease
 };
 

@@ -1,4 +1,4 @@
-// What the sender of one study needs of whoever holds its lease.
+// The interface of a study's sender to the holder of its lease.
 #pragma once
 
 #include <cstdint>
@@ -12,12 +12,12 @@ class StudyPort {
  public:
   virtual ~StudyPort() = default;
 
-  // Waits for the page; nullopt: stop now.
+  // Waits for the page. Returns nullopt if the sender must stop.
   virtual std::optional<wire::Page> FetchPage(std::uint32_t from_index) = 0;
-  // Waits while too many outcomes are not acknowledged, but never after a stop was requested.
+  // Waits while too many outcomes are unacknowledged, but never after a stop request.
   virtual void Report(wire::Outcome outcome) = 0;
   virtual void AssociationOpened() = 0;
-  // No further instance may be sent: the lease is lost, or the worker stops.
+  // True if no further instance may be sent, because the lease is lost or the worker stops.
   virtual bool StopRequested() const = 0;
 };
 

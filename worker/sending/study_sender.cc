@@ -27,7 +27,7 @@
 namespace dicom_sender {
 namespace {
 
-constexpr std::size_t kAheadMax = 4;  // files that are open before it is their turn
+constexpr std::size_t kAheadMax = 4;  // files that are opened ahead
 constexpr unsigned kLossesMax = 3;    // in a row, without a response between them
 
 std::vector<ContextNeed> NeedsOf(const wire::LeaseGrant& grant) {
@@ -36,7 +36,7 @@ std::vector<ContextNeed> NeedsOf(const wire::LeaseGrant& grant) {
   return needs;
 }
 
-// Sent, and not answered yet.
+// An instance that was sent and has no response yet.
 struct InFlight {
   std::shared_ptr<const wire::Page> page;
   const wire::Instance* instance = nullptr;
@@ -57,13 +57,13 @@ class StudySender {
       ahead_.clear();
       if (!CloseAssociation() || !goes_on) break;
     }
-    // A small study ends before it can lose three; its losses show as much about the destination.
+    // A small study may end before it has lost three associations. Its losses say as much about the destination.
     if (losses_ > 0 && !responded_) GiveBackAsLost();
     return std::move(give_back_);
   }
 
  private:
-  // The functions that return a bool return false if the study must not go on; then give_back_ has the reason.
+  // Functions that return a bool return false if the study must not continue; then give_back_ has the reason.
   bool SendPart();
   bool SendPage(const std::shared_ptr<const wire::Page>& page);
   bool SendAhead(std::size_t left);
@@ -94,19 +94,19 @@ class StudySender {
   const SendingContext& context_;
   const ContextPlan plan_;
   std::size_t part_ = 0;
-  std::vector<bool> tried_;  // by index: the pages of a further part list again what is not settled
+  std::vector<bool> tried_;  // by index, because the pages of the next part list unsettled instances again
   std::deque<Opened> ahead_;
-  std::vector<InFlight> in_flight_;  // as many as the association's window at most, in the order of sending
+  std::vector<InFlight> in_flight_;  // at most the association's window, in the order of sending
   StudyAssociation association_;
   bool responded_ = false;  // under this lease
   unsigned losses_ = 0;     // in a row
   StoreFailure last_loss_;
   bool gives_back_ = false;   // give_back_ has its reason
-  wire::GiveBack give_back_;  // DONE unless something happens
+  wire::GiveBack give_back_;  // DONE by default
 };
 
 bool StudySender::SendPart() {
-  // The first page is the grant's, which outlives this object.
+  // The first page belongs to the grant, which outlives this object.
   std::shared_ptr<const wire::Page> page(std::shared_ptr<const wire::Page>(), &grant_.first_page());
   bool have_page = part_ == 0;
   for (std::uint32_t from = 0;; from = page->next_index()) {
@@ -127,9 +127,10 @@ bool StudySender::SendPage(const std::shared_ptr<const wire::Page>& page) {
   for (const auto& root : page->roots()) roots[root.id()] = root.path();
   for (const auto& instance : page->instances()) {
     const auto place = plan_.AssociationOf(instance.sop_class_uid(), instance.transfer_syntax_uid());
-    // Found after the study was leased: it stays as it is, and the study is leased again with a plan that has it.
+    // The instance was found after the study was leased. It stays unsettled, and the study is leased again with a
+    // plan that has it.
     if (!place && grant_.pairs_size() < kContextPairsMax) continue;
-    // What the plan has no place for belongs to the first part, where the reason is reported.
+    // Instances without a place in the plan belong to the first part, which reports the reason.
     if (place.value_or(0) != part_) continue;
     if (instance.index() >= tried_.size()) tried_.resize(instance.index() + std::size_t{1});
     if (tried_[instance.index()]) continue;
@@ -142,7 +143,7 @@ bool StudySender::SendPage(const std::shared_ptr<const wire::Page>& page) {
   return true;
 }
 
-// Sends the instances that are open until only `left` of them are left.
+// Sends the opened instances until only `left` of them remain.
 bool StudySender::SendAhead(std::size_t left) {
   while (ahead_.size() > left) {
     if (port_.StopRequested()) return GiveBack(wire::GiveBack::DRAINING);
@@ -168,7 +169,7 @@ bool StudySender::SendInstance(Opened opened) {
       TellNotSent(opened.path, instance, payload.error());
       return true;
     }
-    // Encoding may have taken long, and counts as no progress of the lease.
+    // Encoding may have taken long, and does not count as progress of the lease.
     if (payload->encoded.valid() && port_.StopRequested()) return GiveBack(wire::GiveBack::DRAINING);
     const TimePoint begin = MonotonicNow();
     const auto sent = association_.Send({.context_id = payload->choice.context_id,
@@ -185,7 +186,8 @@ bool StudySender::SendInstance(Opened opened) {
   }
 }
 
-// Sees to an association with room for the instance, or, if the instance has to go alone, with nothing in flight.
+// Ensures an open association with room for the instance, or with nothing in flight if the instance must be sent
+// alone.
 bool StudySender::MakeRoom(const wire::Instance& instance) {
   for (;;) {
     if (!OpenAssociation()) return false;
@@ -196,7 +198,7 @@ bool StudySender::MakeRoom(const wire::Instance& instance) {
   }
 }
 
-// Waits until only `left` instances have no response, or the association is lost.
+// Waits until only `left` instances lack a response, or the association is lost.
 bool StudySender::Settle(std::size_t left) {
   while (in_flight_.size() > left) {
     const auto response = association_.Receive();
@@ -240,7 +242,7 @@ bool StudySender::OnSendFailure(const Opened& opened, const StoreFailure& failur
   return OnLoss(failure, of_window);
 }
 
-// The association is over. Takes the answers that have arrived.
+// Takes the responses that arrived before the association ended.
 void StudySender::TakeArrived() {
   while (!in_flight_.empty()) {
     const auto response = association_.Receive();
@@ -250,7 +252,7 @@ void StudySender::TakeArrived() {
   association_.Drop();
 }
 
-// Instances of which nothing was sent yet stay as they were.
+// Instances of which nothing was sent stay unsettled.
 void StudySender::TakeBackUnsent() {
   for (const std::uint16_t id : association_->Unsend()) {
     std::erase_if(in_flight_, [id](const InFlight& instance) { return instance.message_id == id; });
@@ -259,9 +261,9 @@ void StudySender::TakeBackUnsent() {
 
 // Reports the instances that were in flight when the association was lost.
 void StudySender::TellUnanswered(const StoreFailure& failure, bool alone) {
-  if (association_.is_open()) return;  // only one file failed, so the association goes on
+  if (association_.is_open()) return;  // only one file failed, so the association stays open
   const auto lost = std::exchange(in_flight_, {});
-  if (failure.kind == StoreFailureKind::kCancelled) return;  // nobody waits for it any more
+  if (failure.kind == StoreFailureKind::kCancelled) return;  // no one waits for the outcomes
   for (const InFlight& instance : lost) {
     auto outcome = OutcomeOf(*instance.instance, LossKind(alone), failure.reason, MonotonicNow() - instance.begin);
     outcome.set_may_be_stored(true);
@@ -312,14 +314,14 @@ bool StudySender::OpenAssociation() {
 bool StudySender::OnAssociationFailure(const AssociationFailure& failure) {
   if (failure.kind == AssociationFailureKind::kCancelled) return GiveBack(wire::GiveBack::DRAINING);
   context_.metrics.association_failures_total[FailureName(failure.kind)].Increment();
-  // Without a connection a C-ECHO would fare no better.
+  // Without a connection, a C-ECHO would fail, too.
   if (!failure.connected && failure.kind != AssociationFailureKind::kInvalidRequest) {
     return GiveBack(ReasonOf(failure), Named(failure.reason), FailureName(failure.kind));
   }
   return GiveBackOfDestination(ReasonOf(failure), Named(failure.reason), FailureName(failure.kind));
 }
 
-// A C-ECHO shows whether only this study's association does not get through.
+// A C-ECHO shows whether only this study's association fails.
 bool StudySender::GiveBackOfDestination(wire::GiveBack::Reason reason, const std::string& detail,
                                         const char* failure) {
   if (gives_back_) return false;
@@ -342,7 +344,7 @@ tl::expected<Payload, CannotSend> StudySender::Prepare(const Opened& opened) {
                                  .thread = context_.thread});
 }
 
-// Waits for what is in flight first.
+// Waits for the instances in flight first.
 bool StudySender::CloseAssociation() {
   if (association_.is_open() && gives_back_) TakeBackUnsent();
   const bool goes_on = Settle(0);
@@ -386,10 +388,10 @@ wire::GiveBack SendStudy(const wire::LeaseGrant& grant, StudyPort& port, const S
   if (give_back.reason() == wire::GiveBack::DONE) {
     spdlog::info("Thread {} finished with study {}", context.thread, grant.study_instance_uid());
   } else {
-    // Without a reason, a drain, a pause, or a cancellation asked for it.
+    // Without a reason, a drain, a pause, or a cancellation caused it.
     const std::string& detail = give_back.detail();
     spdlog::log(detail.empty() ? spdlog::level::info : spdlog::level::warn, "Thread {} gives study {} back: {}",
-                context.thread, grant.study_instance_uid(), detail.empty() ? "it has to stop" : detail);
+                context.thread, grant.study_instance_uid(), detail.empty() ? "stop requested" : detail);
   }
   return give_back;
 }

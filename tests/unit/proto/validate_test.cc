@@ -77,17 +77,17 @@ TEST(ParseToCoordinator, RefusesWhatBreaksOne) {
       {"AE title", [](auto& r) { SetDestination(r)->set_calling_ae("\xC3\x84"); }},
       {"host", [](auto& r) { SetDestination(r)->set_host("a\nb"); }},
       {"host", [](auto& r) { SetDestination(r)->set_host("a b"); }},
-      {"behind the end",
+      {"after the end",
        [](auto& r) {
          AddInstance(r)->set_size_bytes(100);
          AddInstance(r)->set_dataset_offset(1);
        }},
-      {"more bytes", [](auto& r) { AddInstance(r)->set_size_bytes(kTotalBytesMax + 1); }},
-      {"more bytes",
+      {"total size", [](auto& r) { AddInstance(r)->set_size_bytes(kTotalBytesMax + 1); }},
+      {"total size",
        [](auto& r) {
          for (int i = 0; i < 2; ++i) AddInstance(r)->set_size_bytes(kTotalBytesMax / 2 + 1);
        }},
-      {"more bytes",
+      {"total size",
        [](auto& r) {
          for (int i = 0; i < 2; ++i) AddInstance(r)->set_size_bytes(std::uint64_t{1} << 63);
        }},
@@ -110,9 +110,10 @@ TEST(ParseToCoordinator, RefusesWhatBreaksOne) {
        }},
       {"reason of ignored files",
        [](auto& r) { r.mutable_scan_complete()->add_ignored()->set_reason(std::string(kReasonBytesMax + 1, 'x')); }},
-      {"more ignored files", [](auto& r) { r.mutable_scan_complete()->add_ignored()->set_files(UINT64_MAX / 2); }},
-      {"no UUID", [](auto& r) { r.mutable_open_session()->set_session("../x"); }},
-      {"no UUID", [](auto& r) { r.mutable_open_session()->set_session(std::string(65, 'a')); }},
+      {"number of ignored files",
+       [](auto& r) { r.mutable_scan_complete()->add_ignored()->set_files(UINT64_MAX / 2); }},
+      {"not a UUID", [](auto& r) { r.mutable_open_session()->set_session("../x"); }},
+      {"not a UUID", [](auto& r) { r.mutable_open_session()->set_session(std::string(65, 'a')); }},
       {"PDU",
        [](auto& r) {
          r.mutable_open_session()->set_session("S");
@@ -128,7 +129,7 @@ TEST(ParseToCoordinator, RefusesWhatBreaksOne) {
        [](auto& r) { r.mutable_requeue_instances()->set_study_instance_uid(std::string(65, '1')); }},
       {"reason", [](auto& r) { r.mutable_requeue_instances()->set_reason(std::string(513, 'r')); }},
       {"worker's name", [](auto& r) { r.mutable_requeue_instances()->set_worker(std::string(256, 'w')); }},
-      {"no request", [](auto& r) { r.clear_request(); }},
+      {"unknown request", [](auto& r) { r.clear_request(); }},
   };
   for (const auto& [names, breaks] : cases) {
     wire::ClientRequest request;

@@ -86,22 +86,22 @@ TEST_F(KeyFilesTest, APairIsReadAsItWasMade) {
 
 TEST_F(KeyFilesTest, NothingIsOverwritten) {
   const auto secret = Write("a.key_secret", "precious");
-  EXPECT_THAT(MakeKeyFiles(dir_, "a").error(), HasSubstr("a.key_secret exists and is not overwritten"));
+  EXPECT_THAT(MakeKeyFiles(dir_, "a").error(), HasSubstr("a.key_secret' exists and is not overwritten"));
   EXPECT_EQ(Text(secret), "precious");
   EXPECT_FALSE(std::filesystem::exists(Path("a.key")));
 
   const auto shared = Write("b.key", "precious");
-  EXPECT_THAT(MakeKeyFiles(dir_, "b").error(), HasSubstr("b.key exists and is not overwritten"));
+  EXPECT_THAT(MakeKeyFiles(dir_, "b").error(), HasSubstr("b.key' exists and is not overwritten"));
   EXPECT_EQ(Text(shared), "precious");
   EXPECT_FALSE(std::filesystem::exists(Path("b.key_secret")));
 }
 
 TEST_F(KeyFilesTest, NamesAndFoldersThatDoNotServeAreErrors) {
   for (const char* name : {"", ".", "..", ".hidden", "a/b", "../a"}) {
-    EXPECT_THAT(MakeKeyFiles(dir_, name).error(), HasSubstr("is no name for a key")) << name;
+    EXPECT_THAT(MakeKeyFiles(dir_, name).error(), HasSubstr("is not a name for a key")) << name;
   }
   EXPECT_THAT(MakeKeyFiles(Path("nowhere"), "a").error(),
-              HasSubstr("nowhere/a.key_secret cannot be created: No such"));
+              HasSubstr("nowhere/a.key_secret' cannot be created: No such"));
 }
 
 TEST_F(KeyFilesTest, TheOtherKindIsRefused) {
@@ -115,7 +115,8 @@ TEST_F(KeyFilesTest, ASecretFileThatOthersMayUseIsRefused) {
   const auto file = Make("a").secret_file;
   for (const mode_t mode : {0640, 0604, 0620, 0601}) {
     chmod(file.c_str(), mode);
-    EXPECT_THAT(ReadKeyPair(file).error(), HasSubstr("is open to others than its owner: chmod 600 it")) << mode;
+    EXPECT_THAT(ReadKeyPair(file).error(), HasSubstr("is accessible to users other than its owner: chmod 600 it"))
+        << mode;
   }
   chmod(file.c_str(), 0400);
   EXPECT_TRUE(ReadKeyPair(file));
@@ -129,8 +130,8 @@ TEST_F(KeyFilesTest, DamagedFilesAreErrors) {
     std::string text;
     const char* error;
   } kCases[] = {
-      {"", "is no key file of dicom-sender"},
-      {key + "\n", "is no key file of dicom-sender"},
+      {"", "is not a key file of dicom-sender"},
+      {key + "\n", "is not a key file of dicom-sender"},
       {title, "0 lines follow its first, not 1"},
       {good + key + "\n", "2 lines follow its first, not 1"},
       {title + key.substr(1) + "\n", "a key has 40 characters, not 39"},
@@ -138,7 +139,7 @@ TEST_F(KeyFilesTest, DamagedFilesAreErrors) {
       {title + key + "\r\n", "a key has 40 characters, not 41"},
       {title + key.substr(1) + "~\n", "a character in its key does not belong to Z85"},
       {title + key.substr(1) + std::string(1, '\0') + "\n", "a character in its key does not belong to Z85"},
-      {title + std::string(40, '#') + "\n", "its key is no Z85 number"},
+      {title + std::string(40, '#') + "\n", "its key is not a Z85 number"},
       {good + std::string(kKeyFileBytesMax, '\n'), "is longer than 4096 bytes"},
   };
   for (const auto& test : kCases) {
@@ -163,24 +164,24 @@ TEST_F(KeyFilesTest, ADamagedSecretIsNotQuoted) {
 }
 
 TEST_F(KeyFilesTest, WhatIsNoFileIsAnError) {
-  EXPECT_THAT(ReadPublicKey(Path("none.key")).error(), HasSubstr("none.key cannot be opened: No such file"));
-  EXPECT_THAT(ReadPublicKey(dir_).error(), HasSubstr("is no regular file"));
+  EXPECT_THAT(ReadPublicKey(Path("none.key")).error(), HasSubstr("none.key' cannot be opened: No such file"));
+  EXPECT_THAT(ReadPublicKey(dir_).error(), HasSubstr("is not a regular file"));
   ASSERT_EQ(mkfifo(Path("pipe.key").c_str(), 0600), 0);
-  EXPECT_THAT(ReadPublicKey(Path("pipe.key")).error(), HasSubstr("is no regular file"));
+  EXPECT_THAT(ReadPublicKey(Path("pipe.key")).error(), HasSubstr("is not a regular file"));
 }
 
 TEST_F(KeyFilesTest, SecurityNamesTheFileThatDoesNotServe) {
   const auto server = Make("server");
   const auto client = Make("client");
   EXPECT_TRUE(ReadServerSecurity(server.secret_file, Path("clients")));
-  EXPECT_THAT(ReadServerSecurity(server.public_file, Path("clients")).error(), HasSubstr("server.key is a public"));
+  EXPECT_THAT(ReadServerSecurity(server.public_file, Path("clients")).error(), HasSubstr("server.key' is a public"));
   EXPECT_THAT(ReadServerSecurity(server.secret_file, Path("none")).error(),
-              HasSubstr("none cannot be read as a folder"));
+              HasSubstr("none' cannot be read as a folder"));
   EXPECT_TRUE(ReadClientSecurity(server.public_file, client.secret_file));
   EXPECT_THAT(ReadClientSecurity(server.secret_file, client.secret_file).error(),
-              HasSubstr("server.key_secret is a"));
+              HasSubstr("server.key_secret' is a"));
   EXPECT_THAT(ReadClientSecurity(server.public_file, client.public_file).error(),
-              HasSubstr("client.key is a public"));
+              HasSubstr("client.key' is a public"));
 }
 
 using ClientKeysTest = SecurityTest;
@@ -214,7 +215,7 @@ TEST_F(ClientKeysTest, OtherFilesLetNobodyInAndAreLoggedOnce) {
   ClientKeys keys(Path("clients"));
   EXPECT_TRUE(keys.Allows(ReadPublicKey(good.public_file).value(), start));
   EXPECT_FALSE(keys.Allows(secret.public_key, start + seconds(1)));
-  const auto line = log_.str().find("other.key is a secret key file");
+  const auto line = log_.str().find("other.key' is a secret key file");
   EXPECT_NE(line, std::string::npos) << log_.str();
   EXPECT_EQ(log_.str().find("other.key", line + 10), std::string::npos) << log_.str();
   EXPECT_THAT(log_.str(), Not(HasSubstr("README")));
@@ -229,7 +230,7 @@ TEST_F(ClientKeysTest, WhileTheFolderCannotBeReadWhatWasReadHolds) {
   EXPECT_TRUE(keys.Allows(key, start));
   std::filesystem::rename(Path("clients"), Path("away"));
   EXPECT_TRUE(keys.Allows(key, start + seconds(1)));
-  EXPECT_THAT(log_.str(), HasSubstr("clients cannot be read as a folder of keys"));
+  EXPECT_THAT(log_.str(), HasSubstr("clients' cannot be read as a folder of keys"));
 }
 
 TEST_F(ClientKeysTest, AFolderOfTooManyFilesIsRefused) {

@@ -317,9 +317,9 @@ TEST(TranscoderReasonsTest, SyntaxesThatCannotBeDecodedOrEncoded) {
 TEST(TranscoderReasonsTest, FilesThatCannotBeRead) {
   const TemporaryFolder folder;
   EXPECT_THAT(Transcode((folder / "absent").string(), kExplicit).error(), HasSubstr("No such file"));
-  EXPECT_THAT(Transcode(folder.path().string(), kExplicit).error(), HasSubstr("no regular file"));
+  EXPECT_THAT(Transcode(folder.path().string(), kExplicit).error(), HasSubstr("not a regular file"));
   ASSERT_EQ(mkfifo((folder / "pipe").c_str(), 0600), 0);
-  EXPECT_THAT(Transcode((folder / "pipe").string(), kExplicit).error(), HasSubstr("no regular file"));
+  EXPECT_THAT(Transcode((folder / "pipe").string(), kExplicit).error(), HasSubstr("not a regular file"));
   EXPECT_NE(ReasonFor({}), "decoded");
   EXPECT_NE(ReasonFor(Bytes(1000, 'x')), "decoded");
   Bytes truncated = NativeFile(MakeImage(kGray8));

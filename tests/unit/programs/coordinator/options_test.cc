@@ -90,7 +90,7 @@ TEST_F(CoordinatorOptionsTest, TimesTakeUnits) {
 
 TEST_F(CoordinatorOptionsTest, ListensToOtherMachinesOnlyWithKeysOrIfToldSo) {
   for (const char* bind : {"tcp://*:5555", "tcp://0.0.0.0:5555", "tcp://192.0.2.1:5555", "tcp://[::]:5555"}) {
-    EXPECT_THAT(Refusal({"--bind", bind}), HasSubstr("--insecure to let everybody in")) << bind;
+    EXPECT_THAT(Refusal({"--bind", bind}), HasSubstr("--insecure to accept them without keys")) << bind;
     EXPECT_TRUE(Parse({"--bind", bind, "--insecure"})) << bind;
     EXPECT_TRUE(Parse({"--bind", bind, "--server-key", "k", "--client-keys", "d"})) << bind;
   }

@@ -61,15 +61,15 @@ TEST(CtlOptions, RequeueIsLimitedByReasonAndWorker) {
 }
 
 TEST(CtlOptions, RefuseWhatDoesNotFit) {
-  EXPECT_THAT(Refusal({}), HasSubstr("a command is missing"));
+  EXPECT_THAT(Refusal({}), HasSubstr("command missing"));
   EXPECT_THAT(Refusal({"sesions"}), HasSubstr("Unknown command 'sesions'. Did you mean sessions?"));
   EXPECT_THAT(Refusal({"show"}), HasSubstr("'show' needs a SESSION"));
   EXPECT_THAT(Refusal({"show", "abc"}), HasSubstr("'abc' is not a session id"));
-  EXPECT_THAT(Refusal({"drain", ""}), HasSubstr("'' is no worker"));
-  EXPECT_THAT(Refusal({"drain", "w\xff"}), HasSubstr("'w\xEF\xBF\xBD' is no worker"));
+  EXPECT_THAT(Refusal({"drain", ""}), HasSubstr("'' is not a worker"));
+  EXPECT_THAT(Refusal({"drain", "w\xff"}), HasSubstr("'w\xEF\xBF\xBD' is not a worker"));
   EXPECT_THAT(Refusal({"requeue", kSession, "--study", "1.\xff"}), HasSubstr("--study"));
   EXPECT_THAT(Refusal({"requeue", kSession, "--study", ""}), HasSubstr("--study"));
-  EXPECT_THAT(Refusal({"workers", "w"}), HasSubstr("'workers' takes nothing more: leave out 'w'"));
+  EXPECT_THAT(Refusal({"workers", "w"}), HasSubstr("'workers' takes no argument: leave out 'w'"));
   EXPECT_THAT(Refusal({"show", kSession, "--status", "A700"}), HasSubstr("--status does not belong to 'show'"));
   EXPECT_THAT(Refusal({"pause", kSession, "--retry-failed"}), HasSubstr("--retry-failed does not belong to 'pause'"));
   for (const char* status : {"A7", "A7000", "G700", "", "-700", "0x70"}) {

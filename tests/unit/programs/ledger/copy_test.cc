@@ -253,7 +253,7 @@ TEST_F(LedgerCopyTest, IsRefusedIfTheDatabaseHasSessions) {
   const auto again = Copy();
   ASSERT_FALSE(again);
   EXPECT_EQ(again.error().kind, Kind::kRefused);
-  EXPECT_THAT(again.error().sentence, HasSubstr("has 2 sessions already: name an empty database"));
+  EXPECT_THAT(again.error().sentence, HasSubstr("already has 2 sessions: name an empty database"));
   EXPECT_EQ(Told(*OpenCopy()), told);
 }
 
@@ -347,7 +347,7 @@ TEST_F(LedgerCopyTest, WhereItCannotBeFoundOutThatIsSaid) {
   EXPECT_THAT(copied.error().sentence, HasSubstr("not known: run it again, it says so"));
   const auto again = Copy();
   ASSERT_FALSE(again);
-  EXPECT_THAT(again.error().sentence, HasSubstr("has 2 sessions already"));
+  EXPECT_THAT(again.error().sentence, HasSubstr("already has 2 sessions"));
 }
 
 TEST_F(LedgerCopyTest, ManyBatchesArriveWhole) {

@@ -35,7 +35,7 @@ TEST_F(LedgerOptionsTest, CopyTakesAFileAndAUri) {
 
 TEST_F(LedgerOptionsTest, WhatDoesNotFitIsRefused) {
   const std::string uri = "postgresql://u@db.example.org/ledger";
-  EXPECT_THAT(Refusal({}), HasSubstr("a command is missing"));
+  EXPECT_THAT(Refusal({}), HasSubstr("command missing"));
   EXPECT_THAT(Refusal({"move", file(), uri}), HasSubstr("Unknown command 'move'"));
   EXPECT_THAT(Refusal({"copy", file()}), HasSubstr("'copy' needs a FILE and a URI"));
   EXPECT_THAT(Refusal({"copy", file() + "x", uri}), HasSubstr("ledger.dbx"));

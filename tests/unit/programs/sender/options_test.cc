@@ -273,10 +273,10 @@ TEST_F(OptionsTest, EachWrongOptionIsNamedInOneLine) {
       {{"--metrics", "9464"}, "--metrics: '9464' is invalid: give HOST:PORT such as 127.0.0.1:9464"},
       {{"-c", "SEVENTEEN-LETTERS"}, "--calling-ae: 'SEVENTEEN-LETTERS' is 17 characters long"},
       {{"-c", ""}, "--calling-ae: no value"},
-      {{"--resume", "yesterday"}, "--resume: 'yesterday' is no session's id"},
+      {{"--resume", "yesterday"}, "--resume: 'yesterday' is not a session ID"},
       {{"--recursive=maybe"}, "--recursive: 'maybe' is invalid: give true or false"},
       {{"-p", "105"}, "--port: given 2 times: give it once"},
-      {{"--retry-failed"}, "--retry-failed is only for a session that goes on: add --resume"},
+      {{"--retry-failed"}, "--retry-failed is only for a resumed session: add --resume"},
       {{"--format", "json"}, "--format is only for --dry-run and"},
       {{"--dry-run", "--format", "xml"}, "--format: 'xml' is invalid: give text or json"},
       {{"--echo", "--dry-run"}, "--dry-run does not go with --echo: give one of them"},
@@ -379,7 +379,7 @@ TEST_F(OptionsTest, OutputFolderIsMadeOnlyIfAllElseIsRight) {
   wrong[1] = "/nonexistent";
   Wrong(wrong);
   EXPECT_THAT(Wrong({"--resume", kSession, "--output-dir", fresh}),
-              HasSubstr("--output-dir: '" + fresh + "' can not be used"));
+              HasSubstr("--output-dir: '" + fresh + "' cannot be used"));
   EXPECT_FALSE(std::filesystem::exists(folder_ / "new"));
   Good(good);
   EXPECT_TRUE(std::filesystem::is_empty(fresh));

@@ -159,11 +159,11 @@ TEST_F(SessionChoiceTest, ThatNotEveryLedgerWasLookedAtIsSaid) {
   }
   const auto chosen = ChooseSession(Options());
   ASSERT_TRUE(chosen);
-  EXPECT_THAT(chosen->warnings, testing::Contains(HasSubstr("of 201 sessions in the output folder were looked at")));
+  EXPECT_THAT(chosen->warnings, testing::Contains(HasSubstr("of 201 sessions in the output folder were checked")));
 }
 
 TEST_F(SessionChoiceTest, ResumeTakesTheLatestThatIsUnfinished) {
-  EXPECT_THAT(Refusal(Resume(kLatest)), HasSubstr("there is no session"));
+  EXPECT_THAT(Refusal(Resume(kLatest)), HasSubstr("no session to continue"));
   Leave(kFirst, wire::SESSION_COMPLETE, Options(), 1);
   EXPECT_THAT(Refusal(Resume(kLatest)),
               HasSubstr("no session is unfinished: the latest, 5e0c9a1e, is complete; run"));
@@ -183,7 +183,7 @@ TEST_F(SessionChoiceTest, AnIdMayBeShort) {
   EXPECT_THAT(refusal, HasSubstr("2 sessions begin with 5e0c"));
   EXPECT_THAT(refusal, HasSubstr(kFirst));
   EXPECT_THAT(refusal, HasSubstr(kSecond));
-  EXPECT_THAT(Refusal(Resume("6")), HasSubstr("there is no ledger of session 6"));
+  EXPECT_THAT(Refusal(Resume("6")), HasSubstr("session '6' has no ledger in"));
 }
 
 TEST_F(SessionChoiceTest, EverySettingIsKeptUnlessAnotherOneIsGiven) {

@@ -81,10 +81,11 @@ TEST(WorkerOptions, RefuseWhatDoesNotFit) {
     const auto parsed = Parse(words);
     return parsed ? std::string() : parsed.error().err;
   };
-  EXPECT_THAT(refusal({"--path-map", "data"}), HasSubstr("--path-map: 'data' is no pair of absolute paths"));
-  EXPECT_THAT(refusal({"--worker-id", std::string(256, 'w')}), HasSubstr("--worker-id: a name has 1 to 255 bytes"));
-  EXPECT_THAT(refusal({"--worker-id", "w\xff"}), HasSubstr("--worker-id: 'w\xEF\xBF\xBD' is no name: use UTF-8"));
-  EXPECT_THAT(refusal({"--worker-id", "a\nb"}), HasSubstr("--worker-id: 'a\\nb' is no name"));
+  EXPECT_THAT(refusal({"--path-map", "data"}), HasSubstr("--path-map: 'data' is not a pair of absolute paths"));
+  EXPECT_THAT(refusal({"--worker-id", std::string(256, 'w')}),
+              HasSubstr("--worker-id: a name of 256 bytes: give 1 to 255 bytes"));
+  EXPECT_THAT(refusal({"--worker-id", "w\xff"}), HasSubstr("--worker-id: 'w\xEF\xBF\xBD' is not a name: use UTF-8"));
+  EXPECT_THAT(refusal({"--worker-id", "a\nb"}), HasSubstr("--worker-id: 'a\\nb' is not a name"));
   EXPECT_THAT(refusal({"-t", "0"}), HasSubstr("--threads: "));
   EXPECT_THAT(refusal({"--coordinator", "host:5555"}), HasSubstr("--coordinator: "));
   EXPECT_THAT(refusal({"--coordinator", "tcp://*:5555"}), HasSubstr("--coordinator: "));
