@@ -59,7 +59,7 @@ CoordinatorProcess::CoordinatorProcess(const std::string& ledger, std::uint16_t 
   start_time_ = std::chrono::steady_clock::now() - begin;
 }
 
-// proc(5): in KiB.
+// proc(5): the value is in KiB.
 double CoordinatorProcess::PeakMebiBytes() const {
   std::ifstream file(fmt::format("/proc/{}/status", process_->id()));
   for (std::string name; file >> name;) {

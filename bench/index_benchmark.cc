@@ -1,5 +1,5 @@
-// index-benchmark: how fast dicom-sender finds and reads files: beside DCMTK, on storage with latency, and how much
-// memory a million files take. Prints Markdown; exit status 1 as soon as a run fails.
+// index-benchmark: measures how fast dicom-sender finds and reads files, compared with DCMTK and on storage with
+// latency, and how much memory a million files take. Prints Markdown. Exits with status 1 as soon as a run fails.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -58,7 +58,7 @@ void Benchmark::Make(int files) {
   WarmPageCache(folder_ / "files");
 }
 
-// With everything but sending: the ledger on disk, too.
+// Measures everything except sending, and includes the ledger on disk.
 MeasuredRun Benchmark::Scan(int threads, const std::vector<std::string>& environment) {
   std::filesystem::create_directories(folder_ / "output");
   return RunMeasured("dicom-sender --dry-run",
@@ -106,7 +106,7 @@ void Benchmark::OnLateStorage() {
   }
 }
 
-// Processes of their own, to tell their memory apart. Nobody sends.
+// Coordinator and indexer run in separate processes, so that their memory can be told apart. No worker sends.
 void Benchmark::WithManyFiles() {
   Make(arguments_.many_files);
   const std::string endpoint = fmt::format("tcp://127.0.0.1:{}", FindFreePort());
@@ -129,7 +129,7 @@ void Benchmark::WithManyFiles() {
            arguments_.many_files, run.wall_seconds);
 }
 
-// A study has a hundred files.
+// Each study has 100 files.
 const CLI::Validator kHundreds = CLI::Range(100, 10'000'000) &
                                  CLI::Validator(
                                      [](const std::string& text) {

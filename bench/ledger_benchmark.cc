@@ -1,5 +1,5 @@
-// ledger-benchmark: the ledgers alone, in one thread: what is found goes in in batches, then outcomes come in reports
-// of which 64 share a commit, as in the coordinator. Prints Markdown.
+// ledger-benchmark: measures the ledgers alone, in one thread. It writes the found instances in batches and then
+// outcomes in reports. As in the coordinator, 64 reports share a commit. Prints Markdown.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -37,7 +37,7 @@ SessionKey OpenSession(Ledger& ledger) {
   return session;
 }
 
-// One commit for each batch. Returns the studies.
+// Commits once per batch. Returns the studies.
 std::vector<StudyKey> Feed(Ledger& ledger, SessionKey session, const std::vector<wire::PublishBatch>& batches) {
   std::vector<StudyKey> studies;
   for (const auto& batch : batches) {
@@ -56,7 +56,7 @@ void Lease(Ledger& ledger, const std::vector<StudyKey>& studies) {
   ledger.Commit();
 }
 
-// As the service handles a report.
+// Does what the service does for a report.
 void Report(Ledger& ledger, StudyKey study, std::uint64_t seq, std::uint32_t from, std::uint32_t outcomes) {
   const auto lease = ledger.FindLease(static_cast<LeaseId>(study));
   std::vector<std::uint32_t> indices(outcomes);
