@@ -35,7 +35,7 @@ class AttributionTest : public SenderTest {
   static constexpr const char* kOrdinary = "1.2.840.10008.5.1.4.1.1.7";
 };
 
-TEST_F(AttributionTest, ManyStudiesThatAreRejectedKeepNothingBack) {
+TEST_F(AttributionTest, ManyRejectedStudiesDoNotBlockOthers) {
   WriteStudies(1, 12, 3, kPrivateClass);  // larger, so they come first
   WriteStudies(100, 30, 1, kOrdinary);
   DestinationBehaviour behaviour;
@@ -51,7 +51,7 @@ TEST_F(AttributionTest, ManyStudiesThatAreRejectedKeepNothingBack) {
                              testing::HasSubstr("no reason given")));
 }
 
-TEST_F(AttributionTest, ADestinationThatTakesNoStudyIsNotTheStudiesFault) {
+TEST_F(AttributionTest, ADestinationThatRejectsEveryStudyFailsNoStudy) {
   WriteStudies(1, 4, 2, kPrivateClass);
   DestinationBehaviour behaviour;
   behaviour.reject_some = RejectsPrivateClass;
@@ -66,7 +66,7 @@ TEST_F(AttributionTest, ADestinationThatTakesNoStudyIsNotTheStudiesFault) {
   EXPECT_EQ(Resume(), 0) << result_.output << result_.errors;
 }
 
-TEST_F(AttributionTest, NotAuthorizedForOneInstanceIsItsFailure) {
+TEST_F(AttributionTest, NotAuthorizedForOneInstanceFailsThatInstance) {
   const auto instances = WriteExampleStudies(data(), 3, 2);
   InstanceRule denied;
   denied.sop_instance_uid = instances[0].sop_instance_uid;
@@ -78,7 +78,7 @@ TEST_F(AttributionTest, NotAuthorizedForOneInstanceIsItsFailure) {
   EXPECT_THAT(FailureOf(summary, instances[0].sop_instance_uid), testing::StartsWith("0124"));
 }
 
-TEST_F(AttributionTest, NotAuthorizedForDifferentStudiesIsAboutUs) {
+TEST_F(AttributionTest, NotAuthorizedForDifferentStudiesEndsTheSession) {
   WriteExampleStudies(data(), 3, 2);
   InstanceRule denied;
   denied.status = 0x0124;
@@ -93,7 +93,7 @@ TEST_F(AttributionTest, NotAuthorizedForDifferentStudiesIsAboutUs) {
   EXPECT_EQ(Resume(), 0) << result_.output << result_.errors;
 }
 
-TEST_F(AttributionTest, StorageThatGoesAwayAndComesBackCostsNothing) {
+TEST_F(AttributionTest, AStorageOutageFailsNoInstance) {
   WriteExampleStudies(data(), 20, 5);
   InstanceRule slow;
   slow.delay = std::chrono::milliseconds(10);
@@ -109,7 +109,7 @@ TEST_F(AttributionTest, StorageThatGoesAwayAndComesBackCostsNothing) {
   EXPECT_EQ(Number(Summary(), "successful_transfers"), 100U);
 }
 
-TEST_F(AttributionTest, StorageThatStaysAwayFailsWhatIsLeftAfterThePatience) {
+TEST_F(AttributionTest, AStorageOutageLongerThanRetryForFailsTheRest) {
   WriteExampleStudies(data(), 3, 2);
   InstanceRule slow;
   slow.delay = std::chrono::milliseconds(300);
@@ -127,7 +127,7 @@ TEST_F(AttributionTest, StorageThatStaysAwayFailsWhatIsLeftAfterThePatience) {
   EXPECT_THAT(summary["failures"][0]["reason"].GetString(), testing::HasSubstr("is its storage mounted?"));
 }
 
-TEST_F(AttributionTest, AFileThatIsGoneFailsAloneAndAtOnce) {
+TEST_F(AttributionTest, AMissingFileFailsAloneAndAtOnce) {
   const auto instances = WriteExampleStudies(data(), 2, 3);
   InstanceRule slow;
   slow.delay = std::chrono::milliseconds(200);

@@ -36,7 +36,7 @@ class CopiesTest : public SenderTest {
   }
 };
 
-TEST_F(CopiesTest, EqualDatasetsAreADuplicateWhateverStandsBeforeThem) {
+TEST_F(CopiesTest, EqualDatasetsAreDuplicatesEvenIfTheirHeadersDiffer) {
   Write("a.dcm", {});
   WriteFile(data() / "b.dcm", ExampleFile({}));
   WriteFile(data() / "c.dcm", ExampleDataset({}));  // without preamble and meta header
@@ -48,7 +48,7 @@ TEST_F(CopiesTest, EqualDatasetsAreADuplicateWhateverStandsBeforeThem) {
   EXPECT_THAT(result_.output, AllOf(HasSubstr("Complete"), Not(HasSubstr("onflict"))));
 }
 
-TEST_F(CopiesTest, OneOfTheSameSizeWithAnotherContentIsAConflict) {
+TEST_F(CopiesTest, ACopyOfTheSameSizeWithDifferentContentIsAConflict) {
   Write("a.dcm", {});
   Write("b.dcm", OtherPixels());
   StartDestination();
@@ -67,7 +67,7 @@ TEST_F(CopiesTest, OneOfTheSameSizeWithAnotherContentIsAConflict) {
   EXPECT_THAT(Failures(), HasSubstr("\"kind\":\"conflict\""));
 }
 
-TEST_F(CopiesTest, OneInAnotherStudyIsAConflict) {
+TEST_F(CopiesTest, ACopyInAnotherStudyIsAConflict) {
   Write("a.dcm", {});
   ExampleInstance other;
   other.study_uid = "1.2.826.0.1.3680043.10.1400.2";
@@ -78,7 +78,7 @@ TEST_F(CopiesTest, OneInAnotherStudyIsAConflict) {
   EXPECT_THAT(Failures(), AllOf(HasSubstr("Study Instance UID '" + other.study_uid + "'"), HasSubstr("/a.dcm")));
 }
 
-TEST_F(CopiesTest, ADuplicateIsSentWhereTheFirstOneIsRefused) {
+TEST_F(CopiesTest, ADuplicateIsSentIfTheFirstFileIsRefused) {
   Write("a.dcm", {});
   Write("b.dcm", {});
   StartDestination({.rules = {RefuseFirst()}});
@@ -121,7 +121,7 @@ TEST_F(CopiesTest, ACopyInAnotherStudyIsSentThere) {
   EXPECT_EQ(Number(Summary(), "conflicts"), 1U);
 }
 
-TEST_F(CopiesTest, TheInstanceFailsWhenAllOfItsFilesHave) {
+TEST_F(CopiesTest, TheInstanceFailsWhenAllOfItsFilesHaveFailed) {
   for (const char* name : {"a.dcm", "b.dcm", "c.dcm"}) Write(name, {});
   InstanceRule rule = RefuseFirst();
   rule.times = 0;

@@ -54,7 +54,7 @@ class RawPeer {
   zmq::socket_t socket_{context_, zmq::socket_type::dealer};
 };
 
-TEST_F(DistributedAccessTest, APeerOfAnotherVersionIsRefusedForGood) {
+TEST_F(DistributedAccessTest, APeerOfAnotherVersionIsRefusedPermanently) {
   StartCoordinator({"--metrics", Metrics()});
   EXPECT_EQ(RefusedMessages(), 0);
   wire::WorkerMessage message;
@@ -70,7 +70,7 @@ TEST_F(DistributedAccessTest, APeerOfAnotherVersionIsRefusedForGood) {
   EXPECT_THAT(Ctl({"workers"}).output, testing::Not(HasSubstr("w0")));
 }
 
-TEST_F(DistributedAccessTest, GarbageIsRefusedAndDoesNoHarm) {
+TEST_F(DistributedAccessTest, GarbageIsRefusedWithoutSideEffects) {
   const auto instances = WriteExampleStudies(data(), 2, 10);
   StartDestination();
   StartCoordinator({"--metrics", Metrics()});
@@ -112,7 +112,7 @@ class FakeCoordinator {
   std::jthread thread_;  // last: it uses the others
 };
 
-TEST_F(DistributedAccessTest, ACoordinatorOfAnotherVersionEndsEverybody) {
+TEST_F(DistributedAccessTest, ACoordinatorOfAnotherVersionEndsEveryProgram) {
   WriteExampleStudies(data(), 1, 1);
   const FakeCoordinator fake(endpoint());
   Program& worker = StartWorker("w0");
@@ -154,7 +154,7 @@ class KeysTest : public DistributedAccessTest {
   const std::filesystem::path allowed_ = folder_ / "allowed";
 };
 
-TEST_F(KeysTest, ASessionIsSentByThoseWhoHaveKeys) {
+TEST_F(KeysTest, ASessionIsSentWithKeys) {
   const auto instances = WriteExampleStudies(data(), 2, 10);
   StartDestination();
   StartCoordinator(Server());
@@ -164,7 +164,7 @@ TEST_F(KeysTest, ASessionIsSentByThoseWhoHaveKeys) {
   EXPECT_EQ(ExpectAllStored(session, instances), 0U);
 }
 
-TEST_F(KeysTest, WhoeverHasNoneStaysOutside) {
+TEST_F(KeysTest, AClientWithoutAKeyIsRefused) {
   Program& coordinator = StartCoordinator(Server());
   EXPECT_EQ(ListSessions(Client("stranger")).end, (ProcessEnd{3, 0}));
   EXPECT_TRUE(coordinator.WaitForText("with the unknown key")) << coordinator.Errors();
@@ -179,7 +179,7 @@ TEST_F(KeysTest, WhoeverHasNoneStaysOutside) {
 
 // --- addresses and files
 
-TEST_F(DistributedAccessTest, OtherMachinesNeedKeysOrConsent) {
+TEST_F(DistributedAccessTest, AccessFromOtherMachinesNeedsKeysOrInsecure) {
   const std::string open = "tcp://*:" + std::to_string(coordinator_port_.number());
   Program& refused = Coordinator({"--bind", open});
   refused.Start();
@@ -189,7 +189,7 @@ TEST_F(DistributedAccessTest, OtherMachinesNeedKeysOrConsent) {
   EXPECT_EQ(Ctl({"sessions"}).end, (ProcessEnd{0, 0}));
 }
 
-TEST_F(DistributedAccessTest, OneCoordinatorForALedgerAndForAPort) {
+TEST_F(DistributedAccessTest, ASecondCoordinatorOnALedgerOrPortIsRefused) {
   StartCoordinator();
   const ReservedPort other;
   Program& same_ledger = Coordinator({"--bind", "tcp://127.0.0.1:" + std::to_string(other.number())});
@@ -205,7 +205,7 @@ TEST_F(DistributedAccessTest, OneCoordinatorForALedgerAndForAPort) {
 
 // --- health
 
-TEST_F(DistributedAccessTest, AWorkerIsReadyWhileTheCoordinatorIsThere) {
+TEST_F(DistributedAccessTest, AWorkerIsReadyWhileTheCoordinatorAnswers) {
   const auto instances = WriteExampleStudies(data(), 2, 10);
   StartDestination();
   const std::uint16_t port = metrics_port_.number();

@@ -52,7 +52,7 @@ TEST_F(DistributedAttributionTest, AWorkerWithoutItsMountTakesNoStudies) {
   EXPECT_THAT(bad.AllErrors(), testing::Not(testing::HasSubstr("starting with study")));
 }
 
-TEST_F(DistributedAttributionTest, AMountThatComesBackMakesAWorkerReady) {
+TEST_F(DistributedAttributionTest, AWorkerBecomesReadyWhenItsMountReturns) {
   std::filesystem::create_directories(replica());
   Program& worker = StartWorkerOfTheReplica();
   EXPECT_TRUE(worker.WaitForText("Not ready: the folder"));
@@ -63,7 +63,7 @@ TEST_F(DistributedAttributionTest, AMountThatComesBackMakesAWorkerReady) {
   ExpectAllStored(session, instances_);
 }
 
-TEST_F(DistributedAttributionTest, AMappedFolderThatIsMissingIsAnErrorAtTheStart) {
+TEST_F(DistributedAttributionTest, AMissingMappedFolderIsAnErrorAtStartup) {
   const ProcessResult result =
       RunProcess({WORKER_PROGRAM, "--coordinator", endpoint(), "--path-map", "/data=/no/such"}, kPatience);
   ASSERT_TRUE(result.end);
@@ -71,7 +71,7 @@ TEST_F(DistributedAttributionTest, AMappedFolderThatIsMissingIsAnErrorAtTheStart
   EXPECT_THAT(result.errors, testing::HasSubstr("--path-map /data=/no/such: /no/such: No such file or directory"));
 }
 
-TEST_F(DistributedAttributionTest, AWorkerThatSeesAnotherTreeFailsNothing) {
+TEST_F(DistributedAttributionTest, AWorkerWithAnotherFileTreeFailsNoInstance) {
   for (const auto& entry : std::filesystem::recursive_directory_iterator(data())) {
     if (!entry.is_regular_file()) continue;
     ExampleInstance other;
@@ -87,7 +87,7 @@ TEST_F(DistributedAttributionTest, AWorkerThatSeesAnotherTreeFailsNothing) {
   EXPECT_EQ(Number(SummaryAtEnd(session), "failed_transfers"), 0U);
 }
 
-TEST_F(DistributedAttributionTest, AWorkerWithATruncatedReplicaFailsNothing) {
+TEST_F(DistributedAttributionTest, AWorkerWithATruncatedReplicaFailsNoInstance) {
   std::filesystem::copy(data(), replica(), std::filesystem::copy_options::recursive);
   for (const auto& entry : std::filesystem::recursive_directory_iterator(replica())) {
     if (entry.is_regular_file()) std::filesystem::resize_file(entry.path(), entry.file_size() - 20);
@@ -101,7 +101,7 @@ TEST_F(DistributedAttributionTest, AWorkerWithATruncatedReplicaFailsNothing) {
   EXPECT_EQ(Number(SummaryAtEnd(session), "failed_transfers"), 0U);
 }
 
-TEST_F(DistributedAttributionTest, AWorkerWhoseStorageIsGoneIsQuarantinedAndNamed) {
+TEST_F(DistributedAttributionTest, AWorkerWithoutStorageIsQuarantinedAndNamed) {
   std::filesystem::create_directories(replica() / "something else");  // mounted, but not this
   StartWorkerOfTheReplica();
   ExpectTheGoodOneSendsAll(Feed());

@@ -181,7 +181,7 @@ class DistributedChaosTest : public MigrationTest {
   int kills_ = 0;
 };
 
-TEST_F(DistributedChaosTest, EverythingArrivesWhateverIsKilled) {
+TEST_F(DistributedChaosTest, EverythingArrivesWhicheverProgramIsKilled) {
   ASSERT_NO_FATAL_FAILURE(StartAll());
   for (const Deed deed : DrawDeeds()) {
     AwaitSomeMoment();

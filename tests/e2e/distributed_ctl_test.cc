@@ -155,7 +155,7 @@ TEST_F(CtlTest, CancelAndResume) {
   ExpectAllStored(session, instances);
 }
 
-TEST_F(CtlTest, RequeueSendsAgainWhatFailed) {
+TEST_F(CtlTest, RequeueSendsFailedInstancesAgain) {
   const auto instances = WriteExampleStudies(data(), 2, 5);
   StartDestination(
       {.rules = {Answer(instances[1].sop_instance_uid, 0xA900), Answer(instances[2].sop_instance_uid, 0xC000),
@@ -185,7 +185,7 @@ TEST_F(CtlTest, RequeueSendsAgainWhatFailed) {
   EXPECT_EQ(ExpectAllStored(session, instances), 0U);
 }
 
-TEST_F(CtlTest, ResumeRetriesWhatFailedOnlyIfAskedTo) {
+TEST_F(CtlTest, ResumeRetriesFailedInstancesOnlyOnRequest) {
   const auto instances = WriteExampleStudies(data(), 1, 5);
   StartDestination({.rules = {Answer(instances[1].sop_instance_uid, 0xA900)}});
   StartCoordinator();
@@ -201,7 +201,7 @@ TEST_F(CtlTest, ResumeRetriesWhatFailedOnlyIfAskedTo) {
   EXPECT_EQ(ExpectAllStored(session, instances), 0U);
 }
 
-TEST_F(CtlTest, DrainEndsAWorker) {
+TEST_F(CtlTest, DrainStopsAWorker) {
   const auto instances = WriteExampleStudies(data(), 3, 20);
   StartDestination(Slow());
   StartCoordinator();
@@ -219,7 +219,7 @@ TEST_F(CtlTest, DrainEndsAWorker) {
   EXPECT_EQ(Number(SummaryAtEnd(session), "resends"), 0U);
 }
 
-TEST_F(CtlTest, SaysWhatItCannotDo) {
+TEST_F(CtlTest, ReportsWhyACommandFails) {
   StartCoordinator();
   for (const char* command : {"show", "summary", "failures", "pause", "resume", "cancel", "requeue"}) {
     ExpectRefused({command, kUnknownSession}, "there is no session");
@@ -234,7 +234,7 @@ TEST_F(CtlTest, SaysWhatItCannotDo) {
   EXPECT_THAT(result.errors, HasSubstr("no connection to a coordinator at " + endpoint()));
 }
 
-TEST_F(CtlTest, MakesKeysOnlyOnce) {
+TEST_F(CtlTest, DoesNotOverwriteKeys) {
   EXPECT_THAT(Print({"keygen", "name", "--output-dir", folder_.path()}), HasSubstr("name.key_secret"));
   const std::string secret = ReadFile(folder_ / "name.key_secret");
   EXPECT_EQ(std::filesystem::status(folder_ / "name.key_secret").permissions(), std::filesystem::perms(0600));

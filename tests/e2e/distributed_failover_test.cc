@@ -239,7 +239,7 @@ TEST_F(DistributedFailoverTest, EverythingArrivesAcrossFailovers) {
   std::cout << std::endl;
 }
 
-TEST_F(DistributedFailoverTest, AStandbyEndsWhenItIsAskedTo) {
+TEST_F(DistributedFailoverTest, AStandbyStopsOnSigterm) {
   Member* leader = WhoLeads();
   ASSERT_NE(leader, nullptr);
   Member& other = Other(*leader);
@@ -249,7 +249,7 @@ TEST_F(DistributedFailoverTest, AStandbyEndsWhenItIsAskedTo) {
   EXPECT_EQ(leader->program->Stop(), 0);
 }
 
-TEST_F(DistributedFailoverTest, AMissingDatabaseIsAnErrorAtTheStart) {
+TEST_F(DistributedFailoverTest, AMissingDatabaseIsAnErrorAtStartup) {
   Program& coordinator = Coordinator({"--ledger", server_->Uri("nobodys"), "--lease-ttl", "60"});
   coordinator.Start();
   EXPECT_EQ(coordinator.Wait(), 2);

@@ -58,7 +58,7 @@ class DistributedFailuresTest : public MigrationTest {
   std::string session_;
 };
 
-TEST_F(DistributedFailuresTest, SigtermDrainsAWorkerAndAnotherOneFinishes) {
+TEST_F(DistributedFailuresTest, SigtermDrainsAWorkerAndAnotherOneFinishesItsStudy) {
   Program& worker = BeginWithOneWorker(40, Slow(20));
   EXPECT_EQ(worker.Stop(), 0);
   EXPECT_THAT(worker.Errors(), testing::HasSubstr("Worker w0 is drained"));
@@ -72,7 +72,7 @@ TEST_F(DistributedFailuresTest, SigtermDrainsAWorkerAndAnotherOneFinishes) {
   EXPECT_EQ(log.associations[0].end, AssociationEnd::kReleased);
 }
 
-TEST_F(DistributedFailuresTest, TheGracePeriodEndsTheWaitForADestinationThatHangs) {
+TEST_F(DistributedFailuresTest, TheGracePeriodBoundsTheWaitForAHangingDestination) {
   InstanceRule hang;
   hang.nth = 4;
   hang.action = InstanceAction::kStall;
@@ -101,7 +101,7 @@ TEST_F(DistributedFailuresTest, ASecondSignalAbortsAWorkerAtOnce) {
   ExpectAllStored(session_, instances_);
 }
 
-TEST_F(DistributedFailuresTest, AKilledWorkerIsReplacedAfterTheLeaseTime) {
+TEST_F(DistributedFailuresTest, TheStudyOfAKilledWorkerIsReassignedWhenItsLeaseExpires) {
   Program& worker = BeginWithOneWorker(30, Slow(30));
   StartWorker("w1");
   ASSERT_TRUE(WaitUntilListed("w1"));
@@ -113,7 +113,7 @@ TEST_F(DistributedFailuresTest, AKilledWorkerIsReplacedAfterTheLeaseTime) {
   EXPECT_LE(Resends(), instances_.size());
 }
 
-TEST_F(DistributedFailuresTest, AKilledWorkerThatIsStartedAgainGoesOnAtOnce) {
+TEST_F(DistributedFailuresTest, ARestartedWorkerContinuesAtOnce) {
   Program& worker = BeginWithOneWorker(30, Slow(30));
   worker.Kill();
   worker.Start();
@@ -121,7 +121,7 @@ TEST_F(DistributedFailuresTest, AKilledWorkerThatIsStartedAgainGoesOnAtOnce) {
   EXPECT_LE(Gap(), milliseconds(3000)) << "the leases of its earlier life are over";
 }
 
-TEST_F(DistributedFailuresTest, AWorkerThatWasStoppedTooLongLetsGo) {
+TEST_F(DistributedFailuresTest, APausedWorkerGivesUpAnExpiredLease) {
   Program& worker = BeginWithOneWorker(60, Slow(30));
   StartWorker("w1");
   worker.Signal(SIGSTOP);
@@ -133,7 +133,7 @@ TEST_F(DistributedFailuresTest, AWorkerThatWasStoppedTooLongLetsGo) {
   EXPECT_EQ(worker.Stop(), 0);
 }
 
-TEST_F(DistributedFailuresTest, AWorkerThatIsCutOffStopsByItsOwnClock) {
+TEST_F(DistributedFailuresTest, ADisconnectedWorkerStopsByItsOwnClock) {
   // As many as it is given at once, slow enough for more than the lease time.
   instances_ = WriteExampleStudies(data(), 1, 120);
   StartDestination(Slow(50));
@@ -157,7 +157,7 @@ TEST_F(DistributedFailuresTest, AWorkerThatIsCutOffStopsByItsOwnClock) {
   }
 }
 
-TEST_F(DistributedFailuresTest, WorkersGoOnWhileTheCoordinatorIsRestarted) {
+TEST_F(DistributedFailuresTest, WorkersKeepSendingWhileTheCoordinatorRestarts) {
   const auto instances = WriteExampleStudies(data(), 2, 40);
   StartDestination(Slow(30));
   Program& coordinator = StartCoordinator();
@@ -175,7 +175,7 @@ TEST_F(DistributedFailuresTest, WorkersGoOnWhileTheCoordinatorIsRestarted) {
   EXPECT_EQ(destination_.Log().associations.size(), 2U);
 }
 
-TEST_F(DistributedFailuresTest, ASecondWorkerOfTheSameNameEndsTheFirst) {
+TEST_F(DistributedFailuresTest, ASecondWorkerOfTheSameNameReplacesTheFirst) {
   const auto instances = WriteExampleStudies(data(), 1, 5);
   StartDestination();
   StartCoordinator();
@@ -189,7 +189,7 @@ TEST_F(DistributedFailuresTest, ASecondWorkerOfTheSameNameEndsTheFirst) {
   EXPECT_FALSE(second.EndsWithin(milliseconds(0)));
 }
 
-TEST_F(DistributedFailuresTest, ASummaryThatCouldNotBeWrittenIsWrittenWhenItsFolderIsBack) {
+TEST_F(DistributedFailuresTest, AFailedSummaryIsWrittenWhenItsFolderReturns) {
   const auto instances = WriteExampleStudies(data(), 1, 5);
   StartDestination();
   Program& coordinator = StartCoordinator();
@@ -203,7 +203,7 @@ TEST_F(DistributedFailuresTest, ASummaryThatCouldNotBeWrittenIsWrittenWhenItsFol
   ExpectAllStored(session, instances);
 }
 
-TEST_F(DistributedFailuresTest, ALedgerThatWasRenamedEndsTheCoordinator) {
+TEST_F(DistributedFailuresTest, ARenamedLedgerStopsTheCoordinator) {
   BeginWithOneWorker(40, Slow(100));
   Program& coordinator = *coordinator_;
   const auto elsewhere = folder_ / "elsewhere.db";
@@ -218,7 +218,7 @@ TEST_F(DistributedFailuresTest, ALedgerThatWasRenamedEndsTheCoordinator) {
   ExpectAllStored(session_, instances_);
 }
 
-TEST_F(DistributedFailuresTest, AClockThatIsSetBackIsReported) {
+TEST_F(DistributedFailuresTest, AClockSetBackIsReported) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   GTEST_SKIP() << "sanitizers let nothing be loaded before them";
 #endif
@@ -252,7 +252,7 @@ TEST_F(DistributedFailuresTest, AClockThatIsSetBackIsReported) {
   sender.Kill();
 }
 
-TEST_F(DistributedFailuresTest, ASummaryThatCouldNotBeWrittenIsWrittenAtTheNextStart) {
+TEST_F(DistributedFailuresTest, AFailedSummaryIsWrittenAtTheNextStart) {
   const auto instances = WriteExampleStudies(data(), 1, 5);
   StartDestination();
   Program& coordinator = StartCoordinator();
@@ -267,7 +267,7 @@ TEST_F(DistributedFailuresTest, ASummaryThatCouldNotBeWrittenIsWrittenAtTheNextS
   ExpectAllStored(session, instances);
 }
 
-TEST_F(DistributedFailuresTest, ASummaryIsWrittenWhereTheCoordinatorWasKilledBetweenTheEndAndTheWriting) {
+TEST_F(DistributedFailuresTest, ASummaryIsWrittenAfterTheCoordinatorWasKilledBeforeItWroteIt) {
   const auto instances = WriteExampleStudies(data(), 1, 5);
   StartDestination();
   Program& coordinator = StartCoordinator();
@@ -282,7 +282,7 @@ TEST_F(DistributedFailuresTest, ASummaryIsWrittenWhereTheCoordinatorWasKilledBet
 }
 
 // A report that was meant for another ledger must not be taken for one of this: nothing would have been answered.
-TEST_F(DistributedFailuresTest, WhatAWorkerReportsToAReplacedLedgerIsNotBelieved) {
+TEST_F(DistributedFailuresTest, ReportsForAnotherLedgerAreRefused) {
   Program& stranger = BeginWithOneWorker(20, Slow(300));
   stranger.Signal(SIGSTOP);
   coordinator_->Kill();

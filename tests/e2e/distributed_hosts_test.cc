@@ -86,7 +86,7 @@ class DistributedHostsTest : public MigrationTest {
   }
 };
 
-TEST_F(DistributedHostsTest, AWorkerThatIsCutOffFromTheCoordinatorStopsBeforeAnotherBegins) {
+TEST_F(DistributedHostsTest, AWorkerWithoutACoordinatorStopsBeforeAnotherBegins) {
   Host first("h1", 1), second("h2", 2);
   ASSERT_NO_FATAL_FAILURE(first.Connect());
   ASSERT_NO_FATAL_FAILURE(second.Connect());
@@ -118,7 +118,7 @@ TEST_F(DistributedHostsTest, AWorkerThatIsCutOffFromTheCoordinatorStopsBeforeAno
 }
 
 // The archive knows the address of one worker only, and rejects the other one for good.
-TEST_F(DistributedHostsTest, AWorkerThatTheArchiveRejectsIsQuarantinedAndNothingFails) {
+TEST_F(DistributedHostsTest, AWorkerThatTheArchiveRejectsIsQuarantinedAndNoInstanceFails) {
   Host known("h1", 1), stranger("h2", 2);
   ASSERT_NO_FATAL_FAILURE(known.Connect());
   ASSERT_NO_FATAL_FAILURE(stranger.Connect());

@@ -55,7 +55,7 @@ class DistributedLeaderTest : public MigrationTest {
   const ReservedPort other_port_;
 };
 
-TEST_F(DistributedLeaderTest, EverybodyFindsTheOneThatLeads) {
+TEST_F(DistributedLeaderTest, EveryProgramFindsTheLeader) {
   const auto instances = WriteExampleStudies(data(), 2, 10);
   StartDestination();
   StandBy stand_by(other_endpoint());
@@ -71,13 +71,13 @@ TEST_F(DistributedLeaderTest, EverybodyFindsTheOneThatLeads) {
   EXPECT_THAT(worker.Errors(), HasSubstr("The coordinator at " + endpoint() + " leads"));
 }
 
-TEST_F(DistributedLeaderTest, EndpointsMayBeGivenOneByOneAndNobodyNeedBeAtThem) {
+TEST_F(DistributedLeaderTest, EndpointsMayBeRepeatedOptionsAndUnreachable) {
   StartCoordinator();
   const ProcessResult found = Ctl({"--coordinator", other_endpoint(), "--coordinator", endpoint(), "sessions"});
   EXPECT_EQ(found.end, (ProcessEnd{0, 0})) << found.errors;
 }
 
-TEST_F(DistributedLeaderTest, AGroupWithoutALeaderIsNamed) {
+TEST_F(DistributedLeaderTest, AGroupWithoutALeaderIsReported) {
   StandBy first(endpoint()), second(other_endpoint());
   Words sessions = Both();
   sessions.insert(sessions.end(), {"sessions", "--timeout", "2"});
@@ -86,7 +86,7 @@ TEST_F(DistributedLeaderTest, AGroupWithoutALeaderIsNamed) {
   EXPECT_THAT(nobody.errors, HasSubstr("no coordinator of " + other_endpoint() + ", " + endpoint() + " has led"));
 }
 
-TEST_F(DistributedLeaderTest, EverybodyGoesOnWithTheNextOneThatLeads) {
+TEST_F(DistributedLeaderTest, EveryProgramContinuesWithTheNextLeader) {
   const auto instances = WriteExampleStudies(data(), 3, 100);
   StartDestination(Slow());
   auto stand_by = std::make_unique<StandBy>(other_endpoint());
@@ -109,7 +109,7 @@ TEST_F(DistributedLeaderTest, EverybodyGoesOnWithTheNextOneThatLeads) {
   EXPECT_THAT(worker.Errors(), HasSubstr("The coordinator at " + other_endpoint() + " leads"));
 }
 
-TEST_F(DistributedLeaderTest, ALeaderThatIsStoppedIsLeftAndFoundAgain) {
+TEST_F(DistributedLeaderTest, ClientsLeaveAStoppedLeaderAndFindItAgain) {
   const auto instances = WriteExampleStudies(data(), 1, 100);
   StartDestination(Slow());
   Program& coordinator = StartCoordinator({"--lease-ttl", "60"});

@@ -33,17 +33,17 @@ class DistributedServiceTest : public MigrationTest {
   NotifySocket socket_;
 };
 
-TEST_F(DistributedServiceTest, TheCoordinatorSaysWhenItServesThatItIsWellAndWhenItStops) {
+TEST_F(DistributedServiceTest, TheCoordinatorNotifiesTheServiceManager) {
   ExpectAService({COORDINATOR_PROGRAM, "--ledger", ledger(), "--bind", endpoint(), "--output-dir", out()},
                  "READY=1\nSTATUS=listening on " + endpoint());
 }
 
-TEST_F(DistributedServiceTest, TheWorkerDoesSo) {
+TEST_F(DistributedServiceTest, TheWorkerNotifiesTheServiceManager) {
   ExpectAService({WORKER_PROGRAM, "--worker-id", "w1", "--coordinator", endpoint()},
                  "READY=1\nSTATUS=worker w1 of " + endpoint());
 }
 
-TEST_F(DistributedServiceTest, AWorkerThatDrainsSaysSoAtOnceAndIsStillWell) {
+TEST_F(DistributedServiceTest, ADrainingWorkerReportsItAtOnceAndStaysHealthy) {
   WriteExampleStudies(data(), 1, 1);
   StartDestination({.rules = {InstanceRule{.delay = std::chrono::seconds(3)}}});
   StartCoordinator();

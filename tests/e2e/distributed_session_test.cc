@@ -24,7 +24,7 @@ class DistributedSessionTest : public MigrationTest {
   }
 };
 
-TEST_F(DistributedSessionTest, SeveralWorkersSendItAll) {
+TEST_F(DistributedSessionTest, SeveralWorkersSendOneSession) {
   const auto instances = WriteExampleStudies(data(), 8, 10);
   StartDestination();
   StartCoordinator();
@@ -63,7 +63,7 @@ TEST_F(DistributedSessionTest, SeveralIndexersFeedOneSession) {
 
 // Otherwise somebody could feed another part to the session, which would be complete without the first indexer's part
 // if that one were killed before the coordinator knows of its scan.
-TEST_F(DistributedSessionTest, AnIndexerNamesItsSessionOnlyWhenItsScanHasBegun) {
+TEST_F(DistributedSessionTest, AnIndexerPrintsItsSessionOnlyAfterItsScanHasBegun) {
   WriteExampleStudies(data(), 1, 1);
   zmq::context_t context;
   RouterChannel coordinator(context, endpoint());
@@ -126,7 +126,7 @@ TEST_F(DistributedSessionTest, AsFoundSendsBeforeTheScanIsComplete) {
   EXPECT_EQ(ExpectAllStored(session, instances), 0U);
 }
 
-TEST_F(DistributedSessionTest, AnIndexerThatIsKilledInMidScanIsRunAgain) {
+TEST_F(DistributedSessionTest, AnIndexerKilledDuringItsScanCanBeRunAgain) {
   const auto instances = WriteExampleStudies(data(), 30, 100);
   StartDestination();
   StartCoordinator();
@@ -144,7 +144,7 @@ TEST_F(DistributedSessionTest, AnIndexerThatIsKilledInMidScanIsRunAgain) {
   EXPECT_EQ(destination_.Log().associations.size(), 30U);
 }
 
-TEST_F(DistributedSessionTest, WaitShowsTheEndAndExitsWithItsStatus) {
+TEST_F(DistributedSessionTest, WaitShowsTheResultAndExitsWithItsStatus) {
   WriteExampleStudies(data(), 2, 5);
   StartDestination();
   StartCoordinator();
@@ -160,7 +160,7 @@ TEST_F(DistributedSessionTest, WaitShowsTheEndAndExitsWithItsStatus) {
   EXPECT_EQ(indexer.Output(), SessionOf(indexer) + "\n") << "for scripts: nothing else";
 }
 
-TEST_F(DistributedSessionTest, WaitSaysThatSomeHaveFailed) {
+TEST_F(DistributedSessionTest, WaitReportsFailures) {
   const auto instances = WriteExampleStudies(data(), 1, 5);
   InstanceRule rule;
   rule.sop_instance_uid = instances[2].sop_instance_uid;
@@ -173,7 +173,7 @@ TEST_F(DistributedSessionTest, WaitSaysThatSomeHaveFailed) {
   EXPECT_THAT(indexer.Errors(), HasSubstr("C000"));
 }
 
-TEST_F(DistributedSessionTest, WaitSaysThatTheDestinationIsOutOfReach) {
+TEST_F(DistributedSessionTest, WaitReportsAnUnreachableDestination) {
   WriteExampleStudies(data(), 1, 5);
   StartCoordinator();
   StartWorker("w0");
@@ -182,7 +182,7 @@ TEST_F(DistributedSessionTest, WaitSaysThatTheDestinationIsOutOfReach) {
   EXPECT_THAT(indexer.Errors(), HasSubstr("refused"));
 }
 
-TEST_F(DistributedSessionTest, WaitSaysThatTheSessionWasPaused) {
+TEST_F(DistributedSessionTest, WaitReportsAPausedSession) {
   WriteExampleStudies(data(), 1, 5);
   StartDestination();
   StartCoordinator();
@@ -203,7 +203,7 @@ TEST_F(DistributedSessionTest, AWorkerFindsTheFilesElsewhere) {
   EXPECT_EQ(ExpectAllStored(session, instances), 0U);
 }
 
-TEST_F(DistributedSessionTest, ADestinationHasNoMoreAssociationsThanAllowed) {
+TEST_F(DistributedSessionTest, TheNumberOfAssociationsToADestinationIsLimited) {
   const auto instances = WriteExampleStudies(data(), 8, 8);
   StartDestination({.rules = {InstanceRule{.delay = milliseconds(5)}}});
   StartCoordinator({"--max-associations-per-destination", "2"});
@@ -212,7 +212,7 @@ TEST_F(DistributedSessionTest, ADestinationHasNoMoreAssociationsThanAllowed) {
   EXPECT_EQ(destination_.Log().most_open_associations, 2U);
 }
 
-TEST_F(DistributedSessionTest, ADestinationThatIsDownSlowsNobodyElse) {
+TEST_F(DistributedSessionTest, ADestinationThatIsDownDoesNotSlowOthers) {
   const auto instances = WriteExampleStudies(data(), 4, 10);
   StartDestination();
   StartCoordinator();
@@ -281,7 +281,7 @@ void Normalise(rapidjson::Value& value) {
   for (auto& member : value.GetObject()) Normalise(member.value);
 }
 
-TEST_F(SameSummaryTest, OfTheSameInput) {
+TEST_F(SameSummaryTest, TheSameInputGivesTheSameSummary) {
   if (FindProgram("dcmcjpeg").empty()) GTEST_SKIP() << "dcmcjpeg is not installed";
   WriteInput();
   StartDestination(Behaviour());

@@ -116,14 +116,14 @@ class CompressedFiles : public IntegrationTest {
   std::map<std::string, std::string> uids_;  // by file
 };
 
-TEST_F(CompressedFiles, GoUnchangedWhereTheyAreAccepted) {
+TEST_F(CompressedFiles, AreSentUnchangedIfAccepted) {
   Storescp({"+xa", "+B"});
   EXPECT_EQ(Run(), 0) << result_.output << result_.errors;
   ExpectAllStored(2);
   for (const auto& [file, uid] : uids_) ExpectStoredBytes(uid, DatasetOf(ReadFile(file)));
 }
 
-TEST_F(CompressedFiles, AreDecodedWhereTheyAreNot) {
+TEST_F(CompressedFiles, AreDecodedIfNotAccepted) {
   Storescp({"+xe", "+B"});
   EXPECT_EQ(Run(), 0) << result_.output << result_.errors;
   ExpectAllStored(2);
@@ -187,7 +187,7 @@ TEST_F(OddFiles, ArriveWithEvenLengths) {
 }
 
 // A number of one byte cannot be padded. The others of its study arrive over the same association.
-TEST_F(OddFiles, FailWithTheElementsNameWhereTheyCannotBePadded) {
+TEST_F(OddFiles, FailWithTheElementsNameIfTheyCannotBePadded) {
   Add(DicomWriter().Element(0x7FE1, 0x1001, "US", "x").bytes(), "");
   Add(Text("even"), Text("even"));
   Storescp({"+B"});
@@ -218,7 +218,7 @@ TEST_F(OddFiles, AnImplicitDatasetThatBeginsWithTheMetaGroupArrives) {
 }
 
 // Over one association at a time: dcmqrscp loses images that come over several at once, whoever sends them.
-TEST_F(IntegrationTest, DcmqrscpFindsWhatWasSent) {
+TEST_F(IntegrationTest, DcmqrscpFindsTheSentInstances) {
   WriteExampleStudies(data(), 5, 8);
   Dcmqrscp();
   EXPECT_EQ(Run(), 0) << result_.output << result_.errors;

@@ -94,7 +94,7 @@ class InterruptTest : public SenderTest {
   }
 };
 
-TEST_F(InterruptTest, CtrlCFinishesWhatIsInFlightAndThePrintedCommandGoesOn) { InterruptAndGoOn(SIGINT); }
+TEST_F(InterruptTest, CtrlCFinishesInstancesInFlightAndThePrintedCommandResumes) { InterruptAndGoOn(SIGINT); }
 
 TEST_F(InterruptTest, SigtermDoesTheSame) { InterruptAndGoOn(SIGTERM); }
 
@@ -125,7 +125,7 @@ TEST_F(InterruptTest, CtrlCDuringTheScanEndsIt) {
   ExpectCompletedExactlyOnce(4000);
 }
 
-TEST_F(InterruptTest, ASecondSignalAbortsThoughTheDestinationStalls) {
+TEST_F(InterruptTest, ASecondSignalAbortsEvenIfTheDestinationStalls) {
   WriteExampleStudies(data(), 1, 5);
   StartDestination({.rules = {InstanceRule{.nth = 3, .action = InstanceAction::kStall}}});
   ChildProcess sender(Command());
@@ -144,7 +144,7 @@ TEST_F(InterruptTest, ASecondSignalAbortsThoughTheDestinationStalls) {
   EXPECT_EQ(StoredTimes(destination_.Log()).size(), 5U);
 }
 
-TEST_F(InterruptTest, CtrlCWhileTheDestinationIsOutOfReachEndsTheWaiting) {
+TEST_F(InterruptTest, CtrlCEndsTheWaitForAnUnreachableDestination) {
   WriteExampleStudies(data(), 1, 5);
   StartDestination();
   destination_.Stop();
@@ -158,7 +158,7 @@ TEST_F(InterruptTest, CtrlCWhileTheDestinationIsOutOfReachEndsTheWaiting) {
 }
 
 // The resolver alone would wait for 150 s.
-TEST_F(InterruptTest, CtrlCWhileTheNameServerDoesNotAnswerEndsTheWaiting) {
+TEST_F(InterruptTest, CtrlCEndsTheWaitForASilentNameServer) {
   WriteExampleStudies(data(), 1, 5);
   StartDestination();
   const std::vector<std::string> echo = {DICOM_SENDER_PROGRAM, "--echo", "-a", "ARCHIVE", "-H",

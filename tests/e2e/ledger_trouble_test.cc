@@ -19,7 +19,7 @@ class LedgerTroubleTest : public SenderTest {
   }
 };
 
-TEST_F(LedgerTroubleTest, AFullDiskEndsTheRunAndResumeGoesOn) {
+TEST_F(LedgerTroubleTest, AFullDiskEndsTheRunAndResumeContinues) {
   StartDestination();
   {
     const FileSizeLimit limit(160'000);
@@ -30,7 +30,7 @@ TEST_F(LedgerTroubleTest, AFullDiskEndsTheRunAndResumeGoesOn) {
   ExpectAllArrivesByResume();
 }
 
-TEST_F(LedgerTroubleTest, AFullDiskAtTheStartLeavesNothingToGoOnWithUnlessItWasThereBefore) {
+TEST_F(LedgerTroubleTest, AFullDiskAtStartupKeepsAnExistingLedgerOnly) {
   StartDestination();
   {
     const FileSizeLimit limit(20'000);
@@ -49,7 +49,7 @@ TEST_F(LedgerTroubleTest, AFullDiskAtTheStartLeavesNothingToGoOnWithUnlessItWasT
 }
 
 // Without the watch over the file it would go on for as long as it has something to send, and all of that be lost.
-TEST_F(LedgerTroubleTest, ALedgerThatWasRenamedEndsTheRunAndResumeGoesOnWhenItIsBack) {
+TEST_F(LedgerTroubleTest, ARenamedLedgerEndsTheRunAndResumeContinuesWhenItReturns) {
   StartDestination({.rules = {InstanceRule{.delay = std::chrono::milliseconds(200)}}});
   ChildProcess sender(Command());
   ASSERT_TRUE(destination_.WaitFor([](const auto& log) { return Stored(log) >= 2; }, kRunTimeout));
@@ -69,7 +69,7 @@ TEST_F(LedgerTroubleTest, ALedgerThatWasRenamedEndsTheRunAndResumeGoesOnWhenItIs
   EXPECT_EQ(Number(Summary(), "successful_transfers"), kInstances);
 }
 
-TEST_F(LedgerTroubleTest, ASummaryThatCannotBeWrittenIsWrittenByResume) {
+TEST_F(LedgerTroubleTest, AFailedSummaryIsWrittenByResume) {
   StartDestination({.rules = {InstanceRule{.delay = std::chrono::milliseconds(20)}}});
   ChildProcess sender(Command());
   ASSERT_TRUE(destination_.WaitFor([](const auto& log) { return Stored(log) >= 2; }, kRunTimeout));
@@ -83,7 +83,7 @@ TEST_F(LedgerTroubleTest, ASummaryThatCannotBeWrittenIsWrittenByResume) {
   ExpectAllArrivesByResume();
 }
 
-TEST_F(LedgerTroubleTest, ADamagedLedgerIsRefusedAndLeftAsItIs) {
+TEST_F(LedgerTroubleTest, ADamagedLedgerIsRefusedAndNotChanged) {
   StartDestination();
   destination_.Stop();
   EXPECT_EQ(Run({"--retry-for", "1"}), 3) << result_.output << result_.errors;

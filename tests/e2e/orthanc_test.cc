@@ -35,7 +35,7 @@ class OrthancTest : public SenderTest {
   std::unique_ptr<Archive> archive_;
 };
 
-TEST_F(OrthancTest, HasWhatTheSummarySays) {
+TEST_F(OrthancTest, HasTheInstancesOfTheSummary) {
   WriteExampleStudies(data() / "first", 4, 10);
   EXPECT_EQ(Run({"-t", "4"}), 0) << result_.output << result_.errors;
   const auto summary = Summary();

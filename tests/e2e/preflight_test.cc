@@ -52,7 +52,7 @@ class PreflightTest : public SenderTest {
   }
 };
 
-TEST_F(PreflightTest, AsksOnceForEachKindOfStudyAndSendsNothing) {
+TEST_F(PreflightTest, ProposesEachKindOfStudyOnceAndSendsNothing) {
   WriteExampleStudies(data(), 5, 3);
   StartDestination();
   EXPECT_EQ(DryRun(), 0) << result_.output << result_.errors;
@@ -63,7 +63,7 @@ TEST_F(PreflightTest, AsksOnceForEachKindOfStudyAndSendsNothing) {
   EXPECT_EQ(destination_.Log().associations.size(), 1U);
 }
 
-TEST_F(PreflightTest, TheRunThatFollowsUsesTheScan) {
+TEST_F(PreflightTest, TheNextRunReusesTheScan) {
   WriteExampleStudies(data(), 2, 3);
   StartDestination();
   EXPECT_EQ(DryRun(), 0) << result_.output << result_.errors;
@@ -78,7 +78,7 @@ TEST_F(PreflightTest, TheRunThatFollowsUsesTheScan) {
   EXPECT_EQ(Number(Summary(), "total_files"), 6U);
 }
 
-TEST_F(PreflightTest, AFileThatChangedSinceIsReadAgain) {
+TEST_F(PreflightTest, AFileThatChangedAfterTheScanIsReadAgain) {
   WriteExampleStudies(data(), 1, 1);
   StartDestination();
   EXPECT_EQ(DryRun(), 0) << result_.output << result_.errors;
@@ -93,7 +93,7 @@ TEST_F(PreflightTest, AFileThatChangedSinceIsReadAgain) {
   EXPECT_EQ(log.instances[0].bytes, ExampleDataset(longer).size());
 }
 
-TEST_F(PreflightTest, SaysWhatWouldBeRefusedAndWhatDecoded) {
+TEST_F(PreflightTest, ReportsWhatWouldBeRefusedOrDecoded) {
   Write("a/1.dcm", {.transfer_syntax_uid = kPapyrus}, 1);
   Write("a/2.dcm", {}, 2);
   Write("b/3.dcm", {.study_uid = "1.2.3", .transfer_syntax_uid = kPrivate}, 3);
@@ -135,7 +135,7 @@ TEST_F(PreflightTest, SaysWhatWouldBeRefusedAndWhatDecoded) {
   }
 }
 
-TEST_F(PreflightTest, MoreContextsThanOneAssociationTakes) {
+TEST_F(PreflightTest, MoreContextsThanFitIntoOneAssociation) {
   for (int i = 0; i < 100; ++i) Write(std::to_string(i), {.sop_class_uid = "1.2.3." + std::to_string(i)}, i);
   StartDestination();
   EXPECT_EQ(DryRun(), 0) << result_.output << result_.errors;
@@ -143,7 +143,7 @@ TEST_F(PreflightTest, MoreContextsThanOneAssociationTakes) {
   ExpectNothingWasSent();
 }
 
-TEST_F(PreflightTest, ADestinationOutOfReachHasAStatusOfItsOwnAndTheScanIsKept) {
+TEST_F(PreflightTest, AnUnreachableDestinationHasItsOwnExitStatusAndTheScanIsKept) {
   WriteExampleStudies(data(), 1, 2);
   port_ = FindFreePort();
   EXPECT_EQ(DryRun({"--format", "json"}), 3) << result_.output << result_.errors;
@@ -162,7 +162,7 @@ TEST_F(PreflightTest, ADestinationOutOfReachHasAStatusOfItsOwnAndTheScanIsKept) 
   EXPECT_EQ(Stored(EndedLog()), 2U);
 }
 
-TEST_F(PreflightTest, OneKindOfStudyThatIsRejectedIsNotTheDestinationsEnd) {
+TEST_F(PreflightTest, ARejectedKindOfStudyDoesNotEndTheQuery) {
   WriteExampleStudies(data(), 2, 2);
   Write("mr.dcm", {.study_uid = "1.2.3", .sop_class_uid = kMr}, 9);
   DestinationBehaviour no_mr;
@@ -178,7 +178,7 @@ TEST_F(PreflightTest, OneKindOfStudyThatIsRejectedIsNotTheDestinationsEnd) {
                                     HasSubstr("answers a C-ECHO, but not this association")));
 }
 
-TEST_F(PreflightTest, ListsDefectsConflictsAndWhatCouldNotBeRead) {
+TEST_F(PreflightTest, ListsDefectsConflictsAndUnreadableFiles) {
   Write("good.dcm", {}, 1);
   const std::string whole = ExampleFile({});
   WriteFile(data() / "cut\noff.dcm", whole.substr(0, whole.size() - 10));
@@ -202,7 +202,7 @@ TEST_F(PreflightTest, ListsDefectsConflictsAndWhatCouldNotBeRead) {
   ExpectNothingWasSent();
 }
 
-TEST_F(PreflightTest, WithoutADestinationTheRunThatFollowsNamesIt) {
+TEST_F(PreflightTest, ADryRunWithoutADestinationLetsTheNextRunChooseOne) {
   WriteExampleStudies(data(), 1, 2);
   StartDestination();
   EXPECT_EQ(DryRunWithoutDestination(), 0) << result_.output << result_.errors;
@@ -219,7 +219,7 @@ TEST_F(PreflightTest, WithoutADestinationTheRunThatFollowsNamesIt) {
   EXPECT_STREQ(Summary()["called_ae"].GetString(), "TEST_SCP");
 }
 
-TEST_F(PreflightTest, WithNothingToSendThereIsNothingToGoOnWith) {
+TEST_F(PreflightTest, WithNothingToSendNoLedgerIsKept) {
   const std::string whole = ExampleFile({});
   WriteFile(data() / "cut.dcm", whole.substr(0, whole.size() - 10));
   StartDestination();
@@ -229,7 +229,7 @@ TEST_F(PreflightTest, WithNothingToSendThereIsNothingToGoOnWith) {
   EXPECT_TRUE(destination_.Log().associations.empty());
 }
 
-TEST_F(PreflightTest, CtrlCWhileTheDestinationIsAskedKeepsTheScan) {
+TEST_F(PreflightTest, CtrlCDuringTheQueryKeepsTheScan) {
   WriteExampleStudies(data(), 1, 2);
   StartDestination({.stall_association = true});
   ChildProcess sender(Command({"--dry-run"}));
@@ -241,7 +241,7 @@ TEST_F(PreflightTest, CtrlCWhileTheDestinationIsAskedKeepsTheScan) {
   EXPECT_EQ(Stored(EndedLog()), 2U);
 }
 
-TEST_F(PreflightTest, TheIndexersDryRunIsTheSameWithoutACoordinator) {
+TEST_F(PreflightTest, TheIndexersDryRunNeedsNoCoordinator) {
   WriteExampleStudies(data(), 2, 2);
   Write("mr.dcm", {.study_uid = "1.2.3", .sop_class_uid = kMr}, 9);
   StartDestination({.abstract_syntaxes = {ExampleInstance().sop_class_uid}});

@@ -95,7 +95,7 @@ std::optional<std::string> DatasetBytes(const std::string& file) {
   return dataset;
 }
 
-TEST_F(RealFilesTest, WhatADestinationOfAllSyntaxesStoresIsTheDatasetByteForByte) {
+TEST_F(RealFilesTest, ADestinationThatAcceptsAllSyntaxesStoresEachDatasetByteForByte) {
   StartDestination();
   EXPECT_EQ(RunCommand(SendAll()), 1) << result_.output << result_.errors;
   const auto summary = Summary();
@@ -124,7 +124,7 @@ TEST_F(RealFilesTest, WhatADestinationOfAllSyntaxesStoresIsTheDatasetByteForByte
   EXPECT_EQ(compared, Number(summary, "successful_transfers"));
 }
 
-TEST_F(RealFilesTest, StorescpOfAllSyntaxesHasWhatTheSummarySays) {
+TEST_F(RealFilesTest, StorescpWithAllSyntaxesHasTheInstancesOfTheSummary) {
   const auto storescp = StartStorescp(folder_ / "stored", {"+xa", "+B", "--fork"});
   port_ = storescp->port();
   EXPECT_EQ(RunCommand(SendAll()), 1) << result_.output << result_.errors;
@@ -134,7 +134,7 @@ TEST_F(RealFilesTest, StorescpOfAllSyntaxesHasWhatTheSummarySays) {
   EXPECT_GE(Number(summary, "successful_transfers") + Number(summary, "skipped"), kLeastForStorescp);
 }
 
-TEST_F(RealFilesTest, StorescpOfUncompressedSyntaxesHasThemDecoded) {
+TEST_F(RealFilesTest, StorescpWithUncompressedSyntaxesGetsDecodedInstances) {
   const auto storescp = StartStorescp(folder_ / "stored", {"--fork"});
   port_ = storescp->port();
   EXPECT_EQ(RunCommand(SendAll()), 1) << result_.output << result_.errors;

@@ -107,7 +107,7 @@ TEST_F(ResumeTest, KilledWithSeveralAssociationsOpen) {
   FinishAndCheck(instances, 5);
 }
 
-TEST_F(ResumeTest, KilledWhileTheAnswerIsAwaited) {
+TEST_F(ResumeTest, KilledWhileWaitingForTheResponse) {
   const auto instances = WriteExampleStudies(data(), 1, 12);
   StartDestination({.rules = {InstanceRule{.nth_of_association = 3, .action = InstanceAction::kStall}}});
   const auto stalled = [this] {
@@ -121,7 +121,7 @@ TEST_F(ResumeTest, KilledWhileTheAnswerIsAwaited) {
 }
 
 // More than the kernel takes, so that the program is in the middle of its writing.
-TEST_F(ResumeTest, KilledInMidDataset) {
+TEST_F(ResumeTest, KilledDuringADataset) {
   const auto instances = WriteExampleStudies(data(), 1, 8, 8'000'000);
   StartDestination({.receive_buffer_bytes = 65536,
                     .rules = {InstanceRule{.nth_of_association = 2, .action = InstanceAction::kStallReceiving}}});
@@ -143,7 +143,7 @@ TEST_F(ResumeTest, KilledDuringTheScan) {
   FinishAndCheck(instances, 4);
 }
 
-TEST_F(ResumeTest, KilledWhileFindingAndSendingAtTheSameTime) {
+TEST_F(ResumeTest, KilledWhileScanningAndSendingAtTheSameTime) {
   const auto instances = WriteExampleStudies(data(), 20, 50);
   StartDestination({.rules = {InstanceRule{.delay = std::chrono::milliseconds(1)}}});
   ASSERT_NO_FATAL_FAILURE(RunAndKill(StoredFurther(1), {"--dispatch", "as-found", "--scan-threads", "1"}));
@@ -240,7 +240,7 @@ TEST_F(AttemptsTest, AreCountedOverAllRunsThatWereInterrupted) {
   ExpectFailedAfter(3);
 }
 
-TEST_F(AttemptsTest, BeginAnewWhereThatIsAskedFor) {
+TEST_F(AttemptsTest, AreResetOnRequest) {
   ASSERT_EQ(Run({"--max-attempts", "1"}), 1) << result_.output << result_.errors;
   EXPECT_EQ(Resume({"--max-attempts", "1"}), 1) << result_.output << result_.errors;
   ExpectFailedAfter(1);
@@ -249,7 +249,7 @@ TEST_F(AttemptsTest, BeginAnewWhereThatIsAskedFor) {
   EXPECT_EQ(Number(Summary()["failures"][0], "attempts"), 1U);
 }
 
-TEST_F(ResumeTest, WhatFailedIsTriedAgainOnlyWhenAskedFor) {
+TEST_F(ResumeTest, FailedInstancesAreRetriedOnlyOnRequest) {
   const auto instances = WriteExampleStudies(data(), 1, 4);
   ExampleInstance broken;
   broken.sop_instance_uid += ".99";
@@ -273,7 +273,7 @@ TEST_F(ResumeTest, WhatFailedIsTriedAgainOnlyWhenAskedFor) {
   EXPECT_EQ(Number(summary, "failed_transfers"), 1U);
 }
 
-TEST_F(ResumeTest, ACompleteSessionWhoseLedgerWasDeletedHasNothingToGoOnWith) {
+TEST_F(ResumeTest, ACompleteSessionWithoutALedgerCannotBeResumed) {
   WriteExampleStudies(data(), 1, 2);
   StartDestination();
   ASSERT_EQ(Run({"--delete-ledger"}), 0) << result_.output << result_.errors;
@@ -295,7 +295,7 @@ TEST_F(ResumeTest, ACompleteSessionSendsNothing) {
   EXPECT_EQ(Number(Summary(), "successful_transfers"), 2U);
 }
 
-TEST_F(ResumeTest, ASessionThatRunsIsNotResumedBesides) {
+TEST_F(ResumeTest, ARunningSessionIsNotResumed) {
   WriteExampleStudies(data(), 1, 3);
   StartDestination({.rules = {InstanceRule{.nth = 2, .action = InstanceAction::kStall}}});
   ChildProcess first(Command());

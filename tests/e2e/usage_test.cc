@@ -82,7 +82,7 @@ TEST_F(UsageTest, PortsOutOfRangeAreRefused) {
   }
 }
 
-TEST_F(UsageTest, AeTitlesMustFit) {
+TEST_F(UsageTest, InvalidAeTitlesAreRefused) {
   ExpectUsageError(With("-a", "SEVENTEEN_LETTERS"), {"--ae-title", "SEVENTEEN_LETTERS", "16"});
   ExpectUsageError(With("-a", ""), {"--ae-title", "empty"});
   ExpectUsageError(With("-a", "   "), {"--ae-title", "empty"});
@@ -115,12 +115,12 @@ TEST_F(UsageTest, NumbersOutOfRangeAreRefused) {
   }
 }
 
-TEST_F(UsageTest, AMetricsAddressThatIsTakenIsNamed) {
+TEST_F(UsageTest, AMetricsAddressInUseIsNamed) {
   const std::string address = "127.0.0.1:" + std::to_string(port_);
   ExpectUsageError(Command({"--metrics", address}), {address});
 }
 
-TEST_F(UsageTest, InputsMustBeThere) {
+TEST_F(UsageTest, MissingInputsAreNamed) {
   const std::string missing = folder_ / "missing";
   ExpectUsageError(With("-i", missing), {"--input", missing, "does not exist"});
   ExpectUsageError(With("-i", ""), {"--input", "empty"});
@@ -130,7 +130,7 @@ TEST_F(UsageTest, InputsMustBeThere) {
   ExpectUsageError(Command({"-i", missing}), {missing});  // the other one is there
 }
 
-TEST_F(UsageTest, PathsNeedNoOption) {
+TEST_F(UsageTest, PathsMayBePositionalArguments) {
   std::vector<std::string> command = Without("-i");
   command.insert(command.begin() + 1, {data() / "missing", "-r"});
   ExpectUsageError(command, {"missing", "does not exist"});
@@ -139,7 +139,7 @@ TEST_F(UsageTest, PathsNeedNoOption) {
   EXPECT_EQ(Number(Summary(), "successful_transfers"), 2U);
 }
 
-TEST_F(UsageTest, EchoNamesTheOptionsThatItDoesNotUse) {
+TEST_F(UsageTest, EchoNamesUnusedOptions) {
   const std::vector<std::string> echo = {
       DICOM_SENDER_PROGRAM,  "--echo",          "-a", "TEST_SCP", "-H", "127.0.0.1", "-p",
       std::to_string(port_), "--dimse-timeout", "5s"};
@@ -152,7 +152,7 @@ TEST_F(UsageTest, EchoNamesTheOptionsThatItDoesNotUse) {
       << result_.output << result_.errors;
 }
 
-TEST_F(UsageTest, InputsMustHaveDicom) {
+TEST_F(UsageTest, InputsMustContainDicomFiles) {
   const auto empty = folder_ / "empty";
   std::filesystem::create_directories(empty);
   ExpectUsageError(With("-i", empty), {"DICOM", empty});
@@ -183,7 +183,7 @@ TEST_F(UsageTest, OutputFoldersWithoutPermissionAreNamed) {
   ExpectUsageError(With("--output-dir", folder), {"--output-dir", folder, "denied"});
 }
 
-TEST_F(UsageTest, ConfigFilesMustMakeSense) {
+TEST_F(UsageTest, InvalidConfigFilesAreRefused) {
   const std::string missing = folder_ / "missing.toml";
   ExpectUsageError(Command({"--config", missing}), {"--config", missing});
   const std::string file = folder_ / "options.toml";
@@ -197,12 +197,12 @@ TEST_F(UsageTest, EnvironmentVariablesAreChecked) {
   ExpectUsageError(Command(), {"DICOM_SENDER_THREADS", "256"}, {"DICOM_SENDER_THREADS=1000"});
 }
 
-TEST_F(UsageTest, OptionsThatDoNotGoTogetherAreNamed) {
+TEST_F(UsageTest, ConflictingOptionsAreNamed) {
   ExpectUsageError(Command({"--echo", "--dry-run"}), {"--echo", "--dry-run"});
   ExpectUsageError(Command({"--retry-failed"}), {"--retry-failed", "--resume"});
 }
 
-TEST_F(UsageTest, ASessionThatIsNotThereIsNotResumed) {
+TEST_F(UsageTest, AnUnknownSessionIsNotResumed) {
   const std::string session = "5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3a";
   std::filesystem::create_directories(out());
   ExpectUsageError(ResumeCommand(session), {session, "--output-dir"});
@@ -212,7 +212,7 @@ TEST_F(UsageTest, ASessionThatIsNotThereIsNotResumed) {
   EXPECT_FALSE(std::filesystem::exists(out()));
 }
 
-TEST_F(UsageTest, ALedgerThatIsNoneIsNotResumed) {
+TEST_F(UsageTest, ADamagedLedgerIsNotResumed) {
   const std::string session = "5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3a";
   const auto ledger = out() / ("dicom_sender_" + session + ".db");
   WriteFile(ledger, std::string(5000, 'x'));
@@ -234,7 +234,7 @@ TEST_F(UsageTest, ASessionIsNotResumedToAnotherDestination) {
   EXPECT_EQ(Resume({"-a", "TEST_SCP", "-p", std::to_string(port_), "-H", "127.0.0.1"}), 0) << result_.errors;
 }
 
-TEST_F(UsageTest, HelpAndVersionNeedNothingElse) {
+TEST_F(UsageTest, HelpAndVersionNeedNoOtherOptions) {
   for (const char* option : {"--help", "-h"}) {
     EXPECT_EQ(RunCommand({DICOM_SENDER_PROGRAM, option, "-p", "0"}), 0);
     EXPECT_EQ(result_.errors, "");
@@ -251,7 +251,7 @@ TEST_F(UsageTest, HelpAndVersionNeedNothingElse) {
   EXPECT_TRUE(destination_.Log().associations.empty());
 }
 
-TEST_F(UsageTest, OptionsReachTheWireInTheirOrderOfPrecedence) {
+TEST_F(UsageTest, OptionsFollowTheirOrderOfPrecedence) {
   EXPECT_EQ(CallingAe(Command()), "RUST_SCU");
   const std::string file = folder_ / "options.toml";
   WriteFile(file, "calling-ae = \"FILE_SCU\"\n");
@@ -262,7 +262,7 @@ TEST_F(UsageTest, OptionsReachTheWireInTheirOrderOfPrecedence) {
   EXPECT_EQ(CallingAe(Command(), {"DICOM_SENDER_CONFIG=" + file}), "FILE_SCU");
 }
 
-TEST_F(UsageTest, ARunCanBeDescribedByTheEnvironmentAlone) {
+TEST_F(UsageTest, ARunCanBeConfiguredByTheEnvironmentAlone) {
   EXPECT_EQ(CallingAe({DICOM_SENDER_PROGRAM},
                       {"DICOM_SENDER_INPUT=" + data().string(), "DICOM_SENDER_RECURSIVE=true",
                        "DICOM_SENDER_AE_TITLE=TEST_SCP", "DICOM_SENDER_HOST=127.0.0.1",

@@ -279,7 +279,7 @@ std::vector<std::string> Scenarios() {
 
 class SchedulerGolden : public testing::TestWithParam<std::string> {};
 
-TEST_P(SchedulerGolden, AnswersAsWritten) {
+TEST_P(SchedulerGolden, ScenariosMatchTheirExpectedOutput) {
   const auto file = ScenarioFolder() / (GetParam() + ".txt");
   std::ifstream input(file);
   ScenarioRunner runner;

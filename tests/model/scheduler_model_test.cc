@@ -10,7 +10,7 @@
 namespace dicom_sender {
 namespace {
 
-TEST(SchedulerModel, SchedulerDoesWhatTheModelDoes) {
+TEST(SchedulerModel, SchedulerMatchesTheModel) {
   constexpr std::uint32_t kSeeds = 4000;
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);  // a sanitized build does fewer
   for (std::uint32_t seed = 0; seed < kSeeds && std::chrono::steady_clock::now() < end; ++seed) {

@@ -37,7 +37,7 @@ TEST_F(MemoryFenceTest, OnlyTheLastLeaderCanWrite) {
   EXPECT_EQ(SessionsAfterCreating(*b), 2U);
 }
 
-TEST_F(MemoryFenceTest, ATransactionThatIsOpenWhileAnotherOneTakesOverIsNotWritten) {
+TEST_F(MemoryFenceTest, ATransactionOpenDuringATakeoverIsNotCommitted) {
   const auto a = store_.Open(Take("a").epoch);
   a->Begin();
   a->CreateSession({}, {});
@@ -46,7 +46,7 @@ TEST_F(MemoryFenceTest, ATransactionThatIsOpenWhileAnotherOneTakesOverIsNotWritt
   EXPECT_TRUE(b->Sessions().empty());
 }
 
-TEST_F(MemoryFenceTest, TheRecordIsTakenAsItWasSeenOrNotAtAll) {
+TEST_F(MemoryFenceTest, TakingTheRecordIsACompareAndSwap) {
   const LeaderRecord nobody = leadership_->Look();
   const LeaderRecord a = Take("a");
   EXPECT_EQ(leadership_->Look(), a);

@@ -38,7 +38,7 @@ TEST(ClipToColumns, CountsColumnsNotBytes) {
   EXPECT_EQ(ClipToColumns("✅█😀x", 5), "✅█😀");
 }
 
-TEST(ClipToColumns, ACharacterKeepsItsMarks) {
+TEST(ClipToColumns, KeepsCombiningMarksWithTheirCharacter) {
   EXPECT_EQ(ClipToColumns(kDecomposed, 1), "a\u0308");
   EXPECT_EQ(ClipToColumns(kDecomposed, 2), kDecomposed);
   EXPECT_EQ(ClipToColumns(kHangulJamo, 1), "");

@@ -130,7 +130,7 @@ TEST(Render, ProgressBar) {
             "failed\x1b[0m");
 }
 
-TEST(Render, ProgressBarTellsWhatItWaitsFor) {
+TEST(Render, ProgressBarShowsWhatItWaitsFor) {
   ProgressView view = Progress();
   view.note = "destination unreachable: connection refused, retrying in 4 s";
   EXPECT_EQ(RenderProgressBar(view, kRate, kPlainTerminal),
@@ -159,7 +159,7 @@ TEST(Render, ProgressBarNeverFillsTheLine) {
   }
 }
 
-TEST(Render, ProgressBarAtItsEnds) {
+TEST(Render, ProgressBarAtZeroAndAtTheEnd) {
   ProgressView view;
   EXPECT_THAT(RenderProgressBar(view, std::nullopt, kPlainTerminal), HasSubstr("  0%  0/0  "));
   view = Progress();
@@ -172,7 +172,7 @@ TEST(Render, ProgressBarAtItsEnds) {
 }
 
 // What was given up is neither progress nor work that is left.
-TEST(Render, ProgressCountsWhatIsStored) {
+TEST(Render, ProgressCountsStoredInstances) {
   ProgressView view = Progress();
   view.stored = 100;
   view.failed = 320;
@@ -331,13 +331,13 @@ TEST(Render, ResumeCommand) {
 }
 
 // A shell must give the very bytes back, and a terminal must not be obeyed.
-TEST(Render, ResumeCommandForWhatFailed) {
+TEST(Render, ResumeCommandForFailedInstances) {
   EXPECT_EQ(RenderResume("1", ".", true),
             "To try again what failed, except for files that the scan found defective:\n"
             "  dicom-sender --resume 1 --retry-failed\n");
 }
 
-TEST(Render, ResumeCommandSurvivesAShell) {
+TEST(Render, ResumeCommandIsQuotedForAShell) {
   for (const std::string dir :
        {"a b", "it's", "$(touch x)", "a;b", "\xC3\xA4", "a\nb\x1B[2J'\\", "\xFF", "-x", "*", "~", "!"}) {
     const std::string command = ResumeCommand("1", dir, false);
@@ -348,7 +348,7 @@ TEST(Render, ResumeCommandSurvivesAShell) {
   }
 }
 
-TEST(Render, NothingFromOutsideReachesTheTerminalUntamed) {
+TEST(Render, ExternalTextIsSanitizedForTheTerminal) {
   FoundView found;
   found.studies = 1;
   found.first_studies = {{kEvil, 1}};

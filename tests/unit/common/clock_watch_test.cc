@@ -21,7 +21,7 @@ class ClockWatchTest : public testing::Test {
   ClockWatch watch_;
 };
 
-TEST_F(ClockWatchTest, SaysOnceByHowMuchItWasSetBack) {
+TEST_F(ClockWatchTest, ReportsOnceByHowMuchTheClockWasSetBack) {
   EXPECT_EQ(After(1s, 1s), std::nullopt) << "the first look";
   EXPECT_EQ(After(1s, 1s), std::nullopt);
   EXPECT_EQ(After(1s, 1s - 1h), 1h);
@@ -29,7 +29,7 @@ TEST_F(ClockWatchTest, SaysOnceByHowMuchItWasSetBack) {
   EXPECT_EQ(After(1s, -2s), 3s) << "and again at the next time";
 }
 
-TEST_F(ClockWatchTest, SmallCorrectionsAndALeapForwardAreNothing) {
+TEST_F(ClockWatchTest, IgnoresSmallCorrectionsAndForwardJumps) {
   After(1s, 1s);
   for (int i = 0; i < 10; ++i) EXPECT_EQ(After(1s, 500ms), std::nullopt) << "a clock that is slowed down";
   EXPECT_EQ(After(1s, 1h), std::nullopt);

@@ -50,7 +50,7 @@ class SlowResolver {
   std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 
-TEST(HostLookup, NumbersAreThereAtOnce) {
+TEST(HostLookup, NumericAddressesNeedNoLookup) {
   for (const char* host : {"127.0.0.1", "::1"}) {
     const HostLookup lookup(host, [](const std::string&) { return HostAddresses{}; });
     EXPECT_TRUE(lookup.done());
@@ -59,14 +59,14 @@ TEST(HostLookup, NumbersAreThereAtOnce) {
   EXPECT_EQ(Ipv4(HostLookup("127.0.0.1").result().addresses.at(0)), "127.0.0.1");
 }
 
-TEST(HostLookup, APortBelongsToTheAddress) {
+TEST(HostLookup, TheAddressIncludesThePort) {
   const HostAddress four = HostLookup("127.0.0.1").result().addresses.at(0).WithPort(104);
   EXPECT_EQ(reinterpret_cast<const sockaddr_in*>(four.get())->sin_port, htons(104));
   const HostAddress six = HostLookup("::1").result().addresses.at(0).WithPort(11112);
   EXPECT_EQ(reinterpret_cast<const sockaddr_in6*>(six.get())->sin6_port, htons(11112));
 }
 
-TEST(HostLookup, TheSystemKnowsNames) {
+TEST(HostLookup, ResolvesNamesWithTheSystemResolver) {
   const HostLookup known("localhost"), unknown("no-such-host.invalid");
   ASSERT_TRUE(known.WaitFor(minutes(1)));
   EXPECT_FALSE(known.result().addresses.empty());
@@ -75,7 +75,7 @@ TEST(HostLookup, TheSystemKnowsNames) {
   EXPECT_NE(unknown.result().failure, "");
 }
 
-TEST(HostLookup, NobodyHasToWaitForASlowResolver) {
+TEST(HostLookup, ASlowResolverDoesNotBlockTheCaller) {
   SlowResolver resolver;
   const HostLookup lookup("slow.example", resolver.Function());
   EXPECT_FALSE(lookup.WaitFor(milliseconds(1)));
@@ -85,7 +85,7 @@ TEST(HostLookup, NobodyHasToWaitForASlowResolver) {
   EXPECT_EQ(Ipv4(lookup.result().addresses.at(0)), "192.0.2.7");
 }
 
-TEST(HostLookup, ANameThatIsLookedUpAlreadyIsNotAskedForTwice) {
+TEST(HostLookup, ConcurrentLookupsOfANameAreShared) {
   SlowResolver resolver;
   const HostLookup first("twice.example", resolver.Function()), second("twice.example", resolver.Function());
   const HostLookup other("other.example", [](const std::string&) { return Found("192.0.2.8"); });
@@ -97,7 +97,7 @@ TEST(HostLookup, ANameThatIsLookedUpAlreadyIsNotAskedForTwice) {
   EXPECT_EQ(resolver.asked(), 1);
 }
 
-TEST(HostLookup, AnAnswerThatWasWaitedForIsNotRemembered) {
+TEST(HostLookup, AResultThatWasReturnedIsNotCached) {
   SlowResolver resolver;
   resolver.Answer();
   for (int asked = 1; asked <= 3; ++asked) {
@@ -107,7 +107,7 @@ TEST(HostLookup, AnAnswerThatWasWaitedForIsNotRemembered) {
   }
 }
 
-TEST(HostLookup, AnAnswerThatCameLateIsForTheNextOne) {
+TEST(HostLookup, ALateResultIsUsedByTheNextLookup) {
   SlowResolver resolver;
   { const HostLookup gone("late.example", resolver.Function()); }
   resolver.Answer();

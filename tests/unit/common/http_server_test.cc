@@ -113,7 +113,7 @@ TEST_F(HttpServerTest, ServesTheRegistry) {
   EXPECT_THAT(answer, HasSubstr("\ndicom_sender_build_info{version=\"0.1.0\"} 1\n"));
 }
 
-TEST_F(HttpServerTest, SaysOkWhereNothingIsChecked) {
+TEST_F(HttpServerTest, ReportsOkWithoutChecks) {
   Start(Options());
   for (const char* path : {"/healthz", "/readyz"}) {
     const std::string answer = Get(path);
@@ -123,7 +123,7 @@ TEST_F(HttpServerTest, SaysOkWhereNothingIsChecked) {
   }
 }
 
-TEST_F(HttpServerTest, SaysWhatIsWrong) {
+TEST_F(HttpServerTest, ReportsFailedChecks) {
   HttpServerOptions options = Options();
   std::atomic<bool> healthy = true, ready = false;  // the checks run in the server's threads
   const auto unless = [](bool well, const char* sentence) { return well ? std::nullopt : std::optional(sentence); };
@@ -152,7 +152,7 @@ TEST_F(HttpServerTest, ServesTheCallersPages) {
   EXPECT_THAT(Get("/broken"), Not(HasSubstr("secret")));
 }
 
-TEST_F(HttpServerTest, BrowsersAreToldToRunNothingThatIsNotOurs) {
+TEST_F(HttpServerTest, SendsAContentSecurityPolicy) {
   Start(Options());
   for (const char* path : {"/healthz", "/metrics", "/nothing"}) {
     const std::string answer = Get(path);
@@ -183,7 +183,7 @@ TEST_F(HttpServerTest, HeadHasNoBody) {
   EXPECT_THAT(answer, EndsWith("\r\n\r\n"));
 }
 
-TEST_F(HttpServerTest, WhatIsNoRequestHarmsNobody) {
+TEST_F(HttpServerTest, MalformedRequestsAreRefused) {
   Start(Options());
   for (const std::string& bytes :
        {std::string("nonsense\r\n\r\n"), std::string("GET\r\n\r\n"), std::string("GET /metrics\r\n\r\n"),
@@ -197,7 +197,7 @@ TEST_F(HttpServerTest, WhatIsNoRequestHarmsNobody) {
   EXPECT_THAT(Get("/healthz"), StartsWith("HTTP/1.1 200 "));
 }
 
-TEST_F(HttpServerTest, IdleConnectionsDelayNobody) {
+TEST_F(HttpServerTest, IdleConnectionsDoNotDelayOthers) {
   Start(Options());
   for (const std::size_t idle : {8U, 16U, 100U}) {
     std::deque<Peer> peers;
@@ -214,7 +214,7 @@ TEST_F(HttpServerTest, AnIdleConnectionIsClosedAfterASecond) {
   EXPECT_LT(MonotonicNow() - begin, 3s);
 }
 
-TEST_F(HttpServerTest, TheWholeHeadIsDueWithinASecond) {
+TEST_F(HttpServerTest, TheRequestHeadMustArriveWithinASecond) {
   Start(Options());
   std::vector<std::jthread> slow;
   for (int i = 0; i < 20; ++i) {
@@ -229,7 +229,7 @@ TEST_F(HttpServerTest, TheWholeHeadIsDueWithinASecond) {
   slow.clear();
 }
 
-TEST_F(HttpServerTest, PeersThatDoNotReadTheirAnswerDelayNobody) {
+TEST_F(HttpServerTest, PeersThatDoNotReadDoNotDelayOthers) {
   HttpServerOptions options = Options();
   const std::string large(20 << 20, 'x');
   options.pages["/large"] = [&large] { return HttpPage{.body = large}; };
@@ -259,7 +259,7 @@ TEST_F(HttpServerTest, ABusyPageDelaysNeitherHealthNorReadiness) {
   EXPECT_THAT(busy.get(), EndsWith("\r\n\r\ndone\n"));
 }
 
-TEST_F(HttpServerTest, AnAddressHasThirtyTwoConnectionsAndTheOldestGivesWay) {
+TEST_F(HttpServerTest, AnAddressHasAtMost32ConnectionsAndTheOldestIsClosed) {
   Start(Options());
   const TimePoint begin = MonotonicNow();
   std::deque<Peer> peers;
@@ -274,7 +274,7 @@ TEST_F(HttpServerTest, AnAddressHasThirtyTwoConnectionsAndTheOldestGivesWay) {
 }
 
 // A Replace() that waited until nobody asks would never return.
-TEST_F(HttpServerTest, PagesAreReplacedThoughTheyAreAskedForAllTheTime) {
+TEST_F(HttpServerTest, PagesCanBeReplacedUnderConstantRequests) {
   std::atomic<int> begun = 0;
   std::atomic<bool> ends = false;
   HttpServerOptions options = Options();
@@ -305,7 +305,7 @@ TEST_F(HttpServerTest, StopsListening) {
   EXPECT_FALSE(Peer(port_).connected());
 }
 
-TEST_F(HttpServerTest, SaysInOneSentenceWhyItCannotStart) {
+TEST_F(HttpServerTest, ReportsInOneSentenceWhyItCannotStart) {
   Start(Options());
   for (const std::string& address :
        {Options().address, std::string("192.0.2.1:9"), std::string("nonsense"), std::string("1.2.3.4.5:x")}) {

@@ -53,7 +53,7 @@ class ServiceManagerTest : public testing::Test {
   std::atomic<int> asked_ = 0;
 };
 
-TEST_F(ServiceManagerTest, SaysThatTheProgramServesAndThatItEnds) {
+TEST_F(ServiceManagerTest, ReportsReadyAndStopping) {
   {
     const ServiceManager manager(nullptr, stop_.get_token());
     manager.Ready("listening\nWATCHDOG=trigger");
@@ -64,7 +64,7 @@ TEST_F(ServiceManagerTest, SaysThatTheProgramServesAndThatItEnds) {
   EXPECT_EQ(socket_.Receive(kPatience), "STOPPING=1\nSTATUS=stopping");
 }
 
-TEST_F(ServiceManagerTest, SaysOnceThatTheProgramBeginsToEnd) {
+TEST_F(ServiceManagerTest, ReportsStoppingOnce) {
   {
     const ServiceManager manager(nullptr, stop_.get_token());
     stop_.request_stop();
@@ -73,7 +73,7 @@ TEST_F(ServiceManagerTest, SaysOnceThatTheProgramBeginsToEnd) {
   EXPECT_TRUE(Nothing());
 }
 
-TEST_F(ServiceManagerTest, IsQuietWhereNobodyListens) {
+TEST_F(ServiceManagerTest, DoesNothingWithoutAServiceManager) {
   unsetenv("NOTIFY_SOCKET");
   SetWatchdog(milliseconds(2));
   const auto threads = [] { return std::distance(std::filesystem::directory_iterator("/proc/self/task"), {}); };
@@ -88,7 +88,7 @@ TEST_F(ServiceManagerTest, IsQuietWhereNobodyListens) {
   EXPECT_EQ(asked_, 0);
 }
 
-TEST_F(ServiceManagerTest, PingsOnlyWhileAllIsWell) {
+TEST_F(ServiceManagerTest, PingsOnlyWhileHealthy) {
   SetWatchdog(milliseconds(20));
   const ServiceManager manager(Health(), stop_.get_token());
   for (int i = 0; i < 3; ++i) ASSERT_EQ(socket_.Receive(kPatience), "WATCHDOG=1");
@@ -103,7 +103,7 @@ TEST_F(ServiceManagerTest, PingsOnlyWhileAllIsWell) {
   EXPECT_EQ(socket_.Receive(kPatience), "WATCHDOG=1");
 }
 
-TEST_F(ServiceManagerTest, PingsTwiceInTheTimeThatTheManagerWaits) {
+TEST_F(ServiceManagerTest, PingsTwicePerWatchdogInterval) {
   SetWatchdog(std::chrono::seconds(2));
   const ServiceManager manager(Health(), stop_.get_token());
   ASSERT_EQ(socket_.Receive(kPatience), "WATCHDOG=1");
@@ -134,7 +134,7 @@ TEST_F(ServiceManagerTest, DoesNotPingForAnotherProcess) {
   EXPECT_EQ(asked_, 0);
 }
 
-TEST_F(ServiceManagerTest, AManagerThatCannotBeReachedHarmsNothing) {
+TEST_F(ServiceManagerTest, AnUnreachableManagerIsIgnored) {
   setenv("NOTIFY_SOCKET", "/nowhere/notify", 1);
   SetWatchdog(milliseconds(2));
   const ServiceManager manager(Health(), stop_.get_token());

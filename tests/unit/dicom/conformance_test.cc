@@ -188,7 +188,7 @@ std::vector<std::string> ValuesOf(const UserItem& item) {
   return {std::string(item.value.begin(), item.value.end())};
 }
 
-TEST_F(ConformanceTest, UserInformationIsThatOfTheAssociateRequest) {
+TEST_F(ConformanceTest, UserInformationMatchesTheAssociateRequest) {
   const Bytes body = BodyOf(DefaultRequest());
   const auto items = UserItemsOf(body);
   const Table table = TableOf("General");
@@ -201,7 +201,7 @@ TEST_F(ConformanceTest, UserInformationIsThatOfTheAssociateRequest) {
   }
 }
 
-TEST_F(ConformanceTest, ImplementationIsThatOfTheAssociateRequest) {
+TEST_F(ConformanceTest, ImplementationMatchesTheAssociateRequest) {
   const auto request = DecodeAssociateRequest(BodyOf(DefaultRequest()));
   ASSERT_TRUE(request) << request.error();
   const Table table = TableOf("Implementation identifying information");
@@ -236,7 +236,7 @@ AssociationRequest EchoRequest() {
   return asked;
 }
 
-TEST_F(ConformanceTest, NetworkServicesAreOfTheScuAlone) {
+TEST_F(ConformanceTest, NetworkServicesAreThoseOfAnScu) {
   const Table table = TableOf("Network services");
   ASSERT_THAT(table, SizeIs(2)) << "Verification, and the SOP classes of the files";
   EXPECT_THAT(Quoted(table[0].at(1)), ElementsAre(std::string(kVerificationSopClass)));
@@ -250,7 +250,7 @@ TEST_F(ConformanceTest, NetworkServicesAreOfTheScuAlone) {
   EXPECT_EQ(EchoRequest().async_window, 1) << "no window for a C-ECHO";
 }
 
-TEST_F(ConformanceTest, PresentationContextsAreThoseThatArePlanned) {
+TEST_F(ConformanceTest, PresentationContextsMatchThePlan) {
   const std::string ct = "1.2.840.10008.5.1.4.1.1.2", jpeg_2000 = "1.2.840.10008.1.2.4.90";
   const ContextPlan plan({{ct, jpeg_2000}, {ct, std::string(kExplicitVrLittleEndian)}});
   ASSERT_THAT(plan.associations(), SizeIs(1));
@@ -264,7 +264,7 @@ TEST_F(ConformanceTest, PresentationContextsAreThoseThatArePlanned) {
   EXPECT_EQ(fallback, compressed.associations()[0][1].transfer_syntaxes);
 }
 
-TEST_F(ConformanceTest, DecodableTransferSyntaxesAreThoseOfTheTranscoder) {
+TEST_F(ConformanceTest, DecodableTransferSyntaxesMatchTheTranscoder) {
   std::map<std::string, std::string> decodable;  // names by UID
   const auto add = [&decodable](const std::string& uid) {
     if (CanDecode(uid)) decodable[uid] = NameOfUid(uid);
@@ -320,7 +320,7 @@ std::string BehaviorOf(StatusVerdict verdict) {
   return "unknown";
 }
 
-TEST_F(ConformanceTest, EveryStoreStatusIsHandledAsTheTableSays) {
+TEST_F(ConformanceTest, EveryStoreStatusIsHandledAsDocumented) {
   const auto rows = StatusRows(TableOf("Handling of C-STORE response statuses"));
   std::vector<std::size_t> used(rows.size());
   for (unsigned status = 0; status <= 0xFFFF; ++status) {
@@ -436,7 +436,7 @@ TEST_F(ConformanceTest, ConfigurationHasTheOptionsRangesAndDefaults) {
   }
 }
 
-TEST_F(ConformanceTest, DefaultsAreThoseOfAnAssociation) {
+TEST_F(ConformanceTest, DefaultsMatchAnAssociation) {
   const AssociationRequest asked = DefaultRequest(), expected;
   EXPECT_EQ(asked.max_pdu_bytes, expected.max_pdu_bytes);
   EXPECT_EQ(asked.timeouts.connect, expected.timeouts.connect);
@@ -445,7 +445,7 @@ TEST_F(ConformanceTest, DefaultsAreThoseOfAnAssociation) {
   EXPECT_EQ(asked.timeouts.idle, expected.timeouts.idle);
 }
 
-TEST_F(ConformanceTest, PduSizesAreThoseOfTheOption) {
+TEST_F(ConformanceTest, PduSizesMatchTheOption) {
   const Table table = TableOf("PDU sizes");
   ASSERT_THAT(table, SizeIs(3));
   const auto bytes = [&table](std::size_t row) { return std::stoul(Quoted(table[row].at(1)).at(0)); };

@@ -79,7 +79,7 @@ TEST(DimseStatusTest, StorageStatuses) {
   for (const Row& row : kStorage) ExpectRow(row);
 }
 
-TEST(DimseStatusTest, WhatNoTableKnowsIsAFailure) {
+TEST(DimseStatusTest, UnknownStatusesAreFailures) {
   for (const Row& row : kBeside) ExpectRow(row);
 }
 

@@ -46,7 +46,7 @@ TEST(Output, WaitsForASlowReader) {
   EXPECT_EQ(got, text.size());
 }
 
-TEST(Output, AReaderThatLeavesIsNoErrorButAFullDiskIs) {
+TEST(Output, AClosedPipeIsNotAnErrorButAFullDiskIs) {
   const auto old = std::signal(SIGPIPE, SIG_IGN);
   Pipe pipe(0);
   pipe.read_end = UniqueFd();

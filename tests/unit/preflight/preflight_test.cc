@@ -102,7 +102,7 @@ class PreflightTest : public testing::Test {
   int last_uid_ = 0;
 };
 
-TEST_F(PreflightTest, AsksOnceForEachKindOfStudyAndCountsInstances) {
+TEST_F(PreflightTest, ProposesEachKindOfStudyOnceAndCountsInstances) {
   Open("h");
   for (int i = 0; i < 10; ++i) {
     Add("1." + std::to_string(i), {{kCt, kJpeg}, {kCt, kJpeg}});
@@ -122,7 +122,7 @@ TEST_F(PreflightTest, AsksOnceForEachKindOfStudyAndCountsInstances) {
   EXPECT_EQ(ExitStatusOf(preflight), kExitSomeFailed);
 }
 
-TEST_F(PreflightTest, ManyKindsOfStudiesAreAskedForTogether) {
+TEST_F(PreflightTest, ManyKindsOfStudiesAreProposedTogether) {
   Open("h");
   for (int i = 0; i < 50; ++i) Add("1." + std::to_string(i), {{"1.2.3." + std::to_string(i), kJpeg}});
   CompleteScan();
@@ -134,7 +134,7 @@ TEST_F(PreflightTest, ManyKindsOfStudiesAreAskedForTogether) {
   EXPECT_THAT(Report(preflight, PlanFormat::kText, kExitAllStored), HasSubstr("for all studies together"));
 }
 
-TEST_F(PreflightTest, CountsByStudyWhereAPairHasAnotherAnswerInAnotherKind) {
+TEST_F(PreflightTest, CountsByStudyIfAPairsAnswerDependsOnTheKind) {
   Open("h");
   Add("1", {{kCt, kExplicit}, {kCt, kExplicit}, {kCt, kExplicit}});
   Add("2", {{kCt, kExplicit}, {kMr, kExplicit}});
@@ -149,7 +149,7 @@ TEST_F(PreflightTest, CountsByStudyWhereAPairHasAnotherAnswerInAnotherKind) {
   EXPECT_EQ(ExitStatusOf(preflight), kExitSomeFailed) << "the destination answers others";
 }
 
-TEST_F(PreflightTest, ListsWhatWouldNotArriveWhateverTheDestinationAccepts) {
+TEST_F(PreflightTest, ListsInstancesThatNoDestinationWouldGet) {
   Open("h");
   Add("1", {{.sop_instance = "1.9.77"},
             {.defect = "it is cut\noff"},
@@ -200,7 +200,7 @@ TEST_F(PreflightTest, ListsAreReadPageByPage) {
   EXPECT_TRUE(destination_.requests.empty()) << "there is nothing to ask for";
 }
 
-TEST_F(PreflightTest, ADestinationThatIsAwayHasAStatusOfItsOwn) {
+TEST_F(PreflightTest, AnUnreachableDestinationHasItsOwnExitStatus) {
   Open("h");
   Add("1", {{}, {.defect = "no"}});
   CompleteScan();
@@ -216,7 +216,7 @@ TEST_F(PreflightTest, ADestinationThatIsAwayHasAStatusOfItsOwn) {
   EXPECT_EQ(json["defective_files"].Size(), 1U) << "the rest is told all the same";
 }
 
-TEST_F(PreflightTest, WithoutADestinationNobodyIsAsked) {
+TEST_F(PreflightTest, WithoutADestinationNoAssociationIsOpened) {
   Open("");
   Add("1", {{}});
   CompleteScan();

@@ -30,7 +30,7 @@ bool IsTaken(const wire::WorkerMessage& message) {
   return ParseToCoordinator(Envelope(message).SerializeAsString()).has_value();
 }
 
-TEST(ParseToCoordinator, TakesWhatKeepsTheLimits) {
+TEST(ParseToCoordinator, AcceptsMessagesWithinTheLimits) {
   wire::ClientRequest request;
   AddInstance(request)->set_path(std::string(kPathBytesMax, 'p'));
   auto* large = AddInstance(request);
@@ -43,7 +43,7 @@ TEST(ParseToCoordinator, TakesWhatKeepsTheLimits) {
   EXPECT_EQ(Refusal(request), "");
 }
 
-TEST(ParseToCoordinator, RefusesWhatBreaksOne) {
+TEST(ParseToCoordinator, RefusesMessagesBeyondALimit) {
   struct Case {
     const char* names;
     void (*breaks)(wire::ClientRequest&);
@@ -137,13 +137,13 @@ TEST(ParseToCoordinator, RefusesWhatBreaksOne) {
   }
 }
 
-TEST(ParseToCoordinator, RefusesBytesThatAreNoMessageAndSuchThatAreTooMany) {
+TEST(ParseToCoordinator, RefusesMalformedAndOversizedMessages) {
   EXPECT_FALSE(ParseToCoordinator("\xff\xff\xff\xff"));
   EXPECT_FALSE(ParseToCoordinator(std::string(kMessageBytesMax + 1, '\0')));
   EXPECT_FALSE(ParseFromCoordinator("\xff\xff\xff\xff"));
 }
 
-TEST(ParseToCoordinator, RefusesAnotherVersionAsSuch) {
+TEST(ParseToCoordinator, RefusesAnotherVersion) {
   wire::ClientRequest request;
   request.mutable_get_session();
   auto envelope = Envelope(request);
@@ -157,7 +157,7 @@ TEST(ParseToCoordinator, RefusesAnotherVersionAsSuch) {
   EXPECT_TRUE(empty.error().other_version) << "no version at all";
 }
 
-TEST(ParseFromCoordinator, RefusesAnotherVersionAsSuch) {
+TEST(ParseFromCoordinator, RefusesAnotherVersion) {
   auto envelope = Envelope(wire::Refusal());
   ASSERT_TRUE(ParseFromCoordinator(envelope.SerializeAsString()));
   envelope.set_protocol_version(kProtocolVersion + 1);
@@ -166,7 +166,7 @@ TEST(ParseFromCoordinator, RefusesAnotherVersionAsSuch) {
   EXPECT_TRUE(refused.error().other_version);
 }
 
-TEST(ParseToCoordinator, RefusesTooManyOutcomesAndStatusesThatAreNone) {
+TEST(ParseToCoordinator, RefusesTooManyOutcomesAndInvalidStatuses) {
   wire::WorkerMessage message;
   message.mutable_report()->add_outcomes()->set_status(0xFFFF);
   EXPECT_TRUE(IsTaken(message));
@@ -215,7 +215,7 @@ TEST(ParseFromCoordinator, RefusesPagesThatAreTooLong) {
   EXPECT_FALSE(ParseFromCoordinator(Envelope(message).SerializeAsString()));
 }
 
-TEST(LimitedReason, IsNotCutInsideACharacter) {
+TEST(LimitedReason, IsNotTruncatedInsideACharacter) {
   EXPECT_EQ(LimitedReason("short"), "short");
   const std::string umlauts = "x" + [] {
     std::string text;

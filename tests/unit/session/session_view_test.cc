@@ -29,7 +29,7 @@ wire::SessionReport Report(wire::SessionState state) {
   return report;
 }
 
-TEST(SessionView, TellsWhatTheReportSays) {
+TEST(SessionView, ShowsTheReport) {
   const SummaryView view = SummaryOf(Report(wire::SESSION_COMPLETE));
   EXPECT_EQ(view.end, SessionEnd::kComplete);
   EXPECT_EQ(view.destination, "PACS:104@host");
@@ -55,7 +55,7 @@ TEST(SessionView, ShowsTheMostFrequentReasonsAndCountsTheOthers) {
   EXPECT_EQ(view.other_failure_reasons, 5U);
 }
 
-TEST(SessionView, TheExitStatusSaysHowItEnded) {
+TEST(SessionView, TheExitStatusReflectsTheEnd) {
   wire::SessionStatus status;
   const auto exit_status = [&status](wire::SessionState state) {
     status.set_state(state);
@@ -86,14 +86,14 @@ TEST(SessionView, TheExitStatusSaysHowItEnded) {
   EXPECT_EQ(exit_status(wire::SESSION_COMPLETE), kExitSomeFailed);
 }
 
-TEST(SessionView, EndsAreTold) {
+TEST(SessionView, EndsAreShown) {
   for (int state = wire::SessionState_MIN; state <= wire::SessionState_MAX; ++state) {
     const bool ongoing = state == wire::SESSION_SCANNING || state == wire::SESSION_SENDING;
     EXPECT_EQ(HasEnded(static_cast<wire::SessionState>(state)), !ongoing) << state;
   }
 }
 
-TEST(SessionView, ProgressIsWhatIsStored) {
+TEST(SessionView, ProgressCountsStoredInstances) {
   wire::SessionStatus status;
   status.set_scan_complete(true);
   status.set_total(10);

@@ -46,7 +46,7 @@ TEST_F(ChannelTest, CarriesMessagesBothWays) {
   EXPECT_EQ(dealer_.Receive(), std::nullopt);
 }
 
-TEST_F(ChannelTest, SaysWhenAPeerIsGoneOrAMessageIsTooLong) {
+TEST_F(ChannelTest, ReportsAMissingPeerAndAnOversizedMessage) {
   wire::ClientReply message;
   EXPECT_FALSE(router_.Send("nobody", message));
   message.mutable_failure()->set_reason(std::string(kMessageBytesMax, 'x'));
@@ -64,7 +64,7 @@ TEST_F(ChannelTest, AMessageOfSeveralFramesReadsAsEmpty) {
   EXPECT_EQ(router_.Receive(), std::nullopt);
 }
 
-TEST_F(ChannelTest, AQueueThatIsFullDropsInsteadOfBlocking) {
+TEST_F(ChannelTest, AFullQueueDropsInsteadOfBlocking) {
   wire::ClientReply message;
   message.mutable_failure()->set_reason("x");
   bool dropped = false;
@@ -105,7 +105,7 @@ class SeveralEndpointsTest : public testing::Test {
   const std::string leads_ = leader_->endpoint();
 };
 
-TEST_F(SeveralEndpointsTest, WhoDoesNotLeadIsLeft) {
+TEST_F(SeveralEndpointsTest, LeavesAStandby) {
   DealerChannel dealer(context_, {stand_by_.endpoint(), leads_});
   EXPECT_TRUE(FollowTo(dealer, leads_));
   EXPECT_TRUE(dealer.Send(Envelope(wire::ClientRequest()))) << "connected, and no moment later";
@@ -115,14 +115,14 @@ TEST_F(SeveralEndpointsTest, WhoDoesNotLeadIsLeft) {
   EXPECT_EQ(dealer.endpoint(), leads_);
 }
 
-TEST_F(SeveralEndpointsTest, WhereNobodyListensNobodyWaits) {
+TEST_F(SeveralEndpointsTest, DoesNotWaitForAnEndpointWithoutAListener) {
   DealerChannel dealer(context_, {"tcp://127.0.0.1:1", leads_});
   const auto begin = std::chrono::steady_clock::now();
   EXPECT_TRUE(FollowTo(dealer, leads_));
   EXPECT_LT(std::chrono::steady_clock::now() - begin, LeaderSearch::kConnectWithin) << "the connection is refused";
 }
 
-TEST_F(SeveralEndpointsTest, ALostConnectionIsNotWaitedForToComeBack) {
+TEST_F(SeveralEndpointsTest, DoesNotWaitForALostConnection) {
   DealerChannel dealer(context_, {leads_, stand_by_.endpoint()});
   ASSERT_TRUE(FollowTo(dealer, leads_));
   dealer.Answered(true);
@@ -132,7 +132,7 @@ TEST_F(SeveralEndpointsTest, ALostConnectionIsNotWaitedForToComeBack) {
   EXPECT_TRUE(FollowTo(dealer, leads_)) << "it leads again";
 }
 
-TEST_F(SeveralEndpointsTest, AListenerThatSaysNothingIsGivenUp) {
+TEST_F(SeveralEndpointsTest, LeavesASilentListener) {
   const int silent = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
@@ -146,7 +146,7 @@ TEST_F(SeveralEndpointsTest, AListenerThatSaysNothingIsGivenUp) {
   close(silent);
 }
 
-TEST_F(SeveralEndpointsTest, NothingOfTheConnectionBeforeIsLeft) {
+TEST_F(SeveralEndpointsTest, DropsMessagesOfTheOldConnection) {
   DealerChannel dealer(context_, {leads_, stand_by_.endpoint()});
   ASSERT_TRUE(FollowTo(dealer, leads_));
   ASSERT_TRUE(dealer.Send(Envelope(wire::ClientRequest())));
@@ -160,7 +160,7 @@ TEST_F(SeveralEndpointsTest, NothingOfTheConnectionBeforeIsLeft) {
   EXPECT_EQ(dealer.Receive(), std::nullopt);
 }
 
-TEST_F(SeveralEndpointsTest, AClientAsksAllOfThem) {
+TEST_F(SeveralEndpointsTest, AClientTriesEveryEndpoint) {
   std::jthread coordinators([this](std::stop_token stop) {
     while (!stop.stop_requested()) {
       std::array<zmq::pollitem_t, 2> items{

@@ -70,7 +70,7 @@ class SecurityTest : public testing::Test {
 
 using KeyFilesTest = SecurityTest;
 
-TEST_F(KeyFilesTest, APairIsReadAsItWasMade) {
+TEST_F(KeyFilesTest, AKeyPairSurvivesARoundTrip) {
   const auto files = Make("worker-1");
   EXPECT_EQ(files.public_file, Path("worker-1.key"));
   EXPECT_EQ(files.secret_file, Path("worker-1.key_secret"));
@@ -96,7 +96,7 @@ TEST_F(KeyFilesTest, NothingIsOverwritten) {
   EXPECT_FALSE(std::filesystem::exists(Path("b.key_secret")));
 }
 
-TEST_F(KeyFilesTest, NamesAndFoldersThatDoNotServeAreErrors) {
+TEST_F(KeyFilesTest, InvalidNamesAndFoldersAreErrors) {
   for (const char* name : {"", ".", "..", ".hidden", "a/b", "../a"}) {
     EXPECT_THAT(MakeKeyFiles(dir_, name).error(), HasSubstr("is no name for a key")) << name;
   }
@@ -104,14 +104,14 @@ TEST_F(KeyFilesTest, NamesAndFoldersThatDoNotServeAreErrors) {
               HasSubstr("nowhere/a.key_secret cannot be created: No such"));
 }
 
-TEST_F(KeyFilesTest, TheOtherKindIsRefused) {
+TEST_F(KeyFilesTest, TheWrongKindOfKeyIsRefused) {
   const auto files = Make("a");
   EXPECT_THAT(ReadKeyPair(files.public_file).error(), HasSubstr("is a public key file where a secret one is needed"));
   EXPECT_THAT(ReadPublicKey(files.secret_file).error(),
               HasSubstr("is a secret key file where a public one is needed"));
 }
 
-TEST_F(KeyFilesTest, ASecretFileThatOthersMayUseIsRefused) {
+TEST_F(KeyFilesTest, ASecretFileAccessibleToOthersIsRefused) {
   const auto file = Make("a").secret_file;
   for (const mode_t mode : {0640, 0604, 0620, 0601}) {
     chmod(file.c_str(), mode);
@@ -162,14 +162,14 @@ TEST_F(KeyFilesTest, ADamagedSecretIsNotQuoted) {
   EXPECT_THAT(error, Not(HasSubstr(cut.substr(cut.size() - 20))));
 }
 
-TEST_F(KeyFilesTest, WhatIsNoFileIsAnError) {
+TEST_F(KeyFilesTest, NonRegularFilesAreErrors) {
   EXPECT_THAT(ReadPublicKey(Path("none.key")).error(), HasSubstr("none.key cannot be opened: No such file"));
   EXPECT_THAT(ReadPublicKey(dir_).error(), HasSubstr("is no regular file"));
   ASSERT_EQ(mkfifo(Path("pipe.key").c_str(), 0600), 0);
   EXPECT_THAT(ReadPublicKey(Path("pipe.key")).error(), HasSubstr("is no regular file"));
 }
 
-TEST_F(KeyFilesTest, SecurityNamesTheFileThatDoesNotServe) {
+TEST_F(KeyFilesTest, SecurityNamesTheUnusableFile) {
   const auto server = Make("server");
   const auto client = Make("client");
   EXPECT_TRUE(ReadServerSecurity(server.secret_file, Path("clients")));
@@ -204,7 +204,7 @@ TEST_F(ClientKeysTest, TheFolderIsReadAgainAfterASecond) {
   EXPECT_TRUE(keys.Allows(late_key, start + seconds(2)));
 }
 
-TEST_F(ClientKeysTest, OtherFilesLetNobodyInAndAreLoggedOnce) {
+TEST_F(ClientKeysTest, OtherFilesGrantNoAccessAndAreLoggedOnce) {
   const auto good = Make("good");
   LetIn(good);
   const auto secret = ReadKeyPair(Make("other").secret_file).value();
@@ -220,7 +220,7 @@ TEST_F(ClientKeysTest, OtherFilesLetNobodyInAndAreLoggedOnce) {
   EXPECT_THAT(log_.str(), Not(HasSubstr("README")));
 }
 
-TEST_F(ClientKeysTest, WhileTheFolderCannotBeReadWhatWasReadHolds) {
+TEST_F(ClientKeysTest, KeepsItsKeysWhileTheFolderCannotBeRead) {
   const auto good = Make("good");
   LetIn(good);
   const auto key = ReadPublicKey(good.public_file).value();
@@ -242,7 +242,7 @@ TEST_F(ClientKeysTest, AFolderOfTooManyFilesIsRefused) {
 
 using RefusalsTest = SecurityTest;
 
-TEST_F(RefusalsTest, EachIsCountedAndLoggedOnceAMinute) {
+TEST_F(RefusalsTest, EachRefusalIsCountedAndLoggedOncePerMinute) {
   Refusals refusals;
   const Refusals::Time start;
   refusals.Add("a", "first a", start);
@@ -265,7 +265,7 @@ TEST_F(RefusalsTest, ManyNamesDoNotFillMemoryOrLog) {
   EXPECT_THAT(log_.str(), HasSubstr("one more"));
 }
 
-TEST(IsLoopback, IsTrueOnlyWhereNobodyElseCanReachIt) {
+TEST(IsLoopback, IsTrueOnlyForLocalAddresses) {
   for (const char* endpoint : {"tcp://127.0.0.1:5555", "tcp://127.8.9.1:*", "tcp://[::1]:5555",
                                "tcp://localhost:5555", "ipc:///run/x.sock", "inproc://x"}) {
     EXPECT_TRUE(IsLoopback(endpoint)) << endpoint;
@@ -348,13 +348,13 @@ class SecureChannelTest : public SecurityTest {
   zmq::context_t context_;
 };
 
-TEST_F(SecureChannelTest, WithoutKeysEverybodyTalksOverTcp) {
+TEST_F(SecureChannelTest, WithoutKeysAnyClientCanConnect) {
   RouterChannel router(context_, "tcp://127.0.0.1:*");
   DealerChannel dealer(context_, {router.endpoint()});
   ExpectTalk(router, dealer);
 }
 
-TEST_F(SecureChannelTest, AKnownKeyTalks) {
+TEST_F(SecureChannelTest, AKnownKeyIsAccepted) {
   const auto own = Make("worker");
   LetIn(own);
   const auto server = Server();
@@ -367,7 +367,7 @@ TEST_F(SecureChannelTest, AKnownKeyTalks) {
   EXPECT_EQ(log_.str(), "");
 }
 
-TEST_F(SecureChannelTest, AnUnknownKeyGetsNothing) {
+TEST_F(SecureChannelTest, AnUnknownKeyIsRefused) {
   const auto own = Make("stranger");
   const auto server = Server();
   ZapHandler handler(context_, server);
@@ -380,7 +380,7 @@ TEST_F(SecureChannelTest, AnUnknownKeyGetsNothing) {
   EXPECT_THAT(log_.str(), HasSubstr("a client at 127.0.0.1 with"));
 }
 
-TEST_F(SecureChannelTest, AClientWithoutAKeyGetsNothing) {
+TEST_F(SecureChannelTest, AClientWithoutAKeyIsRefused) {
   const auto server = Server();
   ZapHandler handler(context_, server);
   RouterChannel router(context_, "tcp://127.0.0.1:*", &server);
@@ -388,7 +388,7 @@ TEST_F(SecureChannelTest, AClientWithoutAKeyGetsNothing) {
   ExpectRefused(router, dealer, *server.refusals, "a client without a key was refused at " + router.endpoint());
 }
 
-TEST_F(SecureChannelTest, AClientWithAnotherServersKeyGetsNothing) {
+TEST_F(SecureChannelTest, AClientWithAnotherServersKeyIsRefused) {
   const auto own = Make("worker");
   LetIn(own);
   const auto server = Server();
@@ -400,7 +400,7 @@ TEST_F(SecureChannelTest, AClientWithAnotherServersKeyGetsNothing) {
                 "a client with another coordinator's key was refused at " + router.endpoint());
 }
 
-TEST_F(SecureChannelTest, AServerWithoutAKeyGetsNothingFromAClientWithOne) {
+TEST_F(SecureChannelTest, AClientWithAKeyRefusesAServerWithoutOne) {
   zmq::socket_t events(context_, zmq::socket_type::pair);  // outlives what writes to it
   RouterChannel router(context_, "tcp://127.0.0.1:*");
   const auto client = Client(Make("worker"));
@@ -413,7 +413,7 @@ TEST_F(SecureChannelTest, AServerWithoutAKeyGetsNothingFromAClientWithOne) {
   EXPECT_EQ(router.Receive(), std::nullopt);
 }
 
-TEST_F(SecureChannelTest, WithoutAHandlerNobodyIsLetIn) {
+TEST_F(SecureChannelTest, WithoutAHandlerEveryClientIsRefused) {
   const auto own = Make("worker");
   LetIn(own);
   const auto server = Server();
@@ -455,7 +455,7 @@ TEST_F(SecureChannelTest, AKeyThatIsAddedLaterIsAccepted) {
   ExpectTalk(router, dealer);
 }
 
-TEST_F(SecureChannelTest, AClientConnectsAgainToARouterThatCameBack) {
+TEST_F(SecureChannelTest, AClientReconnectsToARestartedRouter) {
   // With its own context the port is free as soon as the router is gone.
   struct Coordinator {
     Coordinator(const std::string& endpoint, const ServerSecurity& server)
@@ -480,14 +480,14 @@ TEST_F(SecureChannelTest, AClientConnectsAgainToARouterThatCameBack) {
   EXPECT_EQ(server.refusals->count(), 0U);
 }
 
-TEST_F(SecureChannelTest, APortThatIsTakenIsAnError) {
+TEST_F(SecureChannelTest, APortInUseIsAnError) {
   const auto server = Server();
   ZapHandler handler(context_, server);
   RouterChannel router(context_, "tcp://127.0.0.1:*", &server);
   EXPECT_THROW(RouterChannel(context_, router.endpoint(), &server), zmq::error_t);
 }
 
-TEST_F(SecureChannelTest, NobodyThereIsNoConnection) {
+TEST_F(SecureChannelTest, WithoutAListenerThereIsNoConnection) {
   std::string endpoint;
   {
     zmq::context_t context;
@@ -564,7 +564,7 @@ class ZapHandlerTest : public SecurityTest {
   zmq::socket_t socket_{context_, zmq::socket_type::dealer};
 };
 
-TEST_F(ZapHandlerTest, AnswersAsTheProtocolSays) {
+TEST_F(ZapHandlerTest, FollowsTheZapProtocol) {
   Ask({"", "1.0", "7", "domain", "10.0.0.1", "", "CURVE", credentials_});
   EXPECT_EQ(Reply(), (Frames{"", "1.0", "7", "200", "OK", key_, ""}));
   auto other = credentials_;
@@ -574,7 +574,7 @@ TEST_F(ZapHandlerTest, AnswersAsTheProtocolSays) {
   EXPECT_EQ(security_.refusals->count(), 1U);
 }
 
-TEST_F(ZapHandlerTest, LetsInOnlyKeys) {
+TEST_F(ZapHandlerTest, AcceptsOnlyKeys) {
   const Frames kRequests[] = {
       {"", "2.0", "7", "domain", "10.0.0.1", "", "CURVE", credentials_},
       {"", "1.0", "7", "domain", "10.0.0.1", "", "NULL"},
@@ -598,13 +598,13 @@ TEST_F(ZapHandlerTest, LetsInOnlyKeys) {
   }
 }
 
-TEST_F(ZapHandlerTest, AQuestionThatCannotBeAnsweredDoesNotEndIt) {
+TEST_F(ZapHandlerTest, SurvivesAMalformedRequest) {
   for (const Frames& request : {Frames{""}, Frames{"x"}, Frames{"", "1.0"}, Frames(1000, "x")}) Ask(request);
   Ask({"", "1.0", "7", "domain", "10.0.0.1", "", "CURVE", credentials_});
   EXPECT_EQ(Reply(), (Frames{"", "1.0", "7", "200", "OK", key_, ""}));
 }
 
-TEST_F(ZapHandlerTest, IsTheOnlyOneOfItsContext) { EXPECT_THROW(ZapHandler(context_, security_), zmq::error_t); }
+TEST_F(ZapHandlerTest, OnlyOneCanExistPerContext) { EXPECT_THROW(ZapHandler(context_, security_), zmq::error_t); }
 
 }  // namespace
 }  // namespace dicom_sender

@@ -22,14 +22,14 @@ class LeaderWatchTest : public testing::Test {
   LeaderWatch watch_{kTimeout};
 };
 
-TEST_F(LeaderWatchTest, TakesOverAtOnceIfThereWasNeverALeader) { EXPECT_TRUE(MayTakeOver({}, seconds(0))); }
+TEST_F(LeaderWatchTest, TakesOverAtOnceIfNoLeaderEverExisted) { EXPECT_TRUE(MayTakeOver({}, seconds(0))); }
 
 TEST_F(LeaderWatchTest, TakesOverAtOnceIfTheLeaderHandedOver) {
   EXPECT_FALSE(MayTakeOver(Record(3, 7), seconds(0)));
   EXPECT_TRUE(MayTakeOver(Record(3, 7, ""), seconds(1)));
 }
 
-TEST_F(LeaderWatchTest, WaitsForTheTimeoutFromTheFirstSightOfTheRecord) {
+TEST_F(LeaderWatchTest, WaitsForTheTimeoutAfterFirstReadingTheRecord) {
   // The age of the record at that moment is unknown.
   EXPECT_FALSE(MayTakeOver(Record(3, 7), seconds(0)));
   EXPECT_FALSE(MayTakeOver(Record(3, 7), seconds(5)));
@@ -75,11 +75,11 @@ TEST(LeaderLease, ExpiresBeforeTheTimeoutCountedFromTheRequest) {
   EXPECT_FALSE(lease.IsValid(kStart + seconds(7)));
 }
 
-TEST(LeaderLease, OfAPausedTakeoverHasExpiredBeforeItIsKnown) {
+TEST(LeaderLease, HasExpiredAfterAPausedTakeover) {
   EXPECT_FALSE(LeaderLease(kTimeout, kStart).IsValid(kStart + seconds(20)));
 }
 
-TEST(LeaderLease, ARenewalCountsFromWhenItWasSent) {
+TEST(LeaderLease, ARenewalCountsFromTheTimeItWasSent) {
   LeaderLease lease(kTimeout, kStart);
   lease.Renewed(kStart + seconds(4));
   EXPECT_EQ(lease.expires_at(), kStart + seconds(11));

@@ -17,7 +17,7 @@ using std::chrono::seconds;
 
 constexpr seconds kLeaderTimeout(4);
 
-TEST(PostgresqlStopTest, HandsOverAlthoughAStatementWaitsForALock) {
+TEST(PostgresqlStopTest, HandsOverWhileAStatementWaitsForALock) {
   if (!PostgresqlServer::Available()) GTEST_SKIP() << PostgresqlServer::WhyUnavailable();
   PostgresqlServer& server = PostgresqlServer::Shared();
   const std::string database = server.CreateDatabase();

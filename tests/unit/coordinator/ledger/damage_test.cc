@@ -101,7 +101,7 @@ class DamageTest : public testing::Test {
 // Of the tables and indexes that have no rows in this ledger.
 constexpr std::size_t kEmptyPages = 3;
 
-TEST_F(DamageTest, APageThatIsOverwrittenIsNoticed) {
+TEST_F(DamageTest, AnOverwrittenPageIsDetected) {
   const std::size_t pages = sound().size() / kPageBytes;
   ASSERT_GT(pages, 25U);
   std::size_t noticed = 0, cases = 0;
@@ -117,7 +117,7 @@ TEST_F(DamageTest, APageThatIsOverwrittenIsNoticed) {
   EXPECT_GE(noticed, cases - 3 * kEmptyPages) << "but for pages that nothing is in";
 }
 
-TEST_F(DamageTest, AHalfWrittenPageIsNoticedOrOnlyItsFreeSpaceIsHit) {
+TEST_F(DamageTest, AHalfWrittenPageIsDetectedUnlessOnlyItsFreeSpaceIsAffected) {
   std::size_t noticed = 0;
   for (std::size_t page = 0; page * kPageBytes < sound().size(); ++page) {
     SCOPED_TRACE(page);
@@ -127,7 +127,7 @@ TEST_F(DamageTest, AHalfWrittenPageIsNoticedOrOnlyItsFreeSpaceIsHit) {
   EXPECT_GT(noticed, 10U);
 }
 
-TEST_F(DamageTest, AFileThatIsCutShortIsNoticed) {
+TEST_F(DamageTest, ATruncatedFileIsDetected) {
   for (std::size_t size = sound().size() - 1; size > 0; size -= std::min<std::size_t>(size, 3001)) {
     SCOPED_TRACE(size);
     EXPECT_TRUE(IsNoticed(sound().substr(0, size)));

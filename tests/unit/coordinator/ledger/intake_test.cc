@@ -162,7 +162,7 @@ TEST_F(IntakeTest, NewFilesAreSentAndNumberedByStudy) {
   EXPECT_THAT(decision.study_pairs, ElementsAre(Pair(1, 0U), Pair(2, 1U)));
 }
 
-TEST_F(IntakeTest, ABatchThatIsRepeatedAddsNothing) {
+TEST_F(IntakeTest, ARepeatedBatchAddsNothing) {
   const auto batch = Batches().Study("1", {{"a", "1.1"}, {"b", "1.1"}, {"c", ""}, {"d", "1.4", "truncated"}}, "A1");
   EXPECT_THAT(Publish(batch).files, SizeIs(4));
   const auto decision = Publish(batch);
@@ -175,7 +175,7 @@ TEST_F(IntakeTest, ABatchThatIsRepeatedAddsNothing) {
   EXPECT_THAT(decision.accession_numbers, IsEmpty());
 }
 
-TEST_F(IntakeTest, AFileThatStandsInABatchTwiceIsAddedOnce) {
+TEST_F(IntakeTest, AFileThatOccursTwiceInABatchIsAddedOnce) {
   const auto decision = Publish(Batches().Study("1", {{"a", "1.1"}, {"b", ""}, {"a", "1.1"}, {"b", ""}}));
   ASSERT_THAT(StatesOf(decision), ElementsAre(kPending, kPending));
   EXPECT_EQ(decision.files[0].instance->path(), "a");
@@ -211,14 +211,14 @@ TEST_F(IntakeTest, ACopyInAnotherStudyOfTheBatchIsFound) {
 }
 
 // The first one by study and index, wherever it stands in the batch or in the answers of the store.
-TEST_F(IntakeTest, TheOriginalIsTheFirstFileThatMayBeSent) {
+TEST_F(IntakeTest, TheOriginalIsTheFirstSendableFile) {
   Publish(Batches().Study("1", {{"a", "1.1", "truncated"}, {"b", "1.1"}}));
   const auto decision = Publish(Batches().Study("2", {{"c", "1.1"}}));
   ASSERT_THAT(StatesOf(decision), ElementsAre(kSkipped));
   EXPECT_EQ(decision.files[0].original->path, "/data/b");
 }
 
-TEST_F(IntakeTest, ACopyOfAFileThatHasFailedIsSent) {
+TEST_F(IntakeTest, ACopyOfAFailedFileIsSent) {
   Publish(Batches().Study("1", {{"a", "1.1"}}));
   SetState("a", kFailed);
   const auto decision = Publish(Batches().Study("1", {{"b", "1.1"}, {"c", "1.1"}}));
@@ -228,7 +228,7 @@ TEST_F(IntakeTest, ACopyOfAFileThatHasFailedIsSent) {
   EXPECT_EQ(decision.files[1].original->path, "/data/b");
 }
 
-TEST_F(IntakeTest, ACopyThatIsSentInThePlaceOfAnotherFileIsAnOriginal) {
+TEST_F(IntakeTest, APromotedCopyIsAnOriginal) {
   Publish(Batches().Study("1", {{"a", "1.1"}, {"b", "1.1"}}));
   SetState("a", kConflict);
   Promote("b");
@@ -259,14 +259,14 @@ TEST_F(IntakeTest, TheSamePathBelowAnotherRootIsAnotherFile) {
   EXPECT_EQ(decision.files[1].root, 1U);
 }
 
-TEST_F(IntakeTest, RootsWithOnePathAreOne) {
+TEST_F(IntakeTest, RootsWithTheSamePathAreMerged) {
   const auto batch =
       Batches().AddRoot(2, "/data").Study("1", {{"a", "1.1"}, {"a", "1.1", "", 2}, {"b", "1.2", "", 99}});
   EXPECT_THAT(Intake(batch.get()).roots(), ElementsAre("/data", ""));  // a root that is not in the batch has no path
   EXPECT_THAT(Publish(batch).files, SizeIs(2));
 }
 
-TEST_F(IntakeTest, AStudyThatStandsInABatchTwiceIsOne) {
+TEST_F(IntakeTest, AStudyThatOccursTwiceInABatchIsMerged) {
   const auto decision = Publish(
       Batches().Study("1", {{"a", "1.1"}}).Study("2", {}).Study("1", {{"b", "1.2"}}, "A1").Study("1", {}, "A2"));
   ASSERT_THAT(decision.feeds, SizeIs(2));
@@ -276,14 +276,14 @@ TEST_F(IntakeTest, AStudyThatStandsInABatchTwiceIsOne) {
   EXPECT_THAT(decision.accession_numbers, ElementsAre(Pair(1, "A1")));
 }
 
-TEST_F(IntakeTest, TheFirstAccessionNumberStays) {
+TEST_F(IntakeTest, TheFirstAccessionNumberIsKept) {
   EXPECT_THAT(Publish(Batches().Study("1", {})).accession_numbers, IsEmpty());
   EXPECT_THAT(Publish(Batches().Study("1", {}, "A1")).accession_numbers, ElementsAre(Pair(1, "A1")));
   EXPECT_THAT(Publish(Batches().Study("1", {}, "A2")).accession_numbers, IsEmpty());
 }
 
 // Comparing each further file with all of them would take a time that grows with the square of their number.
-TEST_F(IntakeTest, OfManyFilesWithOneUidOnlyAFewAreLookedUp) {
+TEST_F(IntakeTest, ManyFilesWithTheSameUidNeedFewLookups) {
   std::vector<NamedFile> files;
   for (int i = 0; i < 1000; ++i) files.push_back({std::to_string(i), "1.1"});
   EXPECT_THAT(Publish(Batches().Study("1", files)).files, SizeIs(1000));

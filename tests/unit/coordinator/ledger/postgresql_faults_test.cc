@@ -141,7 +141,7 @@ class PostgresqlFaultsTest : public testing::Test {
 
 // --- the outcome of a commit
 
-TEST_F(PostgresqlFaultsTest, LostBeforeTheCommitIsAnErrorAndNothingIsWritten) {
+TEST_F(PostgresqlFaultsTest, AConnectionLostBeforeTheCommitIsAnErrorAndNothingIsWritten) {
   const auto ledger = Lead(Breakable());
   ledger->Begin();
   AddStudy(*ledger, "1");
@@ -157,7 +157,7 @@ TEST_F(PostgresqlFaultsTest, LostBeforeTheCommitIsAnErrorAndNothingIsWritten) {
   EXPECT_EQ(StudiesThere(), "1");
 }
 
-TEST_F(PostgresqlFaultsTest, ACommitThatTheServerHasNotSeenIsAnError) {
+TEST_F(PostgresqlFaultsTest, ACommitThatNeverReachedTheServerIsAnError) {
   const auto ledger = Lead(Breakable());
   cutter_->CutAt("COMMIT", Moment::kBefore);
   EXPECT_THROW(CommitStudy(*ledger, "1"), LedgerError);
@@ -165,7 +165,7 @@ TEST_F(PostgresqlFaultsTest, ACommitThatTheServerHasNotSeenIsAnError) {
   EXPECT_EQ(StudiesThere(), "0");
 }
 
-TEST_F(PostgresqlFaultsTest, ACommitWhoseAnswerIsLostIsFoundOut) {
+TEST_F(PostgresqlFaultsTest, TheOutcomeOfACommitWithALostAnswerIsDetermined) {
   const auto ledger = Lead(Breakable());
   cutter_->CutAt("COMMIT", Moment::kUnanswered);
   CommitStudy(*ledger, "1");
@@ -175,7 +175,7 @@ TEST_F(PostgresqlFaultsTest, ACommitWhoseAnswerIsLostIsFoundOut) {
   EXPECT_EQ(StudiesThere(), "2");
 }
 
-TEST_F(PostgresqlFaultsTest, LostAfterTheCommitItWasCommitted) {
+TEST_F(PostgresqlFaultsTest, AConnectionLostAfterTheCommitLosesNothing) {
   const auto ledger = Lead(Breakable());
   cutter_->CutAt("COMMIT", Moment::kAnswered);
   CommitStudy(*ledger, "1");
@@ -186,7 +186,7 @@ TEST_F(PostgresqlFaultsTest, LostAfterTheCommitItWasCommitted) {
   EXPECT_EQ(StudiesThere(), error.empty() ? "2" : "1") << error;
 }
 
-TEST_F(PostgresqlFaultsTest, AnOutcomeThatCannotBeFoundOutIsAnErrorWithinABound) {
+TEST_F(PostgresqlFaultsTest, AnUnknownOutcomeIsAnErrorWithinABoundedTime) {
   const auto ledger = Lead(Breakable(kShortTimeout));
   cutter_->CutAt("COMMIT", Moment::kUnanswered, Passage::kRefused);
   const TimePoint began = MonotonicNow();
@@ -197,7 +197,7 @@ TEST_F(PostgresqlFaultsTest, AnOutcomeThatCannotBeFoundOutIsAnErrorWithinABound)
 }
 
 // The server still waits for it. Whoever asks does not wait with it: what can commit no more has not committed.
-TEST_F(PostgresqlFaultsTest, ACommitThatTheServerStillWaitsForIsEndedAndAnError) {
+TEST_F(PostgresqlFaultsTest, ACommitThatIsStillWaitingIsTerminatedAndAnError) {
   constexpr Duration kTimeout = seconds(60);  // the server itself would end it then
   const auto ledger = Lead(Breakable(kTimeout));
   cutter_->CutAt("COMMIT", Moment::kSwallowed);
@@ -211,7 +211,7 @@ TEST_F(PostgresqlFaultsTest, ACommitThatTheServerStillWaitsForIsEndedAndAnError)
 }
 
 // It knows a transaction of the same number, too.
-TEST_F(PostgresqlFaultsTest, TheOutcomeIsNotAskedOfAnotherServer) {
+TEST_F(PostgresqlFaultsTest, TheOutcomeIsNotQueriedOnAnotherServer) {
   PostgresqlServer other;
   Server().Query("postgres", "ALTER DATABASE " + database_ + " RENAME TO of_two_servers");
   database_ = "of_two_servers";
@@ -225,7 +225,7 @@ TEST_F(PostgresqlFaultsTest, TheOutcomeIsNotAskedOfAnotherServer) {
   EXPECT_EQ(StudiesThere(), "0");
 }
 
-TEST_F(PostgresqlFaultsTest, TheOutcomeIsFoundOutFromAServerThatHasCrashedMeanwhile) {
+TEST_F(PostgresqlFaultsTest, TheOutcomeIsDeterminedAfterAServerCrash) {
   const auto ledger = Lead(Breakable(seconds(30)));
   cutter_->CutAt("COMMIT", Moment::kUnanswered, Passage::kHeld);
   auto committed = std::async(std::launch::async, [&] { CommitStudy(*ledger, "1"); });
@@ -238,7 +238,7 @@ TEST_F(PostgresqlFaultsTest, TheOutcomeIsFoundOutFromAServerThatHasCrashedMeanwh
 }
 
 // Whoever takes over in between sees what was committed, and the former leader is told that it is not leading.
-TEST_F(PostgresqlFaultsTest, AfterALostAnswerAnotherLeaderIsNoReasonToDoubtTheCommit) {
+TEST_F(PostgresqlFaultsTest, ATakeoverAfterALostAnswerDoesNotHideTheCommit) {
   const auto ledger = Lead(Breakable(seconds(30)));
   cutter_->CutAt("COMMIT", Moment::kUnanswered, Passage::kHeld);
   auto committed = std::async(std::launch::async, [&] { return ErrorOf([&] { CommitStudy(*ledger, "1"); }); });
@@ -252,7 +252,7 @@ TEST_F(PostgresqlFaultsTest, AfterALostAnswerAnotherLeaderIsNoReasonToDoubtTheCo
 
 // --- the server
 
-TEST_F(PostgresqlFaultsTest, AServerThatIsRestartedIsNoticedAndHasAllThatWasCommitted) {
+TEST_F(PostgresqlFaultsTest, AServerRestartIsDetectedAndKeepsCommittedData) {
   for (const bool kill : {false, true}) {
     SCOPED_TRACE(kill);
     const auto leadership = Watch(Direct());
@@ -274,7 +274,7 @@ TEST_F(PostgresqlFaultsTest, AServerThatIsRestartedIsNoticedAndHasAllThatWasComm
 }
 
 // Each of several hosts has its share of the leader time-out, wherever they are listed.
-TEST_F(PostgresqlFaultsTest, OfSeveralHostsAHungOneIsPassedOver) {
+TEST_F(PostgresqlFaultsTest, AHungHostIsSkipped) {
   cutter_->Set(Passage::kHeld);
   const TemporaryFolder folder;
   std::ofstream(folder / "services") << fmt::format("[two]\nhost=127.0.0.1,127.0.0.1\nport={},{}\n", cutter_->port(),
@@ -290,7 +290,7 @@ TEST_F(PostgresqlFaultsTest, OfSeveralHostsAHungOneIsPassedOver) {
   unsetenv("PGSERVICEFILE");
 }
 
-TEST_F(PostgresqlFaultsTest, OfSeveralHostsTheOneIsTakenThatMayBeWritten) {
+TEST_F(PostgresqlFaultsTest, TheWritableHostIsChosen) {
   PostgresqlServer other;
   const std::string database = other.CreateDatabase();
   Configure(other, "default_transaction_read_only", "on");
@@ -308,7 +308,7 @@ TEST_F(PostgresqlFaultsTest, OfSeveralHostsTheOneIsTakenThatMayBeWritten) {
   EXPECT_THAT(trouble.sentence, HasSubstr("may only be read")) << "who has answered knows more than who has not";
 }
 
-TEST_F(PostgresqlFaultsTest, AnAnswerThatNeverEndsIsNotWaitedForLonger) {
+TEST_F(PostgresqlFaultsTest, AnEndlessAnswerTimesOut) {
   Query(
       "CREATE FUNCTION chatter() RETURNS int LANGUAGE plpgsql AS"
       " $$BEGIN LOOP RAISE NOTICE 'still here'; END LOOP; END$$");
@@ -320,7 +320,7 @@ TEST_F(PostgresqlFaultsTest, AnAnswerThatNeverEndsIsNotWaitedForLonger) {
   EXPECT_LT(MonotonicNow() - began, kPatience / 2);
 }
 
-TEST_F(PostgresqlFaultsTest, TheServerDoesNotEndALeaderForBeingIdle) {
+TEST_F(PostgresqlFaultsTest, TheServerDoesNotDisconnectAnIdleLeader) {
   Query("ALTER DATABASE " + database_ + " SET idle_session_timeout = '1h'");
   PostgresqlConnection connection(Direct(), kPatience);
   connection.Connect();
@@ -339,14 +339,14 @@ TEST_F(PostgresqlFaultsTest, ACommitThatDidNotWaitForReplicasIsAnError) {
   EXPECT_THAT(error.get(), HasSubstr("not on the server's replicas"));
 }
 
-TEST_F(PostgresqlFaultsTest, AServerThatIsNotThereIsPassingTrouble) {
+TEST_F(PostgresqlFaultsTest, AMissingServerIsATransientError) {
   const LedgerTrouble trouble = TroubleOf(
       OpenLeadership({.uri = Server().Uri(database_, ReservedPort().number()), .leader_timeout = seconds(1)}));
   EXPECT_TRUE(trouble.passing);
   EXPECT_THAT(trouble.sentence, HasSubstr("cannot be reached"));
 }
 
-TEST_F(PostgresqlFaultsTest, AServerThatIsSilentIsPassingTroubleWithinTheLeaderTimeout) {
+TEST_F(PostgresqlFaultsTest, ASilentServerIsATransientErrorWithinTheLeaderTimeout) {
   cutter_->Set(Passage::kHeld);
   const TimePoint began = MonotonicNow();
   const LedgerTrouble trouble = TroubleOf(OpenLeadership(Breakable(kShortTimeout)));
@@ -354,7 +354,7 @@ TEST_F(PostgresqlFaultsTest, AServerThatIsSilentIsPassingTroubleWithinTheLeaderT
   EXPECT_LT(MonotonicNow() - began, kPatience);
 }
 
-TEST_F(PostgresqlFaultsTest, ToGiveUpEndsAWaitAtOnce) {
+TEST_F(PostgresqlFaultsTest, GivingUpEndsAWaitAtOnce) {
   WakeEvent give_up;
   PostgresqlOptions options = Breakable(std::chrono::hours(1));
   options.give_up = &give_up;
@@ -374,7 +374,7 @@ TEST_F(PostgresqlFaultsTest, ToGiveUpEndsAWaitAtOnce) {
   EXPECT_TRUE(Becomes("SELECT count(*) FROM study", "0"));
 }
 
-TEST_F(PostgresqlFaultsTest, AStatementThatIsEndedIsAnErrorAndNothingIsWritten) {
+TEST_F(PostgresqlFaultsTest, ATerminatedStatementIsAnErrorAndNothingIsWritten) {
   const auto ledger = Lead(Direct());
   Session other(database_);
   other.Run("BEGIN; LOCK TABLE instance IN ACCESS EXCLUSIVE MODE");
@@ -408,7 +408,7 @@ TEST_F(PostgresqlFaultsTest, ADeadlockIsAnErrorAndNothingIsWritten) {
 }
 
 // The defaults of database and user are not the ledger's: those of a strict isolation would fail by every renewal.
-TEST_F(PostgresqlFaultsTest, TheIsolationIsTheLedgersOwn) {
+TEST_F(PostgresqlFaultsTest, TheLedgerSetsTheIsolationLevel) {
   Query("ALTER DATABASE " + database_ + " SET default_transaction_isolation = 'serializable'");
   const auto ledger = Lead(Direct());
   const auto leadership = Watch(Direct());
@@ -426,7 +426,7 @@ TEST_F(PostgresqlFaultsTest, TheIsolationIsTheLedgersOwn) {
 // Of a child that has a small file system which nobody else sees.
 constexpr int kRight = 0, kWrong = 1, kNotPermitted = 77;
 
-TEST_F(PostgresqlFaultsTest, AFullDiskIsSaidAndNothingThatWasCommittedIsLost) {
+TEST_F(PostgresqlFaultsTest, AFullDiskIsReportedAndNoCommittedDataIsLost) {
   const auto work = [&] {
     if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
       return kNotPermitted;
@@ -490,7 +490,7 @@ TEST_F(PostgresqlFaultsTest, AFullDiskIsSaidAndNothingThatWasCommittedIsLost) {
 
 // --- what a person must act on
 
-TEST_F(PostgresqlFaultsTest, ADatabaseThatMayOnlyBeReadIsSaidAndTriedAgain) {
+TEST_F(PostgresqlFaultsTest, AReadOnlyDatabaseIsReportedAndRetried) {
   { const auto schema = Watch(Direct()); }
   Query("ALTER DATABASE " + database_ + " SET default_transaction_read_only = on");
   const LedgerTrouble trouble = TroubleOf(OpenLeadership(Direct()));
@@ -499,7 +499,7 @@ TEST_F(PostgresqlFaultsTest, ADatabaseThatMayOnlyBeReadIsSaidAndTriedAgain) {
   EXPECT_THAT(TroubleOf(OpenPostgresqlLedger(Direct(), 1)).sentence, HasSubstr("may only be read"));
 }
 
-TEST_F(PostgresqlFaultsTest, AWrongPasswordIsSaidAndNotShown) {
+TEST_F(PostgresqlFaultsTest, AWrongPasswordIsReportedAndNotShown) {
   const std::string user = "guarded_" + database_;
   Server().AddUserWithPassword(user, "right-one");
   Query("ALTER DATABASE " + database_ + " OWNER TO " + user);
@@ -522,7 +522,7 @@ TEST_F(PostgresqlFaultsTest, AWrongPasswordIsSaidAndNotShown) {
 }
 
 // libpq has a line for each address, and that of the server which has answered is not the first.
-TEST_F(PostgresqlFaultsTest, AWrongPasswordIsSaidWhereAnotherAddressIsDead) {
+TEST_F(PostgresqlFaultsTest, AWrongPasswordIsReportedEvenIfAnotherAddressIsDead) {
   Server().AddUserWithPassword("behind", "right-one");
   const std::string dead = std::to_string(ReservedPort().number());
   setenv("PGPASSWORD", "wrong-one", 1);
@@ -534,7 +534,7 @@ TEST_F(PostgresqlFaultsTest, AWrongPasswordIsSaidWhereAnotherAddressIsDead) {
   EXPECT_THAT(trouble.sentence, HasSubstr("PGPASSWORD"));
 }
 
-TEST_F(PostgresqlFaultsTest, SettingsThatCannotBeRightAreNoPassingTrouble) {
+TEST_F(PostgresqlFaultsTest, InvalidSettingsAreAPermanentError) {
   const std::string uri = Server().Uri(database_);
   const auto trouble_of = [](const std::string& wrong) {
     return TroubleOf(OpenLeadership({.uri = wrong, .leader_timeout = kLeaderTimeout}));
@@ -562,7 +562,7 @@ TEST_F(PostgresqlFaultsTest, SettingsThatCannotBeRightAreNoPassingTrouble) {
   }
 }
 
-TEST_F(PostgresqlFaultsTest, ADatabaseThatIsNotThereIsSaid) {
+TEST_F(PostgresqlFaultsTest, AMissingDatabaseIsReported) {
   const LedgerTrouble trouble =
       TroubleOf(OpenLeadership({.uri = Server().Uri("nowhere"), .leader_timeout = kLeaderTimeout}));
   EXPECT_FALSE(trouble.passing);
@@ -570,14 +570,14 @@ TEST_F(PostgresqlFaultsTest, ADatabaseThatIsNotThereIsSaid) {
   EXPECT_THAT(trouble.sentence, HasSubstr("nowhere"));
 }
 
-TEST_F(PostgresqlFaultsTest, ADatabaseWithTooManyConnectionsIsPassingTrouble) {
+TEST_F(PostgresqlFaultsTest, TooManyConnectionsAreATransientError) {
   Query("ALTER DATABASE " + database_ + " CONNECTION LIMIT 0");
   const LedgerTrouble trouble = TroubleOf(OpenLeadership(Direct()));
   EXPECT_TRUE(trouble.passing);
   EXPECT_THAT(trouble.sentence, HasSubstr("too many connections"));
 }
 
-TEST_F(PostgresqlFaultsTest, AUserWithoutTheRightToMakeTablesIsSaid) {
+TEST_F(PostgresqlFaultsTest, AUserWithoutTheRightToCreateTablesIsReported) {
   Query("ALTER DATABASE " + database_ + " OWNER TO postgres");
   const LedgerTrouble trouble = TroubleOf(OpenLeadership(Direct()));
   EXPECT_FALSE(trouble.passing);
@@ -586,7 +586,7 @@ TEST_F(PostgresqlFaultsTest, AUserWithoutTheRightToMakeTablesIsSaid) {
 
 // --- the schema
 
-TEST_F(PostgresqlFaultsTest, ASchemaOfANewerReleaseIsRefusedAndLeftAlone) {
+TEST_F(PostgresqlFaultsTest, ASchemaOfANewerReleaseIsRefusedAndNotChanged) {
   { const auto schema = Watch(Direct()); }
   Query("UPDATE ledger_schema SET version = 1000");
   for (const LedgerTrouble& trouble :
@@ -605,14 +605,14 @@ TEST_F(PostgresqlFaultsTest, ALedgerIsNotOpenedOnTheSchemaOfAnOlderRelease) {
   EXPECT_THAT(trouble.sentence, HasSubstr("not of this release"));
 }
 
-TEST_F(PostgresqlFaultsTest, ALedgerIsNotOpenedWhereNoneIs) {
+TEST_F(PostgresqlFaultsTest, AMissingLedgerIsNotOpened) {
   const LedgerTrouble trouble = TroubleOf(OpenPostgresqlLedger(Direct(), 1));
   EXPECT_FALSE(trouble.passing);
   EXPECT_NE(trouble.sentence, "none");
   EXPECT_EQ(Query("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "0");
 }
 
-TEST_F(PostgresqlFaultsTest, SomebodyElsesTablesAreRefusedAndLeftAlone) {
+TEST_F(PostgresqlFaultsTest, ForeignTablesAreRefusedAndNotChanged) {
   Query("CREATE TABLE session (mine int)");
   const LedgerTrouble trouble = TroubleOf(OpenLeadership(Direct()));
   EXPECT_FALSE(trouble.passing);
@@ -621,7 +621,7 @@ TEST_F(PostgresqlFaultsTest, SomebodyElsesTablesAreRefusedAndLeftAlone) {
   EXPECT_EQ(Query("SELECT string_agg(tablename, ',') FROM pg_tables WHERE schemaname = 'public'"), "session");
 }
 
-TEST_F(PostgresqlFaultsTest, SomebodyElsesViewsAreRefusedAndLeftAlone) {
+TEST_F(PostgresqlFaultsTest, ForeignViewsAreRefusedAndNotChanged) {
   Query("CREATE VIEW studies AS SELECT 'mine' AS word; ALTER VIEW studies OWNER TO dicom_sender");
   const LedgerTrouble trouble = TroubleOf(OpenLeadership(Direct()));
   EXPECT_FALSE(trouble.passing);
@@ -631,7 +631,7 @@ TEST_F(PostgresqlFaultsTest, SomebodyElsesViewsAreRefusedAndLeftAlone) {
   EXPECT_EQ(Query("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "0");
 }
 
-TEST_F(PostgresqlFaultsTest, AnyNumberOfCoordinatorsMakeTheSchemaAtOnce) {
+TEST_F(PostgresqlFaultsTest, CoordinatorsMayCreateTheSchemaConcurrently) {
   std::array<std::future<LedgerTrouble>, 8> coordinators;
   for (auto& coordinator : coordinators) {
     coordinator = std::async(std::launch::async, [&] { return TroubleOf(OpenLeadership(Direct())); });
@@ -643,7 +643,7 @@ TEST_F(PostgresqlFaultsTest, AnyNumberOfCoordinatorsMakeTheSchemaAtOnce) {
 
 // --- the fence
 
-TEST_F(PostgresqlFaultsTest, AFormerLeaderCanBeginNothing) {
+TEST_F(PostgresqlFaultsTest, AFormerLeaderCannotBeginATransaction) {
   const auto former = Lead(Direct());
   CommitStudy(*former, "1");
   const auto leader = Lead(Direct());
@@ -652,13 +652,13 @@ TEST_F(PostgresqlFaultsTest, AFormerLeaderCanBeginNothing) {
   EXPECT_EQ(StudiesThere(), "2");
 }
 
-TEST_F(PostgresqlFaultsTest, ALedgerOfAnEpochThatNeverWasIsFenced) {
+TEST_F(PostgresqlFaultsTest, ALedgerOfAnUnknownEpochIsFenced) {
   const auto leadership = Watch(Direct());
   const std::uint64_t epoch = Take(*leadership);
   EXPECT_THROW(Open(Direct(), epoch + 1)->Begin(), LedgerFenced);
 }
 
-TEST_F(PostgresqlFaultsTest, OfTwoWhoTakeAtOnceOneHasIt) {
+TEST_F(PostgresqlFaultsTest, OneOfTwoConcurrentTakeoversSucceeds) {
   const auto a = Watch(Direct()), b = Watch(Direct());
   for (int round = 0; round < 20; ++round) {
     const LeaderRecord seen = a->Look();
@@ -669,7 +669,7 @@ TEST_F(PostgresqlFaultsTest, OfTwoWhoTakeAtOnceOneHasIt) {
   }
 }
 
-TEST_F(PostgresqlFaultsTest, ARecordThatHasMovedOnIsNotTaken) {
+TEST_F(PostgresqlFaultsTest, AChangedRecordIsNotTaken) {
   const auto leadership = Watch(Direct());
   const std::uint64_t epoch = Take(*leadership);
   const LeaderRecord seen = leadership->Look();
@@ -684,12 +684,12 @@ TEST_F(PostgresqlFaultsTest, ARecordThatHasMovedOnIsNotTaken) {
   EXPECT_FALSE(leadership->Renew(next));
 }
 
-TEST_F(PostgresqlFaultsTest, TheRecordSaysItsLeadersTimeOut) {
+TEST_F(PostgresqlFaultsTest, TheRecordHasItsLeadersTimeout) {
   Take(*Watch(Direct(seconds(7))));
   EXPECT_EQ(Watch(Direct())->Look().leader_timeout, seconds(7));
 }
 
-TEST_F(PostgresqlFaultsTest, ARenewalThatHangsLeavesTimeForOthers) {
+TEST_F(PostgresqlFaultsTest, AHangingRenewalLeavesTimeForOtherAttempts) {
   const auto leadership = Watch(Breakable());
   const std::uint64_t epoch = Take(*leadership);
   const TimePoint begin = MonotonicNow();
@@ -701,13 +701,13 @@ TEST_F(PostgresqlFaultsTest, ARenewalThatHangsLeavesTimeForOthers) {
   EXPECT_LT(MonotonicNow() - begin, kLeaderTimeout * 3 / 4);
 }
 
-TEST_F(PostgresqlFaultsTest, WhoIsOfAnEarlierReleaseThanTheSchemaIsNowTakesNothing) {
+TEST_F(PostgresqlFaultsTest, AnOlderReleaseCannotTakeANewerSchema) {
   const auto leadership = Watch(Direct());
   Query("UPDATE ledger_schema SET version = version + 1");
   EXPECT_THAT(ErrorOf([&] { leadership->Look(); }), HasSubstr("of a newer release"));
 }
 
-TEST_F(PostgresqlFaultsTest, AWaitForTheServerIsProgress) {
+TEST_F(PostgresqlFaultsTest, WaitingForTheServerCountsAsProgress) {
   PostgresqlOptions options = Direct();
   const auto ledger = Lead(options);
   const auto slow = Open(options, Watch(options)->Look().epoch);
@@ -722,7 +722,7 @@ TEST_F(PostgresqlFaultsTest, AWaitForTheServerIsProgress) {
   EXPECT_TRUE(found.get());
 }
 
-TEST_F(PostgresqlFaultsTest, ToTakeWaitsForATransactionOfTheFormerLeader) {
+TEST_F(PostgresqlFaultsTest, ATakeoverWaitsForATransactionOfTheFormerLeader) {
   const auto former = Lead(Direct());
   former->Begin();
   AddStudy(*former, "1");
@@ -735,7 +735,7 @@ TEST_F(PostgresqlFaultsTest, ToTakeWaitsForATransactionOfTheFormerLeader) {
   EXPECT_THROW(former->Begin(), LedgerFenced);
 }
 
-TEST_F(PostgresqlFaultsTest, ATransactionOfALeaderThatHangsIsEnded) {
+TEST_F(PostgresqlFaultsTest, ATransactionOfAHangingLeaderIsTerminated) {
   const auto former = Lead(Breakable(std::chrono::minutes(10)));  // so that the server does not end it by itself
   former->Begin();
   AddStudy(*former, "1");
@@ -748,7 +748,7 @@ TEST_F(PostgresqlFaultsTest, ATransactionOfALeaderThatHangsIsEnded) {
   EXPECT_THROW(former->Begin(), LedgerError);
 }
 
-TEST_F(PostgresqlFaultsTest, ATransactionOfAnotherRoleCannotBeEndedWhichIsSaid) {
+TEST_F(PostgresqlFaultsTest, AnErrorReportsATransactionOfAnotherRole) {
   const auto former = Lead(Direct());
   Query(
       "CREATE ROLE other LOGIN; GRANT SELECT, UPDATE ON leadership TO other; GRANT SELECT ON ledger_schema TO other");
@@ -757,7 +757,7 @@ TEST_F(PostgresqlFaultsTest, ATransactionOfAnotherRoleCannotBeEndedWhichIsSaid) 
   EXPECT_THAT(ErrorOf([&] { Take(*leadership); }), HasSubstr("must use the same role"));
 }
 
-TEST_F(PostgresqlFaultsTest, TheServerEndsATransactionThatNobodyGoesOnWith) {
+TEST_F(PostgresqlFaultsTest, TheServerEndsAnAbandonedTransaction) {
   const auto ledger = Lead(Breakable(kShortTimeout));
   ledger->Begin();
   AddStudy(*ledger, "1");
@@ -771,7 +771,7 @@ TEST_F(PostgresqlFaultsTest, TheServerEndsATransactionThatNobodyGoesOnWith) {
 
 // --- the URI
 
-TEST(PostgresqlUriTest, IsToldByItsBeginning) {
+TEST(PostgresqlUriTest, IsRecognizedByItsScheme) {
   EXPECT_TRUE(IsPostgresqlUri("postgresql://"));
   EXPECT_TRUE(IsPostgresqlUri("postgres://host/db"));
   EXPECT_FALSE(IsPostgresqlUri("ledger.db"));
@@ -794,7 +794,7 @@ TEST(PostgresqlUriTest, APasswordIsRefusedAndNotShown) {
   EXPECT_THAT(CheckUri("postgresql://u:geheim@h/d").error(), HasSubstr("PGPASSWORD"));
 }
 
-TEST(PostgresqlUriTest, WithoutOneItIsShownAsItIs) {
+TEST(PostgresqlUriTest, AUriWithoutAPasswordIsShownUnchanged) {
   for (const char* uri :
        {"postgresql://u@h:5433/d", "postgresql://h/d", "postgresql://?service=ledger",
         "postgresql://u@a:5432,b:5433/d", "postgresql://u@a,b:5433/d", "postgresql://[::1]:5433/d"}) {

@@ -52,7 +52,7 @@ INSTANTIATE_TEST_SUITE_P(Postgresql, CopiesContract, testing::ValuesIn(Stores())
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(LedgerContract);
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(CopiesContract);
 
-TEST(PostgresqlLedgerTest, TheContractIsTested) {
+TEST(PostgresqlLedgerTest, TheContractTestsCanRun) {
   if (!PostgresqlServer::Available()) GTEST_SKIP() << PostgresqlServer::WhyUnavailable();
 }
 
@@ -82,14 +82,14 @@ TEST_F(PostgresqlMigrationTest, ALedgerOfTheFirstSchemaHasTheColumnsOfANewOne) {
   EXPECT_EQ(Rows(*old_, version), Rows(fresh, version));
 }
 
-TEST_F(PostgresqlMigrationTest, ConflictsHaveAStateOfTheirOwn) {
+TEST_F(PostgresqlMigrationTest, ConflictsHaveTheirOwnState) {
   const auto ledger = old_->Open();
   const auto session = ledger->FindSession("aaaaaaaa-0000-4000-8000-000000000001").value();
   EXPECT_EQ(ledger->Report(session.key, std::array{InstanceState::kConflict}, {}, 10).size(), 1U);
   EXPECT_EQ(ledger->Report(session.key, std::array{InstanceState::kSkipped}, {}, 10).size(), 1U);
 }
 
-TEST_F(PostgresqlMigrationTest, WhatASessionHadLeftIsPending) {
+TEST_F(PostgresqlMigrationTest, AbandonedInstancesArePending) {
   const std::string others =
       "SELECT string_agg(format('%s %s %s %s %s %s %s', study, idx, state, attempts, status, reason, outcome_ms), ','"
       " ORDER BY study, idx) FROM instance WHERE (study <> 5 OR idx <> 1) AND (study <> 1 OR idx <> 6)";
@@ -169,7 +169,7 @@ class PostgresqlPlanTest : public testing::Test {
   std::unique_ptr<PostgresqlStore> store_;
 };
 
-TEST_F(PostgresqlPlanTest, WhatASmallSessionIsAskedReadsNoLargeOne) {
+TEST_F(PostgresqlPlanTest, QueriesOfASmallSessionDoNotReadALargeOne) {
   const std::vector<std::pair<std::string, std::function<void(Ledger&)>>> questions = {
       {"Studies", [](Ledger& ledger) { EXPECT_EQ(ledger.Studies(kSmall, 0, 10).size(), 10U); }},
       {"UnsettledStudies", [](Ledger& ledger) { EXPECT_EQ(ledger.UnsettledStudies(kSmall, 0, 10).size(), 10U); }},
@@ -195,7 +195,7 @@ TEST_F(PostgresqlPlanTest, WhatASmallSessionIsAskedReadsNoLargeOne) {
 }
 
 // A page is not read by all before it, and what a page needs is looked up for its instances.
-TEST_F(PostgresqlPlanTest, APageOfALargeSessionReadsNoMoreThanThePage) {
+TEST_F(PostgresqlPlanTest, APageOfALargeSessionReadsOnlyThatPage) {
   constexpr StudyKey kLate = 19'000;
   const std::vector<std::pair<std::string, std::function<void(Ledger&)>>> questions = {
       {"Studies", [](Ledger& ledger) { EXPECT_EQ(ledger.Studies(kLarge, kLate, 100).size(), 100U); }},
@@ -214,7 +214,7 @@ TEST_F(PostgresqlPlanTest, APageOfALargeSessionReadsNoMoreThanThePage) {
   }
 }
 
-TEST_F(PostgresqlPlanTest, RootsAndPairsAreLookedUpForWhatIsRead) {
+TEST_F(PostgresqlPlanTest, RootsAndPairsAreReadOnlyForTheRowsOfAPage) {
   const std::vector<std::pair<std::string, std::function<void(Ledger&)>>> questions = {
       {"LoadPage",
        [](Ledger& ledger) { EXPECT_EQ(ledger.LoadPage(kStudyOfManyRoots, 1, 0, 100).instances_size(), 100); }},
@@ -230,7 +230,7 @@ TEST_F(PostgresqlPlanTest, RootsAndPairsAreLookedUpForWhatIsRead) {
   }
 }
 
-TEST(PostgresqlTextTest, AnyBytesComeBackAsTheyWere) {
+TEST(PostgresqlTextTest, ArbitraryBytesSurviveARoundTrip) {
   using std::string_literals::operator""s;
   for (const std::string& bytes : {""s, "1.2.840"s, "Grüße"s, "a\\b"s, "a\0b"s, "\\x41"s, "\\"s, "\xE4\xFF"s,
                                    "\xEF\xBF\xBD"s, "\xC3"s, "\xF0\x9F\x98\x80"s, "\xF0\x9F\x98"s, "\\x00\0\\"s}) {
@@ -243,7 +243,7 @@ TEST(PostgresqlTextTest, AnyBytesComeBackAsTheyWere) {
   EXPECT_EQ(DecodedText("by hand \\xZZ \\"), "by hand \\ZZ \\") << "nothing is thrown";
 }
 
-TEST(PostgresqlCopyTest, ANumberThatDoesNotFitIsNotCutOff) {
+TEST(PostgresqlCopyTest, ANumberThatDoesNotFitIsAnError) {
   PostgresqlCopy rows;
   EXPECT_NO_THROW(rows.Smallint(32'767));
   EXPECT_NO_THROW(rows.Smallint(-32'768));

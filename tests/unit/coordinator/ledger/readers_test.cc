@@ -131,7 +131,7 @@ void PollForever(const std::string& file, const std::function<void()>& ready) {
   }
 }
 
-TEST_F(ReadersTest, PollingAllTheTimeDelaysNoCommitAndKeepsTheLogSmall) {
+TEST_F(ReadersTest, ConstantPollingNeitherDelaysCommitsNorGrowsTheLog) {
   OtherProcess reader([this](const auto& ready) { PollForever(file_.path(), ready); });
   Open();
   ASSERT_NO_FATAL_FAILURE(reader.Begin());
@@ -143,7 +143,7 @@ TEST_F(ReadersTest, PollingAllTheTimeDelaysNoCommitAndKeepsTheLogSmall) {
   EXPECT_FALSE(reader.HasEnded());
 }
 
-TEST_F(ReadersTest, OneThatNeverEndsDelaysACommitForAMomentOnly) {
+TEST_F(ReadersTest, AnEndlessReaderDelaysACommitOnlyBriefly) {
   OtherProcess reader([this](const auto& ready) {
     Connection connection(file_.path(), SQLITE_OPEN_READONLY);
     connection.Run("BEGIN; SELECT count(*) FROM instances");
@@ -156,7 +156,7 @@ TEST_F(ReadersTest, OneThatNeverEndsDelaysACommitForAMomentOnly) {
   EXPECT_LT(longest_, kWaitMax);
 }
 
-TEST_F(ReadersTest, ABackupIsConsistentWhileTheWriterGoesOn) {
+TEST_F(ReadersTest, ABackupIsConsistentDuringWrites) {
   const std::string backup = file_.folder() / "backup.db";
   OtherProcess copier([&](const auto& ready) {
     Connection connection(file_.path(), SQLITE_OPEN_READONLY);
@@ -175,7 +175,7 @@ TEST_F(ReadersTest, ABackupIsConsistentWhileTheWriterGoesOn) {
   EXPECT_EQ(session->settings.inputs(0).size(), std::size_t{1} << 20);
 }
 
-TEST_F(ReadersTest, OneThatWritesIsWaitedForAndThenNamed) {
+TEST_F(ReadersTest, AnotherWriterIsWaitedForAndThenReported) {
   OtherProcess writer([this](const auto& ready) {
     Connection connection(file_.path(), SQLITE_OPEN_READWRITE);
     connection.Run("BEGIN IMMEDIATE");

@@ -93,7 +93,7 @@ class KilledChild {
   pid_t id_ = -1;
 };
 
-TEST_F(SqliteLedgerTest, OneProcessHasIt) {
+TEST_F(SqliteLedgerTest, OnlyOneProcessCanOpenIt) {
   auto ledger = OpenSqliteLedger(file());
   ASSERT_TRUE(ledger) << ledger.error();
   ExpectRefused("another process has it open");
@@ -107,7 +107,7 @@ TEST_F(SqliteLedgerTest, OneProcessHasIt) {
   EXPECT_TRUE(OpenSqliteLedger(file()));
 }
 
-TEST_F(SqliteLedgerTest, OneThatWasKilledHasItNoMore) {
+TEST_F(SqliteLedgerTest, AKilledProcessReleasesIt) {
   KilledChild child([&] {
     auto ledger = OpenSqliteLedger(file());
     CreateSession(**ledger);
@@ -121,14 +121,14 @@ TEST_F(SqliteLedgerTest, OneThatWasKilledHasItNoMore) {
   EXPECT_TRUE((*ledger)->FindSession("session"));
 }
 
-TEST_F(SqliteLedgerTest, AnotherProgramsDatabaseIsRefusedAndLeftAsItIs) {
+TEST_F(SqliteLedgerTest, AnotherProgramsDatabaseIsRefusedAndNotChanged) {
   file_.Sql("CREATE TABLE patients (name TEXT); INSERT INTO patients VALUES ('x'); PRAGMA user_version = 1");
   const std::string before = file_.Bytes();
   ExpectRefused("it is no ledger of dicom-sender; name another file");
   EXPECT_EQ(file_.Bytes(), before);
 }
 
-TEST_F(SqliteLedgerTest, WhatIsNoDatabaseIsRefusedAndLeftAsItIs) {
+TEST_F(SqliteLedgerTest, AFileThatIsNotADatabaseIsRefusedAndNotChanged) {
   for (const std::string& content : {std::string(5000, 'x'), std::string("a text\n"), std::string(5000, '\0')}) {
     file_.WriteBytes(content);
     ExpectRefused("it is damaged or no ledger of dicom-sender; name another file, or put a sound copy in its place");
@@ -136,7 +136,7 @@ TEST_F(SqliteLedgerTest, WhatIsNoDatabaseIsRefusedAndLeftAsItIs) {
   }
 }
 
-TEST_F(SqliteLedgerTest, ALedgerOfANewerReleaseIsRefusedAndLeftAsItIs) {
+TEST_F(SqliteLedgerTest, ALedgerOfANewerReleaseIsRefusedAndNotChanged) {
   ASSERT_TRUE(OpenSqliteLedger(file()));
   file_.Sql("PRAGMA user_version = 99");
   const std::string before = file_.Bytes();
@@ -144,7 +144,7 @@ TEST_F(SqliteLedgerTest, ALedgerOfANewerReleaseIsRefusedAndLeftAsItIs) {
   EXPECT_EQ(file_.Bytes(), before);
 }
 
-TEST_F(SqliteLedgerTest, WhatANewerReleaseLeftBesideItWhenItWasKilledStays) {
+TEST_F(SqliteLedgerTest, TheWriteAheadLogOfANewerReleaseIsKept) {
   ASSERT_TRUE(OpenSqliteLedger(file()));
   KilledChild child([&] {
     sqlite3* db = nullptr;
@@ -159,7 +159,7 @@ TEST_F(SqliteLedgerTest, WhatANewerReleaseLeftBesideItWhenItWasKilledStays) {
   EXPECT_EQ(file_.LogBytes(), log_before);
 }
 
-TEST_F(SqliteLedgerTest, SettingsThatCannotBeReadAreDamage) {
+TEST_F(SqliteLedgerTest, UnreadableSettingsAreDamage) {
   auto ledger = OpenSqliteLedger(file());
   ASSERT_TRUE(ledger) << ledger.error();
   const SessionKey session = CreateSession(**ledger);
@@ -278,7 +278,7 @@ class FullDiskTest : public SqliteLedgerTest {
   }
 };
 
-TEST_F(FullDiskTest, ItIsSaidAndNothingThatWasCommittedIsLost) {
+TEST_F(FullDiskTest, IsReportedAndNoCommittedDataIsLost) {
   // The first two hit the log, the others the file itself, when the log is copied into it: it may grow to 4 MB.
   for (const std::uint64_t room : {200'000U, 1'000'000U, 4'500'000U, 6'000'000U}) {
     SCOPED_TRACE(room);
@@ -298,7 +298,7 @@ TEST_F(FullDiskTest, ItIsSaidAndNothingThatWasCommittedIsLost) {
 // Of a child that has a small file system which nobody else sees.
 constexpr int kRight = 0, kWrong = 1, kNotPermitted = 77;
 
-TEST_F(FullDiskTest, ADiskWithoutAnySpaceIsSaidAndTheLedgerIsOpenedAllTheSame) {
+TEST_F(FullDiskTest, IsReportedAndTheLedgerCanStillBeOpened) {
   const auto mount_tmpfs = [&](unsigned long flags, const char* size) {
     return mount("tmpfs", file_.folder().c_str(), "tmpfs", flags, size) == 0;
   };

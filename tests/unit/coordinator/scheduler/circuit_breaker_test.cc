@@ -52,7 +52,7 @@ TEST_F(CircuitBreakerTest, OneLeaseProbesAtATime) {
   EXPECT_FALSE(breaker_.retry_at());
 }
 
-TEST_F(CircuitBreakerTest, ALeaseIsNoProbeWhileItIsClosed) {
+TEST_F(CircuitBreakerTest, ALeaseIsNotAProbeWhileItIsClosed) {
   breaker_.BeginLease(kProbe);
   EXPECT_TRUE(breaker_.IsClosed());
   EXPECT_FALSE(breaker_.probe());
@@ -77,14 +77,14 @@ TEST_F(CircuitBreakerTest, AnAnswerClosesIt) {
   EXPECT_EQ(breaker_.trouble(), TroubleKind::kSilent);
 }
 
-TEST_F(CircuitBreakerTest, FailuresOfAssociationsThatWereTriedTogetherCountOnce) {
+TEST_F(CircuitBreakerTest, ConcurrentFailuresCountOnce) {
   Fail(kStart);
   const auto retry_at = breaker_.retry_at();
   EXPECT_FALSE(Fail(kStart));
   EXPECT_EQ(breaker_.retry_at(), retry_at);
 }
 
-TEST_F(CircuitBreakerTest, OthersFailuresDoNotCountWhileTheProbeIsUnderWay) {
+TEST_F(CircuitBreakerTest, OtherFailuresDoNotCountDuringAProbe) {
   Fail(kStart);
   breaker_.BeginLease(kProbe);
   EXPECT_FALSE(Fail(kStart + seconds(100), TroubleKind::kRejects));
@@ -92,7 +92,7 @@ TEST_F(CircuitBreakerTest, OthersFailuresDoNotCountWhileTheProbeIsUnderWay) {
   EXPECT_EQ(breaker_.trouble(), TroubleKind::kRejects) << "how it fails is known all the same";
 }
 
-TEST_F(CircuitBreakerTest, TheSinceOfAnOutageIsThatOfItsFirstFailure) {
+TEST_F(CircuitBreakerTest, AnOutageBeginsWithItsFirstFailure) {
   Fail(kStart);
   EXPECT_TRUE(Fail(*breaker_.retry_at()));
   EXPECT_EQ(breaker_.unreachable_since(), kStart);
@@ -133,7 +133,7 @@ TEST_F(CircuitBreakerTest, AnEchoEndsAnOutage) {
   EXPECT_FALSE(breaker_.unreachable_since());
 }
 
-TEST_F(CircuitBreakerTest, AnEchoDoesNotClearADestinationThatTakesNothingElse) {
+TEST_F(CircuitBreakerTest, AnEchoDoesNotCloseItForADestinationThatRejectsStudies) {
   breaker_.Suspect(kStart);
   EXPECT_TRUE(breaker_.IsClosed()) << "it is still sent to";
   breaker_.OnEcho();

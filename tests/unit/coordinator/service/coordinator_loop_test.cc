@@ -65,7 +65,7 @@ TEST_F(CoordinatorLoopTest, AnswersWhileItIsTheLeader) {
   EXPECT_TRUE(client_.Receive());
 }
 
-TEST_F(CoordinatorLoopTest, AFormerLeaderDoesNotAnswerWhatItCommitted) {
+TEST_F(CoordinatorLoopTest, AFormerLeaderDoesNotAnswerACommittedRequest) {
   Ask();
   ledger_.on_commit = [this] { leads_ = false; };
   loop_.Run(stop_.get_token());
@@ -73,7 +73,7 @@ TEST_F(CoordinatorLoopTest, AFormerLeaderDoesNotAnswerWhatItCommitted) {
 }
 
 // The start may take long, but each of its parts is short.
-TEST_F(CoordinatorLoopTest, EachPageReadAtTheStartCountsAsProgress) {
+TEST_F(CoordinatorLoopTest, EachPageReadAtStartupCountsAsProgress) {
   for (const std::string session : {"a", "b", "c"}) {
     wire::OpenSession settings;
     settings.set_session(session);
@@ -111,7 +111,7 @@ TEST_F(CoordinatorLoopTest, IdleWorkIsDonePieceByPieceBetweenRequests) {
   EXPECT_EQ(pieces, 3);
 }
 
-TEST_F(CoordinatorLoopTest, AFormerLeaderBeginsNoStep) {
+TEST_F(CoordinatorLoopTest, AFormerLeaderDoesNotBeginAStep) {
   Ask();
   leads_ = false;
   ledger_.on_commit = [] { ADD_FAILURE() << "a step"; };

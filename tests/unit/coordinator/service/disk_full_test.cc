@@ -63,7 +63,7 @@ class DiskFullTest : public testing::Test {
   const Reference reference_ = Converse(conversation_);
 };
 
-TEST_F(DiskFullTest, WhateverWasAnsweredIsInTheLedgerAndNothingIsHalfInIt) {
+TEST_F(DiskFullTest, EveryAnsweredMessageIsInTheLedgerAsAWhole) {
   std::size_t changing = 0;
   for (std::size_t i = 0; i < conversation_.size(); ++i) {
     const std::uint64_t begin = reference_.log_bytes[i], end = reference_.log_bytes[i + 1];
@@ -75,7 +75,7 @@ TEST_F(DiskFullTest, WhateverWasAnsweredIsInTheLedgerAndNothingIsHalfInIt) {
 }
 
 // Before there is a single answer: the ledger is made, or it is not.
-TEST_F(DiskFullTest, ALedgerThatCouldNotBeMadeIsMadeTheNextTime) {
+TEST_F(DiskFullTest, AFailedCreationOfALedgerCanBeRetried) {
   for (std::uint64_t room = 0; room < reference_.log_bytes[0]; room += 10'000) {
     SCOPED_TRACE(room);
     const LedgerFile file;

@@ -70,7 +70,7 @@ TEST_F(IdentityTest, ReportsUnderALeaseOfAnotherKeyChangeNothing) {
   EXPECT_EQ(Stored(), 1U);
 }
 
-TEST_F(IdentityTest, AKeyMayComeOverAnotherConnection) {
+TEST_F(IdentityTest, AKeyMayUseAnotherConnection) {
   const LeaseId lease = LeaseOf(owner_);
   EXPECT_TRUE(IsTaken({"peer9", {}, "10.0.0.1", "KEY1"}, lease));
 }
@@ -85,7 +85,7 @@ TEST_F(IdentityTest, ANameBelongsToItsKeyAsLongAsTheWorkerIsKnown) {
   EXPECT_FALSE(answers[0].refusal().for_good());
 }
 
-TEST_F(IdentityTest, ARestartOfTheCoordinatorOpensNoGap) {
+TEST_F(IdentityTest, ACoordinatorRestartKeepsTheOwnersOfLeases) {
   const LeaseId lease = LeaseOf(owner_);
   Restart();
   EXPECT_FALSE(IsTaken(thief_, lease));
@@ -94,7 +94,7 @@ TEST_F(IdentityTest, ARestartOfTheCoordinatorOpensNoGap) {
   EXPECT_TRUE(IsTaken(owner_, lease));
 }
 
-TEST_F(IdentityTest, PagesAreHandedToTheOwnerOnly) {
+TEST_F(IdentityTest, PagesAreSentToTheOwnerOnly) {
   const LeaseId lease = LeaseOf(owner_);
   wire::WorkerMessage request;
   request.mutable_page_request()->set_lease_id(lease);
@@ -104,7 +104,7 @@ TEST_F(IdentityTest, PagesAreHandedToTheOwnerOnly) {
   EXPECT_EQ(Say(owner_, Envelope(request)).at(0).worker().page().instances_size(), 2);
 }
 
-TEST_F(IdentityTest, WithoutKeysTheConnectionCounts) {
+TEST_F(IdentityTest, WithoutKeysTheConnectionIsTheIdentity) {
   const PeerMessage here{"peer1", {}}, there{"peer2", {}};
   const LeaseId lease = LeaseOf(here);
   EXPECT_FALSE(IsTaken(there, lease));

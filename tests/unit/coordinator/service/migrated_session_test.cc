@@ -31,7 +31,7 @@ class MigratedSessionTest : public testing::Test {
   std::unique_ptr<ServiceOnFile> service_;
 };
 
-TEST_F(MigratedSessionTest, LeasesInForceGoOnAndTheSessionIsSentToItsEnd) {
+TEST_F(MigratedSessionTest, LeasesInForceContinueAndTheSessionCompletes) {
   ASSERT_EQ(Status(kHalfSent).leases(), 2U);
   EXPECT_TRUE(Say("w1", StatusOf("w1", 1, 2, {1, 3})).empty()) << "it is busy with what it has";
   // Its first report under lease 1 is in the ledger; the delayed instance and the pending one are left.

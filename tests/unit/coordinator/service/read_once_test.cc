@@ -65,7 +65,7 @@ class ReadOnceTest : public testing::Test {
   Service service_{ledger_, {}, metrics_, {}};
 };
 
-TEST_F(ReadOnceTest, AQuestionAboutASessionReadsItsRecordOnce) {
+TEST_F(ReadOnceTest, AQueryOfASessionReadsItsRecordOnce) {
   Begin(3);
   std::vector<wire::ClientRequest> questions(6);
   questions[0].mutable_get_session()->set_session(kSession);
@@ -80,7 +80,7 @@ TEST_F(ReadOnceTest, AQuestionAboutASessionReadsItsRecordOnce) {
   }
 }
 
-TEST_F(ReadOnceTest, AReportReadsItsInstancesOnceAndItsSessionNever) {
+TEST_F(ReadOnceTest, AReportReadsItsInstancesOnceAndNotItsSession) {
   const LeaseId lease = Begin(4);
   Say("worker", Envelope(ReportOf(lease, 1, {.first = 0, .statuses = {0, 0xB000, 0xC000}})));
   EXPECT_EQ(ledger_.instances, 1);
@@ -88,7 +88,7 @@ TEST_F(ReadOnceTest, AReportReadsItsInstancesOnceAndItsSessionNever) {
   EXPECT_EQ(service_.Look(TimePoint(std::chrono::seconds(1)), WallTime()).failures().failures(0).session(), kSession);
 }
 
-TEST_F(ReadOnceTest, ABatchThatIsAllToBeSentReadsItsSessionOnce) {
+TEST_F(ReadOnceTest, ABatchWithoutCopiesReadsItsSessionOnce) {
   Begin(1);
   Say("client", Envelope(PublishFiles(kSession, "1.2.3", {.folder = "b", .first = 10, .count = 5})));
   EXPECT_EQ(ledger_.sessions, 1);

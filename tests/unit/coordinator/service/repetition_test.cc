@@ -8,7 +8,7 @@
 namespace dicom_sender {
 namespace {
 
-TEST(RepetitionTest, AMessageThatComesAgainAtOnceChangesNothing) {
+TEST(RepetitionTest, AMessageRepeatedAtOnceChangesNothing) {
   const LedgerFile file;
   ServiceOnFile service(file);
   for (const Message& message : WholeConversation()) {
@@ -20,7 +20,7 @@ TEST(RepetitionTest, AMessageThatComesAgainAtOnceChangesNothing) {
 }
 
 // But for a WorkerStatus: a worker that does not list a lease of the last coordinator's time does not have it.
-TEST(RepetitionTest, AMessageThatComesAgainAfterARestartChangesNothing) {
+TEST(RepetitionTest, AMessageRepeatedAfterARestartChangesNothing) {
   const LedgerFile file;
   ServiceOnFile service(file);
   for (const Message& message : WholeConversation()) {
@@ -36,7 +36,7 @@ TEST(RepetitionTest, AMessageThatComesAgainAfterARestartChangesNothing) {
 }
 
 // But for an operator's requests and a resume: they mean what is when they come.
-TEST(RepetitionTest, AMessageThatComesAgainAtTheEndChangesNothing) {
+TEST(RepetitionTest, AMessageRepeatedAtTheEndChangesNothing) {
   const LedgerFile file;
   ServiceOnFile service(file);
   const auto conversation = WholeConversation();

@@ -257,7 +257,7 @@ TEST_F(ServiceTest, AReportIsNotAppliedBeforeItsPredecessor) {
   EXPECT_EQ(Status().stored(), 2U);
 }
 
-TEST_F(ServiceTest, WhatIsReportedOfALedgerThatWasRemovedIsNotTakenForThisOne) {
+TEST_F(ServiceTest, ReportsForARemovedLedgerAreRefused) {
   const auto lease_of_a_new_session = [this] {
     Open();
     Ask(Batch(2));
@@ -278,7 +278,7 @@ TEST_F(ServiceTest, WhatIsReportedOfALedgerThatWasRemovedIsNotTakenForThisOne) {
   EXPECT_EQ(Status().stored(), 0U) << "its destination has answered nothing";
 }
 
-TEST_F(ServiceTest, LeaseIdsGrowAlsoWhenTheClockWasSetBack) {
+TEST_F(ServiceTest, LeaseIdsGrowEvenIfTheClockWasSetBack) {
   leases_above_ = 1000;
   StartAnew();
   Open();
@@ -311,7 +311,7 @@ TEST_F(ServiceTest, PagesOfALeaseThatIsNotInForceAreEmpty) {
   EXPECT_EQ(none.next_index(), 0U);
 }
 
-TEST_F(ServiceTest, WhatCannotBeUnderstoodIsRefusedAndChangesNothing) {
+TEST_F(ServiceTest, MalformedMessagesAreRefusedAndChangeNothing) {
   const auto garbage = Step("peer", "\xff\xff garbage");
   ASSERT_EQ(garbage.size(), 1U);
   EXPECT_EQ(garbage[0].peer, "peer");
@@ -360,7 +360,7 @@ TEST_F(ServiceTest, ALeaseLostWithTheCoordinatorIsResumedAndItsResendsAreCounted
   EXPECT_EQ(ledger_->FindSession(kSession)->counts.resends, 2U);
 }
 
-TEST_F(ServiceTest, ALeaseInForceOutlivesTheCoordinatorIfItsWorkerDoes) {
+TEST_F(ServiceTest, ALeaseInForceSurvivesACoordinatorRestart) {
   Open();
   Ask(Batch(3));
   Announce();
@@ -379,7 +379,7 @@ TEST_F(ServiceTest, ALeaseInForceOutlivesTheCoordinatorIfItsWorkerDoes) {
   EXPECT_EQ(ledger_->FindSession(kSession)->counts.resends, 0U);
 }
 
-TEST_F(ServiceTest, OnlySessionsThatHadNotEndedAreResumedByThemselves) {
+TEST_F(ServiceTest, OnlyUnfinishedSessionsContinueAutomatically) {
   Open();
   Ask(Batch(2));
   ScanComplete();
@@ -392,7 +392,7 @@ TEST_F(ServiceTest, OnlySessionsThatHadNotEndedAreResumedByThemselves) {
   EXPECT_EQ(Announce().size(), 1U) << "nothing is granted";
 }
 
-TEST_F(ServiceTest, AnUnreachableDestinationEndsTheSessionAndResumeGoesOn) {
+TEST_F(ServiceTest, AnUnreachableDestinationEndsTheSessionAndResumeContinuesIt) {
   Open();
   Ask(Batch(2));
   Announce();
@@ -423,7 +423,7 @@ TEST_F(ServiceTest, AnUnreachableDestinationEndsTheSessionAndResumeGoesOn) {
   EXPECT_EQ(status.leases(), 1U);
 }
 
-TEST_F(ServiceTest, AResumeGivesNoAttemptBack) {
+TEST_F(ServiceTest, AResumeDoesNotResetAttempts) {
   Open();
   Ask(Batch(2));
   Announce();
@@ -450,7 +450,7 @@ TEST_F(ServiceTest, AResumeGivesNoAttemptBack) {
   EXPECT_EQ(facts[1].attempts, 0U);
 }
 
-TEST_F(ServiceTest, RetryFailedSendsWhatHadFailedForGood) {
+TEST_F(ServiceTest, RetryFailedSendsFailedInstancesAgain) {
   Open();
   Ask(Batch(2));
   Announce();
@@ -461,7 +461,7 @@ TEST_F(ServiceTest, RetryFailedSendsWhatHadFailedForGood) {
   EXPECT_EQ(Status().failed(), 0U);
 }
 
-TEST_F(ServiceTest, ResumeMayChangeHowIsSentButNotWhatAndWhereto) {
+TEST_F(ServiceTest, ResumeMayChangeSettingsButNotInputAndDestination) {
   Open();
   Ask(Batch(1));
   Announce();
@@ -505,7 +505,7 @@ TEST_F(ServiceTest, ResumeMayChangeHowIsSentButNotWhatAndWhereto) {
   EXPECT_EQ(Status().failed(), 1U) << "after nine attempts";
 }
 
-TEST_F(ServiceTest, SuspendedSessionsKeepWhatIsLeft) {
+TEST_F(ServiceTest, SuspendedSessionsKeepTheirPendingInstances) {
   Open();
   Ask(Batch(2));
   Announce();
@@ -522,7 +522,7 @@ TEST_F(ServiceTest, SuspendedSessionsKeepWhatIsLeft) {
   EXPECT_EQ(Open(true).leases(), 1U);
 }
 
-TEST_F(ServiceTest, ASuspensionIsTakenBackWhileALeaseIsInForce) {
+TEST_F(ServiceTest, ASuspensionCanBeUndoneWhileALeaseIsInForce) {
   Open();
   Ask(Batch(1));
   Ask(Batch(1, "1.2.4"));
@@ -539,7 +539,7 @@ TEST_F(ServiceTest, ASuspensionIsTakenBackWhileALeaseIsInForce) {
   EXPECT_EQ(Status().leases(), 1U) << "the other study is granted";
 }
 
-TEST_F(ServiceTest, ACancelledLeaseIsNotCalledLost) {
+TEST_F(ServiceTest, ACancelledLeaseDoesNotCountAsLost) {
   Open();
   Ask(Batch(2));
   Announce();
@@ -552,7 +552,7 @@ TEST_F(ServiceTest, ACancelledLeaseIsNotCalledLost) {
   EXPECT_THAT(to_worker[0].status_ack().ended(), testing::ElementsAre(lease));
 }
 
-TEST_F(ServiceTest, SaysWhatASessionWaitsFor) {
+TEST_F(ServiceTest, ReportsWhatASessionWaitsFor) {
   Open();
   EXPECT_THAT(Status().waits_for(), HasSubstr("the scan"));
   Ask(Batch(1));
@@ -571,7 +571,7 @@ TEST_F(ServiceTest, SaysWhatASessionWaitsFor) {
   EXPECT_EQ(Status().waits_for(), "suspended; to continue: dicom-ctl resume " + std::string(kSession));
 }
 
-TEST_F(ServiceTest, WorkersAreIdleOrSendingAndGoneWhenTheyHaveDrained) {
+TEST_F(ServiceTest, WorkersAreIdleOrSendingAndRemovedAfterDraining) {
   wire::ClientRequest list;
   list.mutable_list_workers();
   Announce();
@@ -589,7 +589,7 @@ TEST_F(ServiceTest, WorkersAreIdleOrSendingAndGoneWhenTheyHaveDrained) {
   EXPECT_EQ(Ask(list).workers().total(), 0U);
 }
 
-TEST_F(ServiceTest, ListsHowFastASessionIs) {
+TEST_F(ServiceTest, ReportsTheThroughputOfASession) {
   Open();
   Ask(Batch(30));
   Announce();
@@ -608,7 +608,7 @@ TEST_F(ServiceTest, ListsHowFastASessionIs) {
   EXPECT_EQ(session.status().pending(), 20U);
 }
 
-TEST_F(ServiceTest, TellsNoTimeLeftWhileASessionIsScanned) {
+TEST_F(ServiceTest, ReportsNoTimeLeftDuringAScan) {
   auto request = OpenSession(kSession, false);
   request.mutable_open_session()->set_dispatch(wire::DISPATCH_AS_FOUND);
   Ask(request);
@@ -644,7 +644,7 @@ TEST_F(ServiceTest, SeveralIndexersFeedOneSession) {
   EXPECT_EQ(Status().state(), wire::SESSION_SENDING);
 }
 
-TEST_F(ServiceTest, ACompleteSessionThatIsScannedAgainIsOpenUntilTheScanIsComplete) {
+TEST_F(ServiceTest, ANewScanReopensACompleteSessionUntilItIsComplete) {
   Open();
   Ask(Batch(1));
   Announce();
@@ -658,7 +658,7 @@ TEST_F(ServiceTest, ACompleteSessionThatIsScannedAgainIsOpenUntilTheScanIsComple
   EXPECT_EQ(Status().stored(), 1U);
 }
 
-TEST_F(ServiceTest, ASuspendedSessionIsFedAndLeasesNothing) {
+TEST_F(ServiceTest, ASuspendedSessionAcceptsBatchesButGrantsNoLeases) {
   Open();
   Announce();
   wire::ClientRequest suspend;
@@ -672,7 +672,7 @@ TEST_F(ServiceTest, ASuspendedSessionIsFedAndLeasesNothing) {
   EXPECT_EQ(Status().total(), 2U);
 }
 
-TEST_F(ServiceTest, ACancelledSessionKeepsWhatIsLeftAndTakesNothingMore) {
+TEST_F(ServiceTest, ACancelledSessionKeepsPendingInstancesAndRefusesBatches) {
   Open();
   Ask(Batch(2));
   Announce();
@@ -697,7 +697,7 @@ TEST_F(ServiceTest, ACancelledSessionKeepsWhatIsLeftAndTakesNothingMore) {
   EXPECT_EQ(Left(Status()), 1U);
 }
 
-TEST_F(ServiceTest, APauseOrCancellationIsNotForgottenByARestart) {
+TEST_F(ServiceTest, APauseOrCancellationSurvivesARestart) {
   for (const bool cancel : {false, true}) {
     StartAnew();
     Open();
@@ -733,7 +733,7 @@ TEST_F(ServiceTest, ASuspendedSessionCanBeCancelled) {
   EXPECT_EQ(Left(Status()), 2U);
 }
 
-TEST_F(ServiceTest, WhatFailedIsRequeuedInAnOpenSessionAndInOneThatHasEnded) {
+TEST_F(ServiceTest, FailuresAreRequeuedInOpenAndEndedSessions) {
   Open();
   Ask(Batch(3));
   Announce();
@@ -762,7 +762,7 @@ TEST_F(ServiceTest, WhatFailedIsRequeuedInAnOpenSessionAndInOneThatHasEnded) {
   EXPECT_EQ(Status().leases(), 1U);
 }
 
-TEST_F(ServiceTest, AFailureNamesItsWorkerAndIsRequeuedByIt) {
+TEST_F(ServiceTest, AFailureNamesItsWorkerAndCanBeRequeuedByWorker) {
   Open();
   Ask(Batch(3));
   Announce();
@@ -816,7 +816,7 @@ TEST_F(ServiceTest, SizesThatWouldOverflowTheCountsAreRefused) {
   EXPECT_TRUE(Ask(Batch(2, "1.2.4")).has_publish_ack()) << "others are";
 }
 
-TEST_F(ServiceTest, AWorkerWhoseNameAnotherOneHasTakenIsTold) {
+TEST_F(ServiceTest, AWorkerIsNotifiedWhenItsNameIsTaken) {
   Announce(5'000'000'000);
   wire::WorkerMessage message;
   message.mutable_status()->set_worker_id("w");
@@ -878,7 +878,7 @@ TEST_F(ServiceTest, ListsSessionsWorkersDestinationsAndFailures) {
   EXPECT_FALSE(second.has_next());
 }
 
-TEST_F(ServiceTest, TellsTheReportAndTheSummaryFileOfASession) {
+TEST_F(ServiceTest, ReturnsTheReportAndTheSummaryFileOfASession) {
   Open();
   Ask(Batch(2));
   Announce();
@@ -911,7 +911,7 @@ TEST_F(ServiceTest, TellsTheReportAndTheSummaryFileOfASession) {
   EXPECT_EQ(last.next_offset(), 0U);
 }
 
-TEST_F(ServiceTest, WhatIsToldOfAnEndedSessionBelongsIntoItsSummary) {
+TEST_F(ServiceTest, LateOutcomesUpdateTheSummary) {
   Open();
   Ask(Batch(2));
   Announce();
@@ -927,7 +927,7 @@ TEST_F(ServiceTest, WhatIsToldOfAnEndedSessionBelongsIntoItsSummary) {
   EXPECT_EQ(result.ended, std::vector{ledger_->FindSession(kSession)->key}) << "its summary is to be written again";
 }
 
-TEST_F(ServiceTest, ComparisonsOfAnEndedSessionBelongIntoItsSummary) {
+TEST_F(ServiceTest, LateComparisonsUpdateTheSummary) {
   Open();
   Ask(Batch(1));
   wire::ClientRequest cancel;
@@ -940,7 +940,7 @@ TEST_F(ServiceTest, ComparisonsOfAnEndedSessionBelongIntoItsSummary) {
   EXPECT_EQ(result.ended, std::vector{ledger_->FindSession(kSession)->key});
 }
 
-TEST_F(ServiceTest, SaysWhichSessionsHaveEnded) {
+TEST_F(ServiceTest, ReportsWhichSessionsHaveEnded) {
   Open();
   Ask(Batch(1));
   Announce();
@@ -952,7 +952,7 @@ TEST_F(ServiceTest, SaysWhichSessionsHaveEnded) {
   EXPECT_EQ(step(Report(lease, {{0, 0}}, true)), std::vector{ledger_->FindSession(kSession)->key});
 }
 
-TEST_F(ServiceTest, ALateReportWithoutOutcomesConcernsNoSummary) {
+TEST_F(ServiceTest, ALateReportWithoutOutcomesUpdatesNoSummary) {
   Open();
   Ask(Batch(1));
   Announce();
@@ -1005,7 +1005,7 @@ TEST_F(ServiceTest, OutcomesAreCountedByDestinationAndReason) {
   EXPECT_EQ(metrics_.failures_total["not_sendable"].Value(), 1);
 }
 
-TEST_F(ServiceTest, AnAssociationLostForTheLastTimeIsAReasonOfItsOwn) {
+TEST_F(ServiceTest, AnAssociationLostOnTheLastAttemptHasItsOwnReason) {
   Open();
   Ask(Batch(1));
   Announce();
@@ -1023,7 +1023,7 @@ TEST_F(ServiceTest, AnAssociationLostForTheLastTimeIsAReasonOfItsOwn) {
   EXPECT_EQ(metrics_.instances_total["delayed"].Value(), 1);
 }
 
-TEST_F(ServiceTest, WhatTheScanSettlesIsCountedOnce) {
+TEST_F(ServiceTest, InstancesSettledByTheScanAreCountedOnce) {
   Open();
   auto batch = Batch(3);
   auto& instances = *batch.mutable_publish_batch()->mutable_studies(0)->mutable_instances();
@@ -1041,7 +1041,7 @@ TEST_F(ServiceTest, WhatTheScanSettlesIsCountedOnce) {
   EXPECT_EQ(failures.failures(0).session(), kSession);
 }
 
-TEST_F(ServiceTest, LooksAtWhatIsOpen) {
+TEST_F(ServiceTest, TheSnapshotShowsOpenSessions) {
   Open();
   Ask(Batch(3));
   wire::Overview overview = Look();
@@ -1081,7 +1081,7 @@ TEST_F(ServiceTest, LooksAtWhatIsOpen) {
   EXPECT_EQ(overview.failures().failures(0).session(), kSession);
 }
 
-TEST_F(ServiceTest, WhatASessionLeavesHasNoOutcome) {
+TEST_F(ServiceTest, PendingInstancesOfAnEndedSessionHaveNoOutcome) {
   Open();
   Ask(Batch(3));
   wire::ClientRequest cancel;
@@ -1097,7 +1097,7 @@ TEST_F(ServiceTest, WhatASessionLeavesHasNoOutcome) {
   }
 }
 
-TEST_F(ServiceTest, SettledBytesAreCountedFromTheFirstLookOn) {
+TEST_F(ServiceTest, SettledBytesAreCountedFromTheFirstSnapshotOn) {
   Open();
   Ask(Batch(4));
   Announce();
@@ -1118,7 +1118,7 @@ TEST_F(ServiceTest, SettledBytesAreCountedFromTheFirstLookOn) {
   EXPECT_EQ(settled(), two) << "what an earlier coordinator has counted is not counted again";
 }
 
-TEST_F(ServiceTest, ASessionThatMayBeSentWhileItIsScannedIsNoScanningOne) {
+TEST_F(ServiceTest, AnAsFoundSessionIsNotShownAsScanning) {
   auto request = OpenSession(kSession, false);
   request.mutable_open_session()->set_dispatch(wire::DISPATCH_AS_FOUND);
   Ask(request);
@@ -1166,7 +1166,7 @@ TEST_F(ServiceTest, ASuspendedSessionThatIsCancelledIsShownOnce) {
   }
 }
 
-TEST_F(ServiceTest, AFailureThatWasRequeuedBeforeAnybodyLookedIsNotShown) {
+TEST_F(ServiceTest, AFailureRequeuedBeforeTheSnapshotIsNotShown) {
   Open();
   Ask(Batch(2));
   Announce();
@@ -1200,7 +1200,7 @@ TEST_F(ServiceTest, EndsAreCountedByTheirState) {
   EXPECT_EQ(metrics_.sessions_ended_total["complete"].Value(), 0);
 }
 
-TEST_F(ServiceTest, OnlySoManyFailuresAreKept) {
+TEST_F(ServiceTest, TheNumberOfKeptFailuresIsLimited) {
   Open();
   Ask(Batch(60));
   Announce();

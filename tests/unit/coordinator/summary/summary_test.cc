@@ -154,7 +154,7 @@ std::vector<std::string> Names(const rapidjson::Value& object) {
   return names;
 }
 
-TEST_F(SummaryTest, TheFieldsStandInTheirOrder) {
+TEST_F(SummaryTest, TheFieldsAreInOrder) {
   End(wire::SESSION_COMPLETE);
   EXPECT_THAT(
       Names(Write()),
@@ -166,7 +166,7 @@ TEST_F(SummaryTest, TheFieldsStandInTheirOrder) {
                   "warned", "skipped_files", "not_read_files", "not_read_folders", "conflict_files", "not_read"));
 }
 
-TEST_F(SummaryTest, ACompleteSessionIsTold) {
+TEST_F(SummaryTest, ReportsACompleteSession) {
   const StudyKey first = Feed("1.1", {"a", "b", "c"});
   const StudyKey second = Feed("1.2", {"d"});
   Grant(first, "x");
@@ -240,7 +240,7 @@ TEST_F(SummaryTest, ACompleteSessionIsTold) {
   EXPECT_EQ(line, failure);
 }
 
-TEST_F(SummaryTest, WhatNoWorkerReportedHasNone) {
+TEST_F(SummaryTest, OutcomesWithoutAWorkerNameNone) {
   wire::PublishBatch batch;
   batch.add_studies()->add_instances()->set_path("broken");
   batch.mutable_studies(0)->mutable_instances(0)->set_defect("truncated");
@@ -251,7 +251,7 @@ TEST_F(SummaryTest, WhatNoWorkerReportedHasNone) {
   EXPECT_TRUE(summary["failures"][0]["worker"].IsNull());
 }
 
-TEST_F(SummaryTest, WhereNothingWasSentTheFiguresAreZero) {
+TEST_F(SummaryTest, FiguresAreZeroIfNothingWasSent) {
   InTransaction([&] { ledger_->SetSessionState(session_, wire::SESSION_COMPLETE, "", After(-5000)); });
   const auto summary = Write();  // the clock was set back, too
   EXPECT_TRUE(summary["average_transfer_time_ms"].IsDouble());
@@ -295,7 +295,7 @@ TEST_F(SummaryTest, DuplicatesAreListedAsSkipped) {
                                        HasSubstr("\"kind\":\"conflict\"")));
 }
 
-TEST_F(SummaryTest, WhatWasNotReadIsNotIgnored) {
+TEST_F(SummaryTest, UnreadPathsAreNotCountedAsIgnored) {
   Change(Feed("1.1", {"a"}), 0, kStored, 0);
   Scan({{"empty", 2}, {"unreadable", 0}, {"unreadable_folder", 1}});
   InTransaction([&] {
@@ -317,7 +317,7 @@ TEST_F(SummaryTest, WhatWasNotReadIsNotIgnored) {
   EXPECT_THAT(lines[0], testing::AllOf(HasSubstr("/data/closed"), HasSubstr("\"kind\":\"not_read\"")));
 }
 
-TEST_F(SummaryTest, TimeAndThroughputAreThoseOfTheWorkNotOfThePause) {
+TEST_F(SummaryTest, PausesDoNotCountInTimeAndThroughput) {
   Change(Feed("1.1", {"a"}), 0, kStored, 0);
   End(wire::SESSION_SUSPENDED);
   const auto before = Write();
@@ -350,7 +350,7 @@ TEST_F(SummaryTest, ASessionThatHasNotEndedEndsNow) {
   EXPECT_STREQ(summary["end_reason"].GetString(), "stopped before its end");
 }
 
-TEST_F(SummaryTest, WhatASessionLeftIsPendingAndHasNotFailed) {
+TEST_F(SummaryTest, InstancesLeftByASessionArePendingNotFailed) {
   const StudyKey first = Feed("1.1", {"a", "b"});
   Feed("1.2", {"c", "d"});
   Change(first, 0, kFailed, 0xC000, "C000 (cannot understand)");
@@ -365,7 +365,7 @@ TEST_F(SummaryTest, WhatASessionLeftIsPendingAndHasNotFailed) {
   EXPECT_STREQ(summary["studies_processed"][0].GetString(), "1.1");
 }
 
-TEST_F(SummaryTest, TheGroupWithoutAStudyInstanceUidIsAmongTheStudiesOnly) {
+TEST_F(SummaryTest, TheGroupWithoutAStudyInstanceUidIsListedWithTheStudiesOnly) {
   Change(Feed("", {"a"}), 0, kStored, 0);
   End(wire::SESSION_COMPLETE);
   const auto summary = Write();
@@ -407,7 +407,7 @@ TEST_F(SummaryTest, ManyStudiesAreAllListed) {
   EXPECT_EQ(summary["studies_processed"].Size(), 1001U);
 }
 
-TEST_F(SummaryTest, WhatIsNoUtf8IsReplaced) {
+TEST_F(SummaryTest, InvalidUtf8IsReplaced) {
   Change(Feed("1.1", {std::string("b\xF6se\n\x01\0\"", 8)}), 0, kFailed, {}, "cannot be read");
   End(wire::SESSION_COMPLETE);
   const auto summary = Write();  // which validates the encoding
@@ -418,7 +418,7 @@ TEST_F(SummaryTest, WhatIsNoUtf8IsReplaced) {
   EXPECT_EQ(Lines(FailuresFile()).size(), 1U) << "a newline in a path makes no line";
 }
 
-TEST_F(SummaryTest, FailuresOfAnEarlierEndDoNotStay) {
+TEST_F(SummaryTest, FailuresOfAnEarlierEndAreRemoved) {
   const StudyKey study = Feed("1.1", {"a"});
   Change(study, 0, kFailed, 0xC000, "C000");
   End(wire::SESSION_COMPLETE);
@@ -429,7 +429,7 @@ TEST_F(SummaryTest, FailuresOfAnEarlierEndDoNotStay) {
   EXPECT_FALSE(std::filesystem::exists(FailuresFile()));
 }
 
-TEST_F(SummaryTest, ThatAFileCannotBeWrittenIsOneSentence) {
+TEST_F(SummaryTest, AWriteErrorIsReportedInOneSentence) {
   End(wire::SESSION_COMPLETE);
   const auto files = TryWrite(out() + "/none");
   ASSERT_FALSE(files);
@@ -437,7 +437,7 @@ TEST_F(SummaryTest, ThatAFileCannotBeWrittenIsOneSentence) {
             out() + "/none/dicom_sender_summary_" + kSession + ".json cannot be written: No such file or directory");
 }
 
-TEST_F(SummaryTest, AFullDiskIsSaidAndTheEarlierFilesStay) {
+TEST_F(SummaryTest, AFullDiskIsReportedAndTheEarlierFilesAreKept) {
   const StudyKey study = Feed("1.1", {"a", std::string(4000, 'x')});
   Change(study, 0, kFailed, 0xC000, "C000");
   End(wire::SESSION_COMPLETE);
@@ -454,7 +454,7 @@ TEST_F(SummaryTest, AFullDiskIsSaidAndTheEarlierFilesStay) {
   EXPECT_EQ(FilesWritten().size(), 2U) << "nothing is left of what was begun";
 }
 
-TEST_F(SummaryTest, TheNumbersForTheConsoleAreThoseOfTheFile) {
+TEST_F(SummaryTest, TheConsolesNumbersMatchTheFile) {
   const StudyKey study = Feed("1.1", {"a", "b", "c", "d"});
   Grant(study);
   Change(study, 0, kStored, 0);

@@ -53,7 +53,7 @@ class SummaryWriterTest : public testing::Test {
   TimePoint now_{100s};
 };
 
-TEST_F(SummaryWriterTest, AFolderThatWasGoneGetsItsSummariesWhenItIsBack) {
+TEST_F(SummaryWriterTest, SummariesAreWrittenWhenTheirFolderReturns) {
   const SessionKey first = AddSession("a"), second = AddSession("b");
   std::filesystem::remove(out());
   writer_.Write(first, now_);
@@ -65,7 +65,7 @@ TEST_F(SummaryWriterTest, AFolderThatWasGoneGetsItsSummariesWhenItIsBack) {
   SecondsUntilWritten("b", 2);
 }
 
-TEST_F(SummaryWriterTest, TheTriesGetFewerButNeverMoreThanAMinuteApart) {
+TEST_F(SummaryWriterTest, RetriesBackOffUpToOneMinute) {
   const SessionKey session = AddSession("a");
   std::filesystem::remove(out());
   writer_.Write(session, now_);
@@ -80,7 +80,7 @@ TEST_F(SummaryWriterTest, TheTriesGetFewerButNeverMoreThanAMinuteApart) {
   EXPECT_GT(SecondsUntilWritten("a", 60), 0);
 }
 
-TEST_F(SummaryWriterTest, SoDoesADiskThatWasFull) {
+TEST_F(SummaryWriterTest, SummariesAreWrittenWhenAFullDiskHasSpaceAgain) {
   const SessionKey session = AddSession("a");
   {
     const FileSizeLimit limit(0);
@@ -90,7 +90,7 @@ TEST_F(SummaryWriterTest, SoDoesADiskThatWasFull) {
   SecondsUntilWritten("a", 60);
 }
 
-TEST_F(SummaryWriterTest, OneThatCannotBeWrittenHoldsUpNoOther) {
+TEST_F(SummaryWriterTest, AFailedSummaryDoesNotBlockOthers) {
   const SessionKey first = AddSession("a"), second = AddSession("b");
   std::filesystem::create_directories(out() / "dicom_sender_summary_a.json" / "in the way");
   writer_.Write(first, now_);
@@ -101,7 +101,7 @@ TEST_F(SummaryWriterTest, OneThatCannotBeWrittenHoldsUpNoOther) {
   SecondsUntilWritten("b", 60);
 }
 
-TEST_F(SummaryWriterTest, ASessionThatGoesOnMeanwhileHasItsSummaryAtItsEnd) {
+TEST_F(SummaryWriterTest, AResumedSessionGetsItsSummaryAtItsEnd) {
   const SessionKey session = AddSession("a");
   std::filesystem::remove(out());
   writer_.Write(session, now_);

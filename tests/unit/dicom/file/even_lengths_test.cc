@@ -44,7 +44,7 @@ std::string Evened(std::string_view dataset, std::string_view syntax = kExplicit
 
 std::string Nul(std::string_view text) { return std::string(text) + '\0'; }
 
-TEST(EvenLengthsTest, EvenDatasetsStayAsTheyAre) {
+TEST(EvenLengthsTest, EvenDatasetsAreNotChanged) {
   for (const Form form : {Form::kImplicitLittle, Form::kExplicitLittle, Form::kExplicitBig}) {
     const std::string dataset = DicomWriter(form)
                                     .Uids()
@@ -75,7 +75,7 @@ TEST(EvenLengthsTest, TextIsPaddedWithASpaceAndEverythingElseWithAZero) {
   }
 }
 
-TEST(EvenLengthsTest, ImplicitVrAsksForTheVr) {
+TEST(EvenLengthsTest, ImplicitVrLooksUpTheVr) {
   const auto dataset = [](std::string_view name, std::string_view other) {
     return DicomWriter(Form::kImplicitLittle)
         .Element(0x0009, 0x1001, "", other)
@@ -139,7 +139,7 @@ TEST(EvenLengthsTest, AnUnknownVrOfUndefinedLengthIsASequence) {
 }
 
 // In implicit VR, what begins as an item does may be no sequence: then nothing in it is touched.
-TEST(EvenLengthsTest, AWrongGuessIsAnOrdinaryValue) {
+TEST(EvenLengthsTest, AFalseSequenceIsAnOrdinaryValue) {
   const std::string value = DicomWriter(Form::kImplicitLittle)
                                 .Item(18)
                                 .Element(0x0010, 0x0010, "", "a")
@@ -239,7 +239,7 @@ TEST(EvenLengthsTest, AnOffsetTableThatContradictsTheFragmentsIsNamed) {
   EXPECT_EQ(Evened(even, kRle), even) << "nobody asked for it to be mended";
 }
 
-TEST(EvenLengthsTest, WhatCannotBePaddedIsNamed) {
+TEST(EvenLengthsTest, AnElementThatCannotBePaddedIsNamed) {
   for (const char* vr : {"AT", "FD", "FL", "OD", "OF", "OL", "OV", "SL", "SS", "SV", "UL", "US", "UV"}) {
     EXPECT_EQ(Evened(DicomWriter().Element(0x0028, 0x0010, vr, "abc")),
               "element (0028,0010): its length of 3 bytes is odd, and a number cannot be padded")

@@ -130,7 +130,7 @@ std::string AccessionNumberOf(std::string_view value, Form form = Form::kExplici
 }
 
 // Whatever it is, it is no reason to refuse the file, and fit to be shown.
-TEST(FileHeaderTest, AnAccessionNumberIsReadAsItCanBe) {
+TEST(FileHeaderTest, AMalformedAccessionNumberIsTolerated) {
   for (const Form form : {Form::kExplicitLittle, Form::kImplicitLittle}) {
     EXPECT_EQ(AccessionNumberOf("A-123/4 ", form), "A-123/4");
     EXPECT_EQ(AccessionNumberOf("", form), "");
@@ -164,7 +164,7 @@ TEST(FileHeaderTest, ACompressedSyntaxIsExplicitLittleEndian) {
   }
 }
 
-TEST(FileHeaderTest, WhatIsNoDicom) {
+TEST(FileHeaderTest, FilesThatAreNotDicom) {
   const std::string noise(200, '\xA5');
   for (const std::string& bytes :
        {std::string("x"), std::string("hello, world\n"), noise, std::string("PK\3\4 a zip archive"),
@@ -181,7 +181,7 @@ TEST(FileHeaderTest, WhatIsNoDicom) {
   EXPECT_EQ(Verdict(ReadBytesAsFile("")), "empty");
 }
 
-TEST(FileHeaderTest, ADicomdirIsRecognisedByItsContent) {
+TEST(FileHeaderTest, ADicomdirIsRecognizedByItsContent) {
   constexpr std::string_view directory = "1.2.840.10008.1.3.10";
   const std::string records = DicomWriter().Header(0x0004, 0x1220, "SQ", kUndefined).EndSequence().bytes();
   const std::string in_dataset = DicomWriter().Uid(0x0008, 0x0016, directory).bytes();
@@ -194,7 +194,7 @@ TEST(FileHeaderTest, ADicomdirIsRecognisedByItsContent) {
 
 // Every prefix of a file: never good, but where the dataset happens to end between two of its elements, which cannot
 // be seen. Nothing that a longer prefix does not say is claimed.
-TEST(FileHeaderTest, EveryTruncationIsFound) {
+TEST(FileHeaderTest, EveryTruncationIsDetected) {
   for (const bool has_preamble : {true, false}) {
     const std::string meta = has_preamble ? MetaHeader(kExplicit) : MetaElements(kExplicit);
     std::vector<std::size_t> element_ends;
@@ -223,7 +223,7 @@ TEST(FileHeaderTest, EveryTruncationIsFound) {
   }
 }
 
-TEST(FileHeaderTest, EveryTruncationIsFoundInFragmentsAndBigEndianAndDeflated) {
+TEST(FileHeaderTest, EveryTruncationIsDetectedInFragmentsAndBigEndianAndDeflated) {
   DicomWriter jpeg, big(Form::kExplicitBig);
   const std::size_t start = jpeg.Uids().bytes().size();
   jpeg.Header(0x7FE0, 0x0010, "OB", kUndefined).Item(0).Item(6).Raw("pixels").EndSequence();
@@ -243,7 +243,7 @@ TEST(FileHeaderTest, EveryTruncationIsFoundInFragmentsAndBigEndianAndDeflated) {
   }
 }
 
-TEST(FileHeaderTest, ATruncatedFileIsReportedUnderItsUids) {
+TEST(FileHeaderTest, ATruncatedFileIsReportedWithItsUids) {
   const std::string file = MetaHeader(kExplicit) + SmallDataset();
   const auto late = ReadBytesAsFile(file.substr(0, file.size() - 1));
   ASSERT_FALSE(late);
@@ -263,7 +263,7 @@ std::string WithInstance(std::string_view value) {
          DicomWriter().Uid(0x0008, 0x0016, kCtClass).Element(0x0008, 0x0018, "UI", value).bytes();
 }
 
-TEST(FileHeaderTest, UidsAreTakenAsTheyAreWithoutPadding) {
+TEST(FileHeaderTest, UidsAreReadWithoutPadding) {
   const std::string longest(64, '1');
   const std::pair<std::string, std::string> cells[] = {
       {"1.2.3", "1.2.3"},
@@ -296,7 +296,7 @@ TEST(FileHeaderTest, MissingUidsStayEmpty) {
   EXPECT_EQ(result->sop_class_uid + result->sop_instance_uid + result->study_instance_uid, "");
 }
 
-TEST(FileHeaderTest, OnlyTheDatasetItselfCountsAndTheFirstOfTwo) {
+TEST(FileHeaderTest, OnlyTopLevelElementsCountAndTheFirstOfTwo) {
   DicomWriter dataset;
   dataset.Header(0x0008, 0x0006, "SQ", kUndefined)
       .Item(kUndefined)
@@ -322,7 +322,7 @@ class FileTest : public testing::Test {
   const TemporaryFolder folder_;
 };
 
-TEST_F(FileTest, WhatIsNoFileIsNotDicomAndNeverBlocks) {
+TEST_F(FileTest, NonRegularFilesAreNotDicomAndNeverBlock) {
   const std::string pipe = folder_ / "pipe";
   ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
   constexpr auto kNo = HeaderProblem::kNotDicom;
@@ -333,7 +333,7 @@ TEST_F(FileTest, WhatIsNoFileIsNotDicomAndNeverBlocks) {
   EXPECT_THAT(Reason(folder_ / "loop", kNo), HasSubstr("symbolic links"));
 }
 
-TEST_F(FileTest, WhatCannotBeOpenedMayHideAnInstance) {
+TEST_F(FileTest, AFileThatCannotBeOpenedMayBeAnInstance) {
   EXPECT_THAT(Reason(folder_ / "missing"), HasSubstr("No such file"));
 }
 
@@ -401,7 +401,7 @@ TEST_F(FileTest, AnOrdinaryFileIsReadAtMostTwice) {
   EXPECT_TRUE(good);
 }
 
-TEST_F(FileTest, HeadersFarBehindEachOtherAreFound) {
+TEST_F(FileTest, HeadersFarApartAreFound) {
   DicomWriter dataset;
   dataset.Uid(0x0008, 0x0016, kCtClass);
   for (std::uint16_t i = 0; i < 200; ++i) dataset.Element(0x0009, 0x1000 + i, "OB", std::string(i * 37u % 1500, 'x'));
@@ -413,7 +413,7 @@ TEST_F(FileTest, HeadersFarBehindEachOtherAreFound) {
   ExpectUids(*result, kExplicit, MetaHeader(kExplicit).size());
 }
 
-TEST_F(FileTest, ZerosWithoutEndAreLimited) {
+TEST_F(FileTest, EndlessZerosAreLimited) {
   const std::string bytes = Deflated(DicomWriter().Uids().Raw(std::string(90'000'000, '\0')));
   EXPECT_LT(bytes.size(), 200'000u);
   const auto result = ReadBytesAsFile(MetaHeader(kDeflate) + bytes);
@@ -434,7 +434,7 @@ class ReaderTest : public FileTest {
   UniqueFd fd_;
 };
 
-TEST_F(ReaderTest, AFileThatBecomesShorterIsSaidToBe) {
+TEST_F(ReaderTest, AFileThatBecomesShorterIsReported) {
   const std::string bytes(100000, 'x');
   FileReader reader(Open(bytes), bytes.size());
   ASSERT_NE(reader.Peek(8), nullptr);
@@ -446,7 +446,7 @@ TEST_F(ReaderTest, AFileThatBecomesShorterIsSaidToBe) {
   EXPECT_THAT(reader.failure()->reason, HasSubstr("became shorter while it was read"));
 }
 
-TEST_F(ReaderTest, WhatInflatesBeyondTheLimitIsRefused) {
+TEST_F(ReaderTest, InflatedDataBeyondTheLimitIsRefused) {
   const std::string bomb = Deflated(std::string(8 << 20, '\0'));
   FileReader source(Open(bomb), bomb.size());
   InflatingReader reader(source, 1 << 20);

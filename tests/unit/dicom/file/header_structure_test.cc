@@ -221,7 +221,7 @@ TEST(HeaderStructureTest, NestingIsLimited) {
 }
 
 // DCMTK knows from its dictionary what is a sequence, and recurses: nothing may lead it deeper than was seen here.
-TEST(HeaderStructureTest, NoNestingHidesBehindAWrongGuess) {
+TEST(HeaderStructureTest, AFalseSequenceDoesNotHideNesting) {
   const auto implicit = [] { return DicomWriter(Form::kImplicitLittle); };
   const auto item = [&](std::string_view value) {
     return implicit().Item(static_cast<std::uint32_t>(value.size())).Raw(value).bytes();

@@ -84,7 +84,7 @@ class RealHeadersTest : public testing::Test {
   }
 };
 
-TEST_F(RealHeadersTest, AreJudgedAsDcmtkJudgesThem) {
+TEST_F(RealHeadersTest, AreReadAsDcmtkReadsThem) {
   int good = 0, broken = 0;
   for (const fs::path& path : AllFiles()) {
     SCOPED_TRACE(path);
@@ -131,7 +131,7 @@ TEST_F(RealHeadersTest, TheDatasetBeginsAtTheOffset) {
 
 // Cut anywhere in the last tenth, where mostly pixel data is: no file becomes a good one, but where DCMTK sees the
 // end of an element there, too.
-TEST_F(RealHeadersTest, CutFilesAreJudgedAsDcmtkJudgesThem) {
+TEST_F(RealHeadersTest, TruncatedFilesAreReadAsDcmtkReadsThem) {
   const TemporaryFolder folder;
   const fs::path cut = folder / "cut";
   int found = 0;

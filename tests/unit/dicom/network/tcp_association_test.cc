@@ -119,7 +119,7 @@ class TcpAssociationTest : public ::testing::Test {
   UniqueFd file_;
 };
 
-TEST_F(TcpAssociationTest, StoresByteForByteWhateverTheSizes) {
+TEST_F(TcpAssociationTest, StoresByteForByteInAllSizes) {
   for (const std::uint32_t max_pdu : {64U, 4096U, 16384U, 131072U, 1048576U, 0U}) {
     DestinationBehaviour behaviour;
     behaviour.max_pdu_bytes = max_pdu;
@@ -148,7 +148,7 @@ TEST_F(TcpAssociationTest, StoresByteForByteWhateverTheSizes) {
   }
 }
 
-TEST_F(TcpAssociationTest, PadsAnOddDatasetWhereThatIsAskedFor) {
+TEST_F(TcpAssociationTest, PadsAnOddDatasetOnRequest) {
   for (const std::uint16_t window : {std::uint16_t{1}, std::uint16_t{4}}) {
     destination_.Stop();
     StartWithWindow(window);
@@ -164,7 +164,7 @@ TEST_F(TcpAssociationTest, PadsAnOddDatasetWhereThatIsAskedFor) {
   }
 }
 
-TEST_F(TcpAssociationTest, SmallAndLargeOnesOfAWindowKeepTheirOrder) {
+TEST_F(TcpAssociationTest, SmallAndLargeInstancesOfAWindowKeepTheirOrder) {
   StartWithWindow(16);
   auto association = Associate();
   std::vector<std::uint64_t> hashes;
@@ -179,7 +179,7 @@ TEST_F(TcpAssociationTest, SmallAndLargeOnesOfAWindowKeepTheirOrder) {
   association->Release();
 }
 
-TEST_F(TcpAssociationTest, ReturnsStatusAndCommentAsAnswered) {
+TEST_F(TcpAssociationTest, ReturnsStatusAndComment) {
   DestinationBehaviour behaviour;
   behaviour.rules.push_back({});
   behaviour.rules[0].status = 0xA700;
@@ -195,7 +195,7 @@ TEST_F(TcpAssociationTest, ReturnsStatusAndCommentAsAnswered) {
   EXPECT_EQ(Store(*association, MakeInstance(100))->status, 0);
 }
 
-TEST_F(TcpAssociationTest, EchoesAndTellsEveryContext) {
+TEST_F(TcpAssociationTest, EchoesAndReportsEveryContext) {
   DestinationBehaviour behaviour;
   behaviour.transfer_syntaxes = {kImplicitLittle};
   Start(behaviour);
@@ -214,7 +214,7 @@ TEST_F(TcpAssociationTest, EchoesAndTellsEveryContext) {
   EXPECT_TRUE(stored.error().association_usable);
 }
 
-TEST_F(TcpAssociationTest, TellsRejectionsApart) {
+TEST_F(TcpAssociationTest, DistinguishesRejections) {
   DestinationBehaviour behaviour;
   behaviour.reject = Rejection{1, 1, 7};
   Start(behaviour);
@@ -240,7 +240,7 @@ TEST_F(TcpAssociationTest, FailsToConnectWithTheReason) {
   EXPECT_EQ(Request().error().kind, AssociationFailureKind::kInvalidRequest);
 }
 
-TEST_F(TcpAssociationTest, GivesUpWhenNobodyAnswersTheRequest) {
+TEST_F(TcpAssociationTest, TimesOutWithoutAnAnswerToTheRequest) {
   DestinationBehaviour behaviour;
   behaviour.stall_association = true;
   Start(behaviour);
@@ -258,7 +258,7 @@ struct Ending {
 class EndingTest : public TcpAssociationTest, public ::testing::WithParamInterface<Ending> {};
 
 // 32 MB do not fit into the buffers of both sides: the writer is blocked when the destination turns bad.
-TEST_P(EndingTest, EndsTheAssociationAndSaysWhy) {
+TEST_P(EndingTest, EndsTheAssociationAndReportsWhy) {
   const Ending& expected = GetParam();
   StartWithRule(expected.action, 65536);
   request_.timeouts.dimse = request_.timeouts.idle = milliseconds(300);
@@ -288,7 +288,7 @@ INSTANTIATE_TEST_SUITE_P(
         Ending{InstanceAction::kAnswerGarbage, StoreFailureKind::kProtocolError, true, "protocol error"},
         Ending{InstanceAction::kAnswerWrongMessageId, StoreFailureKind::kProtocolError, true, "message"}));
 
-TEST_F(TcpAssociationTest, AFileTooShortSparesTheAssociation) {
+TEST_F(TcpAssociationTest, AShortenedFileDoesNotEndTheAssociation) {
   Start();
   auto association = Associate();
   ASSERT_TRUE(association);
@@ -302,7 +302,7 @@ TEST_F(TcpAssociationTest, AFileTooShortSparesTheAssociation) {
   EXPECT_TRUE(Store(*association, MakeInstance(1000)));
 }
 
-TEST_F(TcpAssociationTest, AFileTooShortSparesTheWindow) {
+TEST_F(TcpAssociationTest, AShortenedFileDoesNotEndTheWindow) {
   StartWithWindow(4);
   auto association = Associate();
   const auto first = association->Send(MakeInstance(1000));
@@ -321,7 +321,7 @@ TEST_F(TcpAssociationTest, AFileTooShortSparesTheWindow) {
   EXPECT_EQ(destination_.Log().instances.size(), 2U);
 }
 
-TEST_F(TcpAssociationTest, TheWindowIsWhatBothAgreeOn) {
+TEST_F(TcpAssociationTest, TheWindowIsNegotiated) {
   for (const auto& [asked, granted, window] : std::initializer_list<std::array<std::uint16_t, 3>>{
            {16, 1, 1}, {16, 8, 8}, {8, 16, 8}, {16, 0, 16}, {1, 16, 1}}) {
     DestinationBehaviour behaviour;
@@ -337,7 +337,7 @@ TEST_F(TcpAssociationTest, TheWindowIsWhatBothAgreeOn) {
   EXPECT_EQ(Request().error().kind, AssociationFailureKind::kInvalidRequest);
 }
 
-TEST_F(TcpAssociationTest, ResponsesComeInAnyOrderAndEachHasItsOwnStatus) {
+TEST_F(TcpAssociationTest, ResponsesMayComeInAnyOrder) {
   DestinationBehaviour behaviour = With({.nth = 2, .status = 0xA700});
   behaviour.reorder_answers = true;
   StartWithWindow(4, behaviour);
@@ -356,7 +356,7 @@ TEST_F(TcpAssociationTest, ResponsesComeInAnyOrderAndEachHasItsOwnStatus) {
   association->Release();
 }
 
-TEST_F(TcpAssociationTest, WhatWasNotAnsweredBeforeALossNeverIs) {
+TEST_F(TcpAssociationTest, OutstandingRequestsStayUnansweredAfterALoss) {
   StartWithWindow(4, With({.nth = 3, .action = InstanceAction::kAbortAfterDataset}));
   auto association = Associate();
   ASSERT_TRUE(association);
@@ -370,7 +370,7 @@ TEST_F(TcpAssociationTest, WhatWasNotAnsweredBeforeALossNeverIs) {
 }
 
 // One that is never answered must not be taken for a later one with the same number.
-TEST_F(TcpAssociationTest, AMessageIdThatIsOutstandingIsNotUsedAgain) {
+TEST_F(TcpAssociationTest, AnOutstandingMessageIdIsNotReused) {
   StartWithWindow(4, With({.nth = 1, .action = InstanceAction::kStall}));
   auto association = Associate();
   ASSERT_TRUE(association);
@@ -387,7 +387,7 @@ TEST_F(TcpAssociationTest, AMessageIdThatIsOutstandingIsNotUsedAgain) {
 }
 
 // It is in the buffer, and its number is easily guessed.
-TEST_F(TcpAssociationTest, AnAnswerToWhatWasNotSentYetIsNone) {
+TEST_F(TcpAssociationTest, AResponseToAnUnsentRequestIsRefused) {
   DestinationBehaviour behaviour = With({.nth = 1, .action = InstanceAction::kStall});
   behaviour.rules.push_back({.nth = 2, .action = InstanceAction::kAnswerNextToo});
   StartWithWindow(4, behaviour);
@@ -405,7 +405,7 @@ TEST_F(TcpAssociationTest, AnAnswerToWhatWasNotSentYetIsNone) {
   EXPECT_EQ(guessed.error().kind, StoreFailureKind::kProtocolError);
 }
 
-TEST_F(TcpAssociationTest, OneThatIsNeverAnsweredTimesOutThoughOthersAre) {
+TEST_F(TcpAssociationTest, AnUnansweredRequestTimesOutEvenIfOthersAreAnswered) {
   StartWithWindow(2, With({.nth = 1, .action = InstanceAction::kStall}));
   request_.timeouts.dimse = milliseconds(100);
   auto association = Associate();
@@ -427,7 +427,7 @@ TEST_F(TcpAssociationTest, OneThatIsNeverAnsweredTimesOutThoughOthersAre) {
 }
 
 // A destination that works off a window may read nothing meanwhile.
-TEST_F(TcpAssociationTest, AFullSocketIsWaitedForAsLongAsForAnAnswerWhileOneIsOwed) {
+TEST_F(TcpAssociationTest, AFullSocketHasTheTimeOutOfAnOutstandingResponse) {
   StartWithWindow(2, With({.nth = 2, .action = InstanceAction::kStallReceiving}));
   request_.timeouts.idle = milliseconds(50);
   request_.timeouts.dimse = milliseconds(400);
@@ -442,7 +442,7 @@ TEST_F(TcpAssociationTest, AFullSocketIsWaitedForAsLongAsForAnAnswerWhileOneIsOw
 }
 
 // The sender is at the third when the association is lost; the first two were answered.
-TEST_F(TcpAssociationTest, WhatHadArrivedIsGivenOutWhenTheAssociationIsOver) {
+TEST_F(TcpAssociationTest, ReceivedResponsesAreDeliveredAfterTheAssociationEnds) {
   StartWithWindow(4, With({.nth = 3, .action = InstanceAction::kDropInDataset}));
   auto association = Associate();
   ASSERT_TRUE(association);
@@ -457,7 +457,7 @@ TEST_F(TcpAssociationTest, WhatHadArrivedIsGivenOutWhenTheAssociationIsOver) {
   EXPECT_TRUE(association->Receive());
 }
 
-TEST_F(TcpAssociationTest, WhatIsKeptCanBeTakenBack) {
+TEST_F(TcpAssociationTest, BufferedRequestsCanBeTakenBack) {
   StartWithWindow(8);
   auto association = Associate();
   const auto first = association->Send(MakeInstance(1000));
@@ -496,7 +496,7 @@ TEST_F(TcpAssociationTest, AFileThatShrinksWhileItIsSentEndsTheAssociation) {
   }
 }
 
-TEST_F(TcpAssociationTest, TellsHowLongItWaitedForTheAnswer) {
+TEST_F(TcpAssociationTest, ReportsHowLongItWaitedForTheResponse) {
   DestinationBehaviour behaviour;
   behaviour.rules.push_back({});
   behaviour.rules[0].delay = std::chrono::milliseconds(200);
@@ -568,10 +568,10 @@ struct SloppyAnswer {
   std::function<Bytes(std::uint8_t context_id, std::uint16_t message_id)> bytes;
 };
 
-class SloppyAnswerTest : public TcpAssociationTest,
-                         public ::testing::WithParamInterface<std::tuple<SloppyAnswer, std::uint16_t>> {};
+class NonconformingResponseTest : public TcpAssociationTest,
+                                  public ::testing::WithParamInterface<std::tuple<SloppyAnswer, std::uint16_t>> {};
 
-TEST_P(SloppyAnswerTest, IsAClearSuccessAndCostsNoAssociation) {
+TEST_P(NonconformingResponseTest, IsAcceptedAndKeepsTheAssociation) {
   const auto& [answer, window] = GetParam();
   StartWithWindow(window, With({.raw_answer = answer.bytes}));
   request_.timeouts.dimse = seconds(2);
@@ -596,7 +596,7 @@ TEST_P(SloppyAnswerTest, IsAClearSuccessAndCostsNoAssociation) {
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    All, SloppyAnswerTest,
+    All, NonconformingResponseTest,
     ::testing::Combine(
         ::testing::Values(
             SloppyAnswer{"repeated",
@@ -625,7 +625,7 @@ TEST_F(TcpAssociationTest, ADatasetBeforeAnyResponseEndsTheAssociationAtOnce) {
 }
 
 // The answer to the next message comes before the message is sent, and is none.
-TEST_F(TcpAssociationTest, WhatComesUnaskedIsNeverTheNextOnesAnswer) {
+TEST_F(TcpAssociationTest, AnUnsolicitedResponseIsNeverTheNextRequests) {
   Start(With({.action = InstanceAction::kAnswerNextToo}));
   auto association = Associate();
   ASSERT_TRUE(Store(*association, MakeInstance(1000)));
@@ -653,7 +653,7 @@ auto AnswerOf(Bytes& pdu, std::uint8_t context_id) {
   return at + 4;
 }
 
-TEST_F(TcpAssociationTest, AContextAcceptedWithWhatWasNotProposedIsLostAlone) {
+TEST_F(TcpAssociationTest, AContextAcceptedWithAnUnproposedSyntaxIsIgnoredAlone) {
   Start(AcceptEdited([](Bytes& pdu) { AnswerOf(pdu, 1)[4 + 4 + 18] = '9'; }));
   auto association = Associate();
   ASSERT_TRUE(association);
@@ -676,7 +676,7 @@ TEST_F(TcpAssociationTest, AnswersToContextsThatWereNotProposedAreIgnored) {
   EXPECT_THAT(ignored_, ::testing::UnorderedElementsAre(HasSubstr("was not proposed"), HasSubstr("is even")));
 }
 
-TEST_F(TcpAssociationTest, AnEvenIdIsNotTakenForItsNeighbour) {
+TEST_F(TcpAssociationTest, AnEvenIdIsNotMistakenForItsNeighbor) {
   Start(AcceptEdited([](Bytes& pdu) { *AnswerOf(pdu, 3) = 2; }));
   auto association = Associate();
   ASSERT_TRUE(association);
@@ -685,7 +685,7 @@ TEST_F(TcpAssociationTest, AnEvenIdIsNotTakenForItsNeighbour) {
 }
 
 // DCMTK's storescp, a program nobody here wrote.
-TEST_F(TcpAssociationTest, StorescpStoresTheBytes) {
+TEST_F(TcpAssociationTest, StorescpStoresTheSameBytes) {
   const std::uint16_t port = FindFreePort();
   // +B writes the bytes as they come: the dataset is compared as it is.
   ChildProcess storescp({"storescp", "+B", "-od", folder_.path().string(), std::to_string(port)}, {"TCP_NODELAY=1"});

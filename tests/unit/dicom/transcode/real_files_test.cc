@@ -58,7 +58,7 @@ TEST_F(RealFilesTest, EveryFileIsDecodedOrHasAReason) {
 }
 
 // DCMTK decodes a whole file in memory; here frames are decoded one by one. The pixels are the same.
-TEST_F(RealFilesTest, PixelsAreThoseOfDcmtk) {
+TEST_F(RealFilesTest, PixelsMatchDcmtk) {
   DcmRLEDecoderRegistration::registerCodecs();
   int compared = 0;
   for (const fs::path& path : AllFiles()) {
@@ -90,7 +90,7 @@ TEST_F(RealFilesTest, PixelsAreThoseOfDcmtk) {
   EXPECT_GE(compared, 30);
 }
 
-TEST_F(RealFilesTest, Jpeg2000IsItsUncompressedSibling) {
+TEST_F(RealFilesTest, Jpeg2000MatchesItsUncompressedCounterpart) {
   const auto compressed = TranscodeAndRead(kFolder / "MR_small_jp2klossless.dcm");
   const auto native = TranscodeAndRead(kFolder / "MR_small.dcm");
   ASSERT_TRUE(compressed && native);

@@ -54,7 +54,7 @@ struct LosslessCase {
 
 class LosslessTest : public testing::TestWithParam<LosslessCase> {};
 
-TEST_P(LosslessTest, PixelsComeBackExactlyInEveryTarget) {
+TEST_P(LosslessTest, PixelsAreExactInEveryTargetSyntax) {
   const TestImage image = MakeImage(GetParam().image);
   const Compressed file(image, GetParam().syntax);
   for (const std::string_view target : {kImplicit, kExplicit, kBigEndian}) {
@@ -126,7 +126,7 @@ Bytes RleStream(const Bytes& segment) {
 
 // PS3.5 G.3.2: n + 1 bytes as they are, one byte 257 - n times, nothing for 128; what is behind the last pixel is
 // padding.
-TEST(TranscoderTest, RleRunsAreThoseOfTheStandard) {
+TEST(TranscoderTest, RleRunsFollowTheStandard) {
   TestImage image{.rows = 2, .columns = 5};
   image.pixels = {1, 2, 3, 9, 9, 9, 9, 9, 9, 4};
   const auto result =
@@ -251,7 +251,7 @@ TEST(TranscoderReasonsTest, IconsOf32BitsDoNotBecomeBigEndian) {
   EXPECT_TRUE(TranscodeBytes(File(kRleLossless, dataset.byte_vector())));
 }
 
-TEST(TranscoderTest, WhatStandsAfterThePixelDataStays) {
+TEST(TranscoderTest, ElementsAfterThePixelDataAreKept) {
   const TestImage image = MakeImage(kGray8);
   DicomWriter dataset = StandardElements(image);
   dataset.Binary(0x7FE0, 0x0001, "OV", Bytes(8, 0)).Binary(0x7FE0, 0x0002, "OV", Bytes(8, 1));

@@ -51,7 +51,7 @@ class CoordinatorAdviceTest : public testing::Test {
   CoordinatorOptions options_;
 };
 
-TEST_F(CoordinatorAdviceTest, OfALedgerThatCannotBeUsed) {
+TEST_F(CoordinatorAdviceTest, ForAnUnusableLedger) {
   options_.ledger = folder_.path();
   EXPECT_THAT(Refusal(), StartsWith("--ledger: ledger " + options_.ledger));
   options_.ledger = folder_ / "note.txt";
@@ -59,20 +59,20 @@ TEST_F(CoordinatorAdviceTest, OfALedgerThatCannotBeUsed) {
   EXPECT_THAT(Refusal(), StartsWith("--ledger: ledger " + options_.ledger));
 }
 
-TEST_F(CoordinatorAdviceTest, OfAPortThatIsTaken) {
+TEST_F(CoordinatorAdviceTest, ForAPortInUse) {
   zmq::context_t context;
   const RouterChannel taken(context, "tcp://127.0.0.1:*");
   options_.bind = taken.endpoint();
   EXPECT_THAT(Refusal(), StartsWith("--bind: cannot listen on '" + options_.bind + "'"));
 }
 
-TEST_F(CoordinatorAdviceTest, OfKeysThatCannotBeRead) {
+TEST_F(CoordinatorAdviceTest, ForUnreadableKeys) {
   options_.server_key = folder_ / "none.key_secret";
   options_.client_keys = folder_.path();
   EXPECT_THAT(Refusal(), StartsWith("--server-key, --client-keys: "));
 }
 
-TEST_F(CoordinatorAdviceTest, OfMetricsThatCannotBeServed) {
+TEST_F(CoordinatorAdviceTest, ForAnUnusableMetricsAddress) {
   options_.service.metrics = "192.0.2.1:9";
   EXPECT_THAT(Refusal(), HasSubstr("give --metrics a free port"));
 }

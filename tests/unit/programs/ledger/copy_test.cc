@@ -206,7 +206,7 @@ class LedgerCopyTest : public testing::Test {
   std::string database_;
 };
 
-TEST_F(LedgerCopyTest, SaysWhatTheFileSaid) {
+TEST_F(LedgerCopyTest, TheCopyEqualsTheFile) {
   const std::string told = Told(*OpenFile());
   const auto copied = Copy();
   ASSERT_TRUE(copied) << copied.error().sentence;
@@ -218,7 +218,7 @@ TEST_F(LedgerCopyTest, SaysWhatTheFileSaid) {
   EXPECT_EQ(copied->instances, (std::array<std::uint64_t, 6>{7, 1, 1, 1, 2, 1}));
 }
 
-TEST_F(LedgerCopyTest, GoesOnFromThere) {
+TEST_F(LedgerCopyTest, TheCopyCanBeContinued) {
   ASSERT_TRUE(Copy());
   const auto ledger = OpenCopy();
   const SessionKey open = ledger->FindSession("open").value().key;
@@ -257,7 +257,7 @@ TEST_F(LedgerCopyTest, IsRefusedIfTheDatabaseHasSessions) {
   EXPECT_EQ(Told(*OpenCopy()), told);
 }
 
-TEST_F(LedgerCopyTest, IsRefusedAsLongAsACoordinatorHasTheFile) {
+TEST_F(LedgerCopyTest, IsRefusedWhileACoordinatorUsesTheFile) {
   const auto coordinator = OpenFile();
   const auto copied = Copy();
   ASSERT_FALSE(copied);
@@ -265,13 +265,13 @@ TEST_F(LedgerCopyTest, IsRefusedAsLongAsACoordinatorHasTheFile) {
   EXPECT_THAT(copied.error().sentence, HasSubstr("another process has it open"));
 }
 
-TEST_F(LedgerCopyTest, ALeaderOnTheDatabaseLeadsNoMore) {
+TEST_F(LedgerCopyTest, ALeaderOnTheDatabaseIsDeposed) {
   const auto leader = OpenCopy();
   ASSERT_TRUE(Copy());
   EXPECT_THROW(leader->Begin(), LedgerFenced);
 }
 
-TEST_F(LedgerCopyTest, WhoeverWantsToLeadWaitsForTheCopy) {
+TEST_F(LedgerCopyTest, ATakeoverWaitsForTheCopy) {
   const auto stand_by = OpenLeadership({.uri = Uri(), .leader_timeout = seconds(1)});
   ASSERT_TRUE(stand_by);
   const LeaderRecord seen = (*stand_by)->Look();
@@ -288,7 +288,7 @@ TEST_F(LedgerCopyTest, WhoeverWantsToLeadWaitsForTheCopy) {
   EXPECT_TRUE((*stand_by)->Take((*stand_by)->Look(), "now"));
 }
 
-TEST_F(LedgerCopyTest, AllOfItIsThereOrNothing) {
+TEST_F(LedgerCopyTest, TheCopyIsAtomic) {
   { const auto schema = OpenLeadership(Options()); }
   Rows("ALTER TABLE instance ADD CHECK (status IS DISTINCT FROM 49152)");  // in the middle of it
   const auto copied = Copy();
@@ -298,7 +298,7 @@ TEST_F(LedgerCopyTest, AllOfItIsThereOrNothing) {
   EXPECT_EQ(Rows("SELECT (SELECT count(*) FROM session) + (SELECT count(*) FROM instance)"), "0");
 }
 
-TEST_F(LedgerCopyTest, KeysGoOnWhicheverSchemaTheLedgerIsIn) {
+TEST_F(LedgerCopyTest, KeysContinueInAnySchema) {
   { const auto schema = OpenLeadership(Options()); }
   Rows("CREATE SCHEMA another; GRANT ALL ON SCHEMA another TO dicom_sender");
   Rows("ALTER DATABASE " + database_ + " SET search_path = another, public");
@@ -312,7 +312,7 @@ TEST_F(LedgerCopyTest, KeysGoOnWhicheverSchemaTheLedgerIsIn) {
   ledger->Commit();
 }
 
-TEST_F(LedgerCopyTest, IsRefusedIfNotAllKeysCanGoOn) {
+TEST_F(LedgerCopyTest, IsRefusedIfKeysCannotContinue) {
   { const auto schema = OpenLeadership(Options()); }
   Rows("ALTER TABLE pair ALTER id DROP IDENTITY");
   const auto copied = Copy();
@@ -323,14 +323,14 @@ TEST_F(LedgerCopyTest, IsRefusedIfNotAllKeysCanGoOn) {
 
 // --- the connection is lost at the end
 
-TEST_F(LedgerCopyTest, ThatItWasCommittedIsFoundOut) {
+TEST_F(LedgerCopyTest, ACommitWithALostAnswerIsDetected) {
   const std::string told = Told(*OpenFile());
   const auto copied = CopyThroughACut(Moment::kUnanswered);
   ASSERT_TRUE(copied) << copied.error().sentence;
   EXPECT_EQ(Told(*OpenCopy()), told);
 }
 
-TEST_F(LedgerCopyTest, ThatItWasNotCommittedIsFoundOut) {
+TEST_F(LedgerCopyTest, ALostCommitIsDetected) {
   for (const Moment moment : {Moment::kBefore, Moment::kSwallowed}) {
     const auto copied = CopyThroughACut(moment);
     ASSERT_FALSE(copied);
@@ -340,7 +340,7 @@ TEST_F(LedgerCopyTest, ThatItWasNotCommittedIsFoundOut) {
   }
 }
 
-TEST_F(LedgerCopyTest, WhereItCannotBeFoundOutThatIsSaid) {
+TEST_F(LedgerCopyTest, AnUnknownOutcomeIsReported) {
   const auto copied = CopyThroughACut(Moment::kUnanswered, ConnectionCutter::Passage::kRefused);
   ASSERT_FALSE(copied);
   EXPECT_EQ(copied.error().kind, Kind::kUnknown);
@@ -350,7 +350,7 @@ TEST_F(LedgerCopyTest, WhereItCannotBeFoundOutThatIsSaid) {
   EXPECT_THAT(again.error().sentence, HasSubstr("has 2 sessions already"));
 }
 
-TEST_F(LedgerCopyTest, ManyBatchesArriveWhole) {
+TEST_F(LedgerCopyTest, ManyBatchesAreCopiedCompletely) {
   constexpr std::uint32_t kInstances = 20'000;
   {
     const auto ledger = OpenFile();

@@ -87,7 +87,7 @@ TEST_F(DcmtkClients, DcmsendArrives) {
   EXPECT_EQ(destination.Ended().instances, 20U);
 }
 
-TEST_F(DcmtkClients, StatusAndCommentAreSeen) {
+TEST_F(DcmtkClients, StatusAndCommentAreReported) {
   Destination destination("rule nth=2 status=A700 comment=disk_full");
   Write(3);
   const std::string output = StoreScu(destination, {"-nh"});
@@ -99,7 +99,7 @@ TEST_F(DcmtkClients, StatusAndCommentAreSeen) {
   EXPECT_EQ(log.instances[2].status, 0x0000);
 }
 
-TEST_F(DcmtkClients, SmallestPduIsObeyed) {
+TEST_F(DcmtkClients, SmallestPduIsRespected) {
   const TemporaryFolder store;
   Destination destination("max-pdu 4096", DestinationOptions{.store_folder = store.path().string()});
   const auto instances = Write(1, 100000);
@@ -107,7 +107,7 @@ TEST_F(DcmtkClients, SmallestPduIsObeyed) {
   EXPECT_EQ(ReadFile(store / instances[0].sop_instance_uid), ExampleDataset(instances[0]));
 }
 
-TEST_F(DcmtkClients, RejectionIsSeenTheFirstTimes) {
+TEST_F(DcmtkClients, RejectionIsReportedTheGivenNumberOfTimes) {
   Destination destination("reject result=2 source=3 reason=1 times=2");
   Write(1);
   for (int i = 0; i < 2; ++i) {
@@ -132,7 +132,7 @@ TEST_F(DcmtkClients, OtherCalledAeIsRejected) {
   EXPECT_EQ(exit_status_, 0);
 }
 
-TEST_F(DcmtkClients, AbortIsSeen) {
+TEST_F(DcmtkClients, AbortIsReported) {
   for (const char* action : {"abort-in-dataset", "abort-after-dataset"}) {
     Destination destination(std::string("max-pdu 4096\nrule nth=2 action=") + action);
     Write(3, 100000);
@@ -146,7 +146,7 @@ TEST_F(DcmtkClients, AbortIsSeen) {
   }
 }
 
-TEST_F(DcmtkClients, DropIsSeen) {
+TEST_F(DcmtkClients, DropIsReported) {
   for (const char* action : {"drop-in-dataset", "drop-after-dataset"}) {
     Destination destination(std::string("max-pdu 4096\nrule nth=2 action=") + action);
     Write(3, 100000);

@@ -87,7 +87,7 @@ class AgentTest : public testing::Test {
   Agent agent_{{.worker_id = "w", .incarnation = 5, .capacity = 2, .report_every = milliseconds(10)}};
 };
 
-TEST_F(AgentTest, AnnouncesItself) {
+TEST_F(AgentTest, RegistersWithTheCoordinator) {
   const auto out = Step();
   const auto statuses = Statuses(out);
   ASSERT_EQ(statuses.size(), 1U);
@@ -122,7 +122,7 @@ TEST_F(AgentTest, ALateGrantThatIsNotInForceIsDropped) {
   EXPECT_EQ(agent_.leases(), 0U);
 }
 
-TEST_F(AgentTest, ALeaseThatIsOverDoesNotStartAgain) {
+TEST_F(AgentTest, AnEndedLeaseDoesNotStartAgain) {
   StartLease(1);
   agent_.Record(1, Outcome(0));
   agent_.Finish(1, Done());
@@ -137,7 +137,7 @@ TEST_F(AgentTest, ALeaseThatIsOverDoesNotStartAgain) {
   EXPECT_EQ(statuses[0].held_size(), 0);
 }
 
-TEST_F(AgentTest, ALostConfirmationIsAskedForAgain) {
+TEST_F(AgentTest, ALostConfirmationIsRequestedAgain) {
   agent_.Receive(Grant(7), now_);
   Step();
   EXPECT_THAT(Step(seconds(4)).messages, IsEmpty());
@@ -147,7 +147,7 @@ TEST_F(AgentTest, ALostConfirmationIsAskedForAgain) {
   EXPECT_THAT(Started(Step()), ElementsAre(7U));
 }
 
-TEST_F(AgentTest, StartsNoMoreThanItHasPlacesFor) {
+TEST_F(AgentTest, StartsNoMoreThanItsCapacity) {
   for (const std::uint64_t lease : {1, 2, 3}) agent_.Receive(Grant(lease), now_);
   Acknowledge(Statuses(Step())[0].seq(), {1, 2, 3});
   EXPECT_THAT(Started(Step()), ElementsAre(1U, 2U));
@@ -155,7 +155,7 @@ TEST_F(AgentTest, StartsNoMoreThanItHasPlacesFor) {
   EXPECT_THAT(Started(Step()), ElementsAre(3U));
 }
 
-TEST_F(AgentTest, ALeaseCountsFromWhenTheRenewedStatusWasSent) {
+TEST_F(AgentTest, ALeaseIsRenewedFromTheTimeOfTheStatus) {
   agent_.Receive(Grant(1), now_);
   const auto seq = Statuses(Step())[0].seq();
   now_ += seconds(3);  // the answer takes its time
@@ -165,7 +165,7 @@ TEST_F(AgentTest, ALeaseCountsFromWhenTheRenewedStatusWasSent) {
   EXPECT_THAT(Step(milliseconds(1)).lost, ElementsAre(1U));
 }
 
-TEST_F(AgentTest, AConfirmationOlderThanTheLeaseIsWorthNothing) {
+TEST_F(AgentTest, AConfirmationOlderThanTheLeaseIsIgnored) {
   agent_.Receive(Grant(1), now_);
   const auto seq = Statuses(Step())[0].seq();
   now_ += milliseconds(kTtlMs);
@@ -173,7 +173,7 @@ TEST_F(AgentTest, AConfirmationOlderThanTheLeaseIsWorthNothing) {
   EXPECT_THAT(Step().starts, IsEmpty());
 }
 
-TEST_F(AgentTest, RenewsWithProgressOnlyAndTellsItUntilItIsAcknowledged) {
+TEST_F(AgentTest, ReportsProgressUntilItIsAcknowledged) {
   StartLease(1);
   agent_.Progress(1, 100);
   auto statuses = Statuses(Step(milliseconds(kTtlMs) / 3));
@@ -200,7 +200,7 @@ TEST_F(AgentTest, ALeaseThatEndsWithItsSessionIsNotLost) {
   EXPECT_THAT(out.lost, IsEmpty());
 }
 
-TEST_F(AgentTest, ARevokedLeaseStopsAndReportsButIsNotGivenBack) {
+TEST_F(AgentTest, ARevokedLeaseStopsAndReportsWithoutAGiveBack) {
   StartLease(1);
   agent_.Record(1, Outcome(0));
   const auto first = Reports(Step());
@@ -221,7 +221,7 @@ TEST_F(AgentTest, ARevokedLeaseStopsAndReportsButIsNotGivenBack) {
   EXPECT_EQ(Statuses(out)[0].held_size(), 0);
 }
 
-TEST_F(AgentTest, OneReportIsUnderWayAndRepeatedUntilAcknowledged) {
+TEST_F(AgentTest, OneReportIsInFlightAndRepeatedUntilAcknowledged) {
   StartLease(1);
   agent_.Record(1, Outcome(0));
   auto reports = Reports(Step());
@@ -264,7 +264,7 @@ TEST_F(AgentTest, GivesBackWithTheLastReportOnly) {
   EXPECT_EQ(agent_.leases(), 0U);
 }
 
-TEST_F(AgentTest, ManyOutcomesAreReportedAtOnce) {
+TEST_F(AgentTest, ManyOutcomesAreReportedWithoutDelay) {
   StartLease(1);
   agent_.Record(1, Outcome(0));
   EXPECT_EQ(Reports(Step()).size(), 1U);
@@ -285,7 +285,7 @@ TEST_F(AgentTest, AGiveBackWithoutOutcomesIsReportedToo) {
   EXPECT_TRUE(reports[0].has_give_back());
 }
 
-TEST_F(AgentTest, PagesAreAskedForUntilTheyCome) {
+TEST_F(AgentTest, PagesAreRequestedUntilTheyArrive) {
   StartLease(1);
   agent_.WantPage(1, 128);
   auto out = Step();
@@ -306,7 +306,7 @@ TEST_F(AgentTest, PagesAreAskedForUntilTheyCome) {
   EXPECT_EQ(Step().pages.size(), 1U) << "the repetition is not asked for";
 }
 
-TEST_F(AgentTest, SpeaksAgainToWhoeverListensNow) {
+TEST_F(AgentTest, RepeatsItsMessagesToANewConnection) {
   StartLease(1);
   StartLease(2);
   agent_.Record(1, Outcome(0));
@@ -327,7 +327,7 @@ TEST_F(AgentTest, SpeaksAgainToWhoeverListensNow) {
   EXPECT_THAT(Step().messages, IsEmpty()) << "once";
 }
 
-TEST_F(AgentTest, SpeakingAgainDoesNotSayWhatWasAnswered) {
+TEST_F(AgentTest, DoesNotRepeatAcknowledgedMessages) {
   StartLease(1);
   agent_.Record(1, Outcome(0));
   Step();
@@ -338,7 +338,7 @@ TEST_F(AgentTest, SpeakingAgainDoesNotSayWhatWasAnswered) {
   EXPECT_EQ(out.messages.size(), 1U);
 }
 
-TEST_F(AgentTest, DrainingGivesBackWhatWasNotStartedAndTakesNothingMore) {
+TEST_F(AgentTest, DrainingGivesBackUnstartedLeasesAndAcceptsNoMore) {
   Step();
   agent_.Receive(Grant(1), now_);
   agent_.Drain();
@@ -354,7 +354,7 @@ TEST_F(AgentTest, DrainingGivesBackWhatWasNotStartedAndTakesNothingMore) {
   EXPECT_EQ(agent_.leases(), 0U);
 }
 
-TEST_F(AgentTest, WakesForItsNextDeadline) {
+TEST_F(AgentTest, WakesAtItsNextDeadline) {
   auto out = Step();
   ASSERT_TRUE(out.wake_at);
   EXPECT_EQ(*out.wake_at, now_ + seconds(5)) << "the status again, if nobody answers";
@@ -367,7 +367,7 @@ TEST_F(AgentTest, WakesForItsNextDeadline) {
 }
 
 // Over a new connection a report counts only once the coordinator knows whose it is.
-TEST_F(AgentTest, WhatItIsComesBeforeWhatItHasToSay) {
+TEST_F(AgentTest, SendsItsStatusBeforeItsReports) {
   StartLease(1);
   agent_.Record(1, Outcome(0));
   Step();
@@ -378,7 +378,7 @@ TEST_F(AgentTest, WhatItIsComesBeforeWhatItHasToSay) {
   EXPECT_TRUE(out.messages[1].has_report());
 }
 
-TEST_F(AgentTest, WhyItIsNotReadyIsSaidAtOnce) {
+TEST_F(AgentTest, ReportsAtOnceWhyItIsNotReady) {
   Acknowledge(Statuses(Step()).at(0).seq(), {});
   EXPECT_THAT(Statuses(Step()), IsEmpty());
   agent_.SetNotReady("the folder /mnt is missing");
@@ -391,7 +391,7 @@ TEST_F(AgentTest, WhyItIsNotReadyIsSaidAtOnce) {
   ASSERT_EQ(Statuses(Step()).size(), 1U);
 }
 
-TEST_F(AgentTest, ToldToDrainItStartsNothingMore) {
+TEST_F(AgentTest, ADrainRequestStopsNewLeases) {
   Step();
   agent_.Receive(Grant(7), now_);
   const auto status = Statuses(Step()).at(0);
@@ -404,7 +404,7 @@ TEST_F(AgentTest, ToldToDrainItStartsNothingMore) {
   EXPECT_THAT(out.starts, IsEmpty()) << "confirmed together with the request";
 }
 
-TEST_F(AgentTest, ToldToDrainItSaysSo) {
+TEST_F(AgentTest, ReportsADrainRequest) {
   EXPECT_FALSE(Step().drain);
   wire::CoordinatorMessage message;
   message.mutable_status_ack()->set_drain(true);
@@ -412,7 +412,7 @@ TEST_F(AgentTest, ToldToDrainItSaysSo) {
   EXPECT_TRUE(Step().drain);
 }
 
-TEST_F(AgentTest, AReportOfAnotherLedgerIsRepeatedAndNobodyNeedWaitForIt) {
+TEST_F(AgentTest, AReportForAnotherLedgerIsRepeatedWithoutBlockingTheEnd) {
   StartLease(1);
   agent_.Record(1, Outcome(0));
   ASSERT_EQ(Reports(Step()).size(), 1U);
@@ -427,7 +427,7 @@ TEST_F(AgentTest, AReportOfAnotherLedgerIsRepeatedAndNobodyNeedWaitForIt) {
   EXPECT_FALSE(agent_.OnlyRefusedLeft()) << "the other lease is of this ledger";
 }
 
-TEST_F(AgentTest, AReportThatIsTakenAfterAllIsNotRefusedAnyMore) {
+TEST_F(AgentTest, AnAcceptedReportIsNoLongerRefused) {
   StartLease(1);
   agent_.Record(1, Outcome(0));
   Step();
@@ -442,7 +442,7 @@ TEST_F(AgentTest, AReportThatIsTakenAfterAllIsNotRefusedAnyMore) {
   EXPECT_EQ(agent_.leases(), 0U);
 }
 
-TEST_F(AgentTest, ALostLeaseThatIsStillBeingSentDoesNotKeepItAwake) {
+TEST_F(AgentTest, ALostLeaseThatIsStillSendingDoesNotKeepItAwake) {
   StartLease(1);
   agent_.WantPage(1, 128);
   Step();

@@ -10,7 +10,7 @@ using testing::Optional;
 
 const std::string kPacs = "PACS:104@pacs.example";
 
-TEST(WindowMemory, AWindowIsProposedUntilALossSpeaksAgainstIt) {
+TEST(WindowMemory, AWindowIsProposedUntilALossSuggestsOtherwise) {
   WindowMemory memory;
   EXPECT_TRUE(memory.MayPropose(kPacs));
   EXPECT_TRUE(memory.Lost(kPacs, /*proposed=*/true, "connection reset"));
@@ -18,7 +18,7 @@ TEST(WindowMemory, AWindowIsProposedUntilALossSpeaksAgainstIt) {
   EXPECT_TRUE(memory.MayPropose("OTHER:104@pacs.example"));
 }
 
-TEST(WindowMemory, AResponseWithoutAWindowConfirmsItOnce) {
+TEST(WindowMemory, AResponseWithoutAWindowConfirmsTheSuspicionOnce) {
   WindowMemory memory;
   memory.Lost(kPacs, true, "connection reset");
   EXPECT_THAT(memory.Answered(kPacs, /*proposed=*/false), Optional(std::string("connection reset")));
@@ -28,7 +28,7 @@ TEST(WindowMemory, AResponseWithoutAWindowConfirmsItOnce) {
   EXPECT_FALSE(memory.MayPropose(kPacs)) << "is another trouble";
 }
 
-TEST(WindowMemory, ALossWithoutAWindowAsWellAcquitsIt) {
+TEST(WindowMemory, ALossWithoutAWindowClearsTheSuspicion) {
   WindowMemory memory;
   memory.Lost(kPacs, true, "an outage");
   EXPECT_FALSE(memory.Lost(kPacs, false, "an outage"));
@@ -37,7 +37,7 @@ TEST(WindowMemory, ALossWithoutAWindowAsWellAcquitsIt) {
   EXPECT_TRUE(memory.Lost(kPacs, true, "again")) << "when the outage is over, it may be the window after all";
 }
 
-TEST(WindowMemory, WhereAWindowHasWorkedALossHasAnotherCause) {
+TEST(WindowMemory, ALossAfterAWorkingWindowHasAnotherCause) {
   WindowMemory memory;
   EXPECT_EQ(memory.Answered(kPacs, true), std::nullopt);
   EXPECT_FALSE(memory.Lost(kPacs, true, "an outage"));
@@ -45,7 +45,7 @@ TEST(WindowMemory, WhereAWindowHasWorkedALossHasAnotherCause) {
 }
 
 // Several threads have proposed a window before the first of them was lost.
-TEST(WindowMemory, AssociationsThatWereProposedOneEarlierAreLostForTheSameReason) {
+TEST(WindowMemory, ConcurrentAssociationsAreLostForTheSameReason) {
   WindowMemory memory;
   EXPECT_TRUE(memory.Lost(kPacs, true, "first"));
   EXPECT_TRUE(memory.Lost(kPacs, true, "second"));

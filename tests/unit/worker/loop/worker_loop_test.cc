@@ -34,7 +34,7 @@ class FirstLine : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
   void flush_() override {}
 };
 
-TEST(WorkerLoop, SaysThatThereIsNoCoordinator) {
+TEST(WorkerLoop, ReportsAMissingCoordinator) {
   const auto line = std::make_shared<FirstLine>();
   const auto earlier = spdlog::default_logger();
   spdlog::set_default_logger(std::make_shared<spdlog::logger>("test", line));
@@ -50,7 +50,7 @@ TEST(WorkerLoop, SaysThatThereIsNoCoordinator) {
   EXPECT_THAT(line->text, testing::HasSubstr("No connection to the coordinator"));
 }
 
-TEST(WorkerLoop, AnnouncesItselfAtOnceToWhoeverLeads) {
+TEST(WorkerLoop, RegistersWithANewLeaderAtOnce) {
   constexpr std::chrono::seconds kPatience(30);
   zmq::context_t context;
   RouterChannel stand_by(context, "tcp://127.0.0.1:*"), leader(context, "tcp://127.0.0.1:*");

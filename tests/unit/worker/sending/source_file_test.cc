@@ -36,7 +36,7 @@ class SourceFileTest : public testing::Test {
   std::string path_ = folder_ / "a.dcm";
 };
 
-TEST_F(SourceFileTest, AnUnchangedFileIsTrusted) {
+TEST_F(SourceFileTest, AnUnchangedFileIsNotReadAgain) {
   wire::Instance instance = Write({});
   instance.set_dataset_offset(instance.dataset_offset() + 2);  // would be found out if it were read again
   const auto source = OpenSourceFile(path_, instance);
@@ -73,7 +73,7 @@ TEST_F(SourceFileTest, AFileThatBecameTruncatedIsNotSent) {
   EXPECT_THAT(source.error().reason, HasSubstr("changed since the scan"));
 }
 
-TEST_F(SourceFileTest, AVanishedFileSaysSo) {
+TEST_F(SourceFileTest, AMissingFileIsReported) {
   const wire::Instance old = Write({});
   std::filesystem::remove(path_);
   const auto source = OpenSourceFile(path_, old);
@@ -87,7 +87,7 @@ TEST_F(SourceFileTest, AVanishedFileSaysSo) {
   EXPECT_FALSE(alone.error().storage_away);
 }
 
-TEST_F(SourceFileTest, AFolderThatIsGoneIsStorageThatIsAway) {
+TEST_F(SourceFileTest, AMissingFolderIsAStorageOutage) {
   std::filesystem::create_directories(folder_ / "study");
   path_ = folder_ / "study/a.dcm";
   const wire::Instance old = Write({});
@@ -101,7 +101,7 @@ TEST_F(SourceFileTest, AFolderThatIsGoneIsStorageThatIsAway) {
 }
 
 // The storage returns at an arbitrary moment between the steps of one call.
-TEST_F(SourceFileTest, StorageThatReturnsMeanwhileIsNoMissingFile) {
+TEST_F(SourceFileTest, StorageThatReturnsMeanwhileIsNotAMissingFile) {
   std::filesystem::create_directories(folder_ / "study");
   path_ = folder_ / "study/a.dcm";
   const wire::Instance old = Write({});
@@ -118,7 +118,7 @@ TEST_F(SourceFileTest, StorageThatReturnsMeanwhileIsNoMissingFile) {
   }
 }
 
-TEST_F(SourceFileTest, NoPermissionMayPass) {
+TEST_F(SourceFileTest, APermissionErrorIsTransient) {
   if (geteuid() == 0) GTEST_SKIP() << "root may read everything";
   const wire::Instance old = Write({});
   std::filesystem::permissions(path_, std::filesystem::perms::none);

@@ -293,7 +293,7 @@ TEST_F(StudySenderTest, AnOddDatasetIsPadded) {
   EXPECT_FALSE(port_.outcomes[0].transcoded());
 }
 
-TEST_F(StudySenderTest, AnOddDatasetThatCannotBePaddedIsNotSendable) {
+TEST_F(StudySenderTest, AnOddDatasetThatCannotBePaddedIsUnsendable) {
   AddFile(FileWith(std::string(kOddNumber, 9)), std::string(kExplicitVrLittleEndian));
   EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
   EXPECT_THAT(Kinds(), ElementsAre(kNotSendable));
@@ -315,7 +315,7 @@ TEST_F(StudySenderTest, ADeflatedDatasetIsPaddedAsAWhole) {
   }
 }
 
-TEST_F(StudySenderTest, FillsTheWindowAndReportsEachByItsOwnResponse) {
+TEST_F(StudySenderTest, FillsTheWindowAndMatchesResponses) {
   AddInstances(6);
   script_.window = 4;
   script_.last_first = true;
@@ -331,7 +331,7 @@ TEST_F(StudySenderTest, FillsTheWindowAndReportsEachByItsOwnResponse) {
   }
 }
 
-TEST_F(StudySenderTest, OfSeveralInFlightNobodyKnowsWhichOneCostTheAssociation) {
+TEST_F(StudySenderTest, ALossWithSeveralInFlightUsesNoAttempt) {
   AddInstances(5);
   script_.window = 3;
   script_.answers = {Status(0), Status(0), kUnanswered, Status(0), Status(0)};
@@ -341,7 +341,7 @@ TEST_F(StudySenderTest, OfSeveralInFlightNobodyKnowsWhichOneCostTheAssociation) 
   for (std::size_t i = 2; i < 5; ++i) EXPECT_TRUE(port_.outcomes[i].may_be_stored());
 }
 
-TEST_F(StudySenderTest, TheOnlyOneInFlightHasUsedAnAttempt) {
+TEST_F(StudySenderTest, ALossWithOneInFlightUsesAnAttempt) {
   AddInstances(1);
   script_.window = 3;
   script_.answers = {kUnanswered};
@@ -352,7 +352,7 @@ TEST_F(StudySenderTest, TheOnlyOneInFlightHasUsedAnAttempt) {
   EXPECT_TRUE(port_.outcomes[0].may_be_stored());
 }
 
-TEST_F(StudySenderTest, ALossWhileSendingConcernsThoseInFlight) {
+TEST_F(StudySenderTest, ALossWhileSendingAffectsInstancesInFlight) {
   AddInstances(3);
   script_.window = 3;
   script_.answers = {Status(0), Lost(), Status(0)};
@@ -362,7 +362,7 @@ TEST_F(StudySenderTest, ALossWhileSendingConcernsThoseInFlight) {
   EXPECT_FALSE(port_.outcomes[1].may_be_stored()) << "it was sent in part";
 }
 
-TEST_F(StudySenderTest, AFileThatShrinksCostsTheOthersNoAttempt) {
+TEST_F(StudySenderTest, AFileThatShrinksDoesNotAffectOthers) {
   AddInstances(3);
   script_.window = 3;
   script_.answers = {Status(0), Failed(StoreFailureKind::kFileChanged, /*usable=*/false), Status(0)};
@@ -370,7 +370,7 @@ TEST_F(StudySenderTest, AFileThatShrinksCostsTheOthersNoAttempt) {
   EXPECT_THAT(Kinds(), ElementsAre(kUnansweredKind, kUnreadable, kResponded));
 }
 
-TEST_F(StudySenderTest, WhatIsToGoAloneGoesAlone) {
+TEST_F(StudySenderTest, InstancesMarkedAsAloneAreSentAlone) {
   AddInstances(5);
   grant_.mutable_first_page()->mutable_instances(2)->set_alone(true);
   script_.window = 4;
@@ -380,7 +380,7 @@ TEST_F(StudySenderTest, WhatIsToGoAloneGoesAlone) {
   EXPECT_THAT(reported, ElementsAre(0U, 0U, 2U, 3U, 3U));
 }
 
-TEST_F(StudySenderTest, ADrainFinishesWhatIsInFlight) {
+TEST_F(StudySenderTest, ADrainFinishesInstancesInFlight) {
   AddInstances(6);
   script_.window = 3;
   port_.stop_after = 1;
@@ -390,7 +390,7 @@ TEST_F(StudySenderTest, ADrainFinishesWhatIsInFlight) {
   EXPECT_EQ(script_.released, 1U);
 }
 
-TEST_F(StudySenderTest, WhatWasFoundSinceTheLeaseIsLeftForTheNextOne) {
+TEST_F(StudySenderTest, InstancesFoundAfterTheGrantAreLeftForTheNextLease) {
   AddInstances(1);
   grant_.mutable_first_page()->set_next_index(1);
   wire::Page page;
@@ -416,7 +416,7 @@ TEST_F(StudySenderTest, SendsEverythingOverOneAssociation) {
   EXPECT_EQ(port_.associations, 1U);
 }
 
-TEST_F(StudySenderTest, TellsWhatTheTimeWasSpentOn) {
+TEST_F(StudySenderTest, ReportsWhatTheTimeWasSpentOn) {
   AddInstances(2);
   // The clock is the real one: only what the association says of its waits is exact.
   script_.on_store = [this] {
@@ -453,13 +453,13 @@ TEST_F(StudySenderTest, StopsAtAnInstanceBoundary) {
   EXPECT_EQ(script_.released, 1U) << "in peace";
 }
 
-TEST_F(StudySenderTest, WithoutThePageItStops) {
+TEST_F(StudySenderTest, StopsWithoutAPage) {
   AddInstances(1);
   grant_.mutable_first_page()->set_next_index(1);
   EXPECT_EQ(Send().reason(), wire::GiveBack::DRAINING);
 }
 
-TEST_F(StudySenderTest, ALostAssociationCostsTheInstanceInFlightOnly) {
+TEST_F(StudySenderTest, ALostAssociationAffectsOnlyTheInstanceInFlight) {
   AddInstances(3);
   script_.answers = {Status(0), Lost(), Status(0)};
   EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
@@ -468,14 +468,14 @@ TEST_F(StudySenderTest, ALostAssociationCostsTheInstanceInFlightOnly) {
   EXPECT_EQ(port_.associations, 2U);
 }
 
-TEST_F(StudySenderTest, AnInstanceThatWasNotTouchedIsSentOnTheNextAssociation) {
+TEST_F(StudySenderTest, AnUntouchedInstanceIsSentOnTheNextAssociation) {
   AddInstances(2);
   script_.answers = {Status(0), Lost(/*touched=*/false), Status(0)};
   EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
   EXPECT_THAT(Kinds(), ElementsAre(kResponded, kResponded));
 }
 
-TEST_F(StudySenderTest, AfterThreeLossesInARowAnEchoTellsWhoseTroubleItIs) {
+TEST_F(StudySenderTest, AnEchoAfterThreeLossesFindsTheCause) {
   AddInstances(6);
   script_.answers = {Lost(), Lost(), Status(0), Lost(), Lost(), Lost()};
   const wire::GiveBack give_back = Send();
@@ -495,7 +495,7 @@ AssociationFailure Rejected(bool explained) {
           .explained = explained};
 }
 
-TEST_F(StudySenderTest, ARejectionIsTheStudysIfTheEchoIsAnswered) {
+TEST_F(StudySenderTest, ARejectionConcernsTheStudyIfTheEchoIsAnswered) {
   AddInstances(1);
   script_.association_failures = {Rejected(false)};
   const wire::GiveBack give_back = Send();
@@ -503,7 +503,7 @@ TEST_F(StudySenderTest, ARejectionIsTheStudysIfTheEchoIsAnswered) {
   EXPECT_TRUE(give_back.echo_answered());
 }
 
-TEST_F(StudySenderTest, ARejectionOfTheEchoIsTheDestinationsWord) {
+TEST_F(StudySenderTest, ARejectedEchoConcernsTheDestination) {
   AddInstances(1);
   script_.association_failures = {Rejected(true), Rejected(true)};
   const wire::GiveBack give_back = Send();
@@ -511,7 +511,7 @@ TEST_F(StudySenderTest, ARejectionOfTheEchoIsTheDestinationsWord) {
   EXPECT_FALSE(give_back.echo_answered());
 }
 
-TEST_F(StudySenderTest, ADestinationWithoutVerificationAnswersByItsAssociation) {
+TEST_F(StudySenderTest, AnAcceptedAssociationCountsAsAnEchoWithoutVerification) {
   AddInstances(1);
   script_.association_failures = {Rejected(false)};
   script_.contexts_refused = 1;
@@ -519,7 +519,7 @@ TEST_F(StudySenderTest, ADestinationWithoutVerificationAnswersByItsAssociation) 
   EXPECT_EQ(script_.echoes, 0U);
 }
 
-TEST_F(StudySenderTest, ARejectionForNowIsNoOutage) {
+TEST_F(StudySenderTest, ATransientRejectionIsNotAnOutage) {
   AddInstances(1);
   script_.association_failures = {
       {.kind = AssociationFailureKind::kRejectedTransient, .reason = "congestion", .connected = true}};
@@ -528,7 +528,7 @@ TEST_F(StudySenderTest, ARejectionForNowIsNoOutage) {
   EXPECT_TRUE(give_back.echo_answered());
 }
 
-TEST_F(StudySenderTest, AStopDuringTheEchoBlamesNobody) {
+TEST_F(StudySenderTest, AStopDuringTheEchoReportsNoCause) {
   AddInstances(1);
   script_.association_failures = {Rejected(false), {AssociationFailureKind::kCancelled, false, "cancelled"}};
   EXPECT_EQ(Send().reason(), wire::GiveBack::DRAINING);
@@ -545,7 +545,7 @@ TEST_F(StudySenderTest, AfterALossBeforeAnyResponseNoWindowIsProposed) {
   EXPECT_FALSE(windows_.MayPropose("PACS:104@pacs.example")) << "for the next study, too";
 }
 
-TEST_F(StudySenderTest, ALossWhileSendingMayBeOfTheWindowToo) {
+TEST_F(StudySenderTest, ALossWhileSendingMayBeCausedByTheWindow) {
   AddInstances(3);
   grant_.mutable_send_options()->set_async_window(16);
   script_.answers = {Lost(), Lost(/*touched=*/false), Lost(), Status(0)};
@@ -554,7 +554,7 @@ TEST_F(StudySenderTest, ALossWhileSendingMayBeOfTheWindowToo) {
   EXPECT_THAT(script_.proposed_windows, ElementsAre(16, 1, 16, 1)) << "without a window it was lost as well";
 }
 
-TEST_F(StudySenderTest, ALossAfterAResponseIsNotOfTheWindow) {
+TEST_F(StudySenderTest, ALossAfterAResponseIsNotCausedByTheWindow) {
   AddInstances(4);
   grant_.mutable_send_options()->set_async_window(16);
   script_.answers = {Status(0), Lost(), Lost(), Status(0)};
@@ -563,7 +563,7 @@ TEST_F(StudySenderTest, ALossAfterAResponseIsNotOfTheWindow) {
   EXPECT_THAT(script_.proposed_windows, ElementsAre(16, 16, 16)) << "a window has worked there";
 }
 
-TEST_F(StudySenderTest, OnlyOneLossOfALeaseIsOfTheWindow) {
+TEST_F(StudySenderTest, OnlyOneLossPerLeaseIsAttributedToTheWindow) {
   AddInstances(6);
   grant_.mutable_send_options()->set_async_window(16);
   script_.answers = {Lost(), Lost(), Lost(), Lost(), Lost(), Lost()};
@@ -571,7 +571,7 @@ TEST_F(StudySenderTest, OnlyOneLossOfALeaseIsOfTheWindow) {
   EXPECT_THAT(Kinds(), ElementsAre(kUnansweredKind, kAssociationLost, kAssociationLost, kAssociationLost));
 }
 
-TEST_F(StudySenderTest, WhereNoWindowIsAskedForALossIsALoss) {
+TEST_F(StudySenderTest, WithoutAWindowALossIsNotAttributedToIt) {
   AddInstances(2);
   script_.answers = {Lost()};
   EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
@@ -580,7 +580,7 @@ TEST_F(StudySenderTest, WhereNoWindowIsAskedForALossIsALoss) {
   EXPECT_TRUE(windows_.MayPropose("PACS:104@pacs.example"));
 }
 
-TEST_F(StudySenderTest, AFileThatCannotBeSentSaysNothingOfTheWindow) {
+TEST_F(StudySenderTest, AnUnsendableFileDoesNotAffectTheWindow) {
   AddInstances(4);
   grant_.mutable_send_options()->set_async_window(16);
   script_.answers = {Lost(), Failed(StoreFailureKind::kFileChanged, /*usable=*/true), Status(0), Status(0)};
@@ -591,7 +591,7 @@ TEST_F(StudySenderTest, AFileThatCannotBeSentSaysNothingOfTheWindow) {
 
 class WindowRefusalTest : public StudySenderTest, public testing::WithParamInterface<AssociationFailureKind> {};
 
-TEST_P(WindowRefusalTest, ARequestThatIsLostForItsWindowIsMadeWithoutOne) {
+TEST_P(WindowRefusalTest, ARequestLostBecauseOfItsWindowIsRepeatedWithoutOne) {
   AddInstances(2);
   grant_.mutable_send_options()->set_async_window(16);
   script_.association_failures = {{GetParam(), false, "lost"}};
@@ -603,7 +603,7 @@ TEST_P(WindowRefusalTest, ARequestThatIsLostForItsWindowIsMadeWithoutOne) {
 INSTANTIATE_TEST_SUITE_P(All, WindowRefusalTest,
                          testing::Values(AssociationFailureKind::kAborted, AssociationFailureKind::kConnectionLost));
 
-TEST_F(StudySenderTest, AnOutageDoesNotSwitchWindowsOff) {
+TEST_F(StudySenderTest, AnOutageDoesNotDisableWindows) {
   AddInstances(2);
   grant_.mutable_send_options()->set_async_window(16);
   for (const auto kind : {AssociationFailureKind::kAborted, AssociationFailureKind::kRefused,
@@ -620,7 +620,7 @@ TEST_F(StudySenderTest, AnOutageDoesNotSwitchWindowsOff) {
   EXPECT_EQ(script_.proposed_windows.back(), 16);
 }
 
-TEST_F(StudySenderTest, ADestinationThatCannotBeReachedGetsTheStudyBack) {
+TEST_F(StudySenderTest, AnUnreachableDestinationMakesItGiveTheStudyBack) {
   AddInstances(2);
   script_.association_failures = {{AssociationFailureKind::kRefused, false, "cannot connect: Connection refused"}};
   const wire::GiveBack give_back = Send();
@@ -632,14 +632,14 @@ TEST_F(StudySenderTest, ADestinationThatCannotBeReachedGetsTheStudyBack) {
   EXPECT_TRUE(port_.outcomes.empty()) << "no instance has used an attempt";
 }
 
-TEST_F(StudySenderTest, NotAuthorizedIsAnAnswerAboutOneInstance) {
+TEST_F(StudySenderTest, NotAuthorizedConcernsOneInstance) {
   AddInstances(2);
   script_.answers = {Status(0x0124)};
   EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
   EXPECT_THAT(Kinds(), ElementsAre(kResponded, kResponded));
 }
 
-TEST_F(StudySenderTest, AFileThatCannotBeReadFailsAloneAndOpensNothing) {
+TEST_F(StudySenderTest, AnUnreadableFileFailsAloneWithoutAnAssociation) {
   AddInstances(1);
   std::filesystem::remove(folder_ / "0.dcm");
   WriteFile(folder_ / "other", "so that the folder is not empty");
@@ -649,7 +649,7 @@ TEST_F(StudySenderTest, AFileThatCannotBeReadFailsAloneAndOpensNothing) {
   EXPECT_EQ(script_.associations, 0U);
 }
 
-TEST_F(StudySenderTest, StorageThatIsAwayIsToldForEachInstance) {
+TEST_F(StudySenderTest, AStorageOutageIsReportedForEachInstance) {
   AddInstances(2);
   std::filesystem::remove(folder_ / "0.dcm");
   std::filesystem::remove(folder_ / "1.dcm");
@@ -658,7 +658,7 @@ TEST_F(StudySenderTest, StorageThatIsAwayIsToldForEachInstance) {
   for (const auto& outcome : port_.outcomes) EXPECT_TRUE(outcome.storage_away());
 }
 
-TEST_F(StudySenderTest, AReadErrorInTheMidstOfAFileMayPass) {
+TEST_F(StudySenderTest, AReadErrorWithinAFileIsTransient) {
   AddInstances(1);
   script_.answers = {Failed(StoreFailureKind::kFileUnreadable, /*usable=*/true)};
   EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
@@ -674,7 +674,7 @@ TEST_F(StudySenderTest, AFileThatChangesWhileItIsSentFailsAlone) {
   EXPECT_EQ(port_.associations, 2U) << "the broken one is never used again";
 }
 
-TEST_F(StudySenderTest, ACancelledWaitIsNoOutcome) {
+TEST_F(StudySenderTest, ACancelledWaitHasNoOutcome) {
   AddInstances(2);
   script_.answers = {Failed(StoreFailureKind::kCancelled, /*usable=*/false)};
   EXPECT_EQ(Send().reason(), wire::GiveBack::DRAINING);
@@ -689,7 +689,7 @@ TEST_F(StudySenderTest, ARefusedSyntaxIsDecoded) {
   EXPECT_TRUE(port_.outcomes[0].transcoded());
 }
 
-TEST_F(StudySenderTest, WhereNothingIsAcceptedEachInstanceFailsWithTheReason) {
+TEST_F(StudySenderTest, WithoutAnAcceptedContextEachInstanceFailsWithTheReason) {
   AddInstances(2);
   script_.contexts_refused = 128;
   EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
@@ -705,7 +705,7 @@ TEST_F(StudySenderTest, RequestsPerAssociationAreLimited) {
   EXPECT_EQ(script_.released, 3U);
 }
 
-TEST_F(StudySenderTest, ManyContextsTakeConsecutiveAssociationsAndNothingIsSentTwice) {
+TEST_F(StudySenderTest, ManyContextsUseConsecutiveAssociationsAndNothingIsSentTwice) {
   wire::Page again;  // the second part pages from the beginning and finds what was not settled
   again.add_roots()->set_path(folder_.path());
   for (std::uint32_t i = 0; i < 70; ++i) {
@@ -721,7 +721,7 @@ TEST_F(StudySenderTest, ManyContextsTakeConsecutiveAssociationsAndNothingIsSentT
   EXPECT_EQ(script_.stored.size(), 70U);
 }
 
-TEST_F(StudySenderTest, WhatWasAnsweredBeforeALossCounts) {
+TEST_F(StudySenderTest, ResponsesReceivedBeforeALossCount) {
   AddInstances(4);
   script_.window = 16;
   script_.answers = {Status(0), Status(0), Status(0xA900), Lost()};
@@ -735,7 +735,7 @@ TEST_F(StudySenderTest, WhatWasAnsweredBeforeALossCounts) {
 }
 
 // The refusal ends the study, and still everybody in flight gets an outcome.
-TEST_F(StudySenderTest, NothingIsKeptWhileAnInstanceIsDecoded) {
+TEST_F(StudySenderTest, TheBufferIsFlushedBeforeAnInstanceIsDecoded) {
   AddInstances(2);
   script_.window = 16;
   script_.keeps = true;
@@ -747,7 +747,7 @@ TEST_F(StudySenderTest, NothingIsKeptWhileAnInstanceIsDecoded) {
   EXPECT_TRUE(port_.outcomes[1].transcoded());
 }
 
-TEST_F(StudySenderTest, NothingIsKeptWhileAPageIsWaitedFor) {
+TEST_F(StudySenderTest, TheBufferIsFlushedBeforeWaitingForAPage) {
   AddInstances(8);
   script_.window = 16;
   script_.keeps = true;
@@ -762,7 +762,7 @@ TEST_F(StudySenderTest, NothingIsKeptWhileAPageIsWaitedFor) {
   EXPECT_EQ(port_.outcomes.size(), 9U);
 }
 
-TEST_F(StudySenderTest, AStopTakesBackWhatWasKept) {
+TEST_F(StudySenderTest, AStopTakesBackBufferedRequests) {
   AddInstances(8);
   script_.window = 16;
   script_.keeps = true;
