@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# The containers, for real: builds the images, brings up docker-compose.yml with three workers, Prometheus and an
-# Orthanc as the archive, migrates some thousand instances, kills a worker and the coordinator and stops a worker in the
-# middle, and checks that everything has arrived and everybody says so. Then the same with the ledger in PostgreSQL and
-# two coordinators (profile 'ha'), of which the leading one is killed and stays down. Grafana is left out: its image is not Debian's.
+# Tests the containers: builds the images, starts docker-compose.yml with three workers, Prometheus, and Orthanc as
+# the archive, migrates some thousand instances, kills a worker and the coordinator and stops another worker in the
+# middle, and checks that everything arrives and that every program reports it. Then does the same with the ledger in
+# PostgreSQL and two coordinators (profile 'ha'), of which the leader is killed and not restarted. Does not start
+# Grafana, whose image is not Debian's.
 #
 #   tests/deploy/compose_test.sh        exit status 77: cannot be run here, and why
 #
-# Uses the Docker engine that answers; as root it otherwise starts one of its own, which ends with it. Leaves the images
-# (tagged 'test') in an engine that was there before, and nothing else. Needs some minutes.
+# Uses a running Docker engine. Otherwise, as root, it starts one of its own and stops it at the end. Leaves nothing
+# behind except the images (tagged 'test') in an engine that was already running. Takes some minutes.
 set -euo pipefail
 exec < /dev/null
 
@@ -20,7 +21,7 @@ studies=1000
 instances=30
 workers=3
 
-# --- words, waiting, cleaning up
+# --- helpers
 
 say() {
   printf '%4d s  %s\n' "$SECONDS" "$*"
@@ -33,7 +34,7 @@ fail() {
   echo "FAILED: $*"
   exit 1
 }
-# wait_for SECONDS WHAT COMMAND...: until the command succeeds.
+# wait_for SECONDS WHAT COMMAND...: waits until the command succeeds.
 wait_for() {
   local end=$((SECONDS + $1)) what=$2
   shift 2
@@ -42,7 +43,7 @@ wait_for() {
     sleep 0.2
   done
 }
-# quietly NAME COMMAND...: what it prints is shown only if it fails.
+# quietly NAME COMMAND...: shows the command's output only if it fails.
 quietly() {
   local log=$work/$1.log
   shift
@@ -51,10 +52,10 @@ quietly() {
   fail "$*"
 }
 
-engine=  # the process of an engine of our own
-network= # that of its way out
-inside=() # how to get where the engine's ports are
-stack=no # whether there may be containers
+engine= # the process of our own engine
+network= # the process that connects it to the network
+inside=() # the prefix for commands that must reach the engine's ports
+stack=no # whether containers may be running
 # shellcheck disable=SC2317  # the trap calls it
 clean_up() {
   local status=$?
@@ -74,7 +75,7 @@ clean_up() {
     wait "$engine"
   fi
   [ -z "$network" ] || kill "$network" 2> /dev/null
-  # A single command for all: some files belong to the user of the containers.
+  # Uses one container for all files, because some belong to the containers' user.
   rm -rf "$work" || status=1
   exit $status
 }
@@ -90,8 +91,8 @@ engine_answers() {
 engine_answers_or_has_ended() {
   engine_answers || ! kill -0 "$engine" 2> /dev/null
 }
-# An engine that leaves this machine alone: what it mounts, and its bridges and firewall rules, are in namespaces of its
-# own, which end with it. The network beyond is reached through slirp4netns, a process without rights.
+# An engine that does not touch this machine: its mounts, bridges, and firewall rules are in separate namespaces,
+# which end with it. slirp4netns, an unprivileged process, connects it to the outside.
 start_engine() {
   local program
   [ "$(id -u)" -eq 0 ] || skip "no Docker engine answers, and only root can start one"
@@ -101,8 +102,7 @@ start_engine() {
   [ -e /dev/net/tun ] || skip "no Docker engine answers, and without /dev/net/tun none can be started here"
   export DOCKER_HOST=unix://$work/docker.sock
   unset DOCKER_CONTEXT
-  # Where nobody has mounted the control groups (in some containers and small virtual machines), it gets its own.
-  # shellcheck disable=SC2016  # these are variables of the inner shell
+  # If the control groups are not mounted (in some containers and small virtual machines), mounts them for the engine.
   unshare --mount --net sh -c '
     set -e
     if [ ! -e /sys/fs/cgroup/cgroup.controllers ] && [ ! -e /sys/fs/cgroup/memory ]; then
@@ -144,9 +144,9 @@ else
 fi
 engine_answers || start_engine
 
-# --- the image that the others are built on
+# --- the base image
 
-# Debian's archive as this machine reaches it: "URI RELEASE" a line.
+# Debian's archive as this machine reaches it, one "URI RELEASE" per line.
 archives() {
   # shellcheck disable=SC2016  # these are for apt
   apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' 'Origin: Debian' |
@@ -168,7 +168,7 @@ make_base() {
   rm -rf "$root"
 }
 if ! docker image inspect "$base" > /dev/null 2>&1 && ! timeout 120 docker pull -q "$base" > /dev/null 2>&1; then
-  base=dicom-sender-test-base:bookworm # nobody should take ours for the official one
+  base=dicom-sender-test-base:bookworm # cannot be mistaken for the official image
   if ! docker image inspect "$base" > /dev/null 2>&1; then
     [ "$(id -u)" -eq 0 ] || skip "the image 'debian:bookworm-slim' cannot be pulled, and only root can make one"
     command -v debootstrap > /dev/null || skip "the image 'debian:bookworm-slim' cannot be pulled, and there is no debootstrap"
@@ -198,11 +198,11 @@ docker run --rm --network none "$image" sh -c 'test -s /usr/share/libdcmtk*/dico
 
 # --- the stack
 
-# A site's settings are not ours, neither from .env nor from the shell.
+# Ignores settings of this machine, both in .env and in the environment.
 mapfile -t settings < <(sed -n 's/^#\{0,1\}\([A-Z_]*\)=.*/\1/p' "$top/.env.example")
 [ ${#settings[@]} -gt 20 ] || fail ".env.example has only ${#settings[@]} settings"
 unset "${settings[@]}"
-# Ports of this machine without a number: free ones, so that nothing clashes.
+# Ports without a number are free ones, to avoid conflicts.
 cat > "$work/env" << ENV
 IMAGE=$image
 PROMETHEUS_IMAGE=dicom-sender-prometheus:test
@@ -220,7 +220,7 @@ ENV
 compose() {
   "${compose_command[@]}" -p "$project" -f "$top/docker-compose.yml" --project-directory "$top" --env-file "$work/env" "$@"
 }
-# container SERVICE [NUMBER]: its id, running or not
+# container SERVICE [NUMBER]: prints its id, running or not.
 container() {
   docker ps -a -q --no-trunc --filter "label=com.docker.compose.project=$project" \
     --filter "label=com.docker.compose.service=$1" --filter "label=com.docker.compose.container-number=${2:-1}" \
@@ -238,7 +238,7 @@ if compose config -q > "$work/config.log" 2>&1 || ! grep -q STORAGE "$work/confi
 fi
 echo STORAGE=storage >> "$work/env"
 quietly config compose --profile demo --profile tools --profile ha config -q
-# The example says the defaults, and all of them.
+# The example file contains every option with its default value.
 while IFS='=' read -r name value; do
   grep -qF "\${$name:-$value}" "$top/docker-compose.yml" || fail ".env.example: docker-compose.yml has no \${$name:-$value}"
 done < <(sed -n 's/^#\([A-Z_]*=.*\)/\1/p' "$top/.env.example")
@@ -276,7 +276,7 @@ for id in $(compose ps -q); do
 done
 ! docker exec "$(container worker)" touch /data/there 2> /dev/null || fail "a worker can write to the storage"
 
-# Nobody is heard without a key.
+# Clients without a key are refused.
 status=0
 docker run --rm --network "${project}_default" "$image" dicom-ctl --coordinator tcp://coordinator:5555 --timeout 2 sessions \
   > "$work/unknown.log" 2>&1 || status=$?
@@ -284,7 +284,7 @@ docker run --rm --network "${project}_default" "$image" dicom-ctl --coordinator 
 
 # --- the migration
 
-# ask SERVICE PORT PATH
+# ask SERVICE PORT PATH: prints the answer.
 ask() {
   "${inside[@]}" curl -sS --max-time 10 "http://$(compose port "$1" "$2")$3"
 }
@@ -301,8 +301,8 @@ sending() {
   wait_for 120 "$1 instances have arrived" has_stored "$1"
   [ "$(state "$(container demo-indexer)" Running)" = true ] || fail "the migration ended before it could be disturbed"
 }
-# kill_hard ID PROGRAM: as a crash would. Docker starts again what crashed, but not what `docker kill` has ended; where
-# the process cannot be reached, it is that, and a start by hand.
+# kill_hard ID PROGRAM: simulates a crash. Docker restarts a container whose process crashed, but not one that `docker
+# kill` has ended. If the process cannot be reached, uses `docker kill` and starts the container by hand.
 kill_hard() {
   local pid restarts
   pid=$(state "$1" Pid)
@@ -355,11 +355,11 @@ jq -e --argjson total $total --argjson workers $workers '.total_files == $total 
   and .failed_transfers == 0 and .skipped == 0 and .pending == 0 and .interrupted == false and .workers >= $workers' \
   "$work/summary.json" > /dev/null || fail "the summary says: $(jq -c 'del(.studies, .studies_processed)' "$work/summary.json")"
 say "The summary: $(jq -c '{successful_transfers, failed_transfers, retries, resends, associations, workers}' "$work/summary.json")"
-# The report is a file, too.
+# The report is also a file.
 compose exec -T coordinator cat "/var/lib/dicom-sender/reports/dicom_sender_summary_$session.json" |
   cmp -s - "$work/summary.json" || fail "the summary in the volume is not that of dicom-ctl"
 
-# The service for the user, once more with one study that is there already.
+# Runs the service for users once more with one study that is already stored.
 quietly indexer compose --profile tools run --rm -T --use-aliases indexer -i /data/demo/studies/study_00001 -r \
   -a ORTHANC -H orthanc -p 4242 --wait
 [ "$(stored)" = $total ] || fail "sending a study again changed the number of instances"
@@ -381,7 +381,7 @@ ask prometheus 9090 /api/v1/rules > "$work/rules.json"
 rules=$(jq '[.data.groups[].rules[]] | length' "$work/rules.json")
 jq -e '[.data.groups[].rules[]] | length > 0 and all(.health == "ok")' "$work/rules.json" > /dev/null ||
   fail "Prometheus' rules: $(jq -c '[.data.groups[].rules[] | select(.health != "ok")]' "$work/rules.json")"
-# All alerts wait for minutes before they fire; what happened here is over by then. Those that are pending may be.
+# Every alert needs some minutes before it fires, and all faults of this test are shorter. Pending alerts are fine.
 none_fires() {
   ask prometheus 9090 /api/v1/alerts > "$work/alerts.json"
   jq -e 'all(.data.alerts[]; .state != "firing")' "$work/alerts.json" > /dev/null
@@ -413,7 +413,7 @@ STANDBY_PUBLISH=127.0.0.1:
 STANDBY_STATUS_PUBLISH=127.0.0.1:
 DEMO_STUDIES=$studies
 ENV
-# leads SERVICE
+# leads SERVICE: whether it is the leader.
 leads() {
   ask "$1" 9464 /metrics 2> /dev/null | grep -q '^dicom_sender_leader 1$'
 }
@@ -462,7 +462,7 @@ compose --profile tools run --rm --no-deps -T ctl summary "$session" --format js
 }
 jq -e --argjson total $total '.total_files == $total and .successful_transfers == $total and .pending == 0' \
   "$work/summary.json" > /dev/null || fail "the summary says: $(jq -c 'del(.studies, .studies_processed)' "$work/summary.json")"
-# Whoever may look, with the password that the coordinators use.
+# Uses the read-only user, with the password that the coordinators use.
 found=$(docker exec "$(container postgresql)" psql -h 127.0.0.1 -U dicom_sender -d dicom_sender -Atc \
   "select count(*) from instances where state = 'stored'") || fail "psql"
 [ "$found" = $total ] || fail "the view 'instances' has $found stored instances, not $total"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Builds the Debian package, installs it in a Debian of its own, looks at what it brings, takes it away again, and looks
-# at what is left. Where systemd-nspawn can boot that Debian, its services run there as they would at a site.
+# Builds the Debian package, installs it in a separate Debian tree, checks its content, removes it, and checks what is
+# left. If systemd-nspawn can boot that tree, runs its services there as in production.
 #
-#   tests/deploy/package_test.sh [PACKAGE.deb]        (default: what build/release makes)
+#   tests/deploy/package_test.sh [PACKAGE.deb]        (default: the package that build/release produces)
 #
-# Exit status: 0; 1 if something is wrong; 77 where there is no debootstrap, or no right to use it.
+# Exit status: 0; 1 if something is wrong; 77 if debootstrap is not installed or not permitted.
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -27,7 +27,7 @@ command -v debootstrap > /dev/null || skip "debootstrap is not installed"
 
 work=$(mktemp -d)
 root=$work/root
-container= # systemd-nspawn, while it runs
+container= # the process of systemd-nspawn
 # shellcheck disable=SC2317  # the trap calls it
 clean_up() {
   if [ -n "$container" ] && kill -KILL "$container" 2> /dev/null; then wait "$container" 2> /dev/null || true; fi
@@ -36,7 +36,7 @@ clean_up() {
 }
 trap clean_up EXIT
 
-# quietly COMMAND...: what it prints is shown only if it fails.
+# quietly COMMAND...: shows the command's output only if it fails.
 quietly() {
   "$@" > "$work/log" 2>&1 || {
     tail -n 40 "$work/log" >&2
@@ -54,7 +54,7 @@ build_package() {
   package=$(find "$top/build/release" -maxdepth 1 -name 'dicom-sender_*.deb')
   [ -n "$package" ] || fail "no package was built"
 }
-# A small Debian 12, from where this machine's own packages come.
+# Installs a small Debian 12 from the package sources of this machine.
 make_debian() {
   local mirror
   # shellcheck disable=SC2016  # apt's own variables
@@ -100,7 +100,7 @@ check_manual_pages() {
     fi
   done
 }
-# complete_line WORD...: what bash would offer for the last word, sorted.
+# complete_line WORD...: prints what bash would offer for the last word, sorted.
 complete_line() {
   # shellcheck disable=SC2016  # for the bash inside
   inside bash -c '
@@ -173,7 +173,7 @@ check_removal() {
   quietly inside dpkg --purge dicom-sender
   [ -z "$(left_over)" ] || fail "purged, but there are $(left_over)"
 }
-# As systemd makes them for the coordinator.
+# Creates the folder as systemd does for the coordinator.
 check_that_a_ledger_survives() {
   install_package
   mkdir -p "$root/var/lib/private/dicom-sender"
@@ -193,7 +193,7 @@ check_that_a_ledger_survives() {
   [ -z "$(left_over)" ] || fail "purged, and the state was empty, but there are $(left_over)"
 }
 
-# What happens inside: without settings, with keys, and with a coordinator that hangs.
+# Runs inside the container: without settings, with keys, and with a coordinator that hangs.
 write_service_check() {
   cat > "$root/root/check" << 'CHECK'
 #!/bin/bash
@@ -233,7 +233,7 @@ systemctl stop dicom-coordinator
 echo well > /root/result
 CHECK
   chmod +x "$root/root/check"
-  # The machine goes off when the check has ended.
+  # The container shuts down after the check.
   printf '%s\n' '[Unit]' 'SuccessAction=poweroff-force' 'FailureAction=poweroff-force' '[Service]' 'Type=oneshot' \
     'ExecStart=/root/check' > "$root/etc/systemd/system/check.service"
   mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
@@ -254,7 +254,7 @@ run_services() {
   wait "$container" || true
   container=
   if [ ! -e "$root/root/result" ]; then
-    # Such as in a container without rights of its own.
+    # For example, in an unprivileged container.
     echo "    the services are not run: this Debian does not boot here: $(grep . "$work/boot" | tail -n 1)"
     return
   fi

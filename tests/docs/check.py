@@ -36,13 +36,13 @@ PREFIX = "dicom_sender_"
 LEFT_OUT = {".git", ".cache", "build", "__pycache__"}
 
 _METRIC_CELL = re.compile(rf"(?:{PREFIX})?([a-z0-9_]+)(?:\{{[^}}]*\}})?")
-# Names of metrics and of recorded series. Names of files and beginnings of names are something else.
+# Names of metrics and of recorded series, but not file names or prefixes.
 _METRIC_USE = re.compile(rf"(?<![\w./:])((?:[a-z_]+:)?{PREFIX}[a-z0-9_:]*[a-z0-9])\b(?!\.(?:db|json|log|ya?ml))")
 _METRIC_SOURCE = re.compile(r"(?:\b[Rr]egistry_?,\s*|\bFull\()\"([a-z0-9_]+)\"")
 _MENTION = re.compile(r"\bdocs/[\w./-]+?\.md\b(?:#[\w-]+)?")
 
 
-# --- what is read
+# --- reading
 
 def source_files(root):
     """The files of the repository by their relative path."""
@@ -192,7 +192,7 @@ def status_faults(root, pages, programs):
         documented |= statuses
         fullest = max(fullest, statuses & sending, key=len)
         if not (names or set(NAMES)) <= programs.keys():
-            continue  # a program that is not built may have any
+            continue  # a program that is not built may have any option
         whose = " or ".join(sorted(names)) or "any program"
         expected = statuses_of(programs, names)
         for status in sorted(statuses - (expected or every)):

@@ -12,7 +12,7 @@ PROSE_COLUMNS = 100
 _FENCE = re.compile(r"\s*(`{3,}|~{3,})")
 _HEADING = re.compile(r"(#{1,6})\s+(.*?)\s*#*\s*$")
 _CODE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
-# The end of a link is enough: its text may begin on another line.
+# Matches only the end of a link, because its text may begin on another line.
 _TARGETS = (
     re.compile(r"\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)"),
     re.compile(r"^ {0,3}\[[^\]]+\]:\s*<?([^\s>]+)", re.MULTILINE),
@@ -26,9 +26,9 @@ _UNBREAKABLE = re.compile(r"`[^`]*`|\[[^\]]*\]\([^)]*\)|<[^>]*>")
 class Table:
     def __init__(self, line, headings, before):
         self.line = line  # the number of its first line
-        self.headings = headings  # those that it stands under, outermost first
+        self.headings = headings  # the headings above it, outermost first
         self.before = before  # the last line of text above it
-        self.rows = []  # (number of the line, cells); the first one is the header
+        self.rows = []  # (line number, cells); the first one is the header
 
     @property
     def subject(self):

@@ -1,4 +1,4 @@
-// Whose fault it is: a study, an instance, the storage, or the destination. With the real dicom-sender.
+// Fault attribution to a study, an instance, the storage, or the destination, with the real dicom-sender.
 #include <gmock/gmock.h>
 
 #include "tests/e2e/sender_fixture.h"
@@ -12,7 +12,7 @@ bool Proposes(const AssociationRecord& requested, const std::string& abstract_sy
   return std::ranges::any_of(requested.contexts,
                              [&](const auto& context) { return context.abstract_syntax == abstract_syntax; });
 }
-// As DCMTK's dcmrecv does it that has a list of what it takes.
+// Behaves as DCMTK's dcmrecv with a list of accepted SOP classes.
 std::optional<Rejection> RejectsPrivateClass(const AssociationRecord& requested) {
   if (!Proposes(requested, kPrivateClass)) return std::nullopt;
   return Rejection{1, 1, 1};
@@ -20,7 +20,7 @@ std::optional<Rejection> RejectsPrivateClass(const AssociationRecord& requested)
 
 class AttributionTest : public SenderTest {
  protected:
-  // In study folders of their own, numbered from `first`.
+  // Writes study folders, numbered from `first`.
   void WriteStudies(int first, int studies, int instances, const std::string& sop_class) const {
     for (int study = first; study < first + studies; ++study) {
       for (int i = 0; i < instances; ++i) {
@@ -36,7 +36,7 @@ class AttributionTest : public SenderTest {
 };
 
 TEST_F(AttributionTest, ManyRejectedStudiesDoNotBlockOthers) {
-  WriteStudies(1, 12, 3, kPrivateClass);  // larger, so they come first
+  WriteStudies(1, 12, 3, kPrivateClass);  // larger studies are sent first
   WriteStudies(100, 30, 1, kOrdinary);
   DestinationBehaviour behaviour;
   behaviour.reject_some = RejectsPrivateClass;

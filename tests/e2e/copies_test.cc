@@ -1,4 +1,4 @@
-// Files with the same SOP Instance UID: duplicates, conflicts, and the one that is sent when another one fails.
+// Files with the same SOP Instance UID: duplicates, conflicts, and the copy that is sent when the original fails.
 #include <gmock/gmock.h>
 
 #include "tests/e2e/sender_fixture.h"
@@ -12,16 +12,16 @@ using testing::Not;
 
 class CopiesTest : public SenderTest {
  protected:
-  // Files of one instance, found in the order of their names.
+  // Files of one instance, in the order in which the scan finds them.
   void Write(const std::string& name, const ExampleInstance& instance) {
     WriteFile(data() / name, ExampleFile(instance));
   }
   static ExampleInstance OtherPixels() {
     ExampleInstance instance;
-    instance.patient_id = "1";  // of the same length
+    instance.patient_id = "1";  // has the same length
     return instance;
   }
-  // Of the first attempt only.
+  // Reads the first attempt only.
   static InstanceRule RefuseFirst() {
     InstanceRule rule;
     rule.sop_instance_uid = ExampleInstance().sop_instance_uid;
@@ -39,7 +39,7 @@ class CopiesTest : public SenderTest {
 TEST_F(CopiesTest, EqualDatasetsAreDuplicatesEvenIfTheirHeadersDiffer) {
   Write("a.dcm", {});
   WriteFile(data() / "b.dcm", ExampleFile({}));
-  WriteFile(data() / "c.dcm", ExampleDataset({}));  // without preamble and meta header
+  WriteFile(data() / "c.dcm", ExampleDataset({}));  // has no preamble and no meta header
   StartDestination();
   EXPECT_EQ(Run(), 0) << result_.output << result_.errors;
   EXPECT_EQ(Number(Summary(), "duplicates"), 2U);
@@ -96,7 +96,7 @@ TEST_F(CopiesTest, ADuplicateIsSentIfTheFirstFileIsRefused) {
 
 TEST_F(CopiesTest, AConflictThatIsSentInsteadIsStillReported) {
   ExampleInstance unsendable = OtherPixels();
-  unsendable.sop_class_uid = "1.3.6.1.4.1.9590.100.1.0.100.4.0";  // a vendor's own
+  unsendable.sop_class_uid = "1.3.6.1.4.1.9590.100.1.0.100.4.0";  // a private SOP class
   Write("a.dcm", unsendable);
   Write("b.dcm", {});
   StartDestination({.abstract_syntaxes = {ExampleInstance().sop_class_uid}});

@@ -1,4 +1,4 @@
-// Who may talk to whom: versions, garbage, keys, addresses, and what the programs say of their health.
+// Access to the coordinator: versions, garbage, keys, addresses, and the health that the programs report.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -28,7 +28,7 @@ class DistributedAccessTest : public MigrationTest {
 
 // --- versions and garbage
 
-// Speaks to the coordinator as nobody of ours would.
+// A client that sends what none of our programs would send.
 class RawPeer {
  public:
   explicit RawPeer(const std::string& endpoint) {
@@ -83,13 +83,13 @@ TEST_F(DistributedAccessTest, GarbageIsRefusedWithoutSideEffects) {
   peer.SendInTwoFrames(Envelope(wire::ClientRequest()).SerializeAsString());
   EXPECT_FALSE(peer.Refusal().reason().empty());
   EXPECT_EQ(RefusedMessages(), 4);
-  // No ZeroMQ at all: the connection is closed before it comes to messages.
+  // This is not ZeroMQ: the coordinator closes the connection before any message.
   EXPECT_EQ(Get(coordinator_port_.number(), "/"), "");
   StartWorker("w0");
   EXPECT_EQ(ExpectAllStored(Feed(), instances), 0U);
 }
 
-// A coordinator of another version answers everything with its own envelope.
+// A coordinator of another version, which answers everything with its own envelope.
 class FakeCoordinator {
  public:
   explicit FakeCoordinator(const std::string& endpoint) : channel_(context_, endpoint) {
@@ -109,7 +109,7 @@ class FakeCoordinator {
 
   zmq::context_t context_;
   RouterChannel channel_;
-  std::jthread thread_;  // last: it uses the others
+  std::jthread thread_;  // declared last: the thread uses the other members
 };
 
 TEST_F(DistributedAccessTest, ACoordinatorOfAnotherVersionEndsEveryProgram) {

@@ -1,4 +1,4 @@
-// One worker that is at fault beside a good one: it can fail nothing, and is named.
+// One faulty worker beside a good one: it must not fail any instance, and it is named.
 #include "tests/e2e/migration_fixture.h"
 
 namespace dicom_sender {
@@ -22,7 +22,7 @@ class DistributedAttributionTest : public MigrationTest {
   bool IsQuarantined() const {
     return Eventually([this] { return Metric(metrics_port_.number(), "dicom_sender_workers_quarantined") == 1; });
   }
-  // Everything arrives, nothing has failed, and the bad worker is named.
+  // Everything arrives, nothing has failed, and the faulty worker is named.
   void ExpectTheGoodOneSendsAll(const std::string& session) {
     EXPECT_TRUE(IsQuarantined());
     const std::string workers = Ctl({"workers"}).output;
@@ -39,7 +39,7 @@ class DistributedAttributionTest : public MigrationTest {
 };
 
 TEST_F(DistributedAttributionTest, AWorkerWithoutItsMountTakesNoStudies) {
-  std::filesystem::create_directories(replica());  // a mount point without its mount
+  std::filesystem::create_directories(replica());  // a mount point without a mounted file system
   ReservedPort port;
   Program& bad = StartWorkerOfTheReplica({"--metrics", "127.0.0.1:" + std::to_string(port.number())});
   EXPECT_TRUE(bad.WaitForText("Not ready: the folder"));
@@ -80,7 +80,7 @@ TEST_F(DistributedAttributionTest, AWorkerWithAnotherFileTreeFailsNoInstance) {
   }
   StartWorkerOfTheReplica();
   const std::string session = Feed();
-  // An only worker is not believed at once either.
+  // Even the only worker is not trusted at once.
   EXPECT_TRUE(Eventually([&] { return Ctl({"show", session}).output.find("200") != std::string::npos; }));
   StartWorker("good", {"-t", "1"});
   ExpectAllStored(session, instances_);
@@ -102,7 +102,7 @@ TEST_F(DistributedAttributionTest, AWorkerWithATruncatedReplicaFailsNoInstance) 
 }
 
 TEST_F(DistributedAttributionTest, AWorkerWithoutStorageIsQuarantinedAndNamed) {
-  std::filesystem::create_directories(replica() / "something else");  // mounted, but not this
+  std::filesystem::create_directories(replica() / "something else");  // mounted, but with other content
   StartWorkerOfTheReplica();
   ExpectTheGoodOneSendsAll(Feed());
 }

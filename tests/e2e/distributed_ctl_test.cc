@@ -1,5 +1,4 @@
-// dicom-ctl against a coordinator that has something to tell: each command as a table and as JSON, its exit status,
-// and what it brings about.
+// dicom-ctl against a real coordinator: each command as a table and as JSON, its exit status, and its effect.
 #include "tests/e2e/migration_fixture.h"
 
 namespace dicom_sender {
@@ -21,7 +20,7 @@ InstanceRule Answer(const std::string& sop_instance_uid, std::uint16_t status) {
 
 class CtlTest : public MigrationTest {
  protected:
-  // What it prints; a failure unless it succeeds.
+  // Returns its output. Fails the test unless the command succeeds.
   std::string Print(const Words& words) const {
     const ProcessResult result = Ctl(words);
     EXPECT_EQ(result.end, (ProcessEnd{0, 0})) << testing::PrintToString(words) << result.errors;
@@ -106,7 +105,7 @@ TEST_F(CtlTest, ShowsWorkersAndDestinations) {
 
 TEST_F(CtlTest, PauseAndResume) {
   const auto instances = WriteExampleStudies(data(), 3, 20);
-  // Slow enough for the first study to be under way until the second pause, even on a busy machine.
+  // Slow enough that the first study is still being sent at the second pause, even on a busy machine.
   StartDestination({.rules = {InstanceRule{.delay = milliseconds(500)}}});
   StartCoordinator();
   StartWorker("w0");
@@ -121,7 +120,7 @@ TEST_F(CtlTest, PauseAndResume) {
   EXPECT_EQ(Stored(destination_.Log()), 20U) << "the study that was being sent was finished, and no other one begun";
   ASSERT_TRUE(Eventually([&] { return std::filesystem::exists(SummaryFile(session)); }));
   EXPECT_EQ(Number(CtlJson({"summary", session}), "pending"), 40U);
-  // The next end writes it anew.
+  // The next end of the session writes it again.
   std::filesystem::remove(SummaryFile(session));
   destination_.SetBehaviour({});
   const auto resumed = CtlJson({"resume", session});

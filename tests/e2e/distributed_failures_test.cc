@@ -1,4 +1,4 @@
-// Workers and coordinators that end, die, are cut off and come back in the midst of a study.
+// Workers and coordinators that stop, crash, lose their connection, and return while a study is being sent.
 #include <fstream>
 
 #include "tests/e2e/migration_fixture.h"
@@ -14,7 +14,7 @@ DestinationBehaviour Slow(int milliseconds_each) {
 
 class DistributedFailuresTest : public MigrationTest {
  protected:
-  // One study of so many instances, of which w0 has sent a few.
+  // Starts a session with one study of `instances` instances, and waits until w0 has sent a few of them.
   Program& BeginWithOneWorker(int instances, DestinationBehaviour behaviour, const Words& worker_options = {}) {
     instances_ = WriteExampleStudies(data(), 1, instances);
     StartDestination(std::move(behaviour));
@@ -25,7 +25,7 @@ class DistributedFailuresTest : public MigrationTest {
     return worker;
   }
   std::uint64_t Resends() const { return Number(SummaryAtEnd(session_), "resends"); }
-  // From the end of the first association to the beginning of the second one, at the destination.
+  // Returns the time between the end of the first association and the beginning of the second one at the destination.
   milliseconds Gap() const {
     const DestinationLog log = destination_.Log();
     if (log.associations.size() != 2) {
@@ -38,7 +38,7 @@ class DistributedFailuresTest : public MigrationTest {
     return Eventually([&] { return Ctl({"workers"}).output.find(worker) != std::string::npos; });
   }
 
-  // The wall clock of the program is off by the seconds in the file "shift".
+  // Shifts the program's wall clock by the seconds in the file "shift".
   Words WithShiftedClock(const Words& command) const {
     Words words = {"env", std::string("LD_PRELOAD=") + SHIFTED_CLOCK,
                    "SHIFTED_CLOCK=" + (folder_ / "shift").string()};
@@ -92,12 +92,12 @@ TEST_F(DistributedFailuresTest, ASecondSignalAbortsAWorkerAtOnce) {
   Program& worker = BeginWithOneWorker(10, {.rules = {hang}}, {"--grace-period", "1h"});
   ASSERT_TRUE(destination_.WaitFor([](const auto& log) { return log.instances.size() == 4; }, kPatience));
   worker.Signal(SIGTERM);
-  // Seen at the coordinator, so that the two signals are not taken for one.
+  // Waits until the coordinator has seen the first signal, so that the two signals are not merged.
   ASSERT_TRUE(Eventually([this] { return Ctl({"workers"}).output.find("draining") != std::string::npos; }));
   EXPECT_FALSE(worker.EndsWithin(milliseconds(0))) << "the first one waits for the instance in flight";
   worker.Signal(SIGTERM);
   EXPECT_EQ(worker.Wait(), 4);
-  worker.Start();  // under its name: what it held before is free at once
+  worker.Start();  // has the same name, so the leases of its earlier life are released at once
   ExpectAllStored(session_, instances_);
 }
 
@@ -107,7 +107,7 @@ TEST_F(DistributedFailuresTest, TheStudyOfAKilledWorkerIsReassignedWhenItsLeaseE
   ASSERT_TRUE(WaitUntilListed("w1"));
   worker.Kill();
   ExpectAllStored(session_, instances_);
-  // The lease of 5 s was renewed at most a third of that before.
+  // The lease of 5 s was renewed within the last third of that.
   EXPECT_GE(Gap(), milliseconds(3000));
   EXPECT_LE(Gap(), milliseconds(12'000));
   EXPECT_LE(Resends(), instances_.size());
@@ -134,7 +134,7 @@ TEST_F(DistributedFailuresTest, APausedWorkerGivesUpAnExpiredLease) {
 }
 
 TEST_F(DistributedFailuresTest, ADisconnectedWorkerStopsByItsOwnClock) {
-  // As many as it is given at once, slow enough for more than the lease time.
+  // The number of instances as given, slow enough to take longer than the lease time.
   instances_ = WriteExampleStudies(data(), 1, 120);
   StartDestination(Slow(50));
   StartCoordinator();
@@ -246,7 +246,7 @@ TEST_F(DistributedFailuresTest, AClockSetBackIsReported) {
     return AllLogs(folder_ / "sender").find("This machine's clock was set back by 3600.") != std::string::npos;
   }));
   worker.Kill();
-  worker.Start();  // older than its earlier life
+  worker.Start();  // has an older start time than its earlier life
   EXPECT_EQ(worker.Wait(), 3);
   EXPECT_THAT(worker.Errors(), testing::HasSubstr("this one's clock was set back by at least 3"));
   sender.Kill();
@@ -281,7 +281,7 @@ TEST_F(DistributedFailuresTest, ASummaryIsWrittenAfterTheCoordinatorWasKilledBef
   ExpectAllStored(session, instances);
 }
 
-// A report that was meant for another ledger must not be taken for one of this: nothing would have been answered.
+// The coordinator must not accept a report that is meant for another ledger: nothing would have been stored there.
 TEST_F(DistributedFailuresTest, ReportsForAnotherLedgerAreRefused) {
   Program& stranger = BeginWithOneWorker(20, Slow(300));
   stranger.Signal(SIGSTOP);

@@ -1,5 +1,5 @@
-// Several coordinators, one of which leads: whoever speaks to them finds it, and the next one. Those that stand by
-// are played here.
+// Several coordinators, one of which is the leader: every program finds it, and its successor. The standbys are
+// fakes.
 #include <atomic>
 #include <thread>
 
@@ -13,7 +13,7 @@ namespace {
 using std::chrono::milliseconds;
 using testing::HasSubstr;
 
-// Says to everybody that it does not lead.
+// Answers every request with "not the leader".
 class StandBy {
  public:
   explicit StandBy(const std::string& endpoint) : channel_(context_, endpoint) {
@@ -43,7 +43,7 @@ class StandBy {
   zmq::context_t context_;
   RouterChannel channel_;
   std::atomic<int> workers_ = 0, clients_ = 0;
-  std::jthread thread_;  // last: it uses the others
+  std::jthread thread_;  // declared last: the thread uses the other members
 };
 
 class DistributedLeaderTest : public MigrationTest {

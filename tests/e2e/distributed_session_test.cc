@@ -1,4 +1,4 @@
-// Sessions that are shared among coordinator, indexers and workers, and what is said about them.
+// Sessions that coordinator, indexers, and workers share, and the reports about them.
 #include <algorithm>
 
 #include "proto/validate.h"
@@ -14,7 +14,7 @@ using testing::HasSubstr;
 
 class DistributedSessionTest : public MigrationTest {
  protected:
-  // data() is fed to a session that is ended by whoever sends; the indexer stays to the end.
+  // Publishes data() to a session that the workers may complete; the indexer runs until the end.
   Program& StartWaitingIndexer(const Words& more = {}) {
     Words words = NewSession(more);
     words.push_back("--wait");
@@ -45,7 +45,7 @@ TEST_F(DistributedSessionTest, SeveralIndexersFeedOneSession) {
   for (const char* study : {"study_1", "study_2", "study_3"}) {
     std::filesystem::rename(data() / study, folder_.path() / "rest" / study);
   }
-  // Half of a study of the other indexer: each has found a part of it.
+  // Contains half of a study of the other indexer, so each indexer finds a part of it.
   std::filesystem::rename(data() / "study_4" / "image_1.dcm", folder_.path() / "rest" / "image_1.dcm");
   const std::string session = Feed();
   const Words rest = {"-i", folder_ / "rest", "-r", "--session", session};
@@ -53,7 +53,7 @@ TEST_F(DistributedSessionTest, SeveralIndexersFeedOneSession) {
   second.Start();
   EXPECT_EQ(second.Wait(), 0) << second.Errors();
   EXPECT_EQ(SessionOf(second), session);
-  Program& third = Indexer(rest);  // finds what is known
+  Program& third = Indexer(rest);  // finds instances that are already known
   third.Start();
   EXPECT_EQ(third.Wait(), 0) << third.Errors();
   StartWorker("w0", {"-t", "2"});
@@ -61,8 +61,8 @@ TEST_F(DistributedSessionTest, SeveralIndexersFeedOneSession) {
   EXPECT_EQ(destination_.Log().associations.size(), 6U);
 }
 
-// Otherwise somebody could feed another part to the session, which would be complete without the first indexer's part
-// if that one were killed before the coordinator knows of its scan.
+// Otherwise another indexer could publish another part of the session. If the first indexer were killed before the
+// coordinator knew of its scan, the session would complete without the first part.
 TEST_F(DistributedSessionTest, AnIndexerPrintsItsSessionOnlyAfterItsScanHasBegun) {
   WriteExampleStudies(data(), 1, 1);
   zmq::context_t context;
@@ -91,13 +91,13 @@ TEST_F(DistributedSessionTest, AnIndexerPrintsItsSessionOnlyAfterItsScanHasBegun
   };
   ASSERT_TRUE(Eventually(turn));
   EXPECT_EQ(indexer.Output(), "");
-  answers = true;  // to the request when it is repeated
+  answers = true;  // answers the request when it is repeated
   EXPECT_TRUE(Eventually([&] { return turn() && indexer.Output().ends_with('\n'); }));
   EXPECT_TRUE(Eventually([&] { return turn() && indexer.EndsWithin(milliseconds(0)); }));
 }
 
-// Where studies are sent as they are found, what was published before the indexer died is sent, and the session stays
-// open for the rest.
+// If studies are sent as they are found, everything published before the indexer crashed is sent, and the session
+// stays open for the rest.
 TEST_F(DistributedSessionTest, AsFoundSendsBeforeTheScanIsComplete) {
   const auto instances = WriteExampleStudies(data(), 60, 50);
   StartDestination();
@@ -109,7 +109,7 @@ TEST_F(DistributedSessionTest, AsFoundSendsBeforeTheScanIsComplete) {
   ASSERT_TRUE(WaitUntilStored(1));
   indexer.Kill();
   EXPECT_EQ(StateOf(session), "scanning");
-  // Everything that is known has been sent; the next one goes on in the same way.
+  // Everything that is known has been sent; the next indexer continues in the same way.
   ASSERT_TRUE(Eventually([this] {
     const auto all = CtlJson({"destinations"});
     const auto& destination = all["destinations"][0];
@@ -231,7 +231,7 @@ TEST_F(DistributedSessionTest, ADestinationThatIsDownDoesNotSlowOthers) {
   ExpectAllStored(well, instances);
 }
 
-// --- the same as from dicom-sender
+// --- the same results as from dicom-sender
 
 class SameSummaryTest : public MigrationTest {
  protected:
@@ -259,7 +259,7 @@ class SameSummaryTest : public MigrationTest {
       rule.error_comment = status == 0xA900 ? "not what it says" : "";
       return rule;
     };
-    // No JPEG: it is decoded.
+    // The destination does not accept JPEG, so the instance is decoded.
     return {.transfer_syntaxes = {"1.2.840.10008.1.2.1"},
             .rules = {answer(4, 0xA900), answer(5, 0xB000), answer(8, 0xC123)}};
   }
@@ -268,7 +268,7 @@ class SameSummaryTest : public MigrationTest {
   ExampleInstance photo_;  // compressed
 };
 
-// Without what differs between any two runs.
+// Removes everything that differs between any two runs.
 void Normalise(rapidjson::Value& value) {
   if (value.IsArray()) {
     for (auto& element : value.GetArray()) Normalise(element);

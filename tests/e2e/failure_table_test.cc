@@ -1,4 +1,4 @@
-// Every line of the failure table, with the real program against the test destination.
+// Tests every row of the failure table with the real program against the test destination.
 #include "tests/e2e/sender_fixture.h"
 
 namespace dicom_sender {
@@ -98,7 +98,7 @@ struct WindowIntolerance {
 };
 class DestinationsWithoutWindows : public SenderTest, public testing::WithParamInterface<WindowIntolerance> {};
 
-// No instance pays for it: each has one attempt only.
+// Each instance has only one attempt, so the test fails if one of them uses it up.
 TEST_P(DestinationsWithoutWindows, GetEverythingWithoutAWindowAndAreReportedOnce) {
   WriteExampleStudies(data(), 4, 5);
   StartDestination({.async_window = GetParam().granted, .window_reaction = GetParam().reaction});
@@ -127,7 +127,7 @@ TEST_F(FailureTable, IgnoredDeviationsAreLoggedOncePerDestination) {
   InstanceRule rule;
   rule.raw_answer = [](std::uint8_t context_id, std::uint16_t message_id) {
     const auto id = static_cast<std::uint8_t>(message_id);
-    // A C-STORE response with an Offending Element of two bytes, and without a data set type.
+    // A C-STORE response with an Offending Element of two bytes and without a Command Data Set Type.
     std::vector<std::uint8_t> pdu = {4, 0, 0, 0, 0, 46, 0, 0, 0, 42, context_id, 3};
     pdu.insert(pdu.end(), {0, 0, 0, 1, 2, 0, 0, 0, 1, 0x80, 0, 0, 0x20, 1, 2, 0, 0, 0, id, 0});
     pdu.insert(pdu.end(), {0, 0, 0, 9, 2, 0, 0, 0, 0, 0, 0, 0, 1, 9, 2, 0, 0, 0, 0x10, 0});
@@ -182,7 +182,7 @@ TEST_F(FailureTable, FinalStatusesFailAtOnceAndTheStudyGoesOn) {
   EXPECT_EQ(Files(".db").size(), 1U) << "what failed can be tried again";
 }
 
-// One instance after others were stored; attribution_test.cc has the rest.
+// Rejects one instance after others were stored; attribution_test.cc has the other cases.
 TEST_F(FailureTable, NotAuthorizedFailsTheInstance) {
   WriteExampleStudies(data(), 1, 3);
   StartDestination({.rules = {InstanceRule{.nth = 2, .status = 0x0124}}});

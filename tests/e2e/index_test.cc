@@ -1,4 +1,4 @@
-// What is found on disk, and what becomes of it.
+// Which files the scan finds, and what happens to them.
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,13 +17,13 @@ class IndexTest : public SenderTest {
  protected:
   void SetUp() override { StartDestination(); }
 
-  // An instance of its own for each number.
+  // Returns a distinct instance for each number.
   static ExampleInstance Instance(int number) {
     ExampleInstance instance;
     instance.sop_instance_uid += "." + std::to_string(number);
     return instance;
   }
-  // Everything was stored, each SOP Instance once.
+  // Everything was stored, each SOP instance once.
   void ExpectStored(std::uint64_t instances) {
     const auto summary = Summary();
     ExpectCountsAddUp(summary);
@@ -33,7 +33,7 @@ class IndexTest : public SenderTest {
     EXPECT_EQ(log.instances.size(), instances);
     EXPECT_EQ(StoredTimes(log).size(), instances);
   }
-  // As ExpectStored, and nothing else was found.
+  // Does the same as ExpectStored, and expects no other files.
   void ExpectOnlyStored(std::uint64_t instances) {
     ExpectStored(instances);
     EXPECT_EQ(Number(Summary(), "total_files"), instances);
@@ -229,7 +229,7 @@ TEST_F(IndexTest, FilesWithUnusualNamesArriveAndAreLoggedOnOneLine) {
   }
 }
 
-// Whichever is found first.
+// The result does not depend on which one is found first.
 TEST_F(IndexTest, ABrokenCopyDoesNotHideAGoodOne) {
   const std::string whole = ExampleFile(Instance(1));
   WriteFile(folder_ / "good.dcm", whole);
@@ -247,7 +247,7 @@ TEST_F(IndexTest, ABrokenCopyDoesNotHideAGoodOne) {
   }
 }
 
-// The destination is down until the scan is over.
+// The destination is down until the scan is complete.
 TEST_F(IndexTest, FilesThatVanishOrChangeAfterTheScanAreReadAgain) {
   WriteExampleStudies(data(), 1, 4);
   destination_.Stop();
@@ -255,7 +255,7 @@ TEST_F(IndexTest, FilesThatVanishOrChangeAfterTheScanAreReadAgain) {
   ASSERT_TRUE(sender.WaitForText("refused", kRunTimeout)) << sender.Output() << sender.Errors();
   const auto image = [this](int i) { return data() / "study_1" / ("image_" + std::to_string(i) + ".dcm"); };
   fs::remove(image(1));
-  ExampleInstance changed;  // longer, and still what it was
+  ExampleInstance changed;  // longer, but still the same instance
   changed.sop_instance_uid = "1.2.826.0.1.3680043.10.1400.1.2";
   changed.pixel_bytes = 1000;
   WriteFile(image(2), ExampleFile(changed));

@@ -13,7 +13,7 @@ constexpr std::chrono::seconds kAtOnce(20);  // far below the DIMSE time-out of 
 
 class InterruptTest : public SenderTest {
  protected:
-  // Keeps what the process has said; its exit status is returned.
+  // Keeps the process' output and returns its exit status.
   int WaitForEnd(ChildProcess& sender, std::chrono::seconds timeout = kRunTimeout) {
     result_ = {sender.Wait(timeout), sender.Output(), sender.Errors()};
     if (!result_.end) {
@@ -24,7 +24,7 @@ class InterruptTest : public SenderTest {
     return result_.end->exit_status;
   }
 
-  // A signal that comes while the same one still waits to be taken would be lost: waits until it was.
+  // Waits until the signal was delivered, because a second one of the same kind that is still pending would be lost.
   static bool WaitUntilTaken(const ChildProcess& sender, int signal_number) {
     const auto deadline = std::chrono::steady_clock::now() + kRunTimeout;
     while (std::chrono::steady_clock::now() < deadline) {
@@ -46,7 +46,7 @@ class InterruptTest : public SenderTest {
     }
     return {};
   }
-  // As if pasted into a shell that has the program in its PATH.
+  // Runs the command as if pasted into a shell with the program in its PATH.
   int RunInShell(const std::string& command) {
     const std::string folder = std::filesystem::path(DICOM_SENDER_PROGRAM).parent_path();
     return RunCommand({"env", "PATH=" + folder + ":" + std::getenv("PATH"), "sh", "-c", command});
@@ -157,7 +157,7 @@ TEST_F(InterruptTest, CtrlCEndsTheWaitForAnUnreachableDestination) {
   ExpectCountsAddUp(summary, 5);
 }
 
-// The resolver alone would wait for 150 s.
+// The resolver alone would wait 150 s.
 TEST_F(InterruptTest, CtrlCEndsTheWaitForASilentNameServer) {
   WriteExampleStudies(data(), 1, 5);
   StartDestination();

@@ -1,4 +1,4 @@
-// What a user sees when the ledger cannot be written or read, and that he can go on afterwards.
+// What a user sees if the ledger cannot be written or read, and how the user can continue afterwards.
 #include "tests/e2e/sender_fixture.h"
 #include "tests/support/file_size_limit.h"
 
@@ -48,7 +48,7 @@ TEST_F(LedgerTroubleTest, AFullDiskAtStartupKeepsAnExistingLedgerOnly) {
   ExpectAllArrivesByResume();
 }
 
-// Without the watch over the file it would go on for as long as it has something to send, and all of that be lost.
+// Without the watch on the file, the run would continue as long as it has something to send, and lose all of that.
 TEST_F(LedgerTroubleTest, ARenamedLedgerEndsTheRunAndResumeContinuesWhenItReturns) {
   StartDestination({.rules = {InstanceRule{.delay = std::chrono::milliseconds(200)}}});
   ChildProcess sender(Command());

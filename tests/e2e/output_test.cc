@@ -1,4 +1,4 @@
-// What other programs and people read: log, console, summary, failures, metrics. And what nobody may read there.
+// Output for programs and people: log, console, summary, failures, metrics. Also checks what must not appear there.
 #include <gmock/gmock.h>
 
 #include <regex>
@@ -30,7 +30,7 @@ class OutputTest : public SenderTest {
     return Lines(ReadFile(out() / ("dicom_sender_" + Session() + ".log")));
   }
 
-  // Some of everything: stored, failed at the destination, broken, nameless, duplicate, ignored.
+  // One of each kind: stored, failed at the destination, broken, without an SOP Instance UID, duplicate, ignored.
   void WriteMixedFiles(const std::string& patient_name = "Nobody", const std::string& patient_id = "0") {
     ExampleInstance instance;
     instance.patient_name = patient_name;
@@ -267,10 +267,10 @@ TEST_F(OutputTest, PatientNamesAndIdsAreNotWritten) {
     EXPECT_EQ(Files("_failures.ndjson").size(), 1U);
     const std::string all = AllOutputs();
     EXPECT_NE(all.find("nameless.dcm"), std::string::npos) << "what is searched is not empty";
-    // A bare number might be part of a session's UUID.
+    // Uses no bare number, because that could be part of a session's UUID.
     for (const std::string secret : {"Planted", "PLANTED", "ID4711"})
       EXPECT_EQ(all.find(secret), std::string::npos) << secret;
-    // It leads to a patient in another system: the ledger has it, for whoever may read that, and nothing else.
+    // An accession number identifies a patient in other systems: only the ledger, with its restricted access, has it.
     EXPECT_THAT(result_.output + result_.errors, Not(HasSubstr(kAccessionNumber)));
     for (const auto& entry : std::filesystem::recursive_directory_iterator(out())) {
       const bool is_ledger = entry.path().extension() == ".db";
@@ -324,7 +324,7 @@ class MetricsTest : public OutputTest {
     EXPECT_EQ(result.end, (ProcessEnd{0, 0})) << result.errors;
     return result.output;
   }
-  // Scrapes until that line is there; returns the last text.
+  // Scrapes until the text contains that line, and returns the last text.
   std::string ScrapeUntil(const std::string& line) const { return ScrapeUntil("/metrics", line + "\n"); }
   std::string ScrapeUntil(const std::string& path, const std::string& expected) const {
     const auto deadline = std::chrono::steady_clock::now() + kRunTimeout;

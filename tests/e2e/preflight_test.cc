@@ -1,4 +1,4 @@
-// The dry run: what it says of the destination, what it lists, and how the run that follows uses its scan.
+// The dry run: what it reports about the destination, what it lists, and how the next run reuses its scan.
 #include <gmock/gmock.h>
 
 #include <csignal>
@@ -17,7 +17,7 @@ using testing::Not;
 const std::string kMr = "1.2.840.10008.5.1.4.1.1.4";
 const std::string kExplicit = "1.2.840.10008.1.2.1";
 const std::string kImplicit = "1.2.840.10008.1.2";
-const std::string kPapyrus = "1.2.840.10008.1.20";  // nothing decodes these two
+const std::string kPapyrus = "1.2.840.10008.1.20";  // no decoder exists for these two
 const std::string kPrivate = "1.2.3.4.5";
 
 class PreflightTest : public SenderTest {
@@ -30,7 +30,7 @@ class PreflightTest : public SenderTest {
   int DryRunWithoutDestination() {
     return RunCommand({DICOM_SENDER_PROGRAM, "--dry-run", "-i", data(), "-r", "--output-dir", out()});
   }
-  // Standard output of the last run is one JSON object and nothing else.
+  // Standard output of the last run must be exactly one JSON object.
   rapidjson::Document Json() const {
     rapidjson::Document document;
     document.Parse(result_.output.c_str());
@@ -70,7 +70,7 @@ TEST_F(PreflightTest, TheNextRunReusesTheScan) {
   ASSERT_EQ(Files(".db").size(), 1U);
   EXPECT_THAT(result_.output, HasSubstr("dicom-sender --resume " + Session() + " --output-dir " + out().string()));
   EXPECT_TRUE(Files(".json").empty()) << "nothing was sent, so there is no summary";
-  // A scan would find it.
+  // A new scan would find it.
   Write("later.dcm", {}, 99);
   EXPECT_EQ(Resume(), 0) << result_.output << result_.errors;
   EXPECT_THAT(result_.output, AllOf(HasSubstr("using the scan of 20"), Not(HasSubstr("Indexing"))));
@@ -127,7 +127,7 @@ TEST_F(PreflightTest, ReportsWhatWouldBeRefusedOrDecoded) {
   EXPECT_EQ(DryRun(), 1) << result_.output << result_.errors;
   EXPECT_THAT(result_.output, AllOf(HasSubstr("Decoded    1 instance, "), HasSubstr("Refused    3 instances"),
                                     HasSubstr("Would not arrive: 3 instances refused\n")));
-  // And so it is.
+  // The real run confirms it.
   EXPECT_EQ(Resume(), 1) << result_.output << result_.errors;
   const auto summary = Summary();
   for (const auto& failure : summary["failures"].GetArray()) {

@@ -1,4 +1,4 @@
-// Which session a command is about, and what a session keeps of how it was started.
+// How a command chooses its session, and which settings a session keeps.
 #include <gmock/gmock.h>
 #include <sqlite3.h>
 
@@ -22,7 +22,7 @@ class SessionTest : public SenderTest {
     StartDestination({.rules = {InstanceRule{.delay = std::chrono::milliseconds(30)}}});
   }
 
-  // Ends it by a signal when it has stored some, and lets the destination be fast from then on.
+  // Interrupts the run with a signal after it has stored some instances, and makes the destination fast afterwards.
   void RunAndInterrupt(int signal_number, const std::vector<std::string>& more = {}) {
     ChildProcess sender(Command(more));
     ASSERT_TRUE(destination_.WaitFor([](const auto& log) { return Stored(log) >= 3; }, kRunTimeout));
@@ -97,7 +97,7 @@ TEST_F(SessionTest, ARunningSessionIsNotStartedAgain) {
   ExpectEachStored(1);
 }
 
-// As `sqlite3 -readonly` would.
+// Opens the ledger as `sqlite3 -readonly` does.
 std::optional<std::int64_t> StoredInLedger(const std::string& ledger) {
   sqlite3* db = nullptr;
   sqlite3_stmt* row = nullptr;

@@ -1,5 +1,5 @@
-// Wrong usage: one line that says what and why, exit status 2, nothing on the network, no files left behind. And
-// where options may come from.
+// Invalid usage: one line with the problem and the reason, exit status 2, no network traffic, no files left behind.
+// Also tests the sources of options.
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,7 +24,7 @@ class UsageTest : public SenderTest {
     return names;
   }
 
-  // `words` are what the one line must name.
+  // The error line must contain `words`.
   void ExpectUsageError(const std::vector<std::string>& command, const std::vector<std::string>& words,
                         const std::vector<std::string>& environment = {}) {
     const auto names_before = OutputNames();
@@ -37,7 +37,7 @@ class UsageTest : public SenderTest {
     EXPECT_EQ(OutputNames(), names_before) << "files are left behind";
   }
 
-  // The arguments of a good run with those of one option replaced, or the option left out.
+  // Returns the arguments of a valid run with one option replaced or left out.
   std::vector<std::string> With(const std::string& option, const std::string& value) const {
     auto command = Command();
     *(std::find(command.begin(), command.end(), option) + 1) = value;
@@ -50,7 +50,7 @@ class UsageTest : public SenderTest {
     return command;
   }
 
-  // The calling AE title that the destination saw in the one association of this run.
+  // Returns the calling AE title of the only association of this run.
   std::string CallingAe(const std::vector<std::string>& command, const std::vector<std::string>& environment = {}) {
     const std::size_t before = destination_.Log().associations.size();
     EXPECT_EQ(RunCommand(command, environment), 0) << result_.output << result_.errors;
@@ -127,7 +127,7 @@ TEST_F(UsageTest, MissingInputsAreNamed) {
   const std::string fifo = folder_ / "fifo";
   ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
   ExpectUsageError(With("-i", fifo), {"--input", fifo});
-  ExpectUsageError(Command({"-i", missing}), {missing});  // the other one is there
+  ExpectUsageError(Command({"-i", missing}), {missing});  // the other input exists
 }
 
 TEST_F(UsageTest, PathsMayBePositionalArguments) {
@@ -161,7 +161,7 @@ TEST_F(UsageTest, InputsMustContainDicomFiles) {
   WriteFile(text / "b.dcm", "");
   ExpectUsageError(With("-i", text), {"DICOM"});
   ExpectUsageError(With("-i", text / "a.dcm"), {"DICOM"});
-  // Files in sub-folders only, and no -r.
+  // All files are in subfolders, and -r is missing.
   ExpectUsageError(CommandFor({"-i", data()}), {"DICOM"});
   ExpectUsageError({DICOM_SENDER_PROGRAM, "--dry-run", "-i", empty, "--output-dir", out()}, {"DICOM"});
 }
@@ -230,7 +230,7 @@ TEST_F(UsageTest, ASessionIsNotResumedToAnotherDestination) {
   ExpectUsageError(ResumeCommand(session, {"-H", "192.0.2.7"}), {"--host", session});
   ExpectUsageError(ResumeCommand(session, {"-c", "OTHER_SCU"}), {"--calling-ae", session});
   EXPECT_EQ(Files(".db").size(), 1U) << "the ledger stays";
-  // Saying the same once more is no contradiction.
+  // Repeating the same values is not a conflict.
   EXPECT_EQ(Resume({"-a", "TEST_SCP", "-p", std::to_string(port_), "-H", "127.0.0.1"}), 0) << result_.errors;
 }
 
