@@ -12,8 +12,7 @@ namespace {
 
 TEST(SchedulerModel, SchedulerMatchesTheModel) {
   constexpr std::uint32_t kSeeds = 4000;
-  const auto end =
-      std::chrono::steady_clock::now() + std::chrono::seconds(20);  // builds with sanitizers run fewer duels
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);  // with sanitizers, fewer duels fit
   for (std::uint32_t seed = 0; seed < kSeeds && std::chrono::steady_clock::now() < end; ++seed) {
     std::mt19937 random(seed);
     std::vector<std::uint8_t> bytes(900);
