@@ -31,7 +31,7 @@ class Pipe {
   }
   int fd() const { return write_.get(); }
   void CloseReader() { read_.reset(); }
-  // What was written since the last call.
+  // Returns the output since the last call.
   std::string Read() {
     std::string text;
     char buffer[4096];
@@ -44,7 +44,7 @@ class Pipe {
   UniqueFd read_, write_;
 };
 
-// What a terminal would show of it, line by line: carriage return, and "erase to the end of the line".
+// Returns the lines that a terminal would show. Supports carriage returns and "erase to the end of the line".
 std::vector<std::string> Screen(const std::string& output) {
   std::vector<std::string> lines(1);
   std::size_t column = 0;

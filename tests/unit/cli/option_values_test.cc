@@ -186,7 +186,7 @@ TEST_F(FilesTest, UnusableOutputFoldersAreRefused) {
   EXPECT_FALSE(PrepareOutputFolder("", true));
   EXPECT_FALSE(PrepareOutputFolder(file, true));
   EXPECT_FALSE(PrepareOutputFolder(file + "/below", true));
-  const auto unwritable = PrepareOutputFolder("/proc", true);  // for root, too
+  const auto unwritable = PrepareOutputFolder("/proc", true);  // not writable even for root
   ASSERT_FALSE(unwritable);
   EXPECT_NE(unwritable.error().find("'/proc'"), std::string::npos) << unwritable.error();
 }

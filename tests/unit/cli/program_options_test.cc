@@ -39,7 +39,7 @@ struct ShopOptions {
 
 class ProgramOptionsTest : public testing::Test {
  protected:
-  // A program of its own, so that nothing here depends on what a real one takes.
+  // A program for these tests, which do not depend on the options of a real one.
   Program Shop() {
     ShopOptions& o = options_;
     return {.name = "shop",

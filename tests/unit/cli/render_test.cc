@@ -171,7 +171,7 @@ TEST(Render, ProgressBarAtZeroAndAtTheEnd) {
   EXPECT_THAT(RenderProgressBar(view, kRate, kPlainTerminal), HasSubstr(" 99%  999/1000"));
 }
 
-// What was given up is neither progress nor work that is left.
+// Failed instances count neither as progress nor as remaining work.
 TEST(Render, ProgressCountsStoredInstances) {
   ProgressView view = Progress();
   view.stored = 100;
@@ -330,7 +330,7 @@ TEST(Render, ResumeCommand) {
   EXPECT_EQ(RenderResume("", ".", false), "To go on:\n  dicom-sender --resume\n") << "the latest";
 }
 
-// A shell must give the very bytes back, and a terminal must not be obeyed.
+// A shell must reproduce the exact bytes, and a terminal must not interpret them.
 TEST(Render, ResumeCommandForFailedInstances) {
   EXPECT_EQ(RenderResume("1", ".", true),
             "To try again what failed, except for files that the scan found defective:\n"

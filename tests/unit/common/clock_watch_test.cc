@@ -9,7 +9,7 @@ using namespace std::chrono_literals;
 
 class ClockWatchTest : public testing::Test {
  protected:
-  // `wall` passes on the wall clock while `monotonic` passes.
+  // The wall clock advances by `wall` while the monotonic clock advances by `monotonic`.
   std::optional<Duration> After(Duration monotonic, std::chrono::milliseconds wall) {
     now_ += monotonic;
     wall_ += wall;

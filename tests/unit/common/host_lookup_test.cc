@@ -29,7 +29,7 @@ std::string Ipv4(const HostAddress& address) {
   return inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in*>(address.get())->sin_addr, text, sizeof text);
 }
 
-// Answers when it is told to. The thread that asks it may outlive the test.
+// A resolver that answers when it is told to. The thread that calls it may outlive the test.
 class SlowResolver {
  public:
   HostLookup::Resolver Function() const {

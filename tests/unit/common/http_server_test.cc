@@ -29,7 +29,7 @@ using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
 
-// One connection to the server, on which bytes are sent as they are.
+// A connection to the server that sends bytes unchanged.
 class Peer {
  public:
   explicit Peer(std::uint16_t port, const char* from = "127.0.0.1")
@@ -49,7 +49,7 @@ class Peer {
   void Send(const std::string& bytes) const {
     EXPECT_EQ(send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
   }
-  // One byte every 300 ms, until the server closes the connection.
+  // Sends one byte every 300 ms until the server closes the connection.
   void DripUntilClosed(const std::string& bytes) const {
     pollfd closed = {fd_.get(), POLLIN, 0};
     for (const char byte : bytes) {
@@ -57,7 +57,7 @@ class Peer {
     }
     ADD_FAILURE() << "still open after " << bytes;
   }
-  // Until the server closes the connection.
+  // Reads until the server closes the connection.
   std::string Answer() const {
     std::string answer;
     char buffer[4096];
@@ -273,7 +273,7 @@ TEST_F(HttpServerTest, AnAddressHasAtMost32ConnectionsAndTheOldestIsClosed) {
   EXPECT_THAT(peers.back().Answer(), EndsWith("\r\n\r\nok\n"));
 }
 
-// A Replace() that waited until nobody asks would never return.
+// A Replace() that waited until no request is running would never return.
 TEST_F(HttpServerTest, PagesCanBeReplacedUnderConstantRequests) {
   std::atomic<int> begun = 0;
   std::atomic<bool> ends = false;

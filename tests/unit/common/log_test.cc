@@ -60,7 +60,7 @@ TEST_F(LogTest, TextHasTimeLevelAndMessage) {
   spdlog::info("Thread {} starting with {} studies", 0, 3);
   spdlog::warn("c");
   spdlog::error("d");
-  const auto lines = Lines();  // a warning is flushed at once, with what was before it
+  const auto lines = Lines();  // a warning is flushed at once, together with earlier messages
   ASSERT_EQ(lines.size(), 4U);
   EXPECT_THAT(lines[0], MatchesRegex(std::string(kTime) + "DEBUG a"));
   EXPECT_THAT(lines[1], MatchesRegex(std::string(kTime) + "INFO  Thread 0 starting with 3 studies"));
@@ -173,7 +173,7 @@ TEST_F(LogTest, AFileThatCannotBeOpenedIsReportedInOneSentence) {
   EXPECT_EQ(opened.error().find('\n'), std::string::npos);
 }
 
-// In a child process of its own, as the limit on the size of files cannot be taken back where it is a hard one.
+// Runs in a child process, because a hard limit on the size of files cannot be raised again.
 TEST_F(LogTest, AFullDiskNeitherCrashesNorFloodsStandardError) {
   const std::string errors = folder_ / "stderr";
   const pid_t child = fork();

@@ -19,7 +19,7 @@ constexpr std::chrono::seconds kPatience(20);
 
 class ServiceManagerTest : public testing::Test {
  protected:
-  // As in the programs, whose first words are said before there are threads.
+  // Creates the logger before there are threads, as the programs do.
   static void SetUpTestSuite() { spdlog::default_logger(); }
   ServiceManagerTest() { setenv("NOTIFY_SOCKET", socket_.path().c_str(), 1); }
   ~ServiceManagerTest() override {
@@ -37,7 +37,7 @@ class ServiceManagerTest : public testing::Test {
       return "the loop hangs";
     };
   }
-  // Until the health was asked so many times more.
+  // Waits until the health check was called this many more times.
   bool WaitForQuestions(int more) const {
     const int goal = asked_ + more;
     for (const TimePoint end = MonotonicNow() + kPatience; MonotonicNow() < end; std::this_thread::yield()) {
@@ -45,7 +45,7 @@ class ServiceManagerTest : public testing::Test {
     }
     return false;
   }
-  bool Nothing() const { return !socket_.Receive(milliseconds(0)); }  // is waiting to be read
+  bool Nothing() const { return !socket_.Receive(milliseconds(0)); }  // no message is waiting
 
   NotifySocket socket_;
   std::stop_source stop_;
@@ -94,7 +94,7 @@ TEST_F(ServiceManagerTest, PingsOnlyWhileHealthy) {
   for (int i = 0; i < 3; ++i) ASSERT_EQ(socket_.Receive(kPatience), "WATCHDOG=1");
 
   well_ = false;
-  ASSERT_TRUE(WaitForQuestions(2));  // the first answer may be of before
+  ASSERT_TRUE(WaitForQuestions(2));  // the first check may have run before the change
   socket_.Drain();
   ASSERT_TRUE(WaitForQuestions(3));
   EXPECT_TRUE(Nothing());

@@ -61,7 +61,7 @@ TEST(BatchBuilder, IsFullBeforeTheMessageIsTooLong) {
     wire::Instance instance = Instance(0, std::string(kPathBytesMax, 'x'));
     instance.set_defect(std::string(kReasonBytesMax, 'y'));
     builder.Add(std::to_string(i), std::string(64, 'A'),
-                std::move(instance));  // each in a study of its own: the most overhead
+                std::move(instance));  // each in its own study, which has the highest overhead
   }
   EXPECT_LT(i, kBatchInstancesMax);
   EXPECT_LT(builder.Take().ByteSizeLong(), kMessageBytesMax);

@@ -22,7 +22,7 @@ class FolderWalkTest : public testing::Test {
     std::filesystem::create_directories((folder_ / path).parent_path());
     WriteFile(folder_ / path, "x");
   }
-  // "f:PATH" of a file, "e:PATH" of the end of a folder, "p:PATH" of a problem.
+  // "f:PATH" for a file, "e:PATH" for the end of a folder, "p:PATH" for a problem.
   std::vector<std::string> Walk(const std::vector<std::string>& inputs, bool recursive = true) {
     FolderWalk walk(ScanRoots(inputs), recursive);
     std::vector<std::string> entries;
@@ -92,7 +92,7 @@ TEST_F(FolderWalkTest, AFolderThatVanishesIsReported) {
   Touch("a/x");
   Touch("b/y");
   FolderWalk walk(ScanRoots({folder_.path()}), true);
-  EXPECT_EQ(walk.Next()->kind, WalkEntry::Kind::kFolderEnd);  // both are known now
+  EXPECT_EQ(walk.Next()->kind, WalkEntry::Kind::kFolderEnd);  // both files are listed by now
   std::filesystem::remove_all(folder_ / "a");
   const auto problem = walk.Next();
   EXPECT_EQ(problem->kind, WalkEntry::Kind::kFolderProblem);

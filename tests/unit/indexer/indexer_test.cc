@@ -1,4 +1,4 @@
-// The indexer against a coordinator that only takes notes.
+// Runs the indexer against a coordinator that only records requests.
 #include "indexer/indexer.h"
 
 #include <gmock/gmock.h>
@@ -22,8 +22,8 @@ constexpr const char* kEndpoint = "inproc://coordinator";
 
 class NotingCoordinator {
  public:
-  // `refuse_with`: the answer to everything; empty: it takes what comes.
-  // `last_scan`: of this indexer, before. `copies`: that it lists once.
+  // `refuse_with`: the answer to every request; empty: accepts everything. `last_scan`: the last scan of this
+  // indexer. `copies`: the copies to list, once.
   NotingCoordinator(zmq::context_t& context, std::string refuse_with, std::uint64_t last_scan,
                     wire::CopyList copies = {})
       : refuse_with_(std::move(refuse_with)),
@@ -238,7 +238,7 @@ TEST_F(IndexerTest, AStopLeavesTheScanIncomplete) {
 
 class SilentCoordinatorTest : public IndexerTest {
  protected:
-  // Until it waits for a coordinator that is not there.
+  // Starts a scan and waits until it waits for the missing coordinator.
   void StartScan() {
     WriteExampleStudies(folder_.path(), 1, 1);
     options_ = {.session = "S",

@@ -1,4 +1,4 @@
-// The whole preflight on a real ledger, against a destination that answers by a script.
+// Runs the complete preflight on a real ledger with a scripted destination.
 #include "preflight/preflight.h"
 
 #include <fcntl.h>
@@ -31,7 +31,7 @@ struct File {
   std::string sop_class = kCt;
   std::string transfer_syntax = kExplicit;
   std::string defect = {};
-  std::string sop_instance = {};  // empty: its own
+  std::string sop_instance = {};  // empty: a new one
   std::uint64_t size = 100;
 };
 

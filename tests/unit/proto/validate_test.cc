@@ -1,4 +1,5 @@
-// The limits of proto/limits.h: what keeps them passes, what breaks one is refused with a sentence that names it.
+// The limits in proto/limits.h: messages within them are accepted, and others are refused with a sentence that names
+// the limit.
 #include "proto/validate.h"
 
 #include <gtest/gtest.h>

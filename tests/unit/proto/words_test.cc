@@ -1,4 +1,4 @@
-// One word for one thing: in tables, JSON, SQL, metrics, on the status page, and in the documentation.
+// The same words in tables, JSON, SQL, metrics, on the status page, and in the documentation.
 #include "proto/words.h"
 
 #include <gmock/gmock.h>
@@ -44,7 +44,7 @@ std::string ReadFile(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-// The README and all pages.
+// Returns the README and all pages.
 std::string Documentation() {
   const std::filesystem::path top = SOURCE_FOLDER;
   std::string text = ReadFile(top / "README.md");
@@ -54,7 +54,7 @@ std::string Documentation() {
   return text;
 }
 
-// The keys of an object such as "const kMoods = { idle: 'idle', 'not ready': 'bad' };".
+// Returns the keys of an object such as "const kMoods = { idle: 'idle', 'not ready': 'bad' };".
 std::set<std::string> KeysOf(const std::string& script, const std::string& object) {
   const auto begin = script.find("const " + object + " = {");
   EXPECT_NE(begin, std::string::npos) << object;

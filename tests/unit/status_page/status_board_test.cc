@@ -69,7 +69,7 @@ TEST_F(StatusBoardTest, ServesTheLatestState) {
   EXPECT_STREQ(Json("/api/failures")["failures"][0]["failure"]["path"].GetString(), "/data/\xEF\xBF\xBD");
 }
 
-// Without a script, and before it has run, the page shows the state of its moment.
+// The page shows its initial state without a script and before the script has run.
 TEST_F(StatusBoardTest, ThePageIncludesTheState) {
   wire::Overview overview = OverviewWith(10);
   auto& status = *overview.mutable_sessions()->mutable_sessions(0)->mutable_status();

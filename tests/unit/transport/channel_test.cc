@@ -1,4 +1,4 @@
-// The channel over inproc, as dicom-sender wires it, and over TCP to several coordinators.
+// Tests the channel over inproc, as in dicom-sender, and over TCP to several coordinators.
 #include "transport/channel.h"
 
 #include <arpa/inet.h>
@@ -18,7 +18,7 @@ namespace {
 
 class ChannelTest : public testing::Test {
  protected:
-  // inproc delivers within the call or soon after; nothing here waits longer than a broken channel would need.
+  // inproc delivers within the call or soon afterwards, so only a failing test waits that long.
   static constexpr std::chrono::milliseconds kPatience{5000};
 
   std::optional<PeerMessage> Await() {
@@ -72,12 +72,12 @@ TEST_F(ChannelTest, AFullQueueDropsInsteadOfBlocking) {
   EXPECT_TRUE(dropped);
 }
 
-// Whoever is at one of the endpoints.
+// Several endpoints with a leader, a standby, and others.
 class SeveralEndpointsTest : public testing::Test {
  protected:
   static constexpr std::chrono::seconds kPatience{30};
 
-  // As the programs do: false, if that does not come about.
+  // Does what the programs do until the dealer is connected to `endpoint`. Returns false if that does not happen.
   bool FollowTo(DealerChannel& dealer, const std::string& endpoint) {
     const auto deadline = std::chrono::steady_clock::now() + kPatience;
     while (std::chrono::steady_clock::now() < deadline) {
@@ -89,7 +89,7 @@ class SeveralEndpointsTest : public testing::Test {
     }
     return false;
   }
-  // What is told to a stand-by is answered by it.
+  // Sends a request if the dealer is connected to the standby, and lets the standby answer.
   void Answer(DealerChannel& dealer) {
     if (dealer.endpoint() == stand_by_.endpoint()) dealer.Send(Envelope(wire::ClientRequest()));
     while (const auto message = stand_by_.Receive()) stand_by_.Send(message->peer, Envelope(wire::NotLeading()));

@@ -20,7 +20,7 @@ class LeaderSearchTest : public testing::Test {
  protected:
   explicit LeaderSearchTest(std::size_t endpoints = 3) : search_(endpoints, kSeed, now_) {}
 
-  // Moves as soon as it may. Returns after how long.
+  // Moves as soon as possible and returns the time until then.
   milliseconds Move() {
     const Time begin = now_;
     now_ = std::max(now_, search_.move_at());
@@ -112,7 +112,7 @@ TEST_F(LeaderSearchTest, WaitsOnlyBrieflyForAConnection) {
   EXPECT_EQ(Move(), milliseconds(0)) << "the round has taken its time";
 }
 
-// In a group of three of which one stands by and two do not answer, one of them because the way to it is slow.
+// In a group of three, one is a standby and two do not answer, one of them because of a slow connection.
 TEST_F(LeaderSearchTest, WaitsLongerForAConnectionTheLongerItSearches) {
   Move();
   const Time begin = now_;
@@ -143,7 +143,7 @@ TEST_F(LeaderSearchTest, LeavesASilentEndpointAndWaitsLongerEachTime) {
     search_.Connected();
     search_.Asked(now_);
     now_ += seconds(1);
-    search_.Asked(now_);  // the first one counts
+    search_.Asked(now_);  // only the first request counts
     EXPECT_EQ(Move(), seconds(patience - 1));
     StandBy();
     Move();

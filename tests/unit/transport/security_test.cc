@@ -1,4 +1,4 @@
-// Key files, who is let in, and the channels with CURVE over tcp.
+// Key files, access control, and channels with CURVE over TCP.
 #include "transport/security.h"
 
 #include <gmock/gmock.h>
@@ -26,7 +26,7 @@ using std::chrono::seconds;
 using testing::HasSubstr;
 using testing::Not;
 
-// A folder of its own and what is logged meanwhile.
+// Provides a temporary folder and captures the log.
 class SecurityTest : public testing::Test {
  protected:
   SecurityTest() {
@@ -63,7 +63,7 @@ class SecurityTest : public testing::Test {
   }
 
   std::string dir_;
-  std::ostringstream log_;  // read it when what writes to it has been counted
+  std::ostringstream log_;  // read it only after a counter shows that the message was logged
   std::shared_ptr<spdlog::sinks::ostream_sink_mt> sink_ = std::make_shared<spdlog::sinks::ostream_sink_mt>(log_);
   std::shared_ptr<spdlog::logger> logger_;
 };
@@ -295,10 +295,10 @@ TEST(IsLoopback, IsTrueOnlyForLocalAddresses) {
   }
 }
 
-// Channels over tcp at a port of the system's choice.
+// Channels over TCP on a port that the system chooses.
 class SecureChannelTest : public SecurityTest {
  protected:
-  static constexpr milliseconds kPatience{10'000};  // only a broken channel needs it
+  static constexpr milliseconds kPatience{10'000};  // only a failing test waits that long
   static constexpr milliseconds kGlance{20};
 
   ServerSecurity Server() { return ReadServerSecurity(server_.secret_file, Path("clients")).value(); }
@@ -334,7 +334,7 @@ class SecureChannelTest : public SecurityTest {
     EXPECT_EQ(dealer.Receive(), message.SerializeAsString());
   }
 
-  // Waits until the refusal has been counted, which is after it was logged.
+  // Waits until the refusal was counted, which happens after it was logged.
   void ExpectRefused(RouterChannel& router, DealerChannel& dealer, const Refusals& refusals,
                      const std::string& line) {
     ASSERT_TRUE(Eventually([&] { return dealer.WaitUntilConnected(kGlance) || refusals.count() > 0; }));
@@ -401,7 +401,7 @@ TEST_F(SecureChannelTest, AClientWithAnotherServersKeyIsRefused) {
 }
 
 TEST_F(SecureChannelTest, AClientWithAKeyRefusesAServerWithoutOne) {
-  zmq::socket_t events(context_, zmq::socket_type::pair);  // outlives what writes to it
+  zmq::socket_t events(context_, zmq::socket_type::pair);  // outlives the sockets that write to it
   RouterChannel router(context_, "tcp://127.0.0.1:*");
   const auto client = Client(Make("worker"));
   events.connect("inproc://events");
@@ -418,13 +418,13 @@ TEST_F(SecureChannelTest, WithoutAHandlerEveryClientIsRefused) {
   LetIn(own);
   const auto server = Server();
   RouterChannel router(context_, "tcp://127.0.0.1:*", &server);
-  // A socket of its own, because it must be watched from before it connects.
+  // A plain socket, because it must be monitored before it connects.
   const auto client = Client(own);
-  zmq::socket_t events(context_, zmq::socket_type::pair);  // outlives what writes to it
+  zmq::socket_t events(context_, zmq::socket_type::pair);  // outlives the sockets that write to it
   zmq::socket_t dealer(context_, zmq::socket_type::dealer);
   dealer.set(zmq::sockopt::linger, 0);
   dealer.set(zmq::sockopt::immediate, true);
-  dealer.set(zmq::sockopt::handshake_ivl, 300);  // so long it hopes
+  dealer.set(zmq::sockopt::handshake_ivl, 300);  // the handshake timeout
   dealer.set(zmq::sockopt::curve_serverkey, client.server_key);
   dealer.set(zmq::sockopt::curve_publickey, client.own.public_key);
   dealer.set(zmq::sockopt::curve_secretkey, client.own.secret_key);
@@ -448,7 +448,7 @@ TEST_F(SecureChannelTest, AKeyThatIsAddedLaterIsAccepted) {
   DealerChannel dealer(context_, {router.endpoint()}, &client);
   ExpectRefused(router, dealer, *server.refusals, client.own.public_key);
   LetIn(own);
-  // With less than 10 s before it tries again.
+  // Reconnects with a shorter handshake interval, because the default retry takes 10 s.
   dealer.socket().disconnect(router.endpoint());
   dealer.socket().set(zmq::sockopt::handshake_ivl, 300);
   dealer.socket().connect(router.endpoint());
@@ -456,7 +456,7 @@ TEST_F(SecureChannelTest, AKeyThatIsAddedLaterIsAccepted) {
 }
 
 TEST_F(SecureChannelTest, AClientReconnectsToARestartedRouter) {
-  // With its own context the port is free as soon as the router is gone.
+  // With a separate context, the port is free as soon as the router is destroyed.
   struct Coordinator {
     Coordinator(const std::string& endpoint, const ServerSecurity& server)
         : handler(context, server), router(context, endpoint, &server) {}
@@ -514,14 +514,14 @@ TEST_F(SecureChannelTest, ACallDoesNotLoseItsFirstRequestToTheHandshake) {
     router.Send(request->peer, Envelope(reply));
   });
   CoordinatorClient client(context_, {router.endpoint()}, &security);
-  // Less than the time after which an unanswered request is repeated.
+  // shorter than the time after which an unanswered request is repeated
   const auto reply = client.Call({}, {}, seconds(4));
   coordinator.join();
   ASSERT_FALSE(reply);
   EXPECT_EQ(reply.error().reason, "heard");
 }
 
-// Asks a handler as libzmq does, and worse.
+// Sends requests to a handler as libzmq does, and malformed ones.
 class ZapHandlerTest : public SecurityTest {
  protected:
   using Frames = std::vector<std::string>;

@@ -1,4 +1,4 @@
-// Coordinators on one shared ledger, each in a thread with its own port.
+// Coordinators on one shared ledger, each in its own thread with its own port.
 #include "coordinator/leadership/elected_coordinator.h"
 
 #include <gmock/gmock.h>
@@ -73,7 +73,7 @@ class Coordinator {
     request.mutable_list_sessions();
     EXPECT_TRUE(channel.Send(Envelope(std::move(request))));
   }
-  // Its answer to a request on a new connection.
+  // Returns its answer to a request on a new connection.
   wire::FromCoordinator Ask() const {
     zmq::context_t context;
     DealerChannel channel(context, {endpoint()});

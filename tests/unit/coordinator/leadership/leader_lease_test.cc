@@ -63,7 +63,7 @@ TEST_F(LeaderWatchTest, ARenewalSeenAfterALongPauseRestartsTheWait) {
 
 TEST_F(LeaderWatchTest, AnotherLeaderRestartsTheWait) {
   EXPECT_FALSE(MayTakeOver(Record(3, 7, "a"), seconds(0)));
-  EXPECT_FALSE(MayTakeOver(Record(4, 7, "a"), seconds(8)));  // as many renewals, the same name
+  EXPECT_FALSE(MayTakeOver(Record(4, 7, "a"), seconds(8)));  // the number of renewals is the same, and so is the name
   EXPECT_FALSE(MayTakeOver(Record(5, 7, "b"), seconds(15)));
   EXPECT_TRUE(MayTakeOver(Record(5, 7, "b"), seconds(23)));
 }
@@ -93,8 +93,8 @@ TEST(LeaderLease, SeveralRenewalsMayFail) {
   EXPECT_GE(renewals, 2);
 }
 
-// Both rules together, on clocks with different starts whose speeds differ as much as the remaining eighth allows.
-// Whenever the standby last looked, the leader stops first.
+// Tests both rules together, with clocks that have different starts and whose speeds differ as much as the safety
+// margin of an eighth allows. The leader must stop first, whenever the standby last looked.
 TEST(LeaderLease, HasExpiredWhenAStandbyTakesOver) {
   for (Duration renewed{}; renewed < kTimeout; renewed += milliseconds(500)) {
     for (Duration seen = renewed; seen < kTimeout * 2; seen += milliseconds(300)) {

@@ -1,4 +1,4 @@
-// A coordinator on a real server is stopped while one of its statements waits for a lock.
+// Stops a coordinator on a real server while one of its statements waits for a lock.
 #include <gtest/gtest.h>
 
 #include <future>

@@ -1,5 +1,5 @@
-// What every implementation of the Ledger must hold of files with the same SOP Instance UID, of what could not be
-// read, and of the time that a session was worked on.
+// What every implementation of the Ledger must guarantee for files with the same SOP Instance UID, for paths that
+// could not be read, and for the active time of a session.
 #include "tests/unit/coordinator/ledger/copies_contract.h"
 
 #include <gmock/gmock.h>

@@ -1,4 +1,4 @@
-// A ledger in which something was overwritten or lost: said, and never counted by.
+// A ledger in which something was overwritten or lost. It must report the damage and never return wrong data.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
@@ -29,7 +29,8 @@ class DamageTest : public testing::Test {
     told_ = Tell().value();
   }
 
-  // The ledger says what it said when it was sound, or that it is damaged; true: the latter.
+  // Expects that the ledger returns the same data as before the damage or reports the damage. Returns true for the
+  // latter.
   bool IsNoticed(const std::string& bytes) {
     file_.WriteBytes(bytes);
     const auto told = Tell();
@@ -60,7 +61,7 @@ class DamageTest : public testing::Test {
     ledger.Commit();
   }
 
-  // All that the ledger says; nullopt if it says that it is damaged.
+  // Returns all data of the ledger; nullopt if it reports damage.
   std::optional<std::string> Tell() const {
     const auto opened = OpenSqliteLedger(file_.path());
     if (!opened) {
@@ -98,7 +99,7 @@ class DamageTest : public testing::Test {
   std::string told_;
 };
 
-// Of the tables and indexes that have no rows in this ledger.
+// Pages of tables and indexes that are empty in this ledger.
 constexpr std::size_t kEmptyPages = 3;
 
 TEST_F(DamageTest, AnOverwrittenPageIsDetected) {

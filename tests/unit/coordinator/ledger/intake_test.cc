@@ -1,4 +1,4 @@
-// The judgment of a batch, without any store. The ledger contract repeats the main cases with each store.
+// The classification of a batch without any store. The ledger contract repeats the main cases with each store.
 #include "coordinator/ledger/intake.h"
 
 #include <gmock/gmock.h>
@@ -65,7 +65,7 @@ class Batches {
   wire::PublishBatch batch_;
 };
 
-// Keeps in memory what a store would write, and looks up no more than the Intake asks for.
+// Keeps in memory what a store would write, and looks up only what the Intake requests.
 class IntakeTest : public testing::Test {
  protected:
   Intake::Decision Publish(const Batches& batch) {
@@ -89,7 +89,7 @@ class IntakeTest : public testing::Test {
     }
     return decision;
   }
-  // As an outcome does it.
+  // Changes the state as an outcome does.
   void SetState(const std::string& path, InstanceState state) {
     for (auto& [hash, files] : known_) {
       for (KnownFile& file : files) {
@@ -97,7 +97,7 @@ class IntakeTest : public testing::Test {
       }
     }
   }
-  // As Ledger::PromoteCopies does it: the copy is known by its UID from then on, too.
+  // Does what Ledger::PromoteCopies does: afterwards, the copy can also be found by its UID.
   void Promote(const std::string& path) {
     SetState(path, kPending);
     std::vector<KnownFile> promoted;
@@ -127,7 +127,7 @@ class IntakeTest : public testing::Test {
   void LookUp(Intake& intake, const std::vector<std::int64_t>& hashes) {
     for (const std::int64_t hash : hashes) {
       looked_up_.insert(hash);
-      // The order in which a store reads them does not matter.
+      // The order in which a store reads them must not matter.
       auto files = known_[hash];
       std::ranges::reverse(files);
       for (const KnownFile& file : files) intake.AddKnown(hash, file);
@@ -210,7 +210,8 @@ TEST_F(IntakeTest, ACopyInAnotherStudyOfTheBatchIsFound) {
   EXPECT_EQ(decision.files[1].original->study, 1);
 }
 
-// The first one by study and index, wherever it stands in the batch or in the answers of the store.
+// The first file is the one with the lowest study and index, regardless of the order in the batch and in the store's
+// answers.
 TEST_F(IntakeTest, TheOriginalIsTheFirstSendableFile) {
   Publish(Batches().Study("1", {{"a", "1.1", "truncated"}, {"b", "1.1"}}));
   const auto decision = Publish(Batches().Study("2", {{"c", "1.1"}}));
@@ -282,7 +283,7 @@ TEST_F(IntakeTest, TheFirstAccessionNumberIsKept) {
   EXPECT_THAT(Publish(Batches().Study("1", {}, "A2")).accession_numbers, IsEmpty());
 }
 
-// Comparing each further file with all of them would take a time that grows with the square of their number.
+// Comparing each further file with all earlier ones would take quadratic time.
 TEST_F(IntakeTest, ManyFilesWithTheSameUidNeedFewLookups) {
   std::vector<NamedFile> files;
   for (int i = 0; i < 1000; ++i) files.push_back({std::to_string(i), "1.1"});

@@ -151,7 +151,7 @@ TEST_P(LedgerContract, RepeatedBatchesChangeNothing) {
     EXPECT_EQ(again.pending_bytes, 0U);
     EXPECT_EQ(Session().studies, 1U);
     EXPECT_EQ(Session().counts.total, 7U);
-    // What has failed since does not make its copies new ones.
+    // A failure since then does not turn copies into new instances.
     Change({To(feed.study, 0, kFailed)});
   }
   ExpectCountsAreThoseOfTheInstances();
@@ -367,7 +367,7 @@ TEST_P(LedgerContract, InstancesOfALostLeaseMayBeStored) {
   Grant(study);
   InTransaction([&] {
     ledger_->SetPageEnd(study, 6);
-    ledger_->SetPageEnd(study, 4);  // a page that was asked for again
+    ledger_->SetPageEnd(study, 4);  // a page that was requested again
   });
   EXPECT_EQ(ledger_->LoadStudy(study).page_end, 6U);
   InTransaction([&] { ledger_->EndLease(study, false); });
@@ -480,7 +480,7 @@ TEST_P(LedgerContract, AMissingInstanceCannotBeChanged) {
   EXPECT_THROW(ledger_->LoadStudy(study + 1), LedgerError);
 }
 
-// Its counts would be wrong from then on.
+// Otherwise its counts would be wrong from then on.
 TEST_P(LedgerContract, AnInstanceThatChangedSinceItWasReadCannotBeChanged) {
   CreateSession();
   const StudyKey study = FeedStudy("1", 1);
@@ -722,7 +722,7 @@ TEST_P(LedgerContract, FailuresAreRequeuedByAllConditionsTogether) {
   EXPECT_THAT(Requeued({.reason = "C000", .worker = "w2"}), ElementsAre("1.1"));
 }
 
-// One session that is fed, changed, failed by study and requeued at random.
+// Publishes, changes, fails by study, and requeues instances of one session at random.
 class RandomSession {
  public:
   explicit RandomSession(unsigned seed) : random_(seed) {}
@@ -730,7 +730,8 @@ class RandomSession {
   std::uint32_t Below(std::uint32_t end) { return static_cast<std::uint32_t>(random_() % end); }
   std::string Study() { return std::to_string(Below(4)); }
 
-  // Names, sizes and defects go by a number, so that files come again; each SOP Instance UID has two paths.
+  // Names, sizes, and defects are derived from a number, so that files are repeated. Each SOP Instance UID has two
+  // paths.
   std::vector<File> Files() {
     std::vector<File> files;
     for (int i = 0; i < 5; ++i) {

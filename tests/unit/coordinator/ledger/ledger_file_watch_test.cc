@@ -1,4 +1,4 @@
-// A ledger whose file is taken away while it is open.
+// Moves or removes the file of an open ledger.
 #include "coordinator/ledger/sqlite/ledger_file_watch.h"
 
 #include <gmock/gmock.h>

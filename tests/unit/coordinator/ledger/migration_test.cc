@@ -1,4 +1,4 @@
-// A ledger of an older release becomes one of this release, whole or not at all.
+// Migrates the ledger of an older release, which must succeed as a whole or change nothing.
 #include <gmock/gmock.h>
 
 #include "coordinator/ledger/sqlite/sqlite_ledger.h"
@@ -42,8 +42,8 @@ INSTANTIATE_TEST_SUITE_P(FromSchema, MigrationTest, testing::Values(1, 2, 3, 4))
 
 TEST_P(MigrationTest, DataOfBothSchemasIsKept) {
   const char* const tables[] = {"session", "root", "pair", "study", "study_pair", "lease", "instance", "known"};
-  // Session 3, whose study is 5, had left an instance: see AbandonedInstancesArePending. That with index 6 of study 1
-  // is a conflict.
+  // Session 3 with study 5 had abandoned an instance; see AbandonedInstancesArePending. The instance with index 6 of
+  // study 1 is a conflict.
   const std::map<std::string, std::string> untouched = {
       {"session", " WHERE key <> 3"},
       {"study", " WHERE key <> 5"},
@@ -187,7 +187,8 @@ TEST_P(MigrationTest, AnUnfinishedScanStartsOver) {
   EXPECT_THAT(ledger->LoadSession(session).ignored, ElementsAre(Pair("empty", 2U)));
 }
 
-// The ignored files of schema 1 are those of the indexer without a name: another scan of it counts them anew.
+// The ignored files of schema 1 belong to the indexer with the empty name, so another scan of that indexer replaces
+// them.
 TEST_P(MigrationTest, ALaterScanReplacesTheIgnoredFiles) {
   const auto ledger = Open();
   const SessionKey session = ledger->FindSession(kHalfSent)->key;
@@ -208,7 +209,7 @@ TEST_P(MigrationTest, ReopeningChangesNothing) {
 }
 
 TEST_P(MigrationTest, AFailureInTheMiddleLeavesTheOldSchema) {
-  // Each is in the way of a later statement of the migration.
+  // Each of these tables makes a later statement of the migration fail.
   std::vector<const char*> obstacles = {"copy", "unread", "not_read"};
   if (GetParam() < 4) obstacles.push_back("worker");
   if (GetParam() < 3) obstacles.insert(obstacles.end(), {"sessions", "leases"});
@@ -226,7 +227,7 @@ TEST_P(MigrationTest, AFailureInTheMiddleLeavesTheOldSchema) {
 
 TEST_P(MigrationTest, AFullDiskInTheMiddleLeavesTheOldSchema) {
   const std::string before = file_.Dump();
-  // Until there is room for the log of the whole migration.
+  // Increases the limit until the write-ahead log of the whole migration fits.
   std::uint64_t room = 0;
   std::string error = "none yet";
   for (; !error.empty() && room < 10'000'000; room += 1000) {

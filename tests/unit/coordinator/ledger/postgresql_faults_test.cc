@@ -1,5 +1,5 @@
-// What a ledger in PostgreSQL does when the server, the network, a disk or another coordinator is in its way: what
-// was committed is there, what was not is not, and the ledger says which.
+// Tests the PostgreSQL ledger when the server, the network, a disk, or another coordinator interferes: committed data
+// exists, uncommitted data does not, and the ledger reports which of them applies.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <libpq-fe.h>
@@ -33,15 +33,15 @@ using testing::Not;
 
 constexpr seconds kPatience{60};
 constexpr Duration kLeaderTimeout = seconds(10);
-constexpr Duration kShortTimeout = seconds(1);  // where it is waited for
+constexpr Duration kShortTimeout = seconds(1);  // for tests that wait for it
 
-// Somebody else's connection, as superuser.
+// An independent connection as superuser.
 class Session {
  public:
   explicit Session(const std::string& database)
       : connection_(PQconnectdb(PostgresqlServer::Shared().UriOf("postgres", database).c_str()), PQfinish) {}
   void Run(const char* sql) { PQclear(PQexec(connection_.get(), sql)); }
-  void Send(const char* sql) { PQsendQuery(connection_.get(), sql); }  // and does not wait for the answer
+  void Send(const char* sql) { PQsendQuery(connection_.get(), sql); }  // does not wait for the answer
 
  private:
   std::unique_ptr<PGconn, void (*)(PGconn*)> connection_;
@@ -57,7 +57,7 @@ class PostgresqlFaultsTest : public testing::Test {
 
   static PostgresqlServer& Server() { return PostgresqlServer::Shared(); }
   std::string Query(const std::string& sql) const { return Server().Query(database_, sql); }
-  // Until the server answers so.
+  // Waits until the server's answer is `expected`.
   bool Becomes(const std::string& sql, const std::string& expected) const {
     return Becomes(Server(), database_, sql, expected);
   }
@@ -89,7 +89,7 @@ class PostgresqlFaultsTest : public testing::Test {
     return *std::move(opened);
   }
   static std::uint64_t Take(Leadership& leadership, const std::string& name = "test") {
-    const TimePoint deadline = MonotonicNow() + kPatience;  // what is in the way is ended by a first call
+    const TimePoint deadline = MonotonicNow() + kPatience;  // the first call terminates a blocking transaction
     while (MonotonicNow() < deadline) {
       if (const auto taken = leadership.Take(leadership.Look(), name)) return taken->epoch;
     }
@@ -100,7 +100,7 @@ class PostgresqlFaultsTest : public testing::Test {
     if (!opened) throw std::runtime_error(opened.error().sentence);
     return *std::move(opened);
   }
-  // A leader whose ledger has a session.
+  // Returns the ledger of a new leader, with a session.
   std::unique_ptr<Ledger> Lead(const PostgresqlOptions& options) {
     auto ledger = Open(options, Take(*Watch(options)));
     if (ledger->FindSession("session")) return ledger;
@@ -111,7 +111,7 @@ class PostgresqlFaultsTest : public testing::Test {
     ledger->Commit();
     return ledger;
   }
-  // In the open transaction.
+  // Adds the study in the open transaction.
   void AddStudy(Ledger& ledger, const std::string& uid) const {
     ledger.AddStudies(session_, Batch(uid, {{.path = uid, .sop_instance_uid = uid}}));
   }
@@ -139,7 +139,7 @@ class PostgresqlFaultsTest : public testing::Test {
   SessionKey session_ = 0;
 };
 
-// --- the outcome of a commit
+// --- outcome of a commit
 
 TEST_F(PostgresqlFaultsTest, AConnectionLostBeforeTheCommitIsAnErrorAndNothingIsWritten) {
   const auto ledger = Lead(Breakable());
@@ -181,7 +181,7 @@ TEST_F(PostgresqlFaultsTest, AConnectionLostAfterTheCommitLosesNothing) {
   CommitStudy(*ledger, "1");
   EXPECT_TRUE(cutter_->WaitForCutAt(kPatience));
   EXPECT_EQ(StudiesThere(), "1");
-  // Nothing was on its way: either it goes on, or it says that it does not.
+  // No statement was in flight: the ledger either reconnects or reports an error.
   const std::string error = ErrorOf([&] { CommitStudy(*ledger, "2"); });
   EXPECT_EQ(StudiesThere(), error.empty() ? "2" : "1") << error;
 }
@@ -196,9 +196,10 @@ TEST_F(PostgresqlFaultsTest, AnUnknownOutcomeIsAnErrorWithinABoundedTime) {
   EXPECT_EQ(StudiesThere(), "1") << "the case is another one";
 }
 
-// The server still waits for it. Whoever asks does not wait with it: what can commit no more has not committed.
+// The server still waits for the COMMIT. The ledger does not wait but terminates it: a transaction that can no longer
+// commit is not committed.
 TEST_F(PostgresqlFaultsTest, ACommitThatIsStillWaitingIsTerminatedAndAnError) {
-  constexpr Duration kTimeout = seconds(60);  // the server itself would end it then
+  constexpr Duration kTimeout = seconds(60);  // after this time, the server itself would terminate it
   const auto ledger = Lead(Breakable(kTimeout));
   cutter_->CutAt("COMMIT", Moment::kSwallowed);
   const TimePoint began = MonotonicNow();
@@ -210,7 +211,7 @@ TEST_F(PostgresqlFaultsTest, ACommitThatIsStillWaitingIsTerminatedAndAnError) {
   EXPECT_EQ(StudiesThere(), "1");
 }
 
-// It knows a transaction of the same number, too.
+// The other server has a transaction with the same number.
 TEST_F(PostgresqlFaultsTest, TheOutcomeIsNotQueriedOnAnotherServer) {
   PostgresqlServer other;
   Server().Query("postgres", "ALTER DATABASE " + database_ + " RENAME TO of_two_servers");
@@ -237,7 +238,7 @@ TEST_F(PostgresqlFaultsTest, TheOutcomeIsDeterminedAfterAServerCrash) {
   EXPECT_EQ(StudiesThere(), "1");
 }
 
-// Whoever takes over in between sees what was committed, and the former leader is told that it is not leading.
+// The new leader sees the committed data, and the former leader is told that it is no longer the leader.
 TEST_F(PostgresqlFaultsTest, ATakeoverAfterALostAnswerDoesNotHideTheCommit) {
   const auto ledger = Lead(Breakable(seconds(30)));
   cutter_->CutAt("COMMIT", Moment::kUnanswered, Passage::kHeld);
@@ -256,7 +257,7 @@ TEST_F(PostgresqlFaultsTest, AServerRestartIsDetectedAndKeepsCommittedData) {
   for (const bool kill : {false, true}) {
     SCOPED_TRACE(kill);
     const auto leadership = Watch(Direct());
-    const auto ledger = Lead(Direct(kShortTimeout));  // so long it looks for what became of the commit
+    const auto ledger = Lead(Direct(kShortTimeout));  // limits the search for the outcome of the commit
     CommitStudy(*ledger, kill ? "1" : "2");
     const std::string committed = StudiesThere();
     ledger->Begin();
@@ -273,7 +274,7 @@ TEST_F(PostgresqlFaultsTest, AServerRestartIsDetectedAndKeepsCommittedData) {
   }
 }
 
-// Each of several hosts has its share of the leader time-out, wherever they are listed.
+// Each of several hosts gets a part of the leader timeout, in any order.
 TEST_F(PostgresqlFaultsTest, AHungHostIsSkipped) {
   cutter_->Set(Passage::kHeld);
   const TemporaryFolder folder;
@@ -394,7 +395,7 @@ TEST_F(PostgresqlFaultsTest, ADeadlockIsAnErrorAndNothingIsWritten) {
   other.Run("BEGIN; SET LOCAL deadlock_timeout = '1h'; LOCK TABLE instance IN ACCESS EXCLUSIVE MODE");
   ledger->Begin();
   ledger->LoadSession(session_);
-  ledger->SetEnding(session_, wire::SESSION_CANCELLED);  // so that the row is locked, too
+  ledger->SetEnding(session_, wire::SESSION_CANCELLED);  // also locks the row
   other.Send("LOCK TABLE session IN ACCESS EXCLUSIVE MODE");
   ASSERT_TRUE(
       Becomes("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
@@ -407,7 +408,8 @@ TEST_F(PostgresqlFaultsTest, ADeadlockIsAnErrorAndNothingIsWritten) {
   EXPECT_THAT(error, HasSubstr("another transaction was in the way"));
 }
 
-// The defaults of database and user are not the ledger's: those of a strict isolation would fail by every renewal.
+// The ledger must not depend on the defaults of database and user: with a stricter isolation level, each renewal
+// would break other transactions.
 TEST_F(PostgresqlFaultsTest, TheLedgerSetsTheIsolationLevel) {
   Query("ALTER DATABASE " + database_ + " SET default_transaction_isolation = 'serializable'");
   const auto ledger = Lead(Direct());
@@ -423,7 +425,7 @@ TEST_F(PostgresqlFaultsTest, TheLedgerSetsTheIsolationLevel) {
   EXPECT_EQ(StudiesThere(), "3");
 }
 
-// Of a child that has a small file system which nobody else sees.
+// Runs in a child process with a small private file system.
 constexpr int kRight = 0, kWrong = 1, kNotPermitted = 77;
 
 TEST_F(PostgresqlFaultsTest, AFullDiskIsReportedAndNoCommittedDataIsLost) {
@@ -488,7 +490,7 @@ TEST_F(PostgresqlFaultsTest, AFullDiskIsReportedAndNoCommittedDataIsLost) {
   EXPECT_EQ(WEXITSTATUS(status), kRight);
 }
 
-// --- what a person must act on
+// --- permanent errors
 
 TEST_F(PostgresqlFaultsTest, AReadOnlyDatabaseIsReportedAndRetried) {
   { const auto schema = Watch(Direct()); }
@@ -521,7 +523,7 @@ TEST_F(PostgresqlFaultsTest, AWrongPasswordIsReportedAndNotShown) {
   EXPECT_EQ(trouble_with("right-one").sentence, "none");
 }
 
-// libpq has a line for each address, and that of the server which has answered is not the first.
+// libpq reports one line per address, and the first one is not from the server that has answered.
 TEST_F(PostgresqlFaultsTest, AWrongPasswordIsReportedEvenIfAnotherAddressIsDead) {
   Server().AddUserWithPassword("behind", "right-one");
   const std::string dead = std::to_string(ReservedPort().number());
@@ -736,7 +738,8 @@ TEST_F(PostgresqlFaultsTest, ATakeoverWaitsForATransactionOfTheFormerLeader) {
 }
 
 TEST_F(PostgresqlFaultsTest, ATransactionOfAHangingLeaderIsTerminated) {
-  const auto former = Lead(Breakable(std::chrono::minutes(10)));  // so that the server does not end it by itself
+  // With a shorter timeout, the server itself would terminate the transaction.
+  const auto former = Lead(Breakable(std::chrono::minutes(10)));
   former->Begin();
   AddStudy(*former, "1");
   cutter_->Set(Passage::kHeld);

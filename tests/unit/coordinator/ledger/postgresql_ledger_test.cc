@@ -1,4 +1,4 @@
-// The contract of a ledger, held by the one in PostgreSQL; what only a server can do is in postgresql_faults_test.cc.
+// Runs the ledger's contract with PostgreSQL. What only a server can do is in postgresql_faults_test.cc.
 #include "coordinator/ledger/postgresql/postgresql_ledger.h"
 
 #include <fmt/format.h>
@@ -18,7 +18,7 @@ namespace {
 
 constexpr Duration kLeaderTimeout = std::chrono::seconds(30);
 
-// A database of its own; whoever opens the ledger becomes its leader.
+// A temporary database. Opening the ledger takes over the leadership.
 class PostgresqlStore : public LedgerStore {
  public:
   PostgresqlStore()
@@ -111,7 +111,7 @@ TEST_F(PostgresqlMigrationTest, AbandonedInstancesArePending) {
   EXPECT_EQ(Rows(*old_, "SELECT count(reason) FROM instance WHERE study = 5"), "0");
 }
 
-// The server's plans are made by its statistics; they must be good whatever these say.
+// The server chooses its plans from statistics; the plans must be good whatever the statistics say.
 class PostgresqlPlanTest : public testing::Test {
  protected:
   static constexpr SessionKey kLarge = 1, kSmall = 2, kManyRoots = 3;
@@ -122,7 +122,7 @@ class PostgresqlPlanTest : public testing::Test {
     if (!PostgresqlServer::Available()) GTEST_SKIP() << PostgresqlServer::WhyUnavailable();
     store_ = std::make_unique<PostgresqlStore>();
     store_->Open();
-    // Two sessions with one root and one pair, and then another one with many.
+    // Creates two sessions with one root and one pair each, and another one with many.
     Sql("INSERT INTO session (uuid, settings, state, start_ms) SELECT n, '', 1, 0 FROM generate_series(1, 3) n;"
         "INSERT INTO root (session, path) VALUES (1, '/data');"
         "INSERT INTO pair (sop_class, transfer_syntax) VALUES ('1.2', '1.3');"
@@ -136,7 +136,7 @@ class PostgresqlPlanTest : public testing::Test {
         Instances("0", "2 + n", "(VALUES (20021)) s(key), generate_series(0, 99) n"));
   }
 
-  // How many rows of tables and entries of indexes are read for it.
+  // Returns how many rows and index entries are read.
   template <class Work>
   std::uint64_t RowsRead(Work work) {
     auto ledger = store_->Open();
@@ -145,7 +145,7 @@ class PostgresqlPlanTest : public testing::Test {
     ledger->Begin();
     work(*ledger);
     ledger->Commit();
-    ledger.reset();  // a connection that ends tells what it has read
+    ledger.reset();  // a connection reports its reads when it ends
     WaitForConnections("0");
     return std::stoull(
         Sql("SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes) +"
@@ -194,7 +194,7 @@ TEST_F(PostgresqlPlanTest, QueriesOfASmallSessionDoNotReadALargeOne) {
   }
 }
 
-// A page is not read by all before it, and what a page needs is looked up for its instances.
+// A page must not be found by reading all earlier ones, and its roots and pairs are looked up per instance.
 TEST_F(PostgresqlPlanTest, APageOfALargeSessionReadsOnlyThatPage) {
   constexpr StudyKey kLate = 19'000;
   const std::vector<std::pair<std::string, std::function<void(Ledger&)>>> questions = {

@@ -1,4 +1,4 @@
-// docs/ledger.md says what is true: its columns are those of the views, and its queries answer their questions.
+// Checks docs/ledger.md: its columns are those of the views, and its queries return the documented results.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
@@ -19,15 +19,15 @@ constexpr InstanceState kDelayed = InstanceState::kDelayed, kStored = InstanceSt
                         kStoredWithWarning = InstanceState::kStoredWithWarning, kFailed = InstanceState::kFailed;
 
 struct Query {
-  std::string heading;  // that it stands under
+  std::string heading;  // the heading above it
   std::string store;    // "sqlite", "postgresql"; empty: both
   bool for_administrator = false;
   std::string sql;
 };
 
 struct Document {
-  std::vector<Query> queries;                              // in their order
-  std::map<std::string, std::vector<std::string>> tables;  // the names in their first columns, by the heading
+  std::vector<Query> queries;                              // in document order
+  std::map<std::string, std::vector<std::string>> tables;  // the names in their first columns, by heading
 };
 
 Document Read(const std::string& path) {
@@ -102,7 +102,7 @@ class QuestionsTest : public testing::TestWithParam<SqlDialect> {
   bool IsOurs(const Query& query) const {
     return query.store.empty() || query.store == (GetParam() == SqlDialect::kSqlite ? "sqlite" : "postgresql");
   }
-  // What the queries under this heading return, one after the other.
+  // Returns the rows of the queries under this heading.
   std::vector<std::string> Answers(const std::string& heading) {
     std::vector<std::string> answers;
     for (const Query& query : document_.queries) {
@@ -120,8 +120,8 @@ INSTANTIATE_TEST_SUITE_P(Stores, QuestionsTest, testing::Values(SqlDialect::kSql
 constexpr std::int64_t kStart = 1'795'852'800'000;  // 2026-11-28T08:00:00Z
 constexpr std::int64_t kMinute = 60'000;
 
-// Two sessions of which the second is half done. Study 1.1 has arrived in both; 1.2 is with WORKER, who had it from
-// another one that was lost; 1.3 waits; 1.4 has copies.
+// Creates two sessions; the second one is half done. Study 1.1 has arrived in both, 1.2 is leased to WORKER after
+// another worker was lost, 1.3 waits, and 1.4 has copies.
 void QuestionsTest::Fill() {
   ledger().Begin();
   const SessionKey first = CreateSession("FIRST", kStart - 1'000'000'000);

@@ -1,4 +1,4 @@
-// What only a file can do: be another one, be damaged, be in use, be on a disk that is full.
+// What applies only to a file: it may belong to another program, be damaged, be in use, or be on a full disk.
 #include "coordinator/ledger/sqlite/sqlite_ledger.h"
 
 #include <gmock/gmock.h>
@@ -62,7 +62,7 @@ class SqliteLedgerTest : public testing::Test {
   LedgerFile file_;
 };
 
-// Does the work in a child, which then waits to be killed.
+// Runs the work in a child process, which then waits to be killed.
 class KilledChild {
  public:
   template <class Work>
@@ -111,7 +111,7 @@ TEST_F(SqliteLedgerTest, AKilledProcessReleasesIt) {
   KilledChild child([&] {
     auto ledger = OpenSqliteLedger(file());
     CreateSession(**ledger);
-    ledger->release();  // as it is
+    ledger->release();  // leaves it open
   });
   ExpectRefused("another process has it open");
   child.Kill();
@@ -180,7 +180,7 @@ TEST_F(SqliteLedgerTest, AFolderThatDoesNotExistIsRefused) {
               HasSubstr("its folder may not be written (No such file or directory); see to it"));
 }
 
-// Root may write everything; a test that runs as root becomes somebody else for a while.
+// Root may write everything, so a test that runs as root switches to another user for a while.
 class NotRoot {
  public:
   explicit NotRoot(const std::filesystem::path& folder) {
@@ -242,7 +242,7 @@ class FullDiskTest : public SqliteLedgerTest {
     std::uint64_t committed = 0;  // instances
     std::string error;
   };
-  // Feeds until it fails, or has fed `batches_max`.
+  // Publishes batches until one fails, or until `batches_max`.
   static Fill FeedUntilFull(const std::string& path, int batches_max) {
     Fill fill;
     auto opened = OpenSqliteLedger(path);
@@ -267,7 +267,7 @@ class FullDiskTest : public SqliteLedgerTest {
     }
     return fill;
   }
-  // Whether all that was committed is there, and counted.
+  // Checks that all committed instances exist and are counted.
   static bool HasAll(const std::string& path, std::uint64_t committed) {
     const auto ledger = OpenSqliteLedger(path);
     if (!ledger) return false;
@@ -279,7 +279,8 @@ class FullDiskTest : public SqliteLedgerTest {
 };
 
 TEST_F(FullDiskTest, IsReportedAndNoCommittedDataIsLost) {
-  // The first two hit the log, the others the file itself, when the log is copied into it: it may grow to 4 MB.
+  // The first two limits affect the log, the others the file itself when the log, which may grow to 4 MB, is copied
+  // into it.
   for (const std::uint64_t room : {200'000U, 1'000'000U, 4'500'000U, 6'000'000U}) {
     SCOPED_TRACE(room);
     const LedgerFile ledger;
@@ -290,12 +291,12 @@ TEST_F(FullDiskTest, IsReportedAndNoCommittedDataIsLost) {
     }
     EXPECT_EQ(fill.error,
               "ledger " + ledger.path() + ": disk I/O error (File too large); see to the disk and start again");
-    // What the failure itself was about may have been written all the same.
+    // The data of the failed commit may still have been written.
     EXPECT_TRUE(HasAll(ledger.path(), fill.committed) || HasAll(ledger.path(), fill.committed + 1000));
   }
 }
 
-// Of a child that has a small file system which nobody else sees.
+// Runs in a child process with a small private file system.
 constexpr int kRight = 0, kWrong = 1, kNotPermitted = 77;
 
 TEST_F(FullDiskTest, IsReportedAndTheLedgerCanStillBeOpened) {

@@ -1,4 +1,4 @@
-// What people with SQL see of a ledger: docs/ledger.md is the contract.
+// What users see of a ledger through SQL: docs/ledger.md is the contract.
 #include <gmock/gmock.h>
 
 #include <array>
@@ -274,7 +274,7 @@ TEST_P(ViewsTest, PathsAreBytes) {
                {.path = "\xE4\xFF", .sop_instance_uid = "1.2.2"},
                {.path = "c", .sop_instance_uid = "1.2.3", .root = "/"},
                {.path = "/d", .sop_instance_uid = "1.2.4", .root = ""}});
-  // PostgreSQL has no text that is not UTF-8.
+  // PostgreSQL cannot store text that is not UTF-8.
   const bool is_sqlite = GetParam() == SqlDialect::kSqlite;
   const std::string not_utf8 = is_sqlite ? "/data/\xE4\xFF" : "/data/\\344\\377";
   EXPECT_EQ(Rows("SELECT path FROM instances ORDER BY sop_instance_uid"),
@@ -284,7 +284,7 @@ TEST_P(ViewsTest, PathsAreBytes) {
   }
 }
 
-// Unicode 15, table 3-7: the first and the last of each row, and what is beside it.
+// Unicode 15, table 3-7: the first and the last value of each row, and their neighbors.
 TEST_P(ViewsTest, APathIsTextIfItIsUtf8) {
   const std::vector<std::string> good = {"\x01",
                                          "\x7F",

@@ -16,7 +16,7 @@ class CircuitBreakerTest : public testing::Test {
   bool Fail(TimePoint now, TroubleKind trouble = TroubleKind::kSilent) {
     return breaker_.OnFailure(trouble, now, random_);
   }
-  // Fails once more when the pause is over, and returns how long the next pause is.
+  // Fails once more after the pause and returns the length of the next pause.
   Duration NextPause(TroubleKind trouble) {
     const TimePoint now = breaker_.retry_at().value_or(kStart);
     EXPECT_TRUE(Fail(now, trouble));
@@ -98,10 +98,10 @@ TEST_F(CircuitBreakerTest, AnOutageBeginsWithItsFirstFailure) {
   EXPECT_EQ(breaker_.unreachable_since(), kStart);
 }
 
-// The pauses are random up to a bound, so the longest of many comes near it.
+// The pauses are random up to a bound, so the longest of many pauses is close to it.
 struct LongestPauseCase {
   TroubleKind trouble;
-  Duration longest;  // after the shortest pause's certain half
+  Duration longest;  // beyond the fixed part of a pause, which is half of the shortest one
 };
 class LongestPauseTest : public CircuitBreakerTest, public testing::WithParamInterface<LongestPauseCase> {};
 

@@ -1,4 +1,4 @@
-// A leader that was paused and has lost its leadership meanwhile stays silent.
+// A leader that was paused and has lost its leadership in the meantime sends nothing.
 #include "coordinator/service/coordinator_loop.h"
 
 #include <gtest/gtest.h>
@@ -72,7 +72,7 @@ TEST_F(CoordinatorLoopTest, AFormerLeaderDoesNotAnswerACommittedRequest) {
   EXPECT_FALSE(client_.Receive());
 }
 
-// The start may take long, but each of its parts is short.
+// Startup may take long, but each of its parts is short.
 TEST_F(CoordinatorLoopTest, EachPageReadAtStartupCountsAsProgress) {
   for (const std::string session : {"a", "b", "c"}) {
     wire::OpenSession settings;

@@ -1,4 +1,4 @@
-// A lease belongs to the key to which it was granted, or else to the connection of its worker.
+// A lease belongs to the key to which it was granted or, without keys, to the connection of its worker.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -35,7 +35,7 @@ class IdentityTest : public testing::Test {
     return answers;
   }
   void Ask(wire::ClientRequest request) { Say({"client", {}}, Envelope(std::move(request))); }
-  // One study, and the lease that the worker gets.
+  // Publishes one study and returns the worker's lease.
   LeaseId LeaseOf(const PeerMessage& worker) {
     Ask(OpenSession(kSession, false));
     Ask(BeginScan(kSession, 1));
@@ -109,7 +109,7 @@ TEST_F(IdentityTest, WithoutKeysTheConnectionIsTheIdentity) {
   const LeaseId lease = LeaseOf(here);
   EXPECT_FALSE(IsTaken(there, lease));
   EXPECT_EQ(Stored(), 0U);
-  // The worker has a new connection, and says so first.
+  // The worker has reconnected and sends its status first.
   Say(there, Envelope(StatusOf("w", 2, 1, {lease})));
   EXPECT_TRUE(IsTaken(there, lease));
   EXPECT_FALSE(IsTaken(here, lease, 2)) << "that connection is over";

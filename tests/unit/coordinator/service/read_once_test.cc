@@ -1,4 +1,4 @@
-// How often a step reads the ledger: what it has read once goes with the question or the change.
+// How often a step reads the ledger: it passes on what it has already read.
 #include <gtest/gtest.h>
 #include <prometheus/registry.h>
 
@@ -32,12 +32,12 @@ class CountingLedger : public FaultLedger {
     return FaultLedger::LoadInstances(study, indices);
   }
 
-  int sessions = 0, instances = 0;  // reads
+  int sessions = 0, instances = 0;  // numbers of reads
 };
 
 class ReadOnceTest : public testing::Test {
  protected:
-  // Sends the files of one study to a worker. Returns its lease.
+  // Publishes one study and grants it to a worker. Returns the lease.
   LeaseId Begin(std::uint32_t files) {
     Say("client", Envelope(OpenSession(kSession, false)));
     Say("client", Envelope(BeginScan(kSession, 1)));
@@ -49,7 +49,7 @@ class ReadOnceTest : public testing::Test {
     ADD_FAILURE() << "nothing was granted";
     return 0;
   }
-  // Counts the reads of this step.
+  // Returns the number of reads in this step.
   template <class Message>
   std::vector<Outgoing> Say(const std::string& peer, const Message& envelope) {
     ledger_.sessions = ledger_.instances = 0;

@@ -1,4 +1,4 @@
-// Every message may come again, and then changes nothing.
+// Every message may be repeated, and the repetition changes nothing.
 #include <gtest/gtest.h>
 
 #include <set>
@@ -19,7 +19,7 @@ TEST(RepetitionTest, AMessageRepeatedAtOnceChangesNothing) {
   }
 }
 
-// But for a WorkerStatus: a worker that does not list a lease of the last coordinator's time does not have it.
+// Except for WorkerStatus: after a restart, a worker that does not list a lease loses it.
 TEST(RepetitionTest, AMessageRepeatedAfterARestartChangesNothing) {
   const LedgerFile file;
   ServiceOnFile service(file);
@@ -35,7 +35,7 @@ TEST(RepetitionTest, AMessageRepeatedAfterARestartChangesNothing) {
   }
 }
 
-// But for an operator's requests and a resume: they mean what is when they come.
+// Except for an operator's requests and a resume, which refer to the state at the time they arrive.
 TEST(RepetitionTest, AMessageRepeatedAtTheEndChangesNothing) {
   const LedgerFile file;
   ServiceOnFile service(file);

@@ -1,4 +1,4 @@
-// The coordinator's step with a real ledger in a temporary file: messages as bytes in, messages out.
+// Tests the coordinator's step with a real ledger in a temporary file: messages as bytes in, messages out.
 #include "coordinator/service/service.h"
 
 #include <gmock/gmock.h>
@@ -34,7 +34,7 @@ class ServiceTest : public testing::Test {
     report_seq_.clear();
     Restart();
   }
-  // The coordinator ends as by kill -9 and starts again on the same ledger.
+  // Simulates kill -9 of the coordinator and a restart on the same ledger.
   void Restart() {
     service_.reset();
     ledger_.reset();
@@ -129,7 +129,7 @@ class ServiceTest : public testing::Test {
     return Worker(message);
   }
 
-  // The next one of the lease.
+  // Returns the next report of the lease.
   wire::WorkerMessage Report(LeaseId lease, const std::map<std::uint32_t, std::uint32_t>& statuses, bool done) {
     wire::WorkerMessage message;
     auto* report = message.mutable_report();
@@ -403,7 +403,7 @@ TEST_F(ServiceTest, AnUnreachableDestinationEndsTheSessionAndResumeContinuesIt) 
   back.mutable_report()->mutable_give_back()->set_detail("connection refused");
   Worker(back);
   EXPECT_NE(Status().trouble().find("connection refused"), std::string::npos);
-  // Every probe fails, too, until the session has waited long enough.
+  // Every probe also fails, until the retry time is over.
   for (int i = 0; i < 200 && Status().state() == wire::SESSION_SENDING; ++i) {
     for (const Outgoing& outgoing : Wait(std::chrono::seconds(1))) {
       if (!outgoing.message.worker().has_grant()) continue;
@@ -441,7 +441,7 @@ TEST_F(ServiceTest, AResumeDoesNotResetAttempts) {
   EXPECT_EQ(facts[1].state, InstanceState::kFailed);
 
   Ask(cancel);
-  Announce(1, {});  // its lease is over
+  Announce(1, {});  // its lease has ended
   ASSERT_EQ(Status().state(), wire::SESSION_CANCELLED);
   Open(true, /*retry_failed=*/true);
   facts = ledger_->LoadInstances(study, both);
@@ -966,7 +966,7 @@ TEST_F(ServiceTest, ALateReportWithoutOutcomesUpdatesNoSummary) {
   EXPECT_EQ(ended(Report(lease, {{0, 0}}, true)).size(), 1U);
 }
 
-// What was on its way over a connection that is gone must not draw the worker's messages there.
+// A message that was in transit on an old connection must not redirect the worker's messages to it.
 TEST_F(ServiceTest, AnOvertakenStatusDoesNotMoveAWorker) {
   const auto status = [](std::uint64_t seq) { return Envelope(StatusOf("w", seq, 1, {})).SerializeAsString(); };
   Open();
@@ -993,7 +993,7 @@ TEST_F(ServiceTest, OutcomesAreCountedByDestinationAndReason) {
   unsendable->set_index(4);
   unsendable->set_kind(wire::Outcome::NOT_SENDABLE);
   Worker(report);
-  Worker(report);  // repeated, and counted once
+  Worker(report);  // a repeated report counts once
   Worker(Report(lease, {{5, 0}}, true));
   EXPECT_EQ(metrics_.instances_total["stored"].Value(), 2);
   EXPECT_EQ(metrics_.instances_total["failed"].Value(), 3);

@@ -1,4 +1,4 @@
-// The report files, written from a real ledger and read as a script would read them.
+// The report files, written from a real ledger and read as a script reads them.
 #include <gmock/gmock.h>
 #include <rapidjson/document.h>
 
@@ -56,7 +56,7 @@ class SummaryTest : public testing::Test {
     ledger_->Commit();
   }
 
-  // `paths` with SOP Instance UIDs of their own.
+  // Creates files at `paths` with different SOP Instance UIDs.
   StudyKey Feed(const std::string& study, const std::vector<std::string>& paths, std::uint64_t size_bytes = 1 << 20) {
     wire::PublishBatch batch;
     auto* root = batch.add_roots();
@@ -253,7 +253,7 @@ TEST_F(SummaryTest, OutcomesWithoutAWorkerNameNone) {
 
 TEST_F(SummaryTest, FiguresAreZeroIfNothingWasSent) {
   InTransaction([&] { ledger_->SetSessionState(session_, wire::SESSION_COMPLETE, "", After(-5000)); });
-  const auto summary = Write();  // the clock was set back, too
+  const auto summary = Write();  // the clock was also set back
   EXPECT_TRUE(summary["average_transfer_time_ms"].IsDouble());
   EXPECT_EQ(summary["average_transfer_time_ms"].GetDouble(), 0);
   EXPECT_TRUE(summary["throughput_mbps"].IsDouble());
@@ -410,7 +410,7 @@ TEST_F(SummaryTest, ManyStudiesAreAllListed) {
 TEST_F(SummaryTest, InvalidUtf8IsReplaced) {
   Change(Feed("1.1", {std::string("b\xF6se\n\x01\0\"", 8)}), 0, kFailed, {}, "cannot be read");
   End(wire::SESSION_COMPLETE);
-  const auto summary = Write();  // which validates the encoding
+  const auto summary = Write();  // Write() validates the encoding
   const auto& path = summary["failures"][0]["path"];
   EXPECT_EQ(std::string(path.GetString(), path.GetStringLength()),
             std::string("/data/b\xEF\xBF\xBDse\n\x01\0\"", 16));

@@ -1,4 +1,4 @@
-// Summaries that cannot be written at first.
+// Summaries whose first write fails.
 #include "coordinator/summary/summary_writer.h"
 
 #include <gtest/gtest.h>
@@ -36,7 +36,7 @@ class SummaryWriterTest : public testing::Test {
     ledger_->SetSessionState(session, state, {}, WallNow());
     ledger_->Commit();
   }
-  // As the loop does, once a second. Returns after how many seconds it was written.
+  // Retries once a second, as the loop does. Returns the number of seconds until the summary is written.
   int SecondsUntilWritten(const std::string& session, int at_most) {
     for (int i = 1; i <= at_most; ++i) {
       now_ += 1s;
@@ -69,7 +69,7 @@ TEST_F(SummaryWriterTest, RetriesBackOffUpToOneMinute) {
   const SessionKey session = AddSession("a");
   std::filesystem::remove(out());
   writer_.Write(session, now_);
-  writer_.Retry(now_ += 1s);  // the second failure: the next try is two seconds later
+  writer_.Retry(now_ += 1s);  // the second failure: the next retry is two seconds later
   std::filesystem::create_directory(out());
   EXPECT_EQ(SecondsUntilWritten("a", 60), 2);
 

@@ -1,4 +1,4 @@
-// When two files hold the same dataset, and what is said of those that do not.
+// When two files contain the same dataset, and how a difference is described.
 #include "dicom/file/dataset_difference.h"
 
 #include <gmock/gmock.h>
@@ -55,7 +55,7 @@ TEST_F(DatasetDifferenceTest, PreambleAndMetaHeaderAreIgnored) {
 TEST_F(DatasetDifferenceTest, TheElementThatDiffersIsNamed) {
   const std::string a = Write("a", Dataset("chest ", "pixels"));
   EXPECT_EQ(DatasetDifference(a, Write("b", Dataset("chest ", "pixelS"))), "(7FE0,0010) differs");
-  // Inside of a sequence, it is the sequence.
+  // A difference within a sequence is reported as the sequence.
   EXPECT_EQ(DatasetDifference(a, Write("c", Dataset("breast", "pixels"))), "(0040,0275) differs");
   EXPECT_EQ(DatasetDifference(a, Write("d", Dataset("chest ", "more pixels."))), "(7FE0,0010) differs");
 }

@@ -89,7 +89,7 @@ TEST(DimseTest, EchoSurvivesARoundTrip) {
   EXPECT_EQ(Decode(response)->message_id, 9);
 }
 
-// The SOP Instance UID comes last, so a request cut anywhere lacks something that is mandatory.
+// The SOP Instance UID comes last, so every truncated request lacks a mandatory element.
 TEST(DimseTest, ATruncatedCommandSetIsAnError) {
   const Bytes whole = Encode(StoreRequestCommand());
   for (std::size_t size = 0; size < whole.size(); ++size) {

@@ -36,7 +36,7 @@ AssociateAccept SomeAccept() {
           {16384, "2.25.1", "", std::nullopt}};
 }
 
-// ---- PS3.8 9.3.2, byte by byte: one context, no version name.
+// ---- PS3.8 9.3.2, byte by byte: one context, no implementation version name.
 TEST(AssociateRequestTest, HasTheLayoutOfTable9Dash11) {
   const Bytes pdu = EncodeAssociateRequest({"B", "A", {{1, "1.2", {"1.3"}}}, {4096, "2.25", "", AsyncWindow{2, 1}}});
   Bytes expected = {0x01, 0, 0, 0, 0, 143, 0, 1, 0, 0, 'B'};
@@ -92,12 +92,13 @@ TEST(AssociateRequestTest, RefusesContextsWithoutSyntaxes) {
   EXPECT_THAT(DecodeAssociateRequest(Body(EncodeAssociateRequest(request))).error(), HasSubstr("no presentation"));
 }
 
-// Cut anywhere: an error, or (only between items) what came before; never anything else.
+// Truncates the PDU at every byte: each result must be an error or, between two items, the content so far.
 template <typename Decode>
 void CutEverywhere(const Bytes& pdu, Decode decode, int least_errors) {
   int errors = 0;
   for (std::size_t size = 0; size < Body(pdu).size(); ++size) {
-    const Bytes cut(Body(pdu).begin(), Body(pdu).begin() + static_cast<std::ptrdiff_t>(size));  // for the sanitizer
+    // This is a copy of the exact size, so that sanitizers detect reads beyond the end.
+    const Bytes cut(Body(pdu).begin(), Body(pdu).begin() + static_cast<std::ptrdiff_t>(size));
     if (!decode(cut)) ++errors;
   }
   EXPECT_GE(errors, least_errors);
@@ -105,7 +106,8 @@ void CutEverywhere(const Bytes& pdu, Decode decode, int least_errors) {
 
 TEST(AssociateRequestTest, ATruncatedRequestIsAnError) {
   const Bytes pdu = EncodeAssociateRequest(SomeRequest());
-  CutEverywhere(pdu, DecodeAssociateRequest, static_cast<int>(Body(pdu).size()) - 2);  // all but two item borders
+  // Only cuts at two of the boundaries between items are not errors.
+  CutEverywhere(pdu, DecodeAssociateRequest, static_cast<int>(Body(pdu).size()) - 2);
 }
 
 TEST(AssociateAcceptTest, ATruncatedAcceptIsAnError) {
@@ -137,7 +139,7 @@ TEST(AssociateAcceptTest, TrimsTheSyntax) {
   EXPECT_EQ(*DecodeAccept(Body(EncodeAssociateAccept(accept))), SomeAccept());
 }
 
-// What does not matter is ignored, and the rest of the answer counts.
+// Irrelevant deviations are ignored, and the rest of the answer counts.
 TEST(AssociateAcceptTest, IgnoresResultsForUnknownContexts) {
   const struct {
     Bytes item;
@@ -210,7 +212,7 @@ TEST(AssociateAcceptTest, UserItemsOfAWrongLengthCountAsAbsent) {
     for (const std::size_t length : {0U, 2U, 3U, 8U}) {
       const AssociateAccept accept{"A", "B", {}, {0, "", "", std::nullopt}};
       Bytes pdu = EncodeAssociateAccept(accept);
-      pdu.resize(pdu.size() - 16);  // its user information
+      pdu.resize(pdu.size() - 16);  // removes its user information
       const auto size = static_cast<std::uint8_t>(length);
       pdu.insert(pdu.end(),
                  {0x50, 0, 0, static_cast<std::uint8_t>(4 + size), static_cast<std::uint8_t>(type), 0, 0, size});

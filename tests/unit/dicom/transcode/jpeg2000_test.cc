@@ -1,4 +1,4 @@
-// JPEG 2000: what OpenJPEG encoded comes out as the pixels that went in.
+// JPEG 2000: images that OpenJPEG encoded are decoded to the original pixels.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -34,14 +34,14 @@ TEST_P(Jpeg2000Shapes, SurviveARoundTrip) {
   EXPECT_EQ(result->text(0x0028, 0x0100), std::to_string(image.bits_allocated));
   EXPECT_EQ(result->text(0x0028, 0x0101), std::to_string(image.bits_stored));
   EXPECT_EQ(result->text(0x0028, 0x0102), std::to_string(image.bits_stored - 1));
-  EXPECT_EQ(result->text(0x0028, 0x2110), "");  // 5-3 wavelet: nothing was lost
+  EXPECT_EQ(result->text(0x0028, 0x2110), "");  // the 5-3 wavelet is lossless
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Jpeg2000Shapes, testing::Values(kGray8, kGray12, kSigned16, kSigned12, kColor));
 
 TEST(Jpeg2000Test, ColorIsDecodedToRgbByPixel) {
   TestImage image = MakeImage(kColor);
-  image.color_by_plane = true;  // what the dataset says of the codestream means nothing
+  image.color_by_plane = true;  // this attribute has no meaning for a codestream
   const auto result = TranscodeBytes(SingleFrame(image));
   ASSERT_TRUE(result) << result.error();
   EXPECT_EQ(result->pixels(), image.pixels);
@@ -71,7 +71,7 @@ TEST(Jpeg2000Test, LossyStreamsAreMarkedAndApproximate) {
   EXPECT_LT(difference, 12 * static_cast<int>(pixels.size()));
 }
 
-// Encoders copy bits: the sign is the dataset's business (see jpeg2000.h).
+// Encoders copy bits, so the dataset defines the sign (see jpeg2000.h).
 TEST(Jpeg2000Test, PixelRepresentationOverridesTheCodestream) {
   for (const TestImage& shape : {kSigned12, kGray12}) {
     const TestImage image = MakeImage(shape);
@@ -125,7 +125,7 @@ TEST(Jpeg2000Test, Jp2FilesAreDecoded) {
   }
 }
 
-// Three frames in 2 + 1 + 3 fragments.
+// Three frames in 2, 1, and 3 fragments.
 struct Fragmented {
   TestImage image;
   std::vector<Bytes> fragments;

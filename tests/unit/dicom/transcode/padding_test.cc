@@ -1,4 +1,4 @@
-// Datasets with odd lengths, copied into files with even lengths, and read by DCMTK.
+// Copies datasets with odd lengths into files with even lengths and reads them with DCMTK.
 #include "dicom/transcode/padding.h"
 
 #include <dcmtk/config/osconfig.h>
@@ -39,7 +39,7 @@ class PaddingTest : public testing::Test {
   TemporaryFolder folder_;
 };
 
-// Longer than a block, so that it is copied in several.
+// Longer than a block, so that it is copied in several parts.
 TEST_F(PaddingTest, OnlyLengthAndPaddingChange) {
   TestImage image = MakeImage({.rows = 999, .columns = 1001});
   ASSERT_EQ(image.pixels.size() % 2, 1U);
@@ -93,7 +93,7 @@ TEST_F(PaddingTest, TheResultIsLimitedAndItsFolderIsNamed) {
   EXPECT_THAT(nowhere.error(), HasSubstr("/nonexistent"));
 }
 
-// Decoding to another transfer syntax gives even lengths, too, also for values that are copied from file to file.
+// Decoding to another transfer syntax also produces even lengths, including values that are copied from file to file.
 TEST_F(PaddingTest, DecodedDatasetsHaveEvenLengths) {
   for (const int rows : {3, 301}) {
     const TestImage image = MakeImage({.rows = rows, .columns = 33});

@@ -1,4 +1,4 @@
-// What dicom-coordinator says when it cannot start names its own options, and no other program's.
+// The startup errors of dicom-coordinator name its own options and not those of other programs.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -24,7 +24,7 @@ class CoordinatorAdviceTest : public testing::Test {
     options_.output_dir = folder_.path();
     options_.bind = "tcp://127.0.0.1:*";
   }
-  // Of a coordinator that cannot start.
+  // Returns the error of a coordinator that cannot start.
   std::string Refusal() const {
     std::stop_source stopped;
     stopped.request_stop();

@@ -16,7 +16,7 @@ using testing::Not;
 
 class CoordinatorOptionsTest : public testing::Test {
  protected:
-  // With a ledger and a folder, if `complete`.
+  // Adds a ledger and a folder if `complete` is set.
   tl::expected<CoordinatorOptions, EarlyExit> Parse(std::vector<std::string> words, bool complete = true,
                                                     std::map<std::string, std::string> variables = {}) {
     const bool has_ledger = std::find(words.begin(), words.end(), "--ledger") != words.end();
@@ -66,7 +66,7 @@ TEST_F(CoordinatorOptionsTest, ReadsTheEnvironment) {
   EXPECT_TRUE(options->insecure);
 }
 
-// So one environment serves dicom-sender and the other programs.
+// One environment can serve dicom-sender and the other programs.
 TEST_F(CoordinatorOptionsTest, OptionsThatDifferByProgramHaveTheirOwnVariables) {
   const std::map<std::string, std::string> of_others = {
       {"DICOM_SENDER_METRICS", "127.0.0.1:1"},        {"DICOM_SENDER_LOG_FILE", "/nonexistent/log"},

@@ -1,4 +1,4 @@
-// A ledger that was copied from SQLite to PostgreSQL says what it said, and goes on from there.
+// Copies a ledger from SQLite to PostgreSQL. The copy has the same content and can be continued.
 #include "programs/ledger/copy.h"
 
 #include <fmt/format.h>
@@ -28,7 +28,7 @@ using Moment = ConnectionCutter::Moment;
 constexpr Duration kLeaderTimeout = seconds(30);
 constexpr std::array kStates = {InstanceState::kPending,           InstanceState::kDelayed, InstanceState::kStored,
                                 InstanceState::kStoredWithWarning, InstanceState::kFailed,  InstanceState::kSkipped};
-// Text and names as files have them, and as COPY must not take them for its own signs.
+// Text and names as they occur in files, with characters that are special in COPY.
 constexpr const char* kOddText = "tab\there, line\nthere\r, back\\slash, \\N, \\., \xC3\xA4, \xFF";
 
 std::string Told(const Counts& c) {
@@ -81,7 +81,7 @@ std::string Told(Ledger& ledger, SessionKey key) {
   return text + fmt::format("workers {} {}\n", workers.workers, workers.threads);
 }
 
-// All that a coordinator can ask.
+// Returns everything that a coordinator can query.
 std::string Told(Ledger& ledger) {
   std::string text;
   for (const SessionKey session : ledger.Sessions()) text += Told(ledger, session);
@@ -124,11 +124,11 @@ class LedgerCopyTest : public testing::Test {
   auto Copy() const {
     return CopyLedger(file_.path(), Uri(), [](const std::string&, std::uint64_t, const LedgerContent&) {});
   }
-  // Whose COMMIT is disturbed.
+  // Copies through a connection that is cut at COMMIT.
   auto CopyThroughACut(Moment moment, ConnectionCutter::Passage afterwards = ConnectionCutter::Passage::kOpen) const {
     ConnectionCutter cutter(PostgresqlServer::Shared().port());
     cutter.CutAt("COMMIT", moment, afterwards);
-    // The schema is there, so that the copy's is the first.
+    // Creates the schema first, so that the first COMMIT is that of the copy.
     { const auto schema = OpenLeadership(Options()); }
     return CopyLedger(
         file_.path(), PostgresqlServer::Shared().Uri(database_, cutter.port()),
@@ -136,7 +136,7 @@ class LedgerCopyTest : public testing::Test {
   }
   std::string Rows(const std::string& sql) const { return PostgresqlServer::Shared().Query(database_, sql); }
 
-  // Some of everything: two sessions, one of which has ended; every state; leases in force, lost and given back.
+  // Creates one of each: two sessions, one of which has ended; every state; leases in force, lost, and given back.
   static void Fill(Ledger& ledger) {
     wire::OpenSession settings;
     settings.set_session("ended");
@@ -277,7 +277,7 @@ TEST_F(LedgerCopyTest, ATakeoverWaitsForTheCopy) {
   const LeaderRecord seen = (*stand_by)->Look();
   const std::unique_ptr<PGconn, void (*)(PGconn*)> other(
       PQconnectdb(PostgresqlServer::Shared().UriOf("postgres", database_).c_str()), PQfinish);
-  PQclear(PQexec(other.get(), "BEGIN; LOCK TABLE instance IN ACCESS EXCLUSIVE MODE"));  // holds up the copy
+  PQclear(PQexec(other.get(), "BEGIN; LOCK TABLE instance IN ACCESS EXCLUSIVE MODE"));  // blocks the copy
   auto copied = std::async(std::launch::async, [&] { return Copy(); });
   while (Rows("SELECT count(*) FROM pg_locks WHERE NOT granted") != "1") {
   }
@@ -290,7 +290,7 @@ TEST_F(LedgerCopyTest, ATakeoverWaitsForTheCopy) {
 
 TEST_F(LedgerCopyTest, TheCopyIsAtomic) {
   { const auto schema = OpenLeadership(Options()); }
-  Rows("ALTER TABLE instance ADD CHECK (status IS DISTINCT FROM 49152)");  // in the middle of it
+  Rows("ALTER TABLE instance ADD CHECK (status IS DISTINCT FROM 49152)");  // makes a row in the middle fail
   const auto copied = Copy();
   ASSERT_FALSE(copied);
   EXPECT_EQ(copied.error().kind, Kind::kServer);

@@ -27,7 +27,7 @@ auto Parse(const WordList& words, const Variables& variables = {}) {
   return Arguments(words, variables).Parsed(ParseOptions);
 }
 
-// An option with a value that is not its default, and what it sets.
+// An option with a non-default value, and the setting that it changes.
 struct Setting {
   std::string option, value;
   bool (*is_set)(const SenderOptions&);
@@ -70,7 +70,7 @@ class OptionsTest : public testing::Test {
     std::filesystem::create_directories(out_);
   }
 
-  // All that is required, and more.
+  // The required options and the given ones.
   WordList With(const WordList& more) const {
     WordList all = {"-i", data_, "-a", "ARCHIVE", "-H", "pacs.example.org", "-p", "104", "--output-dir", out_};
     all.insert(all.end(), more.begin(), more.end());
@@ -81,7 +81,7 @@ class OptionsTest : public testing::Test {
     EXPECT_TRUE(parsed) << parsed.error().err;
     return parsed ? *parsed : SenderOptions();
   }
-  // The one line of the error.
+  // Returns the single line of the error.
   std::string Wrong(const WordList& arguments, const Variables& variables = {}) {
     const auto parsed = Parse(arguments, variables);
     EXPECT_FALSE(parsed) << testing::PrintToString(arguments);
@@ -174,7 +174,7 @@ TEST_F(OptionsTest, EachOptionReadsItsVariable) {
                          {"DICOM_SENDER_OUTPUT_DIR", out_},
                          {"DICOM_SENDER_KEEP_LEDGER", "1"},
                          {"DICOM_SENDER_DRY_RUN", "off"},
-                         {"DICOM_SENDER_RESUME", ""},  // as good as unset
+                         {"DICOM_SENDER_RESUME", ""},  // the same as unset
                          {"DICOM_SENDER_HELP", "true"}};
   for (const Setting& setting : kSettings) variables[VariableOf(setting.option)] = setting.value;
   const SenderOptions options = Good({}, variables);
@@ -298,7 +298,7 @@ TEST_F(OptionsTest, EachWrongOptionIsNamedInOneLine) {
   for (const WrongCase& wrong : cases) EXPECT_THAT(Wrong(With(wrong.more)), HasSubstr(wrong.says));
 }
 
-// The required ones cannot be given twice.
+// The required options cannot be given twice.
 TEST_F(OptionsTest, EachWrongDestinationIsNamedInOneLine) {
   const auto destination = [&](const std::string& ae, const std::string& host, const std::string& port) {
     return Wrong({"-i", data_, "-a", ae, "-H", host, "-p", port, "--output-dir", out_});

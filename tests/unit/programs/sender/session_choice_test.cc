@@ -50,7 +50,7 @@ class SessionChoiceTest : public testing::Test {
   }
   std::string File(const std::string& session) const { return FilesOf(folder_.path(), session).ledger; }
 
-  // One that another process has open, as long as it is kept.
+  // A session that another process has open as long as the object exists.
   std::unique_ptr<Ledger> OpenLedger(const std::string& session, const SenderOptions& options) {
     auto ledger = OpenSqliteLedger(File(session));
     EXPECT_TRUE(ledger);
@@ -61,7 +61,7 @@ class SessionChoiceTest : public testing::Test {
     (*ledger)->Commit();
     return *std::move(ledger);
   }
-  // `age`: of the file, in hours.
+  // `age`: the age of the file in hours.
   void Leave(const std::string& session, wire::SessionState state, const SenderOptions& options, int age = 1) {
     {
       auto ledger = OpenLedger(session, options);

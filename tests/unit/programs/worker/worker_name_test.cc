@@ -7,7 +7,7 @@
 namespace dicom_sender {
 namespace {
 
-// Other tests of this machine may have workers, too: only the difference counts.
+// Other tests on this machine may also have workers, so only the difference counts.
 TEST(WorkerName, IsUniqueOnTheMachineAndReleasedAfterwards) {
   std::optional<WorkerName> first(std::in_place);
   const WorkerName second;

@@ -1,4 +1,4 @@
-// The test destination judged by programs that nobody here wrote: DCMTK's storescu, dcmsend and echoscu.
+// Tests the test destination with independent programs: DCMTK's storescu, dcmsend, and echoscu.
 #include <gmock/gmock.h>
 
 #include "tests/support/example_studies.h"
@@ -19,12 +19,12 @@ class DcmtkClients : public testing::Test {
     }
   }
 
-  // Files 1 ... `count`, in the order of their names.
+  // Returns files 1 ... `count`, in the order of their names.
   std::vector<ExampleInstance> Write(int count, std::uint32_t pixel_bytes = 64) {
     count_ = static_cast<std::size_t>(count);
     return WriteExampleStudies(folder_.path(), 1, count, pixel_bytes);
   }
-  // Everything written, on one association. DCMTK's log goes to its errors or output: both are returned.
+  // Sends all written files on one association. DCMTK logs to errors or output, so both are returned.
   std::string StoreScu(const Destination& destination, std::vector<std::string> options = {}) {
     std::vector<std::string> arguments = {"storescu", "-d", "-R", "-to", "20", "-aec", "ARCHIVE"};
     arguments.insert(arguments.end(), options.begin(), options.end());
@@ -171,9 +171,9 @@ TEST_F(DcmtkClients, StallRunsIntoTheDimseTimeout) {
 
 TEST_F(DcmtkClients, StallWhileReceivingReadsNothing) {
   Destination destination("receive-buffer 4096\nrule action=stall-receiving");
-  Write(1, 120000);  // more than the receive buffer holds, so the client's writing blocks
+  Write(1, 120000);  // does not fit into the receive buffer, so the client blocks
   EXPECT_THAT(StoreScu(destination, {"-ts", "1", "-td", "1", "-ta", "1"}), HasSubstr("Store Failed"));
-  EXPECT_GT(exit_status_, 0);  // ended by itself
+  EXPECT_GT(exit_status_, 0);  // no signal ended it
   destination.Stop();
   EXPECT_EQ(destination.Log().instances.at(0).bytes, 0U);
 }

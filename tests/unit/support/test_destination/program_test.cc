@@ -1,4 +1,4 @@
-// The program: options, script, files, signals.
+// The program test-destination: options, script, files, signals.
 #include <gmock/gmock.h>
 #include <rapidjson/document.h>
 #include <signal.h>

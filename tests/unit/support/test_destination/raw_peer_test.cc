@@ -1,4 +1,4 @@
-// What only a peer of our own can show: asynchronous windows, order and time of answers, broken rules.
+// Tests that need our own peer: asynchronous windows, order and timing of responses, protocol violations.
 #include "tests/unit/support/test_destination/raw_peer.h"
 
 #include <gmock/gmock.h>
@@ -64,7 +64,7 @@ TEST(AsyncWindow, AnswersInReverseOrder) {
   EXPECT_EQ(peer.ReadAnswer(), (RawPeer::Answer{3, 0}));
   EXPECT_EQ(peer.ReadAnswer(), (RawPeer::Answer{2, 0xA700}));
   EXPECT_EQ(peer.ReadAnswer(), (RawPeer::Answer{1, 0}));
-  // Fewer than the window: after a quiet time, reversed all the same.
+  // Fewer requests than the window: after a quiet time, the responses are also reversed.
   peer.Store(4, "1.2.4");
   peer.Store(5, "1.2.5");
   EXPECT_EQ(peer.ReadAnswer(), (RawPeer::Answer{5, 0}));
@@ -117,7 +117,7 @@ TEST(Answers, MayNeverCome) {
   peer.Store(1, "1.2.1");
   ASSERT_TRUE(destination.WaitFor([](const auto& log) { return log.instances.size() == 1; }, kLong));
   peer.Send(EncodeReleaseRequest());
-  EXPECT_EQ(peer.Read().type, kReleased);  // the first thing that comes is not the answer
+  EXPECT_EQ(peer.Read().type, kReleased);  // the first PDU is not the response
   EXPECT_EQ(destination.Log().instances[0].status, std::nullopt);
   EXPECT_TRUE(destination.Log().instances[0].complete);
 }
@@ -154,7 +154,7 @@ TEST(Behaviour, MayChangeOnAnOpenAssociation) {
   destination.SetBehaviour(ScriptedBehaviour("rule times=1 status=A700"));
   peer.Store(2, "1.2.1");
   EXPECT_EQ(peer.ReadAnswer().status, 0xA700);
-  destination.SetBehaviour(destination.Behaviour());  // the count of `times` starts again
+  destination.SetBehaviour(destination.Behaviour());  // resets the count of `times`
   peer.Store(3, "1.2.1");
   EXPECT_EQ(peer.ReadAnswer().status, 0xA700);
   peer.Store(4, "1.2.1");
@@ -268,10 +268,10 @@ TEST(Hash, CoversTheWholeDataset) {
   peer.SendData("foo", false);
   peer.SendData("bar", true);
   peer.ReadAnswer();
-  EXPECT_EQ(destination.Log().instances.at(0).fnv1a_hash, 0x85944171F73967E8U);  // the published vector of "foobar"
+  EXPECT_EQ(destination.Log().instances.at(0).fnv1a_hash, 0x85944171F73967E8U);  // a published test vector: "foobar"
 }
 
-// ---- what a peer must not do
+// ---- protocol violations
 
 void ExpectProblem(const std::string& script, const std::string& problem,
                    const std::function<void(RawPeer&)>& misdeed) {

@@ -16,7 +16,7 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 
 constexpr std::uint32_t kTtlMs = 90'000;
-// This clock may be slower than the coordinator's.
+// This clock may run slower than the coordinator's.
 constexpr milliseconds kBelieved(kTtlMs - kTtlMs / 100);
 
 class AgentTest : public testing::Test {
@@ -74,7 +74,7 @@ class AgentTest : public testing::Test {
   }
   static wire::GiveBack Done() { return {}; }
 
-  // A lease that is being sent.
+  // Starts a lease.
   void StartLease(std::uint64_t lease) {
     agent_.Receive(Grant(lease), now_);
     const auto statuses = Statuses(Step());
@@ -130,7 +130,7 @@ TEST_F(AgentTest, AnEndedLeaseDoesNotStartAgain) {
   AcknowledgeReport(1, 1);
   Step();
   ASSERT_EQ(agent_.leases(), 0U);
-  agent_.Receive(Grant(1), now_);  // a repetition that was under way for long
+  agent_.Receive(Grant(1), now_);  // a repetition that was delayed for long
   EXPECT_EQ(agent_.leases(), 0U) << "its reports would be numbered from 1 again, and taken for repetitions";
   const auto statuses = Statuses(Step());
   ASSERT_EQ(statuses.size(), 1U) << "the coordinator does not know yet that it is over";
@@ -158,7 +158,7 @@ TEST_F(AgentTest, StartsNoMoreThanItsCapacity) {
 TEST_F(AgentTest, ALeaseIsRenewedFromTheTimeOfTheStatus) {
   agent_.Receive(Grant(1), now_);
   const auto seq = Statuses(Step())[0].seq();
-  now_ += seconds(3);  // the answer takes its time
+  now_ += seconds(3);  // the answer is delayed
   Acknowledge(seq, {1});
   Step();
   EXPECT_THAT(Step(kBelieved - seconds(3) - milliseconds(1)).lost, IsEmpty());
@@ -179,7 +179,7 @@ TEST_F(AgentTest, ReportsProgressUntilItIsAcknowledged) {
   auto statuses = Statuses(Step(milliseconds(kTtlMs) / 3));
   ASSERT_EQ(statuses.size(), 1U);
   EXPECT_TRUE(statuses[0].held(0).progressed());
-  // That status is lost, and there is no more progress: what was made still counts.
+  // That status is lost, and there is no further progress: the earlier progress still counts.
   statuses = Statuses(Step(milliseconds(kTtlMs) / 3));
   ASSERT_EQ(statuses.size(), 1U);
   EXPECT_TRUE(statuses[0].held(0).progressed());
@@ -205,7 +205,7 @@ TEST_F(AgentTest, ARevokedLeaseStopsAndReportsWithoutAGiveBack) {
   agent_.Record(1, Outcome(0));
   const auto first = Reports(Step());
   ASSERT_EQ(first.size(), 1U);
-  Acknowledge(1000, {}, {1});  // revocations count whichever status they answer
+  Acknowledge(1000, {}, {1});  // revocations count regardless of the status that they answer
   EXPECT_THAT(Step().lost, ElementsAre(1U));
   agent_.Record(1, Outcome(1));
   agent_.Finish(1, Done());
@@ -366,7 +366,7 @@ TEST_F(AgentTest, WakesAtItsNextDeadline) {
   EXPECT_EQ(*out.wake_at, now_ + seconds(5)) << "the repetition of the report";
 }
 
-// Over a new connection a report counts only once the coordinator knows whose it is.
+// On a new connection, a report counts only after the coordinator knows the worker.
 TEST_F(AgentTest, SendsItsStatusBeforeItsReports) {
   StartLease(1);
   agent_.Record(1, Outcome(0));

@@ -44,7 +44,7 @@ TEST(WindowMemory, ALossAfterAWorkingWindowHasAnotherCause) {
   EXPECT_TRUE(memory.MayPropose(kPacs));
 }
 
-// Several threads have proposed a window before the first of them was lost.
+// Several threads have proposed a window before the first of these associations was lost.
 TEST(WindowMemory, ConcurrentAssociationsAreLostForTheSameReason) {
   WindowMemory memory;
   EXPECT_TRUE(memory.Lost(kPacs, true, "first"));

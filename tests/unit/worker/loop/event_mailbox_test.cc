@@ -13,7 +13,7 @@ class EventMailboxTest : public testing::Test {
  protected:
   static constexpr TimePoint kStart{std::chrono::seconds(100)};
 
-  // Whether the event wakes the loop, which then clears its wake event.
+  // Returns whether the event wakes the loop, which then clears its wake event.
   template <class What>
   bool Wakes(What what, TimePoint now = kStart) {
     mailbox_.Post({.lease = 1, .what = std::move(what)}, now);

@@ -1,4 +1,4 @@
-// The worker's loop, with nobody to speak with but what is played here.
+// Runs the worker's loop against fake coordinators.
 #include "worker/loop/worker_loop.h"
 
 #include <gmock/gmock.h>
@@ -20,7 +20,7 @@ class Nobody : public SendingObserver {
   void OnOutcome(unsigned, const SentInstance&, const wire::Outcome&) override {}
 };
 
-// Ends the worker with the first line.
+// Stops the worker at the first log line.
 class FirstLine : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
  public:
   std::stop_source drain;

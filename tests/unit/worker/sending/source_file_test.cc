@@ -38,7 +38,7 @@ class SourceFileTest : public testing::Test {
 
 TEST_F(SourceFileTest, AnUnchangedFileIsNotReadAgain) {
   wire::Instance instance = Write({});
-  instance.set_dataset_offset(instance.dataset_offset() + 2);  // would be found out if it were read again
+  instance.set_dataset_offset(instance.dataset_offset() + 2);  // reading the file again would reveal the difference
   const auto source = OpenSourceFile(path_, instance);
   ASSERT_TRUE(source) << source.error().reason;
   EXPECT_EQ(source->dataset_offset, instance.dataset_offset());
@@ -100,7 +100,7 @@ TEST_F(SourceFileTest, AMissingFolderIsAStorageOutage) {
   EXPECT_TRUE(OpenSourceFile(path_, old)) << "and it may come back";
 }
 
-// The storage returns at an arbitrary moment between the steps of one call.
+// The storage returns at an arbitrary point between the steps of one call.
 TEST_F(SourceFileTest, StorageThatReturnsMeanwhileIsNotAMissingFile) {
   std::filesystem::create_directories(folder_ / "study");
   path_ = folder_ / "study/a.dcm";

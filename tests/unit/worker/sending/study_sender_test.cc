@@ -30,29 +30,29 @@ StoreAnswer Lost(bool touched = true) {
 StoreAnswer Failed(StoreFailureKind kind, bool usable) {
   return tl::unexpected(StoreFailure{kind, usable, !usable, "scripted"});
 }
-// All of it is sent, and the association is lost instead of an answer.
+// Everything is sent, but the association is lost before the response.
 const StoreAnswer kUnanswered =
     tl::unexpected(StoreFailure{StoreFailureKind::kConnectionLost, false, true, "lost while it was waited for"});
 bool IsUnanswered(const StoreAnswer& answer) {
   return !answer && answer.error().reason == kUnanswered.error().reason;
 }
 
-// What the destination does, and what it saw.
+// The behavior of the destination, and what it received.
 struct Script {
-  std::deque<StoreAnswer> answers;                      // then success
-  std::deque<AssociationFailure> association_failures;  // before any association comes about
-  std::size_t contexts_refused = 0;                     // the first so many of each association
+  std::deque<StoreAnswer> answers;                      // afterwards success
+  std::deque<AssociationFailure> association_failures;  // before the first successful association
+  std::size_t contexts_refused = 0;                     // how many contexts of each association are refused
   std::vector<std::string> stored;                      // SOP Instance UIDs
-  std::vector<DatasetBytes> datasets;                   // of those stored; their files may be closed by now
+  std::vector<DatasetBytes> datasets;                   // of the stored instances; their files may be closed by now
   std::uint16_t window = 1;
-  bool last_first = false;  // answers
-  bool keeps = false;       // what is sent, until it has to wait
-  std::size_t arrived = 0;  // answers that were there when a Send failed
+  bool last_first = false;  // reverses the order of the answers
+  bool keeps = false;       // buffers requests until it has to wait
+  std::size_t arrived = 0;  // responses that had already arrived when a Send failed
   unsigned flushes = 0;
   std::size_t in_flight_max = 0;
   unsigned associations = 0, released = 0, open = 0, echoes = 0;
-  std::vector<std::uint16_t> proposed_windows;  // of each request
-  std::function<void()> on_store;               // before the answer
+  std::vector<std::uint16_t> proposed_windows;  // per request
+  std::function<void()> on_store;               // called before the answer
 };
 
 class ScriptedAssociation : public Association {
@@ -200,7 +200,7 @@ class StudySenderTest : public testing::Test {
     pair->set_sop_class_uid(instance.sop_class_uid());
     pair->set_transfer_syntax_uid(instance.transfer_syntax_uid());
   }
-  // A file of its own bytes and transfer syntax, as the scan would have found it.
+  // Creates a file with the given bytes and transfer syntax, as the scan would have found it.
   void AddFile(const std::string& bytes, const std::string& transfer_syntax_uid) {
     wire::Instance instance = MakeInstance(0);
     WriteFile(folder_ / instance.path(), bytes);
@@ -301,7 +301,7 @@ TEST_F(StudySenderTest, AnOddDatasetThatCannotBePaddedIsUnsendable) {
   EXPECT_TRUE(script_.datasets.empty());
 }
 
-// PS3.5 A.5: the stream is padded, whatever is in it.
+// PS3.5 A.5: the deflated stream is padded, regardless of its content.
 TEST_F(StudySenderTest, ADeflatedDatasetIsPaddedAsAWhole) {
   for (const char* syntax : {"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"}) {
     SCOPED_TRACE(syntax);
@@ -395,7 +395,7 @@ TEST_F(StudySenderTest, InstancesFoundAfterTheGrantAreLeftForTheNextLease) {
   grant_.mutable_first_page()->set_next_index(1);
   wire::Page page;
   page.add_roots()->set_path(folder_.path());
-  *page.add_instances() = MakeInstance(1, "1.2.840.10008.5.1.4.1.1.88.11");  // nobody has planned a context for it
+  *page.add_instances() = MakeInstance(1, "1.2.840.10008.5.1.4.1.1.88.11");  // the plan has no context for it
   *page.add_instances() = MakeInstance(2);
   port_.pages.push_back(page);
   EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
@@ -418,7 +418,7 @@ TEST_F(StudySenderTest, SendsEverythingOverOneAssociation) {
 
 TEST_F(StudySenderTest, ReportsWhatTheTimeWasSpentOn) {
   AddInstances(2);
-  // The clock is the real one: only what the association says of its waits is exact.
+  // The clock is real, so only the wait times of the association are exact.
   script_.on_store = [this] {
     progress_.bytes_sent += 1000;
     progress_.taking_us += 250'000;
@@ -534,7 +534,7 @@ TEST_F(StudySenderTest, AStopDuringTheEchoReportsNoCause) {
   EXPECT_EQ(Send().reason(), wire::GiveBack::DRAINING);
 }
 
-// The loss that a window may have caused is no instance's fault, and not one of three.
+// A loss that the window may have caused uses no attempt and does not count as one of three losses.
 TEST_F(StudySenderTest, AfterALossBeforeAnyResponseNoWindowIsProposed) {
   AddInstances(5);
   grant_.mutable_send_options()->set_async_window(16);
@@ -706,7 +706,7 @@ TEST_F(StudySenderTest, RequestsPerAssociationAreLimited) {
 }
 
 TEST_F(StudySenderTest, ManyContextsUseConsecutiveAssociationsAndNothingIsSentTwice) {
-  wire::Page again;  // the second part pages from the beginning and finds what was not settled
+  wire::Page again;  // the second part reads pages from the beginning and finds the unsettled instances
   again.add_roots()->set_path(folder_.path());
   for (std::uint32_t i = 0; i < 70; ++i) {
     const wire::Instance instance = MakeInstance(i, "1.2.3.4." + std::to_string(i));
@@ -715,7 +715,7 @@ TEST_F(StudySenderTest, ManyContextsUseConsecutiveAssociationsAndNothingIsSentTw
     *again.add_instances() = instance;
   }
   port_.pages = {again};
-  script_.answers = {Status(0xA700)};  // is not settled
+  script_.answers = {Status(0xA700)};  // leaves the instance unsettled
   EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
   EXPECT_EQ(port_.associations, 2U);
   EXPECT_EQ(script_.stored.size(), 70U);
@@ -734,7 +734,7 @@ TEST_F(StudySenderTest, ResponsesReceivedBeforeALossCount) {
   EXPECT_EQ(port_.outcomes[3].kind(), wire::Outcome::UNANSWERED);
 }
 
-// The refusal ends the study, and still everybody in flight gets an outcome.
+// The first context is refused, so the instances are decoded for the fallback.
 TEST_F(StudySenderTest, TheBufferIsFlushedBeforeAnInstanceIsDecoded) {
   AddInstances(2);
   script_.window = 16;
