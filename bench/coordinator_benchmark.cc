@@ -174,7 +174,7 @@ void Benchmark::WaitForStored(CoordinatorClient& client, std::uint64_t instances
     if (stored >= instances) return;
     if (stored > last) progress_at = steady_clock::now();
     if (steady_clock::now() > progress_at + kPatience) {
-      throw std::runtime_error(fmt::format("nothing goes on: {} of {} instances are stored", stored, mix_.InAll()));
+      throw std::runtime_error(fmt::format("no progress: {} of {} instances are stored", stored, mix_.InAll()));
     }
     last = stored;
     std::this_thread::sleep_for(kLookEvery);

@@ -29,7 +29,7 @@ void AskAbout(const std::string& session, std::uint16_t port) {
   wire::ClientRequest request;
   request.mutable_get_session()->set_session(session);
   const auto reply = client.Call(std::move(request), {}, kStartTimeout);
-  if (!reply) throw std::runtime_error("the coordinator did not come back: " + reply.error().reason);
+  if (!reply) throw std::runtime_error("the coordinator did not answer after its restart: " + reply.error().reason);
 }
 
 }  // namespace

@@ -189,7 +189,7 @@ TEST_F(DistributedChaosTest, EverythingArrivesWhicheverProgramIsKilled) {
   }
   EXPECT_GE(kills_, 50);
   const std::size_t stored = StoredTimes(destination_.Log()).size();
-  EXPECT_LT(stored, instances_.size()) << "it was over before the last kill";
+  EXPECT_LT(stored, instances_.size()) << "the migration ended before the last kill";
   ASSERT_TRUE(Eventually([this] { return MendWhatIsDue(); }));
   destination_.SetBehaviour({});
   RunIndexers();

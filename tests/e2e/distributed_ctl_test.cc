@@ -65,7 +65,7 @@ TEST_F(CtlTest, ShowsASessionThatHasEnded) {
   EXPECT_EQ(report["summary_file"].GetString(), SummaryFile(session).string());
 
   EXPECT_THAT(Print({"summary", session}), HasSubstr("Successful  8"));
-  EXPECT_TRUE(CtlJson({"summary", session}) == summary) << "the file as it is";
+  EXPECT_TRUE(CtlJson({"summary", session}) == summary) << "it must equal the file";
 
   const std::string failures = Print({"failures", session});
   EXPECT_THAT(failures, HasSubstr("A900    1         w0   "));

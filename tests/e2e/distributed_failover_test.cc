@@ -228,7 +228,7 @@ TEST_F(DistributedFailoverTest, EverythingArrivesAcrossFailovers) {
   for (const Deed deed : Deeds()) ASSERT_NO_FATAL_FAILURE((this->*deed)());
   EXPECT_GE(fail_overs_, 20);
   const std::size_t stored = StoredTimes(destination_.Log()).size();
-  EXPECT_LT(stored, instances_.size()) << "it was over before the last fail-over";
+  EXPECT_LT(stored, instances_.size()) << "the migration ended before the last failover";
   destination_.SetBehaviour({});
   const auto summary = SummaryAtEnd(session_);
   for (Program* worker : workers_) EXPECT_EQ(worker->Stop(), 0) << worker->name();

@@ -150,7 +150,7 @@ TEST_F(DistributedFailuresTest, ADisconnectedWorkerStopsByItsOwnClock) {
   destination_.SetBehaviour({});
   proxy.Unblock();
   ExpectAllStored(session_, instances_);
-  EXPECT_GE(Resends(), 1U) << "nobody knew of what it had sent";
+  EXPECT_GE(Resends(), 1U) << "the coordinator did not know what it had sent";
   const DestinationLog log = destination_.Log();
   for (const auto& instance : log.instances) {
     EXPECT_TRUE(instance.association == 2 || instance.received < log.associations[1].started);
@@ -165,7 +165,7 @@ TEST_F(DistributedFailuresTest, WorkersKeepSendingWhileTheCoordinatorRestarts) {
   const std::string session = Feed();
   ASSERT_TRUE(WaitUntilStored(6));
   coordinator.Kill();
-  ASSERT_TRUE(WaitUntilStored(Stored(destination_.Log()) + 10)) << "they need no coordinator to go on";
+  ASSERT_TRUE(WaitUntilStored(Stored(destination_.Log()) + 10)) << "workers continue without the coordinator";
   StartAndListen(coordinator);
   const auto summary = SummaryAtEnd(session);
   for (Program* worker : workers) EXPECT_EQ(worker->Stop(), 0);
@@ -220,7 +220,7 @@ TEST_F(DistributedFailuresTest, ARenamedLedgerStopsTheCoordinator) {
 
 TEST_F(DistributedFailuresTest, AClockSetBackIsReported) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  GTEST_SKIP() << "sanitizers let nothing be loaded before them";
+  GTEST_SKIP() << "sanitizers do not allow preloaded libraries";
 #endif
   std::ofstream(folder_ / "shift") << "0";
   const auto shifted = [this](Program& program) -> Program& {

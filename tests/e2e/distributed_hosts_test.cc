@@ -71,8 +71,9 @@ class DistributedHostsTest : public MigrationTest {
     for (const char* program : {"ip", "nsenter", "unshare"}) {
       if (!Succeeds({program, "-V"})) GTEST_SKIP() << program << " is not installed";
     }
-    if (unshare(CLONE_NEWNET) != 0) GTEST_SKIP() << "no right to make a network namespace: " << std::strerror(errno);
-    if (!Succeeds({"unshare", "--net", "true"})) GTEST_SKIP() << "no right to make a network namespace";
+    if (unshare(CLONE_NEWNET) != 0)
+      GTEST_SKIP() << "no permission to create a network namespace: " << std::strerror(errno);
+    if (!Succeeds({"unshare", "--net", "true"})) GTEST_SKIP() << "no permission to create a network namespace";
     MustSucceed({"ip", "link", "set", "lo", "up"});
     MustSucceed({"ip", "addr", "add", kDestination, "dev", "lo"});
   }
@@ -106,7 +107,7 @@ TEST_F(DistributedHostsTest, AWorkerWithoutACoordinatorStopsBeforeAnotherBegins)
   EXPECT_TRUE(cut_off.WaitForText("is lost: its study stops")) << cut_off.Errors();
   destination_.SetBehaviour({});
   const auto summary = SummaryAtEnd(session);
-  EXPECT_GE(Number(summary, "resends"), 10U) << "nobody knew of what it had sent";
+  EXPECT_GE(Number(summary, "resends"), 10U) << "the coordinator did not know what it had sent";
   ExpectAllStored(session, instances);
 
   const DestinationLog log = destination_.Log();

@@ -150,14 +150,14 @@ TEST_F(DistributedSessionTest, WaitShowsTheResultAndExitsWithItsStatus) {
   StartCoordinator();
   Program& indexer = StartWaitingIndexer();
   ASSERT_TRUE(indexer.WaitForText("all of them are with the coordinator")) << indexer.Errors();
-  EXPECT_FALSE(indexer.EndsWithin(milliseconds(0))) << "nobody has sent anything yet";
+  EXPECT_FALSE(indexer.EndsWithin(milliseconds(0))) << "nothing has been sent yet";
   StartWorker("w0");
   EXPECT_EQ(indexer.Wait(), 0) << indexer.Errors();
   for (const char* part :
        {"Complete: 10 instances stored", "Total       10 files", "Successful  10", "over 2 associations"})
     EXPECT_THAT(indexer.Errors(), HasSubstr(part));
   EXPECT_THAT(indexer.Errors(), HasSubstr(SummaryFile(SessionOf(indexer)).string()));
-  EXPECT_EQ(indexer.Output(), SessionOf(indexer) + "\n") << "for scripts: nothing else";
+  EXPECT_EQ(indexer.Output(), SessionOf(indexer) + "\n") << "scripts need nothing but the id";
 }
 
 TEST_F(DistributedSessionTest, WaitReportsFailures) {
@@ -305,7 +305,7 @@ TEST_F(SameSummaryTest, TheSameInputGivesTheSameSummary) {
   EXPECT_EQ(Number(summary, "duplicates"), 1U);
   EXPECT_EQ(Number(summary, "conflicts"), 1U);
   EXPECT_EQ(Number(summary, "ignored_files"), 2U);
-  EXPECT_EQ(StoredTimes(destination_.Log()).at(photo_.sop_instance_uid), 2U) << "once by each: it was decoded";
+  EXPECT_EQ(StoredTimes(destination_.Log()).at(photo_.sop_instance_uid), 2U) << "each program sent it once, decoded";
 
   Normalise(expected);
   Normalise(summary);

@@ -179,7 +179,7 @@ TEST_F(FailureTable, FinalStatusesFailAtOnceAndTheStudyGoesOn) {
   EXPECT_NE(FailureOf(summary, instances[1].sop_instance_uid).find("C123 (cannot understand)"), std::string::npos);
   EXPECT_EQ(destination_.Log().instances.size(), 6U) << "each is sent once";
   EXPECT_EQ(Files("_failures.ndjson").size(), 1U);
-  EXPECT_EQ(Files(".db").size(), 1U) << "what failed can be tried again";
+  EXPECT_EQ(Files(".db").size(), 1U) << "failed instances can be retried";
 }
 
 // Rejects one instance after others were stored; attribution_test.cc has the other cases.

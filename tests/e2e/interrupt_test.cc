@@ -17,7 +17,7 @@ class InterruptTest : public SenderTest {
   int WaitForEnd(ChildProcess& sender, std::chrono::seconds timeout = kRunTimeout) {
     result_ = {sender.Wait(timeout), sender.Output(), sender.Errors()};
     if (!result_.end) {
-      ADD_FAILURE() << "did not end in time\n" << result_.output << result_.errors;
+      ADD_FAILURE() << "it did not end in time\n" << result_.output << result_.errors;
       return -1;
     }
     EXPECT_EQ(result_.end->signal, 0) << result_.errors;
@@ -64,7 +64,7 @@ class InterruptTest : public SenderTest {
     ExpectCountsAddUp(summary, pending);
     EXPECT_EQ(Number(summary, "total_files"), instances);
     EXPECT_EQ(Number(summary, "failed_transfers"), 0U);
-    EXPECT_EQ(Number(summary, "successful_transfers"), Stored(log)) << "what was answered is reported, and no more";
+    EXPECT_EQ(Number(summary, "successful_transfers"), Stored(log)) << "exactly the answered instances are reported";
   }
   void ExpectCompletedExactlyOnce(std::uint64_t instances) {
     const auto times = StoredTimes(destination_.Log());
@@ -177,7 +177,7 @@ TEST_F(InterruptTest, CtrlCEndsTheWaitForASilentNameServer) {
       EXPECT_EQ(WaitForEnd(sender, kAtOnce), 4) << result_.output << result_.errors;
     }
   }).join();
-  if (!permitted) GTEST_SKIP() << "no right to make a network and a mount namespace";
+  if (!permitted) GTEST_SKIP() << "no permission to create a network and a mount namespace";
   ExpectCountsAddUp(Summary(), 5);
 }
 

@@ -26,7 +26,7 @@ TEST_F(LedgerTroubleTest, AFullDiskEndsTheRunAndResumeContinues) {
     EXPECT_EQ(Run(), 74) << result_.output << result_.errors;
   }
   EXPECT_TRUE(ErrorsHave("disk I/O error (File too large); see to the disk and start again")) << result_.errors;
-  EXPECT_LT(Stored(EndedLog()), kInstances) << "it has failed while it was sending, or before";
+  EXPECT_LT(Stored(EndedLog()), kInstances) << "the write must fail before everything is sent";
   ExpectAllArrivesByResume();
 }
 
@@ -61,7 +61,8 @@ TEST_F(LedgerTroubleTest, ARenamedLedgerEndsTheRunAndResumeContinuesWhenItReturn
   EXPECT_NE(sender.Errors().find("ledger '" + ledger.string() + "': it was removed or renamed while in use; put it"),
             std::string::npos)
       << sender.Errors();
-  EXPECT_NE(sender.Output().find("--resume " + Session()), std::string::npos) << "the way to go on";
+  EXPECT_NE(sender.Output().find("--resume " + Session()), std::string::npos)
+      << "the output must contain the command to resume";
   EXPECT_LT(Stored(EndedLog()), kInstances);
   std::filesystem::rename(elsewhere, ledger);
   destination_.SetBehaviour({});

@@ -210,7 +210,7 @@ TEST_F(PreflightTest, ADryRunWithoutADestinationLetsTheNextRunChooseOne) {
   EXPECT_THAT(result_.output, HasSubstr("-a AE -H HOST -p PORT"));
   EXPECT_EQ(Resume(), 2);
   EXPECT_THAT(result_.errors, HasSubstr("give -a, -H and -p"));
-  ASSERT_EQ(Files(".db").size(), 1U) << "a slip costs nothing";
+  ASSERT_EQ(Files(".db").size(), 1U) << "a usage error has no effect";
   const std::vector<std::string> destination = {"-a", "TEST_SCP", "-H", "127.0.0.1", "-p", std::to_string(port_)};
   EXPECT_EQ(Resume(destination), 0) << result_.output << result_.errors;
   const auto log = EndedLog();
@@ -257,7 +257,7 @@ TEST_F(PreflightTest, TheIndexersDryRunNeedsNoCoordinator) {
   as_json.insert(as_json.end(), {"--format", "json"});
   EXPECT_EQ(RunCommand(as_json, environment), 1) << result_.output << result_.errors;
   EXPECT_EQ(Number(Json()["query"], "refused"), 1U);
-  EXPECT_TRUE(fs::is_empty(folder_ / "tmp")) << "its ledger is gone";
+  EXPECT_TRUE(fs::is_empty(folder_ / "tmp")) << "its ledger was removed";
   ExpectNothingWasSent();
   destination_.Stop();
   EXPECT_EQ(RunCommand(command, environment), 3) << result_.output << result_.errors;

@@ -64,7 +64,7 @@ class RealFilesTest : public SenderTest {
       stored_seen += stored;
       ignored_seen += fates == 0;
       if (fates == 0) {
-        EXPECT_NE(log.find(file.string()), std::string::npos) << file << " is lost without a word";
+        EXPECT_NE(log.find(file.string()), std::string::npos) << file << " has no outcome and is not in the log";
       }
     }
     EXPECT_EQ(stored_seen, Number(summary, "successful_transfers") - Number(summary, "warnings"));

@@ -67,7 +67,8 @@ class ResumeTest : public SenderTest {
     ASSERT_TRUE(acknowledged) << "the session is lost";
     acknowledged_ = *acknowledged;
     for (const std::string& uid : acknowledged_) {
-      EXPECT_TRUE(stored_times.contains(uid)) << uid << " is called stored, and the destination never said so";
+      EXPECT_TRUE(stored_times.contains(uid))
+          << uid << " is reported stored although the destination never stored it";
     }
     received_ = destination_.Log().instances.size();
     ASSERT_TRUE(destination_.Start());
@@ -91,7 +92,7 @@ TEST_F(ResumeTest, KilledAfterEveryFewInstances) {
   StartDestination({.rules = {InstanceRule{.delay = std::chrono::milliseconds(2)}}});
   int kills = 0;
   while (StoredTimes(destination_.Log()).size() + 8 < instances.size()) {
-    ASSERT_LT(kills, 30) << "it does not get on";
+    ASSERT_LT(kills, 30) << "it makes no progress";
     // Waits for a few more instances each time: with a slow ledger, a fixed small number would never reach a commit.
     ASSERT_NO_FATAL_FAILURE(RunAndKill(StoredFurther(4 + static_cast<std::uint64_t>(kills) / 4)));
     ++kills;
@@ -215,7 +216,7 @@ class AttemptsTest : public ResumeTest {
       destination_.Stop();
       ASSERT_TRUE(destination_.Start());
     }
-    ADD_FAILURE() << "it is tried again and again";
+    ADD_FAILURE() << "it is retried without end";
   }
   void ExpectFailedAfter(std::uint64_t attempts) {
     EXPECT_EQ(Sent(destination_.Log()), attempts);

@@ -56,7 +56,7 @@ class SenderTest : public testing::Test {
   int RunCommand(const std::vector<std::string>& command, const std::vector<std::string>& environment = {}) {
     result_ = RunProcess(command, kRunTimeout, environment);
     if (!result_.end) {
-      ADD_FAILURE() << "did not end in time\n" << result_.output << result_.errors;
+      ADD_FAILURE() << "it did not end in time\n" << result_.output << result_.errors;
       return -1;
     }
     EXPECT_EQ(result_.end->signal, 0) << result_.errors;

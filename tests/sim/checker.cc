@@ -180,10 +180,10 @@ void Checker::LearnRows(Ledger& ledger, const StudyRecord& study, std::vector<Ro
 
 void Checker::CheckRow(const Row& row, const InstanceFacts& now) {
   const SimFile& file = *row.file;
-  if (IsStored(row.state)) Check(IsStored(now.state), "{} was stored and is not any more", file.path);
+  if (IsStored(row.state)) Check(IsStored(now.state), "{} was stored and no longer is", file.path);
   // A skipped copy may be sent only if its original has failed; the original is then skipped.
   if (IsLeftOut(row.state) && !IsLeftOut(now.state)) {
-    Check(row.attempts == 0 && HasFailed(file), "{} is sent, though no copy of it has failed", file.path);
+    Check(row.attempts == 0 && HasFailed(file), "{} is sent although no copy of it has failed", file.path);
   }
   const bool fails = now.state == InstanceState::kFailed && row.state != InstanceState::kFailed;
   const bool is_replaced = row.was_to_be_sent && !IsSettled(row.state) && IsLeftOut(now.state);
@@ -278,10 +278,10 @@ void Checker::CheckStatusAck(Ledger& ledger, const std::string& peer, const wire
 
 void Checker::CheckReportAck(Ledger& ledger, const wire::ReportAck& ack) {
   const auto lease = ledger.FindLease(ack.lease_id());
-  Check(lease.has_value(), "a report of a lease that the ledger does not know is acknowledged");
+  Check(lease.has_value(), "a report of an unknown lease is acknowledged");
   for (const std::uint32_t index : reported_stored_[{lease->id, ack.seq()}]) {
     const Row& row = studies_[lease->study].at(index);
-    Check(IsStored(row.state), "that {} is stored was acknowledged and is not in the ledger", row.file->path);
+    Check(IsStored(row.state), "an acknowledged outcome is not in the ledger: {} is not stored", row.file->path);
   }
 }
 
@@ -290,8 +290,8 @@ void Checker::CheckNotCancelled(Ledger& ledger, LeaseId id) {
   const auto lease = ledger.FindLease(id);
   if (!lease) return;
   const auto cancelled = cancelled_.find(ledger.LoadStudy(lease->study).session);
-  Check(cancelled == cancelled_.end() || id > cancelled->second, "lease {} goes on though its session is cancelled",
-        id);
+  Check(cancelled == cancelled_.end() || id > cancelled->second,
+        "lease {} continues although its session is cancelled", id);
 }
 
 // --- the end
@@ -321,7 +321,7 @@ void Checker::CheckResends(const SessionRecord& session) {
   for (const auto& [uid, files] : files_sent) {
     if (const auto stored = world_.sent[uid].stored; files == 1 && stored > 1) again += stored - 1;
   }
-  Check(again <= session.counts.resends, "{} instances were stored once more, but {} resends were counted", again,
+  Check(again <= session.counts.resends, "{} instances were stored again, but {} resends were counted", again,
         session.counts.resends);
 }
 

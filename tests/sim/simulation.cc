@@ -64,7 +64,7 @@ class Simulation {
     while (!Done() && world_.events.RunNext(end)) {
       CheckBeliefs();
       CheckFailOver();
-      if (++events > kEventsMax) throw Violation("far too much happens");
+      if (++events > kEventsMax) throw Violation("too many events");
     }
   }
 
@@ -86,7 +86,8 @@ class Simulation {
     for (const SimWorker& worker : workers_) worker.AddBelieved(believed_);
     std::sort(believed_.begin(), believed_.end());
     const auto twice = std::adjacent_find(believed_.begin(), believed_.end());
-    if (twice != believed_.end()) throw Violation(fmt::format("study {} is being sent twice at a time", *twice));
+    if (twice != believed_.end())
+      throw Violation(fmt::format("study {} is being sent twice at the same time", *twice));
   }
 
   // At most three leader timeouts after a leader was lost, another one must be elected, or must have tried, if any
@@ -106,7 +107,7 @@ class Simulation {
       } else if (!since) {
         since = now;
       } else if (now - std::max(*since, unled_since_) > world_.plan.leader_timeout * 3) {
-        throw Violation(fmt::format("nobody leads, though {} could have taken over", coordinator.name()));
+        throw Violation(fmt::format("no leader, although {} could have taken over", coordinator.name()));
       }
     }
   }

@@ -100,7 +100,7 @@ TEST(OptionValues, AeTitles) {
   EXPECT_EQ(ParseAeTitle("A"), "A");
   EXPECT_EQ(ParseAeTitle("SIXTEEN-LETTERS!"), "SIXTEEN-LETTERS!");
   EXPECT_EQ(ParseAeTitle("my pacs~"), "my pacs~");
-  EXPECT_EQ(ParseAeTitle("  SIXTEEN-LETTERS!  "), "SIXTEEN-LETTERS!") << "spaces around mean nothing";
+  EXPECT_EQ(ParseAeTitle("  SIXTEEN-LETTERS!  "), "SIXTEEN-LETTERS!") << "surrounding spaces are insignificant";
   for (const std::string& text : {""s, " "s, "                "s, "SEVENTEEN-LETTERS"s, "A\\B"s, "A\nB"s, "A\x7F"s,
                                   "A\tB"s, "PÄCS"s, "A\0B"s}) {
     EXPECT_FALSE(ParseAeTitle(text)) << text;

@@ -305,10 +305,11 @@ TEST(Render, SummaryHeadlines) {
   view.end = SessionEnd::kInterrupted;
   view.pending = 400;
   EXPECT_EQ(headline(view, kPipe), "Interrupted: 400 of 1000 instances not sent yet");
-  EXPECT_THAT(RenderSummary(view, kPipe), HasSubstr("\n  Pending     400\n")) << "in line with the others";
+  EXPECT_THAT(RenderSummary(view, kPipe), HasSubstr("\n  Pending     400\n")) << "aligned with the others";
   view.end_reason = "cancelled by an operator";
   EXPECT_EQ(headline(view, kPipe), "Ended early: cancelled by an operator");
-  EXPECT_THAT(RenderSummary(view, kPipe), HasSubstr("\n  Pending     400\n")) << "what is left is told all the same";
+  EXPECT_THAT(RenderSummary(view, kPipe), HasSubstr("\n  Pending     400\n"))
+      << "the remaining data is shown nevertheless";
   view.end = SessionEnd::kUnreachable;
   view.end_reason = "no answer" + kEvil;
   EXPECT_EQ(headline(view, kPipe), "Given up: no answer" + kTamed);

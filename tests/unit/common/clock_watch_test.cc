@@ -22,11 +22,11 @@ class ClockWatchTest : public testing::Test {
 };
 
 TEST_F(ClockWatchTest, ReportsOnceByHowMuchTheClockWasSetBack) {
-  EXPECT_EQ(After(1s, 1s), std::nullopt) << "the first look";
+  EXPECT_EQ(After(1s, 1s), std::nullopt) << "the first check";
   EXPECT_EQ(After(1s, 1s), std::nullopt);
   EXPECT_EQ(After(1s, 1s - 1h), 1h);
-  EXPECT_EQ(After(1s, 1s), std::nullopt) << "it is said once";
-  EXPECT_EQ(After(1s, -2s), 3s) << "and again at the next time";
+  EXPECT_EQ(After(1s, 1s), std::nullopt) << "it is reported once";
+  EXPECT_EQ(After(1s, -2s), 3s) << "and again after the next change";
 }
 
 TEST_F(ClockWatchTest, IgnoresSmallCorrectionsAndForwardJumps) {

@@ -89,7 +89,7 @@ TEST(HostLookup, ConcurrentLookupsOfANameAreShared) {
   SlowResolver resolver;
   const HostLookup first("twice.example", resolver.Function()), second("twice.example", resolver.Function());
   const HostLookup other("other.example", [](const std::string&) { return Found("192.0.2.8"); });
-  EXPECT_TRUE(other.WaitFor(minutes(1))) << "another name waits for nobody";
+  EXPECT_TRUE(other.WaitFor(minutes(1))) << "other names are not delayed";
   resolver.Answer();
   EXPECT_TRUE(first.WaitFor(minutes(1)));
   EXPECT_TRUE(second.WaitFor(minutes(1)));

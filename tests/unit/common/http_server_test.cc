@@ -193,7 +193,7 @@ TEST_F(HttpServerTest, MalformedRequestsAreRefused) {
     peer.Send(bytes);
     EXPECT_THAT(peer.Answer(), Not(HasSubstr(" 200 "))) << bytes.substr(0, 40);
   }
-  EXPECT_TRUE(Peer(port_).connected()) << "and says nothing";
+  EXPECT_TRUE(Peer(port_).connected()) << "and sends nothing";
   EXPECT_THAT(Get("/healthz"), StartsWith("HTTP/1.1 200 "));
 }
 
@@ -240,7 +240,7 @@ TEST_F(HttpServerTest, PeersThatDoNotReadDoNotDelayOthers) {
   EXPECT_THAT(Get("/metrics"), StartsWith("HTTP/1.1 200 ")) << "other pages come, too";
   const std::string answer = Get("/large");
   EXPECT_THAT(answer.substr(0, 100), StartsWith("HTTP/1.1 200 "));
-  EXPECT_TRUE(answer.ends_with(large)) << "and who reads it gets all of it: " << answer.size();
+  EXPECT_TRUE(answer.ends_with(large)) << "and a reader gets all of it: " << answer.size();
 }
 
 TEST_F(HttpServerTest, ABusyPageDelaysNeitherHealthNorReadiness) {
@@ -317,7 +317,7 @@ TEST_F(HttpServerTest, ReportsInOneSentenceWhyItCannotStart) {
     ASSERT_FALSE(server) << address;
     EXPECT_THAT(server.error(), StartsWith("metrics cannot be served on '" + address + "': "));
     EXPECT_THAT(server.error(), EndsWith("; give --metrics a free port and an address of this machine"));
-    EXPECT_EQ(noise, "") << "the caller says it, once";
+    EXPECT_EQ(noise, "") << "only the caller reports it";
   }
 }
 

@@ -15,7 +15,7 @@ TEST(RateMeter, HasNoRateAtFirst) {
   meter.Add(TimePoint(10400ms), 200, 2000);
   EXPECT_FALSE(meter.Get());
   meter.Add(TimePoint(11s), 300, 4000);
-  EXPECT_NEAR(meter.Get()->instances_per_second, 200, 1e-6) << "what was there at the start does not count";
+  EXPECT_NEAR(meter.Get()->instances_per_second, 200, 1e-6) << "the initial count is ignored";
   EXPECT_NEAR(meter.Get()->bytes_per_second, 3000, 1e-6);
 }
 

@@ -197,7 +197,7 @@ TEST_F(PreflightTest, ListsAreReadPageByPage) {
   Add("1", std::vector<File>(2500, File{.defect = "no"}));
   CompleteScan();
   EXPECT_EQ(Json(Make(), kExitSomeFailed)["defective_files"].Size(), 2500U);
-  EXPECT_TRUE(destination_.requests.empty()) << "there is nothing to ask for";
+  EXPECT_TRUE(destination_.requests.empty()) << "there is nothing to propose";
 }
 
 TEST_F(PreflightTest, AnUnreachableDestinationHasItsOwnExitStatus) {
@@ -213,7 +213,7 @@ TEST_F(PreflightTest, AnUnreachableDestinationHasItsOwnExitStatus) {
   const auto json = Json(preflight, kExitDestination);
   EXPECT_THAT(json["query"]["failure"].GetString(), AllOf(HasSubstr("PACS:104@h"), HasSubstr("connection refused")));
   EXPECT_TRUE(json["contexts"][0]["result"].IsNull());
-  EXPECT_EQ(json["defective_files"].Size(), 1U) << "the rest is told all the same";
+  EXPECT_EQ(json["defective_files"].Size(), 1U) << "the rest is reported nevertheless";
 }
 
 TEST_F(PreflightTest, WithoutADestinationNoAssociationIsOpened) {

@@ -74,7 +74,7 @@ TEST_F(QueryTest, ASilentDestinationEndsTheQuery) {
   failure = {.kind = AssociationFailureKind::kRefused, .reason = "connection refused"};
   answers = Ask({{{"1.1", kJpeg}}});
   ASSERT_FALSE(answers);
-  EXPECT_EQ(destination_.requests.size(), 1U) << "a C-ECHO would fare no better";
+  EXPECT_EQ(destination_.requests.size(), 1U) << "a C-ECHO would fail as well";
 
   failure = {.kind = AssociationFailureKind::kCancelled, .reason = "stopped"};
   answers = Ask({{{"1.1", kJpeg}}});

@@ -79,7 +79,7 @@ TEST(OutcomesOf, CountsPairsWhoseVerdictsAgree) {
   EXPECT_EQ((*outcomes)[0].verdict, as_is);
   EXPECT_EQ((*outcomes)[0].instances, 3U);
   EXPECT_EQ((*outcomes)[1].verdict, refused);
-  EXPECT_EQ((*outcomes)[2].verdict.fate, Fate::kUnknown) << "nobody asked about it";
+  EXPECT_EQ((*outcomes)[2].verdict.fate, Fate::kUnknown) << "it was not proposed";
   EXPECT_FALSE(OutcomesOf({Count(ct, 3)}, {{{ct, as_is}}, {{ct, refused}}}));
 }
 

@@ -197,7 +197,7 @@ TEST(ParseToCoordinator, RefusesTooManyOutcomesAndInvalidStatuses) {
 
 TEST(ParseFromCoordinator, RefusesALeaderWithALongName) {
   wire::NotLeading not_leading;
-  EXPECT_TRUE(ParseFromCoordinator(Envelope(not_leading).SerializeAsString())) << "nobody leads";
+  EXPECT_TRUE(ParseFromCoordinator(Envelope(not_leading).SerializeAsString())) << "there is no leader";
   not_leading.set_leader(std::string(kReasonBytesMax, 'x'));
   const auto taken = ParseFromCoordinator(Envelope(not_leading).SerializeAsString());
   ASSERT_TRUE(taken);

@@ -132,8 +132,7 @@ TEST(ResumedSessionSettings, InputAndDestinationCannotBeChanged) {
 
   SessionOptions same = Options();
   for (const char* name : {"ae-title", "calling-ae", "host", "port", "input", "recursive"}) same.given[name] = name;
-  EXPECT_TRUE(ResumedSessionSettings(same, /*retry_failed=*/false, known))
-      << "the same command with --resume behind it";
+  EXPECT_TRUE(ResumedSessionSettings(same, /*retry_failed=*/false, known)) << "the same command followed by --resume";
 }
 
 }  // namespace

@@ -72,7 +72,7 @@ TEST(SessionView, TheExitStatusReflectsTheEnd) {
   ignored->set_files(1);
   EXPECT_EQ(exit_status(wire::SESSION_COMPLETE), kExitAllStored);
   status.set_not_read_folders(1);
-  EXPECT_EQ(exit_status(wire::SESSION_COMPLETE), kExitSomeFailed) << "nobody knows what is in it";
+  EXPECT_EQ(exit_status(wire::SESSION_COMPLETE), kExitSomeFailed) << "its content is unknown";
   status.clear_not_read_folders();
   status.set_not_read_files(1);
   EXPECT_EQ(exit_status(wire::SESSION_COMPLETE), kExitSomeFailed);
@@ -109,7 +109,7 @@ TEST(SessionView, ProgressCountsStoredInstances) {
   EXPECT_EQ(view.bytes_stored, 400U);
   EXPECT_EQ(view.pending, 3U);
   EXPECT_EQ(view.bytes_pending, 300U);
-  EXPECT_EQ(view.total(), 9U) << "what is skipped is not to be sent";
+  EXPECT_EQ(view.total(), 9U) << "skipped instances do not count";
 }
 
 TEST(SessionView, AStatusIsShownOnce) {

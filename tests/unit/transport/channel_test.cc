@@ -108,7 +108,7 @@ class SeveralEndpointsTest : public testing::Test {
 TEST_F(SeveralEndpointsTest, LeavesAStandby) {
   DealerChannel dealer(context_, {stand_by_.endpoint(), leads_});
   EXPECT_TRUE(FollowTo(dealer, leads_));
-  EXPECT_TRUE(dealer.Send(Envelope(wire::ClientRequest()))) << "connected, and no moment later";
+  EXPECT_TRUE(dealer.Send(Envelope(wire::ClientRequest()))) << "as soon as it is connected";
   EXPECT_TRUE(dealer.saw_stand_by());
   dealer.Answered(true);
   EXPECT_FALSE(dealer.Follow()) << "it stays";
@@ -129,7 +129,7 @@ TEST_F(SeveralEndpointsTest, DoesNotWaitForALostConnection) {
   leader_.reset();
   ASSERT_TRUE(FollowTo(dealer, stand_by_.endpoint()));
   leader_.emplace(context_, leads_);
-  EXPECT_TRUE(FollowTo(dealer, leads_)) << "it leads again";
+  EXPECT_TRUE(FollowTo(dealer, leads_)) << "it is the leader again";
 }
 
 TEST_F(SeveralEndpointsTest, LeavesASilentListener) {

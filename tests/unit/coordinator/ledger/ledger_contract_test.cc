@@ -76,9 +76,9 @@ TEST_P(LedgerContract, ARequestedEndIsKeptUntilTheSessionEnds) {
   Reopen();
   EXPECT_EQ(Session().ending, wire::SESSION_SUSPENDED);
   InTransaction([&] { ledger_->SetSessionState(session_, wire::SESSION_SENDING, "", At(1)); });
-  EXPECT_EQ(Session().ending, wire::SESSION_SUSPENDED) << "that the scan is complete does not change it";
+  EXPECT_EQ(Session().ending, wire::SESSION_SUSPENDED) << "a complete scan does not change it";
   InTransaction([&] { ledger_->SetEnding(session_, std::nullopt); });
-  EXPECT_FALSE(Session().ending) << "it is no longer asked for";
+  EXPECT_FALSE(Session().ending) << "it is no longer requested";
   InTransaction([&] { ledger_->SetEnding(session_, wire::SESSION_CANCELLED); });
   EXPECT_EQ(Session().ending, wire::SESSION_CANCELLED);
   InTransaction([&] { ledger_->SetSessionState(session_, wire::SESSION_CANCELLED, "", At(2)); });
@@ -379,7 +379,7 @@ TEST_P(LedgerContract, InstancesOfALostLeaseMayBeStored) {
     ledger_->SetPageEnd(study, 8);
     ledger_->EndLease(study, true);
   });
-  EXPECT_EQ(ledger_->LoadStudy(study).suspect_end, 6U) << "its worker has told everything";
+  EXPECT_EQ(ledger_->LoadStudy(study).suspect_end, 6U) << "its worker has reported everything";
   Grant(study);
   InTransaction([&] {
     ledger_->SetPageEnd(study, 3);
@@ -638,7 +638,7 @@ TEST_P(LedgerContract, AnOutcomeNamesTheWorkerThatReportedIt) {
   EXPECT_THAT(workers(kFailed), ElementsAre(odd, "", odd, ""));
   EXPECT_THAT(workers(kStored), ElementsAre("w3", odd));
   InTransaction([&] { ledger_->Requeue(session_, {}); });
-  EXPECT_THAT(workers(kPending), ElementsAre("", "", "")) << "nobody has reported what is to be sent again";
+  EXPECT_THAT(workers(kPending), ElementsAre("", "", "")) << "a requeued instance has no outcome";
 }
 
 TEST_P(LedgerContract, PossiblyStoredInstancesAreSentAlone) {
@@ -699,7 +699,7 @@ TEST_P(LedgerContract, FailuresAreRequeuedByPartOfTheReasonIgnoringCase) {
   EXPECT_THAT(Requeued({.reason = "no such FILE"}), ElementsAre("1.2"));
   EXPECT_THAT(Requeued({.reason = "OUT of"}), ElementsAre("1.0", "2.0"));
   EXPECT_THAT(Requeued({.reason = "100%"}), IsEmpty());
-  EXPECT_THAT(Requeued({.reason = "C___"}), IsEmpty()) << "it is no pattern";
+  EXPECT_THAT(Requeued({.reason = "C___"}), IsEmpty()) << "it is not a pattern";
 }
 
 TEST_P(LedgerContract, FailuresAreRequeuedByAReasonThatIsNotAscii) {

@@ -193,7 +193,7 @@ TEST_F(PostgresqlFaultsTest, AnUnknownOutcomeIsAnErrorWithinABoundedTime) {
   const std::string error = ErrorOf([&] { CommitStudy(*ledger, "1"); });
   EXPECT_LT(MonotonicNow() - began, 20 * kShortTimeout);
   EXPECT_THAT(error, HasSubstr(database_));
-  EXPECT_EQ(StudiesThere(), "1") << "the case is another one";
+  EXPECT_EQ(StudiesThere(), "1") << "the test must cover a committed transaction";
 }
 
 // The server still waits for the COMMIT. The ledger does not wait but terminates it: a transaction that can no longer
@@ -306,7 +306,8 @@ TEST_F(PostgresqlFaultsTest, TheWritableHostIsChosen) {
   EXPECT_EQ(trouble_with(&second).sentence, "none");
   const LedgerTrouble trouble = trouble_with(nullptr);
   EXPECT_TRUE(trouble.passing);
-  EXPECT_THAT(trouble.sentence, HasSubstr("may only be read")) << "who has answered knows more than who has not";
+  EXPECT_THAT(trouble.sentence, HasSubstr("may only be read"))
+      << "an error from a server is more specific than no answer";
 }
 
 TEST_F(PostgresqlFaultsTest, AnEndlessAnswerTimesOut) {

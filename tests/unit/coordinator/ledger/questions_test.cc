@@ -185,7 +185,7 @@ TEST_P(QuestionsTest, EachQueryRuns) {
     ++queries;
     try {
       const std::string rows = store_->Rows(query.sql);
-      EXPECT_NE(rows, "") << "it answers nothing: " << query.sql;
+      EXPECT_NE(rows, "") << "it returns no rows: " << query.sql;
     } catch (const std::runtime_error& error) {
       ADD_FAILURE() << error.what() << "\n" << query.sql;
     }
@@ -194,7 +194,7 @@ TEST_P(QuestionsTest, EachQueryRuns) {
 }
 
 TEST_P(QuestionsTest, AnAuditorSeesTheViewsAndNothingElse) {
-  if (GetParam() == SqlDialect::kSqlite) GTEST_SKIP() << "whoever may read the file reads everything";
+  if (GetParam() == SqlDialect::kSqlite) GTEST_SKIP() << "anyone with access to the file can read everything";
   for (const Query& query : document_.queries) {
     if (query.for_administrator) store_->RowsForAdministrator(query.sql);
   }

@@ -43,7 +43,7 @@ TEST_F(AssociationLimitTest, HalvesTheLiveAssociationsIfTheseAreFewerThanTheLimi
   limit_.Halve(4, kStart + seconds(1));
   EXPECT_EQ(limit_.value(), 2);
   limit_.Halve(1, kStart + seconds(2));
-  EXPECT_EQ(limit_.value(), 1) << "never to none";
+  EXPECT_EQ(limit_.value(), 1) << "never to zero";
 }
 
 TEST_F(AssociationLimitTest, RisesByOneAfterEachInterval) {

@@ -39,7 +39,7 @@ TEST_F(CircuitBreakerTest, IsClosedUntilTheDestinationFails) {
 TEST_F(CircuitBreakerTest, MayProbeOnlyAfterThePause) {
   Fail(kStart);
   const TimePoint retry_at = *breaker_.retry_at();
-  EXPECT_GE(retry_at, kStart + seconds(1)) << "half of the shortest pause is certain";
+  EXPECT_GE(retry_at, kStart + seconds(1)) << "half of the shortest pause is fixed";
   EXPECT_FALSE(breaker_.MayProbe(retry_at - milliseconds(1)));
   EXPECT_TRUE(breaker_.MayProbe(retry_at));
 }
@@ -89,7 +89,7 @@ TEST_F(CircuitBreakerTest, OtherFailuresDoNotCountDuringAProbe) {
   breaker_.BeginLease(kProbe);
   EXPECT_FALSE(Fail(kStart + seconds(100), TroubleKind::kRejects));
   EXPECT_TRUE(breaker_.IsProbing());
-  EXPECT_EQ(breaker_.trouble(), TroubleKind::kRejects) << "how it fails is known all the same";
+  EXPECT_EQ(breaker_.trouble(), TroubleKind::kRejects) << "the kind of failure is known nevertheless";
 }
 
 TEST_F(CircuitBreakerTest, AnOutageBeginsWithItsFirstFailure) {
@@ -123,7 +123,7 @@ TEST_F(CircuitBreakerTest, ThePausesGrowWithEachFailureInARow) {
   Duration bound = seconds(2);
   for (int i = 0; i < 5; ++i, bound *= 2) EXPECT_LE(NextPause(TroubleKind::kSilent), seconds(1) + bound);
   breaker_.OnAnswer();
-  EXPECT_LE(NextPause(TroubleKind::kSilent), seconds(3)) << "an answer starts them anew";
+  EXPECT_LE(NextPause(TroubleKind::kSilent), seconds(3)) << "an answer resets them";
 }
 
 TEST_F(CircuitBreakerTest, AnEchoEndsAnOutage) {

@@ -99,7 +99,7 @@ TEST_F(QuarantineTest, RemovedWorkersAndDestinationsAreForgotten) {
 }
 
 TEST_F(QuarantineTest, PausesAreShortWhileOtherWorkersHaveNotTried) {
-  for (int i = 0; i < 6; ++i) EXPECT_FALSE(Fail(i, Blame::kLikely)) << "nobody knows whose fault it is";
+  for (int i = 0; i < 6; ++i) EXPECT_FALSE(Fail(i, Blame::kLikely)) << "the cause is unknown";
   EXPECT_TRUE(quarantine_.Keeps("w", kPacs, At(5 + 999)));
   EXPECT_FALSE(quarantine_.Keeps("w", kPacs, At(5 + 1000)));
   EXPECT_FALSE(quarantine_.IsHopeless("w", kPacs));

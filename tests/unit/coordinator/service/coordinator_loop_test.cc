@@ -99,7 +99,7 @@ TEST_F(CoordinatorLoopTest, IdleWorkIsDonePieceByPieceBetweenRequests) {
   int pieces = 0;
   on_idle_ = [&] {
     ++pieces;
-    EXPECT_TRUE(client_.Receive()) << "a request goes before each piece";
+    EXPECT_TRUE(client_.Receive()) << "requests are handled before each part";
     if (pieces < 3) {
       Ask();
       return true;

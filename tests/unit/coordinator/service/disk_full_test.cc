@@ -57,7 +57,7 @@ class DiskFullTest : public testing::Test {
     // The failed message may be in the ledger, but only completely.
     EXPECT_TRUE(dump == reference_.dumps[answered] || dump == reference_.dumps[answered + 1]);
     ServiceOnFile again(file);
-    EXPECT_TRUE(file.Dump() == dump) << "it is opened as it is";
+    EXPECT_TRUE(file.Dump() == dump) << "it can be opened";
   }
 
   const std::vector<Message> conversation_ = WholeConversation();
@@ -72,7 +72,7 @@ TEST_F(DiskFullTest, EveryAnsweredMessageIsInTheLedgerAsAWhole) {
     ++changing;
     for (const std::uint64_t room : {(begin + end) / 2, end - 1}) ExpectNothingIsLost(i, room);
   }
-  EXPECT_GT(changing, 20U) << "the conversation is about what the ledger keeps";
+  EXPECT_GT(changing, 20U) << "the conversation must change the ledger";
 }
 
 // Before the first answer, the ledger is either created completely or not at all.

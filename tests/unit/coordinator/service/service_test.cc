@@ -325,8 +325,8 @@ TEST_F(ServiceTest, MalformedMessagesAreRefusedAndChangeNothing) {
   EXPECT_NE(refused.at(0).message.refusal().reason().find("version"), std::string::npos);
   EXPECT_TRUE(refused.at(0).message.refusal().for_good());
   EXPECT_EQ(metrics_.messages_refused_total.Value(), 2);
-  EXPECT_TRUE(Ask(Batch(1)).has_failure()) << "of a session that nobody opened";
-  EXPECT_TRUE(Worker(Report(99, {{0, 0}}, true)).empty()) << "of a lease that nobody granted";
+  EXPECT_TRUE(Ask(Batch(1)).has_failure()) << "of an unknown session";
+  EXPECT_TRUE(Worker(Report(99, {{0, 0}}, true)).empty()) << "of an unknown lease";
 }
 
 TEST_F(ServiceTest, OutcomesOfInstancesThatDoNotExistAreIgnored) {
@@ -353,7 +353,7 @@ TEST_F(ServiceTest, ALeaseLostWithTheCoordinatorIsResumedAndItsResendsAreCounted
   ASSERT_EQ(answers.size(), 2U);
   const auto& grant = answers[1].grant();
   EXPECT_GT(grant.lease_id(), lease);
-  ASSERT_EQ(grant.first_page().instances_size(), 2) << "what is stored is not sent again";
+  ASSERT_EQ(grant.first_page().instances_size(), 2) << "stored instances are not sent again";
   EXPECT_EQ(grant.first_page().instances(0).index(), 1U);
   Worker(Report(grant.lease_id(), {{1, 0}, {2, 0}}, true));
   EXPECT_EQ(Status().state(), wire::SESSION_COMPLETE);
@@ -370,7 +370,7 @@ TEST_F(ServiceTest, ALeaseInForceSurvivesACoordinatorRestart) {
   Restart();
   service_->ResumeSessions(now_, WallTime(std::chrono::milliseconds(1'000'000)));
   EXPECT_EQ(Status().state(), wire::SESSION_SENDING);
-  EXPECT_EQ(Status().leases(), 1U) << "nobody else may have the study";
+  EXPECT_EQ(Status().leases(), 1U) << "the study must not be granted to another worker";
   const auto answers = Announce(1, {lease});
   ASSERT_EQ(answers.size(), 1U) << "nothing is granted";
   EXPECT_THAT(answers[0].status_ack().renewed(), testing::ElementsAre(lease));
@@ -475,7 +475,7 @@ TEST_F(ServiceTest, ResumeMayChangeSettingsButNotInputAndDestination) {
   open->set_retry_failed(true);
   EXPECT_EQ(Ask(request).session().state(), wire::SESSION_SENDING);
   EXPECT_EQ(ledger_->FindSession(kSession)->settings.SerializeAsString(), before.SerializeAsString())
-      << "what is not set stays";
+      << "unset options keep their values";
 
   open->mutable_destination()->set_called_ae("OTHER");
   open->mutable_send_options()->set_max_pdu_bytes(8192);
@@ -534,7 +534,7 @@ TEST_F(ServiceTest, ASuspensionCanBeUndoneWhileALeaseIsInForce) {
   const auto resumed = Open(true);
   EXPECT_FALSE(resumed.stopping());
   EXPECT_EQ(resumed.state(), wire::SESSION_SENDING);
-  EXPECT_FALSE(ledger_->LoadSession(ledger_->Sessions().at(0)).ending) << "so it goes on after a restart, too";
+  EXPECT_FALSE(ledger_->LoadSession(ledger_->Sessions().at(0)).ending) << "so it also continues after a restart";
   Worker(Report(lease, {{0, 0}}, true));
   EXPECT_EQ(Status().leases(), 1U) << "the other study is granted";
 }
@@ -603,7 +603,7 @@ TEST_F(ServiceTest, ReportsTheThroughputOfASession) {
   wire::ClientRequest list;
   list.mutable_list_sessions()->set_limit(1);
   const auto session = Ask(list).sessions().sessions(0);
-  EXPECT_DOUBLE_EQ(session.instances_per_second(), 0.9) << "what failed is no progress";
+  EXPECT_DOUBLE_EQ(session.instances_per_second(), 0.9) << "failed instances are not progress";
   EXPECT_EQ(session.seconds_left(), 23U) << "20 that are pending";
   EXPECT_EQ(session.status().pending(), 20U);
 }
@@ -636,10 +636,10 @@ TEST_F(ServiceTest, SeveralIndexersFeedOneSession) {
   EXPECT_EQ(BeginScan("b", 5).scan_begun().scan(), 7U) << "the last one, so that the indexer can go above it";
   Ask(Batch(1, "1.2.3"));
   Announce();
-  EXPECT_TRUE(ScanComplete().empty()) << "the other one is still at it";
+  EXPECT_TRUE(ScanComplete().empty()) << "the other indexer is still scanning";
   EXPECT_EQ(Status().state(), wire::SESSION_SCANNING);
   Ask(Batch(1, "1.2.4"));
-  EXPECT_TRUE(ScanComplete("b", 5).empty()) << "late, from before it was started anew";
+  EXPECT_TRUE(ScanComplete("b", 5).empty()) << "late, from before its restart";
   EXPECT_EQ(ScanComplete("b", 7).size(), 1U);
   EXPECT_EQ(Status().state(), wire::SESSION_SENDING);
 }
@@ -812,7 +812,7 @@ TEST_F(ServiceTest, SizesThatWouldOverflowTheCountsAreRefused) {
   half.mutable_publish_batch()->mutable_studies(0)->mutable_instances(0)->set_path("other");
   const wire::ClientReply refused = Ask(half);
   EXPECT_NE(refused.failure().reason().find("more bytes than are possible"), std::string::npos);
-  EXPECT_EQ(Status().total_bytes(), kTotalBytesMax / 2 + 1) << "nothing of it is taken";
+  EXPECT_EQ(Status().total_bytes(), kTotalBytesMax / 2 + 1) << "nothing of it is accepted";
   EXPECT_TRUE(Ask(Batch(2, "1.2.4")).has_publish_ack()) << "others are";
 }
 
@@ -831,7 +831,7 @@ TEST_F(ServiceTest, AWorkerIsNotifiedWhenItsNameIsTaken) {
       "worker its own --worker-id, or correct the clock and restart the worker");
   Open();
   Ask(Batch(1));
-  EXPECT_EQ(ScanComplete().size(), 1U) << "the later one is spoken to";
+  EXPECT_EQ(ScanComplete().size(), 1U) << "messages go to the later one";
 }
 
 TEST_F(ServiceTest, ListsSessionsWorkersDestinationsAndFailures) {
@@ -895,7 +895,7 @@ TEST_F(ServiceTest, ReturnsTheReportAndTheSummaryFileOfASession) {
   EXPECT_EQ(report.threads(), 1U);
   ASSERT_EQ(report.failure_reasons_size(), 1);
   EXPECT_EQ(report.failure_reasons(0).instances(), 1U);
-  EXPECT_EQ(report.summary_file(), "") << "nobody has written it";
+  EXPECT_EQ(report.summary_file(), "") << "it has not been written";
   EXPECT_TRUE(Ask(read).has_failure());
 
   const std::string text(kSummaryPartBytes + 5, 'x');
@@ -1115,7 +1115,7 @@ TEST_F(ServiceTest, SettledBytesAreCountedFromTheFirstSnapshotOn) {
   EXPECT_EQ(settled(), two);
   Restart();
   service_->ResumeSessions(now_, WallTime());
-  EXPECT_EQ(settled(), two) << "what an earlier coordinator has counted is not counted again";
+  EXPECT_EQ(settled(), two) << "instances counted by an earlier coordinator are not counted again";
 }
 
 TEST_F(ServiceTest, AnAsFoundSessionIsNotShownAsScanning) {

@@ -415,7 +415,7 @@ TEST_F(SummaryTest, InvalidUtf8IsReplaced) {
   EXPECT_EQ(std::string(path.GetString(), path.GetStringLength()),
             std::string("/data/b\xEF\xBF\xBDse\n\x01\0\"", 16));
   EXPECT_TRUE(summary["failures"][0]["status"].IsNull());
-  EXPECT_EQ(Lines(FailuresFile()).size(), 1U) << "a newline in a path makes no line";
+  EXPECT_EQ(Lines(FailuresFile()).size(), 1U) << "a newline in a path does not start a new line";
 }
 
 TEST_F(SummaryTest, FailuresOfAnEarlierEndAreRemoved) {
@@ -451,7 +451,7 @@ TEST_F(SummaryTest, AFullDiskIsReportedAndTheEarlierFilesAreKept) {
     EXPECT_EQ(files.error(), FailuresFile() + " cannot be written: File too large");
   }
   EXPECT_EQ(ReadFile(FailuresFile()), before);
-  EXPECT_EQ(FilesWritten().size(), 2U) << "nothing is left of what was begun";
+  EXPECT_EQ(FilesWritten().size(), 2U) << "no partial file is left";
 }
 
 TEST_F(SummaryTest, TheConsolesNumbersMatchTheFile) {

@@ -59,7 +59,7 @@ TEST_F(SummaryWriterTest, SummariesAreWrittenWhenTheirFolderReturns) {
   writer_.Write(first, now_);
   writer_.Write(second, now_);
   for (int i = 0; i < 10; ++i) writer_.Retry(now_ += 1s);
-  EXPECT_FALSE(std::filesystem::exists(out())) << "it may be a mount point: it is not made";
+  EXPECT_FALSE(std::filesystem::exists(out())) << "it may be a mount point, so it is not created";
   std::filesystem::create_directory(out());
   SecondsUntilWritten("a", 60);
   SecondsUntilWritten("b", 2);

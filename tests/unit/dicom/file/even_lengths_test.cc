@@ -236,7 +236,7 @@ TEST(EvenLengthsTest, AnOffsetTableThatContradictsTheFragmentsIsNamed) {
   EXPECT_EQ(Evened(Encapsulated("abc", {"a"}), kRle),
             "element (7FE0,0010): its Basic Offset Table ends inside an entry");
   const std::string even = Encapsulated(Table({0, 99}), {"ab", "cd"});
-  EXPECT_EQ(Evened(even, kRle), even) << "nobody asked for it to be mended";
+  EXPECT_EQ(Evened(even, kRle), even) << "no repair was requested";
 }
 
 TEST(EvenLengthsTest, AnElementThatCannotBePaddedIsNamed) {

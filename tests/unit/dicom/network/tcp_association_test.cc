@@ -420,10 +420,10 @@ TEST_F(TcpAssociationTest, AnUnansweredRequestTimesOutEvenIfOthersAreAnswered) {
     EXPECT_TRUE(sent || sent.error().kind == StoreFailureKind::kTimedOut);
     response = association->Receive();
   } while (response && std::chrono::steady_clock::now() < begin + seconds(20));
-  ASSERT_FALSE(response) << "it would go on for ever";
+  ASSERT_FALSE(response) << "it would continue forever";
   EXPECT_EQ(response.error().kind, StoreFailureKind::kTimedOut);
   EXPECT_GE(std::chrono::steady_clock::now() - begin, 2 * milliseconds(100))
-      << "it might have had to wait for the other";
+      << "the limit also covers the other request";
 }
 
 // A destination may stop reading while it processes a window.
@@ -492,7 +492,7 @@ TEST_F(TcpAssociationTest, AFileThatShrinksWhileItIsSentEndsTheAssociation) {
     EXPECT_TRUE(stored.error().instance_touched);
     EXPECT_FALSE(stored.error().association_usable);
     EXPECT_TRUE(destination_.WaitFor([](const auto& log) { return log.open_associations == 0; }, seconds(5)));
-    EXPECT_EQ(destination_.Log().complete_instances, 0U) << "it is not padded, and not taken for complete";
+    EXPECT_EQ(destination_.Log().complete_instances, 0U) << "it is neither padded nor complete";
   }
 }
 
@@ -506,7 +506,7 @@ TEST_F(TcpAssociationTest, ReportsHowLongItWaitedForTheResponse) {
   const std::uint64_t answer_before = progress_.answer_us, taking_before = progress_.taking_us;
   ASSERT_TRUE(Store(*association, MakeInstance(1000)));
   EXPECT_GE(progress_.answer_us - answer_before, 150'000U);
-  EXPECT_EQ(progress_.taking_us, taking_before) << "a small dataset never waits to be taken";
+  EXPECT_EQ(progress_.taking_us, taking_before) << "a small dataset is sent at once";
 }
 
 // The destination has stopped reading: the writer waits for buffer space until another thread raises the event.
@@ -737,7 +737,7 @@ class SilentNameServerTest : public TcpAssociationTest {
       request_.host = host;
       if (permitted) test(*server);
     }).join();
-    if (!permitted) GTEST_SKIP() << "no right to make a network and a mount namespace";
+    if (!permitted) GTEST_SKIP() << "no permission to create a network and a mount namespace";
   }
   tl::expected<std::unique_ptr<Association>, AssociationFailure> RequestWithin(seconds limit) {
     const auto begin = std::chrono::steady_clock::now();

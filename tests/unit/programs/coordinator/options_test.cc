@@ -43,7 +43,7 @@ TEST_F(CoordinatorOptionsTest, HasDefaults) {
   EXPECT_EQ(options->lease_ttl, std::chrono::seconds(60));
   EXPECT_EQ(options->associations_max, 0U);
   EXPECT_EQ(options->attempts_max, 0U);
-  EXPECT_TRUE(std::filesystem::is_directory(folder_ / "out")) << "it is made";
+  EXPECT_TRUE(std::filesystem::is_directory(folder_ / "out")) << "it is created";
 }
 
 TEST_F(CoordinatorOptionsTest, ReadsEveryOption) {
@@ -133,7 +133,7 @@ TEST_F(CoordinatorOptionsTest, LeasesMustOutlastAFailover) {
   EXPECT_TRUE(Parse({"--ledger", "postgresql://u@db/d", "--leader-timeout", "60", "--lease-ttl", "185"}));
   EXPECT_TRUE(Parse({"--ledger", "postgresql://u@db/d", "--leader-timeout", "1", "--lease-ttl", "8"}));
   EXPECT_TRUE(Parse({"--ledger", "postgresql://u@db/d"})) << "the defaults fit";
-  EXPECT_TRUE(Parse({"--lease-ttl", "5"})) << "nobody takes over";
+  EXPECT_TRUE(Parse({"--lease-ttl", "5"})) << "no standby exists";
 }
 #else
 TEST_F(CoordinatorOptionsTest, ReportsABuildWithoutPostgresql) {

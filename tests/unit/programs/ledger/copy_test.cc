@@ -211,7 +211,7 @@ TEST_F(LedgerCopyTest, TheCopyEqualsTheFile) {
   const auto copied = Copy();
   ASSERT_TRUE(copied) << copied.error().sentence;
   EXPECT_EQ(Told(*OpenCopy()), told);
-  EXPECT_EQ(Told(*OpenFile()), told) << "and the file still says it";
+  EXPECT_EQ(Told(*OpenFile()), told) << "and the file is unchanged";
 
   EXPECT_EQ(copied->sessions, 2U);
   EXPECT_EQ(copied->studies, 4U);
@@ -236,8 +236,8 @@ TEST_F(LedgerCopyTest, TheCopyCanBeContinued) {
   ledger->GrantLease(studies[1].key, ledger->LastLeaseId() + 1, "w", "", 1, At(8000));
   ledger->Commit();
 
-  EXPECT_EQ(ledger->LoadStudy(studies[1].key).counts.total, 2U) << "the file that was known was added";
-  EXPECT_EQ(ledger->LoadStudy(studies[1].key).counts.skipped, 1U) << "the copy was not recognised";
+  EXPECT_EQ(ledger->LoadStudy(studies[1].key).counts.total, 2U) << "a known file was added again";
+  EXPECT_EQ(ledger->LoadStudy(studies[1].key).counts.skipped, 1U) << "the copy was not recognized";
   ASSERT_EQ(fed.size(), 1U);
   EXPECT_GT(fed[0].study, studies[1].key);
   EXPECT_EQ(ledger->LastLeaseId(), 5U);
@@ -284,7 +284,7 @@ TEST_F(LedgerCopyTest, ATakeoverWaitsForTheCopy) {
   EXPECT_THROW((*stand_by)->Take(seen, "early"), LedgerError);
   PQclear(PQexec(other.get(), "ROLLBACK"));
   EXPECT_TRUE(copied.get());
-  EXPECT_FALSE((*stand_by)->Take(seen, "late")) << "the ledger is another one now";
+  EXPECT_FALSE((*stand_by)->Take(seen, "late")) << "the ledger was replaced";
   EXPECT_TRUE((*stand_by)->Take((*stand_by)->Look(), "now"));
 }
 

@@ -332,7 +332,7 @@ TEST_F(OptionsTest, DryRunNeedsNoDestination) {
   EXPECT_EQ(Good(With({"--dry-run"})).called_ae, "ARCHIVE");
   EXPECT_EQ(Good(With({"--dry-run", "--format", "json"})).format, PlanFormat::kJson);
   EXPECT_THAT(Wrong({"--dry-run", "-i", data_, "-H", "h"}), HasSubstr("-a/--ae-title, -p/--port are missing"))
-      << "half a destination is a slip";
+      << "an incomplete destination is an error";
 }
 
 TEST_F(OptionsTest, ResumeNeedsNoOtherOptionsButComparesTheGivenOnes) {
@@ -365,7 +365,7 @@ TEST_F(OptionsTest, SessionsIsASeparateCommand) {
   EXPECT_TRUE(Good({"sessions", "--output-dir", out_}).list_sessions);
   EXPECT_EQ(Good({"sessions", "--output-dir", out_, "--format", "json"}).format, PlanFormat::kJson);
   EXPECT_TRUE(Good({"sessions"}, {{"DICOM_SENDER_OUTPUT_DIR", out_}, {"DICOM_SENDER_HOST", "h"}}).list_sessions)
-      << "what is set for the runs that send is not in its way";
+      << "variables for other runs are ignored";
   EXPECT_THAT(Wrong({"sessions", "-a", "A"}), HasSubstr("--ae-title does not go with 'sessions'"));
   EXPECT_THAT(Wrong({"sessions", "--output-dir", folder_ / "none"}), HasSubstr("--output-dir: '"));
   EXPECT_THAT(Wrong(With({"--format", "json"})),

@@ -219,7 +219,7 @@ TEST_F(SessionChoiceTest, ListingDoesNotChangeTheFolder) {
 TEST_F(SessionChoiceTest, TheIdIsAsShortAsPossible) {
   Leave(kFirst, wire::SESSION_SUSPENDED, Options());
   EXPECT_EQ(IdToResume(kFirst, folder_.path()), "");
-  EXPECT_EQ(IdToResume(kSecond, folder_.path()), kSecond) << "its ledger is gone";
+  EXPECT_EQ(IdToResume(kSecond, folder_.path()), kSecond) << "its ledger was removed";
   const auto running = OpenLedger(kThird, Options());
   EXPECT_EQ(IdToResume(kFirst, folder_.path()), "5e0c9a1e") << "--resume alone would find the one that runs";
   Leave(kSecond, wire::SESSION_COMPLETE, Options());

@@ -106,7 +106,7 @@ TEST_F(AgentTest, AGrantStartsOnlyWhenItIsConfirmed) {
   const auto statuses = Statuses(out);
   ASSERT_EQ(statuses.size(), 1U);
   ASSERT_EQ(statuses[0].held_size(), 1);
-  EXPECT_TRUE(statuses[0].held(0).progressed()) << "or a lost confirmation could never be had again";
+  EXPECT_TRUE(statuses[0].held(0).progressed()) << "otherwise a lost confirmation could not be requested again";
   Acknowledge(statuses[0].seq(), {7});
   EXPECT_THAT(Started(Step()), ElementsAre(7U));
   agent_.Receive(Grant(7), now_);
@@ -118,7 +118,7 @@ TEST_F(AgentTest, ALateGrantThatIsNotInForceIsDropped) {
   Acknowledge(Statuses(Step())[0].seq(), {}, {7});
   const auto out = Step();
   EXPECT_THAT(out.starts, IsEmpty());
-  EXPECT_THAT(out.lost, IsEmpty()) << "nobody was sending it";
+  EXPECT_THAT(out.lost, IsEmpty()) << "it was not being sent";
   EXPECT_EQ(agent_.leases(), 0U);
 }
 
@@ -217,7 +217,7 @@ TEST_F(AgentTest, ARevokedLeaseStopsAndReportsWithoutAGiveBack) {
   AcknowledgeReport(1, 2);
   const auto out = Step();
   EXPECT_EQ(agent_.leases(), 0U);
-  ASSERT_EQ(Statuses(out).size(), 1U) << "the coordinator waits for us to let go";
+  ASSERT_EQ(Statuses(out).size(), 1U) << "the coordinator waits for the lease to be given back";
   EXPECT_EQ(Statuses(out)[0].held_size(), 0);
 }
 
@@ -232,7 +232,7 @@ TEST_F(AgentTest, OneReportIsInFlightAndRepeatedUntilAcknowledged) {
   EXPECT_EQ(agent_.Backlog(1), 2U);
   reports = Reports(Step(seconds(5)));
   ASSERT_EQ(reports.size(), 1U);
-  EXPECT_EQ(reports[0].seq(), 1U) << "the same report, not one with more in it";
+  EXPECT_EQ(reports[0].seq(), 1U) << "the same report without additional outcomes";
   EXPECT_EQ(reports[0].outcomes_size(), 1);
   AcknowledgeReport(1, 1);
   AcknowledgeReport(1, 1);
@@ -299,11 +299,11 @@ TEST_F(AgentTest, PagesAreRequestedUntilTheyArrive) {
   page.mutable_page()->set_lease_id(1);
   page.mutable_page()->set_from_index(0);
   agent_.Receive(page, now_);
-  EXPECT_THAT(Step().pages, IsEmpty()) << "not the one that was asked for";
+  EXPECT_THAT(Step().pages, IsEmpty()) << "not the requested page";
   page.mutable_page()->set_from_index(128);
   agent_.Receive(page, now_);
   agent_.Receive(page, now_);
-  EXPECT_EQ(Step().pages.size(), 1U) << "the repetition is not asked for";
+  EXPECT_EQ(Step().pages.size(), 1U) << "the repetition is not requested";
 }
 
 TEST_F(AgentTest, RepeatsItsMessagesToANewConnection) {
@@ -357,7 +357,7 @@ TEST_F(AgentTest, DrainingGivesBackUnstartedLeasesAndAcceptsNoMore) {
 TEST_F(AgentTest, WakesAtItsNextDeadline) {
   auto out = Step();
   ASSERT_TRUE(out.wake_at);
-  EXPECT_EQ(*out.wake_at, now_ + seconds(5)) << "the status again, if nobody answers";
+  EXPECT_EQ(*out.wake_at, now_ + seconds(5)) << "the repetition of the status";
   Acknowledge(Statuses(out).at(0).seq(), {});
   EXPECT_EQ(*Step().wake_at, now_ + seconds(10)) << "the next status";
   StartLease(1);
@@ -420,7 +420,7 @@ TEST_F(AgentTest, AReportForAnotherLedgerIsRepeatedWithoutBlockingTheEnd) {
   EXPECT_FALSE(agent_.OnlyRefusedLeft()) << "it is still being sent";
   Acknowledge(1000, {}, {1});
   agent_.Finish(1, Done());
-  EXPECT_EQ(Reports(Step(seconds(5))).size(), 1U) << "the coordinator may come back on its ledger";
+  EXPECT_EQ(Reports(Step(seconds(5))).size(), 1U) << "the coordinator may return with its ledger";
   EXPECT_TRUE(agent_.OnlyRefusedLeft());
   EXPECT_EQ(agent_.leases(), 1U);
   StartLease(2);

@@ -26,7 +26,7 @@ TEST(ContextPlan, EachPairHasItsOwnContextAndEachClassAFallback) {
                           ProposedContext{5, kCt, {kExplicit, kImplicit}}, ProposedContext{7, kMr, {kExplicit}},
                           ProposedContext{9, kMr, {kImplicit}}));
   EXPECT_EQ(plan.AssociationOf(kCt, kRle), 0U);
-  EXPECT_EQ(plan.AssociationOf(kCt, kExplicit), std::nullopt) << "not a need of the study";
+  EXPECT_EQ(plan.AssociationOf(kCt, kExplicit), std::nullopt) << "the study does not need it";
 }
 
 TEST(ContextPlan, NoFallbackIfBothUncompressedSyntaxesAreProposed) {

@@ -25,14 +25,14 @@ TEST(WindowMemory, AResponseWithoutAWindowConfirmsTheSuspicionOnce) {
   EXPECT_EQ(memory.Answered(kPacs, false), std::nullopt);
   EXPECT_FALSE(memory.MayPropose(kPacs));
   EXPECT_FALSE(memory.Lost(kPacs, false, "an outage")) << "a later loss without a window";
-  EXPECT_FALSE(memory.MayPropose(kPacs)) << "is another trouble";
+  EXPECT_FALSE(memory.MayPropose(kPacs)) << "has another cause";
 }
 
 TEST(WindowMemory, ALossWithoutAWindowClearsTheSuspicion) {
   WindowMemory memory;
   memory.Lost(kPacs, true, "an outage");
   EXPECT_FALSE(memory.Lost(kPacs, false, "an outage"));
-  EXPECT_TRUE(memory.MayPropose(kPacs)) << "an outage does not switch windows off for good";
+  EXPECT_TRUE(memory.MayPropose(kPacs)) << "an outage does not disable windows permanently";
   EXPECT_EQ(memory.Answered(kPacs, false), std::nullopt);
   EXPECT_TRUE(memory.Lost(kPacs, true, "again")) << "when the outage is over, it may be the window after all";
 }
@@ -51,7 +51,7 @@ TEST(WindowMemory, ConcurrentAssociationsAreLostForTheSameReason) {
   EXPECT_TRUE(memory.Lost(kPacs, true, "second"));
   EXPECT_THAT(memory.Answered(kPacs, false), Optional(std::string("first")));
   EXPECT_TRUE(memory.Lost(kPacs, true, "third"));
-  EXPECT_EQ(memory.Answered(kPacs, true), std::nullopt) << "it answers in a window after all";
+  EXPECT_EQ(memory.Answered(kPacs, true), std::nullopt) << "it does answer within a window";
   EXPECT_TRUE(memory.MayPropose(kPacs));
 }
 

@@ -76,7 +76,7 @@ TEST(WorkerLoop, RegistersWithANewLeaderAtOnce) {
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(1500)) << "its next status is later";
   const auto envelope = ParseToCoordinator(announced ? announced->bytes : "");
   EXPECT_TRUE(envelope && envelope->worker().status().worker_id() == "w");
-  EXPECT_EQ(health.last_heard, 0) << "of nobody that leads";
+  EXPECT_EQ(health.last_heard, 0) << "not from a leader";
   drain.request_stop();
 }
 

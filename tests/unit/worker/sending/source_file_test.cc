@@ -78,7 +78,7 @@ TEST_F(SourceFileTest, AMissingFileIsReported) {
   std::filesystem::remove(path_);
   const auto source = OpenSourceFile(path_, old);
   ASSERT_FALSE(source);
-  EXPECT_TRUE(source.error().storage_away) << "its folder is empty, as one without its mount";
+  EXPECT_TRUE(source.error().storage_away) << "its folder is empty like an unmounted mount point";
 
   WriteFile(folder_ / "other.dcm", "something else");
   const auto alone = OpenSourceFile(path_, old);

@@ -346,7 +346,7 @@ TEST_F(StudySenderTest, ALossWithOneInFlightUsesAnAttempt) {
   script_.window = 3;
   script_.answers = {kUnanswered};
   const wire::GiveBack give_back = Send();
-  EXPECT_EQ(give_back.reason(), wire::GiveBack::DESTINATION_TRANSIENT) << "nothing of the study came through";
+  EXPECT_EQ(give_back.reason(), wire::GiveBack::DESTINATION_TRANSIENT) << "nothing of the study was stored";
   EXPECT_TRUE(give_back.echo_answered());
   EXPECT_THAT(Kinds(), ElementsAre(kAssociationLost));
   EXPECT_TRUE(port_.outcomes[0].may_be_stored());
@@ -450,7 +450,7 @@ TEST_F(StudySenderTest, StopsAtAnInstanceBoundary) {
   port_.stop_after = 1;
   EXPECT_EQ(Send().reason(), wire::GiveBack::DRAINING);
   EXPECT_EQ(script_.stored.size(), 1U);
-  EXPECT_EQ(script_.released, 1U) << "in peace";
+  EXPECT_EQ(script_.released, 1U) << "released regularly";
 }
 
 TEST_F(StudySenderTest, StopsWithoutAPage) {
@@ -484,7 +484,7 @@ TEST_F(StudySenderTest, AnEchoAfterThreeLossesFindsTheCause) {
   EXPECT_TRUE(give_back.echo_answered());
   EXPECT_EQ(script_.echoes, 1U);
   EXPECT_EQ(port_.outcomes.size(), 6U);
-  EXPECT_EQ(port_.associations, 5U) << "the one of the C-ECHO is not the study's";
+  EXPECT_EQ(port_.associations, 5U) << "the C-ECHO's association does not count";
 }
 
 AssociationFailure Rejected(bool explained) {
