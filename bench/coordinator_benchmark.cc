@@ -242,7 +242,7 @@ int Main(int argc, char** argv) {
   app.option_defaults()->always_capture_default();
   Arguments arguments;
   app.add_option("--instances", arguments.instances,
-                 "Of each mix; the ledger needs 0.3 KB for each in the temporary folder")
+                 "Number per mix; the ledger needs 0.3 KB for each in the temporary folder")
       ->check(CLI::Range(1000, 100'000'000));
   app.add_option(
          "--mix", arguments.mixes,
@@ -251,7 +251,7 @@ int Main(int argc, char** argv) {
       ->allow_extra_args(false);
   app.add_option("--workers", arguments.workers, "Simulated workers, each with a connection")
       ->check(CLI::Range(1, 10'000));
-  app.add_option("--capacity", arguments.capacity, "Associations of each worker")->check(CLI::Range(1, 256));
+  app.add_option("--capacity", arguments.capacity, "Associations per worker")->check(CLI::Range(1, 256));
   app.add_option("--worker-threads", arguments.worker_threads, "Threads that they share")->check(CLI::Range(1, 64));
   app.add_option("--publishers", arguments.publishers, "Connections that publish at the same time")
       ->check(CLI::Range(1, 64));

@@ -141,17 +141,21 @@ int Main(int argc, char** argv) {
   CLI::App app("Measures how fast dicom-sender indexes");
   app.option_defaults()->always_capture_default();
   Arguments arguments;
-  app.add_option("--folder", arguments.folder, "Files are made in a new folder there, and removed; up to 4 GiB");
-  app.add_option("--rounds", arguments.rounds, "Runs of each kind beside DCMTK")->check(CLI::Range(1, 1000));
-  app.add_option("--files", arguments.files, "Beside DCMTK; hundreds")->check(kHundreds);
-  app.add_option("--late-files", arguments.late_files, "On storage with latency; hundreds")->check(kHundreds);
-  app.add_option("--many-files", arguments.many_files, "For the memory; hundreds; 0: left out")
+  app.add_option("--folder", arguments.folder, "Where to create a temporary folder for up to 4 GiB of files");
+  app.add_option("--rounds", arguments.rounds, "Number of runs of each kind for the comparison with DCMTK")
+      ->check(CLI::Range(1, 1000));
+  app.add_option("--files", arguments.files, "Number of files for the comparison with DCMTK; hundreds")
+      ->check(kHundreds);
+  app.add_option("--late-files", arguments.late_files, "Number of files on storage with latency; hundreds")
+      ->check(kHundreds);
+  app.add_option("--many-files", arguments.many_files,
+                 "Number of files for the memory measurement; hundreds; 0: skipped")
       ->check(kHundreds | CLI::IsMember({0}));
   CLI11_PARSE(app, argc, argv);
   std::string command = "bench/run.sh index";
   for (int i = 1; i < argc; ++i) command += fmt::format(" {}", argv[i]);
   Benchmark benchmark(arguments);
-  fmt::print("{}. Beside DCMTK medians, then one run each.\n", RenderMachine(command));
+  fmt::print("{}. Medians for the comparison with DCMTK, then single runs.\n", RenderMachine(command));
   benchmark.BesideDcmtk();
   std::fflush(stdout);
   benchmark.OnLateStorage();

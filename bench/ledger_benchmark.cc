@@ -116,7 +116,7 @@ int Main(int argc, char** argv) {
   CLI::App app("Measures the ledgers alone");
   app.option_defaults()->always_capture_default();
   Arguments arguments;
-  app.add_option("--instances", arguments.instances, "Of each run")->check(CLI::Range(1000, 100'000'000));
+  app.add_option("--instances", arguments.instances, "Number per run")->check(CLI::Range(1000, 100'000'000));
   CLI11_PARSE(app, argc, argv);
   arguments.command = "bench/run.sh ledger";
   for (int i = 1; i < argc; ++i) arguments.command += fmt::format(" {}", argv[i]);

@@ -43,7 +43,7 @@ quietly cmake --build "$build" --parallel "$(nproc)" --target "$program"
 if [ "$program" = send-benchmark ] && command -v cargo > /dev/null; then
   step "Building dicom-rs"
   cargo install --root "$top/build/dicom-rs" --locked --version 0.10.1 dicom-storescu > "$log" 2>&1 ||
-    echo "bench/run.sh: dicom-rs cannot be built (see $log) and is left out" >&2
+    echo "bench/run.sh: dicom-rs cannot be built (see $log) and is skipped" >&2
 fi
 PATH=$top/build/dicom-rs/bin:$PATH
 step "Measuring"

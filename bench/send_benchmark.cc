@@ -113,7 +113,7 @@ void Benchmark::Run(const FileSet& set) {
 
 void Benchmark::PrintLeftOut(DestinationKind destination) const {
   if (DicomRsProgram().empty() && all_.studies > 1 && destination != DestinationKind::kLateSink) {
-    fmt::print("\ndicom-rs was not measured: there is no dicom-storescu (cargo install dicom-storescu).\n");
+    fmt::print("\ndicom-rs was not measured: dicom-storescu is not installed (cargo install dicom-storescu).\n");
   }
   std::vector<std::string> names;
   for (const Sender& sender : Senders(all_, destination)) {
@@ -238,17 +238,17 @@ int Main(int argc, char** argv) {
   CLI::App app("Sends sets of files with dicom-sender and with others, in turn, and prints the ratios");
   app.option_defaults()->always_capture_default();
   Arguments arguments;
-  app.add_option("--folder", arguments.folder, "Files are made in a new folder there, and removed; up to 2 GiB");
-  app.add_option("--rounds", arguments.rounds, "Runs of each sender")->check(CLI::Range(1, 1000));
-  app.add_option("--scale", arguments.scale, "Makes the sets smaller, for a quick look")
+  app.add_option("--folder", arguments.folder, "Where to create a temporary folder for up to 2 GiB of files");
+  app.add_option("--rounds", arguments.rounds, "Number of runs of each sender")->check(CLI::Range(1, 1000));
+  app.add_option("--scale", arguments.scale, "Factor by which the sets are smaller, for a quick run")
       ->check(CLI::Range(0.0001, 1.0));
-  app.add_option("--set", arguments.sets, "small, ct, big, late, giant or crowd; repeatable")
+  app.add_option("--set", arguments.sets, "small, ct, big, late, giant, or crowd; repeatable")
       ->check(CLI::IsMember({"small", "ct", "big", "late", "giant", "crowd"}))
       ->allow_extra_args(false);
-  app.add_option("--against", arguments.against, "sink, storescp or orthanc; repeatable")
+  app.add_option("--against", arguments.against, "sink, storescp, or orthanc; repeatable")
       ->check(CLI::IsMember({"sink", "storescp", "orthanc"}))
       ->allow_extra_args(false);
-  app.add_option("--plain-files", arguments.plain_files, "How many files of a set are sent where each takes long")
+  app.add_option("--plain-files", arguments.plain_files, "How many files of a set to send where each takes long")
       ->check(CLI::Range(1, 100'000));
   app.add_flag("--without-plain-dcmsend", arguments.without_plain, "Leave out dcmsend without TCP_NODELAY=1");
   app.add_flag(

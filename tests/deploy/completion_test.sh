@@ -60,14 +60,14 @@ offers() { # EXPECTED WORD...
   shift
   offered=$("in_$shell" "$@" | sort | paste -sd ' ')
   [ "$offered" = "$expected" ] || {
-    echo "$shell: completion of '$*' offers '$offered' and not '$expected'"
+    echo "$shell: completion of '$*' offers '$offered' instead of '$expected'"
     status=1
   }
 }
 
 for shell in bash zsh fish; do
   if ! command -v "$shell" > /dev/null; then
-    echo "left out: $shell is not installed"
+    echo "skipped: $shell is not installed"
     continue
   fi
   offers "requeue resume" dicom-ctl re

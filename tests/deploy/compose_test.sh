@@ -39,7 +39,7 @@ wait_for() {
   local end=$((SECONDS + $1)) what=$2
   shift 2
   until "$@"; do
-    [ "$SECONDS" -lt "$end" ] || fail "$what: not so in time"
+    [ "$SECONDS" -lt "$end" ] || fail "timed out: $what"
     sleep 0.2
   done
 }
@@ -97,12 +97,13 @@ start_engine() {
   local program
   [ "$(id -u)" -eq 0 ] || skip "no Docker engine answers, and only root can start one"
   for program in dockerd containerd debootstrap iptables slirp4netns; do
-    command -v "$program" > /dev/null || skip "no Docker engine answers, and there is no '$program' to start one with"
+    command -v "$program" > /dev/null || skip "no Docker engine answers, and '$program' is not installed, so none can be started"
   done
   [ -e /dev/net/tun ] || skip "no Docker engine answers, and without /dev/net/tun none can be started here"
   export DOCKER_HOST=unix://$work/docker.sock
   unset DOCKER_CONTEXT
   # If the control groups are not mounted (in some containers and small virtual machines), mounts them for the engine.
+  # shellcheck disable=SC2016  # these are variables of the inner shell
   unshare --mount --net sh -c '
     set -e
     if [ ! -e /sys/fs/cgroup/cgroup.controllers ] && [ ! -e /sys/fs/cgroup/memory ]; then
@@ -123,24 +124,24 @@ start_engine() {
   slirp4netns --configure --disable-host-loopback --mtu 65520 "$engine" tap0 > "$work/network.log" 2>&1 &
   network=$!
   inside=(nsenter --net --target "$engine")
-  wait_for 20 "the engine's network has a way out" has_way_out
-  say "Started a Docker engine of our own"
+  wait_for 20 "the engine's network is connected" has_way_out
+  say "Started a separate Docker engine"
 }
 has_way_out() {
   [ -n "$("${inside[@]}" ip route show default)" ]
 }
 
-command -v docker > /dev/null || skip "there is no 'docker' command"
+command -v docker > /dev/null || skip "'docker' is not installed"
 case ${DOCKER_HOST:-} in
   "" | unix://*) ;;
-  *) skip "the Docker engine at $DOCKER_HOST is on another machine, which does not see our files" ;;
+  *) skip "the Docker engine at $DOCKER_HOST is on another machine and cannot access our files" ;;
 esac
 if docker compose version > /dev/null 2>&1; then
   compose_command=(docker compose)
 elif command -v docker-compose > /dev/null; then
   compose_command=(docker-compose)
 else
-  skip "there is no Compose"
+  skip "Docker Compose is not installed"
 fi
 engine_answers || start_engine
 
@@ -170,9 +171,9 @@ make_base() {
 if ! docker image inspect "$base" > /dev/null 2>&1 && ! timeout 120 docker pull -q "$base" > /dev/null 2>&1; then
   base=dicom-sender-test-base:bookworm # cannot be mistaken for the official image
   if ! docker image inspect "$base" > /dev/null 2>&1; then
-    [ "$(id -u)" -eq 0 ] || skip "the image 'debian:bookworm-slim' cannot be pulled, and only root can make one"
-    command -v debootstrap > /dev/null || skip "the image 'debian:bookworm-slim' cannot be pulled, and there is no debootstrap"
-    say "Making a base image with debootstrap"
+    [ "$(id -u)" -eq 0 ] || skip "the image 'debian:bookworm-slim' cannot be pulled, and only root can create one"
+    command -v debootstrap > /dev/null || skip "the image 'debian:bookworm-slim' cannot be pulled, and debootstrap is not installed"
+    say "Creating a base image with debootstrap"
     quietly base make_base
   fi
 fi
@@ -189,7 +190,7 @@ say "Built; $image has $((size / 1000000)) MB, $(($(docker image inspect -f '{{.
 
 version=$(docker run --rm --network none "$image" dicom-sender --version)
 [ "$version" = "dicom-sender $(docker image inspect -f '{{index .Config.Labels "org.opencontainers.image.version"}}' "$image")" ] ||
-  fail "the image is labelled with another version than '$version'"
+  fail "the image's version label is not '$version'"
 for program in dicom-coordinator dicom-worker dicom-indexer dicom-ctl; do
   [ "$(docker run --rm --network none "$image" "$program" --version)" = "$program ${version#* }" ] || fail "$program --version"
 done
@@ -234,7 +235,7 @@ is_healthy() {
 }
 
 if compose config -q > "$work/config.log" 2>&1 || ! grep -q STORAGE "$work/config.log"; then
-  fail "Compose does not ask for STORAGE: $(cat "$work/config.log")"
+  fail "Compose does not require STORAGE: $(cat "$work/config.log")"
 fi
 echo STORAGE=storage >> "$work/env"
 quietly config compose --profile demo --profile tools --profile ha config -q
@@ -250,7 +251,7 @@ done < <(grep -o '\${[A-Z_]*' "$top/docker-compose.yml" | tr -d '${' | sort -u)
 quietly keys env IMAGE="$image" "$top/deploy/make-keys.sh" "$work/keys"
 before=$(cat "$work"/keys/*.key)
 quietly keys env IMAGE="$image" "$top/deploy/make-keys.sh" "$work/keys"
-[ "$(cat "$work"/keys/*.key)" = "$before" ] || fail "make-keys.sh has changed keys that were there"
+[ "$(cat "$work"/keys/*.key)" = "$before" ] || fail "make-keys.sh has changed existing keys"
 
 say "Starting the stack"
 stack=yes
@@ -266,7 +267,7 @@ done
 for id in $(compose ps -q); do
   name=$(docker inspect -f '{{index .Config.Labels "com.docker.compose.service"}}' "$id")
   [ "$(docker inspect -f '{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.Privileged}} {{.HostConfig.CapDrop}}' "$id")" = "true false [ALL]" ] ||
-    fail "$name is not as confined as it should be"
+    fail "$name is not confined as expected"
   [ "$(docker inspect -f '{{.HostConfig.Memory}}' "$id")" -gt 0 ] || fail "$name may take all memory"
   [ "$(state "$id" Running)" = true ] || continue
   [ "$(docker exec "$id" id -u)" -ne 0 ] || fail "$name runs as root"
@@ -309,7 +310,7 @@ kill_hard() {
   restarts=$(docker inspect -f '{{.RestartCount}}' "$1")
   if [ "$(id -u)" -eq 0 ] && [ "$(tr '\0' '\n' < "/proc/$pid/cmdline" 2> /dev/null | head -n 1)" = "$2" ]; then
     kill -9 "$pid"
-    wait_for 30 "$2 is started again by its restart policy" has_restarted "$1" "$restarts"
+    wait_for 30 "$2 is restarted by its restart policy" has_restarted "$1" "$restarts"
   else
     docker kill "$1" > /dev/null
     docker start "$1" > /dev/null
@@ -353,11 +354,11 @@ compose --profile tools run --rm -T ctl summary "$session" --format json > "$wor
 }
 jq -e --argjson total $total --argjson workers $workers '.total_files == $total and .successful_transfers == $total
   and .failed_transfers == 0 and .skipped == 0 and .pending == 0 and .interrupted == false and .workers >= $workers' \
-  "$work/summary.json" > /dev/null || fail "the summary says: $(jq -c 'del(.studies, .studies_processed)' "$work/summary.json")"
+  "$work/summary.json" > /dev/null || fail "unexpected summary: $(jq -c 'del(.studies, .studies_processed)' "$work/summary.json")"
 say "The summary: $(jq -c '{successful_transfers, failed_transfers, retries, resends, associations, workers}' "$work/summary.json")"
 # The report is also a file.
 compose exec -T coordinator cat "/var/lib/dicom-sender/reports/dicom_sender_summary_$session.json" |
-  cmp -s - "$work/summary.json" || fail "the summary in the volume is not that of dicom-ctl"
+  cmp -s - "$work/summary.json" || fail "the summary in the volume differs from that of dicom-ctl"
 
 # Runs the service for users once more with one study that is already stored.
 quietly indexer compose --profile tools run --rm -T --use-aliases indexer -i /data/demo/studies/study_00001 -r \
@@ -398,7 +399,7 @@ take_down() {
     docker network ls -q --filter "label=com.docker.compose.project=$project")
   [ -z "$left" ] || fail "left behind: $left"
 }
-say "Taking it down"
+say "Removing the stack"
 take_down
 
 # --- two coordinators
@@ -417,7 +418,7 @@ ENV
 leads() {
   ask "$1" 9464 /metrics 2> /dev/null | grep -q '^dicom_sender_leader 1$'
 }
-somebody_leads() {
+has_leader() {
   leads coordinator || leads coordinator-standby
 }
 
@@ -430,23 +431,23 @@ quietly up compose --profile demo --profile ha up -d --no-build --scale worker=2
 for service in coordinator coordinator-standby orthanc worker; do
   wait_for 60 "$service is healthy" is_healthy "$(container $service)"
 done
-wait_for 30 "somebody leads" somebody_leads
+wait_for 30 "a leader is elected" has_leader
 leader=coordinator
 standby=coordinator-standby
 leads $leader || { leader=coordinator-standby standby=coordinator; }
-! leads $standby || fail "both coordinators lead"
+! leads $standby || fail "both coordinators are leaders"
 
-say "Migrating $total instances in $studies studies, led by $leader"
+say "Migrating $total instances in $studies studies with leader $leader"
 quietly up compose --profile demo --profile ha up -d --no-build --no-recreate demo-indexer
 indexer=$(container demo-indexer)
 sending $((total * 3 / 10))
 docker kill "$(container $leader)" > /dev/null
-wait_for 30 "$standby leads" leads $standby
-say "Killed $leader; $standby leads"
+wait_for 30 "$standby is the leader" leads $standby
+say "Killed $leader; $standby is the leader"
 sending $((total * 6 / 10))
 docker kill "$(container postgresql)" > /dev/null
 docker start "$(container postgresql)" > /dev/null
-say "Killed PostgreSQL, and started it again"
+say "Killed and restarted PostgreSQL"
 
 status=$(timeout 300 docker wait "$indexer") || fail "the migration did not end in time"
 session=$(docker logs "$indexer" 2> "$work/progress")
@@ -454,19 +455,19 @@ session=$(docker logs "$indexer" 2> "$work/progress")
   tail -n 20 "$work/progress"
   fail "the indexer ended with exit status $status"
 }
-[ "$(state "$(container $leader)" Running)" = false ] || fail "$leader runs again, though it was to stay down"
+[ "$(state "$(container $leader)" Running)" = false ] || fail "$leader is running although it was not restarted"
 [ "$(stored)" = $total ] || fail "Orthanc has $(stored) instances, not $total"
 compose --profile tools run --rm --no-deps -T ctl summary "$session" --format json > "$work/summary.json" 2> "$work/ctl.log" || {
   cat "$work/ctl.log"
   fail "dicom-ctl summary"
 }
 jq -e --argjson total $total '.total_files == $total and .successful_transfers == $total and .pending == 0' \
-  "$work/summary.json" > /dev/null || fail "the summary says: $(jq -c 'del(.studies, .studies_processed)' "$work/summary.json")"
+  "$work/summary.json" > /dev/null || fail "unexpected summary: $(jq -c 'del(.studies, .studies_processed)' "$work/summary.json")"
 # Uses the read-only user, with the password that the coordinators use.
 found=$(docker exec "$(container postgresql)" psql -h 127.0.0.1 -U dicom_sender -d dicom_sender -Atc \
   "select count(*) from instances where state = 'stored'") || fail "psql"
 [ "$found" = $total ] || fail "the view 'instances' has $found stored instances, not $total"
 say "The summary: $(jq -c '{successful_transfers, failed_transfers, retries, resends, associations, workers}' "$work/summary.json")"
-say "Taking it down"
+say "Removing the stack"
 take_down
 say "PASSED"

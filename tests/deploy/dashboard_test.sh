@@ -16,7 +16,7 @@ dashboard=$top/deploy/grafana/dashboards/dicom_sender.json
 
 for program in curl dump2dcm echoscu jq prometheus promtool storescp; do
   if ! command -v "$program" > /dev/null; then
-    echo "skipped: there is no $program here"
+    echo "skipped: $program is not installed"
     exit 77
   fi
 done
@@ -91,14 +91,14 @@ choose_port; prometheus=127.0.0.1:$port
 # --- checks of the repository alone
 
 jq -e '.id == null and .uid == "dicom-sender" and .refresh == "10s"' "$dashboard" > /dev/null ||
-  fail "the dashboard has an id of some Grafana, or not its uid"
+  fail "the dashboard must have its uid and no id"
 [ "$(jq '[.panels[].id] | length - (unique | length)' "$dashboard")" -eq 0 ] || fail "two panels have the same id"
 while IFS= read -r title; do
   fail "panel '$title' has no description"
 done < <(jq -r '.panels[] | select(.type != "row" and ((.description // "") == "")) | .title' "$dashboard")
 while IFS= read -r uid; do
   grep -Eq "uid: $uid( |\$)" "$top/deploy/grafana/provisioning/datasources/prometheus.yml" ||
-    fail "the dashboard wants a data source '$uid', which is not provisioned"
+    fail "the dashboard uses data source '$uid', which is not provisioned"
 done < <(jq -r '[.panels[], .panels[].targets[]?, .templating.list[]] | map(.datasource // empty | .uid) | unique[]' \
   "$dashboard")
 
@@ -122,14 +122,14 @@ awk -v coordinator="$coordinator" -v worker="$worker1,$worker2" -v indexer="$ind
   /^[^ ]/ { found = 0 }
   !found
 ' "$top/deploy/prometheus/prometheus.yml" > "$work/prometheus.yml"
-promtool check config "$work/prometheus.yml" > "$work/check.log" || give_up "the configuration made for this test"
+promtool check config "$work/prometheus.yml" > "$work/check.log" || give_up "the generated configuration is invalid"
 for job in coordinator indexer worker; do
-  grep -Eq "^  - job_name: *$job\$" "$work/prometheus.yml" || fail "prometheus.yml has no job '$job', which the rules know"
+  grep -Eq "^  - job_name: *$job\$" "$work/prometheus.yml" || fail "prometheus.yml has no job '$job', which the rules refer to"
 done
 
 # --- the migration: one destination takes a second per instance, the other none
 
-"$top/deploy/make-example-studies.sh" "$work/studies" > "$work/studies.log" 2>&1 || give_up "no example studies"
+"$top/deploy/make-example-studies.sh" "$work/studies" > "$work/studies.log" 2>&1 || give_up "the example studies could not be created"
 mkdir "$work/broken" "$work/slow" "$work/fast" "$work/reports"
 head -c 5000 "$work/studies/study_1/image_1.dcm" > "$work/broken/truncated.dcm"
 
@@ -176,10 +176,10 @@ wait_for 20 "the coordinator knows the destination" \
   sh -c "curl -sS http://$coordinator/metrics | grep -q '^dicom_sender_destination_pending_instances{'"
 for address in "$coordinator" "$worker1" "$indexer1"; do
   curl -sS "http://$address/metrics" > "$work/metrics.txt"
-  promtool check metrics < "$work/metrics.txt" || fail "promtool does not like the metrics of $address"
+  promtool check metrics < "$work/metrics.txt" || fail "promtool reports invalid metrics of $address"
   # No label may have unbounded values: UIDs, paths, or sessions.
   ! grep -E '2\.25\.|1\.2\.840\.|[0-9a-f]{8}-[0-9a-f]{4}-|/' <(sed '/^#/d' "$work/metrics.txt") ||
-    fail "a metric of $address tells of a UID, a path or a session"
+    fail "a metric of $address contains a UID, a path, or a session"
 done
 
 status=0
@@ -199,7 +199,7 @@ end=$(date +%s)
 ask rules > "$work/rules.json"
 loaded=$(jq '[.data.groups[].rules[]] | length' "$work/rules.json")
 written=$(cat "$top"/deploy/prometheus/rules/*.yml | grep -Ec '^ *- (alert|record):')
-[ "$loaded" -eq "$written" ] || fail "$written rules are written, $loaded are loaded"
+[ "$loaded" -eq "$written" ] || fail "$loaded of $written rules are loaded"
 while IFS= read -r rule; do
   fail "rule $rule"
 done < <(jq -r '.data.groups[].rules[] | select(.health != "ok") | "\(.name): \(.lastError)"' "$work/rules.json")
@@ -245,7 +245,7 @@ while IFS=$'\t' read -r name metric label; do
   [ ${#found[@]} -eq 2 ] || fail "variable '$name' has ${#found[@]} values, not 2: ${found[*]}"
 done < <(jq -r '.templating.list[] | [.name, (.query.query | capture("^label_values\\((?<m>.*), *(?<l>[a-z_]+)\\)$") |
   .m, .l)] | @tsv' "$dashboard")
-[ "$(jq '.templating.list | length' "$dashboard")" -eq 2 ] || fail "there are other variables than destination and worker"
+[ "$(jq '.templating.list | length' "$dashboard")" -eq 2 ] || fail "the dashboard has variables other than destination and worker"
 
 # Runs once with all destinations and workers and once with one of each, whose dots Grafana escapes.
 one_destination="SLOW:$slow_port@127\\\\.0\\\\.0\\\\.1"
@@ -264,7 +264,7 @@ named=0
 while IFS= read -r name; do
   named=$((named + 1))
   grep -qxF "$name" "$work/names.txt" ||
-    fail "there is no metric $name: $(cd "$top" && grep -lrF "$name" README.md docs deploy | tr '\n' ' ')"
+    fail "unknown metric $name in: $(cd "$top" && grep -lrF "$name" README.md docs deploy | tr '\n' ' ')"
 done < <(cd "$top" && grep -hoP '(?<![\w./:])(?:[a-z_]+:)?dicom_sender_[a-z0-9_:]*[a-z0-9]\b(?!\.(?:db|json|log|ya?ml))' \
   README.md docs/*.md deploy/prometheus/rules/*.yml deploy/prometheus/prometheus.yml "$dashboard" | sort -u)
 

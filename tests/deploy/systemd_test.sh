@@ -46,7 +46,7 @@ verify() { # UNIT
 }
 check_exposure() { # UNIT
   systemd-analyze security --offline=yes --threshold="$exposure_max" "$units/$1.service" > "$work/security" 2>&1 ||
-    wrong "$1: too open: $(tail -n 1 "$work/security")"
+    wrong "$1: not confined enough: $(tail -n 1 "$work/security")"
   echo "$1: $(tail -n 1 "$work/security")"
 }
 
@@ -60,7 +60,7 @@ options_in() { # FILE
 }
 check_settings() { # PROGRAM FILE
   diff <(options_of "$1") <(options_in "$units/$2") ||
-    wrong "$2: names other options ('>') than $1 has ('<')"
+    wrong "$2: its options ('>') differ from those of $1 ('<')"
 }
 
 # Converts a time of the unit file, with the single unit that systemd and our programs use ("2min", "1m", "30s", or
@@ -116,13 +116,13 @@ check_sender() {
   sed "s#/data/images#$work/images#" "$units/migration.toml" > "$root/etc/dicom-sender/night.toml"
   command=$(sed -n 's/^ExecStart=//p' "$unit" | sed "s/%i/night/g; s#/usr/bin#$bin#; s#/etc#$root/etc#")
   # shellcheck disable=SC2086  # the words of the command
-  (cd "$work/state" && ! $command --dry-run > "$work/dry" 2>&1) || wrong "dicom-sender: nothing to send is no error"
+  (cd "$work/state" && ! $command --dry-run > "$work/dry" 2>&1) || wrong "dicom-sender: succeeds with nothing to send"
   grep -q "no DICOM instance in $work/images" "$work/dry" || wrong "migration.toml: $(cat "$work/dry")"
   for status_of in 0 1 3 4 74; do
     rm -f "$work/state/finished"
     (cd "$work/state" && EXIT_STATUS=$status_of sh -c "$(sed -n "s/^ExecStopPost=.*-c '\(.*\)'/\1/p" "$unit")")
     case $status_of in 0 | 1) [ -e "$work/state/finished" ] ;; *) [ ! -e "$work/state/finished" ] ;; esac ||
-      wrong "dicom-sender@: exit status $status_of does not decide rightly whether it is finished"
+      wrong "dicom-sender@: wrong 'finished' mark after exit status $status_of"
   done
 }
 

@@ -63,7 +63,7 @@ wait_for() {
   until "$@"; do
     if [ "$SECONDS" -ge "$end" ]; then
       if [ -n "$web_session" ]; then js 'return document.body.innerText' >&2 || true; fi
-      fail "waited in vain: $what"
+      fail "timed out: $what"
     fi
     sleep 0.1
   done
@@ -187,7 +187,7 @@ complaints() { browser POST /se/log '{"type": "browser"}' | jq -c '.[] | {source
 check_no_complaints() {
   local found
   found=$(complaints)
-  [ -z "$found" ] || fail "the browser complains: $found"
+  [ -z "$found" ] || fail "the browser reports: $found"
 }
 
 check_nothing_injected() {
@@ -248,13 +248,13 @@ start_destination
 destination="$ae_title:$destination_port@127.0.0.1"
 for file in status.css status.js; do
   get -f "http://$page_address/$file" | cmp - "$top/status_page/page/$file" ||
-    fail "$file is not the file of the repository"
+    fail "$file differs from the file in the repository"
 done
 start_browser
 screen 1280 900 false light
 browser POST /url "{\"url\": \"http://$page_address/\"}" > "$work/answer"
-wait_for 20 "what to do without a session" has_text '#no-session' dicom-indexer
-wait_for 5 "what to do without a worker" has_text '#no-worker' dicom-worker
+wait_for 20 "the advice without a session" has_text '#no-session' dicom-indexer
+wait_for 5 "the advice without a worker" has_text '#no-worker' dicom-worker
 # From here on the page is never reloaded.
 js 'window.marker = "the same page"' > "$work/answer"
 
@@ -265,17 +265,17 @@ wait_for 5 "the warning" has_text '#problems li' 'no worker is connected'
 wait_for 5 "the destination" has_row destinations "$destination" reachable
 has_text '#open h3' "$destination" || fail "the card does not name the destination"
 title_has '0% waiting for a worker' || fail "the title is $(js 'return document.title')"
-has_text '#open .waits' 'a worker: none is connected' || fail "the card does not say what the session waits for"
+has_text '#open .waits' 'a worker: none is connected' || fail "the card does not show what the session waits for"
 picture waiting
 
-step "A worker comes"
+step "A worker connects"
 start_worker
 wait_for 20 "the worker" has_row workers "$worker" idle
 wait_for 30 "the end of the session" has_ended_row "$first" 'complete, some failed' 19 1 0
 wait_for 5 "no open session" is_gone '#open article'
-wait_for 5 "that the warning goes" is_gone '#problems li'
+wait_for 5 "the end of the warning" is_gone '#problems li'
 
-step "The failure, and nothing else than text"
+step "The failure as plain text"
 wait_for 10 "the failure's path" has_text '#failures .path' "$broken"
 check "the path is not text" 'const path = document.querySelector("#failures .path");
   return path.textContent.includes("<img") && path.childNodes.length === 1 && path.firstChild.nodeType === Node.TEXT_NODE'
@@ -283,14 +283,14 @@ has_text '#failures tbody tr' 'it ends inside' || fail "no reason is shown"
 check_nothing_injected
 check_no_complaints
 
-step "Another session, in the same page"
+step "Another session on the same page"
 end_process "$worker_pid"
 js 'getSelection().selectAllChildren(document.querySelector("#ended code"))' > "$work/answer"
 second=$(index "$work/data/$hostile/study_2")
 wait_for 20 "the second session's card" has_card "$second" sending 'Stored 0' 'Failed 0' 'Pending 5'
 "$bin/dicom-ctl" --coordinator "$endpoint" pause "$second" >> "$work/ctl.log" 2>&1
-wait_for 20 "that it is suspended" has_card "$second" suspended 'Pending 5'
-has_ended_row "$first" 'complete, some failed' 19 1 0 || fail "the first session is not shown any more"
+wait_for 20 "the suspension" has_card "$second" suspended 'Pending 5'
+has_ended_row "$first" 'complete, some failed' 19 1 0 || fail "the first session is no longer shown"
 check "the page was loaded again" 'return window.marker === "the same page"'
 check "what was selected is not any more" 'return getSelection().toString() === arguments[0]' "$first"
 picture desktop
@@ -310,17 +310,17 @@ picture desktop_dark
 check_nothing_injected
 check_no_complaints
 
-step "A coordinator that stands still"
+step "A paused coordinator"
 kill -STOP "$coordinator_pid"
 wait_for 40 "the notice" has_text '#notice.shown' 'does not answer. This is as of'
-has_ended_row "$first" 'complete, some failed' 19 1 0 || fail "what was known is not shown any more"
+has_ended_row "$first" 'complete, some failed' 19 1 0 || fail "the last known state is no longer shown"
 wait_for 5 "the title" title_has 'no answer'
 picture stale
 kill -CONT "$coordinator_pid"
-wait_for 60 "that the notice goes" is_gone '#notice.shown'
+wait_for 60 "the end of the notice" is_gone '#notice.shown'
 check "the page was loaded again" 'return window.marker === "the same page"'
 
-step "Without its script"
+step "Without the script"
 first_response=$(get -f "http://$page_address/")
 for part in "$first" "$second" suspended '>95%<' '&lt;img'; do
   [[ $first_response = *"$part"* ]] || fail "the first response does not have $part"
@@ -331,14 +331,14 @@ browser POST /refresh '{}' > "$work/answer"
 for part in "$first" "$second" suspended "$destination" "$broken"; do
   has_text '#snapshot td' "$part" || fail "without its script the page does not show $part"
 done
-is_gone '#main' || fail "without its script the page shows what the script fills in"
+is_gone '#main' || fail "without its script the page shows the element that the script fills"
 check_nothing_injected
 check_fits 1280
 picture without_script
 complaints > "$work/answer" # discards the complaint about the script that was not loaded
 chrome Network.setBlockedURLs '{"urls": []}' > "$work/answer"
 browser POST /refresh '{}' > "$work/answer"
-wait_for 5 "the page as the script makes it" has_card "$second" suspended 'Pending 5'
+wait_for 5 "the page with its script" has_card "$second" suspended 'Pending 5'
 is_gone '#snapshot' || fail "the tables of the first response are still shown"
 check_no_complaints
 
@@ -346,9 +346,9 @@ step "A coordinator that has ended"
 kill -KILL "$coordinator_pid"
 wait "$coordinator_pid" 2> /dev/null || true
 wait_for 40 "the notice" has_text '#notice.shown' 'does not answer. This is as of'
-wait_for 20 "how old it is" is_true 'return /\d+ s ago/.test(text(document.querySelector("#notice-age")))'
+wait_for 20 "the age of the state" is_true 'return /\d+ s ago/.test(text(document.querySelector("#notice-age")))'
 others=$(complaints | jq -c 'select(.source != "network")')
-[ -z "$others" ] || fail "the browser complains: $others"
+[ -z "$others" ] || fail "the browser reports: $others"
 check_nothing_injected
 
 step "Passed"
