@@ -1,4 +1,4 @@
-"""What the programs themselves say: the options and exit statuses in their help, the metrics that they serve."""
+"""Queries the programs for the options and exit statuses in their help and for their metrics."""
 
 import os
 import re
@@ -32,7 +32,7 @@ class Program:
 
 
 def read_programs(folder):
-    """The programs by name, each with the options of its commands."""
+    """Returns the programs by name, each with the options of its commands."""
     programs = {}
     for name in NAMES:
         if name in OPTIONAL and not (folder / name).exists():
@@ -45,7 +45,7 @@ def read_programs(folder):
 
 
 def exposed_metrics(folder):
-    """The names of the metrics that the services have right after their start, before any session."""
+    """Returns the names of the services' metrics right after their start, before any session."""
     with tempfile.TemporaryDirectory() as work, _unused_port() as closed:
         # The socket stays bound but never listens, so worker and indexer find no coordinator.
         coordinator = f"tcp://127.0.0.1:{closed.getsockname()[1]}"

@@ -38,7 +38,7 @@ class DistributedAttributionTest : public MigrationTest {
   std::vector<ExampleInstance> instances_;
 };
 
-TEST_F(DistributedAttributionTest, AWorkerWithoutItsMountTakesNoStudies) {
+TEST_F(DistributedAttributionTest, AWorkerWithoutItsMountGetsNoStudies) {
   std::filesystem::create_directories(replica());  // a mount point without a mounted file system
   ReservedPort port;
   Program& bad = StartWorkerOfTheReplica({"--metrics", "127.0.0.1:" + std::to_string(port.number())});

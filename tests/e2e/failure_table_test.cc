@@ -167,7 +167,7 @@ TEST_F(FailureTable, TransientStatusesAreRetriedAndTheFinalAnswerCounts) {
   EXPECT_EQ(destination_.Log().instances.size(), 8U);
 }
 
-TEST_F(FailureTable, FinalStatusesFailAtOnceAndTheStudyGoesOn) {
+TEST_F(FailureTable, FinalStatusesFailAtOnceAndTheStudyContinues) {
   const auto instances = WriteExampleStudies(data(), 1, 6);
   StartDestination({.rules = {Rule(instances[0], 0xA900), Rule(instances[1], 0xC123), Rule(instances[2], 0x0112),
                               Rule(instances[3], 0x0117), Rule(instances[4], 0x0122)}});

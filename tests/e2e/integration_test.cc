@@ -59,7 +59,7 @@ class IntegrationTest : public SenderTest {
   std::unique_ptr<Archive> archive_;
 };
 
-TEST_F(IntegrationTest, StorescpTakesOneAssociation) {
+TEST_F(IntegrationTest, StorescpAcceptsOneAssociation) {
   const auto instances = WriteExampleStudies(data(), 3, 10);
   Storescp({"+B"});
   EXPECT_EQ(Run(), 0) << result_.output << result_.errors;
@@ -68,7 +68,7 @@ TEST_F(IntegrationTest, StorescpTakesOneAssociation) {
 }
 
 // storescp serves only one association at a time, so the others wait.
-TEST_F(IntegrationTest, StorescpWithoutForkTakesFour) {
+TEST_F(IntegrationTest, StorescpWithoutForkAcceptsFourAssociations) {
   WriteExampleStudies(data(), 8, 10);
   Storescp({"+xa"});
   EXPECT_EQ(Run({"-t", "4"}), 0) << result_.output << result_.errors;
@@ -76,7 +76,7 @@ TEST_F(IntegrationTest, StorescpWithoutForkTakesFour) {
   EXPECT_EQ(Number(Summary(), "associations"), 8U);
 }
 
-TEST_F(IntegrationTest, StorescpWithForkTakesFour) {
+TEST_F(IntegrationTest, StorescpWithForkAcceptsFourAssociations) {
   WriteExampleStudies(data(), 8, 10, 200'000);
   Storescp({"--fork", "+xa"});
   EXPECT_EQ(Run({"-t", "4"}), 0) << result_.output << result_.errors;
