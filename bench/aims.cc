@@ -21,7 +21,7 @@ std::vector<Aim> AimsOf(const FileSet& set) {
   };
   const auto rs = [](int associations) { return NameOf(SenderProgram::kDicomRs, associations); };
   const auto wall = &Measurement::wall_seconds;
-  // "Linear" with a tenth for the begin and the end of 16 associations.
+  // Close to linear: a tenth is allowed for opening and closing 16 associations.
   if (set.name == "late") {
     return {{ours(1, kWindow), kTunedDcmsend, wall, 1 / 10.0}, {ours(16), ours(1), wall, 1.1 / 16}};
   }

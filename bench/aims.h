@@ -1,4 +1,4 @@
-// What the benchmark is to show: one line of a table for each aim that has its rows.
+// Compares the results with the project's performance goals: one table row per goal.
 #pragma once
 
 #include <string>
@@ -8,7 +8,7 @@
 
 namespace dicom_sender {
 
-// Markdown, empty if there is no aim for this set. Aims against a sender that was not measured are told as such.
+// Returns Markdown, or an empty string if this file set has no goals. Rows for a sender that was not measured say so.
 std::string RenderAims(const FileSet& set, DestinationKind destination, const std::vector<SenderResult>& results);
 
 }  // namespace dicom_sender

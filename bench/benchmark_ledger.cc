@@ -43,7 +43,7 @@ std::unique_ptr<Ledger> LeadOn(const std::string& uri) {
   const auto leadership = OpenLeadership(options);
   if (!leadership) throw std::runtime_error(leadership.error().sentence);
   const auto record = (*leadership)->Take((*leadership)->Look(), "benchmark");
-  if (!record) throw std::runtime_error("somebody else leads on " + RedactedUri(uri));
+  if (!record) throw std::runtime_error("another leader exists on " + RedactedUri(uri));
   auto ledger = OpenPostgresqlLedger(options, record->epoch);
   if (!ledger) throw std::runtime_error(ledger.error().sentence);
   return *std::move(ledger);
@@ -64,7 +64,7 @@ std::unique_ptr<BenchmarkLedger> BenchmarkLedger::Make(const std::string& kind) 
   if (kind == "postgresql") return std::make_unique<PostgresqlStore>();
 #endif
   if (kind == "sqlite") return std::make_unique<SqliteStore>();
-  throw std::runtime_error("there is no ledger '" + kind + "' here");
+  throw std::runtime_error("unknown or unavailable ledger '" + kind + "'");
 }
 
 std::unique_ptr<Ledger> BenchmarkLedger::Open() const { return OpenLedgerAt(place()); }

@@ -1,5 +1,4 @@
-// The ledgers that the benchmarks compare: each in a place of its own that vanishes with it, and as durable as in
-// production.
+// The ledgers that the benchmarks compare. Each lives in a temporary place and is as durable as in production.
 #pragma once
 
 #include <cstdint>
@@ -13,9 +12,9 @@ namespace dicom_sender {
 
 class BenchmarkLedger {
  public:
-  // "sqlite", and "postgresql" where it is built in and a server can be started.
+  // "sqlite", and "postgresql" if it is built in and a server can be started.
   static std::vector<std::string> Kinds();
-  // Starts what it needs. Throws std::runtime_error.
+  // Starts the server that the ledger needs, if any. Throws std::runtime_error.
   static std::unique_ptr<BenchmarkLedger> Make(const std::string& kind);
   virtual ~BenchmarkLedger() = default;
 
@@ -25,7 +24,8 @@ class BenchmarkLedger {
   std::unique_ptr<Ledger> Open() const;
 };
 
-// A file, or the URI of a database, on which it leads from now on. Throws std::runtime_error with the reason.
+// `place` is a file or the URI of a database. The returned ledger is the leader's. Throws std::runtime_error with the
+// reason.
 std::unique_ptr<Ledger> OpenLedgerAt(const std::string& place);
 
 }  // namespace dicom_sender

@@ -1,7 +1,7 @@
-// coordinator-benchmark: how much one coordinator takes. The real one, in a process of its own with its ledger on
-// disk, over tcp; several indexers and a thousand workers that have no files. It is killed when half is sent, and
-// must come back and end with everything stored. Prints Markdown; exit status 1, and no table, where that does not
-// happen.
+// coordinator-benchmark: measures the throughput of one coordinator. The real coordinator runs in its own process,
+// with its ledger on disk, and talks over TCP to several indexers and a thousand workers that have no files. The
+// benchmark kills it when half of the instances are sent; it must restart and finish with everything stored. Prints
+// Markdown. If that fails, it exits with status 1 and prints no table.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -30,7 +30,7 @@ using Seconds = std::chrono::duration<double>;
 
 constexpr std::chrono::minutes kPatience(10);
 constexpr std::chrono::milliseconds kLookEvery(10);
-constexpr int kFilesPerWorker = 8, kSocketsPerWorker = 4;  // a socket that watches another one is one, too
+constexpr int kFilesPerWorker = 8, kSocketsPerWorker = 4;  // a socket monitor counts as a socket
 
 struct Arguments {
   std::uint64_t instances = 100'000;
@@ -43,7 +43,7 @@ struct Arguments {
   std::string command;
 };
 
-// Rates are per second; "busy" is the part of the time that the coordinator's process used a processor.
+// Rates are per second; "busy" is the share of the time for which the coordinator's process used a processor.
 struct Figures {
   double instances_in = 0, feed_busy = 0;
   double leases = 0, outcomes = 0, send_busy = 0;
@@ -80,7 +80,7 @@ class Benchmark {
   void Feed(CoordinatorClient& client, const CoordinatorProcess& coordinator, Figures& figures);
   void SendHalf(CoordinatorClient& client, const CoordinatorProcess& coordinator, const SimulatedWorkers& workers,
                 Figures& figures) const;
-  // Until so many instances are stored.
+  // Waits until this many instances are stored.
   void WaitForStored(CoordinatorClient& client, std::uint64_t instances) const;
 
   const Arguments& arguments_;
@@ -174,7 +174,7 @@ void Benchmark::WaitForStored(CoordinatorClient& client, std::uint64_t instances
     if (stored >= instances) return;
     if (stored > last) progress_at = steady_clock::now();
     if (steady_clock::now() > progress_at + kPatience) {
-      throw std::runtime_error(fmt::format("nothing goes on: {} of {} instances are stored", stored, mix_.InAll()));
+      throw std::runtime_error(fmt::format("no progress: {} of {} instances are stored", stored, mix_.InAll()));
     }
     last = stored;
     std::this_thread::sleep_for(kLookEvery);
@@ -183,7 +183,7 @@ void Benchmark::WaitForStored(CoordinatorClient& client, std::uint64_t instances
 
 void Benchmark::SendHalf(CoordinatorClient& client, const CoordinatorProcess& coordinator,
                          const SimulatedWorkers& workers, Figures& figures) const {
-  WaitForStored(client, 1);  // all of them are there
+  WaitForStored(client, 1);  // all workers are connected
   const std::uint64_t leases = workers.leases(), stored = Status(client).stored();
   const double cpu = coordinator.CpuSeconds();
   const auto begin = steady_clock::now();
@@ -242,7 +242,7 @@ int Main(int argc, char** argv) {
   app.option_defaults()->always_capture_default();
   Arguments arguments;
   app.add_option("--instances", arguments.instances,
-                 "Of each mix; the ledger needs 0.3 KB for each in the temporary folder")
+                 "Number per mix; the ledger needs 0.3 KB for each in the temporary folder")
       ->check(CLI::Range(1000, 100'000'000));
   app.add_option(
          "--mix", arguments.mixes,
@@ -251,7 +251,7 @@ int Main(int argc, char** argv) {
       ->allow_extra_args(false);
   app.add_option("--workers", arguments.workers, "Simulated workers, each with a connection")
       ->check(CLI::Range(1, 10'000));
-  app.add_option("--capacity", arguments.capacity, "Associations of each worker")->check(CLI::Range(1, 256));
+  app.add_option("--capacity", arguments.capacity, "Associations per worker")->check(CLI::Range(1, 256));
   app.add_option("--worker-threads", arguments.worker_threads, "Threads that they share")->check(CLI::Range(1, 64));
   app.add_option("--publishers", arguments.publishers, "Connections that publish at the same time")
       ->check(CLI::Range(1, 64));

@@ -29,7 +29,7 @@ void AskAbout(const std::string& session, std::uint16_t port) {
   wire::ClientRequest request;
   request.mutable_get_session()->set_session(session);
   const auto reply = client.Call(std::move(request), {}, kStartTimeout);
-  if (!reply) throw std::runtime_error("the coordinator did not come back: " + reply.error().reason);
+  if (!reply) throw std::runtime_error("the coordinator did not answer after its restart: " + reply.error().reason);
 }
 
 }  // namespace
@@ -59,7 +59,7 @@ CoordinatorProcess::CoordinatorProcess(const std::string& ledger, std::uint16_t 
   start_time_ = std::chrono::steady_clock::now() - begin;
 }
 
-// proc(5): in KiB.
+// proc(5): the value is in KiB.
 double CoordinatorProcess::PeakMebiBytes() const {
   std::ifstream file(fmt::format("/proc/{}/status", process_->id()));
   for (std::string name; file >> name;) {

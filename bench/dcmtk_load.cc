@@ -1,4 +1,5 @@
-// dcmtk-load FOLDER: reads every file of a folder with DCMTK's DcmFileFormat::loadFile, one thread; prints how many.
+// dcmtk-load FOLDER: reads every file of a folder with DCMTK's DcmFileFormat::loadFile in one thread, and prints the
+// number of files.
 #include <dcmtk/config/osconfig.h>
 #include <dcmtk/dcmdata/dctk.h>
 

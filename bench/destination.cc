@@ -22,7 +22,8 @@ double Seconds(const timeval& time) {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1'000'000;
 }
 
-// One line in the log for each C-STORE. Its processes append whole lines, while what they print gets mixed up.
+// The log has one line for each C-STORE. storescp's processes append whole lines to the log, but their standard
+// output interleaves.
 std::uint64_t CountOfStorescp(const std::filesystem::path& log) {
   std::ifstream file(log);
   std::uint64_t count = 0;
@@ -96,7 +97,7 @@ std::uint64_t CountOfOrthanc(std::uint16_t http_port) {
 
 double CpuSeconds(const rusage& usage) { return Seconds(usage.ru_utime) + Seconds(usage.ru_stime); }
 
-// proc(5): in ticks, the 14th and 15th field; the second one, the name, is without spaces here.
+// proc(5): fields 14 and 15, in ticks. The second field is the name, which contains no spaces here.
 double CpuSecondsSoFar(pid_t process) {
   std::ifstream file(fmt::format("/proc/{}/stat", process));
   std::string skipped;
@@ -148,7 +149,7 @@ std::uint64_t Destination::Count() const {
 Received Destination::Stop(std::uint64_t expected) {
   Received received;
   if (kind_ == DestinationKind::kOrthanc) received.cpu_seconds = CpuSecondsSoFar(process_->id()) - cpu_at_start_;
-  if (!IsOurs(kind_)) {  // storescp's children may still have to write what they have answered
+  if (!IsOurs(kind_)) {  // storescp's children may still have to write what they have already acknowledged
     const auto until = std::chrono::steady_clock::now() + kStopTimeout;
     do {
       received.instances = Count();

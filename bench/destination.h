@@ -1,4 +1,4 @@
-// The destinations of the benchmark, each a process of its own that counts what it received.
+// The benchmark's destinations. Each runs in its own process and counts what it received.
 #pragma once
 
 #include <cstdint>
@@ -12,12 +12,12 @@
 namespace dicom_sender {
 
 enum class DestinationKind {
-  kSink,             // our test destination, which only answers success; grants a window of 16
-  kLateSink,         // the same, each answer 20 ms late
-  kRaw,              // no DICOM: one byte for each file
-  kStorescp,         // DCMTK's, as installed: Nagle's algorithm on
+  kSink,             // our test destination, which only answers success and grants a window of 16
+  kLateSink,         // the same, with a delay of 20 ms per response
+  kRaw,              // not DICOM: one byte for each file
+  kStorescp,         // DCMTK's, as installed: Nagle's algorithm is on
   kStorescpNoDelay,  // the same with TCP_NODELAY=1 in its environment
-  kOrthanc,          // as installed, without plugins: it stores on disk
+  kOrthanc,          // as installed, without plugins: stores on disk
 };
 
 std::string Describe(DestinationKind kind);
@@ -25,17 +25,18 @@ bool IsAvailable(DestinationKind kind);
 
 struct Received {
   std::uint64_t instances = 0;
-  std::optional<double> cpu_seconds;  // unknown of storescp, which forks
+  std::optional<double> cpu_seconds;  // unknown for storescp, which forks
 };
 
-// Fresh for every run, so that no run pays for the ones before it. Not thread-safe.
+// Each run starts a new destination, so that no run is slowed down by the ones before it. Not thread-safe.
 class Destination {
  public:
-  // Listens when this returns. `folder` exists and is empty: what it writes goes there. Throws std::runtime_error.
+  // Listens when this returns. `folder` must exist and be empty; the destination stores its files there. Throws
+  // std::runtime_error.
   Destination(DestinationKind kind, const std::filesystem::path& folder);
 
   std::uint16_t port() const { return port_; }
-  // Ends it. `expected` instances are waited for, not believed.
+  // Ends it and returns what it received. Waits a while for `expected` instances if its log may lag behind.
   Received Stop(std::uint64_t expected);
 
  private:
@@ -46,10 +47,10 @@ class Destination {
   std::uint16_t port_ = 0;
   std::uint16_t http_port_ = 0;  // of Orthanc
   std::unique_ptr<ChildProcess> process_;
-  double cpu_at_start_ = 0;  // its start is not the sender's doing
+  double cpu_at_start_ = 0;  // excludes its start
 };
 
-// User and system time: of a process that has ended, and, in ticks of 10 ms, of one that runs.
+// User and system time of a process. The time of a running process has a resolution of 10 ms (one tick).
 double CpuSeconds(const rusage& usage);
 double CpuSecondsSoFar(pid_t process);
 

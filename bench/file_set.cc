@@ -31,7 +31,7 @@ FileSet WithSmallerFiles(FileSet set, double scale) {
 std::vector<FileSet> FileSets(double scale) {
   return {WithFewerFiles({"small", 10'000, 50, 8 * kKibiByte}, scale),
           WithFewerFiles({"ct", 1'000, 10, 512 * kKibiByte}, scale),
-          // A study each: over one association, more than one thread would have nothing to do.
+          // One study per file: with a single study, all but one thread would be idle.
           WithSmallerFiles({"big", 4, 4, 200 * kMebiByte}, scale),
           WithFewerFiles({"late", 2'000, 80, 8 * kKibiByte}, scale),
           WithSmallerFiles({"giant", 1, 1, 2048 * kMebiByte - kKibiByte}, scale),
@@ -51,7 +51,7 @@ void MakeFiles(const FileSet& set, const std::filesystem::path& folder) {
       WriteExampleFile(folder / ExamplePath(study, image), ExampleOf(study, image), set.file_bytes);
     }
   }
-  ::sync();  // or the first runs would share the disk with what is still being written
+  ::sync();  // otherwise the first runs would compete with the write-back for the disk
 }
 
 FileSet LinkSome(const FileSet& all, const std::filesystem::path& from, int files_max,

@@ -1,5 +1,5 @@
-// index-benchmark: how fast dicom-sender finds and reads files: beside DCMTK, on storage with latency, and how much
-// memory a million files take. Prints Markdown; exit status 1 as soon as a run fails.
+// index-benchmark: measures how fast dicom-sender finds and reads files, compared with DCMTK and on storage with
+// latency, and how much memory a million files take. Prints Markdown. Exits with status 1 as soon as a run fails.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -58,7 +58,7 @@ void Benchmark::Make(int files) {
   WarmPageCache(folder_ / "files");
 }
 
-// With everything but sending: the ledger on disk, too.
+// Measures everything except sending, and includes the ledger on disk.
 MeasuredRun Benchmark::Scan(int threads, const std::vector<std::string>& environment) {
   std::filesystem::create_directories(folder_ / "output");
   return RunMeasured("dicom-sender --dry-run",
@@ -106,7 +106,7 @@ void Benchmark::OnLateStorage() {
   }
 }
 
-// Processes of their own, to tell their memory apart. Nobody sends.
+// Coordinator and indexer run in separate processes, so that their memory can be told apart. No worker sends.
 void Benchmark::WithManyFiles() {
   Make(arguments_.many_files);
   const std::string endpoint = fmt::format("tcp://127.0.0.1:{}", FindFreePort());
@@ -129,7 +129,7 @@ void Benchmark::WithManyFiles() {
            arguments_.many_files, run.wall_seconds);
 }
 
-// A study has a hundred files.
+// Each study has 100 files.
 const CLI::Validator kHundreds = CLI::Range(100, 10'000'000) &
                                  CLI::Validator(
                                      [](const std::string& text) {
@@ -141,17 +141,21 @@ int Main(int argc, char** argv) {
   CLI::App app("Measures how fast dicom-sender indexes");
   app.option_defaults()->always_capture_default();
   Arguments arguments;
-  app.add_option("--folder", arguments.folder, "Files are made in a new folder there, and removed; up to 4 GiB");
-  app.add_option("--rounds", arguments.rounds, "Runs of each kind beside DCMTK")->check(CLI::Range(1, 1000));
-  app.add_option("--files", arguments.files, "Beside DCMTK; hundreds")->check(kHundreds);
-  app.add_option("--late-files", arguments.late_files, "On storage with latency; hundreds")->check(kHundreds);
-  app.add_option("--many-files", arguments.many_files, "For the memory; hundreds; 0: left out")
+  app.add_option("--folder", arguments.folder, "Where to create a temporary folder for up to 4 GiB of files");
+  app.add_option("--rounds", arguments.rounds, "Number of runs of each kind for the comparison with DCMTK")
+      ->check(CLI::Range(1, 1000));
+  app.add_option("--files", arguments.files, "Number of files for the comparison with DCMTK; hundreds")
+      ->check(kHundreds);
+  app.add_option("--late-files", arguments.late_files, "Number of files on storage with latency; hundreds")
+      ->check(kHundreds);
+  app.add_option("--many-files", arguments.many_files,
+                 "Number of files for the memory measurement; hundreds; 0: skipped")
       ->check(kHundreds | CLI::IsMember({0}));
   CLI11_PARSE(app, argc, argv);
   std::string command = "bench/run.sh index";
   for (int i = 1; i < argc; ++i) command += fmt::format(" {}", argv[i]);
   Benchmark benchmark(arguments);
-  fmt::print("{}. Beside DCMTK medians, then one run each.\n", RenderMachine(command));
+  fmt::print("{}. Medians for the comparison with DCMTK, then single runs.\n", RenderMachine(command));
   benchmark.BesideDcmtk();
   std::fflush(stdout);
   benchmark.OnLateStorage();

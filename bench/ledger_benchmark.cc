@@ -1,5 +1,5 @@
-// ledger-benchmark: the ledgers alone, in one thread: what is found goes in in batches, then outcomes come in reports
-// of which 64 share a commit, as in the coordinator. Prints Markdown.
+// ledger-benchmark: measures the ledgers alone, in one thread. It writes the found instances in batches and then
+// outcomes in reports. As in the coordinator, 64 reports share a commit. Prints Markdown.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -37,7 +37,7 @@ SessionKey OpenSession(Ledger& ledger) {
   return session;
 }
 
-// One commit for each batch. Returns the studies.
+// Commits once per batch. Returns the studies.
 std::vector<StudyKey> Feed(Ledger& ledger, SessionKey session, const std::vector<wire::PublishBatch>& batches) {
   std::vector<StudyKey> studies;
   for (const auto& batch : batches) {
@@ -56,7 +56,7 @@ void Lease(Ledger& ledger, const std::vector<StudyKey>& studies) {
   ledger.Commit();
 }
 
-// As the service handles a report.
+// Does what the service does for a report.
 void Report(Ledger& ledger, StudyKey study, std::uint64_t seq, std::uint32_t from, std::uint32_t outcomes) {
   const auto lease = ledger.FindLease(static_cast<LeaseId>(study));
   std::vector<std::uint32_t> indices(outcomes);
@@ -116,7 +116,7 @@ int Main(int argc, char** argv) {
   CLI::App app("Measures the ledgers alone");
   app.option_defaults()->always_capture_default();
   Arguments arguments;
-  app.add_option("--instances", arguments.instances, "Of each run")->check(CLI::Range(1000, 100'000'000));
+  app.add_option("--instances", arguments.instances, "Number per run")->check(CLI::Range(1000, 100'000'000));
   CLI11_PARSE(app, argc, argv);
   arguments.command = "bench/run.sh ledger";
   for (int i = 1; i < argc; ++i) arguments.command += fmt::format(" {}", argv[i]);

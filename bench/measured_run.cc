@@ -20,7 +20,7 @@ using std::chrono::steady_clock;
 
 constexpr std::chrono::minutes kRunTimeout(30);
 
-// ChildProcess::Wait looks every few milliseconds, too seldom for a clock.
+// ChildProcess::Wait polls every few milliseconds, which is too coarse for a measurement.
 void WaitForEnd(const ChildProcess& process) {
   const int fd = static_cast<int>(::syscall(SYS_pidfd_open, process.id(), 0));  // glibc 2.36 has no header for C++
   if (fd < 0) throw std::system_error(errno, std::generic_category(), "pidfd_open");
@@ -29,7 +29,7 @@ void WaitForEnd(const ChildProcess& process) {
   ::close(fd);
 }
 
-// How it ended and what it wrote; empty: with exit status 0.
+// Describes how the process ended and what it wrote; empty if its exit status is 0.
 std::string HowItFailed(ChildProcess& process) {
   const auto end = process.Wait(std::chrono::seconds(1));
   if (end == ProcessEnd{0, 0}) return {};

@@ -1,4 +1,4 @@
-// One run of a program under a clock.
+// Runs a program and measures its time.
 #pragma once
 
 #include <string>
@@ -12,7 +12,7 @@ struct MeasuredRun {
   double peak_rss_mebibytes = 0;
 };
 
-// Throws std::runtime_error with `name` and what the program said if it does not end with exit status 0.
+// Throws std::runtime_error with `name` and the program's output if its exit status is not 0.
 MeasuredRun RunMeasured(const std::string& name, const std::vector<std::string>& command,
                         const std::vector<std::string>& environment = {});
 

@@ -1,5 +1,5 @@
-// raw-transfer: what the machine can do without DICOM. Sends the files of a folder over one connection by
-// sendfile(2), each with its length before it, and waits for one byte of answer after each.
+// raw-transfer: measures what the machine can do without DICOM. Sends the files of a folder over one connection with
+// sendfile(2). Each file is preceded by its length and acknowledged with one byte.
 //
 //   raw-transfer receive PORT     until SIGTERM; then prints "received N"
 //   raw-transfer send PORT FOLDER
@@ -28,7 +28,7 @@
 namespace dicom_sender {
 namespace {
 
-constexpr std::size_t kBufferBytes = std::size_t{512} * 1024;  // as the sink's
+constexpr std::size_t kBufferBytes = std::size_t{512} * 1024;  // as in the test destination
 
 void Check(bool is_good, const char* what) {
   if (!is_good) throw std::system_error(errno, std::generic_category(), what);
@@ -51,7 +51,7 @@ sockaddr_in Loopback(const std::string& port) {
   return address;
 }
 
-// False at the end of the connection.
+// Returns false at the end of the connection.
 bool ReceiveAll(int socket, void* to, std::size_t size) {
   return ::recv(socket, to, size, MSG_WAITALL) == static_cast<ssize_t>(size);
 }
@@ -72,7 +72,7 @@ void Serve(int socket, std::uint64_t& received) {
 
 int Receive(const std::string& port) {
   struct sigaction action {};
-  action.sa_handler = [](int /*signal*/) { stopped = 1; };  // without SA_RESTART: accept returns
+  action.sa_handler = [](int /*signal*/) { stopped = 1; };  // without SA_RESTART, so that accept returns
   ::sigaction(SIGTERM, &action, nullptr);
   const UniqueFd listener = Socket();
   const sockaddr_in address = Loopback(port);

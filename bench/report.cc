@@ -26,7 +26,7 @@ double MedianOf(const std::vector<Measurement>& rounds, Value value) {
   return Median(std::move(values));
 }
 
-// Each run counts alike, long or short.
+// Every run has the same weight, however long it took.
 std::optional<double> MeanOthersShare(const std::vector<SenderResult>& results) {
   double sum = 0;
   std::size_t runs = 0;
@@ -68,7 +68,7 @@ double MedianRatio(const std::vector<Measurement>& rounds, const std::vector<Mea
   return Median(std::move(ratios));
 }
 
-// proc(5): the first line of /proc/stat, in ticks.
+// proc(5): the first line of /proc/stat counts ticks.
 double BusySeconds() {
   std::ifstream file("/proc/stat");
   std::string name;

@@ -1,5 +1,6 @@
-// send-benchmark: dicom-sender beside other senders, taking turns, on the same files to the same destination.
-// Prints Markdown. Exit status 1, and no table, as soon as one sender fails or one instance does not arrive.
+// send-benchmark: compares dicom-sender with other senders. They take turns at sending the same files to the same
+// destination. Prints Markdown. As soon as one sender fails or one instance does not arrive, it exits with status 1
+// and prints no table.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -22,7 +23,8 @@ namespace {
 
 using std::chrono::steady_clock;
 
-// Two processes on one processor wake each other faster than on two: load from others changes more than the speed.
+// Two processes on one processor wake each other faster than on two, so load from other processes does more than slow
+// the run down.
 constexpr double kNoisyShare = 0.15;
 constexpr std::chrono::milliseconds kQuietTime(500);
 constexpr std::chrono::minutes kQuietTimeout(10);
@@ -39,8 +41,8 @@ struct Arguments {
   std::string command;
 };
 
-// Nagle's algorithm on either side makes everybody but dicom-sender wait 40 ms for every file, and Orthanc stores
-// some hundreds a second: they get a part of them.
+// Nagle's algorithm on either side makes every sender except dicom-sender wait 40 ms per file, and Orthanc stores
+// only some hundreds of files per second. These runs get a part of the files.
 bool GetsSome(const Sender& sender, DestinationKind destination) {
   if (destination == DestinationKind::kOrthanc) return true;
   return sender.program != SenderProgram::kDicomSender &&
@@ -55,7 +57,7 @@ class Benchmark {
   void Run(const FileSet& set);
 
  private:
-  // What the table is about; senders that get less are shown as if they had got all of it.
+  // The file set that the table describes; the times of senders that get a part of it are extrapolated.
   const FileSet& Shown(DestinationKind destination) const {
     return destination == DestinationKind::kOrthanc ? some_ : all_;
   }
@@ -67,12 +69,12 @@ class Benchmark {
 
   const Arguments& arguments_;
   const TemporaryFolder folder_;
-  FileSet all_, some_;  // some: see GetsSome
+  FileSet all_, some_;  // some_ is the part; see GetsSome
 };
 
 std::vector<DestinationKind> Destinations(const FileSet& set, const std::vector<std::string>& names) {
   if (set.name == "late") return {DestinationKind::kLateSink};
-  if (set.name == "giant" || set.name == "crowd") return {DestinationKind::kSink};  // they show memory
+  if (set.name == "giant" || set.name == "crowd") return {DestinationKind::kSink};  // these sets measure memory
   std::vector<DestinationKind> kinds;
   for (const std::string& name : names) {
     if (name == "sink") kinds.push_back(DestinationKind::kSink);
@@ -111,7 +113,7 @@ void Benchmark::Run(const FileSet& set) {
 
 void Benchmark::PrintLeftOut(DestinationKind destination) const {
   if (DicomRsProgram().empty() && all_.studies > 1 && destination != DestinationKind::kLateSink) {
-    fmt::print("\ndicom-rs was not measured: there is no dicom-storescu (cargo install dicom-storescu).\n");
+    fmt::print("\ndicom-rs was not measured: dicom-storescu is not installed (cargo install dicom-storescu).\n");
   }
   std::vector<std::string> names;
   for (const Sender& sender : Senders(all_, destination)) {
@@ -154,8 +156,8 @@ void WaitForQuiet(steady_clock::time_point until) {
   }
 }
 
-// If only quiet runs count, those that were disturbed are thrown away, whatever they say. Who mostly waits is not so
-// easily disturbed.
+// If only quiet runs count, disturbed runs are discarded regardless of their result. A sender that mostly waits is
+// less sensitive to other load.
 Measurement Benchmark::RunQuietly(const Sender& sender, DestinationKind destination) {
   if (!arguments_.quiet_only || GetsSome(sender, destination)) return RunOnce(sender, destination);
   const auto until = steady_clock::now() + kQuietTimeout;
@@ -213,7 +215,7 @@ std::string DcmsendVersion() {
   return begin == std::string::npos ? line : line.substr(begin, line.rfind(' ') - begin);
 }
 
-// Of those that take part.
+// The versions of the programs that take part.
 std::vector<std::string> Versions() {
   std::vector<std::string> versions{FirstLine({DICOM_SENDER_PROGRAM, "--version"}), DcmsendVersion()};
   if (!DicomRsProgram().empty()) versions.push_back(FirstLine({DicomRsProgram(), "--version"}));
@@ -224,7 +226,7 @@ std::vector<std::string> Versions() {
 }
 
 void Run(const Arguments& arguments) {
-  ::unsetenv("TCP_NODELAY");  // "as installed" means without
+  ::unsetenv("TCP_NODELAY");  // "as installed" means without TCP_NODELAY
   Benchmark benchmark(arguments);
   fmt::print("{}", RenderHeader(arguments.command, Versions()));
   for (const FileSet& set : FileSets(arguments.scale)) {
@@ -236,17 +238,17 @@ int Main(int argc, char** argv) {
   CLI::App app("Sends sets of files with dicom-sender and with others, in turn, and prints the ratios");
   app.option_defaults()->always_capture_default();
   Arguments arguments;
-  app.add_option("--folder", arguments.folder, "Files are made in a new folder there, and removed; up to 2 GiB");
-  app.add_option("--rounds", arguments.rounds, "Runs of each sender")->check(CLI::Range(1, 1000));
-  app.add_option("--scale", arguments.scale, "Makes the sets smaller, for a quick look")
+  app.add_option("--folder", arguments.folder, "Where to create a temporary folder for up to 2 GiB of files");
+  app.add_option("--rounds", arguments.rounds, "Number of runs of each sender")->check(CLI::Range(1, 1000));
+  app.add_option("--scale", arguments.scale, "Factor by which the sets are smaller, for a quick run")
       ->check(CLI::Range(0.0001, 1.0));
-  app.add_option("--set", arguments.sets, "small, ct, big, late, giant or crowd; repeatable")
+  app.add_option("--set", arguments.sets, "small, ct, big, late, giant, or crowd; repeatable")
       ->check(CLI::IsMember({"small", "ct", "big", "late", "giant", "crowd"}))
       ->allow_extra_args(false);
-  app.add_option("--against", arguments.against, "sink, storescp or orthanc; repeatable")
+  app.add_option("--against", arguments.against, "sink, storescp, or orthanc; repeatable")
       ->check(CLI::IsMember({"sink", "storescp", "orthanc"}))
       ->allow_extra_args(false);
-  app.add_option("--plain-files", arguments.plain_files, "How many files of a set are sent where each takes long")
+  app.add_option("--plain-files", arguments.plain_files, "How many files of a set to send where each takes long")
       ->check(CLI::Range(1, 100'000));
   app.add_flag("--without-plain-dcmsend", arguments.without_plain, "Leave out dcmsend without TCP_NODELAY=1");
   app.add_flag(

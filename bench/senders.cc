@@ -14,7 +14,7 @@ Sender Ours(int associations, int window = 1) {
           window};
 }
 
-// Seconds of the day from "2024-09-10T15:30:15.123Z ...", nullopt if the line does not begin so.
+// Returns the seconds of the day from "2024-09-10T15:30:15.123Z ..."; nullopt if the line does not begin with a time.
 std::optional<double> TimeOf(const std::string& line) {
   int hour = 0, minute = 0;
   double second = 0;
@@ -48,7 +48,7 @@ std::vector<Sender> SendersFor(const FileSet& set, DestinationKind destination, 
   senders.push_back({kTunedDcmsend, SenderProgram::kDcmsend});
   senders.push_back(Ours(1));
   senders.push_back(Ours(1, kWindow));
-  if (set.studies == 1) return senders;  // more associations would have nothing to do
+  if (set.studies == 1) return senders;  // more associations would be idle
   if (destination == DestinationKind::kLateSink) {
     for (const int associations : {4, 16}) senders.push_back(Ours(associations));
     return senders;
@@ -115,7 +115,7 @@ std::optional<double> IdleShare(const std::filesystem::path& output, int threads
       busy += begins ? -time : time;
     }
   }
-  if (!any || last <= first) return std::nullopt;  // across midnight, too
+  if (!any || last <= first) return std::nullopt;  // also if the run crosses midnight
   return std::clamp(1 - busy / ((last - first) * threads), 0.0, 1.0);
 }
 

@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kPollMax(100);
 constexpr std::chrono::seconds kConnectPatience(30);
-constexpr std::uint32_t kStoreMicroseconds = 1000;  // as reported
+constexpr std::uint32_t kStoreMicroseconds = 1000;  // the duration that the workers report
 
 class SimulatedWorker {
  public:
@@ -25,7 +25,7 @@ class SimulatedWorker {
   DealerChannel& channel() { return channel_; }
   TimePoint wake_at() const { return wake_at_; }
 
-  // How many studies it has begun.
+  // Returns how many studies it has begun.
   std::uint64_t Step(TimePoint now);
 
  private:
@@ -33,7 +33,7 @@ class SimulatedWorker {
 
   Agent agent_;
   DealerChannel channel_;
-  TimePoint wake_at_{};  // at once
+  TimePoint wake_at_{};  // the first wake-up is immediate
   std::uint64_t progress_ = 0;
 };
 
@@ -52,7 +52,8 @@ std::uint64_t SimulatedWorker::Step(TimePoint now) {
     }
     for (const wire::Page& page : out.pages) SendPage(page);
     for (const std::uint64_t lease : out.lost) agent_.Finish(lease, {});
-    for (auto& message : out.messages) channel_.Send(Envelope(std::move(message)));  // the agent repeats what is lost
+    for (auto& message : out.messages)
+      channel_.Send(Envelope(std::move(message)));  // the agent repeats lost messages
     wake_at_ = out.wake_at.value_or(TimePoint::max());
   }
   return begun;

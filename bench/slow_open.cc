@@ -1,5 +1,5 @@
-// Preloaded into a program, makes each open(2) of a file below SLOW_OPEN_FOLDER take 2 ms longer: storage with
-// latency.
+// A library to preload into a program. It delays each open(2) of a file below SLOW_OPEN_FOLDER by 2 ms, to simulate
+// storage with latency.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/types.h>
@@ -16,7 +16,7 @@ constexpr std::chrono::milliseconds kLatency(2);
 
 using Open = int (*)(const char*, int, ...);
 
-// open(2): only then there is a third argument. O_TMPFILE has the bit of O_DIRECTORY.
+// open(2) has a third argument only with these flags. O_TMPFILE includes the bit of O_DIRECTORY.
 bool HasMode(int flags) { return (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE; }
 
 int OpenSlowly(const char* path, int flags, mode_t mode) {
@@ -38,7 +38,7 @@ int open(const char* path, int flags, ...) {
   va_end(rest);
   return OpenSlowly(path, flags, mode);
 }
-// The same where file offsets have 64 bits anyway.
+// The same function for platforms where file offsets always have 64 bits.
 int open64(const char* path, int flags, ...) __attribute__((alias("open")));
 // NOLINTEND(cert-dcl50-cpp)
 }

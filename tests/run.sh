@@ -3,7 +3,7 @@
 #
 #   tests/run.sh [OPTION...]      passes the options to ctest, e.g. -R Scheduler, -LE e2e, --repeat until-fail:20
 set -euo pipefail
-[ -t 0 ] || exec < /dev/null # replaces a closed standard input, too
+[ -t 0 ] || exec < /dev/null # replaces a closed standard input as well
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$top/build/release

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# What the shells complete: options and commands, ids of sessions, names of workers. The programs are the real ones, but
-# for what a coordinator would list.
+# Tests the completions of the shells: options, commands, session ids, and worker names. Runs the real programs,
+# except for the lists that a coordinator would provide.
 #
 #   tests/deploy/completion_test.sh FOLDER        of the built programs
 #
-# Exit status: 0; 1 if something is wrong, one line for each. A shell that is not installed is left out, and named.
+# Exit status: 0; 1 if something is wrong, with one line per problem. A shell that is not installed is skipped and
+# named.
 set -euo pipefail
 
 bin=$(cd "$1" && pwd)
@@ -29,7 +30,7 @@ CTL
 chmod +x "$work/bin/dicom-ctl"
 export PATH=$work/bin:$PATH HOME=$work
 
-# What each shell offers for the last word of a line, sorted, in one line.
+# Each function prints what a shell offers for the last word of a line: sorted, on one line.
 in_bash() { # WORD...
   # shellcheck disable=SC2016,SC2317  # for the bash inside
   bash -c '
@@ -59,14 +60,14 @@ offers() { # EXPECTED WORD...
   shift
   offered=$("in_$shell" "$@" | sort | paste -sd ' ')
   [ "$offered" = "$expected" ] || {
-    echo "$shell: completion of '$*' offers '$offered' and not '$expected'"
+    echo "$shell: completion of '$*' offers '$offered' instead of '$expected'"
     status=1
   }
 }
 
 for shell in bash zsh fish; do
   if ! command -v "$shell" > /dev/null; then
-    echo "left out: $shell is not installed"
+    echo "skipped: $shell is not installed"
     continue
   fi
   offers "requeue resume" dicom-ctl re

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# The containers, for real: builds the images, brings up docker-compose.yml with three workers, Prometheus and an
-# Orthanc as the archive, migrates some thousand instances, kills a worker and the coordinator and stops a worker in the
-# middle, and checks that everything has arrived and everybody says so. Then the same with the ledger in PostgreSQL and
-# two coordinators (profile 'ha'), of which the leading one is killed and stays down. Grafana is left out: its image is not Debian's.
+# Tests the containers: builds the images, starts docker-compose.yml with three workers, Prometheus, and Orthanc as
+# the archive, migrates some thousand instances, kills a worker and the coordinator and stops another worker in the
+# middle, and checks that everything arrives and that every program reports it. Then does the same with the ledger in
+# PostgreSQL and two coordinators (profile 'ha'), of which the leader is killed and not restarted. Does not start
+# Grafana, whose image is not Debian's.
 #
 #   tests/deploy/compose_test.sh        exit status 77: cannot be run here, and why
 #
-# Uses the Docker engine that answers; as root it otherwise starts one of its own, which ends with it. Leaves the images
-# (tagged 'test') in an engine that was there before, and nothing else. Needs some minutes.
+# Uses a running Docker engine. Otherwise, as root, it starts one of its own and stops it at the end. Leaves nothing
+# behind except the images (tagged 'test') in an engine that was already running. Takes some minutes.
 set -euo pipefail
 exec < /dev/null
 
@@ -20,7 +21,7 @@ studies=1000
 instances=30
 workers=3
 
-# --- words, waiting, cleaning up
+# --- helpers
 
 say() {
   printf '%4d s  %s\n' "$SECONDS" "$*"
@@ -33,16 +34,16 @@ fail() {
   echo "FAILED: $*"
   exit 1
 }
-# wait_for SECONDS WHAT COMMAND...: until the command succeeds.
+# wait_for SECONDS WHAT COMMAND...: waits until the command succeeds.
 wait_for() {
   local end=$((SECONDS + $1)) what=$2
   shift 2
   until "$@"; do
-    [ "$SECONDS" -lt "$end" ] || fail "$what: not so in time"
+    [ "$SECONDS" -lt "$end" ] || fail "timed out: $what"
     sleep 0.2
   done
 }
-# quietly NAME COMMAND...: what it prints is shown only if it fails.
+# quietly NAME COMMAND...: shows the command's output only if it fails.
 quietly() {
   local log=$work/$1.log
   shift
@@ -51,10 +52,10 @@ quietly() {
   fail "$*"
 }
 
-engine=  # the process of an engine of our own
-network= # that of its way out
-inside=() # how to get where the engine's ports are
-stack=no # whether there may be containers
+engine= # the process of our own engine
+network= # the process that connects it to the network
+inside=() # the prefix for commands that must reach the engine's ports
+stack=no # whether containers may be running
 # shellcheck disable=SC2317  # the trap calls it
 clean_up() {
   local status=$?
@@ -74,7 +75,7 @@ clean_up() {
     wait "$engine"
   fi
   [ -z "$network" ] || kill "$network" 2> /dev/null
-  # A single command for all: some files belong to the user of the containers.
+  # Uses one container for all files, because some belong to the containers' user.
   rm -rf "$work" || status=1
   exit $status
 }
@@ -90,18 +91,18 @@ engine_answers() {
 engine_answers_or_has_ended() {
   engine_answers || ! kill -0 "$engine" 2> /dev/null
 }
-# An engine that leaves this machine alone: what it mounts, and its bridges and firewall rules, are in namespaces of its
-# own, which end with it. The network beyond is reached through slirp4netns, a process without rights.
+# An engine that does not touch this machine: its mounts, bridges, and firewall rules are in separate namespaces,
+# which end with it. slirp4netns, an unprivileged process, connects it to the outside.
 start_engine() {
   local program
   [ "$(id -u)" -eq 0 ] || skip "no Docker engine answers, and only root can start one"
   for program in dockerd containerd debootstrap iptables slirp4netns; do
-    command -v "$program" > /dev/null || skip "no Docker engine answers, and there is no '$program' to start one with"
+    command -v "$program" > /dev/null || skip "no Docker engine answers, and '$program' is not installed, so none can be started"
   done
   [ -e /dev/net/tun ] || skip "no Docker engine answers, and without /dev/net/tun none can be started here"
   export DOCKER_HOST=unix://$work/docker.sock
   unset DOCKER_CONTEXT
-  # Where nobody has mounted the control groups (in some containers and small virtual machines), it gets its own.
+  # If the control groups are not mounted (in some containers and small virtual machines), mounts them for the engine.
   # shellcheck disable=SC2016  # these are variables of the inner shell
   unshare --mount --net sh -c '
     set -e
@@ -123,30 +124,30 @@ start_engine() {
   slirp4netns --configure --disable-host-loopback --mtu 65520 "$engine" tap0 > "$work/network.log" 2>&1 &
   network=$!
   inside=(nsenter --net --target "$engine")
-  wait_for 20 "the engine's network has a way out" has_way_out
-  say "Started a Docker engine of our own"
+  wait_for 20 "the engine's network is connected" has_way_out
+  say "Started a separate Docker engine"
 }
 has_way_out() {
   [ -n "$("${inside[@]}" ip route show default)" ]
 }
 
-command -v docker > /dev/null || skip "there is no 'docker' command"
+command -v docker > /dev/null || skip "'docker' is not installed"
 case ${DOCKER_HOST:-} in
   "" | unix://*) ;;
-  *) skip "the Docker engine at $DOCKER_HOST is on another machine, which does not see our files" ;;
+  *) skip "the Docker engine at $DOCKER_HOST is on another machine and cannot access our files" ;;
 esac
 if docker compose version > /dev/null 2>&1; then
   compose_command=(docker compose)
 elif command -v docker-compose > /dev/null; then
   compose_command=(docker-compose)
 else
-  skip "there is no Compose"
+  skip "Docker Compose is not installed"
 fi
 engine_answers || start_engine
 
-# --- the image that the others are built on
+# --- the base image
 
-# Debian's archive as this machine reaches it: "URI RELEASE" a line.
+# Debian's archive as this machine reaches it, one "URI RELEASE" per line.
 archives() {
   # shellcheck disable=SC2016  # these are for apt
   apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' 'Origin: Debian' |
@@ -168,11 +169,11 @@ make_base() {
   rm -rf "$root"
 }
 if ! docker image inspect "$base" > /dev/null 2>&1 && ! timeout 120 docker pull -q "$base" > /dev/null 2>&1; then
-  base=dicom-sender-test-base:bookworm # nobody should take ours for the official one
+  base=dicom-sender-test-base:bookworm # cannot be mistaken for the official image
   if ! docker image inspect "$base" > /dev/null 2>&1; then
-    [ "$(id -u)" -eq 0 ] || skip "the image 'debian:bookworm-slim' cannot be pulled, and only root can make one"
-    command -v debootstrap > /dev/null || skip "the image 'debian:bookworm-slim' cannot be pulled, and there is no debootstrap"
-    say "Making a base image with debootstrap"
+    [ "$(id -u)" -eq 0 ] || skip "the image 'debian:bookworm-slim' cannot be pulled, and only root can create one"
+    command -v debootstrap > /dev/null || skip "the image 'debian:bookworm-slim' cannot be pulled, and debootstrap is not installed"
+    say "Creating a base image with debootstrap"
     quietly base make_base
   fi
 fi
@@ -189,7 +190,7 @@ say "Built; $image has $((size / 1000000)) MB, $(($(docker image inspect -f '{{.
 
 version=$(docker run --rm --network none "$image" dicom-sender --version)
 [ "$version" = "dicom-sender $(docker image inspect -f '{{index .Config.Labels "org.opencontainers.image.version"}}' "$image")" ] ||
-  fail "the image is labelled with another version than '$version'"
+  fail "the image's version label is not '$version'"
 for program in dicom-coordinator dicom-worker dicom-indexer dicom-ctl; do
   [ "$(docker run --rm --network none "$image" "$program" --version)" = "$program ${version#* }" ] || fail "$program --version"
 done
@@ -198,11 +199,11 @@ docker run --rm --network none "$image" sh -c 'test -s /usr/share/libdcmtk*/dico
 
 # --- the stack
 
-# A site's settings are not ours, neither from .env nor from the shell.
+# Ignores settings of this machine, both in .env and in the environment.
 mapfile -t settings < <(sed -n 's/^#\{0,1\}\([A-Z_]*\)=.*/\1/p' "$top/.env.example")
 [ ${#settings[@]} -gt 20 ] || fail ".env.example has only ${#settings[@]} settings"
 unset "${settings[@]}"
-# Ports of this machine without a number: free ones, so that nothing clashes.
+# Ports without a number are free ones, to avoid conflicts.
 cat > "$work/env" << ENV
 IMAGE=$image
 PROMETHEUS_IMAGE=dicom-sender-prometheus:test
@@ -220,7 +221,7 @@ ENV
 compose() {
   "${compose_command[@]}" -p "$project" -f "$top/docker-compose.yml" --project-directory "$top" --env-file "$work/env" "$@"
 }
-# container SERVICE [NUMBER]: its id, running or not
+# container SERVICE [NUMBER]: prints its id, running or not.
 container() {
   docker ps -a -q --no-trunc --filter "label=com.docker.compose.project=$project" \
     --filter "label=com.docker.compose.service=$1" --filter "label=com.docker.compose.container-number=${2:-1}" \
@@ -234,11 +235,11 @@ is_healthy() {
 }
 
 if compose config -q > "$work/config.log" 2>&1 || ! grep -q STORAGE "$work/config.log"; then
-  fail "Compose does not ask for STORAGE: $(cat "$work/config.log")"
+  fail "Compose does not require STORAGE: $(cat "$work/config.log")"
 fi
 echo STORAGE=storage >> "$work/env"
 quietly config compose --profile demo --profile tools --profile ha config -q
-# The example says the defaults, and all of them.
+# The example file contains every option with its default value.
 while IFS='=' read -r name value; do
   grep -qF "\${$name:-$value}" "$top/docker-compose.yml" || fail ".env.example: docker-compose.yml has no \${$name:-$value}"
 done < <(sed -n 's/^#\([A-Z_]*=.*\)/\1/p' "$top/.env.example")
@@ -250,7 +251,7 @@ done < <(grep -o '\${[A-Z_]*' "$top/docker-compose.yml" | tr -d '${' | sort -u)
 quietly keys env IMAGE="$image" "$top/deploy/make-keys.sh" "$work/keys"
 before=$(cat "$work"/keys/*.key)
 quietly keys env IMAGE="$image" "$top/deploy/make-keys.sh" "$work/keys"
-[ "$(cat "$work"/keys/*.key)" = "$before" ] || fail "make-keys.sh has changed keys that were there"
+[ "$(cat "$work"/keys/*.key)" = "$before" ] || fail "make-keys.sh has changed existing keys"
 
 say "Starting the stack"
 stack=yes
@@ -266,7 +267,7 @@ done
 for id in $(compose ps -q); do
   name=$(docker inspect -f '{{index .Config.Labels "com.docker.compose.service"}}' "$id")
   [ "$(docker inspect -f '{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.Privileged}} {{.HostConfig.CapDrop}}' "$id")" = "true false [ALL]" ] ||
-    fail "$name is not as confined as it should be"
+    fail "$name is not confined as expected"
   [ "$(docker inspect -f '{{.HostConfig.Memory}}' "$id")" -gt 0 ] || fail "$name may take all memory"
   [ "$(state "$id" Running)" = true ] || continue
   [ "$(docker exec "$id" id -u)" -ne 0 ] || fail "$name runs as root"
@@ -276,7 +277,7 @@ for id in $(compose ps -q); do
 done
 ! docker exec "$(container worker)" touch /data/there 2> /dev/null || fail "a worker can write to the storage"
 
-# Nobody is heard without a key.
+# Clients without a key are refused.
 status=0
 docker run --rm --network "${project}_default" "$image" dicom-ctl --coordinator tcp://coordinator:5555 --timeout 2 sessions \
   > "$work/unknown.log" 2>&1 || status=$?
@@ -284,7 +285,7 @@ docker run --rm --network "${project}_default" "$image" dicom-ctl --coordinator 
 
 # --- the migration
 
-# ask SERVICE PORT PATH
+# ask SERVICE PORT PATH: prints the answer.
 ask() {
   "${inside[@]}" curl -sS --max-time 10 "http://$(compose port "$1" "$2")$3"
 }
@@ -301,15 +302,15 @@ sending() {
   wait_for 120 "$1 instances have arrived" has_stored "$1"
   [ "$(state "$(container demo-indexer)" Running)" = true ] || fail "the migration ended before it could be disturbed"
 }
-# kill_hard ID PROGRAM: as a crash would. Docker starts again what crashed, but not what `docker kill` has ended; where
-# the process cannot be reached, it is that, and a start by hand.
+# kill_hard ID PROGRAM: simulates a crash. Docker restarts a container whose process crashed, but not one that `docker
+# kill` has ended. If the process cannot be reached, uses `docker kill` and starts the container by hand.
 kill_hard() {
   local pid restarts
   pid=$(state "$1" Pid)
   restarts=$(docker inspect -f '{{.RestartCount}}' "$1")
   if [ "$(id -u)" -eq 0 ] && [ "$(tr '\0' '\n' < "/proc/$pid/cmdline" 2> /dev/null | head -n 1)" = "$2" ]; then
     kill -9 "$pid"
-    wait_for 30 "$2 is started again by its restart policy" has_restarted "$1" "$restarts"
+    wait_for 30 "$2 is restarted by its restart policy" has_restarted "$1" "$restarts"
   else
     docker kill "$1" > /dev/null
     docker start "$1" > /dev/null
@@ -353,13 +354,13 @@ compose --profile tools run --rm -T ctl summary "$session" --format json > "$wor
 }
 jq -e --argjson total $total --argjson workers $workers '.total_files == $total and .successful_transfers == $total
   and .failed_transfers == 0 and .skipped == 0 and .pending == 0 and .interrupted == false and .workers >= $workers' \
-  "$work/summary.json" > /dev/null || fail "the summary says: $(jq -c 'del(.studies, .studies_processed)' "$work/summary.json")"
+  "$work/summary.json" > /dev/null || fail "unexpected summary: $(jq -c 'del(.studies, .studies_processed)' "$work/summary.json")"
 say "The summary: $(jq -c '{successful_transfers, failed_transfers, retries, resends, associations, workers}' "$work/summary.json")"
-# The report is a file, too.
+# The report is also a file.
 compose exec -T coordinator cat "/var/lib/dicom-sender/reports/dicom_sender_summary_$session.json" |
-  cmp -s - "$work/summary.json" || fail "the summary in the volume is not that of dicom-ctl"
+  cmp -s - "$work/summary.json" || fail "the summary in the volume differs from that of dicom-ctl"
 
-# The service for the user, once more with one study that is there already.
+# Runs the service for users once more with one study that is already stored.
 quietly indexer compose --profile tools run --rm -T --use-aliases indexer -i /data/demo/studies/study_00001 -r \
   -a ORTHANC -H orthanc -p 4242 --wait
 [ "$(stored)" = $total ] || fail "sending a study again changed the number of instances"
@@ -381,7 +382,7 @@ ask prometheus 9090 /api/v1/rules > "$work/rules.json"
 rules=$(jq '[.data.groups[].rules[]] | length' "$work/rules.json")
 jq -e '[.data.groups[].rules[]] | length > 0 and all(.health == "ok")' "$work/rules.json" > /dev/null ||
   fail "Prometheus' rules: $(jq -c '[.data.groups[].rules[] | select(.health != "ok")]' "$work/rules.json")"
-# All alerts wait for minutes before they fire; what happened here is over by then. Those that are pending may be.
+# Every alert needs some minutes before it fires, and all faults of this test are shorter. Pending alerts are fine.
 none_fires() {
   ask prometheus 9090 /api/v1/alerts > "$work/alerts.json"
   jq -e 'all(.data.alerts[]; .state != "firing")' "$work/alerts.json" > /dev/null
@@ -398,7 +399,7 @@ take_down() {
     docker network ls -q --filter "label=com.docker.compose.project=$project")
   [ -z "$left" ] || fail "left behind: $left"
 }
-say "Taking it down"
+say "Removing the stack"
 take_down
 
 # --- two coordinators
@@ -413,11 +414,11 @@ STANDBY_PUBLISH=127.0.0.1:
 STANDBY_STATUS_PUBLISH=127.0.0.1:
 DEMO_STUDIES=$studies
 ENV
-# leads SERVICE
+# leads SERVICE: whether it is the leader.
 leads() {
   ask "$1" 9464 /metrics 2> /dev/null | grep -q '^dicom_sender_leader 1$'
 }
-somebody_leads() {
+has_leader() {
   leads coordinator || leads coordinator-standby
 }
 
@@ -430,23 +431,23 @@ quietly up compose --profile demo --profile ha up -d --no-build --scale worker=2
 for service in coordinator coordinator-standby orthanc worker; do
   wait_for 60 "$service is healthy" is_healthy "$(container $service)"
 done
-wait_for 30 "somebody leads" somebody_leads
+wait_for 30 "a leader is elected" has_leader
 leader=coordinator
 standby=coordinator-standby
 leads $leader || { leader=coordinator-standby standby=coordinator; }
-! leads $standby || fail "both coordinators lead"
+! leads $standby || fail "both coordinators are leaders"
 
-say "Migrating $total instances in $studies studies, led by $leader"
+say "Migrating $total instances in $studies studies with leader $leader"
 quietly up compose --profile demo --profile ha up -d --no-build --no-recreate demo-indexer
 indexer=$(container demo-indexer)
 sending $((total * 3 / 10))
 docker kill "$(container $leader)" > /dev/null
-wait_for 30 "$standby leads" leads $standby
-say "Killed $leader; $standby leads"
+wait_for 30 "$standby is the leader" leads $standby
+say "Killed $leader; $standby is the leader"
 sending $((total * 6 / 10))
 docker kill "$(container postgresql)" > /dev/null
 docker start "$(container postgresql)" > /dev/null
-say "Killed PostgreSQL, and started it again"
+say "Killed and restarted PostgreSQL"
 
 status=$(timeout 300 docker wait "$indexer") || fail "the migration did not end in time"
 session=$(docker logs "$indexer" 2> "$work/progress")
@@ -454,19 +455,19 @@ session=$(docker logs "$indexer" 2> "$work/progress")
   tail -n 20 "$work/progress"
   fail "the indexer ended with exit status $status"
 }
-[ "$(state "$(container $leader)" Running)" = false ] || fail "$leader runs again, though it was to stay down"
+[ "$(state "$(container $leader)" Running)" = false ] || fail "$leader is running although it was not restarted"
 [ "$(stored)" = $total ] || fail "Orthanc has $(stored) instances, not $total"
 compose --profile tools run --rm --no-deps -T ctl summary "$session" --format json > "$work/summary.json" 2> "$work/ctl.log" || {
   cat "$work/ctl.log"
   fail "dicom-ctl summary"
 }
 jq -e --argjson total $total '.total_files == $total and .successful_transfers == $total and .pending == 0' \
-  "$work/summary.json" > /dev/null || fail "the summary says: $(jq -c 'del(.studies, .studies_processed)' "$work/summary.json")"
-# Whoever may look, with the password that the coordinators use.
+  "$work/summary.json" > /dev/null || fail "unexpected summary: $(jq -c 'del(.studies, .studies_processed)' "$work/summary.json")"
+# Uses the read-only user, with the password that the coordinators use.
 found=$(docker exec "$(container postgresql)" psql -h 127.0.0.1 -U dicom_sender -d dicom_sender -Atc \
   "select count(*) from instances where state = 'stored'") || fail "psql"
 [ "$found" = $total ] || fail "the view 'instances' has $found stored instances, not $total"
 say "The summary: $(jq -c '{successful_transfers, failed_transfers, retries, resends, associations, workers}' "$work/summary.json")"
-say "Taking it down"
+say "Removing the stack"
 take_down
 say "PASSED"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs a small migration with the real programs and a real Prometheus, and then asks Prometheus everything that the
-# dashboard asks: each query must be valid and have data, each metric that is named anywhere must exist, and no alert
-# may fire but the one that the broken file among the input calls for. Grafana itself is not run.
+# Runs a small migration with the real programs and a real Prometheus, and then runs every query of the dashboard:
+# each query must be valid and return data, each metric that is named anywhere must exist, and no alert may fire
+# except the one for the broken input file. Does not run Grafana.
 #
 #   tests/deploy/dashboard_test.sh BIN_DIR       exit status 77: cannot be run here
 set -euo pipefail
@@ -16,7 +16,7 @@ dashboard=$top/deploy/grafana/dashboards/dicom_sender.json
 
 for program in curl dump2dcm echoscu jq prometheus promtool storescp; do
   if ! command -v "$program" > /dev/null; then
-    echo "skipped: there is no $program here"
+    echo "skipped: $program is not installed"
     exit 77
   fi
 done
@@ -37,7 +37,7 @@ give_up() {
   exit 1
 }
 
-# --- processes: all that are started are ended, by their ids
+# --- processes: all started processes are ended by their ids
 
 pids=()
 # shellcheck disable=SC2317  # the trap calls it
@@ -49,24 +49,25 @@ clean_up() {
 }
 trap clean_up EXIT
 
-# start NAME COMMAND...: in the background, what it says goes to a log.
+# start NAME COMMAND...: runs it in the background and writes its output to a log.
 start() {
   local name=$1
   shift
   "$@" > "$work/$name.log" 2>&1 &
   pids+=($!)
 }
-# wait_for SECONDS WHAT COMMAND...: until the command succeeds.
+# wait_for SECONDS WHAT COMMAND...: waits until the command succeeds.
 wait_for() {
   local deadline=$((SECONDS + $1)) what=$2
   shift 2
   until "$@" > /dev/null 2>&1; do
     [ "$SECONDS" -lt "$deadline" ] || give_up "timed out: $what"
-    sleep 0.1 # between two looks
+    sleep 0.1 # polling interval
   done
 }
 
-# Sets `port` to one that nobody listens on: below those that Linux gives to clients, and never the same one twice.
+# Sets `port` to a free port. It is below the range that Linux uses for outgoing connections, and never the same
+# twice.
 port=
 ports=" "
 choose_port() {
@@ -87,23 +88,23 @@ choose_port; slow_port=$port
 choose_port; fast_port=$port
 choose_port; prometheus=127.0.0.1:$port
 
-# --- what the repository says by itself
+# --- checks of the repository alone
 
 jq -e '.id == null and .uid == "dicom-sender" and .refresh == "10s"' "$dashboard" > /dev/null ||
-  fail "the dashboard has an id of some Grafana, or not its uid"
+  fail "the dashboard must have its uid and no id"
 [ "$(jq '[.panels[].id] | length - (unique | length)' "$dashboard")" -eq 0 ] || fail "two panels have the same id"
 while IFS= read -r title; do
   fail "panel '$title' has no description"
 done < <(jq -r '.panels[] | select(.type != "row" and ((.description // "") == "")) | .title' "$dashboard")
 while IFS= read -r uid; do
   grep -Eq "uid: $uid( |\$)" "$top/deploy/grafana/provisioning/datasources/prometheus.yml" ||
-    fail "the dashboard wants a data source '$uid', which is not provisioned"
+    fail "the dashboard uses data source '$uid', which is not provisioned"
 done < <(jq -r '[.panels[], .panels[].targets[]?, .templating.list[]] | map(.datasource // empty | .uid) | unique[]' \
   "$dashboard")
 
-# --- Prometheus as it is configured, but with these programs as targets, and faster
+# --- Prometheus as configured, but with these programs as targets and shorter intervals
 
-# Alerts that would wait for minutes wait for 5 s, so that one which is wrong for a healthy run shows.
+# Alerts that would wait for minutes wait for 5 s, so that the test sees an alert that fires in a healthy run.
 mkdir "$work/rules"
 for rules in "$top"/deploy/prometheus/rules/*.yml; do
   sed 's/^\( *for:\) .*/\1 5s/' "$rules" > "$work/rules/$(basename "$rules")"
@@ -117,22 +118,22 @@ awk -v coordinator="$coordinator" -v worker="$worker1,$worker2" -v indexer="$ind
     found = 0
     next
   }
-  /^    [a-z]/ { found = /^    (static|[a-z]+_sd)_configs:/ }  # how the targets are found, with what belongs to it
+  /^    [a-z]/ { found = /^    (static|[a-z]+_sd)_configs:/ } # service discovery and its nested lines
   /^[^ ]/ { found = 0 }
   !found
 ' "$top/deploy/prometheus/prometheus.yml" > "$work/prometheus.yml"
-promtool check config "$work/prometheus.yml" > "$work/check.log" || give_up "the configuration made for this test"
+promtool check config "$work/prometheus.yml" > "$work/check.log" || give_up "the generated configuration is invalid"
 for job in coordinator indexer worker; do
-  grep -Eq "^  - job_name: *$job\$" "$work/prometheus.yml" || fail "prometheus.yml has no job '$job', which the rules know"
+  grep -Eq "^  - job_name: *$job\$" "$work/prometheus.yml" || fail "prometheus.yml has no job '$job', which the rules refer to"
 done
 
-# --- the migration: one destination takes a second for each instance, the other none
+# --- the migration: one destination takes a second per instance, the other none
 
-"$top/deploy/make-example-studies.sh" "$work/studies" > "$work/studies.log" 2>&1 || give_up "no example studies"
+"$top/deploy/make-example-studies.sh" "$work/studies" > "$work/studies.log" 2>&1 || give_up "the example studies could not be created"
 mkdir "$work/broken" "$work/slow" "$work/fast" "$work/reports"
 head -c 5000 "$work/studies/study_1/image_1.dcm" > "$work/broken/truncated.dcm"
 
-export TCP_NODELAY=1 # DCMTK's programs then answer at once
+export TCP_NODELAY=1 # makes DCMTK's programs answer at once
 start storescp_slow storescp -q --fork +xa --sleep-after 1 -aet SLOW -od "$work/slow" "$slow_port"
 start storescp_fast storescp -q --fork +xa -aet FAST -od "$work/fast" "$fast_port"
 endpoint=tcp://127.0.0.1:$coordinator_port
@@ -158,8 +159,8 @@ ask() {
 holds() {
   ask query --data-urlencode "query=$1" | jq -e '.data.result | length > 0' > /dev/null
 }
-# What happens before the first look at a counter is no increase, so it must have seen all of them at 0. It takes some
-# seconds to find its targets, and tells the alerts that the coordinator is absent until then.
+# Prometheus cannot see an increase before its first sample of a counter, so it must sample each of them at 0. It
+# needs some seconds to find its targets; until then, the alerts see no coordinator.
 wait_for 20 "Prometheus has seen coordinator and workers" \
   holds 'sum(up{job=~"coordinator|worker"}) == 3 unless on () ALERTS'
 begin=$(($(date +%s) + 1)) # the next full second
@@ -175,10 +176,10 @@ wait_for 20 "the coordinator knows the destination" \
   sh -c "curl -sS http://$coordinator/metrics | grep -q '^dicom_sender_destination_pending_instances{'"
 for address in "$coordinator" "$worker1" "$indexer1"; do
   curl -sS "http://$address/metrics" > "$work/metrics.txt"
-  promtool check metrics < "$work/metrics.txt" || fail "promtool does not like the metrics of $address"
-  # No label may have what there are millions of: UIDs, paths, sessions.
+  promtool check metrics < "$work/metrics.txt" || fail "promtool reports invalid metrics of $address"
+  # No label may have unbounded values: UIDs, paths, or sessions.
   ! grep -E '2\.25\.|1\.2\.840\.|[0-9a-f]{8}-[0-9a-f]{4}-|/' <(sed '/^#/d' "$work/metrics.txt") ||
-    fail "a metric of $address tells of a UID, a path or a session"
+    fail "a metric of $address contains a UID, a path, or a session"
 done
 
 status=0
@@ -198,12 +199,12 @@ end=$(date +%s)
 ask rules > "$work/rules.json"
 loaded=$(jq '[.data.groups[].rules[]] | length' "$work/rules.json")
 written=$(cat "$top"/deploy/prometheus/rules/*.yml | grep -Ec '^ *- (alert|record):')
-[ "$loaded" -eq "$written" ] || fail "$written rules are written, $loaded are loaded"
+[ "$loaded" -eq "$written" ] || fail "$loaded of $written rules are loaded"
 while IFS= read -r rule; do
   fail "rule $rule"
 done < <(jq -r '.data.groups[].rules[] | select(.health != "ok") | "\(.name): \(.lastError)"' "$work/rules.json")
 
-# range EXPRESSION: its values during the migration, as JSON.
+# range EXPRESSION: prints its values during the migration as JSON.
 range() {
   ask query_range --data-urlencode "query=$1" -d "start=$begin" -d "end=$end" -d step=1
 }
@@ -218,7 +219,7 @@ values() {
   ask "label/$2/values" --data-urlencode "match[]=$1" | jq -r '.data[]'
 }
 queries=0
-# check_query PANEL DESTINATION WORKER EXPRESSION: with variables replaced as Grafana does it.
+# check_query PANEL DESTINATION WORKER EXPRESSION: replaces variables as Grafana does.
 check_query() {
   local query=$4 answer
   query=${query//\$destination/"$2"}
@@ -244,9 +245,9 @@ while IFS=$'\t' read -r name metric label; do
   [ ${#found[@]} -eq 2 ] || fail "variable '$name' has ${#found[@]} values, not 2: ${found[*]}"
 done < <(jq -r '.templating.list[] | [.name, (.query.query | capture("^label_values\\((?<m>.*), *(?<l>[a-z_]+)\\)$") |
   .m, .l)] | @tsv' "$dashboard")
-[ "$(jq '.templating.list | length' "$dashboard")" -eq 2 ] || fail "there are other variables than destination and worker"
+[ "$(jq '.templating.list | length' "$dashboard")" -eq 2 ] || fail "the dashboard has variables other than destination and worker"
 
-# Once with all destinations and workers, and once with one of each, whose points Grafana escapes.
+# Runs once with all destinations and workers and once with one of each, whose dots Grafana escapes.
 one_destination="SLOW:$slow_port@127\\\\.0\\\\.0\\\\.1"
 one_worker=${worker1//./\\\\.}
 while IFS=$'\t' read -r panel expression; do
@@ -256,14 +257,14 @@ while IFS=$'\t' read -r panel expression; do
 done < <(jq -r '.panels[] | .title as $title | .targets[]? | [$title, (.expr | @base64)] | @tsv' "$dashboard")
 [ "$queries" -gt 0 ] || fail "the dashboard has no queries"
 
-# --- the names of metrics, wherever they stand: without those of files, and without prefixes that end in _
+# --- names of metrics in all files, except file names and prefixes that end in _
 
 ask label/__name__/values | jq -r '.data[]' | sed 'p; s/_bucket$//' | sort -u > "$work/names.txt"
 named=0
 while IFS= read -r name; do
   named=$((named + 1))
   grep -qxF "$name" "$work/names.txt" ||
-    fail "there is no metric $name: $(cd "$top" && grep -lrF "$name" README.md docs deploy | tr '\n' ' ')"
+    fail "unknown metric $name in: $(cd "$top" && grep -lrF "$name" README.md docs deploy | tr '\n' ' ')"
 done < <(cd "$top" && grep -hoP '(?<![\w./:])(?:[a-z_]+:)?dicom_sender_[a-z0-9_:]*[a-z0-9]\b(?!\.(?:db|json|log|ya?ml))' \
   README.md docs/*.md deploy/prometheus/rules/*.yml deploy/prometheus/prometheus.yml "$dashboard" | sort -u)
 

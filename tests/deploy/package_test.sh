@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Builds the Debian package, installs it in a Debian of its own, looks at what it brings, takes it away again, and looks
-# at what is left. Where systemd-nspawn can boot that Debian, its services run there as they would at a site.
+# Builds the Debian package, installs it in a separate Debian tree, checks its content, removes it, and checks what is
+# left. If systemd-nspawn can boot that tree, runs its services there as in production.
 #
-#   tests/deploy/package_test.sh [PACKAGE.deb]        (default: what build/release makes)
+#   tests/deploy/package_test.sh [PACKAGE.deb]        (default: the package that build/release produces)
 #
-# Exit status: 0; 1 if something is wrong; 77 where there is no debootstrap, or no right to use it.
+# Exit status: 0; 1 if something is wrong; 77 if debootstrap is not installed or not permitted.
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -22,12 +22,12 @@ fail() {
 step() {
   echo "--> $* ($SECONDS s)"
 }
-[ "$(id -u)" -eq 0 ] || skip "only root can make a file system for the package to be installed in"
+[ "$(id -u)" -eq 0 ] || skip "only root can create a Debian tree for the installation"
 command -v debootstrap > /dev/null || skip "debootstrap is not installed"
 
 work=$(mktemp -d)
 root=$work/root
-container= # systemd-nspawn, while it runs
+container= # the process of systemd-nspawn
 # shellcheck disable=SC2317  # the trap calls it
 clean_up() {
   if [ -n "$container" ] && kill -KILL "$container" 2> /dev/null; then wait "$container" 2> /dev/null || true; fi
@@ -36,7 +36,7 @@ clean_up() {
 }
 trap clean_up EXIT
 
-# quietly COMMAND...: what it prints is shown only if it fails.
+# quietly COMMAND...: shows the command's output only if it fails.
 quietly() {
   "$@" > "$work/log" 2>&1 || {
     tail -n 40 "$work/log" >&2
@@ -54,13 +54,13 @@ build_package() {
   package=$(find "$top/build/release" -maxdepth 1 -name 'dicom-sender_*.deb')
   [ -n "$package" ] || fail "no package was built"
 }
-# A small Debian 12, from where this machine's own packages come.
+# Installs a small Debian 12 from the package sources of this machine.
 make_debian() {
   local mirror
   # shellcheck disable=SC2016  # apt's own variables
   mirror=$(apt-get indextargets --format '$(SITE) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
     awk '$2 == "bookworm" && $3 == "main" { print $1; exit }')
-  [ -n "$mirror" ] || fail "apt knows no source of Debian 12 ('bookworm main'): name one in /etc/apt"
+  [ -n "$mirror" ] || fail "apt has no source for Debian 12 ('bookworm main'): add one in /etc/apt"
   quietly debootstrap --variant=minbase --include=ca-certificates bookworm "$root" "$mirror"
   rm -f "$root/etc/apt/sources.list"
   cp -r /etc/apt/sources.list.d "$root/etc/apt/"
@@ -79,7 +79,7 @@ check_programs() {
   version=$(dpkg-deb --field "$package" Version)
   for program in "${programs[@]}"; do
     [ "$(inside "$program" --version)" = "$program $version" ] ||
-      fail "$program --version does not say $version: $(inside "$program" --version 2>&1)"
+      fail "$program --version does not print $version: $(inside "$program" --version 2>&1)"
   done
 }
 check_manual_pages() {
@@ -92,15 +92,15 @@ check_manual_pages() {
     done
     diff <(inside "$program" --help | sed -n '/^Examples$/q; s/^  \(-[A-Za-z], \|    \)--\([a-z-]*\).*/\2/p') \
       <(sed -n '/^\.TP/{n; s/^\(-[A-Za-z], \)\{0,1\}--\([a-z-]*\).*/\2/p}' "$work/roff") ||
-      fail "the manual page of $program has other options than its help"
+      fail "the manual page of $program and its help list different options"
     if command -v man > /dev/null; then
       said=$(LC_ALL=C.UTF-8 MANWIDTH=80 man --warnings -l "$page" 2>&1 > "$work/page") || fail "man cannot show $page"
-      [ -z "$said" ] || fail "man says of $page: $said"
+      [ -z "$said" ] || fail "man reports for $page: $said"
       grep -q '^EXIT STATUS' "$work/page" || fail "man shows no EXIT STATUS of $program"
     fi
   done
 }
-# complete_line WORD...: what bash would offer for the last word, sorted.
+# complete_line WORD...: prints what bash would offer for the last word, sorted.
 complete_line() {
   # shellcheck disable=SC2016  # for the bash inside
   inside bash -c '
@@ -114,7 +114,7 @@ offers() { # EXPECTED WORD...
   local expected=$1 offered
   shift
   offered=$(complete_line "$@")
-  [ "$offered" = "$expected" ] || fail "completion of '$*' offers '$offered' and not '$expected'"
+  [ "$offered" = "$expected" ] || fail "completion of '$*' offers '$offered' instead of '$expected'"
 }
 check_completion() {
   local program
@@ -133,16 +133,16 @@ check_completion() {
   offers "clients" dicom-coordinator --client-keys ""
   offers "" dicom-worker --threads ""
   for program in "${programs[@]}"; do
-    [ -s "$root/usr/share/fish/vendor_completions.d/$program.fish" ] || fail "there is no completion of $program for fish"
+    [ -s "$root/usr/share/fish/vendor_completions.d/$program.fish" ] || fail "the completion of $program for fish is missing"
   done
   head -n 1 "$root/usr/share/zsh/vendor-completions/_dicom-sender" | grep -q '^#compdef .*dicom-ctl' ||
-    fail "there is no completion for zsh"
+    fail "the completion for zsh is missing"
 }
 check_units() {
   local unit file
   for unit in "${units[@]}"; do
     file=usr/lib/systemd/system/$unit.service
-    [ -x "$root$(sed -n 's/^ExecStart=\([^ ]*\).*/\1/p' "$root/$file")" ] || fail "$file starts what is not there"
+    [ -x "$root$(sed -n 's/^ExecStart=\([^ ]*\).*/\1/p' "$root/$file")" ] || fail "$file starts a missing program"
     [ -z "$(find "$root/etc/systemd" -name "$unit.service")" ] || fail "$unit is enabled by the installation"
   done
 }
@@ -150,10 +150,10 @@ check_files() {
   local file owned
   mapfile -t owned < <(inside dpkg -L dicom-sender)
   for file in "${owned[@]}"; do
-    [ ! -L "$root$file" ] || [ -e "$root$file" ] || fail "$file points to nothing"
-    [ -d "$root$file" ] || [[ $file == *dicom-* ]] || fail "$file does not say whose it is"
+    [ ! -L "$root$file" ] || [ -e "$root$file" ] || fail "$file is a dangling link"
+    [ -d "$root$file" ] || [[ $file == *dicom-* ]] || fail "the name of $file does not contain 'dicom-'"
   done
-  [ -s "$root/usr/share/doc/dicom-sender/copyright" ] || fail "there is no copyright file"
+  [ -s "$root/usr/share/doc/dicom-sender/copyright" ] || fail "the copyright file is missing"
   grep -q . "$root/usr/share/doc/dicom-sender/docs/protocol.md" || fail "the documents are missing"
 }
 left_over() {
@@ -164,16 +164,16 @@ check_settings_are_kept() {
   echo "#mine" >> "$root/etc/dicom-sender/worker.env"
   install_package
   quietly inside apt-get -qq install --yes --reinstall "/root/$(basename "$package")"
-  [ "$(tail -n 1 "$root/etc/dicom-sender/worker.env")" = "#mine" ] || fail "an installation overwrites the site's settings"
+  [ "$(tail -n 1 "$root/etc/dicom-sender/worker.env")" = "#mine" ] || fail "an installation overwrites changed settings"
 }
 check_removal() {
   quietly inside dpkg --remove dicom-sender
-  [ "$(left_over | grep -v '^/var/lib/dpkg')" = "/etc/dicom-sender" ] || fail "removed, but there are $(left_over)"
-  grep -q "#mine" "$root/etc/dicom-sender/worker.env" || fail "a removal takes the site's settings away"
+  [ "$(left_over | grep -v '^/var/lib/dpkg')" = "/etc/dicom-sender" ] || fail "left after the removal: $(left_over)"
+  grep -q "#mine" "$root/etc/dicom-sender/worker.env" || fail "a removal deletes changed settings"
   quietly inside dpkg --purge dicom-sender
-  [ -z "$(left_over)" ] || fail "purged, but there are $(left_over)"
+  [ -z "$(left_over)" ] || fail "left after the purge: $(left_over)"
 }
-# As systemd makes them for the coordinator.
+# Creates the folder as systemd does for the coordinator.
 check_that_a_ledger_survives() {
   install_package
   mkdir -p "$root/var/lib/private/dicom-sender"
@@ -181,19 +181,19 @@ check_that_a_ledger_survives() {
   echo proof > "$root/var/lib/private/dicom-sender/ledger.db"
   echo secret > "$root/etc/dicom-sender/coordinator.key_secret"
   quietly inside dpkg --purge dicom-sender
-  grep -q "ledgers and summaries are kept in /var/lib/private/dicom-sender" "$work/log" || fail "nothing says that a ledger is kept"
-  grep -q "keys are kept in /etc/dicom-sender," "$work/log" || fail "nothing says that keys are kept"
-  [ "$(cat "$root/var/lib/dicom-sender/ledger.db")" = proof ] || fail "a ledger is gone"
-  [ "$(cat "$root/etc/dicom-sender/coordinator.key_secret")" = secret ] || fail "a key is gone"
+  grep -q "ledgers and summaries are kept in /var/lib/private/dicom-sender" "$work/log" || fail "the output does not report the kept ledger"
+  grep -q "keys are kept in /etc/dicom-sender," "$work/log" || fail "the output does not report the kept keys"
+  [ "$(cat "$root/var/lib/dicom-sender/ledger.db")" = proof ] || fail "a ledger was deleted"
+  [ "$(cat "$root/etc/dicom-sender/coordinator.key_secret")" = secret ] || fail "a key was deleted"
   rm -r "$root/var/lib/private" "$root/var/lib/dicom-sender" "$root/etc/dicom-sender"
   mkdir -p "$root/var/lib/private/dicom-sender"
   ln -s private/dicom-sender "$root/var/lib/dicom-sender"
   install_package
   quietly inside dpkg --purge dicom-sender
-  [ -z "$(left_over)" ] || fail "purged, and the state was empty, but there are $(left_over)"
+  [ -z "$(left_over)" ] || fail "left after a purge with empty state: $(left_over)"
 }
 
-# What happens inside: without settings, with keys, and with a coordinator that hangs.
+# Runs inside the container: without settings, with keys, and with a coordinator that hangs.
 write_service_check() {
   cat > "$root/root/check" << 'CHECK'
 #!/bin/bash
@@ -233,7 +233,7 @@ systemctl stop dicom-coordinator
 echo well > /root/result
 CHECK
   chmod +x "$root/root/check"
-  # The machine goes off when the check has ended.
+  # The container shuts down after the check.
   printf '%s\n' '[Unit]' 'SuccessAction=poweroff-force' 'FailureAction=poweroff-force' '[Service]' 'Type=oneshot' \
     'ExecStart=/root/check' > "$root/etc/systemd/system/check.service"
   mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
@@ -254,7 +254,7 @@ run_services() {
   wait "$container" || true
   container=
   if [ ! -e "$root/root/result" ]; then
-    # Such as in a container without rights of its own.
+    # For example, in an unprivileged container.
     echo "    the services are not run: this Debian does not boot here: $(grep . "$work/boot" | tail -n 1)"
     return
   fi
@@ -264,18 +264,18 @@ run_services() {
   fi
   mount -t proc proc "$root/proc"
   quietly inside dpkg --purge dicom-sender
-  [ -s "$root/var/lib/private/dicom-sender/ledger.db" ] || fail "the coordinator's ledger is gone"
+  [ -s "$root/var/lib/private/dicom-sender/ledger.db" ] || fail "the coordinator's ledger is missing"
 }
 
 step "Building the package"
 package=${1:-}
 if [ -n "$package" ]; then package=$(readlink -f "$package"); else build_package; fi
-step "Making a Debian for $(basename "$package"), $(stat -c %s "$package") bytes"
+step "Creating a Debian tree for $(basename "$package"), $(stat -c %s "$package") bytes"
 make_debian
 cp "$package" "$root/root/"
 step "Installing"
 install_package
-step "Looking at it"
+step "Checking the installation"
 check_files
 check_programs
 check_manual_pages
@@ -287,4 +287,4 @@ check_removal
 check_that_a_ledger_survives
 step "Running the services"
 run_services
-step "All is well"
+step "Passed"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prometheus' configuration and rules are valid, the rules do what their tests say, and each alert has what a person
-# needs who is woken by it.
+# Checks that Prometheus' configuration and rules are valid, that the rules pass their tests, and that each alert has
+# the text and the runbook that an operator needs.
 #
 #   tests/deploy/prometheus_rules_test.sh        exit status 77: cannot be run here
 set -euo pipefail
@@ -10,7 +10,7 @@ cd "$top/deploy/prometheus"
 runbook=docs/runbook.md
 
 if ! command -v promtool > /dev/null; then
-  echo "skipped: there is no promtool here (Debian's package prometheus)"
+  echo "skipped: promtool is not installed (Debian's package prometheus)"
   exit 77
 fi
 
@@ -21,21 +21,21 @@ fail() {
 }
 
 promtool check config prometheus.yml || fail "prometheus.yml"
-promtool check rules rules/*.yml || fail "a file of rules"
-promtool test rules rules/tests/*.yml || fail "a test of the rules"
+promtool check rules rules/*.yml || fail "a rules file"
+promtool test rules rules/tests/*.yml || fail "a rules test"
 
-# The anchors that the headings of a Markdown file get.
+# Prints the anchors of a Markdown file's headings.
 anchors() {
   sed -n 's/^##* *//p' "$1" | tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9 _-]//g; s/ /-/g'
 }
-[ -e "$top/$runbook" ] || fail "there is no $runbook"
-# alert NAME: its lines in the file of rules.
+[ -e "$top/$runbook" ] || fail "$runbook is missing"
+# alert NAME: prints its lines in the rules file.
 alert() {
   awk -v name="$1" '$1 == "-" { inside = $2 == "alert:" && $3 == name } inside' rules/dicom_sender_alerts.yml
 }
 
 mapfile -t alerts < <(sed -n 's/^ *- alert: //p' rules/dicom_sender_alerts.yml)
-[ ${#alerts[@]} -gt 0 ] || fail "there are no alerts"
+[ ${#alerts[@]} -gt 0 ] || fail "no alerts were found"
 for name in "${alerts[@]}"; do
   text=$(alert "$name")
   for key in for severity summary description runbook; do
@@ -46,10 +46,10 @@ for name in "${alerts[@]}"; do
   if [ -e "$top/$runbook" ] && ! anchors "$top/$runbook" | grep -qx "$anchor"; then
     fail "$runbook has no heading for $name"
   fi
-  # A test that sees it fire, and one that sees it keep quiet.
-  grep -q "alertname: $name\$" rules/tests/dicom_sender_alerts_test.yml || fail "no test sees $name fire"
+  # Each alert needs a test in which it fires and one in which it does not.
+  grep -q "alertname: $name\$" rules/tests/dicom_sender_alerts_test.yml || fail "no test expects $name to fire"
   grep -Eq "alertname(: |=\")$name\"?.*exp_samples: \[\]|alertname: $name, exp_alerts: \[\]" \
-    rules/tests/dicom_sender_alerts_test.yml || fail "no test sees $name keep quiet"
+    rules/tests/dicom_sender_alerts_test.yml || fail "no test expects $name not to fire"
 done
 
 [ "$failures" -eq 0 ] || exit 1

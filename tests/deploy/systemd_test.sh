@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Checks the units of deploy/systemd/ and the settings beside them: that systemd understands them, how far they are shut
-# off, that they name every option of the programs and no other, and that the programs start with them.
+# Checks the units in deploy/systemd/ and their settings files: systemd accepts them, they are confined as expected,
+# they name exactly the options of the programs, and the programs start with them.
 #
 #   tests/deploy/systemd_test.sh FOLDER        of the built programs
 #
-# Exit status: 0; 1 if something is wrong, one line for each; 77 where there is no systemd-analyze.
+# Exit status: 0; 1 if something is wrong, with one line per problem; 77 if systemd-analyze is not installed.
 set -euo pipefail
 
-exposure_max=15 # tenths, as `systemd-analyze security` counts: 0 is shut off from everything, 100 from nothing
+exposure_max=15 # tenths, as in `systemd-analyze security`: 0 is fully confined, 100 is unconfined
 
 if ! command -v systemd-analyze > /dev/null; then
   echo "skipped: systemd-analyze is not installed"
@@ -17,7 +17,7 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 bin=$(cd "$1" && pwd)
 units=$top/deploy/systemd
 work=$(mktemp -d)
-process= # the program under test, while it runs
+process= # the program under test, if it is running
 # shellcheck disable=SC2317  # the trap calls it
 clean_up() {
   [ -z "$process" ] || kill -KILL "$process" 2> /dev/null || true
@@ -31,7 +31,7 @@ wrong() {
   status=1
 }
 
-# systemd looks into this tree instead of the machine's.
+# systemd reads this tree instead of the machine's.
 root=$work/root
 mkdir -p "$root"/usr/bin "$root"/etc/systemd/system
 cp "$units"/*.service "$units"/*.timer "$root/etc/systemd/system/"
@@ -46,11 +46,11 @@ verify() { # UNIT
 }
 check_exposure() { # UNIT
   systemd-analyze security --offline=yes --threshold="$exposure_max" "$units/$1.service" > "$work/security" 2>&1 ||
-    wrong "$1: too open: $(tail -n 1 "$work/security")"
+    wrong "$1: not confined enough: $(tail -n 1 "$work/security")"
   echo "$1: $(tail -n 1 "$work/security")"
 }
 
-# The long options of a program that a service can have.
+# Prints the long options of a program that a service can have.
 options_of() { # PROGRAM
   "$bin/$1" --help | sed -n '/^Examples$/q; s/^  \(-[A-Za-z], \|    \)--\([a-z-]*\).*/\2/p' |
     grep -vxE 'help|version|config|log-file' | sort
@@ -60,10 +60,11 @@ options_in() { # FILE
 }
 check_settings() { # PROGRAM FILE
   diff <(options_of "$1") <(options_in "$units/$2") ||
-    wrong "$2: names other options ('>') than $1 has ('<')"
+    wrong "$2: its options ('>') differ from those of $1 ('<')"
 }
 
-# Seconds, of the one unit that systemd and our programs write such a span in: "2min", "1m", "30s", or "30".
+# Converts a time of the unit file, with the single unit that systemd and our programs use ("2min", "1m", "30s", or
+# "30"), to seconds.
 seconds() {
   case $1 in *min) echo $((${1%min} * 60)) ;; *m) echo $((${1%m} * 60)) ;; *) echo "${1%s}" ;; esac
 }
@@ -78,12 +79,13 @@ check_time_to_stop() {
   [ "$stop" -ge $((grace + 20)) ] || wrong "dicom-worker: TimeoutStopSec=$stop is too short for --grace-period $grace"
 }
 
-# The program with the unit's settings and every line of the site's file, but for what must be elsewhere in a test.
+# Runs the program with the unit's settings and every line of the settings file, except for paths that a test must
+# replace.
 run_with_settings() { # PROGRAM FILE TEXT
   local settings try ended=0
   mapfile -t settings < <({
     sed -n 's/^Environment=//p' "$units/$1.service"
-    # But for what belongs to a ledger in PostgreSQL, which this machine may not have.
+    # Leaves out the settings for a ledger in PostgreSQL, which this machine may not have.
     sed -n '/LEADER_TIMEOUT/d; s/^#\{0,1\}\(DICOM_[A-Z_]*=\)/\1/p' "$units/$2"
   } | sed -e "s#/run/credentials/$1.service\|/etc/dicom-sender\|/var/lib/dicom-sender\|/mnt/nas#$work/site#" \
     -e "s#127\.0\.0\.1:\|\*:#$address:#")
@@ -102,7 +104,7 @@ run_with_settings() { # PROGRAM FILE TEXT
   [ "$ended" -eq 0 ] || wrong "$1 ends with status $ended: $(tail -n 1 "$work/$1.log")"
 }
 
-# What the unit starts, on the example of its settings, and what it makes of each way to end.
+# Runs the unit's command with the settings in the example file, and checks how systemd treats each exit status.
 check_sender() {
   local unit=$root/etc/systemd/system/dicom-sender@.service command status_of
   cp "$bin/dicom-sender" "$root/usr/bin/"
@@ -114,17 +116,17 @@ check_sender() {
   sed "s#/data/images#$work/images#" "$units/migration.toml" > "$root/etc/dicom-sender/night.toml"
   command=$(sed -n 's/^ExecStart=//p' "$unit" | sed "s/%i/night/g; s#/usr/bin#$bin#; s#/etc#$root/etc#")
   # shellcheck disable=SC2086  # the words of the command
-  (cd "$work/state" && ! $command --dry-run > "$work/dry" 2>&1) || wrong "dicom-sender: nothing to send is no error"
+  (cd "$work/state" && ! $command --dry-run > "$work/dry" 2>&1) || wrong "dicom-sender: succeeds with nothing to send"
   grep -q "no DICOM instance in $work/images" "$work/dry" || wrong "migration.toml: $(cat "$work/dry")"
   for status_of in 0 1 3 4 74; do
     rm -f "$work/state/finished"
     (cd "$work/state" && EXIT_STATUS=$status_of sh -c "$(sed -n "s/^ExecStopPost=.*-c '\(.*\)'/\1/p" "$unit")")
     case $status_of in 0 | 1) [ -e "$work/state/finished" ] ;; *) [ ! -e "$work/state/finished" ] ;; esac ||
-      wrong "dicom-sender@: exit status $status_of does not decide rightly whether it is finished"
+      wrong "dicom-sender@: wrong 'finished' mark after exit status $status_of"
   done
 }
 
-address=127.$((RANDOM % 200 + 20)).$((RANDOM % 256)).$((RANDOM % 254 + 1)) # of the loopback: all of its ports are free
+address=127.$((RANDOM % 200 + 20)).$((RANDOM % 256)).$((RANDOM % 254 + 1)) # a loopback address, on which every port is free
 mkdir -p "$work/site/clients"
 "$bin/dicom-ctl" keygen coordinator --output-dir "$work/site" > /dev/null
 "$bin/dicom-ctl" keygen worker --output-dir "$work/site" > /dev/null

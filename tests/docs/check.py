@@ -36,16 +36,16 @@ PREFIX = "dicom_sender_"
 LEFT_OUT = {".git", ".cache", "build", "__pycache__"}
 
 _METRIC_CELL = re.compile(rf"(?:{PREFIX})?([a-z0-9_]+)(?:\{{[^}}]*\}})?")
-# Names of metrics and of recorded series. Names of files and beginnings of names are something else.
+# Names of metrics and of recorded series, but not file names or prefixes.
 _METRIC_USE = re.compile(rf"(?<![\w./:])((?:[a-z_]+:)?{PREFIX}[a-z0-9_:]*[a-z0-9])\b(?!\.(?:db|json|log|ya?ml))")
 _METRIC_SOURCE = re.compile(r"(?:\b[Rr]egistry_?,\s*|\bFull\()\"([a-z0-9_]+)\"")
 _MENTION = re.compile(r"\bdocs/[\w./-]+?\.md\b(?:#[\w-]+)?")
 
 
-# --- what is read
+# --- reading
 
 def source_files(root):
-    """The files of the repository by their relative path."""
+    """Returns the files of the repository by their relative path."""
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(set(folders) - LEFT_OUT)
         for name in sorted(names):
@@ -54,7 +54,7 @@ def source_files(root):
 
 
 def read_pages(root):
-    """The pages by their relative path: those in docs/ and those at the top."""
+    """Returns the pages in docs/ and in the top folder by their relative path."""
     return {path: Page(path, file.read_text(encoding="utf-8")) for path, file in source_files(root)
             if path.endswith(".md") and ("/" not in path or path.startswith("docs/"))}
 
@@ -73,7 +73,7 @@ def prose_faults(pages):
 
 
 def resolve(page, target):
-    """The path and the anchor that a link leads to."""
+    """Returns the path and the anchor of a link."""
     path, _, anchor = unquote(target).partition("#")
     return posixpath.normpath(posixpath.join(posixpath.dirname(page), path)) if path else page, anchor
 
@@ -112,7 +112,7 @@ def unreachable_faults(pages):
 
 
 def mention_faults(root, pages):
-    """Comments, units, and annotations name pages, too."""
+    """Also checks pages that comments, units, and annotations mention."""
     for path, file in source_files(root):
         if path.endswith(".md") or path.startswith("tests/docs/"):
             continue
@@ -125,7 +125,7 @@ def mention_faults(root, pages):
 # --- options and exit statuses
 
 def named_programs(table):
-    """The programs that the nearest heading names. The title of the page does not count."""
+    """Returns the programs in the nearest heading, excluding the page's title."""
     for heading in reversed(table.headings[1:]):
         if "all programs" in heading.lower():
             return set(NAMES)
@@ -170,7 +170,7 @@ def other_option_faults(pages, programs):
 
 
 def status_tables(pages):
-    """Where each table about exit statuses stands, the programs that it is about, and its statuses."""
+    """Returns the position, the programs, and the statuses of each table of exit statuses."""
     for page in pages.values():
         for table in page.tables:
             above = " ".join([table.before, *table.headings[-1:]]).lower()
@@ -192,7 +192,7 @@ def status_faults(root, pages, programs):
         documented |= statuses
         fullest = max(fullest, statuses & sending, key=len)
         if not (names or set(NAMES)) <= programs.keys():
-            continue  # a program that is not built may have any
+            continue  # a program that is not built may have any option
         whose = " or ".join(sorted(names)) or "any program"
         expected = statuses_of(programs, names)
         for status in sorted(statuses - (expected or every)):
@@ -209,14 +209,14 @@ def status_faults(root, pages, programs):
 # --- metrics and alerts
 
 def source_metrics(root):
-    """The names in the sources of the product, with the prefix."""
+    """Returns the names in the product's sources, with the prefix."""
     return {PREFIX + name for path, file in source_files(root)
             if path.endswith((".cc", ".h")) and not path.startswith("tests/")
             for name in _METRIC_SOURCE.findall(file.read_text(encoding="utf-8"))}
 
 
 def documented_metrics(pages):
-    """Names, with the prefix, and where they stand."""
+    """Returns the names with the prefix, and their positions."""
     return {PREFIX + found[1]: f"{page.path}:{line}" for page in pages.values() for table in page.tables
             if table.subject in ("metric", "metrics") for line, cell in table.first_cells()
             for span in code_spans(cell) if (found := _METRIC_CELL.fullmatch(span))}
@@ -245,7 +245,7 @@ def metric_use_faults(root, pages):
 
 
 def alert_faults(root):
-    """Whether the heading exists is seen with the other mentions of pages."""
+    """Does not check whether the heading exists, because the check of mentions does."""
     for path, text in read_text(root, "deploy/prometheus/rules/*.yml").items():
         for rule in re.split(r"^\s*- (?=alert:|record:)", text, flags=re.MULTILINE)[1:]:
             alert = re.match(r"alert:\s*(\S+)", rule)

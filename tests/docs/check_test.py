@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tests of the documentation check: a good repository passes, and each fault is found where it is."""
+"""Tests the documentation check: a good repository passes, and each fault is reported with its position."""
 
 import io
 import sys
@@ -68,7 +68,7 @@ class RepositoryTest(unittest.TestCase):
         self.write(path, GOOD[path].replace(old, new))
 
     def assert_faults(self, *expected):
-        """Each fault begins as expected, in any order, and there are no others."""
+        """Expects exactly these beginnings of faults, in any order."""
         faults = sorted(check.all_faults(self.root, self.programs, EXPOSED))
         self.assertEqual(len(faults), len(expected), faults)
         for fault, beginning in zip(faults, sorted(expected)):
@@ -77,7 +77,7 @@ class RepositoryTest(unittest.TestCase):
     def test_good_repository_passes(self):
         self.assert_faults()
 
-    def test_exit_status_tells_of_faults(self):
+    def test_exit_status_reports_faults(self):
         with patch.object(check, "read_programs", return_value=self.programs), \
                 patch.object(check, "exposed_metrics", return_value=EXPOSED), \
                 redirect_stdout(io.StringIO()) as output:
@@ -244,7 +244,7 @@ class RepositoryTest(unittest.TestCase):
 
 
 class ProgramsTest(unittest.TestCase):
-    """With scripts in place of the programs."""
+    """Replaces the programs with scripts."""
 
     def setUp(self):
         folder = tempfile.TemporaryDirectory()

@@ -1,4 +1,4 @@
-"""What the documentation check needs to know of a Markdown page: its prose, headings, links, and tables.
+"""Parses a Markdown page for the documentation check: its prose, headings, links, and tables.
 
 It reads the Markdown that this repository uses: headings with '#', code in fences, and tables with a
 '|' at the start of each line.
@@ -12,7 +12,7 @@ PROSE_COLUMNS = 100
 _FENCE = re.compile(r"\s*(`{3,}|~{3,})")
 _HEADING = re.compile(r"(#{1,6})\s+(.*?)\s*#*\s*$")
 _CODE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
-# The end of a link is enough: its text may begin on another line.
+# Matches only the end of a link, because its text may begin on another line.
 _TARGETS = (
     re.compile(r"\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)"),
     re.compile(r"^ {0,3}\[[^\]]+\]:\s*<?([^\s>]+)", re.MULTILINE),
@@ -26,9 +26,9 @@ _UNBREAKABLE = re.compile(r"`[^`]*`|\[[^\]]*\]\([^)]*\)|<[^>]*>")
 class Table:
     def __init__(self, line, headings, before):
         self.line = line  # the number of its first line
-        self.headings = headings  # those that it stands under, outermost first
+        self.headings = headings  # the headings above it, outermost first
         self.before = before  # the last line of text above it
-        self.rows = []  # (number of the line, cells); the first one is the header
+        self.rows = []  # (line number, cells); the first one is the header
 
     @property
     def subject(self):
@@ -55,7 +55,7 @@ class Page:
         self.tables = _tables(self.prose)
 
     def long_lines(self):
-        """The lines of prose that should wrap, with their width."""
+        """Returns the lines of prose that should wrap, with their width."""
         return [(number, len(line)) for number, line in self.prose
                 if len(line) > PROSE_COLUMNS and not line.lstrip().startswith("|") and _can_break(line)]
 
@@ -72,7 +72,7 @@ def _can_break(line):
 
 
 def _outside_fences(text):
-    """Numbered lines. Code in fences counts as blank lines, so that it ends a paragraph."""
+    """Returns numbered lines. Fenced code counts as blank lines, so that it ends a paragraph."""
     lines, fence = [], None
     for number, line in enumerate(text.splitlines(), 1):
         mark = _FENCE.match(line)
@@ -89,7 +89,7 @@ def _outside_fences(text):
 
 
 def _blocks(prose):
-    """Paragraphs, each with the number of its first line."""
+    """Returns the paragraphs, each with the number of its first line."""
     block, first = [], 0
     for number, line in prose + [(0, "")]:
         if line.strip():
@@ -101,7 +101,7 @@ def _blocks(prose):
 
 
 def _slugs(headings):
-    """The anchors that GitHub gives to headings. The second of two equal ones gets '-1'."""
+    """Returns GitHub's anchors of headings. The second of two equal ones gets '-1'."""
     seen, slugs = Counter(), set()
     for text in headings:
         text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)

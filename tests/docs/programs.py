@@ -1,4 +1,4 @@
-"""What the programs themselves say: the options and exit statuses in their help, the metrics that they serve."""
+"""Queries the programs for the options and exit statuses in their help and for their metrics."""
 
 import os
 import re
@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 
 NAMES = ("dicom-sender", "dicom-coordinator", "dicom-worker", "dicom-indexer", "dicom-ctl", "dicom-ledger")
-OPTIONAL = ("dicom-ledger",)  # is not built without PostgreSQL
+OPTIONAL = ("dicom-ledger",)  # not built without PostgreSQL
 DEADLINE_S = 30
 
 
@@ -25,14 +25,14 @@ class Program:
         self.options = set(re.findall(r"^ {2,6}(?:-\w, )?(--[a-z][a-z-]*)", body, re.MULTILINE))
         statuses = examples.partition("\nExit status\n")[2]
         self.statuses = {int(status) for status in re.findall(r"^  (\d+) ", statuses, re.MULTILINE)}
-        # From the usage, the examples, and the list of commands.
+        # Options are taken from the usage, the examples, and the list of commands.
         listed = re.findall(r"^Commands\n((?:  [a-z].*\n)+)", body, re.MULTILINE)
         self.commands = set(re.findall(rf"^  {name} ([a-z]+)\b", help_text, re.MULTILINE))
         self.commands.update(line.split()[0] for block in listed for line in block.splitlines())
 
 
 def read_programs(folder):
-    """The programs by name, each with the options of its commands."""
+    """Returns the programs by name, each with the options of its commands."""
     programs = {}
     for name in NAMES:
         if name in OPTIONAL and not (folder / name).exists():
@@ -45,9 +45,9 @@ def read_programs(folder):
 
 
 def exposed_metrics(folder):
-    """The names of the metrics that the services have right after their start, before any session."""
+    """Returns the names of the services' metrics right after their start, before any session."""
     with tempfile.TemporaryDirectory() as work, _unused_port() as closed:
-        # The socket stays bound and never listens, so worker and indexer find no coordinator.
+        # The socket stays bound but never listens, so worker and indexer find no coordinator.
         coordinator = f"tcp://127.0.0.1:{closed.getsockname()[1]}"
         (Path(work) / "input").mkdir()
         return set().union(*(_metrics_of([folder / command[0], *command[1:]], work) for command in (

@@ -1,4 +1,4 @@
-// Whose fault it is: a study, an instance, the storage, or the destination. With the real dicom-sender.
+// Fault attribution to a study, an instance, the storage, or the destination, with the real dicom-sender.
 #include <gmock/gmock.h>
 
 #include "tests/e2e/sender_fixture.h"
@@ -12,7 +12,7 @@ bool Proposes(const AssociationRecord& requested, const std::string& abstract_sy
   return std::ranges::any_of(requested.contexts,
                              [&](const auto& context) { return context.abstract_syntax == abstract_syntax; });
 }
-// As DCMTK's dcmrecv does it that has a list of what it takes.
+// Behaves as DCMTK's dcmrecv with a list of accepted SOP classes.
 std::optional<Rejection> RejectsPrivateClass(const AssociationRecord& requested) {
   if (!Proposes(requested, kPrivateClass)) return std::nullopt;
   return Rejection{1, 1, 1};
@@ -20,7 +20,7 @@ std::optional<Rejection> RejectsPrivateClass(const AssociationRecord& requested)
 
 class AttributionTest : public SenderTest {
  protected:
-  // In study folders of their own, numbered from `first`.
+  // Writes study folders, numbered from `first`.
   void WriteStudies(int first, int studies, int instances, const std::string& sop_class) const {
     for (int study = first; study < first + studies; ++study) {
       for (int i = 0; i < instances; ++i) {
@@ -35,8 +35,8 @@ class AttributionTest : public SenderTest {
   static constexpr const char* kOrdinary = "1.2.840.10008.5.1.4.1.1.7";
 };
 
-TEST_F(AttributionTest, ManyStudiesThatAreRejectedKeepNothingBack) {
-  WriteStudies(1, 12, 3, kPrivateClass);  // larger, so they come first
+TEST_F(AttributionTest, ManyRejectedStudiesDoNotBlockOthers) {
+  WriteStudies(1, 12, 3, kPrivateClass);  // larger studies are sent first
   WriteStudies(100, 30, 1, kOrdinary);
   DestinationBehaviour behaviour;
   behaviour.reject_some = RejectsPrivateClass;
@@ -51,7 +51,7 @@ TEST_F(AttributionTest, ManyStudiesThatAreRejectedKeepNothingBack) {
                              testing::HasSubstr("no reason given")));
 }
 
-TEST_F(AttributionTest, ADestinationThatTakesNoStudyIsNotTheStudiesFault) {
+TEST_F(AttributionTest, ADestinationThatRejectsEveryStudyFailsNoStudy) {
   WriteStudies(1, 4, 2, kPrivateClass);
   DestinationBehaviour behaviour;
   behaviour.reject_some = RejectsPrivateClass;
@@ -66,7 +66,7 @@ TEST_F(AttributionTest, ADestinationThatTakesNoStudyIsNotTheStudiesFault) {
   EXPECT_EQ(Resume(), 0) << result_.output << result_.errors;
 }
 
-TEST_F(AttributionTest, NotAuthorizedForOneInstanceIsItsFailure) {
+TEST_F(AttributionTest, NotAuthorizedForOneInstanceFailsThatInstance) {
   const auto instances = WriteExampleStudies(data(), 3, 2);
   InstanceRule denied;
   denied.sop_instance_uid = instances[0].sop_instance_uid;
@@ -78,7 +78,7 @@ TEST_F(AttributionTest, NotAuthorizedForOneInstanceIsItsFailure) {
   EXPECT_THAT(FailureOf(summary, instances[0].sop_instance_uid), testing::StartsWith("0124"));
 }
 
-TEST_F(AttributionTest, NotAuthorizedForDifferentStudiesIsAboutUs) {
+TEST_F(AttributionTest, NotAuthorizedForDifferentStudiesEndsTheSession) {
   WriteExampleStudies(data(), 3, 2);
   InstanceRule denied;
   denied.status = 0x0124;
@@ -93,7 +93,7 @@ TEST_F(AttributionTest, NotAuthorizedForDifferentStudiesIsAboutUs) {
   EXPECT_EQ(Resume(), 0) << result_.output << result_.errors;
 }
 
-TEST_F(AttributionTest, StorageThatGoesAwayAndComesBackCostsNothing) {
+TEST_F(AttributionTest, AStorageOutageFailsNoInstance) {
   WriteExampleStudies(data(), 20, 5);
   InstanceRule slow;
   slow.delay = std::chrono::milliseconds(10);
@@ -109,7 +109,7 @@ TEST_F(AttributionTest, StorageThatGoesAwayAndComesBackCostsNothing) {
   EXPECT_EQ(Number(Summary(), "successful_transfers"), 100U);
 }
 
-TEST_F(AttributionTest, StorageThatStaysAwayFailsWhatIsLeftAfterThePatience) {
+TEST_F(AttributionTest, AStorageOutageLongerThanRetryForFailsTheRest) {
   WriteExampleStudies(data(), 3, 2);
   InstanceRule slow;
   slow.delay = std::chrono::milliseconds(300);
@@ -127,7 +127,7 @@ TEST_F(AttributionTest, StorageThatStaysAwayFailsWhatIsLeftAfterThePatience) {
   EXPECT_THAT(summary["failures"][0]["reason"].GetString(), testing::HasSubstr("is its storage mounted?"));
 }
 
-TEST_F(AttributionTest, AFileThatIsGoneFailsAloneAndAtOnce) {
+TEST_F(AttributionTest, AMissingFileFailsAloneAndAtOnce) {
   const auto instances = WriteExampleStudies(data(), 2, 3);
   InstanceRule slow;
   slow.delay = std::chrono::milliseconds(200);

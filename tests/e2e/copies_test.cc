@@ -1,4 +1,4 @@
-// Files with the same SOP Instance UID: duplicates, conflicts, and the one that is sent when another one fails.
+// Files with the same SOP Instance UID: duplicates, conflicts, and the copy that is sent when the original fails.
 #include <gmock/gmock.h>
 
 #include "tests/e2e/sender_fixture.h"
@@ -12,16 +12,16 @@ using testing::Not;
 
 class CopiesTest : public SenderTest {
  protected:
-  // Files of one instance, found in the order of their names.
+  // Files of one instance, in the order in which the scan finds them.
   void Write(const std::string& name, const ExampleInstance& instance) {
     WriteFile(data() / name, ExampleFile(instance));
   }
   static ExampleInstance OtherPixels() {
     ExampleInstance instance;
-    instance.patient_id = "1";  // of the same length
+    instance.patient_id = "1";  // has the same length
     return instance;
   }
-  // Of the first attempt only.
+  // Reads the first attempt only.
   static InstanceRule RefuseFirst() {
     InstanceRule rule;
     rule.sop_instance_uid = ExampleInstance().sop_instance_uid;
@@ -36,10 +36,10 @@ class CopiesTest : public SenderTest {
   }
 };
 
-TEST_F(CopiesTest, EqualDatasetsAreADuplicateWhateverStandsBeforeThem) {
+TEST_F(CopiesTest, EqualDatasetsAreDuplicatesEvenIfTheirHeadersDiffer) {
   Write("a.dcm", {});
   WriteFile(data() / "b.dcm", ExampleFile({}));
-  WriteFile(data() / "c.dcm", ExampleDataset({}));  // without preamble and meta header
+  WriteFile(data() / "c.dcm", ExampleDataset({}));  // has no preamble and no meta header
   StartDestination();
   EXPECT_EQ(Run(), 0) << result_.output << result_.errors;
   EXPECT_EQ(Number(Summary(), "duplicates"), 2U);
@@ -48,7 +48,7 @@ TEST_F(CopiesTest, EqualDatasetsAreADuplicateWhateverStandsBeforeThem) {
   EXPECT_THAT(result_.output, AllOf(HasSubstr("Complete"), Not(HasSubstr("onflict"))));
 }
 
-TEST_F(CopiesTest, OneOfTheSameSizeWithAnotherContentIsAConflict) {
+TEST_F(CopiesTest, ACopyOfTheSameSizeWithDifferentContentIsAConflict) {
   Write("a.dcm", {});
   Write("b.dcm", OtherPixels());
   StartDestination();
@@ -67,7 +67,7 @@ TEST_F(CopiesTest, OneOfTheSameSizeWithAnotherContentIsAConflict) {
   EXPECT_THAT(Failures(), HasSubstr("\"kind\":\"conflict\""));
 }
 
-TEST_F(CopiesTest, OneInAnotherStudyIsAConflict) {
+TEST_F(CopiesTest, ACopyInAnotherStudyIsAConflict) {
   Write("a.dcm", {});
   ExampleInstance other;
   other.study_uid = "1.2.826.0.1.3680043.10.1400.2";
@@ -78,7 +78,7 @@ TEST_F(CopiesTest, OneInAnotherStudyIsAConflict) {
   EXPECT_THAT(Failures(), AllOf(HasSubstr("Study Instance UID '" + other.study_uid + "'"), HasSubstr("/a.dcm")));
 }
 
-TEST_F(CopiesTest, ADuplicateIsSentWhereTheFirstOneIsRefused) {
+TEST_F(CopiesTest, ADuplicateIsSentIfTheFirstFileIsRefused) {
   Write("a.dcm", {});
   Write("b.dcm", {});
   StartDestination({.rules = {RefuseFirst()}});
@@ -96,7 +96,7 @@ TEST_F(CopiesTest, ADuplicateIsSentWhereTheFirstOneIsRefused) {
 
 TEST_F(CopiesTest, AConflictThatIsSentInsteadIsStillReported) {
   ExampleInstance unsendable = OtherPixels();
-  unsendable.sop_class_uid = "1.3.6.1.4.1.9590.100.1.0.100.4.0";  // a vendor's own
+  unsendable.sop_class_uid = "1.3.6.1.4.1.9590.100.1.0.100.4.0";  // a private SOP class
   Write("a.dcm", unsendable);
   Write("b.dcm", {});
   StartDestination({.abstract_syntaxes = {ExampleInstance().sop_class_uid}});
@@ -121,7 +121,7 @@ TEST_F(CopiesTest, ACopyInAnotherStudyIsSentThere) {
   EXPECT_EQ(Number(Summary(), "conflicts"), 1U);
 }
 
-TEST_F(CopiesTest, TheInstanceFailsWhenAllOfItsFilesHave) {
+TEST_F(CopiesTest, TheInstanceFailsWhenAllOfItsFilesHaveFailed) {
   for (const char* name : {"a.dcm", "b.dcm", "c.dcm"}) Write(name, {});
   InstanceRule rule = RefuseFirst();
   rule.times = 0;

@@ -1,4 +1,4 @@
-// Who may talk to whom: versions, garbage, keys, addresses, and what the programs say of their health.
+// Access to the coordinator: versions, garbage, keys, addresses, and the health that the programs report.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -28,7 +28,7 @@ class DistributedAccessTest : public MigrationTest {
 
 // --- versions and garbage
 
-// Speaks to the coordinator as nobody of ours would.
+// A client that sends what none of our programs would send.
 class RawPeer {
  public:
   explicit RawPeer(const std::string& endpoint) {
@@ -54,7 +54,7 @@ class RawPeer {
   zmq::socket_t socket_{context_, zmq::socket_type::dealer};
 };
 
-TEST_F(DistributedAccessTest, APeerOfAnotherVersionIsRefusedForGood) {
+TEST_F(DistributedAccessTest, APeerOfAnotherVersionIsRefusedPermanently) {
   StartCoordinator({"--metrics", Metrics()});
   EXPECT_EQ(RefusedMessages(), 0);
   wire::WorkerMessage message;
@@ -70,7 +70,7 @@ TEST_F(DistributedAccessTest, APeerOfAnotherVersionIsRefusedForGood) {
   EXPECT_THAT(Ctl({"workers"}).output, testing::Not(HasSubstr("w0")));
 }
 
-TEST_F(DistributedAccessTest, GarbageIsRefusedAndDoesNoHarm) {
+TEST_F(DistributedAccessTest, GarbageIsRefusedWithoutSideEffects) {
   const auto instances = WriteExampleStudies(data(), 2, 10);
   StartDestination();
   StartCoordinator({"--metrics", Metrics()});
@@ -83,13 +83,13 @@ TEST_F(DistributedAccessTest, GarbageIsRefusedAndDoesNoHarm) {
   peer.SendInTwoFrames(Envelope(wire::ClientRequest()).SerializeAsString());
   EXPECT_FALSE(peer.Refusal().reason().empty());
   EXPECT_EQ(RefusedMessages(), 4);
-  // No ZeroMQ at all: the connection is closed before it comes to messages.
+  // This is not ZeroMQ: the coordinator closes the connection before any message.
   EXPECT_EQ(Get(coordinator_port_.number(), "/"), "");
   StartWorker("w0");
   EXPECT_EQ(ExpectAllStored(Feed(), instances), 0U);
 }
 
-// A coordinator of another version answers everything with its own envelope.
+// A coordinator of another version, which answers everything with its own envelope.
 class FakeCoordinator {
  public:
   explicit FakeCoordinator(const std::string& endpoint) : channel_(context_, endpoint) {
@@ -109,10 +109,10 @@ class FakeCoordinator {
 
   zmq::context_t context_;
   RouterChannel channel_;
-  std::jthread thread_;  // last: it uses the others
+  std::jthread thread_;  // declared last: the thread uses the other members
 };
 
-TEST_F(DistributedAccessTest, ACoordinatorOfAnotherVersionEndsEverybody) {
+TEST_F(DistributedAccessTest, ACoordinatorOfAnotherVersionEndsEveryProgram) {
   WriteExampleStudies(data(), 1, 1);
   const FakeCoordinator fake(endpoint());
   Program& worker = StartWorker("w0");
@@ -154,7 +154,7 @@ class KeysTest : public DistributedAccessTest {
   const std::filesystem::path allowed_ = folder_ / "allowed";
 };
 
-TEST_F(KeysTest, ASessionIsSentByThoseWhoHaveKeys) {
+TEST_F(KeysTest, ASessionIsSentWithKeys) {
   const auto instances = WriteExampleStudies(data(), 2, 10);
   StartDestination();
   StartCoordinator(Server());
@@ -164,7 +164,7 @@ TEST_F(KeysTest, ASessionIsSentByThoseWhoHaveKeys) {
   EXPECT_EQ(ExpectAllStored(session, instances), 0U);
 }
 
-TEST_F(KeysTest, WhoeverHasNoneStaysOutside) {
+TEST_F(KeysTest, AClientWithoutAKeyIsRefused) {
   Program& coordinator = StartCoordinator(Server());
   EXPECT_EQ(ListSessions(Client("stranger")).end, (ProcessEnd{3, 0}));
   EXPECT_TRUE(coordinator.WaitForText("with the unknown key")) << coordinator.Errors();
@@ -179,7 +179,7 @@ TEST_F(KeysTest, WhoeverHasNoneStaysOutside) {
 
 // --- addresses and files
 
-TEST_F(DistributedAccessTest, OtherMachinesNeedKeysOrConsent) {
+TEST_F(DistributedAccessTest, AccessFromOtherMachinesNeedsKeysOrInsecure) {
   const std::string open = "tcp://*:" + std::to_string(coordinator_port_.number());
   Program& refused = Coordinator({"--bind", open});
   refused.Start();
@@ -189,7 +189,7 @@ TEST_F(DistributedAccessTest, OtherMachinesNeedKeysOrConsent) {
   EXPECT_EQ(Ctl({"sessions"}).end, (ProcessEnd{0, 0}));
 }
 
-TEST_F(DistributedAccessTest, OneCoordinatorForALedgerAndForAPort) {
+TEST_F(DistributedAccessTest, ASecondCoordinatorOnALedgerOrPortIsRefused) {
   StartCoordinator();
   const ReservedPort other;
   Program& same_ledger = Coordinator({"--bind", "tcp://127.0.0.1:" + std::to_string(other.number())});
@@ -205,7 +205,7 @@ TEST_F(DistributedAccessTest, OneCoordinatorForALedgerAndForAPort) {
 
 // --- health
 
-TEST_F(DistributedAccessTest, AWorkerIsReadyWhileTheCoordinatorIsThere) {
+TEST_F(DistributedAccessTest, AWorkerIsReadyWhileTheCoordinatorAnswers) {
   const auto instances = WriteExampleStudies(data(), 2, 10);
   StartDestination();
   const std::uint16_t port = metrics_port_.number();

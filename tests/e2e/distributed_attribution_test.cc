@@ -1,4 +1,4 @@
-// One worker that is at fault beside a good one: it can fail nothing, and is named.
+// One faulty worker beside a good one: it must not fail any instance, and it is named.
 #include "tests/e2e/migration_fixture.h"
 
 namespace dicom_sender {
@@ -22,7 +22,7 @@ class DistributedAttributionTest : public MigrationTest {
   bool IsQuarantined() const {
     return Eventually([this] { return Metric(metrics_port_.number(), "dicom_sender_workers_quarantined") == 1; });
   }
-  // Everything arrives, nothing has failed, and the bad worker is named.
+  // Everything arrives, nothing has failed, and the faulty worker is named.
   void ExpectTheGoodOneSendsAll(const std::string& session) {
     EXPECT_TRUE(IsQuarantined());
     const std::string workers = Ctl({"workers"}).output;
@@ -38,8 +38,8 @@ class DistributedAttributionTest : public MigrationTest {
   std::vector<ExampleInstance> instances_;
 };
 
-TEST_F(DistributedAttributionTest, AWorkerWithoutItsMountTakesNoStudies) {
-  std::filesystem::create_directories(replica());  // a mount point without its mount
+TEST_F(DistributedAttributionTest, AWorkerWithoutItsMountGetsNoStudies) {
+  std::filesystem::create_directories(replica());  // a mount point without a mounted file system
   ReservedPort port;
   Program& bad = StartWorkerOfTheReplica({"--metrics", "127.0.0.1:" + std::to_string(port.number())});
   EXPECT_TRUE(bad.WaitForText("Not ready: the folder"));
@@ -52,7 +52,7 @@ TEST_F(DistributedAttributionTest, AWorkerWithoutItsMountTakesNoStudies) {
   EXPECT_THAT(bad.AllErrors(), testing::Not(testing::HasSubstr("starting with study")));
 }
 
-TEST_F(DistributedAttributionTest, AMountThatComesBackMakesAWorkerReady) {
+TEST_F(DistributedAttributionTest, AWorkerBecomesReadyWhenItsMountReturns) {
   std::filesystem::create_directories(replica());
   Program& worker = StartWorkerOfTheReplica();
   EXPECT_TRUE(worker.WaitForText("Not ready: the folder"));
@@ -63,7 +63,7 @@ TEST_F(DistributedAttributionTest, AMountThatComesBackMakesAWorkerReady) {
   ExpectAllStored(session, instances_);
 }
 
-TEST_F(DistributedAttributionTest, AMappedFolderThatIsMissingIsAnErrorAtTheStart) {
+TEST_F(DistributedAttributionTest, AMissingMappedFolderIsAnErrorAtStartup) {
   const ProcessResult result =
       RunProcess({WORKER_PROGRAM, "--coordinator", endpoint(), "--path-map", "/data=/no/such"}, kPatience);
   ASSERT_TRUE(result.end);
@@ -71,7 +71,7 @@ TEST_F(DistributedAttributionTest, AMappedFolderThatIsMissingIsAnErrorAtTheStart
   EXPECT_THAT(result.errors, testing::HasSubstr("--path-map /data=/no/such: /no/such: No such file or directory"));
 }
 
-TEST_F(DistributedAttributionTest, AWorkerThatSeesAnotherTreeFailsNothing) {
+TEST_F(DistributedAttributionTest, AWorkerWithAnotherFileTreeFailsNoInstance) {
   for (const auto& entry : std::filesystem::recursive_directory_iterator(data())) {
     if (!entry.is_regular_file()) continue;
     ExampleInstance other;
@@ -80,14 +80,14 @@ TEST_F(DistributedAttributionTest, AWorkerThatSeesAnotherTreeFailsNothing) {
   }
   StartWorkerOfTheReplica();
   const std::string session = Feed();
-  // An only worker is not believed at once either.
+  // Even the only worker is not trusted at once.
   EXPECT_TRUE(Eventually([&] { return Ctl({"show", session}).output.find("200") != std::string::npos; }));
   StartWorker("good", {"-t", "1"});
   ExpectAllStored(session, instances_);
   EXPECT_EQ(Number(SummaryAtEnd(session), "failed_transfers"), 0U);
 }
 
-TEST_F(DistributedAttributionTest, AWorkerWithATruncatedReplicaFailsNothing) {
+TEST_F(DistributedAttributionTest, AWorkerWithATruncatedReplicaFailsNoInstance) {
   std::filesystem::copy(data(), replica(), std::filesystem::copy_options::recursive);
   for (const auto& entry : std::filesystem::recursive_directory_iterator(replica())) {
     if (entry.is_regular_file()) std::filesystem::resize_file(entry.path(), entry.file_size() - 20);
@@ -101,8 +101,8 @@ TEST_F(DistributedAttributionTest, AWorkerWithATruncatedReplicaFailsNothing) {
   EXPECT_EQ(Number(SummaryAtEnd(session), "failed_transfers"), 0U);
 }
 
-TEST_F(DistributedAttributionTest, AWorkerWhoseStorageIsGoneIsQuarantinedAndNamed) {
-  std::filesystem::create_directories(replica() / "something else");  // mounted, but not this
+TEST_F(DistributedAttributionTest, AWorkerWithoutStorageIsQuarantinedAndNamed) {
+  std::filesystem::create_directories(replica() / "something else");  // mounted, but with other content
   StartWorkerOfTheReplica();
   ExpectTheGoodOneSendsAll(Feed());
 }

@@ -1,6 +1,6 @@
-// Every program of a migration is killed again and again while it goes on, a worker is stopped until its leases are
-// over, the destination is down and the coordinator's port blocked for a while: everything arrives, and what was sent
-// twice is counted and explained. DICOM_SENDER_TEST_SEED=N repeats the choices of a run (not its timing).
+// Kills every program of a migration repeatedly while it runs, pauses a worker until its leases expire, stops the
+// destination, and blocks the coordinator's port for a while. Everything must arrive, and every resend must be
+// counted and explained. DICOM_SENDER_TEST_SEED=N repeats the choices of a run, but not its timing.
 #include <algorithm>
 #include <cstdlib>
 #include <iostream>
@@ -21,7 +21,7 @@ constexpr std::uint64_t kThreads = 2;
 constexpr int kWorkerKills = 30, kCoordinatorKills = 10, kIndexerKills = 10;
 static_assert(kWorkerKills + kCoordinatorKills + kIndexerKills >= 50);
 constexpr int kPauses = 2, kOutages = 2, kBlocks = 2;
-constexpr milliseconds kPastTheLease(5500);  // of 5 s
+constexpr milliseconds kPastTheLease(5500);  // the lease time is 5 s
 
 std::uint64_t CountOf(const std::string& text, const std::string& what) {
   std::uint64_t count = 0;
@@ -67,7 +67,7 @@ class DistributedChaosTest : public MigrationTest {
     ASSERT_TRUE(WaitUntilStored(1));
   }
 
-  // To their ends: nothing that was killed in mid-scan is missing.
+  // Waits for the indexers, so that no killed scan stays incomplete.
   void RunIndexers() {
     for (Program* indexer : indexers_) indexer->Start();
     for (Program* indexer : indexers_) EXPECT_EQ(indexer->Wait(), 0) << indexer->Errors();
@@ -86,14 +86,14 @@ class DistributedChaosTest : public MigrationTest {
     return deeds;
   }
 
-  // Some more instances were stored, or some time is over.
+  // Waits until some more instances are stored or a time limit is reached.
   void AwaitSomeMoment() {
     const std::uint64_t wanted = Stored(destination_.Log()) + static_cast<std::uint64_t>(Draw(0, 40));
     destination_.WaitFor([=](const auto& log) { return Stored(log) >= wanted; }, milliseconds(Draw(50, 600)));
     MendWhatIsDue();
   }
 
-  // --- deeds
+  // --- faults
 
   std::size_t DrawRunningWorker() {
     for (;;) {
@@ -107,7 +107,7 @@ class DistributedChaosTest : public MigrationTest {
     worker.Start();
     ++kills_;
   }
-  // Sometimes again before it listens.
+  // Sometimes kills it again before it listens.
   void KillCoordinator() {
     coordinator_->Kill();
     ++kills_;
@@ -157,23 +157,23 @@ class DistributedChaosTest : public MigrationTest {
     return to_mend_.empty();
   }
 
-  // --- afterwards
+  // --- checks
 
-  // What the workers themselves took for lost, because their clock or the coordinator said so.
+  // Counts the leases that the workers gave up because their clock or the coordinator told them to.
   std::uint64_t LeasesLost() const {
     std::uint64_t lost = 0;
     for (const Program* worker : workers_) lost += CountOf(worker->AllErrors(), " is lost: ");
     return lost;
   }
-  // Studies that were under way where something was killed, paused or down.
+  // Counts the studies that were in progress when a program was killed or paused, or the destination was down.
   std::uint64_t CutOffMost() const { return kThreads * (kWorkerKills + kPauses) + kThreads * kWorkers * kOutages; }
 
   std::mt19937_64 random_;
   std::vector<ExampleInstance> instances_;
   std::string session_;
   ReservedPort proxy_port_;
-  std::unique_ptr<TcpProxy> proxy_ =
-      std::make_unique<TcpProxy>(proxy_port_.number(), coordinator_port_.number());  // between it and the workers
+  std::unique_ptr<TcpProxy> proxy_ = std::make_unique<TcpProxy>(
+      proxy_port_.number(), coordinator_port_.number());  // between the coordinator and the workers
   std::vector<Program*> workers_, indexers_;
   std::set<std::size_t> paused_;
   int outages_under_way_ = 0, blocks_under_way_ = 0;
@@ -181,7 +181,7 @@ class DistributedChaosTest : public MigrationTest {
   int kills_ = 0;
 };
 
-TEST_F(DistributedChaosTest, EverythingArrivesWhateverIsKilled) {
+TEST_F(DistributedChaosTest, EverythingArrivesWhicheverProgramIsKilled) {
   ASSERT_NO_FATAL_FAILURE(StartAll());
   for (const Deed deed : DrawDeeds()) {
     AwaitSomeMoment();
@@ -189,7 +189,7 @@ TEST_F(DistributedChaosTest, EverythingArrivesWhateverIsKilled) {
   }
   EXPECT_GE(kills_, 50);
   const std::size_t stored = StoredTimes(destination_.Log()).size();
-  EXPECT_LT(stored, instances_.size()) << "it was over before the last kill";
+  EXPECT_LT(stored, instances_.size()) << "the migration ended before the last kill";
   ASSERT_TRUE(Eventually([this] { return MendWhatIsDue(); }));
   destination_.SetBehaviour({});
   RunIndexers();

@@ -1,5 +1,4 @@
-// dicom-ctl against a coordinator that has something to tell: each command as a table and as JSON, its exit status,
-// and what it brings about.
+// dicom-ctl against a real coordinator: each command as a table and as JSON, its exit status, and its effect.
 #include "tests/e2e/migration_fixture.h"
 
 namespace dicom_sender {
@@ -21,7 +20,7 @@ InstanceRule Answer(const std::string& sop_instance_uid, std::uint16_t status) {
 
 class CtlTest : public MigrationTest {
  protected:
-  // What it prints; a failure unless it succeeds.
+  // Returns its output. Fails the test unless the command succeeds.
   std::string Print(const Words& words) const {
     const ProcessResult result = Ctl(words);
     EXPECT_EQ(result.end, (ProcessEnd{0, 0})) << testing::PrintToString(words) << result.errors;
@@ -66,7 +65,7 @@ TEST_F(CtlTest, ShowsASessionThatHasEnded) {
   EXPECT_EQ(report["summary_file"].GetString(), SummaryFile(session).string());
 
   EXPECT_THAT(Print({"summary", session}), HasSubstr("Successful  8"));
-  EXPECT_TRUE(CtlJson({"summary", session}) == summary) << "the file as it is";
+  EXPECT_TRUE(CtlJson({"summary", session}) == summary) << "it must equal the file";
 
   const std::string failures = Print({"failures", session});
   EXPECT_THAT(failures, HasSubstr("A900    1         w0   "));
@@ -106,7 +105,7 @@ TEST_F(CtlTest, ShowsWorkersAndDestinations) {
 
 TEST_F(CtlTest, PauseAndResume) {
   const auto instances = WriteExampleStudies(data(), 3, 20);
-  // Slow enough for the first study to be under way until the second pause, even on a busy machine.
+  // Slow enough that the first study is still being sent at the second pause, even on a busy machine.
   StartDestination({.rules = {InstanceRule{.delay = milliseconds(500)}}});
   StartCoordinator();
   StartWorker("w0");
@@ -121,7 +120,7 @@ TEST_F(CtlTest, PauseAndResume) {
   EXPECT_EQ(Stored(destination_.Log()), 20U) << "the study that was being sent was finished, and no other one begun";
   ASSERT_TRUE(Eventually([&] { return std::filesystem::exists(SummaryFile(session)); }));
   EXPECT_EQ(Number(CtlJson({"summary", session}), "pending"), 40U);
-  // The next end writes it anew.
+  // The next end of the session writes it again.
   std::filesystem::remove(SummaryFile(session));
   destination_.SetBehaviour({});
   const auto resumed = CtlJson({"resume", session});
@@ -155,7 +154,7 @@ TEST_F(CtlTest, CancelAndResume) {
   ExpectAllStored(session, instances);
 }
 
-TEST_F(CtlTest, RequeueSendsAgainWhatFailed) {
+TEST_F(CtlTest, RequeueSendsFailedInstancesAgain) {
   const auto instances = WriteExampleStudies(data(), 2, 5);
   StartDestination(
       {.rules = {Answer(instances[1].sop_instance_uid, 0xA900), Answer(instances[2].sop_instance_uid, 0xC000),
@@ -185,7 +184,7 @@ TEST_F(CtlTest, RequeueSendsAgainWhatFailed) {
   EXPECT_EQ(ExpectAllStored(session, instances), 0U);
 }
 
-TEST_F(CtlTest, ResumeRetriesWhatFailedOnlyIfAskedTo) {
+TEST_F(CtlTest, ResumeRetriesFailedInstancesOnlyOnRequest) {
   const auto instances = WriteExampleStudies(data(), 1, 5);
   StartDestination({.rules = {Answer(instances[1].sop_instance_uid, 0xA900)}});
   StartCoordinator();
@@ -201,7 +200,7 @@ TEST_F(CtlTest, ResumeRetriesWhatFailedOnlyIfAskedTo) {
   EXPECT_EQ(ExpectAllStored(session, instances), 0U);
 }
 
-TEST_F(CtlTest, DrainEndsAWorker) {
+TEST_F(CtlTest, DrainStopsAWorker) {
   const auto instances = WriteExampleStudies(data(), 3, 20);
   StartDestination(Slow());
   StartCoordinator();
@@ -219,7 +218,7 @@ TEST_F(CtlTest, DrainEndsAWorker) {
   EXPECT_EQ(Number(SummaryAtEnd(session), "resends"), 0U);
 }
 
-TEST_F(CtlTest, SaysWhatItCannotDo) {
+TEST_F(CtlTest, ReportsWhyACommandFails) {
   StartCoordinator();
   for (const char* command : {"show", "summary", "failures", "pause", "resume", "cancel", "requeue"}) {
     ExpectRefused({command, kUnknownSession}, "is not in this ledger");
@@ -234,7 +233,7 @@ TEST_F(CtlTest, SaysWhatItCannotDo) {
   EXPECT_THAT(result.errors, HasSubstr("no connection to coordinator " + endpoint()));
 }
 
-TEST_F(CtlTest, MakesKeysOnlyOnce) {
+TEST_F(CtlTest, DoesNotOverwriteKeys) {
   EXPECT_THAT(Print({"keygen", "name", "--output-dir", folder_.path()}), HasSubstr("name.key_secret"));
   const std::string secret = ReadFile(folder_ / "name.key_secret");
   EXPECT_EQ(std::filesystem::status(folder_ / "name.key_secret").permissions(), std::filesystem::perms(0600));

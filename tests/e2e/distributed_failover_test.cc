@@ -24,11 +24,11 @@ using StopMode = PostgresqlServer::StopMode;
 
 constexpr int kStudies = 60, kInstances = 40, kWorkers = 3;
 constexpr milliseconds kLeaderTimeout(1000), kFailOverMost(3 * kLeaderTimeout), kHandOverMost(1000);
-constexpr milliseconds kAnswerDelay(200);  // long enough for the migration to outlast what is done to it
+constexpr milliseconds kAnswerDelay(200);  // long enough that the migration outlasts all faults
 
-constexpr milliseconds kAskFor(100);  // then it is asked anew
+constexpr milliseconds kAskFor(100);  // then the request is repeated
 
-// A coordinator with its own way to the database.
+// A coordinator with its own proxy to the database.
 struct Member {
   explicit Member(std::uint16_t database_port) : cutter(database_port) {}
   std::string endpoint() const { return "tcp://127.0.0.1:" + std::to_string(port.number()); }
@@ -82,7 +82,7 @@ class DistributedFailoverTest : public MigrationTest {
     const auto found = std::find_if(members_.begin(), members_.end(), [this](const auto& m) { return Leads(*m); });
     return found == members_.end() ? nullptr : found->get();
   }
-  // As only the one that leads does; that it leads is said a moment before.
+  // Only the leader answers. It logs that it is the leader a moment before.
   static bool Answers(const Member& member) {
     zmq::context_t context;
     DealerChannel channel(context, {member.endpoint()});
@@ -105,7 +105,7 @@ class DistributedFailoverTest : public MigrationTest {
   }
   std::uint64_t Epoch() const { return std::stoull(server_->Query(database_, "SELECT epoch FROM leadership")); }
 
-  // The leader, once the other one is a standby and workers have been in contact with the leader.
+  // Returns the leader once the other coordinator is a standby and workers are connected to the leader.
   Member& AwaitQuiet() {
     Member* leader = nullptr;
     EXPECT_TRUE(Eventually([&] {
@@ -147,7 +147,7 @@ class DistributedFailoverTest : public MigrationTest {
     return LedgerSaysStored();
   }
 
-  // --- deeds
+  // --- faults
 
   void KillLeader() {
     Member& leader = AwaitQuiet();
@@ -161,7 +161,7 @@ class DistributedFailoverTest : public MigrationTest {
     const auto begin = steady_clock::now();
     leader.program->Signal(SIGSTOP);
     ExpectLeader(Other(leader), begin, kFailOverMost, "SIGSTOP");
-    // It comes back when nobody reckons with it any more.
+    // The old leader continues when the other coordinator has long taken over.
     Eventually([&] { return steady_clock::now() - begin > kFailOverMost + kLeaderTimeout / 4; });
     leader.program->Signal(SIGCONT);
     EXPECT_TRUE(Eventually([&] { return Ready(leader).starts_with("standby: "); }));
@@ -198,7 +198,7 @@ class DistributedFailoverTest : public MigrationTest {
     leader.program->Start();
   }
 
-  // What is seldom stands between what is often, so that each comes after each kind of fail-over.
+  // Rare faults alternate with frequent ones, so that each of them follows each kind of failover.
   static std::vector<Deed> Deeds() {
     using Test = DistributedFailoverTest;
     return {&Test::KillLeader,  &Test::StopAndContinueLeader,
@@ -228,7 +228,7 @@ TEST_F(DistributedFailoverTest, EverythingArrivesAcrossFailovers) {
   for (const Deed deed : Deeds()) ASSERT_NO_FATAL_FAILURE((this->*deed)());
   EXPECT_GE(fail_overs_, 20);
   const std::size_t stored = StoredTimes(destination_.Log()).size();
-  EXPECT_LT(stored, instances_.size()) << "it was over before the last fail-over";
+  EXPECT_LT(stored, instances_.size()) << "the migration ended before the last failover";
   destination_.SetBehaviour({});
   const auto summary = SummaryAtEnd(session_);
   for (Program* worker : workers_) EXPECT_EQ(worker->Stop(), 0) << worker->name();
@@ -239,7 +239,7 @@ TEST_F(DistributedFailoverTest, EverythingArrivesAcrossFailovers) {
   std::cout << std::endl;
 }
 
-TEST_F(DistributedFailoverTest, AStandbyEndsWhenItIsAskedTo) {
+TEST_F(DistributedFailoverTest, AStandbyStopsOnSigterm) {
   Member* leader = WhoLeads();
   ASSERT_NE(leader, nullptr);
   Member& other = Other(*leader);
@@ -249,7 +249,7 @@ TEST_F(DistributedFailoverTest, AStandbyEndsWhenItIsAskedTo) {
   EXPECT_EQ(leader->program->Stop(), 0);
 }
 
-TEST_F(DistributedFailoverTest, AMissingDatabaseIsAnErrorAtTheStart) {
+TEST_F(DistributedFailoverTest, AMissingDatabaseIsAnErrorAtStartup) {
   Program& coordinator = Coordinator({"--ledger", server_->Uri("nobodys"), "--lease-ttl", "60"});
   coordinator.Start();
   EXPECT_EQ(coordinator.Wait(), 2);

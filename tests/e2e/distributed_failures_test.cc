@@ -1,4 +1,4 @@
-// Workers and coordinators that end, die, are cut off and come back in the midst of a study.
+// Workers and coordinators that stop, crash, lose their connection, and return while a study is being sent.
 #include <fstream>
 
 #include "tests/e2e/migration_fixture.h"
@@ -14,7 +14,7 @@ DestinationBehaviour Slow(int milliseconds_each) {
 
 class DistributedFailuresTest : public MigrationTest {
  protected:
-  // One study of so many instances, of which w0 has sent a few.
+  // Starts a session with one study of `instances` instances, and waits until w0 has sent a few of them.
   Program& BeginWithOneWorker(int instances, DestinationBehaviour behaviour, const Words& worker_options = {}) {
     instances_ = WriteExampleStudies(data(), 1, instances);
     StartDestination(std::move(behaviour));
@@ -25,7 +25,7 @@ class DistributedFailuresTest : public MigrationTest {
     return worker;
   }
   std::uint64_t Resends() const { return Number(SummaryAtEnd(session_), "resends"); }
-  // From the end of the first association to the beginning of the second one, at the destination.
+  // Returns the time between the end of the first association and the beginning of the second one at the destination.
   milliseconds Gap() const {
     const DestinationLog log = destination_.Log();
     if (log.associations.size() != 2) {
@@ -38,7 +38,7 @@ class DistributedFailuresTest : public MigrationTest {
     return Eventually([&] { return Ctl({"workers"}).output.find(worker) != std::string::npos; });
   }
 
-  // The wall clock of the program is off by the seconds in the file "shift".
+  // Shifts the program's wall clock by the seconds in the file "shift".
   Words WithShiftedClock(const Words& command) const {
     Words words = {"env", std::string("LD_PRELOAD=") + SHIFTED_CLOCK,
                    "SHIFTED_CLOCK=" + (folder_ / "shift").string()};
@@ -58,7 +58,7 @@ class DistributedFailuresTest : public MigrationTest {
   std::string session_;
 };
 
-TEST_F(DistributedFailuresTest, SigtermDrainsAWorkerAndAnotherOneFinishes) {
+TEST_F(DistributedFailuresTest, SigtermDrainsAWorkerAndAnotherOneFinishesItsStudy) {
   Program& worker = BeginWithOneWorker(40, Slow(20));
   EXPECT_EQ(worker.Stop(), 0);
   EXPECT_THAT(worker.Errors(), testing::HasSubstr("Worker w0 has drained"));
@@ -72,7 +72,7 @@ TEST_F(DistributedFailuresTest, SigtermDrainsAWorkerAndAnotherOneFinishes) {
   EXPECT_EQ(log.associations[0].end, AssociationEnd::kReleased);
 }
 
-TEST_F(DistributedFailuresTest, TheGracePeriodEndsTheWaitForADestinationThatHangs) {
+TEST_F(DistributedFailuresTest, TheGracePeriodBoundsTheWaitForAHangingDestination) {
   InstanceRule hang;
   hang.nth = 4;
   hang.action = InstanceAction::kStall;
@@ -92,28 +92,28 @@ TEST_F(DistributedFailuresTest, ASecondSignalAbortsAWorkerAtOnce) {
   Program& worker = BeginWithOneWorker(10, {.rules = {hang}}, {"--grace-period", "1h"});
   ASSERT_TRUE(destination_.WaitFor([](const auto& log) { return log.instances.size() == 4; }, kPatience));
   worker.Signal(SIGTERM);
-  // Seen at the coordinator, so that the two signals are not taken for one.
+  // Waits until the coordinator has seen the first signal, so that the two signals are not merged.
   ASSERT_TRUE(Eventually([this] { return Ctl({"workers"}).output.find("draining") != std::string::npos; }));
   EXPECT_FALSE(worker.EndsWithin(milliseconds(0))) << "the first one waits for the instance in flight";
   worker.Signal(SIGTERM);
   EXPECT_EQ(worker.Wait(), 4);
-  worker.Start();  // under its name: what it held before is free at once
+  worker.Start();  // has the same name, so the leases of its earlier life are released at once
   ExpectAllStored(session_, instances_);
 }
 
-TEST_F(DistributedFailuresTest, AKilledWorkerIsReplacedAfterTheLeaseTime) {
+TEST_F(DistributedFailuresTest, TheStudyOfAKilledWorkerIsReassignedWhenItsLeaseExpires) {
   Program& worker = BeginWithOneWorker(30, Slow(30));
   StartWorker("w1");
   ASSERT_TRUE(WaitUntilListed("w1"));
   worker.Kill();
   ExpectAllStored(session_, instances_);
-  // The lease of 5 s was renewed at most a third of that before.
+  // The lease of 5 s was renewed within the last third of that.
   EXPECT_GE(Gap(), milliseconds(3000));
   EXPECT_LE(Gap(), milliseconds(12'000));
   EXPECT_LE(Resends(), instances_.size());
 }
 
-TEST_F(DistributedFailuresTest, AKilledWorkerThatIsStartedAgainGoesOnAtOnce) {
+TEST_F(DistributedFailuresTest, ARestartedWorkerContinuesAtOnce) {
   Program& worker = BeginWithOneWorker(30, Slow(30));
   worker.Kill();
   worker.Start();
@@ -121,7 +121,7 @@ TEST_F(DistributedFailuresTest, AKilledWorkerThatIsStartedAgainGoesOnAtOnce) {
   EXPECT_LE(Gap(), milliseconds(3000)) << "the leases of its earlier life are over";
 }
 
-TEST_F(DistributedFailuresTest, AWorkerThatWasStoppedTooLongLetsGo) {
+TEST_F(DistributedFailuresTest, APausedWorkerGivesUpAnExpiredLease) {
   Program& worker = BeginWithOneWorker(60, Slow(30));
   StartWorker("w1");
   worker.Signal(SIGSTOP);
@@ -133,8 +133,8 @@ TEST_F(DistributedFailuresTest, AWorkerThatWasStoppedTooLongLetsGo) {
   EXPECT_EQ(worker.Stop(), 0);
 }
 
-TEST_F(DistributedFailuresTest, AWorkerThatIsCutOffStopsByItsOwnClock) {
-  // As many as it is given at once, slow enough for more than the lease time.
+TEST_F(DistributedFailuresTest, ADisconnectedWorkerStopsByItsOwnClock) {
+  // The number of instances as given, slow enough to take longer than the lease time.
   instances_ = WriteExampleStudies(data(), 1, 120);
   StartDestination(Slow(50));
   StartCoordinator();
@@ -150,14 +150,14 @@ TEST_F(DistributedFailuresTest, AWorkerThatIsCutOffStopsByItsOwnClock) {
   destination_.SetBehaviour({});
   proxy.Unblock();
   ExpectAllStored(session_, instances_);
-  EXPECT_GE(Resends(), 1U) << "nobody knew of what it had sent";
+  EXPECT_GE(Resends(), 1U) << "the coordinator did not know what it had sent";
   const DestinationLog log = destination_.Log();
   for (const auto& instance : log.instances) {
     EXPECT_TRUE(instance.association == 2 || instance.received < log.associations[1].started);
   }
 }
 
-TEST_F(DistributedFailuresTest, WorkersGoOnWhileTheCoordinatorIsRestarted) {
+TEST_F(DistributedFailuresTest, WorkersKeepSendingWhileTheCoordinatorRestarts) {
   const auto instances = WriteExampleStudies(data(), 2, 40);
   StartDestination(Slow(30));
   Program& coordinator = StartCoordinator();
@@ -165,7 +165,7 @@ TEST_F(DistributedFailuresTest, WorkersGoOnWhileTheCoordinatorIsRestarted) {
   const std::string session = Feed();
   ASSERT_TRUE(WaitUntilStored(6));
   coordinator.Kill();
-  ASSERT_TRUE(WaitUntilStored(Stored(destination_.Log()) + 10)) << "they need no coordinator to go on";
+  ASSERT_TRUE(WaitUntilStored(Stored(destination_.Log()) + 10)) << "workers continue without the coordinator";
   StartAndListen(coordinator);
   const auto summary = SummaryAtEnd(session);
   for (Program* worker : workers) EXPECT_EQ(worker->Stop(), 0);
@@ -175,7 +175,7 @@ TEST_F(DistributedFailuresTest, WorkersGoOnWhileTheCoordinatorIsRestarted) {
   EXPECT_EQ(destination_.Log().associations.size(), 2U);
 }
 
-TEST_F(DistributedFailuresTest, ASecondWorkerOfTheSameNameEndsTheFirst) {
+TEST_F(DistributedFailuresTest, ASecondWorkerOfTheSameNameReplacesTheFirst) {
   const auto instances = WriteExampleStudies(data(), 1, 5);
   StartDestination();
   StartCoordinator();
@@ -189,7 +189,7 @@ TEST_F(DistributedFailuresTest, ASecondWorkerOfTheSameNameEndsTheFirst) {
   EXPECT_FALSE(second.EndsWithin(milliseconds(0)));
 }
 
-TEST_F(DistributedFailuresTest, ASummaryThatCouldNotBeWrittenIsWrittenWhenItsFolderIsBack) {
+TEST_F(DistributedFailuresTest, AFailedSummaryIsWrittenWhenItsFolderReturns) {
   const auto instances = WriteExampleStudies(data(), 1, 5);
   StartDestination();
   Program& coordinator = StartCoordinator();
@@ -203,7 +203,7 @@ TEST_F(DistributedFailuresTest, ASummaryThatCouldNotBeWrittenIsWrittenWhenItsFol
   ExpectAllStored(session, instances);
 }
 
-TEST_F(DistributedFailuresTest, ALedgerThatWasRenamedEndsTheCoordinator) {
+TEST_F(DistributedFailuresTest, ARenamedLedgerStopsTheCoordinator) {
   BeginWithOneWorker(40, Slow(100));
   Program& coordinator = *coordinator_;
   const auto elsewhere = folder_ / "elsewhere.db";
@@ -218,9 +218,9 @@ TEST_F(DistributedFailuresTest, ALedgerThatWasRenamedEndsTheCoordinator) {
   ExpectAllStored(session_, instances_);
 }
 
-TEST_F(DistributedFailuresTest, AClockThatIsSetBackIsReported) {
+TEST_F(DistributedFailuresTest, AClockSetBackIsReported) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  GTEST_SKIP() << "sanitizers let nothing be loaded before them";
+  GTEST_SKIP() << "sanitizers do not allow preloaded libraries";
 #endif
   std::ofstream(folder_ / "shift") << "0";
   const auto shifted = [this](Program& program) -> Program& {
@@ -246,13 +246,13 @@ TEST_F(DistributedFailuresTest, AClockThatIsSetBackIsReported) {
     return AllLogs(folder_ / "sender").find("This machine's clock was set back by 3600.") != std::string::npos;
   }));
   worker.Kill();
-  worker.Start();  // older than its earlier life
+  worker.Start();  // has an older start time than its earlier life
   EXPECT_EQ(worker.Wait(), 3);
   EXPECT_THAT(worker.Errors(), testing::HasSubstr("this one's clock was set back by at least 3"));
   sender.Kill();
 }
 
-TEST_F(DistributedFailuresTest, ASummaryThatCouldNotBeWrittenIsWrittenAtTheNextStart) {
+TEST_F(DistributedFailuresTest, AFailedSummaryIsWrittenAtTheNextStart) {
   const auto instances = WriteExampleStudies(data(), 1, 5);
   StartDestination();
   Program& coordinator = StartCoordinator();
@@ -267,7 +267,7 @@ TEST_F(DistributedFailuresTest, ASummaryThatCouldNotBeWrittenIsWrittenAtTheNextS
   ExpectAllStored(session, instances);
 }
 
-TEST_F(DistributedFailuresTest, ASummaryIsWrittenWhereTheCoordinatorWasKilledBetweenTheEndAndTheWriting) {
+TEST_F(DistributedFailuresTest, ASummaryIsWrittenAfterTheCoordinatorWasKilledBeforeItWroteIt) {
   const auto instances = WriteExampleStudies(data(), 1, 5);
   StartDestination();
   Program& coordinator = StartCoordinator();
@@ -281,8 +281,8 @@ TEST_F(DistributedFailuresTest, ASummaryIsWrittenWhereTheCoordinatorWasKilledBet
   ExpectAllStored(session, instances);
 }
 
-// A report that was meant for another ledger must not be taken for one of this: nothing would have been answered.
-TEST_F(DistributedFailuresTest, WhatAWorkerReportsToAReplacedLedgerIsNotBelieved) {
+// The coordinator must not accept a report that is meant for another ledger: nothing would have been stored there.
+TEST_F(DistributedFailuresTest, ReportsForAnotherLedgerAreRefused) {
   Program& stranger = BeginWithOneWorker(20, Slow(300));
   stranger.Signal(SIGSTOP);
   coordinator_->Kill();

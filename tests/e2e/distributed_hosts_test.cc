@@ -1,5 +1,5 @@
-// Hosts apart: each worker in a network namespace of its own, with one cable to the coordinator and another one to
-// the destination, so that one can be cut and the other stays. Needs the right to make namespaces; skipped where not.
+// Simulates separate hosts: each worker has a network namespace with one link to the coordinator and another one to
+// the destination, so that each link can be cut separately. Skipped without the permission to create namespaces.
 #include <sched.h>
 
 #include <cstring>
@@ -11,7 +11,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr const char* kDestination = "10.0.0.1";  // seen from every host
+constexpr const char* kDestination = "10.0.0.1";  // the same from every host
 
 bool Succeeds(const Words& command) {
   const ProcessResult result = RunProcess(command, kPatience);
@@ -22,8 +22,8 @@ void MustSucceed(const Words& command) {
   ASSERT_EQ(result.end, (ProcessEnd{0, 0})) << testing::PrintToString(command) << "\n" << result.errors;
 }
 
-// A network namespace, kept by a process that does nothing else, with a cable to the coordinator (NAMEc, here NAMEc0)
-// and one to the destination (NAMEd, here NAMEd0).
+// A network namespace that a process keeps alive. It has one link to the coordinator (NAMEc, here NAMEc0) and one to
+// the destination (NAMEd, here NAMEd0).
 class Host {
  public:
   Host(std::string name, int number)
@@ -39,8 +39,8 @@ class Host {
     ASSERT_NO_FATAL_FAILURE(Lay(name_ + "d", subnet_ + ".2"));
     MustSucceed(Here({"ip", "route", "add", kDestination, "via", subnet_ + ".2.1"}));
   }
-  std::string Coordinator() const { return subnet_ + ".1.1"; }  // its address, seen from here
-  // The command, run on this host.
+  std::string Coordinator() const { return subnet_ + ".1.1"; }  // the coordinator's address as seen from this host
+  // Prefixes the command so that it runs on this host.
   Words Here(const Words& command) const {
     Words words = {"nsenter", "--target", std::to_string(keeper_.id()), "--net"};
     words.insert(words.end(), command.begin(), command.end());
@@ -66,13 +66,14 @@ class DistributedHostsTest : public MigrationTest {
  protected:
   DistributedHostsTest() : MigrationTest({.all_addresses = true}) {}
 
-  // This thread, and what it starts from here on, moves to a network of its own, which ends with it.
+  // This thread, and everything that it starts afterwards, moves to a separate network, which ends with it.
   void SetUp() override {
     for (const char* program : {"ip", "nsenter", "unshare"}) {
       if (!Succeeds({program, "-V"})) GTEST_SKIP() << program << " is not installed";
     }
-    if (unshare(CLONE_NEWNET) != 0) GTEST_SKIP() << "no right to make a network namespace: " << std::strerror(errno);
-    if (!Succeeds({"unshare", "--net", "true"})) GTEST_SKIP() << "no right to make a network namespace";
+    if (unshare(CLONE_NEWNET) != 0)
+      GTEST_SKIP() << "no permission to create a network namespace: " << std::strerror(errno);
+    if (!Succeeds({"unshare", "--net", "true"})) GTEST_SKIP() << "no permission to create a network namespace";
     MustSucceed({"ip", "link", "set", "lo", "up"});
     MustSucceed({"ip", "addr", "add", kDestination, "dev", "lo"});
   }
@@ -86,11 +87,11 @@ class DistributedHostsTest : public MigrationTest {
   }
 };
 
-TEST_F(DistributedHostsTest, AWorkerThatIsCutOffFromTheCoordinatorStopsBeforeAnotherBegins) {
+TEST_F(DistributedHostsTest, AWorkerWithoutACoordinatorStopsBeforeAnotherBegins) {
   Host first("h1", 1), second("h2", 2);
   ASSERT_NO_FATAL_FAILURE(first.Connect());
   ASSERT_NO_FATAL_FAILURE(second.Connect());
-  // As many as it is given at once, slow enough for more than the lease time.
+  // The number of instances as given, slow enough to take longer than the lease time.
   const auto instances = WriteExampleStudies(data(), 1, 120);
   StartDestination({.rules = {InstanceRule{.delay = milliseconds(100)}}});
   StartCoordinator(
@@ -106,7 +107,7 @@ TEST_F(DistributedHostsTest, AWorkerThatIsCutOffFromTheCoordinatorStopsBeforeAno
   EXPECT_TRUE(cut_off.WaitForText("is lost: its study stops")) << cut_off.Errors();
   destination_.SetBehaviour({});
   const auto summary = SummaryAtEnd(session);
-  EXPECT_GE(Number(summary, "resends"), 10U) << "nobody knew of what it had sent";
+  EXPECT_GE(Number(summary, "resends"), 10U) << "the coordinator did not know what it had sent";
   ExpectAllStored(session, instances);
 
   const DestinationLog log = destination_.Log();
@@ -117,8 +118,8 @@ TEST_F(DistributedHostsTest, AWorkerThatIsCutOffFromTheCoordinatorStopsBeforeAno
   }
 }
 
-// The archive knows the address of one worker only, and rejects the other one for good.
-TEST_F(DistributedHostsTest, AWorkerThatTheArchiveRejectsIsQuarantinedAndNothingFails) {
+// The archive knows the address of only one worker and rejects the other one permanently.
+TEST_F(DistributedHostsTest, AWorkerThatTheArchiveRejectsIsQuarantinedAndNoInstanceFails) {
   Host known("h1", 1), stranger("h2", 2);
   ASSERT_NO_FATAL_FAILURE(known.Connect());
   ASSERT_NO_FATAL_FAILURE(stranger.Connect());

@@ -1,5 +1,5 @@
-// Several coordinators, one of which leads: whoever speaks to them finds it, and the next one. Those that stand by
-// are played here.
+// Several coordinators, one of which is the leader: every program finds it, and its successor. The standbys are
+// fakes.
 #include <atomic>
 #include <thread>
 
@@ -13,7 +13,7 @@ namespace {
 using std::chrono::milliseconds;
 using testing::HasSubstr;
 
-// Says to everybody that it does not lead.
+// Answers every request with "not the leader".
 class StandBy {
  public:
   explicit StandBy(const std::string& endpoint) : channel_(context_, endpoint) {
@@ -43,7 +43,7 @@ class StandBy {
   zmq::context_t context_;
   RouterChannel channel_;
   std::atomic<int> workers_ = 0, clients_ = 0;
-  std::jthread thread_;  // last: it uses the others
+  std::jthread thread_;  // declared last: the thread uses the other members
 };
 
 class DistributedLeaderTest : public MigrationTest {
@@ -55,7 +55,7 @@ class DistributedLeaderTest : public MigrationTest {
   const ReservedPort other_port_;
 };
 
-TEST_F(DistributedLeaderTest, EverybodyFindsTheOneThatLeads) {
+TEST_F(DistributedLeaderTest, EveryProgramFindsTheLeader) {
   const auto instances = WriteExampleStudies(data(), 2, 10);
   StartDestination();
   StandBy stand_by(other_endpoint());
@@ -71,13 +71,13 @@ TEST_F(DistributedLeaderTest, EverybodyFindsTheOneThatLeads) {
   EXPECT_THAT(worker.Errors(), HasSubstr("The coordinator at " + endpoint() + " is the leader"));
 }
 
-TEST_F(DistributedLeaderTest, EndpointsMayBeGivenOneByOneAndNobodyNeedBeAtThem) {
+TEST_F(DistributedLeaderTest, EndpointsMayBeRepeatedOptionsAndUnreachable) {
   StartCoordinator();
   const ProcessResult found = Ctl({"--coordinator", other_endpoint(), "--coordinator", endpoint(), "sessions"});
   EXPECT_EQ(found.end, (ProcessEnd{0, 0})) << found.errors;
 }
 
-TEST_F(DistributedLeaderTest, AGroupWithoutALeaderIsNamed) {
+TEST_F(DistributedLeaderTest, AGroupWithoutALeaderIsReported) {
   StandBy first(endpoint()), second(other_endpoint());
   Words sessions = Both();
   sessions.insert(sessions.end(), {"sessions", "--timeout", "2"});
@@ -86,7 +86,7 @@ TEST_F(DistributedLeaderTest, AGroupWithoutALeaderIsNamed) {
   EXPECT_THAT(nobody.errors, HasSubstr("no coordinator of " + other_endpoint() + ", " + endpoint() + " has led"));
 }
 
-TEST_F(DistributedLeaderTest, EverybodyGoesOnWithTheNextOneThatLeads) {
+TEST_F(DistributedLeaderTest, EveryProgramContinuesWithTheNextLeader) {
   const auto instances = WriteExampleStudies(data(), 3, 100);
   StartDestination(Slow());
   auto stand_by = std::make_unique<StandBy>(other_endpoint());
@@ -109,7 +109,7 @@ TEST_F(DistributedLeaderTest, EverybodyGoesOnWithTheNextOneThatLeads) {
   EXPECT_THAT(worker.Errors(), HasSubstr("The coordinator at " + other_endpoint() + " is the leader"));
 }
 
-TEST_F(DistributedLeaderTest, ALeaderThatIsStoppedIsLeftAndFoundAgain) {
+TEST_F(DistributedLeaderTest, ClientsLeaveAStoppedLeaderAndFindItAgain) {
   const auto instances = WriteExampleStudies(data(), 1, 100);
   StartDestination(Slow());
   Program& coordinator = StartCoordinator({"--lease-ttl", "60"});

@@ -1,4 +1,4 @@
-// Coordinator and worker as services: what they tell a service manager, here a socket of the test.
+// Coordinator and worker as services: what they send to a service manager, which is a socket of the test here.
 #include "tests/e2e/migration_fixture.h"
 #include "tests/support/notify_socket.h"
 
@@ -7,7 +7,7 @@ namespace {
 
 class DistributedServiceTest : public MigrationTest {
  protected:
-  // The program as a child of systemd: `exec` keeps the process id, which WATCHDOG_PID must name.
+  // Runs the program as a child of systemd would run: `exec` keeps the process id, which WATCHDOG_PID must name.
   Words AsService(const Words& command) const {
     Words words = {"sh", "-c", "WATCHDOG_PID=$$ exec \"$@\"", "sh"};
     words.insert(words.end(), command.begin(), command.end());
@@ -25,7 +25,7 @@ class DistributedServiceTest : public MigrationTest {
   }
   std::optional<ProcessEnd> EndOf(ChildProcess& service) {
     EXPECT_TRUE(Eventually([&] {
-      socket_.Drain();  // a program waits while nobody reads what it says
+      socket_.Drain();  // the program blocks if nobody reads its notifications
       return service.Wait(std::chrono::milliseconds(0)).has_value();
     }));
     return service.Wait(std::chrono::milliseconds(0));
@@ -33,17 +33,17 @@ class DistributedServiceTest : public MigrationTest {
   NotifySocket socket_;
 };
 
-TEST_F(DistributedServiceTest, TheCoordinatorSaysWhenItServesThatItIsWellAndWhenItStops) {
+TEST_F(DistributedServiceTest, TheCoordinatorNotifiesTheServiceManager) {
   ExpectAService({COORDINATOR_PROGRAM, "--ledger", ledger(), "--bind", endpoint(), "--output-dir", out()},
                  "READY=1\nSTATUS=listening on " + endpoint());
 }
 
-TEST_F(DistributedServiceTest, TheWorkerDoesSo) {
+TEST_F(DistributedServiceTest, TheWorkerNotifiesTheServiceManager) {
   ExpectAService({WORKER_PROGRAM, "--worker-id", "w1", "--coordinator", endpoint()},
                  "READY=1\nSTATUS=worker w1 of " + endpoint());
 }
 
-TEST_F(DistributedServiceTest, AWorkerThatDrainsSaysSoAtOnceAndIsStillWell) {
+TEST_F(DistributedServiceTest, ADrainingWorkerReportsItAtOnceAndStaysHealthy) {
   WriteExampleStudies(data(), 1, 1);
   StartDestination({.rules = {InstanceRule{.delay = std::chrono::seconds(3)}}});
   StartCoordinator();

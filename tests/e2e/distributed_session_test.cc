@@ -1,4 +1,4 @@
-// Sessions that are shared among coordinator, indexers and workers, and what is said about them.
+// Sessions that coordinator, indexers, and workers share, and the reports about them.
 #include <algorithm>
 
 #include "proto/validate.h"
@@ -14,7 +14,7 @@ using testing::HasSubstr;
 
 class DistributedSessionTest : public MigrationTest {
  protected:
-  // data() is fed to a session that is ended by whoever sends; the indexer stays to the end.
+  // Publishes data() to a session that the workers may complete; the indexer runs until the end.
   Program& StartWaitingIndexer(const Words& more = {}) {
     Words words = NewSession(more);
     words.push_back("--wait");
@@ -24,7 +24,7 @@ class DistributedSessionTest : public MigrationTest {
   }
 };
 
-TEST_F(DistributedSessionTest, SeveralWorkersSendItAll) {
+TEST_F(DistributedSessionTest, SeveralWorkersSendOneSession) {
   const auto instances = WriteExampleStudies(data(), 8, 10);
   StartDestination();
   StartCoordinator();
@@ -45,7 +45,7 @@ TEST_F(DistributedSessionTest, SeveralIndexersFeedOneSession) {
   for (const char* study : {"study_1", "study_2", "study_3"}) {
     std::filesystem::rename(data() / study, folder_.path() / "rest" / study);
   }
-  // Half of a study of the other indexer: each has found a part of it.
+  // Contains half of a study of the other indexer, so each indexer finds a part of it.
   std::filesystem::rename(data() / "study_4" / "image_1.dcm", folder_.path() / "rest" / "image_1.dcm");
   const std::string session = Feed();
   const Words rest = {"-i", folder_ / "rest", "-r", "--session", session};
@@ -53,7 +53,7 @@ TEST_F(DistributedSessionTest, SeveralIndexersFeedOneSession) {
   second.Start();
   EXPECT_EQ(second.Wait(), 0) << second.Errors();
   EXPECT_EQ(SessionOf(second), session);
-  Program& third = Indexer(rest);  // finds what is known
+  Program& third = Indexer(rest);  // finds instances that are already known
   third.Start();
   EXPECT_EQ(third.Wait(), 0) << third.Errors();
   StartWorker("w0", {"-t", "2"});
@@ -61,9 +61,9 @@ TEST_F(DistributedSessionTest, SeveralIndexersFeedOneSession) {
   EXPECT_EQ(destination_.Log().associations.size(), 6U);
 }
 
-// Otherwise somebody could feed another part to the session, which would be complete without the first indexer's part
-// if that one were killed before the coordinator knows of its scan.
-TEST_F(DistributedSessionTest, AnIndexerNamesItsSessionOnlyWhenItsScanHasBegun) {
+// Otherwise another indexer could publish another part of the session. If the first indexer were killed before the
+// coordinator knew of its scan, the session would complete without the first part.
+TEST_F(DistributedSessionTest, AnIndexerPrintsItsSessionOnlyAfterItsScanHasBegun) {
   WriteExampleStudies(data(), 1, 1);
   zmq::context_t context;
   RouterChannel coordinator(context, endpoint());
@@ -91,13 +91,13 @@ TEST_F(DistributedSessionTest, AnIndexerNamesItsSessionOnlyWhenItsScanHasBegun) 
   };
   ASSERT_TRUE(Eventually(turn));
   EXPECT_EQ(indexer.Output(), "");
-  answers = true;  // to the request when it is repeated
+  answers = true;  // answers the request when it is repeated
   EXPECT_TRUE(Eventually([&] { return turn() && indexer.Output().ends_with('\n'); }));
   EXPECT_TRUE(Eventually([&] { return turn() && indexer.EndsWithin(milliseconds(0)); }));
 }
 
-// Where studies are sent as they are found, what was published before the indexer died is sent, and the session stays
-// open for the rest.
+// If studies are sent as they are found, everything published before the indexer crashed is sent, and the session
+// stays open for the rest.
 TEST_F(DistributedSessionTest, AsFoundSendsBeforeTheScanIsComplete) {
   const auto instances = WriteExampleStudies(data(), 60, 50);
   StartDestination();
@@ -109,7 +109,7 @@ TEST_F(DistributedSessionTest, AsFoundSendsBeforeTheScanIsComplete) {
   ASSERT_TRUE(WaitUntilStored(1));
   indexer.Kill();
   EXPECT_EQ(StateOf(session), "scanning");
-  // Everything that is known has been sent; the next one goes on in the same way.
+  // Everything that is known has been sent; the next indexer continues in the same way.
   ASSERT_TRUE(Eventually([this] {
     const auto all = CtlJson({"destinations"});
     const auto& destination = all["destinations"][0];
@@ -126,7 +126,7 @@ TEST_F(DistributedSessionTest, AsFoundSendsBeforeTheScanIsComplete) {
   EXPECT_EQ(ExpectAllStored(session, instances), 0U);
 }
 
-TEST_F(DistributedSessionTest, AnIndexerThatIsKilledInMidScanIsRunAgain) {
+TEST_F(DistributedSessionTest, AnIndexerKilledDuringItsScanCanBeRunAgain) {
   const auto instances = WriteExampleStudies(data(), 30, 100);
   StartDestination();
   StartCoordinator();
@@ -144,23 +144,23 @@ TEST_F(DistributedSessionTest, AnIndexerThatIsKilledInMidScanIsRunAgain) {
   EXPECT_EQ(destination_.Log().associations.size(), 30U);
 }
 
-TEST_F(DistributedSessionTest, WaitShowsTheEndAndExitsWithItsStatus) {
+TEST_F(DistributedSessionTest, WaitShowsTheResultAndExitsWithItsStatus) {
   WriteExampleStudies(data(), 2, 5);
   StartDestination();
   StartCoordinator();
   Program& indexer = StartWaitingIndexer();
   ASSERT_TRUE(indexer.WaitForText("all of them are with the coordinator")) << indexer.Errors();
-  EXPECT_FALSE(indexer.EndsWithin(milliseconds(0))) << "nobody has sent anything yet";
+  EXPECT_FALSE(indexer.EndsWithin(milliseconds(0))) << "nothing has been sent yet";
   StartWorker("w0");
   EXPECT_EQ(indexer.Wait(), 0) << indexer.Errors();
   for (const char* part :
        {"Complete: 10 instances stored", "Total       10 files", "Successful  10", "over 2 associations"})
     EXPECT_THAT(indexer.Errors(), HasSubstr(part));
   EXPECT_THAT(indexer.Errors(), HasSubstr(SummaryFile(SessionOf(indexer)).string()));
-  EXPECT_EQ(indexer.Output(), SessionOf(indexer) + "\n") << "for scripts: nothing else";
+  EXPECT_EQ(indexer.Output(), SessionOf(indexer) + "\n") << "scripts need nothing but the id";
 }
 
-TEST_F(DistributedSessionTest, WaitSaysThatSomeHaveFailed) {
+TEST_F(DistributedSessionTest, WaitReportsFailures) {
   const auto instances = WriteExampleStudies(data(), 1, 5);
   InstanceRule rule;
   rule.sop_instance_uid = instances[2].sop_instance_uid;
@@ -173,7 +173,7 @@ TEST_F(DistributedSessionTest, WaitSaysThatSomeHaveFailed) {
   EXPECT_THAT(indexer.Errors(), HasSubstr("C000"));
 }
 
-TEST_F(DistributedSessionTest, WaitSaysThatTheDestinationIsOutOfReach) {
+TEST_F(DistributedSessionTest, WaitReportsAnUnreachableDestination) {
   WriteExampleStudies(data(), 1, 5);
   StartCoordinator();
   StartWorker("w0");
@@ -182,7 +182,7 @@ TEST_F(DistributedSessionTest, WaitSaysThatTheDestinationIsOutOfReach) {
   EXPECT_THAT(indexer.Errors(), HasSubstr("refused"));
 }
 
-TEST_F(DistributedSessionTest, WaitSaysThatTheSessionWasPaused) {
+TEST_F(DistributedSessionTest, WaitReportsAPausedSession) {
   WriteExampleStudies(data(), 1, 5);
   StartDestination();
   StartCoordinator();
@@ -203,7 +203,7 @@ TEST_F(DistributedSessionTest, AWorkerFindsTheFilesElsewhere) {
   EXPECT_EQ(ExpectAllStored(session, instances), 0U);
 }
 
-TEST_F(DistributedSessionTest, ADestinationHasNoMoreAssociationsThanAllowed) {
+TEST_F(DistributedSessionTest, TheNumberOfAssociationsToADestinationIsLimited) {
   const auto instances = WriteExampleStudies(data(), 8, 8);
   StartDestination({.rules = {InstanceRule{.delay = milliseconds(5)}}});
   StartCoordinator({"--max-associations-per-destination", "2"});
@@ -212,7 +212,7 @@ TEST_F(DistributedSessionTest, ADestinationHasNoMoreAssociationsThanAllowed) {
   EXPECT_EQ(destination_.Log().most_open_associations, 2U);
 }
 
-TEST_F(DistributedSessionTest, ADestinationThatIsDownSlowsNobodyElse) {
+TEST_F(DistributedSessionTest, ADestinationThatIsDownDoesNotSlowOthers) {
   const auto instances = WriteExampleStudies(data(), 4, 10);
   StartDestination();
   StartCoordinator();
@@ -231,7 +231,7 @@ TEST_F(DistributedSessionTest, ADestinationThatIsDownSlowsNobodyElse) {
   ExpectAllStored(well, instances);
 }
 
-// --- the same as from dicom-sender
+// --- the same results as from dicom-sender
 
 class SameSummaryTest : public MigrationTest {
  protected:
@@ -259,7 +259,7 @@ class SameSummaryTest : public MigrationTest {
       rule.error_comment = status == 0xA900 ? "not what it says" : "";
       return rule;
     };
-    // No JPEG: it is decoded.
+    // The destination does not accept JPEG, so the instance is decoded.
     return {.transfer_syntaxes = {"1.2.840.10008.1.2.1"},
             .rules = {answer(4, 0xA900), answer(5, 0xB000), answer(8, 0xC123)}};
   }
@@ -268,7 +268,7 @@ class SameSummaryTest : public MigrationTest {
   ExampleInstance photo_;  // compressed
 };
 
-// Without what differs between any two runs.
+// Removes everything that differs between any two runs.
 void Normalise(rapidjson::Value& value) {
   if (value.IsArray()) {
     for (auto& element : value.GetArray()) Normalise(element);
@@ -281,7 +281,7 @@ void Normalise(rapidjson::Value& value) {
   for (auto& member : value.GetObject()) Normalise(member.value);
 }
 
-TEST_F(SameSummaryTest, OfTheSameInput) {
+TEST_F(SameSummaryTest, TheSameInputGivesTheSameSummary) {
   if (FindProgram("dcmcjpeg").empty()) GTEST_SKIP() << "dcmcjpeg is not installed";
   WriteInput();
   StartDestination(Behaviour());
@@ -305,7 +305,7 @@ TEST_F(SameSummaryTest, OfTheSameInput) {
   EXPECT_EQ(Number(summary, "duplicates"), 1U);
   EXPECT_EQ(Number(summary, "conflicts"), 1U);
   EXPECT_EQ(Number(summary, "ignored_files"), 2U);
-  EXPECT_EQ(StoredTimes(destination_.Log()).at(photo_.sop_instance_uid), 2U) << "once by each: it was decoded";
+  EXPECT_EQ(StoredTimes(destination_.Log()).at(photo_.sop_instance_uid), 2U) << "each program sent it once, decoded";
 
   Normalise(expected);
   Normalise(summary);

@@ -1,4 +1,4 @@
-// Every line of the failure table, with the real program against the test destination.
+// Tests every row of the failure table with the real program against the test destination.
 #include "tests/e2e/sender_fixture.h"
 
 namespace dicom_sender {
@@ -45,7 +45,7 @@ TEST_F(FailureTable, Success) {
   EXPECT_EQ(Files(".db").size(), 1U) << "the ledger stays";
 }
 
-TEST_F(FailureTable, AWindowIsUsedWhereItIsGrantedAndEachAnswerIsItsOwn) {
+TEST_F(FailureTable, AGrantedWindowIsUsedAndResponsesAreMatchedByMessageId) {
   const auto instances = WriteExampleStudies(data(), 2, 40);
   StartDestination({.async_window = 8,
                     .reorder_answers = true,
@@ -64,7 +64,7 @@ TEST_F(FailureTable, AWindowIsUsedWhereItIsGrantedAndEachAnswerIsItsOwn) {
   EXPECT_EQ(log.instances.size(), 80U);
 }
 
-TEST_F(FailureTable, OnlyThePoisonousInstanceOfAWindowUsesUpItsAttempts) {
+TEST_F(FailureTable, OnlyThePoisonInstanceOfAWindowUsesUpItsAttempts) {
   const auto instances = WriteExampleStudies(data(), 1, 30);
   StartDestination({.async_window = 8, .rules = {Rule(instances[12], InstanceAction::kAbortAfterDataset)}});
   EXPECT_EQ(Run({"--max-attempts", "2", "--retry-for", "60"}), 1) << result_.output << result_.errors;
@@ -92,14 +92,14 @@ std::size_t Occurrences(const std::string& text, const std::string& part) {
   return count;
 }
 
-struct WindowHater {
+struct WindowIntolerance {
   WindowReaction reaction;
   std::uint16_t granted;
 };
-class WindowHaters : public SenderTest, public testing::WithParamInterface<WindowHater> {};
+class DestinationsWithoutWindows : public SenderTest, public testing::WithParamInterface<WindowIntolerance> {};
 
-// No instance pays for it: each has one attempt only.
-TEST_P(WindowHaters, GetEverythingWithoutAWindowAndAreReportedOnce) {
+// Each instance has only one attempt, so the test fails if one of them uses it up.
+TEST_P(DestinationsWithoutWindows, GetEverythingWithoutAWindowAndAreReportedOnce) {
   WriteExampleStudies(data(), 4, 5);
   StartDestination({.async_window = GetParam().granted, .window_reaction = GetParam().reaction});
   EXPECT_EQ(Run({"-t", "2", "--max-attempts", "1"}), 0) << result_.output << result_.errors;
@@ -115,19 +115,19 @@ TEST_P(WindowHaters, GetEverythingWithoutAWindowAndAreReportedOnce) {
   EXPECT_NE(text.find("Destination 'TEST_SCP:" + std::to_string(port_)), std::string::npos) << text;
 }
 
-INSTANTIATE_TEST_SUITE_P(All, WindowHaters,
-                         testing::Values(WindowHater{WindowReaction::kAbortRequest, 1},
-                                         WindowHater{WindowReaction::kDropRequest, 1},
-                                         WindowHater{WindowReaction::kDropAfterAccept, 1},
-                                         WindowHater{WindowReaction::kDropCommand, 1},
-                                         WindowHater{WindowReaction::kDropCommand, 16}));
+INSTANTIATE_TEST_SUITE_P(All, DestinationsWithoutWindows,
+                         testing::Values(WindowIntolerance{WindowReaction::kAbortRequest, 1},
+                                         WindowIntolerance{WindowReaction::kDropRequest, 1},
+                                         WindowIntolerance{WindowReaction::kDropAfterAccept, 1},
+                                         WindowIntolerance{WindowReaction::kDropCommand, 1},
+                                         WindowIntolerance{WindowReaction::kDropCommand, 16}));
 
-TEST_F(FailureTable, WhatIsIgnoredIsLoggedOnceForTheDestination) {
+TEST_F(FailureTable, IgnoredDeviationsAreLoggedOncePerDestination) {
   WriteExampleStudies(data(), 3, 4);
   InstanceRule rule;
   rule.raw_answer = [](std::uint8_t context_id, std::uint16_t message_id) {
     const auto id = static_cast<std::uint8_t>(message_id);
-    // A C-STORE response with an Offending Element of two bytes, and without a data set type.
+    // A C-STORE response with an Offending Element of two bytes and without a Command Data Set Type.
     std::vector<std::uint8_t> pdu = {4, 0, 0, 0, 0, 46, 0, 0, 0, 42, context_id, 3};
     pdu.insert(pdu.end(), {0, 0, 0, 1, 2, 0, 0, 0, 1, 0x80, 0, 0, 0x20, 1, 2, 0, 0, 0, id, 0});
     pdu.insert(pdu.end(), {0, 0, 0, 9, 2, 0, 0, 0, 0, 0, 0, 0, 1, 9, 2, 0, 0, 0, 0x10, 0});
@@ -167,7 +167,7 @@ TEST_F(FailureTable, TransientStatusesAreRetriedAndTheFinalAnswerCounts) {
   EXPECT_EQ(destination_.Log().instances.size(), 8U);
 }
 
-TEST_F(FailureTable, FinalStatusesFailAtOnceAndTheStudyGoesOn) {
+TEST_F(FailureTable, FinalStatusesFailAtOnceAndTheStudyContinues) {
   const auto instances = WriteExampleStudies(data(), 1, 6);
   StartDestination({.rules = {Rule(instances[0], 0xA900), Rule(instances[1], 0xC123), Rule(instances[2], 0x0112),
                               Rule(instances[3], 0x0117), Rule(instances[4], 0x0122)}});
@@ -179,11 +179,11 @@ TEST_F(FailureTable, FinalStatusesFailAtOnceAndTheStudyGoesOn) {
   EXPECT_NE(FailureOf(summary, instances[1].sop_instance_uid).find("C123 (cannot understand)"), std::string::npos);
   EXPECT_EQ(destination_.Log().instances.size(), 6U) << "each is sent once";
   EXPECT_EQ(Files("_failures.ndjson").size(), 1U);
-  EXPECT_EQ(Files(".db").size(), 1U) << "what failed can be tried again";
+  EXPECT_EQ(Files(".db").size(), 1U) << "failed instances can be retried";
 }
 
-// One instance after others were stored; attribution_test.cc has the rest.
-TEST_F(FailureTable, NotAuthorizedIsAFailureOfTheInstance) {
+// Rejects one instance after others were stored; attribution_test.cc has the other cases.
+TEST_F(FailureTable, NotAuthorizedFailsTheInstance) {
   WriteExampleStudies(data(), 1, 3);
   StartDestination({.rules = {InstanceRule{.nth = 2, .status = 0x0124}}});
   EXPECT_EQ(Run(), 1) << result_.output << result_.errors;
@@ -193,7 +193,7 @@ TEST_F(FailureTable, NotAuthorizedIsAFailureOfTheInstance) {
   EXPECT_NE((result_.output + result_.errors).find("0124"), std::string::npos) << result_.output;
 }
 
-TEST_F(FailureTable, RejectedForGoodEndsTheSession) {
+TEST_F(FailureTable, APermanentRejectionEndsTheSession) {
   WriteExampleStudies(data(), 2, 2);
   StartDestination({.called_ae = "SOMEBODY_ELSE"});
   EXPECT_EQ(Run(), 3);
@@ -206,7 +206,7 @@ TEST_F(FailureTable, RejectedForGoodEndsTheSession) {
   EXPECT_EQ(destination_.Log().associations.size(), 4U) << "two studies, and a C-ECHO after each";
 }
 
-TEST_F(FailureTable, RejectedForNowIsAskedAgainWithoutUsingUpAttempts) {
+TEST_F(FailureTable, ATransientRejectionIsRetriedWithoutUsingAttempts) {
   WriteExampleStudies(data(), 1, 2);
   StartDestination({.reject = Rejection{2, 3, 1}, .reject_times = 3});
   EXPECT_EQ(Run({"--max-attempts", "1"}), 0) << result_.output << result_.errors;
@@ -215,14 +215,14 @@ TEST_F(FailureTable, RejectedForNowIsAskedAgainWithoutUsingUpAttempts) {
       << "the last rejection was followed by a C-ECHO that is answered";
 }
 
-TEST_F(FailureTable, ALimitOfAssociationsIsRespected) {
+TEST_F(FailureTable, AnAssociationLimitIsRespected) {
   WriteExampleStudies(data(), 6, 20);
   StartDestination({.associations_max = 2, .rules = {InstanceRule{.delay = std::chrono::milliseconds(20)}}});
   EXPECT_EQ(Run({"-t", "4", "--max-attempts", "1"}), 0) << result_.output << result_.errors;
   EXPECT_EQ(Number(Summary(), "successful_transfers"), 120U);
 }
 
-TEST_F(FailureTable, NobodyListensIsSaidAtOnceAndEndsWithTheRetryBudget) {
+TEST_F(FailureTable, ARefusedConnectionIsReportedAtOnceAndRetriedForRetryFor) {
   WriteExampleStudies(data(), 2, 2);
   port_ = FindFreePort();
   EXPECT_EQ(Run({"--retry-for", "2"}), 3) << result_.output << result_.errors;
@@ -235,7 +235,7 @@ TEST_F(FailureTable, NobodyListensIsSaidAtOnceAndEndsWithTheRetryBudget) {
   EXPECT_EQ(Number(summary, "pending"), 4U);
 }
 
-TEST_F(FailureTable, ADestinationThatComesBackIsFound) {
+TEST_F(FailureTable, ADestinationThatRecoversIsUsedAgain) {
   WriteExampleStudies(data(), 2, 3);
   StartDestination();
   destination_.Stop();
@@ -248,7 +248,7 @@ TEST_F(FailureTable, ADestinationThatComesBackIsFound) {
   EXPECT_EQ(Number(Summary(), "successful_transfers"), 6U);
 }
 
-TEST_F(FailureTable, AnAssociationLostInMidInstanceCostsThatInstanceAnAttempt) {
+TEST_F(FailureTable, AnAssociationLostDuringAnInstanceCostsThatInstanceAnAttempt) {
   for (const auto action :
        {InstanceAction::kAbortInDataset, InstanceAction::kAbortAfterDataset, InstanceAction::kDropInDataset,
         InstanceAction::kDropAfterDataset, InstanceAction::kAnswerGarbage, InstanceAction::kAnswerWrongMessageId}) {
@@ -265,7 +265,7 @@ TEST_F(FailureTable, AnAssociationLostInMidInstanceCostsThatInstanceAnAttempt) {
   }
 }
 
-TEST_F(FailureTable, APoisonousInstanceFailsAndTheOthersArrive) {
+TEST_F(FailureTable, APoisonInstanceFailsAndTheOthersArrive) {
   const auto instances = WriteExampleStudies(data(), 1, 4);
   StartDestination({.rules = {Rule(instances[2], InstanceAction::kDropAfterDataset)}});
   EXPECT_EQ(Run({"--max-attempts", "2"}), 1) << result_.output << result_.errors;
@@ -275,7 +275,7 @@ TEST_F(FailureTable, APoisonousInstanceFailsAndTheOthersArrive) {
   EXPECT_NE(FailureOf(summary, instances[2].sop_instance_uid), "");
 }
 
-TEST_F(FailureTable, WhatWasSentWholeAndNotAnsweredCountsAsAResend) {
+TEST_F(FailureTable, AnUnansweredInstanceThatIsSentAgainCountsAsAResend) {
   WriteExampleStudies(data(), 1, 4);
   InstanceRule rule;
   rule.action = InstanceAction::kDropAfterDataset;
@@ -315,7 +315,7 @@ TEST_F(FailureTable, ADestinationThatDoesNotAnswerTheAssociationTimesOut) {
   EXPECT_NE(result_.errors.find("TEST_SCP"), std::string::npos) << result_.errors;
 }
 
-TEST_F(FailureTable, RefusedPresentationContextsFallBackOnUncompressed) {
+TEST_F(FailureTable, RefusedPresentationContextsFallBackToUncompressed) {
   WriteExampleStudies(data(), 1, 2);
   StartDestination({.transfer_syntaxes = {"1.2.840.10008.1.2"}});  // implicit VR little endian only
   EXPECT_EQ(Run(), 0) << result_.output << result_.errors;
@@ -324,7 +324,7 @@ TEST_F(FailureTable, RefusedPresentationContextsFallBackOnUncompressed) {
   EXPECT_EQ(log.instances[0].transfer_syntax, "1.2.840.10008.1.2");
 }
 
-TEST_F(FailureTable, WhereNothingIsAcceptedInstancesFailWithTheReason) {
+TEST_F(FailureTable, InstancesWithoutAnAcceptedContextFailWithTheReason) {
   const auto instances = WriteExampleStudies(data(), 1, 2);
   StartDestination({.abstract_syntaxes = {"1.2.840.10008.5.1.4.1.1.2"}});  // CT only
   EXPECT_EQ(Run(), 1) << result_.output << result_.errors;
@@ -368,7 +368,7 @@ TEST_F(FailureTable, RequestsPerAssociationAreLimited) {
   for (const auto& association : destination_.Log().associations) EXPECT_LE(association.instances, 3U);
 }
 
-TEST_F(FailureTable, FilesThatCannotBeSentAreReportedAndNeverSentInPart) {
+TEST_F(FailureTable, UnsendableFilesAreReportedAndNeverSentInPart) {
   const auto instances = WriteExampleStudies(data(), 1, 3);
   const std::string whole = ExampleFile(instances[0]);
   WriteFile(data() / "truncated.dcm", whole.substr(0, whole.size() - 10));

@@ -1,4 +1,4 @@
-// What is found on disk, and what becomes of it.
+// Which files the scan finds, and what happens to them.
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,13 +17,13 @@ class IndexTest : public SenderTest {
  protected:
   void SetUp() override { StartDestination(); }
 
-  // An instance of its own for each number.
+  // Returns a distinct instance for each number.
   static ExampleInstance Instance(int number) {
     ExampleInstance instance;
     instance.sop_instance_uid += "." + std::to_string(number);
     return instance;
   }
-  // Everything was stored, each SOP Instance once.
+  // Everything was stored, each SOP instance once.
   void ExpectStored(std::uint64_t instances) {
     const auto summary = Summary();
     ExpectCountsAddUp(summary);
@@ -33,7 +33,7 @@ class IndexTest : public SenderTest {
     EXPECT_EQ(log.instances.size(), instances);
     EXPECT_EQ(StoredTimes(log).size(), instances);
   }
-  // As ExpectStored, and nothing else was found.
+  // Does the same as ExpectStored, and expects no other files.
   void ExpectOnlyStored(std::uint64_t instances) {
     ExpectStored(instances);
     EXPECT_EQ(Number(Summary(), "total_files"), instances);
@@ -42,14 +42,14 @@ class IndexTest : public SenderTest {
   std::string Log() const { return ReadFile(Files(".log").at(0)); }
 };
 
-TEST_F(IndexTest, AFolderIsFlatUnlessToldOtherwise) {
+TEST_F(IndexTest, SubfoldersAreIgnoredByDefault) {
   WriteFile(data() / "top.dcm", ExampleFile(Instance(1)));
   WriteFile(data() / "sub" / "below.dcm", ExampleFile(Instance(2)));
   EXPECT_EQ(RunCommand(CommandFor({"-i", data()})), 0) << result_.output << result_.errors;
   ExpectOnlyStored(1);
 }
 
-TEST_F(IndexTest, SubFoldersAreEnteredWithR) {
+TEST_F(IndexTest, SubfoldersAreScannedWithR) {
   WriteFile(data() / "top.dcm", ExampleFile(Instance(1)));
   WriteFile(data() / "sub" / "deeper" / "below.dcm", ExampleFile(Instance(2)));
   EXPECT_EQ(Run(), 0) << result_.output << result_.errors;
@@ -67,7 +67,7 @@ TEST_F(IndexTest, SeveralInputsFilesAndFolders) {
   ExpectOnlyStored(4);
 }
 
-TEST_F(IndexTest, TheSameInputTwiceChangesNothing) {
+TEST_F(IndexTest, ARepeatedInputChangesNothing) {
   WriteExampleStudies(data(), 2, 2);
   EXPECT_EQ(Run({"-i", data(), "-i", data() / "."}), 0) << result_.output << result_.errors;
   ExpectOnlyStored(4);
@@ -80,7 +80,7 @@ TEST_F(IndexTest, AnInputWithinAnotherSendsNothingTwice) {
   ExpectStored(4);
 }
 
-TEST_F(IndexTest, LoopsOfLinksEnd) {
+TEST_F(IndexTest, LinkLoopsEnd) {
   WriteExampleStudies(data(), 1, 2);
   fs::create_directory_symlink(data(), data() / "study_1" / "up");
   fs::create_directory_symlink(".", data() / "here");
@@ -89,7 +89,7 @@ TEST_F(IndexTest, LoopsOfLinksEnd) {
   ExpectOnlyStored(2);
 }
 
-TEST_F(IndexTest, ALinkToNothingIsNoCompleteSuccess) {
+TEST_F(IndexTest, ADanglingLinkIsReportedInTheExitStatus) {
   WriteExampleStudies(data(), 1, 2);
   fs::create_symlink("nowhere", data() / "dangling");
   EXPECT_EQ(Run(), 1) << result_.output << result_.errors;
@@ -100,7 +100,7 @@ TEST_F(IndexTest, ALinkToNothingIsNoCompleteSuccess) {
   EXPECT_THAT(ReadFile(Files("_failures.ndjson").at(0)), HasSubstr("/dangling\""));
 }
 
-TEST_F(IndexTest, LinksLeadToFilesAndFoldersElsewhere) {
+TEST_F(IndexTest, LinksToFilesAndFoldersElsewhereAreFollowed) {
   WriteFile(folder_ / "elsewhere" / "1.dcm", ExampleFile(Instance(1)));
   WriteFile(folder_ / "single.dcm", ExampleFile(Instance(2)));
   fs::create_directories(data());
@@ -111,7 +111,7 @@ TEST_F(IndexTest, LinksLeadToFilesAndFoldersElsewhere) {
   ExpectStored(2);
 }
 
-TEST_F(IndexTest, ContentDecidesAndNotTheName) {
+TEST_F(IndexTest, FilesAreRecognizedByContentNotByName) {
   WriteFile(data() / "no_extension", ExampleFile(Instance(1)));
   WriteFile(data() / "picture.jpg", ExampleFile(Instance(2)));
   WriteFile(data() / ".hidden", ExampleFile(Instance(3)));
@@ -132,7 +132,7 @@ TEST_F(IndexTest, APipeDoesNotStopTheScan) {
   ExpectOnlyStored(2);
 }
 
-TEST_F(IndexTest, WhatMayNotBeReadDoesNotStopTheScan) {
+TEST_F(IndexTest, UnreadableFilesDoNotStopTheScan) {
   if (geteuid() == 0) GTEST_SKIP() << "root may read everything";
   WriteExampleStudies(data(), 2, 2);
   WriteFile(data() / "locked.dcm", ExampleFile(Instance(9)));
@@ -147,7 +147,7 @@ TEST_F(IndexTest, WhatMayNotBeReadDoesNotStopTheScan) {
   EXPECT_THAT(Log(), AllOf(HasSubstr("locked.dcm"), HasSubstr("study_2"), HasSubstr("denied")));
 }
 
-TEST_F(IndexTest, DicomdirIsIgnoredAsSuch) {
+TEST_F(IndexTest, DicomdirIsIgnored) {
   WriteExampleStudies(data(), 1, 2);
   ExampleInstance directory = Instance(9);
   directory.sop_class_uid = "1.2.840.10008.1.3.10";  // Media Storage Directory Storage
@@ -170,7 +170,7 @@ TEST_F(IndexTest, PreambleAndMetaHeaderMayBeMissing) {
   }
 }
 
-TEST_F(IndexTest, FilesWithoutAStudyAreAGroupOfTheirOwn) {
+TEST_F(IndexTest, FilesWithoutAStudyFormTheirOwnGroup) {
   WriteExampleStudies(data(), 1, 1);
   for (int i = 1; i <= 2; ++i) {
     ExampleInstance instance = Instance(i);
@@ -185,7 +185,7 @@ TEST_F(IndexTest, FilesWithoutAStudyAreAGroupOfTheirOwn) {
   EXPECT_EQ(Number(Summary(), "associations"), 2U);
 }
 
-TEST_F(IndexTest, MissingUidsAreFailuresWithThatReason) {
+TEST_F(IndexTest, MissingUidsAreReportedAsFailures) {
   WriteExampleStudies(data(), 1, 1);
   ExampleInstance no_instance, no_class = Instance(1);
   no_instance.sop_instance_uid = "";
@@ -204,7 +204,7 @@ TEST_F(IndexTest, MissingUidsAreFailuresWithThatReason) {
   EXPECT_EQ(destination_.Log().instances.size(), 1U);
 }
 
-TEST_F(IndexTest, OddNamesArriveAndStayOnOneLine) {
+TEST_F(IndexTest, FilesWithUnusualNamesArriveAndAreLoggedOnOneLine) {
   const std::vector<std::string> names = {"new\nline.dcm",   "quote\"'`$(x).dcm", "latin\xE9.dcm",
                                           "esc\x1b[31m.dcm", " leading space",    "-i",
                                           "back\\slash.dcm", "[a,b]{}.dcm"};
@@ -229,7 +229,7 @@ TEST_F(IndexTest, OddNamesArriveAndStayOnOneLine) {
   }
 }
 
-// Whichever is found first.
+// The result does not depend on which one is found first.
 TEST_F(IndexTest, ABrokenCopyDoesNotHideAGoodOne) {
   const std::string whole = ExampleFile(Instance(1));
   WriteFile(folder_ / "good.dcm", whole);
@@ -247,15 +247,15 @@ TEST_F(IndexTest, ABrokenCopyDoesNotHideAGoodOne) {
   }
 }
 
-// The destination is down until the scan is over.
-TEST_F(IndexTest, FilesThatVanishOrChangeAfterTheScanAreNotTrusted) {
+// The destination is down until the scan is complete.
+TEST_F(IndexTest, FilesThatVanishOrChangeAfterTheScanAreReadAgain) {
   WriteExampleStudies(data(), 1, 4);
   destination_.Stop();
   ChildProcess sender(Command());
   ASSERT_TRUE(sender.WaitForText("refused", kRunTimeout)) << sender.Output() << sender.Errors();
   const auto image = [this](int i) { return data() / "study_1" / ("image_" + std::to_string(i) + ".dcm"); };
   fs::remove(image(1));
-  ExampleInstance changed;  // longer, and still what it was
+  ExampleInstance changed;  // longer, but still the same instance
   changed.sop_instance_uid = "1.2.826.0.1.3680043.10.1400.1.2";
   changed.pixel_bytes = 1000;
   WriteFile(image(2), ExampleFile(changed));

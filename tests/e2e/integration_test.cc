@@ -1,4 +1,4 @@
-// Against DCMTK's storescp and dcmqrscp: what is there equals what the summary says.
+// Against DCMTK's storescp and dcmqrscp: the stored instances equal the ones in the summary.
 #include "tests/e2e/archives.h"
 #include "tests/e2e/sender_fixture.h"
 #include "tests/support/dicom_writer.h"
@@ -30,7 +30,7 @@ class IntegrationTest : public SenderTest {
     EXPECT_EQ(FilesBelow(archive_->folder()).size(), instances);
   }
 
-  // storescp's file of that instance, with +B: a meta header of its own, and the dataset as it came.
+  // The file that storescp writes for this instance with +B: a new meta header and the dataset as received.
   void ExpectStoredBytes(const std::string& sop_instance_uid, const std::string& dataset) const {
     const auto suffix = "." + sop_instance_uid;
     for (const auto& file : FilesBelow(archive_->folder())) {
@@ -41,7 +41,7 @@ class IntegrationTest : public SenderTest {
     ADD_FAILURE() << "not stored: " << sop_instance_uid;
   }
 
-  // Of the matches that DCMTK's findscu gets at this level.
+  // Returns the number of matches that DCMTK's findscu gets at this level.
   std::uint64_t Find(const std::string& level, const std::vector<std::string>& keys) const {
     std::vector<std::string> command = {"findscu", "-S", "-aec", "TEST_SCP", "-k", "QueryRetrieveLevel=" + level};
     for (const std::string& key : keys) command.insert(command.end(), {"-k", key});
@@ -59,7 +59,7 @@ class IntegrationTest : public SenderTest {
   std::unique_ptr<Archive> archive_;
 };
 
-TEST_F(IntegrationTest, StorescpTakesOneAssociation) {
+TEST_F(IntegrationTest, StorescpAcceptsOneAssociation) {
   const auto instances = WriteExampleStudies(data(), 3, 10);
   Storescp({"+B"});
   EXPECT_EQ(Run(), 0) << result_.output << result_.errors;
@@ -67,8 +67,8 @@ TEST_F(IntegrationTest, StorescpTakesOneAssociation) {
   for (const auto& instance : instances) ExpectStoredBytes(instance.sop_instance_uid, ExampleDataset(instance));
 }
 
-// Only one is served at a time: the others wait for their turn.
-TEST_F(IntegrationTest, StorescpWithoutForkTakesFour) {
+// storescp serves only one association at a time, so the others wait.
+TEST_F(IntegrationTest, StorescpWithoutForkAcceptsFourAssociations) {
   WriteExampleStudies(data(), 8, 10);
   Storescp({"+xa"});
   EXPECT_EQ(Run({"-t", "4"}), 0) << result_.output << result_.errors;
@@ -76,7 +76,7 @@ TEST_F(IntegrationTest, StorescpWithoutForkTakesFour) {
   EXPECT_EQ(Number(Summary(), "associations"), 8U);
 }
 
-TEST_F(IntegrationTest, StorescpWithForkTakesFour) {
+TEST_F(IntegrationTest, StorescpWithForkAcceptsFourAssociations) {
   WriteExampleStudies(data(), 8, 10, 200'000);
   Storescp({"--fork", "+xa"});
   EXPECT_EQ(Run({"-t", "4"}), 0) << result_.output << result_.errors;
@@ -85,7 +85,7 @@ TEST_F(IntegrationTest, StorescpWithForkTakesFour) {
 
 class CompressedFiles : public IntegrationTest {
  protected:
-  // By DCMTK's own encoders; lossless, so that the SOP Instance UID stays.
+  // Uses DCMTK's encoders without loss, so that the SOP Instance UID does not change.
   std::string Compress(const std::string& encoder, int image) {
     ExampleInstance instance;
     instance.sop_instance_uid += "." + std::to_string(image);
@@ -105,7 +105,7 @@ class CompressedFiles : public IntegrationTest {
     Compress("dcmcrle", 1);
     Compress("dcmcjpeg", 2);
   }
-  // Behind preamble, prefix and meta header: its length is that of group 0002 (PS3.10 7.1).
+  // The dataset begins after preamble, prefix, and meta header; group 0002 has a length element (PS3.10 7.1).
   static std::string DatasetOf(const std::string& file) {
     const auto byte = [&file](std::size_t i) { return static_cast<unsigned char>(file.at(i)); };
     const std::size_t length =
@@ -116,22 +116,22 @@ class CompressedFiles : public IntegrationTest {
   std::map<std::string, std::string> uids_;  // by file
 };
 
-TEST_F(CompressedFiles, GoUnchangedWhereTheyAreAccepted) {
+TEST_F(CompressedFiles, AreSentUnchangedIfAccepted) {
   Storescp({"+xa", "+B"});
   EXPECT_EQ(Run(), 0) << result_.output << result_.errors;
   ExpectAllStored(2);
   for (const auto& [file, uid] : uids_) ExpectStoredBytes(uid, DatasetOf(ReadFile(file)));
 }
 
-TEST_F(CompressedFiles, AreDecodedWhereTheyAreNot) {
+TEST_F(CompressedFiles, AreDecodedIfNotAccepted) {
   Storescp({"+xe", "+B"});
   EXPECT_EQ(Run(), 0) << result_.output << result_.errors;
   ExpectAllStored(2);
-  // Uncompressed pixel data are the last element of these datasets.
+  // Uncompressed pixel data is the last element of these datasets.
   for (const auto& [file, uid] : uids_) ExpectStoredBytes(uid, std::string(4096, '\x2A'));
 }
 
-// PS3.5 7.1.1 wants even lengths, PS3.8 annex E even PDVs; storescp aborts on others.
+// PS3.5 7.1.1 requires even value lengths and PS3.8 annex E even PDVs; storescp aborts on odd ones.
 class OddFiles : public IntegrationTest {
  protected:
   static std::string Text(std::string_view value) {
@@ -150,7 +150,7 @@ class OddFiles : public IntegrationTest {
     return pixels.EndSequence().bytes();
   }
 
-  // The file, and the end that its dataset must have at the destination.
+  // The file, and the expected end of its dataset at the destination.
   void Add(const std::string& more, const std::string& expected, ExampleInstance instance = {}) {
     const std::string name = std::to_string(expected_.size() + 1);
     instance.sop_instance_uid += "." + name;
@@ -186,8 +186,8 @@ TEST_F(OddFiles, ArriveWithEvenLengths) {
   }
 }
 
-// A number of one byte cannot be padded. The others of its study arrive over the same association.
-TEST_F(OddFiles, FailWithTheElementsNameWhereTheyCannotBePadded) {
+// A number of one byte cannot be padded. The other instances of its study arrive over the same association.
+TEST_F(OddFiles, FailWithTheElementsNameIfTheyCannotBePadded) {
   Add(DicomWriter().Element(0x7FE1, 0x1001, "US", "x").bytes(), "");
   Add(Text("even"), Text("even"));
   Storescp({"+B"});
@@ -199,7 +199,7 @@ TEST_F(OddFiles, FailWithTheElementsNameWhereTheyCannotBePadded) {
             "element (7FE1,1001): its length of 1 bytes is odd, and a number cannot be padded");
 }
 
-// Implicit VR behind an explicit meta header.
+// The dataset has implicit VR and the meta header explicit VR.
 TEST_F(OddFiles, AnImplicitDatasetThatBeginsWithTheMetaGroupArrives) {
   const ExampleInstance instance{.transfer_syntax_uid = "1.2.840.10008.1.2"};
   std::string file = ExampleFile(instance);
@@ -217,8 +217,8 @@ TEST_F(OddFiles, AnImplicitDatasetThatBeginsWithTheMetaGroupArrives) {
   ExpectStoredBytes(instance.sop_instance_uid, dataset);
 }
 
-// Over one association at a time: dcmqrscp loses images that come over several at once, whoever sends them.
-TEST_F(IntegrationTest, DcmqrscpFindsWhatWasSent) {
+// Uses one association at a time, because dcmqrscp loses images that arrive over several at once, from any sender.
+TEST_F(IntegrationTest, DcmqrscpFindsTheSentInstances) {
   WriteExampleStudies(data(), 5, 8);
   Dcmqrscp();
   EXPECT_EQ(Run(), 0) << result_.output << result_.errors;

@@ -13,18 +13,18 @@ constexpr std::chrono::seconds kAtOnce(20);  // far below the DIMSE time-out of 
 
 class InterruptTest : public SenderTest {
  protected:
-  // Keeps what the process has said; its exit status is returned.
+  // Keeps the process' output and returns its exit status.
   int WaitForEnd(ChildProcess& sender, std::chrono::seconds timeout = kRunTimeout) {
     result_ = {sender.Wait(timeout), sender.Output(), sender.Errors()};
     if (!result_.end) {
-      ADD_FAILURE() << "did not end in time\n" << result_.output << result_.errors;
+      ADD_FAILURE() << "it did not end in time\n" << result_.output << result_.errors;
       return -1;
     }
     EXPECT_EQ(result_.end->signal, 0) << result_.errors;
     return result_.end->exit_status;
   }
 
-  // A signal that comes while the same one still waits to be taken would be lost: waits until it was.
+  // Waits until the signal was delivered, because a second one of the same kind that is still pending would be lost.
   static bool WaitUntilTaken(const ChildProcess& sender, int signal_number) {
     const auto deadline = std::chrono::steady_clock::now() + kRunTimeout;
     while (std::chrono::steady_clock::now() < deadline) {
@@ -46,7 +46,7 @@ class InterruptTest : public SenderTest {
     }
     return {};
   }
-  // As if pasted into a shell that has the program in its PATH.
+  // Runs the command as if pasted into a shell with the program in its PATH.
   int RunInShell(const std::string& command) {
     const std::string folder = std::filesystem::path(DICOM_SENDER_PROGRAM).parent_path();
     return RunCommand({"env", "PATH=" + folder + ":" + std::getenv("PATH"), "sh", "-c", command});
@@ -64,7 +64,7 @@ class InterruptTest : public SenderTest {
     ExpectCountsAddUp(summary, pending);
     EXPECT_EQ(Number(summary, "total_files"), instances);
     EXPECT_EQ(Number(summary, "failed_transfers"), 0U);
-    EXPECT_EQ(Number(summary, "successful_transfers"), Stored(log)) << "what was answered is reported, and no more";
+    EXPECT_EQ(Number(summary, "successful_transfers"), Stored(log)) << "exactly the answered instances are reported";
   }
   void ExpectCompletedExactlyOnce(std::uint64_t instances) {
     const auto times = StoredTimes(destination_.Log());
@@ -94,7 +94,7 @@ class InterruptTest : public SenderTest {
   }
 };
 
-TEST_F(InterruptTest, CtrlCFinishesWhatIsInFlightAndThePrintedCommandGoesOn) { InterruptAndGoOn(SIGINT); }
+TEST_F(InterruptTest, CtrlCFinishesInstancesInFlightAndThePrintedCommandResumes) { InterruptAndGoOn(SIGINT); }
 
 TEST_F(InterruptTest, SigtermDoesTheSame) { InterruptAndGoOn(SIGTERM); }
 
@@ -125,7 +125,7 @@ TEST_F(InterruptTest, CtrlCDuringTheScanEndsIt) {
   ExpectCompletedExactlyOnce(4000);
 }
 
-TEST_F(InterruptTest, ASecondSignalAbortsThoughTheDestinationStalls) {
+TEST_F(InterruptTest, ASecondSignalAbortsEvenIfTheDestinationStalls) {
   WriteExampleStudies(data(), 1, 5);
   StartDestination({.rules = {InstanceRule{.nth = 3, .action = InstanceAction::kStall}}});
   ChildProcess sender(Command());
@@ -144,7 +144,7 @@ TEST_F(InterruptTest, ASecondSignalAbortsThoughTheDestinationStalls) {
   EXPECT_EQ(StoredTimes(destination_.Log()).size(), 5U);
 }
 
-TEST_F(InterruptTest, CtrlCWhileTheDestinationIsOutOfReachEndsTheWaiting) {
+TEST_F(InterruptTest, CtrlCEndsTheWaitForAnUnreachableDestination) {
   WriteExampleStudies(data(), 1, 5);
   StartDestination();
   destination_.Stop();
@@ -157,8 +157,8 @@ TEST_F(InterruptTest, CtrlCWhileTheDestinationIsOutOfReachEndsTheWaiting) {
   ExpectCountsAddUp(summary, 5);
 }
 
-// The resolver alone would wait for 150 s.
-TEST_F(InterruptTest, CtrlCWhileTheNameServerDoesNotAnswerEndsTheWaiting) {
+// The resolver alone would wait 150 s.
+TEST_F(InterruptTest, CtrlCEndsTheWaitForASilentNameServer) {
   WriteExampleStudies(data(), 1, 5);
   StartDestination();
   const std::vector<std::string> echo = {DICOM_SENDER_PROGRAM, "--echo", "-a", "ARCHIVE", "-H",
@@ -177,7 +177,7 @@ TEST_F(InterruptTest, CtrlCWhileTheNameServerDoesNotAnswerEndsTheWaiting) {
       EXPECT_EQ(WaitForEnd(sender, kAtOnce), 4) << result_.output << result_.errors;
     }
   }).join();
-  if (!permitted) GTEST_SKIP() << "no right to make a network and a mount namespace";
+  if (!permitted) GTEST_SKIP() << "no permission to create a network and a mount namespace";
   ExpectCountsAddUp(Summary(), 5);
 }
 

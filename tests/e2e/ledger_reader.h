@@ -1,4 +1,4 @@
-// What a ledger on disk says, read while no program has it open. In a file of its own: the ledger's clock and the
+// Reads a ledger on disk while no program has it open. This is a separate header because the ledger's clock and the
 // test destination's have the same name.
 #pragma once
 
@@ -9,9 +9,9 @@
 
 namespace dicom_sender {
 
-// The SOP Instance UIDs that the session calls stored, with or without a warning; nullopt if the ledger does not know
-// the session. The ledger is read from a copy in `scratch`, and stays as it is. Throws std::runtime_error if it is
-// damaged.
+// Returns the SOP Instance UIDs that are stored according to the session, with or without a warning; nullopt if the
+// ledger does not contain the session. Reads a copy of the ledger in `scratch`, so the ledger is not changed. Throws
+// std::runtime_error if it is damaged.
 std::optional<std::set<std::string>> StoredInLedger(const std::filesystem::path& ledger, const std::string& session,
                                                     const std::filesystem::path& scratch);
 

@@ -1,4 +1,4 @@
-// What a user sees when the ledger cannot be written or read, and that he can go on afterwards.
+// What a user sees if the ledger cannot be written or read, and how the user can continue afterwards.
 #include "tests/e2e/sender_fixture.h"
 #include "tests/support/file_size_limit.h"
 
@@ -19,18 +19,18 @@ class LedgerTroubleTest : public SenderTest {
   }
 };
 
-TEST_F(LedgerTroubleTest, AFullDiskEndsTheRunAndResumeGoesOn) {
+TEST_F(LedgerTroubleTest, AFullDiskEndsTheRunAndResumeContinues) {
   StartDestination();
   {
     const FileSizeLimit limit(160'000);
     EXPECT_EQ(Run(), 74) << result_.output << result_.errors;
   }
   EXPECT_TRUE(ErrorsHave("disk I/O error (File too large); check the disk and start again")) << result_.errors;
-  EXPECT_LT(Stored(EndedLog()), kInstances) << "it has failed while it was sending, or before";
+  EXPECT_LT(Stored(EndedLog()), kInstances) << "the write must fail before everything is sent";
   ExpectAllArrivesByResume();
 }
 
-TEST_F(LedgerTroubleTest, AFullDiskAtTheStartLeavesNothingToGoOnWithUnlessItWasThereBefore) {
+TEST_F(LedgerTroubleTest, AFullDiskAtStartupKeepsAnExistingLedgerOnly) {
   StartDestination();
   {
     const FileSizeLimit limit(20'000);
@@ -48,8 +48,8 @@ TEST_F(LedgerTroubleTest, AFullDiskAtTheStartLeavesNothingToGoOnWithUnlessItWasT
   ExpectAllArrivesByResume();
 }
 
-// Without the watch over the file it would go on for as long as it has something to send, and all of that be lost.
-TEST_F(LedgerTroubleTest, ALedgerThatWasRenamedEndsTheRunAndResumeGoesOnWhenItIsBack) {
+// Without the watch on the file, the run would continue as long as it has something to send, and lose all of that.
+TEST_F(LedgerTroubleTest, ARenamedLedgerEndsTheRunAndResumeContinuesWhenItReturns) {
   StartDestination({.rules = {InstanceRule{.delay = std::chrono::milliseconds(200)}}});
   ChildProcess sender(Command());
   ASSERT_TRUE(destination_.WaitFor([](const auto& log) { return Stored(log) >= 2; }, kRunTimeout));
@@ -61,7 +61,8 @@ TEST_F(LedgerTroubleTest, ALedgerThatWasRenamedEndsTheRunAndResumeGoesOnWhenItIs
   EXPECT_NE(sender.Errors().find("ledger '" + ledger.string() + "': it was removed or renamed while in use; put it"),
             std::string::npos)
       << sender.Errors();
-  EXPECT_NE(sender.Output().find("--resume " + Session()), std::string::npos) << "the way to go on";
+  EXPECT_NE(sender.Output().find("--resume " + Session()), std::string::npos)
+      << "the output must contain the command to resume";
   EXPECT_LT(Stored(EndedLog()), kInstances);
   std::filesystem::rename(elsewhere, ledger);
   destination_.SetBehaviour({});
@@ -69,7 +70,7 @@ TEST_F(LedgerTroubleTest, ALedgerThatWasRenamedEndsTheRunAndResumeGoesOnWhenItIs
   EXPECT_EQ(Number(Summary(), "successful_transfers"), kInstances);
 }
 
-TEST_F(LedgerTroubleTest, ASummaryThatCannotBeWrittenIsWrittenByResume) {
+TEST_F(LedgerTroubleTest, AFailedSummaryIsWrittenByResume) {
   StartDestination({.rules = {InstanceRule{.delay = std::chrono::milliseconds(20)}}});
   ChildProcess sender(Command());
   ASSERT_TRUE(destination_.WaitFor([](const auto& log) { return Stored(log) >= 2; }, kRunTimeout));
@@ -83,7 +84,7 @@ TEST_F(LedgerTroubleTest, ASummaryThatCannotBeWrittenIsWrittenByResume) {
   ExpectAllArrivesByResume();
 }
 
-TEST_F(LedgerTroubleTest, ADamagedLedgerIsRefusedAndLeftAsItIs) {
+TEST_F(LedgerTroubleTest, ADamagedLedgerIsRefusedAndNotChanged) {
   StartDestination();
   destination_.Stop();
   EXPECT_EQ(Run({"--retry-for", "1"}), 3) << result_.output << result_.errors;

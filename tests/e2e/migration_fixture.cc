@@ -8,14 +8,14 @@ namespace dicom_sender {
 namespace {
 
 constexpr std::chrono::milliseconds kLookEvery(50);
-constexpr std::size_t kShownBytesMax = 20'000;  // of each log
+constexpr std::size_t kShownBytesMax = 20'000;  // per log
 
 std::string Tail(const std::string& text) {
   if (text.size() <= kShownBytesMax) return text;
   return "[...]" + text.substr(text.size() - kShownBytesMax);
 }
 
-// The command with those of the defaults (options with their values) that `more` does not replace.
+// Adds the default options (with their values) that `more` does not replace to the command.
 Words Complete(Words command, const Words& defaults, const Words& more) {
   for (std::size_t i = 0; i < defaults.size(); i += 2) {
     if (std::find(more.begin(), more.end(), defaults[i]) != more.end()) continue;

@@ -1,4 +1,4 @@
-// Against Orthanc, started on free ports with nothing of its own beside the test's folder.
+// Against Orthanc, started on free ports with all its data in the test's folder.
 #include "tests/support/orthanc.h"
 
 #include <fmt/format.h>
@@ -35,7 +35,7 @@ class OrthancTest : public SenderTest {
   std::unique_ptr<Archive> archive_;
 };
 
-TEST_F(OrthancTest, HasWhatTheSummarySays) {
+TEST_F(OrthancTest, HasTheInstancesOfTheSummary) {
   WriteExampleStudies(data() / "first", 4, 10);
   EXPECT_EQ(Run({"-t", "4"}), 0) << result_.output << result_.errors;
   const auto summary = Summary();
@@ -45,7 +45,7 @@ TEST_F(OrthancTest, HasWhatTheSummarySays) {
   EXPECT_EQ(Number(statistics, "CountInstances"), 40U);
   EXPECT_EQ(Number(statistics, "CountStudies"), summary["studies_processed"].Size());
 
-  // Once more over one association: what is there already is answered with success, too, and stays one instance.
+  // Sends everything once more over one association: existing instances are answered with success and not duplicated.
   std::filesystem::remove_all(out());
   EXPECT_EQ(Run({"-t", "1"}), 0) << result_.output << result_.errors;
   EXPECT_EQ(Number(Summary(), "successful_transfers"), 40U);

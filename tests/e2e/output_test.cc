@@ -1,4 +1,4 @@
-// What other programs and people read: log, console, summary, failures, metrics. And what nobody may read there.
+// Output for programs and people: log, console, summary, failures, metrics. Also checks what must not appear there.
 #include <gmock/gmock.h>
 
 #include <regex>
@@ -30,7 +30,7 @@ class OutputTest : public SenderTest {
     return Lines(ReadFile(out() / ("dicom_sender_" + Session() + ".log")));
   }
 
-  // Some of everything: stored, failed at the destination, broken, nameless, duplicate, ignored.
+  // One of each kind: stored, failed at the destination, broken, without an SOP Instance UID, duplicate, ignored.
   void WriteMixedFiles(const std::string& patient_name = "Nobody", const std::string& patient_id = "0") {
     ExampleInstance instance;
     instance.patient_name = patient_name;
@@ -64,7 +64,7 @@ class OutputTest : public SenderTest {
   static const inline std::string kRefused = "1.2.826.0.1.3680043.10.1400.1.7";
 };
 
-TEST_F(OutputTest, EveryLineOfTheLogHasItsForm) {
+TEST_F(OutputTest, EveryLogLineHasTheDocumentedFormat) {
   WriteMixedFiles();
   StartDestination(RefuseOne());
   EXPECT_EQ(Run({"-v"}), 1) << result_.output << result_.errors;
@@ -79,7 +79,7 @@ TEST_F(OutputTest, EveryLineOfTheLogHasItsForm) {
   }
 }
 
-TEST_F(OutputTest, TheJsonLogIsOneObjectALine) {
+TEST_F(OutputTest, TheJsonLogHasOneObjectPerLine) {
   WriteMixedFiles();
   StartDestination(RefuseOne());
   EXPECT_EQ(Run({"--log-format", "json"}), 1) << result_.output << result_.errors;
@@ -149,7 +149,7 @@ TEST_F(OutputTest, TheSummaryHasItsFieldsInOrder) {
                                        "not_read"}));
 }
 
-TEST_F(OutputTest, TheSummarysFieldsMeanWhatTheySay) {
+TEST_F(OutputTest, TheSummarysFieldsHaveTheDocumentedMeaning) {
   WriteMixedFiles();
   StartDestination(RefuseOne());
   EXPECT_EQ(Run({"-t", "3", "-c", "OUR_SCU"}), 1) << result_.output << result_.errors;
@@ -181,7 +181,7 @@ TEST_F(OutputTest, TheSummarysFieldsMeanWhatTheySay) {
   EXPECT_THAT(FailureOf(summary, kRefused), HasSubstr("C000"));
 }
 
-TEST_F(OutputTest, TheFailuresFileHasThemAllAndTheSummaryTheFirstThousand) {
+TEST_F(OutputTest, TheFailuresFileHasAllFailuresAndTheSummaryTheFirstThousand) {
   WriteExampleStudies(data(), 1, 1005);
   StartDestination({.rules = {InstanceRule{.status = 0xA900}}});
   EXPECT_EQ(Run(), 1) << result_.errors;
@@ -204,14 +204,14 @@ TEST_F(OutputTest, TheFailuresFileHasThemAllAndTheSummaryTheFirstThousand) {
   }
 }
 
-TEST_F(OutputTest, WithoutFailuresThereIsNoFailuresFile) {
+TEST_F(OutputTest, NoFailuresFileIsWrittenWithoutFailures) {
   WriteExampleStudies(data(), 1, 1);
   StartDestination();
   EXPECT_EQ(Run(), 0);
   EXPECT_TRUE(Files("_failures.ndjson").empty());
 }
 
-TEST_F(OutputTest, TheConsoleTellsWhatIsDoneInPlainText) {
+TEST_F(OutputTest, TheConsoleReportsProgressAsPlainText) {
   WriteExampleStudies(data(), 23, 3);
   StartDestination();
   EXPECT_EQ(Run({"-t", "2"}), 0) << result_.output << result_.errors;
@@ -227,7 +227,7 @@ TEST_F(OutputTest, TheConsoleTellsWhatIsDoneInPlainText) {
   EXPECT_THAT(result_.output, Not(AnyOf(HasSubstr("\x1b"), HasSubstr("\r"))));
 }
 
-TEST_F(OutputTest, VerboseIsOneLineForEachInstance) {
+TEST_F(OutputTest, VerbosePrintsOneLinePerInstance) {
   const auto instances = WriteExampleStudies(data(), 2, 3);
   InstanceRule once, refused, warned;
   once.sop_instance_uid = instances[0].sop_instance_uid;
@@ -255,7 +255,7 @@ TEST_F(OutputTest, VerboseIsOneLineForEachInstance) {
   EXPECT_THAT(result_.output, Not(HasSubstr("image_1.dcm"))) << "without -v there is none";
 }
 
-TEST_F(OutputTest, NamesAndIdsOfPatientsAreNowhere) {
+TEST_F(OutputTest, PatientNamesAndIdsAreNotWritten) {
   for (const std::string format : {"text", "json"}) {
     SCOPED_TRACE(format);
     std::filesystem::remove_all(out());
@@ -267,10 +267,10 @@ TEST_F(OutputTest, NamesAndIdsOfPatientsAreNowhere) {
     EXPECT_EQ(Files("_failures.ndjson").size(), 1U);
     const std::string all = AllOutputs();
     EXPECT_NE(all.find("nameless.dcm"), std::string::npos) << "what is searched is not empty";
-    // A bare number might be part of a session's UUID.
+    // Uses no bare number, because that could be part of a session's UUID.
     for (const std::string secret : {"Planted", "PLANTED", "ID4711"})
       EXPECT_EQ(all.find(secret), std::string::npos) << secret;
-    // It leads to a patient in another system: the ledger has it, for whoever may read that, and nothing else.
+    // An accession number identifies a patient in other systems: only the ledger, with its restricted access, has it.
     EXPECT_THAT(result_.output + result_.errors, Not(HasSubstr(kAccessionNumber)));
     for (const auto& entry : std::filesystem::recursive_directory_iterator(out())) {
       const bool is_ledger = entry.path().extension() == ".db";
@@ -294,7 +294,7 @@ TEST_F(OutputTest, ADryRunShowsThePlan) {
       << "no destination is needed";
 }
 
-TEST_F(OutputTest, AnEchoSaysWhetherTheDestinationAnswers) {
+TEST_F(OutputTest, AnEchoReportsWhetherTheDestinationAnswers) {
   StartDestination();
   const std::vector<std::string> echo = {DICOM_SENDER_PROGRAM, "--echo", "-a", "TEST_SCP", "-H", "127.0.0.1", "-p",
                                          std::to_string(port_)};
@@ -324,7 +324,7 @@ class MetricsTest : public OutputTest {
     EXPECT_EQ(result.end, (ProcessEnd{0, 0})) << result.errors;
     return result.output;
   }
-  // Scrapes until that line is there; returns the last text.
+  // Scrapes until the text contains that line, and returns the last text.
   std::string ScrapeUntil(const std::string& line) const { return ScrapeUntil("/metrics", line + "\n"); }
   std::string ScrapeUntil(const std::string& path, const std::string& expected) const {
     const auto deadline = std::chrono::steady_clock::now() + kRunTimeout;

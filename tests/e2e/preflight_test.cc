@@ -1,4 +1,4 @@
-// The dry run: what it says of the destination, what it lists, and how the run that follows uses its scan.
+// The dry run: what it reports about the destination, what it lists, and how the next run reuses its scan.
 #include <gmock/gmock.h>
 
 #include <csignal>
@@ -17,7 +17,7 @@ using testing::Not;
 const std::string kMr = "1.2.840.10008.5.1.4.1.1.4";
 const std::string kExplicit = "1.2.840.10008.1.2.1";
 const std::string kImplicit = "1.2.840.10008.1.2";
-const std::string kPapyrus = "1.2.840.10008.1.20";  // nothing decodes these two
+const std::string kPapyrus = "1.2.840.10008.1.20";  // no decoder exists for these two
 const std::string kPrivate = "1.2.3.4.5";
 
 class PreflightTest : public SenderTest {
@@ -30,7 +30,7 @@ class PreflightTest : public SenderTest {
   int DryRunWithoutDestination() {
     return RunCommand({DICOM_SENDER_PROGRAM, "--dry-run", "-i", data(), "-r", "--output-dir", out()});
   }
-  // Standard output of the last run is one JSON object and nothing else.
+  // Standard output of the last run must be exactly one JSON object.
   rapidjson::Document Json() const {
     rapidjson::Document document;
     document.Parse(result_.output.c_str());
@@ -52,7 +52,7 @@ class PreflightTest : public SenderTest {
   }
 };
 
-TEST_F(PreflightTest, AsksOnceForEachKindOfStudyAndSendsNothing) {
+TEST_F(PreflightTest, ProposesEachKindOfStudyOnceAndSendsNothing) {
   WriteExampleStudies(data(), 5, 3);
   StartDestination();
   EXPECT_EQ(DryRun(), 0) << result_.output << result_.errors;
@@ -63,14 +63,14 @@ TEST_F(PreflightTest, AsksOnceForEachKindOfStudyAndSendsNothing) {
   EXPECT_EQ(destination_.Log().associations.size(), 1U);
 }
 
-TEST_F(PreflightTest, TheRunThatFollowsUsesTheScan) {
+TEST_F(PreflightTest, TheNextRunReusesTheScan) {
   WriteExampleStudies(data(), 2, 3);
   StartDestination();
   EXPECT_EQ(DryRun(), 0) << result_.output << result_.errors;
   ASSERT_EQ(Files(".db").size(), 1U);
   EXPECT_THAT(result_.output, HasSubstr("dicom-sender --resume " + Session() + " --output-dir " + out().string()));
   EXPECT_TRUE(Files(".json").empty()) << "nothing was sent, so there is no summary";
-  // A scan would find it.
+  // A new scan would find it.
   Write("later.dcm", {}, 99);
   EXPECT_EQ(Resume(), 0) << result_.output << result_.errors;
   EXPECT_THAT(result_.output, AllOf(HasSubstr("using the scan of 20"), Not(HasSubstr("Indexing"))));
@@ -78,7 +78,7 @@ TEST_F(PreflightTest, TheRunThatFollowsUsesTheScan) {
   EXPECT_EQ(Number(Summary(), "total_files"), 6U);
 }
 
-TEST_F(PreflightTest, AFileThatChangedSinceIsReadAgain) {
+TEST_F(PreflightTest, AFileThatChangedAfterTheScanIsReadAgain) {
   WriteExampleStudies(data(), 1, 1);
   StartDestination();
   EXPECT_EQ(DryRun(), 0) << result_.output << result_.errors;
@@ -93,7 +93,7 @@ TEST_F(PreflightTest, AFileThatChangedSinceIsReadAgain) {
   EXPECT_EQ(log.instances[0].bytes, ExampleDataset(longer).size());
 }
 
-TEST_F(PreflightTest, SaysWhatWouldBeRefusedAndWhatDecoded) {
+TEST_F(PreflightTest, ReportsWhatWouldBeRefusedOrDecoded) {
   Write("a/1.dcm", {.transfer_syntax_uid = kPapyrus}, 1);
   Write("a/2.dcm", {}, 2);
   Write("b/3.dcm", {.study_uid = "1.2.3", .transfer_syntax_uid = kPrivate}, 3);
@@ -127,7 +127,7 @@ TEST_F(PreflightTest, SaysWhatWouldBeRefusedAndWhatDecoded) {
   EXPECT_EQ(DryRun(), 1) << result_.output << result_.errors;
   EXPECT_THAT(result_.output, AllOf(HasSubstr("Decoded    1 instance, "), HasSubstr("Refused    3 instances"),
                                     HasSubstr("Would not arrive: 3 instances refused\n")));
-  // And so it is.
+  // The real run confirms it.
   EXPECT_EQ(Resume(), 1) << result_.output << result_.errors;
   const auto summary = Summary();
   for (const auto& failure : summary["failures"].GetArray()) {
@@ -135,7 +135,7 @@ TEST_F(PreflightTest, SaysWhatWouldBeRefusedAndWhatDecoded) {
   }
 }
 
-TEST_F(PreflightTest, MoreContextsThanOneAssociationTakes) {
+TEST_F(PreflightTest, MoreContextsThanFitIntoOneAssociation) {
   for (int i = 0; i < 100; ++i) Write(std::to_string(i), {.sop_class_uid = "1.2.3." + std::to_string(i)}, i);
   StartDestination();
   EXPECT_EQ(DryRun(), 0) << result_.output << result_.errors;
@@ -143,7 +143,7 @@ TEST_F(PreflightTest, MoreContextsThanOneAssociationTakes) {
   ExpectNothingWasSent();
 }
 
-TEST_F(PreflightTest, ADestinationOutOfReachHasAStatusOfItsOwnAndTheScanIsKept) {
+TEST_F(PreflightTest, AnUnreachableDestinationHasItsOwnExitStatusAndTheScanIsKept) {
   WriteExampleStudies(data(), 1, 2);
   port_ = FindFreePort();
   EXPECT_EQ(DryRun({"--format", "json"}), 3) << result_.output << result_.errors;
@@ -162,7 +162,7 @@ TEST_F(PreflightTest, ADestinationOutOfReachHasAStatusOfItsOwnAndTheScanIsKept) 
   EXPECT_EQ(Stored(EndedLog()), 2U);
 }
 
-TEST_F(PreflightTest, OneKindOfStudyThatIsRejectedIsNotTheDestinationsEnd) {
+TEST_F(PreflightTest, ARejectedKindOfStudyDoesNotEndTheQuery) {
   WriteExampleStudies(data(), 2, 2);
   Write("mr.dcm", {.study_uid = "1.2.3", .sop_class_uid = kMr}, 9);
   DestinationBehaviour no_mr;
@@ -178,7 +178,7 @@ TEST_F(PreflightTest, OneKindOfStudyThatIsRejectedIsNotTheDestinationsEnd) {
                                     HasSubstr("answers a C-ECHO, but not this association")));
 }
 
-TEST_F(PreflightTest, ListsDefectsConflictsAndWhatCouldNotBeRead) {
+TEST_F(PreflightTest, ListsDefectsConflictsAndUnreadableFiles) {
   Write("good.dcm", {}, 1);
   const std::string whole = ExampleFile({});
   WriteFile(data() / "cut\noff.dcm", whole.substr(0, whole.size() - 10));
@@ -202,7 +202,7 @@ TEST_F(PreflightTest, ListsDefectsConflictsAndWhatCouldNotBeRead) {
   ExpectNothingWasSent();
 }
 
-TEST_F(PreflightTest, WithoutADestinationTheRunThatFollowsNamesIt) {
+TEST_F(PreflightTest, ADryRunWithoutADestinationLetsTheNextRunChooseOne) {
   WriteExampleStudies(data(), 1, 2);
   StartDestination();
   EXPECT_EQ(DryRunWithoutDestination(), 0) << result_.output << result_.errors;
@@ -210,7 +210,7 @@ TEST_F(PreflightTest, WithoutADestinationTheRunThatFollowsNamesIt) {
   EXPECT_THAT(result_.output, HasSubstr("-a AE -H HOST -p PORT"));
   EXPECT_EQ(Resume(), 2);
   EXPECT_THAT(result_.errors, HasSubstr("give -a, -H, and -p"));
-  ASSERT_EQ(Files(".db").size(), 1U) << "a slip costs nothing";
+  ASSERT_EQ(Files(".db").size(), 1U) << "a usage error has no effect";
   const std::vector<std::string> destination = {"-a", "TEST_SCP", "-H", "127.0.0.1", "-p", std::to_string(port_)};
   EXPECT_EQ(Resume(destination), 0) << result_.output << result_.errors;
   const auto log = EndedLog();
@@ -219,7 +219,7 @@ TEST_F(PreflightTest, WithoutADestinationTheRunThatFollowsNamesIt) {
   EXPECT_STREQ(Summary()["called_ae"].GetString(), "TEST_SCP");
 }
 
-TEST_F(PreflightTest, WithNothingToSendThereIsNothingToGoOnWith) {
+TEST_F(PreflightTest, WithNothingToSendNoLedgerIsKept) {
   const std::string whole = ExampleFile({});
   WriteFile(data() / "cut.dcm", whole.substr(0, whole.size() - 10));
   StartDestination();
@@ -229,7 +229,7 @@ TEST_F(PreflightTest, WithNothingToSendThereIsNothingToGoOnWith) {
   EXPECT_TRUE(destination_.Log().associations.empty());
 }
 
-TEST_F(PreflightTest, CtrlCWhileTheDestinationIsAskedKeepsTheScan) {
+TEST_F(PreflightTest, CtrlCDuringTheQueryKeepsTheScan) {
   WriteExampleStudies(data(), 1, 2);
   StartDestination({.stall_association = true});
   ChildProcess sender(Command({"--dry-run"}));
@@ -241,7 +241,7 @@ TEST_F(PreflightTest, CtrlCWhileTheDestinationIsAskedKeepsTheScan) {
   EXPECT_EQ(Stored(EndedLog()), 2U);
 }
 
-TEST_F(PreflightTest, TheIndexersDryRunIsTheSameWithoutACoordinator) {
+TEST_F(PreflightTest, TheIndexersDryRunNeedsNoCoordinator) {
   WriteExampleStudies(data(), 2, 2);
   Write("mr.dcm", {.study_uid = "1.2.3", .sop_class_uid = kMr}, 9);
   StartDestination({.abstract_syntaxes = {ExampleInstance().sop_class_uid}});
@@ -257,7 +257,7 @@ TEST_F(PreflightTest, TheIndexersDryRunIsTheSameWithoutACoordinator) {
   as_json.insert(as_json.end(), {"--format", "json"});
   EXPECT_EQ(RunCommand(as_json, environment), 1) << result_.output << result_.errors;
   EXPECT_EQ(Number(Json()["query"], "refused"), 1U);
-  EXPECT_TRUE(fs::is_empty(folder_ / "tmp")) << "its ledger is gone";
+  EXPECT_TRUE(fs::is_empty(folder_ / "tmp")) << "its ledger was removed";
   ExpectNothingWasSent();
   destination_.Stop();
   EXPECT_EQ(RunCommand(command, environment), 3) << result_.output << result_.errors;

@@ -1,5 +1,5 @@
-// Files that other programs wrote, good and broken ones: each ends with an outcome and a reason, and what is stored
-// equals the source.
+// Files from other programs, valid and broken ones: each ends with an outcome and a reason, and every stored dataset
+// equals its source.
 #include <dcmtk/config/osconfig.h>
 #include <dcmtk/dcmdata/dctk.h>
 
@@ -13,8 +13,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Of 172 files that are complete and have their UIDs, stored or skipped because another one has the same SOP Instance
-// UID. Eight have a SOP class that storescp does not take.
+// Lower bounds. Of the 172 files that are complete and have their UIDs, each is stored or skipped as a copy of
+// another file. Eight have a SOP class that storescp does not accept.
 constexpr std::uint64_t kLeastSendable = 170, kLeastForStorescp = 160;
 
 class RealFilesTest : public SenderTest {
@@ -23,12 +23,12 @@ class RealFilesTest : public SenderTest {
     if (!fs::is_directory(REAL_FILES)) GTEST_SKIP() << REAL_FILES << " is not there";
     if (FindProgram("storescp").empty()) GTEST_SKIP() << "storescp is not installed";
     OFLog::configure(OFLogger::OFF_LOG_LEVEL);
-    folder_of_files_ = fs::canonical(REAL_FILES);  // reports have paths without ".."
+    folder_of_files_ = fs::canonical(REAL_FILES);  // reports contain canonical paths, without ".."
     files_ = FilesBelow(folder_of_files_);
   }
   std::vector<std::string> SendAll() const { return CommandFor({"-i", folder_of_files_, "-r"}, {"-v", "-t", "2"}); }
 
-  // The paths of a list of the summary; each entry has its reason, which no further attempt could have changed.
+  // Returns the paths of a list of the summary. Each entry has a reason, and a further attempt would not change it.
   static std::vector<std::string> Paths(const rapidjson::Value& list) {
     std::vector<std::string> paths;
     for (const auto& entry : list.GetArray()) {
@@ -42,7 +42,7 @@ class RealFilesTest : public SenderTest {
     return std::find(list.begin(), list.end(), text) != list.end();
   }
 
-  // Exactly one fate for each file on disk: stored, failed or skipped in the summary, or ignored as the log says.
+  // Each file on disk has exactly one outcome: stored, failed, or skipped in the summary, or ignored in the log.
   void ExpectOneFateEach(const rapidjson::Value& summary) const {
     ExpectCountsAddUp(summary);
     const auto failed = Paths(summary["failures"]), skipped = Paths(summary["skipped_files"]);
@@ -64,7 +64,7 @@ class RealFilesTest : public SenderTest {
       stored_seen += stored;
       ignored_seen += fates == 0;
       if (fates == 0) {
-        EXPECT_NE(log.find(file.string()), std::string::npos) << file << " is lost without a word";
+        EXPECT_NE(log.find(file.string()), std::string::npos) << file << " has no outcome and is not in the log";
       }
     }
     EXPECT_EQ(stored_seen, Number(summary, "successful_transfers") - Number(summary, "warnings"));
@@ -83,7 +83,7 @@ class RealFilesTest : public SenderTest {
   std::vector<fs::path> files_;
 };
 
-// Bytes of the dataset: behind the meta header where it says its length, nullopt elsewhere.
+// Returns the bytes of the dataset after the meta header; nullopt if the meta header has no group length.
 std::optional<std::string> DatasetBytes(const std::string& file) {
   constexpr std::string_view kGroupLength("DICM\2\0\0\0UL\4\0", 12);  // PS3.10 7.1
   if (file.size() < 144 || file.compare(128, kGroupLength.size(), kGroupLength) != 0) return std::nullopt;
@@ -91,11 +91,11 @@ std::optional<std::string> DatasetBytes(const std::string& file) {
   const std::size_t length = byte(140) | byte(141) << 8 | byte(142) << 16 | byte(143) << 24;
   if (file.size() < 144 + length) return std::nullopt;
   std::string dataset = file.substr(144 + length);
-  if (dataset.size() % 2 != 0) dataset.push_back('\0');  // a deflated one is padded (PS3.5 A.5)
+  if (dataset.size() % 2 != 0) dataset.push_back('\0');  // a deflated dataset is padded (PS3.5 A.5)
   return dataset;
 }
 
-TEST_F(RealFilesTest, WhatADestinationOfAllSyntaxesStoresIsTheDatasetByteForByte) {
+TEST_F(RealFilesTest, ADestinationThatAcceptsAllSyntaxesStoresEachDatasetByteForByte) {
   StartDestination();
   EXPECT_EQ(RunCommand(SendAll()), 1) << result_.output << result_.errors;
   const auto summary = Summary();
@@ -113,7 +113,7 @@ TEST_F(RealFilesTest, WhatADestinationOfAllSyntaxesStoresIsTheDatasetByteForByte
     const bool equal = std::any_of(begin, end, [&](const auto& source) {
       const auto dataset = DatasetBytes(source.second);
       if (dataset) return Fnv1a(*dataset) == received.fnv1a_hash;
-      // Without the length of a meta header: whatever is sent is at least how the file ends.
+      // Without a meta header length, the file must at least end with the sent dataset.
       return source.second.size() >= received.bytes &&
              Fnv1a(std::string_view(source.second).substr(source.second.size() - received.bytes)) ==
                  received.fnv1a_hash;
@@ -124,7 +124,7 @@ TEST_F(RealFilesTest, WhatADestinationOfAllSyntaxesStoresIsTheDatasetByteForByte
   EXPECT_EQ(compared, Number(summary, "successful_transfers"));
 }
 
-TEST_F(RealFilesTest, StorescpOfAllSyntaxesHasWhatTheSummarySays) {
+TEST_F(RealFilesTest, StorescpWithAllSyntaxesHasTheInstancesOfTheSummary) {
   const auto storescp = StartStorescp(folder_ / "stored", {"+xa", "+B", "--fork"});
   port_ = storescp->port();
   EXPECT_EQ(RunCommand(SendAll()), 1) << result_.output << result_.errors;
@@ -134,7 +134,7 @@ TEST_F(RealFilesTest, StorescpOfAllSyntaxesHasWhatTheSummarySays) {
   EXPECT_GE(Number(summary, "successful_transfers") + Number(summary, "skipped"), kLeastForStorescp);
 }
 
-TEST_F(RealFilesTest, StorescpOfUncompressedSyntaxesHasThemDecoded) {
+TEST_F(RealFilesTest, StorescpWithUncompressedSyntaxesGetsDecodedInstances) {
   const auto storescp = StartStorescp(folder_ / "stored", {"--fork"});
   port_ = storescp->port();
   EXPECT_EQ(RunCommand(SendAll()), 1) << result_.output << result_.errors;

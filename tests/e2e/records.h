@@ -1,4 +1,4 @@
-// What a summary and the test destination's record say, for tests.
+// Reads a summary and the test destination's log for tests.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -12,28 +12,28 @@
 
 namespace dicom_sender {
 
-// A failure of the test, and 0, if there is none.
+// Fails the test and returns 0 if the member is missing.
 inline std::uint64_t Number(const rapidjson::Value& object, const char* name) {
   if (object.HasMember(name) && object[name].IsUint64()) return object[name].GetUint64();
   ADD_FAILURE() << "no number " << name;
   return 0;
 }
 
-// The promise of every summary.
+// Every summary must satisfy this.
 inline void ExpectCountsAddUp(const rapidjson::Value& summary, std::uint64_t pending = 0) {
   EXPECT_EQ(Number(summary, "total_files"), Number(summary, "successful_transfers") +
                                                 Number(summary, "failed_transfers") + Number(summary, "skipped") +
                                                 pending);
 }
 
-// Answers of success.
+// Counts success responses.
 inline std::uint64_t Stored(const DestinationLog& log) {
   std::uint64_t stored = 0;
   for (const auto& instance : log.instances) stored += instance.status == 0x0000;
   return stored;
 }
 
-// How many times each SOP Instance was answered with success.
+// Returns how many times each SOP instance was answered with success.
 inline std::map<std::string, std::uint64_t> StoredTimes(const DestinationLog& log) {
   std::map<std::string, std::uint64_t> times;
   for (const auto& instance : log.instances) {

@@ -1,5 +1,5 @@
-// The program is killed at many moments, or ends before all is stored, and goes on with --resume: everything arrives,
-// nothing is claimed that did not, and what is sent twice is counted.
+// Kills the program at many moments, or lets it end early, and continues with --resume: everything arrives, nothing
+// is reported stored that did not arrive, and each resend is counted.
 #include <csignal>
 #include <functional>
 #include <set>
@@ -14,7 +14,7 @@ using Moment = std::function<bool(const DestinationLog&)>;
 
 class ResumeTest : public SenderTest {
  protected:
-  // Starts the program, the first time with data() and then with --resume, and kills it at the moment.
+  // Starts the program, first with data() and then with --resume, and kills it at the given moment.
   void RunAndKill(const Moment& moment, const std::vector<std::string>& options = {}) {
     ChildProcess sender(NextCommand(options));
     ASSERT_TRUE(destination_.WaitFor(moment, kRunTimeout)) << sender.Output() << sender.Errors();
@@ -25,12 +25,12 @@ class ResumeTest : public SenderTest {
     ASSERT_TRUE(sender.WaitForText(text, kRunTimeout)) << sender.Output() << sender.Errors();
     Kill(sender);
   }
-  // So many further instances were answered with success.
+  // Waits until this many further instances were answered with success.
   Moment StoredFurther(std::uint64_t count) const {
     return [expected = Stored(destination_.Log()) + count](const auto& log) { return Stored(log) >= expected; };
   }
 
-  // Goes on until the end, and compares everything with everything.
+  // Runs until the end and compares all records with each other.
   void FinishAndCheck(const std::vector<ExampleInstance>& instances, int kills) {
     EXPECT_EQ(kills_, kills);
     EXPECT_EQ(RunCommand(NextCommand({})), 0) << result_.output << result_.errors;
@@ -59,7 +59,7 @@ class ResumeTest : public SenderTest {
     sender.Signal(SIGKILL);
     ASSERT_EQ(sender.Wait(kRunTimeout), (ProcessEnd{-1, SIGKILL})) << sender.Output() << sender.Errors();
     ++kills_;
-    destination_.Stop();  // also ends what the kernel has not yet delivered
+    destination_.Stop();  // also ends data that the kernel has not delivered yet
     ExpectNothingAcknowledgedWasSentAgain();
     const auto stored_times = StoredTimes(destination_.Log());
     const auto ledger = out() / ("dicom_sender_" + Session() + ".db");
@@ -67,7 +67,8 @@ class ResumeTest : public SenderTest {
     ASSERT_TRUE(acknowledged) << "the session is lost";
     acknowledged_ = *acknowledged;
     for (const std::string& uid : acknowledged_) {
-      EXPECT_TRUE(stored_times.contains(uid)) << uid << " is called stored, and the destination never said so";
+      EXPECT_TRUE(stored_times.contains(uid))
+          << uid << " is reported stored although the destination never stored it";
     }
     received_ = destination_.Log().instances.size();
     ASSERT_TRUE(destination_.Start());
@@ -81,18 +82,18 @@ class ResumeTest : public SenderTest {
   }
 
   int kills_ = 0;
-  std::size_t received_ = 0;            // instances that had come when the running program was started
-  std::set<std::string> acknowledged_;  // those that the ledger called stored at that time
+  std::size_t received_ = 0;            // number of received instances when the current run was started
+  std::set<std::string> acknowledged_;  // the ones that the ledger reported stored at that time
 };
 
-// Aims at the time between an answer and its way into the ledger, again and again.
+// Aims at the time between a response and its commit to the ledger, repeatedly.
 TEST_F(ResumeTest, KilledAfterEveryFewInstances) {
   const auto instances = WriteExampleStudies(data(), 2, 20);
   StartDestination({.rules = {InstanceRule{.delay = std::chrono::milliseconds(2)}}});
   int kills = 0;
   while (StoredTimes(destination_.Log()).size() + 8 < instances.size()) {
-    ASSERT_LT(kills, 30) << "it does not get on";
-    // A few more each time: where the ledger is slow, the first few would never get there.
+    ASSERT_LT(kills, 30) << "it makes no progress";
+    // Waits for a few more instances each time: with a slow ledger, a fixed small number would never reach a commit.
     ASSERT_NO_FATAL_FAILURE(RunAndKill(StoredFurther(4 + static_cast<std::uint64_t>(kills) / 4)));
     ++kills;
   }
@@ -107,7 +108,7 @@ TEST_F(ResumeTest, KilledWithSeveralAssociationsOpen) {
   FinishAndCheck(instances, 5);
 }
 
-TEST_F(ResumeTest, KilledWhileTheAnswerIsAwaited) {
+TEST_F(ResumeTest, KilledWhileWaitingForTheResponse) {
   const auto instances = WriteExampleStudies(data(), 1, 12);
   StartDestination({.rules = {InstanceRule{.nth_of_association = 3, .action = InstanceAction::kStall}}});
   const auto stalled = [this] {
@@ -120,8 +121,8 @@ TEST_F(ResumeTest, KilledWhileTheAnswerIsAwaited) {
   FinishAndCheck(instances, 4);
 }
 
-// More than the kernel takes, so that the program is in the middle of its writing.
-TEST_F(ResumeTest, KilledInMidDataset) {
+// More data than the kernel buffers, so that the kill interrupts a write.
+TEST_F(ResumeTest, KilledDuringADataset) {
   const auto instances = WriteExampleStudies(data(), 1, 8, 8'000'000);
   StartDestination({.receive_buffer_bytes = 65536,
                     .rules = {InstanceRule{.nth_of_association = 2, .action = InstanceAction::kStallReceiving}}});
@@ -143,7 +144,7 @@ TEST_F(ResumeTest, KilledDuringTheScan) {
   FinishAndCheck(instances, 4);
 }
 
-TEST_F(ResumeTest, KilledWhileFindingAndSendingAtTheSameTime) {
+TEST_F(ResumeTest, KilledWhileScanningAndSendingAtTheSameTime) {
   const auto instances = WriteExampleStudies(data(), 20, 50);
   StartDestination({.rules = {InstanceRule{.delay = std::chrono::milliseconds(1)}}});
   ASSERT_NO_FATAL_FAILURE(RunAndKill(StoredFurther(1), {"--dispatch", "as-found", "--scan-threads", "1"}));
@@ -181,14 +182,14 @@ TEST_F(ResumeTest, AfterTheDestinationWasDown) {
   EXPECT_EQ(Stored(destination_.Log()), 6U);
 }
 
-// An instance that the archive has no room for, in a session that is ended and resumed again and again.
+// An instance that the archive has no space for, in a session that is ended and resumed repeatedly.
 class AttemptsTest : public ResumeTest {
  protected:
   using EndRun = std::function<void(ChildProcess&)>;
 
   void SetUp() override {
     const auto instances = WriteExampleStudies(data(), 1, 3);
-    refused_.sop_instance_uid = instances.back().sop_instance_uid;  // what is before it is stored by then
+    refused_.sop_instance_uid = instances.back().sop_instance_uid;  // all earlier instances are stored by then
     refused_.status = 0xA700;
     StartDestination({.rules = {refused_}});
   }
@@ -197,7 +198,8 @@ class AttemptsTest : public ResumeTest {
     return static_cast<std::uint64_t>(
         std::ranges::count(log.instances, refused_.sop_instance_uid, &InstanceRecord::sop_instance));
   }
-  // Each run is ended when it has sent the instance once more, until one ends with status 1: the instance has failed.
+  // Ends each run when it has sent the instance once more, until a run exits with status 1 because the instance has
+  // failed.
   void ResumeUntilItHasFailed(const std::vector<std::string>& options, int exit_status, const EndRun& end) {
     for (int run = 0; run < 8; ++run) {
       const std::uint64_t before = Sent(destination_.Log());
@@ -214,7 +216,7 @@ class AttemptsTest : public ResumeTest {
       destination_.Stop();
       ASSERT_TRUE(destination_.Start());
     }
-    ADD_FAILURE() << "it is tried again and again";
+    ADD_FAILURE() << "it is retried without end";
   }
   void ExpectFailedAfter(std::uint64_t attempts) {
     EXPECT_EQ(Sent(destination_.Log()), attempts);
@@ -240,7 +242,7 @@ TEST_F(AttemptsTest, AreCountedOverAllRunsThatWereInterrupted) {
   ExpectFailedAfter(3);
 }
 
-TEST_F(AttemptsTest, BeginAnewWhereThatIsAskedFor) {
+TEST_F(AttemptsTest, AreResetOnRequest) {
   ASSERT_EQ(Run({"--max-attempts", "1"}), 1) << result_.output << result_.errors;
   EXPECT_EQ(Resume({"--max-attempts", "1"}), 1) << result_.output << result_.errors;
   ExpectFailedAfter(1);
@@ -249,7 +251,7 @@ TEST_F(AttemptsTest, BeginAnewWhereThatIsAskedFor) {
   EXPECT_EQ(Number(Summary()["failures"][0], "attempts"), 1U);
 }
 
-TEST_F(ResumeTest, WhatFailedIsTriedAgainOnlyWhenAskedFor) {
+TEST_F(ResumeTest, FailedInstancesAreRetriedOnlyOnRequest) {
   const auto instances = WriteExampleStudies(data(), 1, 4);
   ExampleInstance broken;
   broken.sop_instance_uid += ".99";
@@ -273,7 +275,7 @@ TEST_F(ResumeTest, WhatFailedIsTriedAgainOnlyWhenAskedFor) {
   EXPECT_EQ(Number(summary, "failed_transfers"), 1U);
 }
 
-TEST_F(ResumeTest, ACompleteSessionWhoseLedgerWasDeletedHasNothingToGoOnWith) {
+TEST_F(ResumeTest, ACompleteSessionWithoutALedgerCannotBeResumed) {
   WriteExampleStudies(data(), 1, 2);
   StartDestination();
   ASSERT_EQ(Run({"--delete-ledger"}), 0) << result_.output << result_.errors;
@@ -295,7 +297,7 @@ TEST_F(ResumeTest, ACompleteSessionSendsNothing) {
   EXPECT_EQ(Number(Summary(), "successful_transfers"), 2U);
 }
 
-TEST_F(ResumeTest, ASessionThatRunsIsNotResumedBesides) {
+TEST_F(ResumeTest, ARunningSessionIsNotResumed) {
   WriteExampleStudies(data(), 1, 3);
   StartDestination({.rules = {InstanceRule{.nth = 2, .action = InstanceAction::kStall}}});
   ChildProcess first(Command());
@@ -305,7 +307,7 @@ TEST_F(ResumeTest, ASessionThatRunsIsNotResumedBesides) {
   EXPECT_NE(result_.errors.find(Session()), std::string::npos) << result_.errors;
   EXPECT_EQ(destination_.Log().associations.size(), 1U);
 
-  destination_.Stop();  // the first one goes on over another association
+  destination_.Stop();  // the first session continues over another association
   ASSERT_TRUE(destination_.Start());
   const auto end = first.Wait(kRunTimeout);
   ASSERT_TRUE(end);

@@ -1,4 +1,4 @@
-// Runs the real dicom-sender as a user would, in a folder of its own, and reads what it leaves.
+// Runs the real dicom-sender in a test folder and reads its output files.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -30,7 +30,7 @@ class SenderTest : public testing::Test {
     port_ = destination_.port();
   }
 
-  // Sends data() to the destination.
+  // Returns the options to send data() to the destination.
   std::vector<std::string> Command(const std::vector<std::string>& more = {}) const {
     return CommandFor({"-i", data(), "-r"}, more);
   }
@@ -50,13 +50,13 @@ class SenderTest : public testing::Test {
     return command;
   }
 
-  // Runs it to its end; the exit status is returned, everything else is kept.
+  // Runs it to its end, captures its output, and returns the exit status.
   int Run(const std::vector<std::string>& more = {}) { return RunCommand(Command(more)); }
   int Resume(const std::vector<std::string>& more = {}) { return RunCommand(ResumeCommand(Session(), more)); }
   int RunCommand(const std::vector<std::string>& command, const std::vector<std::string>& environment = {}) {
     result_ = RunProcess(command, kRunTimeout, environment);
     if (!result_.end) {
-      ADD_FAILURE() << "did not end in time\n" << result_.output << result_.errors;
+      ADD_FAILURE() << "it did not end in time\n" << result_.output << result_.errors;
       return -1;
     }
     EXPECT_EQ(result_.end->signal, 0) << result_.errors;
@@ -72,7 +72,7 @@ class SenderTest : public testing::Test {
     return files;
   }
 
-  // Of the one session in out().
+  // Returns the id of the only session in out().
   std::string Session() const {
     const auto logs = Files(".log");
     EXPECT_EQ(logs.size(), 1U);
@@ -88,20 +88,20 @@ class SenderTest : public testing::Test {
     if (document.HasParseError()) document.SetObject();
     return document;
   }
-  // The reason of the failure of that instance; empty if it is not among the failures.
+  // Returns the failure reason of that instance; empty if it has not failed.
   static std::string FailureOf(const rapidjson::Value& summary, const std::string& sop_instance_uid) {
     for (const auto& failure : summary["failures"].GetArray()) {
       if (failure["sop_instance_uid"].GetString() == sop_instance_uid) return failure["reason"].GetString();
     }
     return {};
   }
-  // Once no association is open any more: the program may end a moment before the destination has noted it.
+  // Waits until all associations are closed: the program may end a moment before the destination has logged that.
   DestinationLog EndedLog() const {
     EXPECT_TRUE(destination_.WaitFor([](const auto& log) { return log.open_associations == 0; }, kRunTimeout));
     return destination_.Log();
   }
 
-  // The last run's output and errors, and the bytes of everything in out().
+  // Returns the last run's output and errors, and the bytes of all files in out().
   std::string AllOutputs() const {
     std::string all = result_.output + result_.errors;
     if (!std::filesystem::exists(out())) return all;

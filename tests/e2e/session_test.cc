@@ -1,4 +1,4 @@
-// Which session a command is about, and what a session keeps of how it was started.
+// How a command chooses its session, and which settings a session keeps.
 #include <gmock/gmock.h>
 #include <sqlite3.h>
 
@@ -22,7 +22,7 @@ class SessionTest : public SenderTest {
     StartDestination({.rules = {InstanceRule{.delay = std::chrono::milliseconds(30)}}});
   }
 
-  // Ends it by a signal when it has stored some, and lets the destination be fast from then on.
+  // Interrupts the run with a signal after it has stored some instances, and makes the destination fast afterwards.
   void RunAndInterrupt(int signal_number, const std::vector<std::string>& more = {}) {
     ChildProcess sender(Command(more));
     ASSERT_TRUE(destination_.WaitFor([](const auto& log) { return Stored(log) >= 3; }, kRunTimeout));
@@ -44,7 +44,7 @@ class SessionTest : public SenderTest {
   }
 };
 
-TEST_F(SessionTest, TheSameCommandContinuesAndAfterTheEndStartsOver) {
+TEST_F(SessionTest, TheSameCommandContinuesAnUnfinishedSessionAndStartsOverAfterIt) {
   ASSERT_NO_FATAL_FAILURE(RunAndInterrupt(SIGTERM));
   const std::string session = Session();
   EXPECT_EQ(Run(), 0) << result_.output << result_.errors;
@@ -60,7 +60,7 @@ TEST_F(SessionTest, TheSameCommandContinuesAndAfterTheEndStartsOver) {
   ExpectEachStored(2);
 }
 
-TEST_F(SessionTest, ADryRunDoesNotHideWhatWasInterrupted) {
+TEST_F(SessionTest, ADryRunDoesNotHideAnInterruptedSession) {
   ASSERT_NO_FATAL_FAILURE(RunAndInterrupt(SIGTERM));
   const std::string session = Session();
   EXPECT_EQ(Run({"--dry-run"}), 0) << result_.output << result_.errors;
@@ -70,7 +70,7 @@ TEST_F(SessionTest, ADryRunDoesNotHideWhatWasInterrupted) {
   ExpectEachStored(1);
 }
 
-TEST_F(SessionTest, NewStartsAnotherOne) {
+TEST_F(SessionTest, NewStartsAnotherSession) {
   ASSERT_NO_FATAL_FAILURE(RunAndInterrupt(SIGINT));
   EXPECT_EQ(Run({"--new"}), 0) << result_.output << result_.errors;
   EXPECT_EQ(Files(".db").size(), 2U);
@@ -86,7 +86,7 @@ TEST_F(SessionTest, AClosedTerminalInterruptsAndThePrintedCommandIsShort) {
   ExpectEachStored(1);
 }
 
-TEST_F(SessionTest, OneThatRunsIsNotStartedAgain) {
+TEST_F(SessionTest, ARunningSessionIsNotStartedAgain) {
   ChildProcess first(Command());
   ASSERT_TRUE(destination_.WaitFor([](const auto& log) { return Stored(log) >= 3; }, kRunTimeout));
   EXPECT_EQ(Run(), 2) << result_.output;
@@ -97,7 +97,7 @@ TEST_F(SessionTest, OneThatRunsIsNotStartedAgain) {
   ExpectEachStored(1);
 }
 
-// As `sqlite3 -readonly` would.
+// Opens the ledger as `sqlite3 -readonly` does.
 std::optional<std::int64_t> StoredInLedger(const std::string& ledger) {
   sqlite3* db = nullptr;
   sqlite3_stmt* row = nullptr;
@@ -116,7 +116,7 @@ std::optional<std::int64_t> StoredInLedger(const std::string& ledger) {
   return stored;
 }
 
-TEST_F(SessionTest, TheLedgerCanBeReadWhileItRuns) {
+TEST_F(SessionTest, TheLedgerCanBeReadDuringARun) {
   ChildProcess sender(Command());
   ASSERT_TRUE(destination_.WaitFor([](const auto& log) { return Stored(log) >= 3; }, kRunTimeout));
   const auto ledgers = Files(".db");
@@ -144,7 +144,7 @@ TEST_F(SessionTest, AResumeKeepsTheSettings) {
   EXPECT_TRUE(Files(".db").empty()) << "as --delete-ledger does";
 }
 
-TEST_F(SessionTest, AnotherValueOfASettingCounts) {
+TEST_F(SessionTest, ANewValueOfASettingTakesEffect) {
   ASSERT_NO_FATAL_FAILURE(RunAndInterrupt(SIGTERM, {"-t", "3"}));
   EXPECT_EQ(RunProgram({"--resume", "--output-dir", out(), "-t", "2"}), 0) << result_.output << result_.errors;
   EXPECT_EQ(Number(Summary(), "threads_used"), 2U);
@@ -170,14 +170,14 @@ TEST_F(SessionTest, TheListHasEachSessionWithItsCounts) {
   EXPECT_THAT(result_.output, HasSubstr(session + "  suspended  no "));
 }
 
-TEST_F(SessionTest, AFileThatIsNoLedgerDoesNotStopANewSession) {
+TEST_F(SessionTest, ADamagedLedgerFileDoesNotStopANewSession) {
   WriteFile(out() / "dicom_sender_5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3a.db", std::string(5000, 'x'));
   destination_.SetBehaviour({});
   EXPECT_EQ(Run(), 0) << result_.output << result_.errors;
   EXPECT_THAT(result_.output, HasSubstr("Warning: ledger "));
 }
 
-TEST_F(SessionTest, ADestinationThatHasAnsweredIsWaitedForForHours) {
+TEST_F(SessionTest, WaitsForHoursForADestinationThatHasAnswered) {
   ChildProcess sender(Command());
   ASSERT_TRUE(destination_.WaitFor([](const auto& log) { return Stored(log) >= 3; }, kRunTimeout));
   destination_.Stop();
@@ -187,13 +187,13 @@ TEST_F(SessionTest, ADestinationThatHasAnsweredIsWaitedForForHours) {
   EXPECT_EQ(sender.Wait(kRunTimeout), (ProcessEnd{0, 0})) << sender.Output() << sender.Errors();
 }
 
-TEST_F(SessionTest, ADestinationThatNeverAnsweredIsNot) {
+TEST_F(SessionTest, DoesNotWaitLongForADestinationThatNeverAnswered) {
   destination_.Stop();
   ChildProcess sender(Command());
   EXPECT_TRUE(sender.WaitForText("giving up in 60 s", kRunTimeout)) << sender.Output();
 }
 
-TEST_F(SessionTest, SilenceIsToldBeforeTheTimeOutIsOver) {
+TEST_F(SessionTest, SilenceIsReportedBeforeTheTimeOutExpires) {
   destination_.SetBehaviour({.stall_association = true});
   ChildProcess sender(Command());
   EXPECT_TRUE(sender.WaitForText("has not answered for", std::chrono::seconds(20))) << sender.Output();

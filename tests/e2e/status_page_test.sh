@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# The status page as a person sees it: the real coordinator, worker and indexer, and a browser without a window that is
-# driven by the WebDriver protocol. Whatever has a name that others choose (folder, AE title, worker) has a hostile one.
+# Tests the status page as a user sees it, with the real coordinator, worker, and indexer and a headless browser that
+# is controlled through the WebDriver protocol. Every name that others choose (folder, AE title, worker) is a hostile
+# one.
 #
 #   status_page_test.sh BIN_DIR
 #
-# SCREENSHOTS_DIR: where to leave pictures of the page. Exit status 77: something that the test needs is not installed.
+# SCREENSHOTS_DIR: where to write screenshots of the page. Exit status 77: a required program is not installed.
 set -euo pipefail
 
 if [ $# -ne 1 ]; then
@@ -21,7 +22,7 @@ for tool in chromium chromedriver curl jq storescp echoscu dump2dcm img2dcm; do
 done
 
 work=$(mktemp -d)
-started=() # the processes to be ended
+started=() # processes to end at exit
 web_session=
 driver=
 coordinator_pid=
@@ -32,7 +33,7 @@ finish() {
   set +e
   if [ -n "$web_session" ]; then curl -s --noproxy '*' -m 10 -X DELETE "$driver/session/$web_session" > /dev/null; fi
   for pid in "${started[@]}"; do
-    kill -CONT "$pid" 2> /dev/null # one that is stopped would not hear the next one
+    kill -CONT "$pid" 2> /dev/null # a stopped process would not handle the next signal
     kill "$pid" 2> /dev/null
   done
   for pid in "${started[@]}"; do wait "$pid" 2> /dev/null; done
@@ -55,20 +56,20 @@ fail() {
   exit 1
 }
 
-# wait_for SECONDS WHAT COMMAND...: until the command succeeds. What the page shows is told if it never does.
+# wait_for SECONDS WHAT COMMAND...: waits until the command succeeds. On a time-out, prints the content of the page.
 wait_for() {
   local end=$((SECONDS + $1)) what=$2
   shift 2
   until "$@"; do
     if [ "$SECONDS" -ge "$end" ]; then
       if [ -n "$web_session" ]; then js 'return document.body.innerText' >&2 || true; fi
-      fail "waited in vain: $what"
+      fail "timed out: $what"
     fi
     sleep 0.1
   done
 }
 
-# end_process PID: and do not come back before it has ended.
+# end_process PID: waits until the process has ended.
 end_process() {
   kill "$1"
   wait "$1" || true
@@ -76,7 +77,7 @@ end_process() {
 
 # ---- The programs
 
-# A port below those that Linux gives to clients; who takes it finds out whether it is free.
+# Chooses a port below the range that Linux uses for outgoing connections. The caller must check whether it is free.
 random_port() { echo $((RANDOM % 20000 + 12000)); }
 get() { curl -sS --noproxy '*' -m 5 "$@"; }
 is_well() { get -o "$work/answer" -f "http://$page_address/healthz" 2> /dev/null; }
@@ -122,7 +123,7 @@ start_worker() {
   worker_pid=$!
   started+=("$worker_pid")
 }
-# index FOLDER: prints the session.
+# index FOLDER: prints the session id.
 index() {
   "$bin/dicom-indexer" --coordinator "$endpoint" -i "$1" -r -a "$ae_title" -H 127.0.0.1 -p "$destination_port" \
     2>> "$work/indexer.log"
@@ -142,8 +143,8 @@ browser() { web "$1" "/session/$web_session$2" "${@:3}"; }
 chrome() { # chrome COMMAND PARAMETERS, of the DevTools protocol
   browser POST /goog/cdp/execute "$(jq -nc --arg cmd "$1" --argjson params "$2" '{$cmd, $params}')"
 }
-# js SCRIPT [ARGUMENT...]: prints what the script returns. In it, text(element) is what a reader sees in one line, and
-# shown(selector) are the elements that are not hidden.
+# js SCRIPT [ARGUMENT...]: prints the return value of the script. In it, text(element) is the element's visible text
+# on one line, and shown(selector) returns the elements that are not hidden.
 js() {
   local script='const text = (e) => e ? e.textContent.replace(/[\u202f\u00a0\s]+/g, " ").trim() : "";
     const shown = (s) => [...document.querySelectorAll(s)].filter((e) => e.checkVisibility());'
@@ -156,12 +157,12 @@ check() { # check WHAT SCRIPT [ARGUMENT...]
 }
 
 start_browser() {
-  # What the browser leaves behind goes with our folder.
+  # The browser's files are in our folder and are removed with it.
   HOME=$work TMPDIR=$work chromedriver --port=0 > "$work/chromedriver.log" 2>&1 &
   started+=("$!")
   wait_for 30 "chromedriver's port" grep -q 'started successfully on port' "$work/chromedriver.log"
   driver=http://127.0.0.1:$(sed -n 's/.*started successfully on port \([0-9]*\).*/\1/p' "$work/chromedriver.log")
-  # Without its sandbox: containers and root have none. It sees nothing but our page.
+  # Runs without a sandbox, which is not available in containers and for root. The browser only loads our page.
   web_session=$(web POST /session '{"capabilities": {"alwaysMatch": {
     "goog:loggingPrefs": {"browser": "ALL"},
     "goog:chromeOptions": {"args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
@@ -180,13 +181,13 @@ picture() { # picture NAME
   browser GET /screenshot | jq -r . | base64 -d > "$SCREENSHOTS_DIR/status_$1.png"
 }
 
-# Whatever the browser complained of since the last call, one JSON object a line: scripts that failed, what the policy
-# forbade, requests without answer.
+# Prints all browser errors since the last call, one JSON object per line: failed scripts, policy violations, requests
+# without an answer.
 complaints() { browser POST /se/log '{"type": "browser"}' | jq -c '.[] | {source, level, message}'; }
 check_no_complaints() {
   local found
   found=$(complaints)
-  [ -z "$found" ] || fail "the browser complains: $found"
+  [ -z "$found" ] || fail "the browser reports: $found"
 }
 
 check_nothing_injected() {
@@ -194,7 +195,7 @@ check_nothing_injected() {
     'return document.querySelectorAll("body img, body script, body i, body b, body iframe").length === 0'
   check "a script came from a name" 'return window.injected === undefined'
 }
-# Not innerWidth: a phone zooms out from a page that is too wide, and then everything is inside.
+# Does not use innerWidth: a phone zooms out if the page is too wide, so everything would seem to fit.
 check_fits() { # check_fits WIDTH
   check "the page is wider than the screen: $(js 'return document.documentElement.scrollWidth') > $1" \
     'return document.documentElement.scrollWidth <= Number(arguments[0]) && innerWidth <= Number(arguments[0])' "$1"
@@ -202,7 +203,7 @@ check_fits() { # check_fits WIDTH
 
 # ---- Conditions in the page
 
-# Each figure of the card of session $1: "Stored 19, Failed 1"
+# Prints the figures of the card of session $1, for example "Stored 19, Failed 1".
 card_figures() {
   js 'const card = shown("#open article").find((e) => text(e).includes(arguments[0]));
     return card ? [...card.querySelectorAll("dl > div")].map((e) => text(e.children[0]) + " " + text(e.children[1]))
@@ -215,7 +216,7 @@ has_card() { # has_card SESSION STATE FIGURE...
   figures=", $(card_figures "$1"), "
   for figure in "${@:3}"; do [[ $figures = *", $figure, "* ]] || return 1; done
 }
-# The row of session $1 among those that have ended, with state $2, and $3 stored, $4 failed, $5 skipped.
+# The row of session $1 among the ended sessions, with state $2, $3 stored, $4 failed, and $5 skipped.
 has_ended_row() {
   is_true 'return shown("#ended tbody tr").some((e) => text(e.querySelector("code")) === arguments[0] &&
     text(e.querySelector(".chip")) === arguments[1] &&
@@ -247,14 +248,14 @@ start_destination
 destination="$ae_title:$destination_port@127.0.0.1"
 for file in status.css status.js; do
   get -f "http://$page_address/$file" | cmp - "$top/status_page/page/$file" ||
-    fail "$file is not the file of the repository"
+    fail "$file differs from the file in the repository"
 done
 start_browser
 screen 1280 900 false light
 browser POST /url "{\"url\": \"http://$page_address/\"}" > "$work/answer"
-wait_for 20 "what to do without a session" has_text '#no-session' dicom-indexer
-wait_for 5 "what to do without a worker" has_text '#no-worker' dicom-worker
-# From here on the page is never loaded again.
+wait_for 20 "the advice without a session" has_text '#no-session' dicom-indexer
+wait_for 5 "the advice without a worker" has_text '#no-worker' dicom-worker
+# From here on the page is never reloaded.
 js 'window.marker = "the same page"' > "$work/answer"
 
 step "A session without a worker"
@@ -264,17 +265,17 @@ wait_for 5 "the warning" has_text '#problems li' 'no worker is connected'
 wait_for 5 "the destination" has_row destinations "$destination" reachable
 has_text '#open h3' "$destination" || fail "the card does not name the destination"
 title_has '0% waiting for a worker' || fail "the title is $(js 'return document.title')"
-has_text '#open .waits' 'a worker: none is connected' || fail "the card does not say what the session waits for"
+has_text '#open .waits' 'a worker: none is connected' || fail "the card does not show what the session waits for"
 picture waiting
 
-step "A worker comes"
+step "A worker connects"
 start_worker
 wait_for 20 "the worker" has_row workers "$worker" idle
 wait_for 30 "the end of the session" has_ended_row "$first" 'complete, some failed' 19 1 0
 wait_for 5 "no open session" is_gone '#open article'
-wait_for 5 "that the warning goes" is_gone '#problems li'
+wait_for 5 "the end of the warning" is_gone '#problems li'
 
-step "The failure, and nothing else than text"
+step "The failure as plain text"
 wait_for 10 "the failure's path" has_text '#failures .path' "$broken"
 check "the path is not text" 'const path = document.querySelector("#failures .path");
   return path.textContent.includes("<img") && path.childNodes.length === 1 && path.firstChild.nodeType === Node.TEXT_NODE'
@@ -282,14 +283,14 @@ has_text '#failures tbody tr' 'it ends inside' || fail "no reason is shown"
 check_nothing_injected
 check_no_complaints
 
-step "Another session, in the same page"
+step "Another session on the same page"
 end_process "$worker_pid"
 js 'getSelection().selectAllChildren(document.querySelector("#ended code"))' > "$work/answer"
 second=$(index "$work/data/$hostile/study_2")
 wait_for 20 "the second session's card" has_card "$second" sending 'Stored 0' 'Failed 0' 'Pending 5'
 "$bin/dicom-ctl" --coordinator "$endpoint" pause "$second" >> "$work/ctl.log" 2>&1
-wait_for 20 "that it is suspended" has_card "$second" suspended 'Pending 5'
-has_ended_row "$first" 'complete, some failed' 19 1 0 || fail "the first session is not shown any more"
+wait_for 20 "the suspension" has_card "$second" suspended 'Pending 5'
+has_ended_row "$first" 'complete, some failed' 19 1 0 || fail "the first session is no longer shown"
 check "the page was loaded again" 'return window.marker === "the same page"'
 check "what was selected is not any more" 'return getSelection().toString() === arguments[0]' "$first"
 picture desktop
@@ -309,17 +310,17 @@ picture desktop_dark
 check_nothing_injected
 check_no_complaints
 
-step "A coordinator that stands still"
+step "A paused coordinator"
 kill -STOP "$coordinator_pid"
 wait_for 40 "the notice" has_text '#notice.shown' 'does not answer. Showing the state as of'
-has_ended_row "$first" 'complete, some failed' 19 1 0 || fail "what was known is not shown any more"
+has_ended_row "$first" 'complete, some failed' 19 1 0 || fail "the last known state is no longer shown"
 wait_for 5 "the title" title_has 'no answer'
 picture stale
 kill -CONT "$coordinator_pid"
-wait_for 60 "that the notice goes" is_gone '#notice.shown'
+wait_for 60 "the end of the notice" is_gone '#notice.shown'
 check "the page was loaded again" 'return window.marker === "the same page"'
 
-step "Without its script"
+step "Without the script"
 first_response=$(get -f "http://$page_address/")
 for part in "$first" "$second" suspended '>95%<' '&lt;img'; do
   [[ $first_response = *"$part"* ]] || fail "the first response does not have $part"
@@ -330,14 +331,14 @@ browser POST /refresh '{}' > "$work/answer"
 for part in "$first" "$second" suspended "$destination" "$broken"; do
   has_text '#snapshot td' "$part" || fail "without its script the page does not show $part"
 done
-is_gone '#main' || fail "without its script the page shows what the script fills in"
+is_gone '#main' || fail "without its script the page shows the element that the script fills"
 check_nothing_injected
 check_fits 1280
 picture without_script
-complaints > "$work/answer" # of the script that was not loaded
+complaints > "$work/answer" # discards the complaint about the script that was not loaded
 chrome Network.setBlockedURLs '{"urls": []}' > "$work/answer"
 browser POST /refresh '{}' > "$work/answer"
-wait_for 5 "the page as the script makes it" has_card "$second" suspended 'Pending 5'
+wait_for 5 "the page with its script" has_card "$second" suspended 'Pending 5'
 is_gone '#snapshot' || fail "the tables of the first response are still shown"
 check_no_complaints
 
@@ -345,9 +346,9 @@ step "A coordinator that has ended"
 kill -KILL "$coordinator_pid"
 wait "$coordinator_pid" 2> /dev/null || true
 wait_for 40 "the notice" has_text '#notice.shown' 'does not answer. Showing the state as of'
-wait_for 20 "how old it is" is_true 'return /\d+ s ago/.test(text(document.querySelector("#notice-age")))'
+wait_for 20 "the age of the state" is_true 'return /\d+ s ago/.test(text(document.querySelector("#notice-age")))'
 others=$(complaints | jq -c 'select(.source != "network")')
-[ -z "$others" ] || fail "the browser complains: $others"
+[ -z "$others" ] || fail "the browser reports: $others"
 check_nothing_injected
 
 step "Passed"

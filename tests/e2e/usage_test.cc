@@ -1,5 +1,5 @@
-// Wrong usage: one line that says what and why, exit status 2, nothing on the network, no files left behind. And
-// where options may come from.
+// Invalid usage: one line with the problem and the reason, exit status 2, no network traffic, no files left behind.
+// Also tests the sources of options.
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,7 +24,7 @@ class UsageTest : public SenderTest {
     return names;
   }
 
-  // `words` are what the one line must name.
+  // The error line must contain `words`.
   void ExpectUsageError(const std::vector<std::string>& command, const std::vector<std::string>& words,
                         const std::vector<std::string>& environment = {}) {
     const auto names_before = OutputNames();
@@ -33,11 +33,11 @@ class UsageTest : public SenderTest {
     EXPECT_TRUE(result_.errors.starts_with("dicom-sender: ")) << result_.errors;
     EXPECT_TRUE(result_.errors.ends_with("\n")) << result_.errors;
     for (const std::string& word : words) EXPECT_NE(result_.errors.find(word), std::string::npos) << result_.errors;
-    EXPECT_TRUE(destination_.Log().associations.empty()) << "something was on the network";
+    EXPECT_TRUE(destination_.Log().associations.empty()) << "an association was opened";
     EXPECT_EQ(OutputNames(), names_before) << "files are left behind";
   }
 
-  // The arguments of a good run with those of one option replaced, or the option left out.
+  // Returns the arguments of a valid run with one option replaced or left out.
   std::vector<std::string> With(const std::string& option, const std::string& value) const {
     auto command = Command();
     *(std::find(command.begin(), command.end(), option) + 1) = value;
@@ -50,7 +50,7 @@ class UsageTest : public SenderTest {
     return command;
   }
 
-  // The calling AE title that the destination saw in the one association of this run.
+  // Returns the calling AE title of the only association of this run.
   std::string CallingAe(const std::vector<std::string>& command, const std::vector<std::string>& environment = {}) {
     const std::size_t before = destination_.Log().associations.size();
     EXPECT_EQ(RunCommand(command, environment), 0) << result_.output << result_.errors;
@@ -82,7 +82,7 @@ TEST_F(UsageTest, PortsOutOfRangeAreRefused) {
   }
 }
 
-TEST_F(UsageTest, AeTitlesMustFit) {
+TEST_F(UsageTest, InvalidAeTitlesAreRefused) {
   ExpectUsageError(With("-a", "SEVENTEEN_LETTERS"), {"--ae-title", "SEVENTEEN_LETTERS", "16"});
   ExpectUsageError(With("-a", ""), {"--ae-title", "empty"});
   ExpectUsageError(With("-a", "   "), {"--ae-title", "empty"});
@@ -115,22 +115,22 @@ TEST_F(UsageTest, NumbersOutOfRangeAreRefused) {
   }
 }
 
-TEST_F(UsageTest, AMetricsAddressThatIsTakenIsNamed) {
+TEST_F(UsageTest, AMetricsAddressInUseIsNamed) {
   const std::string address = "127.0.0.1:" + std::to_string(port_);
   ExpectUsageError(Command({"--metrics", address}), {address});
 }
 
-TEST_F(UsageTest, InputsMustBeThere) {
+TEST_F(UsageTest, MissingInputsAreNamed) {
   const std::string missing = folder_ / "missing";
   ExpectUsageError(With("-i", missing), {"--input", missing, "does not exist"});
   ExpectUsageError(With("-i", ""), {"--input", "empty"});
   const std::string fifo = folder_ / "fifo";
   ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
   ExpectUsageError(With("-i", fifo), {"--input", fifo});
-  ExpectUsageError(Command({"-i", missing}), {missing});  // the other one is there
+  ExpectUsageError(Command({"-i", missing}), {missing});  // the other input exists
 }
 
-TEST_F(UsageTest, PathsNeedNoOption) {
+TEST_F(UsageTest, PathsMayBePositionalArguments) {
   std::vector<std::string> command = Without("-i");
   command.insert(command.begin() + 1, {data() / "missing", "-r"});
   ExpectUsageError(command, {"missing", "does not exist"});
@@ -139,7 +139,7 @@ TEST_F(UsageTest, PathsNeedNoOption) {
   EXPECT_EQ(Number(Summary(), "successful_transfers"), 2U);
 }
 
-TEST_F(UsageTest, EchoNamesTheOptionsThatItDoesNotUse) {
+TEST_F(UsageTest, EchoNamesUnusedOptions) {
   const std::vector<std::string> echo = {
       DICOM_SENDER_PROGRAM,  "--echo",          "-a", "TEST_SCP", "-H", "127.0.0.1", "-p",
       std::to_string(port_), "--dimse-timeout", "5s"};
@@ -152,7 +152,7 @@ TEST_F(UsageTest, EchoNamesTheOptionsThatItDoesNotUse) {
       << result_.output << result_.errors;
 }
 
-TEST_F(UsageTest, InputsMustHaveDicom) {
+TEST_F(UsageTest, InputsMustContainDicomFiles) {
   const auto empty = folder_ / "empty";
   std::filesystem::create_directories(empty);
   ExpectUsageError(With("-i", empty), {"DICOM", empty});
@@ -161,7 +161,7 @@ TEST_F(UsageTest, InputsMustHaveDicom) {
   WriteFile(text / "b.dcm", "");
   ExpectUsageError(With("-i", text), {"DICOM"});
   ExpectUsageError(With("-i", text / "a.dcm"), {"DICOM"});
-  // Files in sub-folders only, and no -r.
+  // All files are in subfolders, and -r is missing.
   ExpectUsageError(CommandFor({"-i", data()}), {"DICOM"});
   ExpectUsageError({DICOM_SENDER_PROGRAM, "--dry-run", "-i", empty, "--output-dir", out()}, {"DICOM"});
 }
@@ -183,7 +183,7 @@ TEST_F(UsageTest, OutputFoldersWithoutPermissionAreNamed) {
   ExpectUsageError(With("--output-dir", folder), {"--output-dir", folder, "denied"});
 }
 
-TEST_F(UsageTest, ConfigFilesMustMakeSense) {
+TEST_F(UsageTest, InvalidConfigFilesAreRefused) {
   const std::string missing = folder_ / "missing.toml";
   ExpectUsageError(Command({"--config", missing}), {"--config", missing});
   const std::string file = folder_ / "options.toml";
@@ -197,12 +197,12 @@ TEST_F(UsageTest, EnvironmentVariablesAreChecked) {
   ExpectUsageError(Command(), {"DICOM_SENDER_THREADS", "256"}, {"DICOM_SENDER_THREADS=1000"});
 }
 
-TEST_F(UsageTest, OptionsThatDoNotGoTogetherAreNamed) {
+TEST_F(UsageTest, ConflictingOptionsAreNamed) {
   ExpectUsageError(Command({"--echo", "--dry-run"}), {"--echo", "--dry-run"});
   ExpectUsageError(Command({"--retry-failed"}), {"--retry-failed", "--resume"});
 }
 
-TEST_F(UsageTest, ASessionThatIsNotThereIsNotResumed) {
+TEST_F(UsageTest, AnUnknownSessionIsNotResumed) {
   const std::string session = "5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3a";
   std::filesystem::create_directories(out());
   ExpectUsageError(ResumeCommand(session), {session, "--output-dir"});
@@ -212,7 +212,7 @@ TEST_F(UsageTest, ASessionThatIsNotThereIsNotResumed) {
   EXPECT_FALSE(std::filesystem::exists(out()));
 }
 
-TEST_F(UsageTest, ALedgerThatIsNoneIsNotResumed) {
+TEST_F(UsageTest, ADamagedLedgerIsNotResumed) {
   const std::string session = "5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3a";
   const auto ledger = out() / ("dicom_sender_" + session + ".db");
   WriteFile(ledger, std::string(5000, 'x'));
@@ -230,11 +230,11 @@ TEST_F(UsageTest, ASessionIsNotResumedToAnotherDestination) {
   ExpectUsageError(ResumeCommand(session, {"-H", "192.0.2.7"}), {"--host", session});
   ExpectUsageError(ResumeCommand(session, {"-c", "OTHER_SCU"}), {"--calling-ae", session});
   EXPECT_EQ(Files(".db").size(), 1U) << "the ledger stays";
-  // Saying the same once more is no contradiction.
+  // Repeating the same values is not a conflict.
   EXPECT_EQ(Resume({"-a", "TEST_SCP", "-p", std::to_string(port_), "-H", "127.0.0.1"}), 0) << result_.errors;
 }
 
-TEST_F(UsageTest, HelpAndVersionNeedNothingElse) {
+TEST_F(UsageTest, HelpAndVersionNeedNoOtherOptions) {
   for (const char* option : {"--help", "-h"}) {
     EXPECT_EQ(RunCommand({DICOM_SENDER_PROGRAM, option, "-p", "0"}), 0);
     EXPECT_EQ(result_.errors, "");
@@ -251,7 +251,7 @@ TEST_F(UsageTest, HelpAndVersionNeedNothingElse) {
   EXPECT_TRUE(destination_.Log().associations.empty());
 }
 
-TEST_F(UsageTest, OptionsReachTheWireInTheirOrderOfPrecedence) {
+TEST_F(UsageTest, OptionsFollowTheirOrderOfPrecedence) {
   EXPECT_EQ(CallingAe(Command()), "RUST_SCU");
   const std::string file = folder_ / "options.toml";
   WriteFile(file, "calling-ae = \"FILE_SCU\"\n");
@@ -262,7 +262,7 @@ TEST_F(UsageTest, OptionsReachTheWireInTheirOrderOfPrecedence) {
   EXPECT_EQ(CallingAe(Command(), {"DICOM_SENDER_CONFIG=" + file}), "FILE_SCU");
 }
 
-TEST_F(UsageTest, ARunCanBeDescribedByTheEnvironmentAlone) {
+TEST_F(UsageTest, ARunCanBeConfiguredByTheEnvironmentAlone) {
   EXPECT_EQ(CallingAe({DICOM_SENDER_PROGRAM},
                       {"DICOM_SENDER_INPUT=" + data().string(), "DICOM_SENDER_RECURSIVE=true",
                        "DICOM_SENDER_AE_TITLE=TEST_SCP", "DICOM_SENDER_HOST=127.0.0.1",

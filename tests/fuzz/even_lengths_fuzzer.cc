@@ -1,5 +1,5 @@
-// A dataset of any bytes in any of the transfer syntaxes: either there is a reason, or the edits give it even
-// lengths, the dataset that they make needs no further ones, and one without odd lengths stays as it is.
+// Random bytes as a dataset in any transfer syntax. Either there is a reason why it cannot be padded, or the edits
+// give it even lengths and the result needs no further edits. A dataset without odd lengths must not change.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -17,7 +17,7 @@ namespace {
 
 using namespace dicom_sender;
 
-// The last one is a private syntax: its encoding is guessed.
+// The last one is a private syntax, whose encoding is guessed.
 constexpr std::array<std::string_view, 5> kSyntaxes = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1",
                                                        "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.5", "1.2.3"};
 
@@ -25,7 +25,7 @@ void Require(bool holds) {
   if (!holds) std::abort();
 }
 
-// Text, a number and an unknown VR, by turns.
+// Alternates between text, a number, and an unknown VR.
 std::string_view VrOf(std::uint16_t, std::uint16_t element) {
   constexpr std::array<std::string_view, 3> kVrs = {"LO", "US", ""};
   return kVrs[element % kVrs.size()];
@@ -37,7 +37,7 @@ tl::expected<std::vector<Edit>, std::string> Plan(const std::string& dataset, st
   return PlanEvenLengths(file.get(), 0, dataset.size(), syntax, VrOf);
 }
 
-// Fails where two edits overlap or are out of order.
+// Fails if two edits overlap or are out of order.
 std::string Apply(const std::string& dataset, const std::vector<Edit>& edits) {
   std::string out;
   std::uint64_t from = 0;
@@ -51,8 +51,8 @@ std::string Apply(const std::string& dataset, const std::vector<Edit>& edits) {
   return out.append(dataset, from);
 }
 
-// In implicit VR the structure is guessed, and one more byte may change the guess. It is also in effect inside
-// elements of VR UN, or of an unknown one, that have an undefined length.
+// In implicit VR the structure is guessed, and an additional byte may change the guess. Implicit VR also applies
+// inside elements of undefined length with VR UN or an unknown VR.
 bool MayBeGuessed(const std::string& dataset, std::string_view syntax) {
   if (syntax == kSyntaxes.front() || syntax == kSyntaxes.back()) return true;
   for (auto at = dataset.find("\xFF\xFF\xFF\xFF"); at != std::string::npos;

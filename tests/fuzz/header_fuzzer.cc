@@ -1,4 +1,4 @@
-// A file with whatever bytes: read with a reason or within the limits, and the same when read again.
+// A file with random bytes must be refused with a reason or parsed within the limits, with the same result each time.
 #include <sys/mman.h>
 #include <unistd.h>
 

@@ -1,5 +1,5 @@
-// Whatever a destination sends: PDUs, PDVs and command sets. What decodes must survive another round, in which
-// nothing has to be ignored any more.
+// Random bytes from a destination: PDUs, PDVs, and command sets. Whatever can be decoded must survive a round trip
+// after which nothing is ignored any more.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -28,7 +28,7 @@ void TryCommand(ByteView bytes) {
   if (!command) return;
   Bytes again;
   EncodeCommand(*command, again);
-  if (again.size() > kCommandBytesMax) return;  // padding and a group length were added
+  if (again.size() > kCommandBytesMax) return;  // the encoder added padding and a group length
   const auto second = DecodeCommand(again, ignored_again);
   Require(second.has_value() && ignored_again.all().empty());
   RequireSame(*command, *second);

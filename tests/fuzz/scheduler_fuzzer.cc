@@ -1,4 +1,4 @@
-// Bytes as events for the scheduler and its model (tests/model/scheduler_duel.h): the two agree.
+// Interprets bytes as events for the scheduler and its model (tests/model/scheduler_duel.h), which must agree.
 #include <cstdio>
 #include <cstdlib>
 

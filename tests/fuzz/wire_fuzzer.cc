@@ -1,4 +1,4 @@
-// Bytes from outside as each of the two envelopes: refused with a reason, or within the limits.
+// External bytes as each of the two envelopes must be refused with a reason or be within the limits.
 #include <cstdlib>
 
 #include "proto/validate.h"

@@ -1,18 +1,26 @@
 // Runs the scenarios of tests/golden/scheduler/ through the Scheduler. A scenario is read from top to bottom: a line
-// is an event, the lines that start with ">" after it are what the scheduler answers, in order.
+// is an event, and the lines after it that start with ">" are the scheduler's output, in order.
 //
-//   0.5 open S dest=PACS attempts=3 retry_for=60|default [stored] [endpoint=ADDRESS] [calling=AE] [as_found]
-//   [scanned] 0.5 feed S study=1 instances=2 bytes=100 0.5 scanned S                       the scan of the session is
-//   complete 0.5 scan_begins S                   another scan of the session 0.5 suspend S 0.5 cancel S 0.5 drain W
-//   0.5 restored S study=1 lease=7 worker=W   (was in force when the last coordinator ended)
-//   0.5 worker W capacity=2 [incarnation=1] [seq=1] [draining] [holds=1,2] [stuck=3]   (stuck: held without progress)
+//   0.5 open S dest=PACS attempts=3 retry_for=60|default [OPTION...]
+//       options: stored, endpoint=ADDRESS, calling=AE, as_found, scanned
+//   0.5 feed S study=1 instances=2 bytes=100
+//   0.5 scan_begins S                         another scan of the session
+//   0.5 scanned S                             the scan of the session is complete
+//   0.5 suspend S
+//   0.5 cancel S
+//   0.5 drain W
+//   0.5 restored S study=1 lease=7 worker=W   the lease was in force when the last coordinator ended
+//   0.5 worker W capacity=2 [incarnation=1] [seq=1] [draining] [holds=1,2] [stuck=3]
+//       stuck: leases that are held without progress
 //   0.5 report lease=1 0:0000 1:A700 2:lost 3:unsendable 4:unreadable 5:away [associations=1] [echo]
-//       [back=done|draining|transient|refused|rejected|busy]              (echo: a C-ECHO was answered)
+//       [back=done|draining|transient|refused|rejected|busy]
+//       echo: a C-ECHO was answered
 //   0.5 tick
-//   0 options [max_associations=2] [max_attempts=2] [workers_may_come=0]    begins anew
+//   0 options [max_associations=2] [max_attempts=2] [workers_may_come=0]
+//       starts over with these options
 //
-// Time is in seconds. Sessions are single letters. GOLDEN_UPDATE=1 in the environment writes the answers into the
-// files.
+// Times are in seconds. Session names are single letters. GOLDEN_UPDATE=1 in the environment writes the actual output
+// into the files.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -279,7 +287,7 @@ std::vector<std::string> Scenarios() {
 
 class SchedulerGolden : public testing::TestWithParam<std::string> {};
 
-TEST_P(SchedulerGolden, AnswersAsWritten) {
+TEST_P(SchedulerGolden, ScenariosMatchTheirExpectedOutput) {
   const auto file = ScenarioFolder() / (GetParam() + ".txt");
   std::ifstream input(file);
   ScenarioRunner runner;

@@ -11,7 +11,7 @@
 namespace dicom_sender {
 namespace {
 
-// What doubles from `min` to `max`.
+// Returns the backoff that doubles from `min` to `max`.
 Duration Doubled(Duration min, Duration max, std::uint32_t times) {
   for (std::uint32_t i = 0; i < times && min < max; ++i) min *= 2;
   return std::min(min, max);
@@ -289,7 +289,7 @@ void NaiveScheduler::ExpireLeases() {
   }
 }
 
-// Its study waits for another one, unless nothing is left of it.
+// Its study waits for another worker unless nothing is left of it.
 void NaiveScheduler::End(LeaseId id, bool clean) {
   const Lease lease = *FindLease(id);
   Study& study = *FindStudy(lease.study);
@@ -310,7 +310,7 @@ void NaiveScheduler::End(LeaseId id, bool clean) {
   BackOff(study, study.losses - 1);
 }
 
-// The longest one that was asked for counts.
+// The longest requested backoff counts.
 void NaiveScheduler::BackOff(Study& study, std::uint32_t in_vain) {
   if (in_vain == 0) return;
   const Duration max = Doubled(options_.retry_backoff_min, options_.retry_backoff_max, in_vain - 1);
@@ -342,8 +342,8 @@ void NaiveScheduler::Grant() {
   }
 }
 
-// Given back because of the destination as rarely as possible, then the largest; of those that a free worker may
-// send.
+// Chooses the study that was given back least often because of the destination, then the largest, among those that a
+// free worker may send.
 std::pair<NaiveScheduler::Study*, const NaiveScheduler::Worker*> NaiveScheduler::NextGrant(
     const Destination& destination) {
   std::pair<Study*, const Worker*> next{nullptr, nullptr};
@@ -356,7 +356,8 @@ std::pair<NaiveScheduler::Study*, const NaiveScheduler::Worker*> NaiveScheduler:
   return next;
 }
 
-// The freest; to find out about a destination, the workers in turn: the names after the last one first.
+// Chooses the worker with the most free capacity. To probe a destination, the workers take turns: names after the
+// last one come first.
 const NaiveScheduler::Worker* NaiveScheduler::WorkerFor(const Study& study, const Destination& destination) const {
   const Worker* best = nullptr;
   const auto order = [&](const Worker& w) {
@@ -489,7 +490,7 @@ InstanceChange NaiveScheduler::Judge(const Reported& event, const OutcomeReporte
   return change;
 }
 
-// Everything that an answer shows.
+// Applies all conclusions from a response.
 void NaiveScheduler::Responded(LeaseId id, const wire::Outcome& outcome) {
   Lease& lease = *FindLease(id);
   Study& study = *FindStudy(lease.study);
@@ -547,7 +548,7 @@ void NaiveScheduler::Record(const Reported& event, const OutcomeReported& report
   const InstanceChange change = Judge(event, reported);
   if (lease && reported.outcome.kind() == wire::Outcome::RESPONDED) Responded(event.lease, reported.outcome);
   const InstanceState before = reported.facts.state;
-  if (IsSettled(before)) {  // only that it is stored may be news
+  if (IsSettled(before)) {  // only a late confirmation that it is stored changes anything
     if (IsStored(change.state) && !IsStored(before)) out_.changes.push_back(change);
     return;
   }
@@ -732,7 +733,7 @@ void NaiveScheduler::ForgetSettledStudies() {
       std::erase_if(studies_, [this](const Study& study) { return study.unsettled == 0 && !IsLeased(study); });
 }
 
-// --- back-offs
+// --- backoff
 
 void NaiveScheduler::EndBackoffs() {
   for (Study& study : studies_) {
@@ -792,7 +793,7 @@ void NaiveScheduler::Echoed(Destination& destination, const std::string& worker)
   quarantine_.Confirm(destination.name, now_);
 }
 
-// Of three studies at least, not since it had them for the first time.
+// True if at least three studies were deferred and the destination has not answered since.
 bool NaiveScheduler::TakesNothing(const Destination& destination) const {
   return CountIn(studies_, [&](const Study& study) {
            return destination.set_back.contains(study.key) &&
@@ -801,7 +802,7 @@ bool NaiveScheduler::TakesNothing(const Destination& destination) const {
 }
 
 void NaiveScheduler::Break(Destination& destination) {
-  // Tried before it was known to be broken, or not the one that is to find out.
+  // The association was opened before the destination was known to be broken, or it is not the probe.
   if (destination.broken && (now_ < destination.retry_at || destination.probe != 0)) return;
   if (!destination.unreachable_since) destination.unreachable_since = now_;
   destination.broken = true;
@@ -811,7 +812,7 @@ void NaiveScheduler::Break(Destination& destination) {
   if (destination.trouble == Destination::Trouble::kTakesEcho) max = options_.breaker_backoff_min;
   destination.backoff_max = Doubled(options_.breaker_backoff_min, max, destination.failures);
   ++destination.failures;
-  destination.retry_at = TimePoint::max();  // until it is known
+  destination.retry_at = TimePoint::max();  // until the probe has a result
 }
 
 bool NaiveScheduler::HadTheirTurn(const Session& session) const {
@@ -867,7 +868,7 @@ bool NaiveScheduler::ServesAny(const Destination& destination) const {
          }) > 0;
 }
 
-// --- what is known
+// --- queries
 
 NaiveScheduler::Session* NaiveScheduler::FindSession(SessionKey key) {
   return FindIn(sessions_, [&](const Session& session) { return session.opened_as.session == key; });

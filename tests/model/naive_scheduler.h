@@ -1,6 +1,6 @@
-// The Scheduler once more, as plainly as it can be said: flat lists, no queues, no counters; whatever can be worked
-// out from the rest is worked out when it is asked for. Slow, and right by inspection: scheduler_duel.h holds the
-// real one to it. Its functions are the real one's; see coordinator/scheduler/scheduler.h.
+// A second implementation of the Scheduler that is as simple as possible: flat lists, no queues, no counters. It
+// computes everything that can be derived whenever it is needed. It is slow but easy to verify; scheduler_duel.h
+// compares the real scheduler with it. It has the same functions; see coordinator/scheduler/scheduler.h.
 #pragma once
 
 #include <map>
@@ -21,8 +21,8 @@ class NaiveScheduler {
         last_lease_(last_lease),
         quarantine_({.backoff_min = options.breaker_backoff_min, .backoff_max = options.breaker_backoff_max}) {}
 
-  // Chance decides when back-offs end: that is taken over from `real`, which has done this step already. Throws
-  // std::logic_error where what it has drawn is out of its range.
+  // Copies the random ends of backoffs from `real`, which has already done this step. Throws std::logic_error if one
+  // of them is out of range.
   Output Step(const Event& event, TimePoint now, const Scheduler& real);
 
   std::optional<StudyKey> StudyOf(LeaseId lease) const;
@@ -62,10 +62,10 @@ class NaiveScheduler {
     std::optional<TimePoint> set_back_since{}, unreadable_since{};
     std::set<std::string> unreadable_by{}, missed_by{};
     std::uint32_t unreadable_tries = 0;
-    bool released = false;  // its scan holds it back no more
+    bool released = false;  // its scan no longer holds it back
     TimePoint ready_since{};
     std::optional<TimePoint> backs_off_until{};
-    std::optional<Duration> backoff_max{};  // of a back-off whose end is not known yet
+    std::optional<Duration> backoff_max{};  // of a backoff whose end is not known yet
   };
   struct Lease {
     LeaseId id = 0;
@@ -91,13 +91,13 @@ class NaiveScheduler {
   struct Destination {
     std::string name{}, endpoint{};
     bool broken = false;
-    LeaseId probe = 0;  // the lease that tries it again; 0: none does
+    LeaseId probe = 0;  // the lease that probes it; 0: none
     std::uint32_t failures = 0;
     TimePoint retry_at{};
-    std::optional<Duration> backoff_max{};  // as of a study
+    std::optional<Duration> backoff_max{};  // the same as for a study
     std::optional<TimePoint> unreachable_since{};
     std::string detail{};
-    std::string tried_by{};  // the worker that could not reach it last
+    std::string tried_by{};  // the last worker that could not reach it
     std::optional<TimePoint> answered_at{};
     std::set<StudyKey> set_back{};
     std::map<std::string, std::set<StudyKey>> turned_away{};
@@ -159,7 +159,7 @@ class NaiveScheduler {
   void Break(Destination& destination);
   void ReadAgain(const std::string& worker);
 
-  // These return nullptr, or are never asked in vain.
+  // These return nullptr if there is no match, or are only called if there is one.
   Session* FindSession(SessionKey key);
   Study* FindStudy(StudyKey key);
   Lease* FindLease(LeaseId id);
@@ -196,12 +196,12 @@ class NaiveScheduler {
   TimePoint now_;
   Output out_;
   std::vector<Session> sessions_;          // by key
-  std::vector<Study> studies_;             // in no order
+  std::vector<Study> studies_;             // unordered
   std::vector<Lease> leases_;              // in force, by id
   std::vector<Worker> workers_;            // by name
   std::vector<Destination> destinations_;  // by name
   std::map<std::string, Limit> limits_;    // by endpoint
-  Quarantine quarantine_;                  // the real one, which has tests of its own
+  Quarantine quarantine_;                  // the real class, which has its own tests
   std::uint64_t studies_done_ = 0, leases_expired_ = 0, late_outcomes_ = 0;
 };
 

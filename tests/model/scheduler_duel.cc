@@ -17,12 +17,12 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr std::uint64_t kSessions = 3, kStudies = 4, kWorkers = 3;
-constexpr std::uint64_t kLives = 4;       // of a worker, that are asked about
-constexpr std::size_t kInstancesMax = 8;  // of a study
+constexpr std::uint64_t kLives = 4;       // number of lives of a worker that are compared
+constexpr std::size_t kInstancesMax = 8;  // per study
 
 constexpr std::uint32_t kStatuses[] = {0x0000, 0x0000, 0xB000, 0xA700, 0xA701, 0x0110, 0xC000, 0x0124, 0xA900};
 
-// --- in words
+// --- text
 
 double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
@@ -83,7 +83,7 @@ std::string Show(const SchedulerStats& stats) {
                      stats.leases_expired, stats.late_outcomes, stats.workers_connected, stats.breakers_open);
 }
 
-// Everything that can be asked.
+// Compares everything that can be queried.
 template <class AnyScheduler>
 std::string ShowState(const AnyScheduler& scheduler, LeaseId last_lease, TimePoint now) {
   std::string text = "  " + Show(scheduler.Stats()) + "\n";
@@ -151,7 +151,7 @@ std::string Show(const Event& event) {
   return std::visit(Words(), event);
 }
 
-// --- compared, without making words of it
+// --- comparison without text, which is faster
 
 auto Tie(const InstanceChange& c) {
   return std::tie(c.study, c.index, c.state, c.attempts, c.status, c.reason, c.duration_us, c.resend, c.may_be_stored,
@@ -188,7 +188,7 @@ bool Same(const std::vector<Item>& a, const std::vector<Item>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Item& x, const Item& y) { return Same(x, y); });
 }
 
-// In an order that leaves alone only what somebody depends on.
+// Sorts everything whose order does not matter.
 Output Ordered(Output output) {
   struct Place {
     using Key = std::pair<int, std::int64_t>;
@@ -253,10 +253,10 @@ class Bytes {
   std::span<const std::uint8_t> left_;
 };
 
-// Around the two: as much of a ledger and of workers as it takes to tell them only what could happen.
+// Surrounds the two schedulers with as much of a ledger and of workers as is needed to create only possible events.
 class Duel {
  public:
-  // `log` takes what happens, if there is one.
+  // Events are written to `log` unless it is null.
   Duel(std::span<const std::uint8_t> bytes, std::string* log)
       : log_(log),
         bytes_(bytes),
@@ -277,7 +277,7 @@ class Duel {
   struct Session {
     SessionOpened settings;
     wire::SessionState state = wire::SESSION_SCANNING;
-    bool open = false;  // the coordinator knows it
+    bool open = false;  // the coordinator has opened it
     bool scan_complete = false;
   };
   struct Study {
@@ -330,7 +330,7 @@ class Duel {
     }
   }
 
-  // --- one event
+  // --- single events
 
   void Step(const Event& event) {
     ++events_;
@@ -404,7 +404,7 @@ class Duel {
     return state == wire::SESSION_SCANNING || state == wire::SESSION_SENDING;
   }
 
-  // --- sessions, as the service treats them
+  // --- sessions, as the service handles them
 
   static std::optional<Duration> RetryFor(std::uint64_t what) {
     if (what == 7) return std::nullopt;
@@ -416,7 +416,7 @@ class Duel {
   void OpenSession(SessionKey key) {
     const auto [it, is_new] = sessions_.try_emplace(key);
     Session& session = it->second;
-    if (session.open) return Step(session.settings);  // asked for again
+    if (session.open) return Step(session.settings);  // a repeated request
     if (is_new) {
       session.settings = {.session = key,
                           .destination = bytes_.OneIn(3) ? "B" : "A",
@@ -497,7 +497,7 @@ class Duel {
     Step(CancelRequested{.session = key, .reason = "cancelled"});
   }
 
-  // What failed is to be sent again. How many, by study.
+  // Requeues failed instances. Counts them by study.
   std::map<StudyKey, std::uint32_t> QueueFailed(SessionKey key) {
     std::map<StudyKey, std::uint32_t> queued;
     for (auto& [study_key, study] : studies_) {
@@ -522,14 +522,14 @@ class Duel {
     for (const auto& [study, pending] : queued) Feed(study, pending);
   }
 
-  // As a new coordinator begins; its sessions are opened one by one.
+  // Starts as a new coordinator does; its sessions are opened one by one.
   void Restart() {
     Note([] { return std::string("restart\n"); });
     real_ = Scheduler(options_, last_lease_);
     naive_ = NaiveScheduler(options_, last_lease_);
     for (auto& [key, session] : sessions_) session.open = false;
-    // One without patience would end in the step that opens it, before its leases are restored, if the destination
-    // was found to be away meanwhile. The service opens all of them before anything can be found.
+    // A session without retry time could end in the step that opens it, before its leases are restored, if the
+    // destination was found to be unreachable in the meantime. The service opens all sessions before that can happen.
     for (auto& [key, session] : sessions_) {
       if (session.settings.retry_for == Duration(0) && IsOngoing(session.state)) Reopen(key);
     }
@@ -539,7 +539,7 @@ class Duel {
 
   std::string AnyWorker() { return fmt::format("w{}", bytes_.Below(kWorkers)); }
 
-  // The status that a worker would send: what it holds is true but for what is on its way.
+  // Builds the status that a worker would send: it lists exactly its leases, except for messages in transit.
   void SeeWorker() {
     const std::string name = AnyWorker();
     WorkerSeen& status = workers_[name];
@@ -563,7 +563,7 @@ class Duel {
     Step(status);
   }
 
-  // One that was overtaken, is repeated, or lists what is not its own.
+  // Builds a status that was overtaken, is repeated, or lists leases of others.
   void LieAboutWorker() {
     WorkerSeen status = workers_[AnyWorker()];
     if (status.incarnation == 0) return;
@@ -602,7 +602,7 @@ class Duel {
     Step(report);
   }
 
-  // Mostly one in force, if there is one.
+  // Prefers a lease in force, if there is one.
   LeaseId AnyLease() {
     std::vector<LeaseId> choice;
     if (bytes_.Below(5) > 0) {
@@ -616,7 +616,7 @@ class Duel {
     return choice[bytes_.Below(static_cast<std::uint32_t>(choice.size()))];
   }
 
-  // `how`: most instances of a report share their fate.
+  // `how`: most instances of a report have the same outcome.
   wire::Outcome AnyOutcome(std::uint32_t index, std::uint8_t how) {
     if (how % 4 == 0) how = bytes_.Next();
     wire::Outcome outcome;
@@ -673,7 +673,7 @@ class Duel {
   LeaseId last_lease_ = 0;
   std::map<SessionKey, Session> sessions_;
   std::map<StudyKey, Study> studies_;
-  std::map<LeaseId, StudyKey> leases_;         // all that there ever were
+  std::map<LeaseId, StudyKey> leases_;         // all leases that ever existed
   std::map<std::string, WorkerSeen> workers_;  // their last status
 };
 
@@ -685,7 +685,7 @@ std::optional<std::string> RunSchedulerDuel(std::span<const std::uint8_t> bytes)
     return std::nullopt;
   } catch (const std::exception&) {
   }
-  std::string log;  // of the same duel again
+  std::string log;  // the events of the same duel
   try {
     Duel(bytes, &log).Run();
   } catch (const std::exception& error) {

@@ -1,9 +1,9 @@
-// The Scheduler against a model of it that is plain enough to be believed (naive_scheduler.h): both go through the
-// same events, made up from bytes, and after each of them must have said the same and know the same.
+// Compares the Scheduler with a simple model of it (naive_scheduler.h). Both process the same events, which are
+// derived from bytes, and must produce the same output and the same state after each of them.
 //
-// What is compared is what somebody depends on: the changes of each study, of each session and of the instances, in
-// their order; the acknowledgements to each worker, in theirs, and the grants to it; when to be woken at the latest;
-// everything that can be asked.
+// The comparison covers everything that other parts depend on: the order of the changes of each study, each session,
+// and the instances; the order of the acknowledgements to each worker, and its grants; the latest time to wake up;
+// and everything that can be queried.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,8 @@ namespace dicom_sender {
 
 inline constexpr std::size_t kDuelEventsMax = 400;
 
-// Any bytes are a duel. Returns where the two differ, after the events that led there; nullopt: nowhere.
+// Every sequence of bytes is a duel. Returns the first difference, preceded by the events that led to it; nullopt if
+// there is none.
 std::optional<std::string> RunSchedulerDuel(std::span<const std::uint8_t> bytes);
 
 }  // namespace dicom_sender

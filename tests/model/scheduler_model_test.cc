@@ -1,4 +1,4 @@
-// A bounded number of duels; the fuzz target scheduler_fuzzer goes on from there.
+// Runs a bounded number of duels; the fuzz target scheduler_fuzzer runs more.
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -10,9 +10,9 @@
 namespace dicom_sender {
 namespace {
 
-TEST(SchedulerModel, SchedulerDoesWhatTheModelDoes) {
+TEST(SchedulerModel, SchedulerMatchesTheModel) {
   constexpr std::uint32_t kSeeds = 4000;
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);  // a sanitized build does fewer
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);  // with sanitizers, fewer duels fit
   for (std::uint32_t seed = 0; seed < kSeeds && std::chrono::steady_clock::now() < end; ++seed) {
     std::mt19937 random(seed);
     std::vector<std::uint8_t> bytes(900);

@@ -30,7 +30,7 @@ void SimChannel::Send(std::string bytes) {
 }
 
 void SimChannel::Heard(unsigned coordinator, bool leads) {
-  if (coordinator != current_ || !connected_) return;  // of a connection that is given up
+  if (coordinator != current_ || !connected_) return;  // from a connection that was given up
   leads ? search_.Answered(world_.now()) : search_.NotLeading(world_.now());
   MoveInTime();
 }
@@ -73,7 +73,7 @@ void SimChannel::MoveInTime() {
   if (search_.move_at() == TimePoint::max() || at >= looks_at_) return;
   looks_at_ = at;
   later_(at - world_.now(), [this, at] {
-    if (looks_at_ != at) return;  // it has looked earlier
+    if (looks_at_ != at) return;  // a newer check replaces this one
     looks_at_ = TimePoint::max();
     search_.move_at() <= world_.now() ? Move() : MoveInTime();
   });

@@ -1,5 +1,5 @@
-// What a worker or client has as its DealerChannel: a connection to one of the coordinators, and the real search for
-// the one that leads (transport/leader_search.h).
+// Replaces the DealerChannel of a worker or client: a connection to one of the coordinators, with the real search for
+// the leader (transport/leader_search.h).
 #pragma once
 
 #include "tests/sim/coordinators.h"
@@ -9,14 +9,14 @@ namespace dicom_sender {
 
 class SimChannel {
  public:
-  // `later` does something after a while in the process that has the channel, as long as that lives. `on_connected`:
-  // whatever was said before is lost.
+  // `later` runs a function after a delay in the process that owns the channel, unless that process ends before.
+  // `on_connected` reports a new connection: all earlier messages are lost.
   using Later = std::function<void(Duration, std::function<void()>)>;
   SimChannel(World& world, Coordinators& coordinators, std::string peer, std::shared_ptr<Mailbox> mailbox,
              Later later, std::function<void()> on_connected);
 
   void Send(std::string bytes);
-  // Of what has come from one of the coordinators.
+  // Call this for each message from a coordinator.
   void Heard(unsigned coordinator, bool leads);
 
  private:
@@ -36,11 +36,11 @@ class SimChannel {
   const std::function<void()> on_connected_;
   LeaderSearch search_;
   unsigned current_ = 0;
-  std::uint64_t connection_ = 0;  // by number: each is made once
+  std::uint64_t connection_ = 0;  // a number per connection
   bool connected_ = false;
-  std::uint64_t port_ = 0;                 // that it is to
-  unsigned beats_missed_ = 0;              // in a row
-  TimePoint looks_at_ = TimePoint::max();  // whether to move
+  std::uint64_t port_ = 0;                 // the coordinator's port number when it was made
+  unsigned beats_missed_ = 0;              // consecutive
+  TimePoint looks_at_ = TimePoint::max();  // the next check whether to move
 };
 
 }  // namespace dicom_sender

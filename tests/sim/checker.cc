@@ -76,7 +76,7 @@ void Checker::Scanned(const wire::ScanComplete& scan) { scans_[scan.session()][s
 // --- the ledger
 
 void Checker::Restarted(Ledger& ledger) {
-  // Read again by name, so that what was promised is looked for where it is, not where it was.
+  // Reads each record again by name, so that a promise is checked against the current state of the ledger.
   known_.clear();
   drained_.clear();
   peers_.clear();
@@ -111,7 +111,7 @@ void Checker::CheckSession(Ledger& ledger, const SessionRecord& session) {
   before = session;
 }
 
-// Nothing is given up as long as a copy of it has not been tried.
+// No instance may be failed for good while a copy of it has not been tried.
 void Checker::CheckCopies(const SessionRecord& session) {
   std::map<std::string, const Row*> failed, untried;  // by SOP Instance UID
   for (const auto& [key, rows] : studies_) {
@@ -127,8 +127,7 @@ void Checker::CheckCopies(const SessionRecord& session) {
   }
 }
 
-// Long after the last fault that was not a study's or a worker's own, nothing may end a session that has good
-// instances.
+// Long after the last fault that was not caused by a study or a worker, no session with good instances may end early.
 void Checker::CheckEnd(const SessionRecord& session) {
   constexpr std::chrono::seconds kLong(300);
   if (session.state != wire::SESSION_UNREACHABLE && session.state != wire::SESSION_REFUSED) return;
@@ -181,10 +180,10 @@ void Checker::LearnRows(Ledger& ledger, const StudyRecord& study, std::vector<Ro
 
 void Checker::CheckRow(const Row& row, const InstanceFacts& now) {
   const SimFile& file = *row.file;
-  if (IsStored(row.state)) Check(IsStored(now.state), "{} was stored and is not any more", file.path);
-  // A copy takes the place of one that has failed, and that one is left out.
+  if (IsStored(row.state)) Check(IsStored(now.state), "{} was stored and no longer is", file.path);
+  // A skipped copy may be sent only if its original has failed; the original is then skipped.
   if (IsLeftOut(row.state) && !IsLeftOut(now.state)) {
-    Check(row.attempts == 0 && HasFailed(file), "{} is sent, though no copy of it has failed", file.path);
+    Check(row.attempts == 0 && HasFailed(file), "{} is sent although no copy of it has failed", file.path);
   }
   const bool fails = now.state == InstanceState::kFailed && row.state != InstanceState::kFailed;
   const bool is_replaced = row.was_to_be_sent && !IsSettled(row.state) && IsLeftOut(now.state);
@@ -199,7 +198,7 @@ void Checker::CheckRow(const Row& row, const InstanceFacts& now) {
         "{} is called stored, which the destination never answered", file.path);
 }
 
-// What CheckFailed() asks for, of any file with the same SOP Instance UID.
+// Does what CheckFailed() requires for any file with the same SOP Instance UID.
 bool Checker::HasFailed(const SimFile& file) const {
   const auto sent = world_.sent.find(file.sop_instance_uid);
   const bool tried = sent != world_.sent.end() &&
@@ -207,7 +206,7 @@ bool Checker::HasFailed(const SimFile& file) const {
   return tried || file.unsendable || world_.fates.at(file.study) != StudyFate::kGood;
 }
 
-// A failure needs a reason: the file, the destination's word, or all attempts used up.
+// A failure needs a reason: a defect, a final response, or no attempts left.
 void Checker::CheckFailed(const Row& row) {
   const SimFile& file = *row.file;
   Check(file.defect || HasFailed(file), "{} has failed after {} tries of {}", file.path,
@@ -259,7 +258,7 @@ void Checker::Answered(Ledger& ledger, const std::string& peer, const wire::Clie
 }
 
 void Checker::CheckGrant(const std::string& peer, const wire::LeaseGrant& grant) {
-  if (grant.lease_id() <= last_granted_) return;  // once more
+  if (grant.lease_id() <= last_granted_) return;  // a repeated grant
   last_granted_ = grant.lease_id();
   Check(!drained_.contains(peer), "study {} is leased to {}, which drains", grant.study_instance_uid(), peer);
 }
@@ -267,9 +266,9 @@ void Checker::CheckGrant(const std::string& peer, const wire::LeaseGrant& grant)
 void Checker::CheckStatusAck(Ledger& ledger, const std::string& peer, const wire::StatusAck& ack,
                              TimePoint handled_at) {
   for (const std::uint64_t lease : ack.renewed()) CheckNotCancelled(ledger, lease);
-  if (ack.seq() == 0) return;  // nobody's answer
-  // One that was silent for too long, by a clock that may be a little fast, may have been forgotten, and what it
-  // wanted with it.
+  if (ack.seq() == 0) return;  // not an answer to a status
+  // The coordinator may have forgotten a worker, with its drain request, that was silent for the lease time. The
+  // tolerance covers clocks that run fast.
   TimePoint& last = last_answered_[peer];
   if (handled_at >= last + world_.plan.scheduler.lease_ttl * 99 / 100) drained_.erase(peer);
   last = handled_at;
@@ -279,10 +278,10 @@ void Checker::CheckStatusAck(Ledger& ledger, const std::string& peer, const wire
 
 void Checker::CheckReportAck(Ledger& ledger, const wire::ReportAck& ack) {
   const auto lease = ledger.FindLease(ack.lease_id());
-  Check(lease.has_value(), "a report of a lease that the ledger does not know is acknowledged");
+  Check(lease.has_value(), "a report of an unknown lease is acknowledged");
   for (const std::uint32_t index : reported_stored_[{lease->id, ack.seq()}]) {
     const Row& row = studies_[lease->study].at(index);
-    Check(IsStored(row.state), "that {} is stored was acknowledged and is not in the ledger", row.file->path);
+    Check(IsStored(row.state), "an acknowledged outcome is not in the ledger: {} is not stored", row.file->path);
   }
 }
 
@@ -291,8 +290,8 @@ void Checker::CheckNotCancelled(Ledger& ledger, LeaseId id) {
   const auto lease = ledger.FindLease(id);
   if (!lease) return;
   const auto cancelled = cancelled_.find(ledger.LoadStudy(lease->study).session);
-  Check(cancelled == cancelled_.end() || id > cancelled->second, "lease {} goes on though its session is cancelled",
-        id);
+  Check(cancelled == cancelled_.end() || id > cancelled->second,
+        "lease {} continues although its session is cancelled", id);
 }
 
 // --- the end
@@ -308,8 +307,8 @@ void Checker::Settled(Ledger& ledger) {
   for (const auto& [path, file] : world_.files) Check(known_.contains(path), "{} was forgotten", path);
 }
 
-// What came to the destination more than once. (Two files with one SOP Instance UID may both be sent where
-// the first has failed: that is no resend.)
+// Finds instances that the destination received more than once. Two files with the same SOP Instance UID may both be
+// sent if the first has failed; that is not a resend.
 void Checker::CheckResends(const SessionRecord& session) {
   std::map<std::string, int> files_sent;
   for (const auto& [key, rows] : studies_) {
@@ -322,7 +321,7 @@ void Checker::CheckResends(const SessionRecord& session) {
   for (const auto& [uid, files] : files_sent) {
     if (const auto stored = world_.sent[uid].stored; files == 1 && stored > 1) again += stored - 1;
   }
-  Check(again <= session.counts.resends, "{} instances were stored once more, but {} resends were counted", again,
+  Check(again <= session.counts.resends, "{} instances were stored again, but {} resends were counted", again,
         session.counts.resends);
 }
 

@@ -1,4 +1,4 @@
-// What must hold after each step. Throws Violation where it does not.
+// The invariants that are checked after each step. Throws Violation if one does not hold.
 #pragma once
 
 #include <map>
@@ -15,21 +15,21 @@ class Checker {
  public:
   explicit Checker(World& world) : world_(world) {}
 
-  // --- what was asked, to know what an acknowledgement promises
+  // --- requests, which define what an acknowledgement promises
   void Published(const std::string& peer, std::uint64_t request_id, const wire::PublishBatch& batch);
   void Reported(const wire::Report& report);
   void Announced(const std::string& peer, const wire::WorkerStatus& status);
-  // Of BeginScan and of an operator's commands.
+  // Called for BeginScan and for an operator's commands.
   void Commanded(const std::string& peer, const wire::ClientRequest& command);
   void Scanned(const wire::ScanComplete& scan);
   void RetriesFailed() { retries_failed_ = true; }
 
-  // --- what happened
+  // --- events
   void Restarted(Ledger& ledger);
   void Committed(Ledger& ledger, const Service& service);
-  // `handled_at`: when the step began that says it.
+  // `handled_at`: when the step that produced the message began.
   void Spoken(Ledger& ledger, const Outgoing& outgoing, TimePoint handled_at);
-  // Every session has ended, and nothing will happen any more.
+  // Called when every session has ended and no more events will come.
   void Settled(Ledger& ledger);
 
  private:
@@ -57,27 +57,27 @@ class Checker {
   void CheckFailed(const Row& row);
 
   World& world_;
-  std::map<StudyKey, std::vector<Row>> studies_;  // as committed last
+  std::map<StudyKey, std::vector<Row>> studies_;  // as of the last commit
   std::map<SessionKey, SessionRecord> sessions_;
   std::set<std::string> known_;  // paths in the ledger
   std::map<std::pair<std::string, std::uint64_t>, std::vector<std::string>> published_;
   std::set<std::string> promised_paths_, promised_sessions_;
-  std::map<std::pair<LeaseId, std::uint64_t>, std::vector<std::uint32_t>> reported_stored_;  // by lease and number
+  std::map<std::pair<LeaseId, std::uint64_t>, std::vector<std::uint32_t>> reported_stored_;  // by lease and report
   bool retries_failed_ = false;
 
-  std::set<std::pair<std::string, std::uint64_t>> draining_statuses_;  // by peer and number
+  std::set<std::pair<std::string, std::uint64_t>> draining_statuses_;  // by peer and status number
   std::map<std::pair<std::string, std::uint64_t>, wire::ClientRequest> commands_;
   struct Scans {
-    std::uint64_t begun = 0;  // the last one that was acknowledged
-    std::uint64_t ended = 0;  // the last one that its indexer called complete
+    std::uint64_t begun = 0;  // the last acknowledged one
+    std::uint64_t ended = 0;  // the last one that its indexer completed
   };
   std::map<std::string, std::map<std::string, Scans>> scans_;  // by session and indexer
   LeaseId last_granted_ = 0;
-  // What this leader, or this life of it, has acknowledged.
-  std::set<std::string> drained_;                   // peers: lives of workers that want no more, or are to have none
-  std::map<std::string, std::string> peers_;        // the last life of each worker that was answered
+  // What the current leader, or the current life of a single coordinator, has acknowledged.
+  std::set<std::string> drained_;                   // peers: lives of workers that drain or were asked to
+  std::map<std::string, std::string> peers_;        // the last answered life of each worker
   std::map<std::string, TimePoint> last_answered_;  // by peer
-  std::map<SessionKey, LeaseId> cancelled_;         // its leases up to this one are revoked
+  std::map<SessionKey, LeaseId> cancelled_;         // leases up to this one are revoked
 };
 
 }  // namespace dicom_sender

@@ -10,13 +10,13 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr std::uint64_t kCommandIds = 1'000'000;  // above: commands, whose replies nobody waits for
+constexpr std::uint64_t kCommandIds = 1'000'000;  // larger ids: commands, whose replies are ignored
 
 std::uint32_t Milliseconds(Duration duration) {
   return static_cast<std::uint32_t>(std::chrono::duration_cast<milliseconds>(duration).count());
 }
 
-// Whether a copy differs from the file that it is a copy of: the same whenever it is asked.
+// Whether a copy differs from its original. The result is the same for each call.
 bool IsConflict(const std::string& path) { return std::accumulate(path.begin(), path.end(), 0) % 3 == 0; }
 
 }  // namespace
@@ -35,14 +35,14 @@ SimClient::SimClient(World& world, Checker& checker, Coordinators& coordinators,
   MakeFiles();
 }
 
-// --- what there is to send
+// --- content
 
 void SimClient::MakeFiles() {
   const std::uint32_t studies = world_.random.From(1, world_.plan.studies_max);
   for (std::uint32_t study = 0; study < studies; ++study) MakeStudy(study);
 }
 
-// The first study is good, so that the destination can show that it takes something.
+// The first study is always good, so that the destination can store something.
 void SimClient::DrawFate(unsigned study, const std::string& uid) {
   StudyFate fate = StudyFate::kGood;
   const Plan& plan = world_.plan;
@@ -65,7 +65,7 @@ void SimClient::MakeStudy(unsigned study) {
                  .size_bytes = 100 + world_.random.Below(900),
                  .defect = world_.random.OneIn(30),
                  .unsendable = world_.random.OneIn(30)};
-    if (study == 0 && i == 0) file.defect = file.unsendable = false;  // something of each session can be stored
+    if (study == 0 && i == 0) file.defect = file.unsendable = false;  // each session has an instance that can be sent
     AddFile(file, items);
     if (world_.random.OneIn(20)) {
       file.path += "-copy";
@@ -76,7 +76,7 @@ void SimClient::MakeStudy(unsigned study) {
         AddFile(std::move(other), items);
       }
     }
-    // Studies are fed in several batches, and those of others come between.
+    // Publishes studies in several batches that alternate with those of other studies.
     if (world_.random.OneIn(5)) {
       AddBatch(items);
       items.clear_instances();
@@ -112,7 +112,7 @@ void SimClient::AddBatch(const wire::StudyItems& study) {
   *batch.add_studies() = study;
 }
 
-// --- the process
+// --- process
 
 void SimClient::Start() {
   if (process_) return;
@@ -144,7 +144,7 @@ void SimClient::Go(Stage stage) {
   if (stage != Stage::kDone) Ask();
 }
 
-// One request at a time; the one before is not waited for any more.
+// One request at a time: a new one replaces the one before.
 void SimClient::Ask() {
   wire::ClientRequest request = Request();
   request.set_request_id(++process_->request_id);
@@ -230,7 +230,7 @@ void SimClient::Receive(const std::string& bytes, unsigned coordinator) {
   if (envelope->has_not_leading()) return;
   if (!envelope->has_client()) throw Violation("a client gets what it cannot use");
   const wire::ClientReply& reply = envelope->client();
-  // A late or repeated one answers a question that is not asked any more.
+  // A late or repeated reply answers an outdated request.
   if (reply.request_id() != process_->request_id || !process_->waits) return;
   process_->waits = false;
   ++process_->attempt;
@@ -239,7 +239,7 @@ void SimClient::Receive(const std::string& bytes, unsigned coordinator) {
 
 void SimClient::OnReply(const wire::ClientReply& reply) {
   if (reply.has_failure()) {
-    // The session has ended while there was more to find.
+    // The session has ended before the scan was complete.
     const bool feeds = process_->stage == Stage::kPublish || process_->stage == Stage::kBeginScan;
     if (!feeds) throw Violation("a client is refused: " + reply.failure().reason());
     process_->resumed_from = process_->stage;
@@ -275,7 +275,7 @@ void SimClient::OnStatus(const wire::SessionStatus& status) {
   switch (status.state()) {
     case wire::SESSION_COMPLETE:
       Go(Stage::kDone);
-      // A command that comes late may open it again.
+      // A late command may reopen the session.
       return Later(seconds(30), [this, attempt = process_->attempt] {
         if (attempt == process_->attempt) Go(Stage::kWatch);
       });
@@ -325,7 +325,7 @@ void SimClient::Command(wire::ClientRequest request) {
   checker_.Commanded(fmt::format("{}.{}", name_, lives_), request);
   world_.Trace("an operator asks: {}", request.ShortDebugString());
   process_->channel->Send(Envelope(request).SerializeAsString());
-  if (process_->stage == Stage::kDone) Go(Stage::kWatch);  // it may be open again
+  if (process_->stage == Stage::kDone) Go(Stage::kWatch);  // the session may have been reopened
 }
 
 }  // namespace dicom_sender

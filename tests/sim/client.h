@@ -1,6 +1,6 @@
-// Whoever feeds and watches one session: indexer and operator in one process. A session may have several, each with
-// files of its own, of the same studies. It asks until it is answered, starts from the beginning after a crash, and
-// resumes the session when it finds it ended before everything was settled.
+// Indexer and operator of one session in one process. A session may have several of these, each with different files
+// of the same studies. It repeats each request until it is answered, starts over after a crash, and resumes the
+// session if that has ended before everything was settled.
 #pragma once
 
 #include <memory>
@@ -13,19 +13,19 @@ namespace dicom_sender {
 
 class SimClient {
  public:
-  // Makes up the session's files.
+  // Creates the session's files.
   SimClient(World& world, Checker& checker, Coordinators& coordinators, unsigned number,
             const std::string& destination);
 
   const std::string& name() const { return name_; }
   void Start();
   void Kill() { process_.reset(); }
-  // Somebody else's commands, once: they may be lost.
+  // Sends an operator's command once; it may be lost.
   void Suspend();
   void Cancel();
   void Requeue();
   void DrainWorker(const std::string& worker);
-  // Has fed everything and seen the session complete.
+  // Whether everything is published and the session was seen complete.
   bool done() const { return process_ && process_->stage == Stage::kDone; }
 
  private:
@@ -35,10 +35,10 @@ class SimClient {
     Stage stage = Stage::kOpen;
     Stage resumed_from = Stage::kWatch;
     std::size_t batch = 0;
-    wire::CopyList copies;  // to be compared
+    wire::CopyList copies;  // copies to compare
     std::uint64_t request_id = 0;
-    std::string request;  // under way
-    bool waits = false;   // for its reply
+    std::string request;  // the current request
+    bool waits = false;   // for the reply
     std::uint64_t attempt = 0;
     std::optional<SimChannel> channel;
   };

@@ -14,7 +14,7 @@ constexpr std::size_t kMessagesPerStepMax = 64;  // as in the coordinator's loop
 
 WallTime Wall(TimePoint now) { return WallTime(std::chrono::duration_cast<milliseconds>(now.time_since_epoch())); }
 
-// The metrics are not what is proved here: all coordinators of this process share them.
+// All coordinators of this process share the metrics, which are not tested here.
 CoordinatorMetrics& Metrics() {
   static prometheus::Registry registry;
   static CoordinatorMetrics metrics(registry);
@@ -31,7 +31,7 @@ SimCoordinator::SimCoordinator(World& world, Checker& checker, SimStore& store, 
       name_(fmt::format("k{}", number)),
       clock_(world) {}
 
-// --- the process
+// --- process
 
 void SimCoordinator::Start() {
   if (process_) return;
@@ -75,17 +75,16 @@ void SimCoordinator::AtWhileLeading(TimePoint time, std::function<void()> what) 
 
 Duration SimCoordinator::AWhile() { return world_.random.Between({}, world_.plan.leader_timeout * 3); }
 
-// --- who leads
+// --- leadership
 
-// Where the store is there, it answers within an eighth of the leader time-out: that is what a take-over in time
-// needs.
+// If the store is reachable, it answers within an eighth of the leader timeout, which a takeover in time requires.
 Duration SimCoordinator::TripToStore() { return std::min(world_.Trip(), world_.plan.leader_timeout / 16); }
 
 template <class Answer>
 void SimCoordinator::AskStore(std::function<Answer(Leadership&)> question,
                               std::function<void(std::optional<Answer>)> then, const Delay& delay) {
   const bool given_up = delay.there + delay.back >= world_.plan.leader_timeout;
-  // It is under way whatever becomes of the process.
+  // The request is in flight even if the process ends.
   world_.events.After(TripToStore() + delay.there, [=, this, life = std::weak_ptr(process_)] {
     std::optional<Answer> answer;
     if (Reaches()) answer.emplace(question(*store_.leadership));
@@ -135,7 +134,7 @@ void SimCoordinator::Renew() {
   const Duration timeout = world_.plan.leader_timeout;
   Delay delay{};
   if (world_.Fault(world_.plan.hang_renewal)) {
-    // What is under way when it is given up may still arrive, but not much later: the connection is closed.
+    // A request that is given up may still arrive, but not much later, because the connection is closed.
     world_.random.OneIn(2) ? delay.there = world_.random.Between({}, timeout)
                            : delay.back = world_.random.Between({}, timeout * 2);
   }
@@ -210,7 +209,7 @@ void SimCoordinator::HandOver() {
     const auto leading = std::exchange(process_->leading, nullptr);
     lease_end_.reset();
     if (alone()) return End();
-    if (leading) Release(leading->epoch);  // otherwise it ends at its next look
+    if (leading) Release(leading->epoch);  // otherwise the next look ends it
   });
 }
 
@@ -254,7 +253,7 @@ void SimCoordinator::Receive(PeerMessage incoming) {
   }
   std::vector<PeerMessage>& inbox = process_->leading->inbox;
   inbox.push_back(std::move(incoming));
-  // What comes until it is looked at is handled in one step.
+  // Messages that arrive before the step are handled together.
   if (inbox.size() == 1) {
     WakeBy(world_.now() + world_.random.Between({}, milliseconds(world_.random.OneIn(4) ? 20 : 1)));
   }
@@ -266,7 +265,7 @@ void SimCoordinator::WakeBy(TimePoint time) {
   });
 }
 
-// `is_open`: a transaction was begun before.
+// `is_open`: whether the transaction has already begun.
 LedgerFault SimCoordinator::DrawLedgerFault(bool is_open) {
   if (!Reaches() && !is_open) return LedgerFault::kBegin;
   if (!Reaches()) return world_.random.OneIn(2) ? LedgerFault::kCommitLost : LedgerFault::kCommitKept;
@@ -286,7 +285,7 @@ void SimCoordinator::Step() {
   }
   if (!world_.Fault(world_.plan.pause_before_commit))
     return FinishStep(messages, {world_.now(), clock_.Now(), store_.restarts});
-  // The transaction is begun now. What follows until the commit is the same, whenever it happens: nobody sees it.
+  // Begins the transaction now. The rest of the step may run later, because nothing is visible before the commit.
   try {
     process_->leading->ledger->BeginEarly();
   } catch (const LedgerError& error) {
@@ -325,7 +324,7 @@ void SimCoordinator::FinishStep(const std::vector<PeerMessage>& messages, const 
 }
 
 void SimCoordinator::Speak(const StepResult& result) {
-  if (!Leads()) return StepDown("its leader lease has expired");  // it may have been stopped since the step began
+  if (!Leads()) return StepDown("its leader lease has expired");  // the process may have been paused meanwhile
   for (const Outgoing& outgoing : result.messages) Say(outgoing);
   if (!process_->leading->inbox.empty()) return WakeBy(world_.now());
   if (result.wake_at) WakeBy(clock_.When(*result.wake_at));

@@ -1,5 +1,6 @@
-// A coordinator's process: the real service on a ledger that outlives it, fed by the simulated network. Where there
-// are several, one leads, by the real rules (coordinator/leadership/leader_lease.h), and the others stand by.
+// A coordinator process: the real service on a ledger that survives it, connected to the simulated network. If there
+// are several coordinators, one of them is the leader under the real rules (coordinator/leadership/leader_lease.h),
+// and the others are standbys.
 #pragma once
 
 #include <memory>
@@ -14,19 +15,19 @@
 
 namespace dicom_sender {
 
-// A process that can be spoken to. Whoever keeps it, lives.
+// The address of a process. Other processes keep only weak references, which expire when the process ends.
 struct Mailbox {
-  std::string node;  // "w1", "c0": for cuts
+  std::string node;  // "w1", "c0": the name in links that can be cut
   std::function<void(const std::string& bytes, unsigned coordinator)> receive;
 };
 
-// What all coordinators share.
+// Shared by all coordinators.
 struct SimStore {
   std::function<std::unique_ptr<Ledger>(std::uint64_t epoch)> open;
-  std::unique_ptr<Leadership> leadership;  // null: there is one coordinator, which leads as long as it runs
-  bool away = false;                       // for everybody
-  std::uint64_t restarts = 0;              // each of them ends what is open
-  std::function<void(unsigned coordinator)> on_taken;  // has become its leader
+  std::unique_ptr<Leadership> leadership;              // null: the only coordinator, which leads as long as it runs
+  bool away = false;                                   // unreachable for all coordinators
+  std::uint64_t restarts = 0;                          // each restart ends open transactions
+  std::function<void(unsigned coordinator)> on_taken;  // it has become the leader
 };
 
 class SimCoordinator {
@@ -35,27 +36,28 @@ class SimCoordinator {
 
   const std::string& name() const { return name_; }
   void Start();
-  // As by kill -9.
+  // Simulates kill -9.
   void Kill();
-  // As by SIGSTOP and, later, SIGCONT.
+  // Simulates SIGSTOP and, later, SIGCONT.
   void Stall(Duration duration);
-  // As by SIGTERM; starts again some time after it has ended.
+  // Simulates SIGTERM. The process starts again some time after it has ended.
   void HandOver();
   TimePoint stalled_until() const { return stalled_until_; }
   bool runs() const { return process_ != nullptr; }
-  // It takes connections.
+  // Whether it accepts connections.
   bool listens() const { return runs() && stalled_until_ <= world_.now(); }
-  // A number for the socket that it has now. Connections to an earlier one are lost.
+  // A number for its current socket. Connections to an earlier socket are lost.
   std::uint64_t port() const { return port_; }
-  // By its own view.
+  // Whether it believes that it is the leader.
   bool Leads() const;
-  // It stands by, and nothing keeps it from leading if nobody else does.
+  // Whether it is a standby that can become the leader if there is no other one.
   bool CouldTake() const { return listens() && !process_->leading && !process_->ends && Reaches(); }
-  // When its last leader lease expires or has expired, unless it handed over or died. Nobody else leads before.
+  // When its last leader lease expires or has expired, unless it handed over or crashed. No other coordinator leads
+  // before that time.
   std::optional<TimePoint> lease_end() const { return lease_end_; }
-  Ledger& ledger() { return *process_->leading->ledger; }  // if it leads
+  Ledger& ledger() { return *process_->leading->ledger; }  // only valid for the leader
 
-  // What the network brings is answered to the mailbox that is registered under `peer` and still alive.
+  // Messages from the network are answered to the mailbox that is registered under `peer`, if that is still alive.
   void Register(const std::string& peer, const std::shared_ptr<Mailbox>& mailbox) { mailboxes_[peer] = mailbox; }
   void Send(const std::string& peer, const std::shared_ptr<Mailbox>& sender, std::uint64_t port, std::string bytes);
 
@@ -64,24 +66,24 @@ class SimCoordinator {
     Leading(std::uint64_t its_epoch, const std::optional<LeaderLease>& its_lease)
         : epoch(its_epoch), lease(its_lease) {}
     const std::uint64_t epoch;
-    std::optional<LeaderLease> lease;  // none: it is alone
+    std::optional<LeaderLease> lease;  // nullopt: the only coordinator
     std::unique_ptr<FaultLedger> ledger;
     std::unique_ptr<Service> service;
     std::vector<PeerMessage> inbox;
-    std::uint64_t wake = 0;  // of the wake-ups only the last one counts
+    std::uint64_t wake = 0;  // only the latest wake-up counts
   };
   struct Process {
     explicit Process(Duration leader_timeout) : watch(leader_timeout) {}
     LeaderWatch watch;
-    std::shared_ptr<Leading> leading;  // null: it stands by
+    std::shared_ptr<Leading> leading;  // null: it is a standby
     bool ends = false;
   };
   struct Moment {
-    TimePoint time, local;  // of the simulation, and as its clock shows
+    TimePoint time, local;  // simulated time, and the time on its own clock
     std::uint64_t store_restarts = 0;
   };
   struct Delay {
-    Duration there, back;  // on the way to the store, and of its answer; zero by Delay{}
+    Duration there, back;  // on the way to the store, and for its answer
   };
   struct Arrived {
     PeerMessage incoming;
@@ -89,14 +91,14 @@ class SimCoordinator {
   };
 
   bool alone() const { return !store_.leadership; }
-  // Happens in this process, later if it is stalled, never if it is dead.
+  // Runs in this process, later if the process is paused, and never if it has ended.
   void Do(const std::weak_ptr<Process>& life, std::function<void()> what);
   void At(TimePoint time, std::function<void()> what);
   void After(Duration delay, std::function<void()> what) { At(world_.now() + delay, std::move(what)); }
-  // The same, if it still leads.
+  // The same, but only while it is the leader.
   void AtWhileLeading(TimePoint time, std::function<void()> what);
 
-  // The answer is empty if the store could not be reached, even if only the answer was lost.
+  // The answer is nullopt if the store could not be reached, even if only the answer was lost.
   template <class Answer>
   void AskStore(std::function<Answer(Leadership&)> question, std::function<void(std::optional<Answer>)> then,
                 const Delay& delay = Delay{});
@@ -136,7 +138,7 @@ class SimCoordinator {
   TimePoint stalled_until_;
   std::optional<TimePoint> lease_end_;
   std::uint64_t port_ = 0;
-  std::vector<Arrived> waiting_;  // for the next life, if it is alone
+  std::vector<Arrived> waiting_;  // for the next life of a single coordinator
   std::unordered_map<std::string, std::weak_ptr<Mailbox>> mailboxes_;
 };
 

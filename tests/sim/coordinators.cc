@@ -22,7 +22,8 @@ Coordinators::Coordinators(World& world, Checker& checker, const SimulationOptio
   for (unsigned i = 0; i < world.plan.coordinators; ++i) list_.emplace_back(world, checker, store_, i);
 }
 
-// A leader is silent for an eighth of the time-out before another one takes over, less what two clocks differ in.
+// A leader stops an eighth of the timeout before another one takes over. The difference between two clocks reduces
+// that.
 void Coordinators::CheckMargin(const World& world, unsigned taker) {
   for (const SimCoordinator& other : list_) {
     if (&other == &at(taker) || !other.lease_end()) continue;

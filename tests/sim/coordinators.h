@@ -1,4 +1,4 @@
-// All coordinators, and the store that they share.
+// All coordinators and their shared store.
 #pragma once
 
 #include <list>
@@ -19,7 +19,8 @@ class Coordinators {
   SimCoordinator& at(unsigned number) { return *std::next(list_.begin(), number); }
   std::list<SimCoordinator>& list() { return list_; }
   SimStore& store() { return store_; }
-  // Null: nobody leads at the moment. Throws Violation if two believe that they do.
+  // Returns null if there is no leader at the moment. Throws Violation if two coordinators believe that they are the
+  // leader.
   SimCoordinator* Leader();
 
   // See SimCoordinator.

@@ -12,7 +12,7 @@ void SimDestination::SetAway(bool away) {
   if (away) ++generation_;
 }
 
-// The first worker may be bad, see Plan::BadWorker.
+// The first worker may be faulty; see Plan::BadWorker.
 bool IsFirst(const std::string& worker) { return worker == "w0"; }
 
 StudyFate SimDestination::FateOf(const std::string& study) const {

@@ -1,4 +1,4 @@
-// The destination: keeps in mind what it has stored and what it has answered, and misbehaves as the plan says.
+// The destination. It remembers what it has stored and answered, and misbehaves as the plan says.
 #pragma once
 
 #include <functional>
@@ -12,27 +12,27 @@ class SimDestination {
  public:
   enum class Connected {
     kYes,
-    kNoConnection,  // so it has not seen what was asked for
+    kNoConnection,  // so the destination has not seen the request
     kAborted,
-    kBusy,      // rejected for now
-    kRejected,  // for good, without a reason
-    kRefused    // for good, because of who asks
+    kBusy,      // a transient rejection
+    kRejected,  // a permanent rejection without a reason
+    kRefused    // a permanent rejection because of the caller
   };
   struct Stored {
     enum class End { kAnswered, kLost, kLostUntouched } end = End::kLost;
     std::uint16_t status = 0;
-    bool may_be_stored = false;  // of kLost: all of it was sent
+    bool may_be_stored = false;  // for kLost: all data was sent
   };
 
   SimDestination(World& world, std::string name) : world_(world), name_(std::move(name)) {}
   const std::string& name() const { return name_; }
 
-  // Away: it takes no association, and those that it has are gone.
+  // While it is away, it accepts no associations, and existing ones are lost.
   void SetAway(bool away);
 
-  // `done` follows always, though whoever asked may be dead by then. Without a study it is for a C-ECHO.
+  // `done` is always called, even if the caller has ended by then. An empty study means a C-ECHO.
   void Connect(const std::string& worker, const std::string& study, std::function<void(Connected)> done);
-  // `association` is what generation() was when it was opened.
+  // `association` is the value of generation() when the association was opened.
   void Store(const std::string& worker, std::uint64_t association, const std::string& study,
              const std::string& sop_instance_uid, std::function<void(Stored)> done);
   std::uint64_t generation() const { return generation_; }

@@ -1,4 +1,4 @@
-// Simulated time: what is to happen, in its order. Events of one moment happen in the order in which they were added.
+// Simulated time: a queue of future events. Events at the same time run in the order in which they were added.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,7 @@ class EventQueue {
   }
   void After(Duration delay, std::function<void()> what) { At(now_ + delay, std::move(what)); }
 
-  // The next event, if it is not later than `end`.
+  // Runs the next event if it is not later than `end`.
   bool RunNext(TimePoint end) {
     if (queue_.empty() || queue_.top().time > end) return false;
     const std::function<void()> what = queue_.top().what;
@@ -36,7 +36,7 @@ class EventQueue {
     TimePoint time;
     std::uint64_t order = 0;
     std::function<void()> what;
-    friend bool operator<(const Entry& a, const Entry& b) {  // the earliest on top
+    friend bool operator<(const Entry& a, const Entry& b) {  // the earliest event is on top
       return a.time != b.time ? a.time > b.time : a.order > b.order;
     }
   };

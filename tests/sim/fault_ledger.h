@@ -1,4 +1,4 @@
-// Passes everything on to another ledger, and fails where it is told to, as a full disk or a lost server would.
+// Forwards all calls to another ledger, and fails on request as a full disk or a lost server would.
 #pragma once
 
 #include <memory>
@@ -13,7 +13,7 @@ enum class LedgerFault {
   kBegin,
   kOutcomes,    // the first write of outcomes in the transaction
   kCommitLost,  // Commit() fails, and nothing was written
-  kCommitKept,  // Commit() fails although everything was written: the flush did, and then the answer was lost
+  kCommitKept,  // Commit() fails although everything was written: only the answer was lost
 };
 
 class FaultLedger : public Ledger {
@@ -21,7 +21,7 @@ class FaultLedger : public Ledger {
   explicit FaultLedger(std::unique_ptr<Ledger> ledger) : ledger_(std::move(ledger)) {}
 
   void FailNext(LedgerFault fault) { fault_ = fault; }
-  // Begins the transaction that is the next one to be begun.
+  // Begins the next transaction in advance.
   void BeginEarly() {
     Begin();
     begun_ = true;

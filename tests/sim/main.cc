@@ -1,12 +1,12 @@
 // Runs simulations by their seeds; see simulation.h.
 //
-//   simulation --seed N          one, with every event
-//   simulation --seeds A..B      from A to B, both included
-//     --sqlite                   on the real ledger
-//     --no-fence                 former leaders can write
-//     --no-echo                  workers ask by no C-ECHO whose fault it is
-//     --blame-instances          workers blame instances for what they cannot read themselves
-//     --keep-going               after the first violation, too
+//   simulation --seed N          runs one seed and prints every event
+//   simulation --seeds A..B      runs the seeds from A to B, inclusive
+//     --sqlite                   uses the real ledger
+//     --no-fence                 lets former leaders write
+//     --no-echo                  workers do not use a C-ECHO to find the cause of a failure
+//     --blame-instances          workers blame instances for files that only they cannot read
+//     --keep-going               continues after the first violation
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -77,7 +77,7 @@ int RunOne(std::uint64_t seed, SimulationOptions options) {
   return result.violation ? 1 : 0;
 }
 
-// The same run again, to see what came before.
+// Repeats the run with a trace, to show the events that led to the violation.
 void PrintLastEvents(std::uint64_t seed, SimulationOptions options) {
   std::deque<std::string> last;
   options.trace = [&last](const std::string& line) {
@@ -98,7 +98,7 @@ int RunMany(const Arguments& arguments) {
     if (!result.violation) continue;
     if (++violations == 1) PrintLastEvents(seed, arguments.options);
     fmt::print("seed {}: {}\n", seed, *result.violation);
-    std::fflush(stdout);  // the rest may take hours
+    std::fflush(stdout);  // the other seeds may take hours
     if (!arguments.keep_going) break;
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

@@ -15,7 +15,7 @@ bool IsStored(InstanceState state) {
 }
 bool IsUnsettled(const State::Row& row) { return !IsSettled(row.state); }
 
-// `sign` is 1 or -1: the counts are unsigned and wrap.
+// `sign` is 1 or -1: the counts are unsigned and wrap around.
 void Contribute(Counts& counts, const State::Row& row, std::uint64_t sign) {
   if (!IsSettled(row.state)) return;
   counts.settled_bytes += sign * row.file->size_bytes();
@@ -133,7 +133,7 @@ class MemoryLedger : public Ledger {
     changed_.sessions.insert(session);
     return Of(session);
   }
-  // Its session's counts follow.
+  // Updates the session's counts accordingly.
   State::Study& ChangeStudy(StudyKey key) {
     changed_.studies.insert(key);
     State::Study& study = OfStudy(key);
@@ -146,7 +146,7 @@ class MemoryLedger : public Ledger {
     if (it == map.end()) throw LedgerError("no session or study " + std::to_string(key));
     return it->second;
   }
-  // One row becomes another; counts of study and session follow.
+  // Replaces one row with another and updates the counts of study and session.
   void Replace(State::Study& study, std::uint32_t index, State::Row row);
   static InstanceFacts FactsOf(const State::Row& row, std::uint32_t index);
   static void SumIgnored(State::Session& session);
@@ -168,7 +168,7 @@ class MemoryLedger : public Ledger {
   const std::shared_ptr<MemoryLedgerStore::Committed> committed_;
   const std::optional<std::uint64_t> epoch_;
   State state_;
-  std::uint64_t commits_ = 0;  // that `state_` knows
+  std::uint64_t commits_ = 0;  // the last commit that is part of `state_`
   struct {
     std::set<SessionKey> sessions;
     std::set<StudyKey> studies;

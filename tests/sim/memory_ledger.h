@@ -1,6 +1,6 @@
-// The ledger in memory, for simulations: thousands of them want to run while SQLite opens a few files. It keeps the
-// ledger's contract (tests/unit/coordinator/ledger/) and forgets, as a crash would, what was not committed. Not for
-// large sessions: a commit copies a pointer for each instance of a study that has changed.
+// An in-memory ledger for simulations, which run thousands of sessions in the time in which SQLite opens a few files.
+// It fulfills the ledger's contract (tests/unit/coordinator/ledger/) and, as after a crash, loses uncommitted
+// changes. Not for large sessions: a commit copies one pointer per instance of each changed study.
 #pragma once
 
 #include <map>
@@ -17,7 +17,7 @@ namespace dicom_sender {
 
 struct MemoryLedgerState {
   struct Row {
-    std::shared_ptr<const wire::Instance> file;  // as it was fed; its root is an index of `roots`
+    std::shared_ptr<const wire::Instance> file;  // as published; its root is an index into `roots`
     InstanceState state = InstanceState::kPending;
     bool defect = false;
     std::uint32_t attempts = 0;
@@ -25,24 +25,24 @@ struct MemoryLedgerState {
     std::string reason;
     std::uint32_t duration_us = 0;
     bool may_be_stored = false;
-    std::string worker = {};  // that reported it
+    std::string worker = {};  // the worker that reported the outcome
   };
   struct Study {
     StudyRecord record;
     std::vector<std::shared_ptr<const Row>> rows;                 // by index; shared with earlier states
-    std::vector<std::shared_ptr<const wire::ContextPair>> pairs;  // of what can be sent
+    std::vector<std::shared_ptr<const wire::ContextPair>> pairs;  // of sendable instances
   };
   struct Scan {
     std::uint64_t number = 0;
     bool complete = false;
     std::map<std::string, std::uint64_t> ignored;
   };
-  using Place = std::pair<StudyKey, std::uint32_t>;  // of an instance
+  using Place = std::pair<StudyKey, std::uint32_t>;  // the place of an instance
   struct Copy {
     Place original;
     std::string indexer;
-    std::optional<bool> conflict = {};  // nullopt: not compared
-    bool promoted = false;              // sent in the place of one that had failed
+    std::optional<bool> conflict = {};  // nullopt: not compared yet
+    bool promoted = false;              // sent in place of a failed original
   };
   struct Session {
     SessionRecord record;
@@ -50,20 +50,20 @@ struct MemoryLedgerState {
     std::map<Place, Copy> copies;
     std::map<std::string, std::map<std::string, UnreadPath>> unread;  // by path and indexer
     std::map<std::string, Scan> scans;                                // by indexer
-    std::map<std::string, std::uint32_t> workers;                     // their threads
+    std::map<std::string, std::uint32_t> workers;                     // the number of their threads
   };
   std::map<SessionKey, Session> sessions;
   std::map<StudyKey, Study> studies;
   std::map<LeaseId, LeaseRecord> leases;
 };
 
-// What survives a crash, and is the same for all coordinators.
+// The state that survives a crash and that all coordinators share.
 class MemoryLedgerStore {
  public:
-  // Nothing is fenced: for one coordinator alone. (Of several, whoever commits last overwrites what the others have
-  // written in the meantime.)
+  // Creates a ledger without a fence, for a single coordinator. (If there are several, the last commit overwrites the
+  // changes of the others.)
   std::unique_ptr<Ledger> Open() { return Open(std::nullopt); }
-  // Of this epoch's leader: fenced once another epoch has begun.
+  // Creates the ledger of this epoch's leader: it is fenced as soon as another epoch begins.
   std::unique_ptr<Ledger> Open(std::uint64_t epoch) { return Open(std::optional(epoch)); }
   std::unique_ptr<Leadership> OpenLeadership(Duration leader_timeout);
 

@@ -1,4 +1,4 @@
-// The ledger that simulations use keeps the same contract as the real one.
+// The simulations' ledger fulfills the same contract as the real one.
 #include "tests/sim/memory_ledger.h"
 
 #include "tests/unit/coordinator/ledger/copies_contract.h"
@@ -16,7 +16,7 @@ class MemoryStore : public LedgerStore {
 
 class MemoryFenceTest : public testing::Test {
  protected:
-  // Leads in an epoch of its own.
+  // Becomes the leader in a new epoch.
   LeaderRecord Take(const std::string& leader) { return *leadership_->Take(leadership_->Look(), leader); }
   static std::size_t SessionsAfterCreating(Ledger& ledger) {
     ledger.Begin();
@@ -37,7 +37,7 @@ TEST_F(MemoryFenceTest, OnlyTheLastLeaderCanWrite) {
   EXPECT_EQ(SessionsAfterCreating(*b), 2U);
 }
 
-TEST_F(MemoryFenceTest, ATransactionThatIsOpenWhileAnotherOneTakesOverIsNotWritten) {
+TEST_F(MemoryFenceTest, ATransactionOpenDuringATakeoverIsNotCommitted) {
   const auto a = store_.Open(Take("a").epoch);
   a->Begin();
   a->CreateSession({}, {});
@@ -46,13 +46,13 @@ TEST_F(MemoryFenceTest, ATransactionThatIsOpenWhileAnotherOneTakesOverIsNotWritt
   EXPECT_TRUE(b->Sessions().empty());
 }
 
-TEST_F(MemoryFenceTest, TheRecordIsTakenAsItWasSeenOrNotAtAll) {
+TEST_F(MemoryFenceTest, TakingTheRecordIsACompareAndSwap) {
   const LeaderRecord nobody = leadership_->Look();
   const LeaderRecord a = Take("a");
   EXPECT_EQ(leadership_->Look(), a);
   EXPECT_FALSE(leadership_->Take(nobody, "b"));
   EXPECT_TRUE(leadership_->Renew(a.epoch));
-  EXPECT_FALSE(leadership_->Take(a, "b"));  // it lives
+  EXPECT_FALSE(leadership_->Take(a, "b"));  // a's record is current
   const LeaderRecord b = Take("b");
   EXPECT_GT(b.epoch, a.epoch);
   EXPECT_FALSE(leadership_->Renew(a.epoch));
@@ -69,7 +69,7 @@ TEST_F(MemoryFenceTest, OnlyTheLeaderHandsOver) {
   EXPECT_GT(Take("a").epoch, b.epoch);
 }
 
-// That it is missing must be found by simulations: so it must have been there.
+// Simulations must detect a missing fence, so both writes must be possible without it.
 TEST_F(MemoryFenceTest, WithoutAFenceBothWrite) {
   const auto a = store_.Open();
   const auto b = store_.Open();

@@ -1,4 +1,4 @@
-// Everything that a simulation leaves to chance comes from one of these, so that a seed repeats it.
+// The only source of randomness in a simulation, so that a seed reproduces it.
 #pragma once
 
 #include <cstdint>

@@ -13,7 +13,7 @@
 namespace dicom_sender {
 namespace {
 
-constexpr std::uint64_t kEventsMax = 500'000;  // more means that something goes round in circles
+constexpr std::uint64_t kEventsMax = 500'000;  // more events indicate an endless loop
 
 class Simulation {
  public:
@@ -59,16 +59,16 @@ class Simulation {
     PlanFaults();
   }
 
-  // When everybody is content in the midst of the faults, there is nothing left that could go wrong.
+  // Runs until the end or until everything is done: no fault can break anything after that.
   void RunUntil(TimePoint end, std::uint64_t& events) {
     while (!Done() && world_.events.RunNext(end)) {
       CheckBeliefs();
       CheckFailOver();
-      if (++events > kEventsMax) throw Violation("far too much happens");
+      if (++events > kEventsMax) throw Violation("too many events");
     }
   }
 
-  // A request that comes late may open a session again after its client has seen it complete.
+  // A late request may reopen a session after its client has seen it complete.
   bool Done() {
     const bool seen =
         std::all_of(clients_.begin(), clients_.end(), [](const SimClient& client) { return client.done(); });
@@ -80,17 +80,18 @@ class Simulation {
     });
   }
 
-  // No two workers may believe at the same time that they may send the same study.
+  // Two workers must never believe at the same time that they may send the same study.
   void CheckBeliefs() {
     believed_.clear();
     for (const SimWorker& worker : workers_) worker.AddBelieved(believed_);
     std::sort(believed_.begin(), believed_.end());
     const auto twice = std::adjacent_find(believed_.begin(), believed_.end());
-    if (twice != believed_.end()) throw Violation(fmt::format("study {} is being sent twice at a time", *twice));
+    if (twice != believed_.end())
+      throw Violation(fmt::format("study {} is being sent twice at the same time", *twice));
   }
 
-  // Somebody leads three leader time-outs after a leader was lost, or has taken the leadership in vain, if there was
-  // one all the time that could.
+  // At most three leader timeouts after a leader was lost, another one must be elected, or must have tried, if any
+  // coordinator was able to lead all the time.
   void CheckFailOver() {
     if (coordinators_.size() == 1) return;
     const TimePoint now = world_.now();
@@ -106,14 +107,14 @@ class Simulation {
       } else if (!since) {
         since = now;
       } else if (now - std::max(*since, unled_since_) > world_.plan.leader_timeout * 3) {
-        throw Violation(fmt::format("nobody leads, though {} could have taken over", coordinator.name()));
+        throw Violation(fmt::format("no leader, although {} could have taken over", coordinator.name()));
       }
     }
   }
 
   // --- faults
 
-  // `fault` happens now and then, `every` on average, as long as there are faults.
+  // Repeats `fault` at random intervals with an average of `every`, as long as faults are enabled.
   void NowAndThen(Duration every, std::function<void()> fault) {
     if (every == Duration(0)) return;
     world_.events.After(world_.random.Between({}, every * 2), [this, every, fault = std::move(fault)] {
@@ -168,7 +169,7 @@ class Simulation {
       world_.events.After(AWhile(), [&destination] { destination.SetAway(false); });
     });
   }
-  // Once only: two that follow each other closely may be one to a session that could read nothing in between.
+  // Happens only once: a session that could not read anything between two outages would see a single, longer one.
   void PlanStorageOutage() {
     world_.events.After(world_.random.Between({}, world_.plan.faulty), [this] {
       world_.Trace("the storage is away");
@@ -192,7 +193,7 @@ class Simulation {
     if (away && !store.away) ++store.restarts;
     store.away = away;
   }
-  // From workers and clients; it still reaches the store.
+  // Workers and clients cannot reach the coordinator, but it still reaches the store.
   void Isolate(const std::string& coordinator) {
     for (const SimWorker& worker : workers_) CutForAWhile(worker.name(), coordinator);
     for (const SimClient& client : clients_) CutForAWhile(client.name(), coordinator);
@@ -226,7 +227,7 @@ class Simulation {
   std::list<SimClient> clients_;
   std::vector<std::string_view> believed_;
 
-  // For CheckFailOver: as it was after the last event.
+  // State of CheckFailOver after the last event.
   bool led_ = false;
   std::uint64_t epoch_ = 0;
   TimePoint unled_since_ = kSimBegin;

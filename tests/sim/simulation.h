@@ -1,6 +1,6 @@
-// One run of the whole system in one thread, on simulated time, with everything that may go wrong drawn from a seed:
-// the real coordinator's service and the real worker's agent between a simulated network, ledger, destination and
-// clients (world.h says what each does). When the faults stop, everything must come to its end.
+// Runs the whole system in one thread on simulated time, with every possible fault drawn from a seed. The
+// coordinator's service and the worker's agent are real; network, ledger, destination, and clients are simulated (see
+// world.h). When the faults stop, all sessions must complete.
 #pragma once
 
 #include <cstdint>
@@ -11,16 +11,16 @@
 namespace dicom_sender {
 
 struct SimulationOptions {
-  bool sqlite = false;  // the real ledger, in a temporary folder, and one coordinator; otherwise one in memory
-  bool fence = true;    // without it, a former leader can write: to see that this is found
-  // Without these, a worker asks by no C-ECHO, or blames the instance for what it cannot read itself: to see that
-  // this is found.
+  bool sqlite = false;  // true: the real ledger in a temporary folder, and one coordinator; false: a ledger in memory
+  bool fence = true;    // false: former leaders can write; tests that this is detected
+  // If false, a worker does not use a C-ECHO to find the cause, or blames the instance for a file that only it cannot
+  // read; tests that this is detected.
   bool echo = true, unreadable = true;
-  std::function<void(const std::string& line)> trace = {};  // takes a line for each event
+  std::function<void(const std::string& line)> trace = {};  // called with a line for each event
 };
 
 struct SimulationResult {
-  std::optional<std::string> violation;  // what did not hold, and when
+  std::optional<std::string> violation;  // the broken invariant, and when it was broken
   std::uint64_t events = 0;
 };
 

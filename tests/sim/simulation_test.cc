@@ -1,4 +1,4 @@
-// A bounded number of seeds; `simulation --seeds A..B` runs as many as one likes.
+// Runs a bounded number of seeds; `simulation --seeds A..B` runs any number.
 #include "tests/sim/simulation.h"
 
 #include <gtest/gtest.h>
@@ -18,8 +18,7 @@ class SimulationTest : public testing::Test {
   void SetUp() override { spdlog::set_level(spdlog::level::off); }
 };
 
-// Seeds from `first` on, at most `count` of them or as many as fit into the time: a sanitized build gets through
-// fewer.
+// Runs seeds from `first` on: at most `count`, or as many as fit into the time. Builds with sanitizers run fewer.
 void RunSeeds(std::uint64_t first, std::uint64_t count, const SimulationOptions& options) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(15);
   for (std::uint64_t seed = first; seed < first + count; ++seed) {
@@ -31,9 +30,9 @@ void RunSeeds(std::uint64_t first, std::uint64_t count, const SimulationOptions&
   }
 }
 
-TEST_F(SimulationTest, EverythingHoldsWhateverHappens) { RunSeeds(1, 3000, {}); }
+TEST_F(SimulationTest, AllInvariantsHoldUnderFaults) { RunSeeds(1, 3000, {}); }
 
-TEST_F(SimulationTest, EverythingHoldsOnTheRealLedger) { RunSeeds(1'000'001, 20, {.sqlite = true}); }
+TEST_F(SimulationTest, AllInvariantsHoldOnTheRealLedger) { RunSeeds(1'000'001, 20, {.sqlite = true}); }
 
 bool IsOfTheLedger(const std::string& violation) {
   constexpr const char* kSentences[] = {"have disappeared from", "was stored and is not any more", "forgotten",
@@ -42,10 +41,10 @@ bool IsOfTheLedger(const std::string& violation) {
                      [&](const char* sentence) { return violation.find(sentence) != std::string::npos; });
 }
 
-// The fence is what makes a leader harmless that was stopped and goes on: without it, what was committed is lost.
-// `simulation --seed 19 --no-fence` is the first one of these, as long as seeds mean what they do now.
-TEST_F(SimulationTest, AMissingFenceIsFound) {
-  constexpr std::uint64_t kSeedsMax = 200;  // about one in twenty finds it
+// The fence prevents a paused leader that continues from overwriting committed data. Currently, `simulation --seed 19
+// --no-fence` is the first seed that shows this.
+TEST_F(SimulationTest, DetectsAMissingFence) {
+  constexpr std::uint64_t kSeedsMax = 200;  // about one in twenty detects it
   const auto loses = [](std::uint64_t seed) {
     const auto result = RunSimulation(seed, {.fence = false});
     return result.violation && IsOfTheLedger(*result.violation);
@@ -55,7 +54,7 @@ TEST_F(SimulationTest, AMissingFenceIsFound) {
   EXPECT_LE(seed, kSeedsMax);
 }
 
-// As AMissingFenceIsFound, for the rules of fault attribution.
+// Does the same as DetectsAMissingFence for the rules of fault attribution.
 void ExpectFound(const SimulationOptions& options, const std::string& sentence) {
   constexpr std::uint64_t kSeedsMax = 400;
   const auto finds = [&](std::uint64_t seed) {
@@ -67,15 +66,15 @@ void ExpectFound(const SimulationOptions& options, const std::string& sentence) 
   EXPECT_LE(seed, kSeedsMax);
 }
 
-TEST_F(SimulationTest, ADestinationThatIsBlamedForItsStudiesIsFound) {
+TEST_F(SimulationTest, DetectsADestinationBlamedForItsStudies) {
   ExpectFound({.echo = false}, "it does not come to an end");
 }
 
-TEST_F(SimulationTest, AnInstanceThatIsBlamedForItsWorkerIsFound) {
+TEST_F(SimulationTest, DetectsAnInstanceBlamedForItsWorker) {
   ExpectFound({.unreadable = false}, "has failed after");
 }
 
-TEST_F(SimulationTest, ASeedRepeatsItself) {
+TEST_F(SimulationTest, ASeedIsReproducible) {
   std::vector<std::string> first, second;
   RunSimulation(7, {.trace = [&first](const std::string& line) { first.push_back(line); }});
   RunSimulation(7, {.trace = [&second](const std::string& line) { second.push_back(line); }});

@@ -9,8 +9,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr unsigned kLossesMax = 3;           // as in study_sender.cc
-constexpr seconds kStatusEveryOfSeveral(2);  // as in worker_loop.cc
+constexpr unsigned kLossesMax = 3;           // the same as in study_sender.cc
+constexpr seconds kStatusEveryOfSeveral(2);  // the same as in worker_loop.cc
 
 }  // namespace
 
@@ -81,7 +81,7 @@ void SimWorker::Receive(const std::string& bytes, unsigned coordinator) {
   const auto envelope = ParseFromCoordinator(bytes);
   if (!envelope) return;
   process_->channel->Heard(coordinator, !envelope->has_not_leading());
-  // What another one has said before may still come.
+  // Messages to an earlier life may still arrive.
   if (envelope->has_worker()) process_->agent.Receive(envelope->worker(), clock_.Now());
 }
 
@@ -158,13 +158,13 @@ void SimWorker::WakeSenders() {
 }
 
 void SimWorker::AddBelieved(std::vector<std::string_view>& studies) const {
-  if (!process_ || stalled_until_ > world_.now()) return;  // stalled, it does nothing
+  if (!process_ || stalled_until_ > world_.now()) return;  // a paused process does nothing
   for (const auto& [lease, sender] : process_->senders) {
     if (!sender.lost) studies.push_back(sender.grant.study_instance_uid());
   }
 }
 
-// --- a sender
+// --- sender
 
 template <class Result>
 std::function<void(Result)> SimWorker::InSender(std::uint64_t lease, void (SimWorker::*then)(std::uint64_t, Result)) {
@@ -215,7 +215,7 @@ void SimWorker::Associate(std::uint64_t lease) {
   DestinationOf(sender).Connect(name_, sender.grant.study_instance_uid(), InSender(lease, &SimWorker::OnConnected));
 }
 
-// As the study sender does where it has a connection.
+// Does what the study sender does once it is connected.
 void SimWorker::GiveBackOfDestination(std::uint64_t lease, wire::GiveBack::Reason reason) {
   Sender& sender = process_->senders.at(lease);
   sender.busy = true;
@@ -289,7 +289,7 @@ void SimWorker::OnLoss(std::uint64_t lease, SimDestination::Stored lost) {
   const bool touched = lost.end == SimDestination::Stored::End::kLost;
   Sender& sender = process_->senders.at(lease);
   sender.association.reset();
-  // With others in flight, nobody knows which one it was.
+  // With others in flight, the cause is unknown.
   const bool alone = sender.in_flight.alone() || world_.random.Below(2) == 0;
   if (touched) Tell(lease, alone ? wire::Outcome::ASSOCIATION_LOST : wire::Outcome::UNANSWERED, lost);
   if (++sender.losses >= kLossesMax) return GiveBackOfDestination(lease, wire::GiveBack::DESTINATION_TRANSIENT);

@@ -1,5 +1,5 @@
-// A worker's process: the real agent, driven as the worker's loop drives it, and senders that do on simulated time
-// what worker/sending/ does with sockets and threads.
+// A worker process: the real agent, driven as in the worker's loop, with senders that replace the sockets and threads
+// of worker/sending/ with simulated time.
 #pragma once
 
 #include <map>
@@ -23,11 +23,11 @@ class SimWorker {
   const std::string& name() const { return name_; }
   void Start();
   void Kill();
-  // As by SIGSTOP and, later, SIGCONT. The first thing that it does afterwards is to look at its clock.
+  // Simulates SIGSTOP and, later, SIGCONT. Afterwards the process first reads its clock.
   void Stall(Duration duration);
-  // As by SIGTERM; starts again some time after it has ended.
+  // Simulates SIGTERM. The process starts again some time after it has ended.
   void Drain();
-  // The studies that it would now send a further instance of.
+  // Adds the studies of which it would now send a further instance.
   void AddBelieved(std::vector<std::string_view>& studies) const;
 
  private:
@@ -35,18 +35,18 @@ class SimWorker {
   struct Sender {
     wire::LeaseGrant grant;
     wire::Page page;
-    int position = 0;  // in the page
+    int position = 0;  // the position in the page
     std::set<std::uint32_t> tried;
     wire::Instance in_flight;
     bool busy = false;  // waits for the destination
-    bool stop = false;  // as StudyLink::StopRequested
-    bool lost = false;  // its lease
+    bool stop = false;  // the same as StudyLink::StopRequested
+    bool lost = false;  // the lease is lost
     Waiting waiting = Waiting::kNo;
     std::optional<std::uint64_t> association;
     bool responded = false;
-    unsigned losses = 0;  // in a row
+    unsigned losses = 0;  // consecutive
     std::uint64_t progress = 0;
-    wire::GiveBack give_back;  // while a C-ECHO is waited for
+    wire::GiveBack give_back;  // the result to report after the C-ECHO
   };
   struct Process {
     explicit Process(AgentOptions options) : agent(std::move(options)) {}
@@ -54,11 +54,11 @@ class SimWorker {
     std::map<std::uint64_t, Sender> senders;  // by lease
     std::shared_ptr<Mailbox> mailbox;
     bool draining = false;
-    std::uint64_t wake = 0;  // of the wake-ups only the last one counts
+    std::uint64_t wake = 0;  // only the latest wake-up counts
     std::optional<SimChannel> channel;
   };
 
-  // Happens in this process, later if it is stalled, never if it is dead.
+  // Runs in this process, later if the process is paused, and never if it has ended.
   void Do(const std::weak_ptr<Process>& life, std::function<void()> what);
   void Later(Duration delay, std::function<void()> what);
   template <class Result>
@@ -78,7 +78,7 @@ class SimWorker {
   void OnConnected(std::uint64_t lease, SimDestination::Connected connected);
   void GiveBackOfDestination(std::uint64_t lease, wire::GiveBack::Reason reason);
   void OnEcho(std::uint64_t lease, SimDestination::Connected connected);
-  // Nothing: it can be read.
+  // Returns nullopt if the file can be read.
   std::optional<wire::Outcome> CannotSend(const SimFile& file) const;
   void OnStored(std::uint64_t lease, SimDestination::Stored stored);
   void OnLoss(std::uint64_t lease, SimDestination::Stored lost);

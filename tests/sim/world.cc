@@ -35,17 +35,18 @@ Plan DrawPlan(Random& random, bool one_coordinator) {
   plan.retry_for = seconds(random.From(20, 200));
   plan.resume_within = random.OneIn(2) ? plan.retry_for : Duration(seconds(1));
   plan.connect_timeout = ttl / 8;
-  plan.dimse_timeout = ttl / 4;  // renewal follows progress: a lease must outlast the longest silent wait
-  // A fast destination is done before much can happen; a slow one with large studies never is.
+  plan.dimse_timeout = ttl / 4;  // a lease without progress expires, so it must outlast the longest silent wait
+  // A fast destination finishes before many faults can happen; a slow one with large studies never finishes.
   const bool fast = plan.instances_max > 100 || random.OneIn(3);
   plan.transit_max = fast ? Duration(std::chrono::milliseconds(80)) : plan.dimse_timeout / 3;
   plan.clock_skew_ppm_max = random.OneIn(2) ? 0 : random.From(1, 9000);  // the worker allows for 10,000
   plan.faulty = seconds(random.From(30, 400));
-  // The last lost lease, the last back-off, the last destination that nobody believes in any more, each some times.
-  // And each instance by itself, if one worker is left with all of them.
+  // Allows for the last lost lease, the last backoff, and the last quarantine, several times each. If one worker has
+  // to send all instances, they take additional time.
   const std::uint32_t instances = plan.sessions * plan.indexers * plan.studies_max * plan.instances_max;
   if (plan.workers > 1 && random.OneIn(3)) plan.bad_worker = static_cast<Plan::BadWorker>(random.From(1, 4));
-  // An only worker that cannot read is believed in the end, so the others must be back by then.
+  // Its reports are trusted at the end of the retry time if it is the only worker, so the others must be back by
+  // then.
   const bool cannot_read =
       plan.bad_worker == Plan::BadWorker::kNoMount || plan.bad_worker == Plan::BadWorker::kOtherTree;
   if (cannot_read) plan.retry_for = ttl * 12;
@@ -100,7 +101,7 @@ TimePoint SimClock::Now() const {
 TimePoint SimClock::When(TimePoint local) const {
   const Duration left = local - Now();
   if (left <= Duration(0)) return world_.now();
-  // A busy machine looks at its clock a little late.
+  // A busy machine reads its clock a little late.
   return world_.now() + left - Duration(left.count() / kMillion * skew_ppm_) + left / 10'000 + Duration(1);
 }
 

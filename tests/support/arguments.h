@@ -1,4 +1,4 @@
-// A command line and an environment for the options of the programs.
+// Command lines and environments for the tests of the programs' options.
 #pragma once
 
 #include <map>
@@ -8,12 +8,12 @@
 
 namespace dicom_sender {
 
-// The parts of a text between the separators, such as the words of a command line.
+// Splits a text at the separator, for example a command line into words.
 std::vector<std::string> Words(std::string_view text, char separator = ' ');
 
 class Arguments {
  public:
-  // Without the program's name.
+  // The arguments without the program's name.
   explicit Arguments(std::vector<std::string> words, std::map<std::string, std::string> variables = {});
 
   template <class Parse>

@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::size_t kBufferBytes = 65536;
 
-// What a client may ask for before its first typed message: the answer is one byte.
+// Requests that a client may send before its first typed message. The answer is one byte.
 constexpr std::uint32_t kEncryptionByTls = 80877103, kEncryptionByGssapi = 80877104;
 
 std::uint32_t NumberAt(const std::string& bytes, std::size_t at) {
@@ -27,13 +27,13 @@ std::uint32_t NumberAt(const std::string& bytes, std::size_t at) {
   return ntohl(number);
 }
 
-// Its type is its first byte; 0: it has none, being of the beginning of a connection.
+// The type is the message's first byte; 0 for the untyped messages at the beginning of a connection.
 struct Message {
   char type = 0;
   std::string bytes;
 };
 
-// The first message of `bytes`, which it is taken from, once it is there whole.
+// Removes the first message from `bytes` and returns it if it is complete.
 std::optional<Message> TakeMessage(std::string& bytes, bool typed) {
   const std::size_t type_bytes = typed ? 1 : 0;
   if (bytes.size() < type_bytes + 4) return std::nullopt;
@@ -44,7 +44,7 @@ std::optional<Message> TakeMessage(std::string& bytes, bool typed) {
   return message;
 }
 
-// Of a typed message: the text that begins at `at`, and where the next one begins.
+// Returns the text at `at` in a typed message, and moves `at` behind it.
 std::string TextAt(const Message& message, std::size_t& at) {
   std::string text = message.bytes.c_str() + at;
   at += text.size() + 1;
@@ -66,7 +66,7 @@ UniqueFd Connect(std::uint16_t port) {
 
 }  // namespace
 
-// Belongs to the cutter's thread.
+// Used only in the cutter's thread.
 class ConnectionCutter::Connection {
  public:
   enum class Event { kNone, kHungUp, kSprung };
@@ -86,13 +86,13 @@ class ConnectionCutter::Connection {
     if (FromClient(trap) || FromServer(trap)) return Event::kSprung;
     return Event::kNone;
   }
-  // What the client is to have heard is on its way.
+  // Sends the data that the client must still receive, and then cuts both sides.
   void Cut() {
     Side& client = sides_[0];
     if (!client.out.empty()) send(client.socket.get(), client.out.data(), client.out.size(), MSG_NOSIGNAL);
     for (Side& side : sides_) Reset(side.socket);
   }
-  // The server's side.
+  // Cuts only the client's side and returns the server's.
   UniqueFd CutClient() {
     Reset(sides_[0].socket);
     return std::move(sides_[1].socket);
@@ -101,8 +101,8 @@ class ConnectionCutter::Connection {
  private:
   struct Side {
     UniqueFd socket;
-    std::string in = {};   // read, not yet a whole message
-    std::string out = {};  // to be written
+    std::string in = {};   // received, not yet a complete message
+    std::string out = {};  // to be sent
   };
 
   static bool Transfer(Side& side, short events) {
@@ -120,7 +120,7 @@ class ConnectionCutter::Connection {
     return (events & (POLLERR | POLLHUP)) == 0;
   }
 
-  // These two: true, if this was the moment.
+  // These two return true if the trap has triggered.
   bool FromClient(const std::optional<Trap>& trap) {
     while (const auto message = TakeMessage(sides_[0].in, started_)) {
       const std::string sql = Statement(*message);
@@ -148,7 +148,7 @@ class ConnectionCutter::Connection {
     return false;
   }
 
-  // What the message has the server do; empty: something else.
+  // Returns the statement that the message executes; empty for other messages.
   std::string Statement(const Message& message) {
     if (!started_) {
       const std::uint32_t code = NumberAt(message.bytes, 4);
@@ -157,11 +157,11 @@ class ConnectionCutter::Connection {
     }
     std::size_t at = 5;
     if (message.type == 'Q') return TextAt(message, at);
-    if (message.type == 'P') {  // prepared: name, text
+    if (message.type == 'P') {  // Parse: name, text
       const std::string name = TextAt(message, at);
       prepared_[name] = TextAt(message, at);
     }
-    if (message.type == 'B') {  // to be executed: portal, name
+    if (message.type == 'B') {  // Bind: portal, name
       TextAt(message, at);
       return prepared_[TextAt(message, at)];
     }
@@ -169,11 +169,11 @@ class ConnectionCutter::Connection {
   }
 
   std::array<Side, 2> sides_;  // client, server
-  bool started_ = false;       // messages have types now
+  bool started_ = false;       // messages are typed now
   std::map<std::string, std::string> prepared_;
-  // The server is ready once after the beginning, and then after each text and each Sync.
+  // The server is ready once at the beginning, and then after each Query and each Sync.
   std::uint64_t answers_asked_ = 1, answers_ = 0;
-  std::uint64_t answer_due_ = 0;  // the trap's statement is answered with this one; 0: it was not seen
+  std::uint64_t answer_due_ = 0;  // the number of the answer to the trap's statement; 0: not seen yet
 };
 
 class ConnectionCutter::Connections {
@@ -189,7 +189,7 @@ class ConnectionCutter::Connections {
   void AppendTo(std::vector<pollfd>& waits) const {
     for (const Connection& connection : all_) connection.AppendTo(waits);
   }
-  // True: the trap has sprung, and its connection was cut.
+  // Returns true if the trap has triggered and its connection was cut.
   bool Move(const pollfd* answers, const std::optional<Trap>& trap) {
     bool sprung = false;
     for (auto it = all_.begin(); it != all_.end(); answers += 2) {
@@ -282,7 +282,7 @@ void ConnectionCutter::Run() {
     if (waits[0].revents) eventfd_read(wake_.get(), &ignored);
 
     const std::lock_guard lock(mutex_);
-    if (cut_ || passage_ == Passage::kHeld) continue;  // said meanwhile
+    if (cut_ || passage_ == Passage::kHeld) continue;  // the state has changed in the meantime
     if (passage_ == Passage::kOpen && waits.size() > 2 && connections.Move(&waits[2], trap_)) {
       passage_ = trap_->afterwards;
       trap_.reset();

@@ -1,4 +1,4 @@
-// A breakable connection to PostgreSQL, for tests. Nothing here is for the product.
+// A breakable connection to PostgreSQL, for tests only.
 #pragma once
 
 #include <chrono>
@@ -14,22 +14,21 @@
 
 namespace dicom_sender {
 
-// Stands between clients and a server on 127.0.0.1 and understands where a message of PostgreSQL's protocol begins
-// and ends (version 3, without encryption). It passes whole messages on. A cut is a reset (RST) to both sides.
-// Thread-safe.
+// A proxy between clients and a server on 127.0.0.1. It parses the messages of PostgreSQL's protocol (version 3,
+// without encryption) and forwards only complete messages. A cut is a reset (RST) on both sides. Thread-safe.
 class ConnectionCutter {
  public:
   enum class Passage {
     kOpen,
-    kHeld,     // nothing passes, and connections stay open: as with a cable that was pulled
-    kRefused,  // connections are cut, and so are new ones
+    kHeld,     // forwards nothing but keeps connections open, like a pulled cable
+    kRefused,  // cuts existing and new connections
   };
-  // Where a statement is when its connection is cut.
+  // How far a statement has come when its connection is cut.
   enum class Moment {
     kBefore,      // the server does not see it
-    kSwallowed,   // nor does it see that the client's side was cut: its own stays open and is silent
-    kUnanswered,  // the server has done it, the client does not hear of it
-    kAnswered,    // the client has been sent its answer
+    kSwallowed,   // the server sees neither the statement nor the cut: its side stays open and silent
+    kUnanswered,  // the server has executed it, but the client gets no answer
+    kAnswered,    // the client has been sent the answer
   };
 
   // Throws std::system_error if it cannot listen.
@@ -41,12 +40,12 @@ class ConnectionCutter {
   std::uint16_t port() const { return port_.number(); }
 
   void Set(Passage passage);
-  // Those that are there now.
+  // Cuts the existing connections.
   void Cut();
-  // Once, the connection on which the next statement passes that begins with `sql`, whether it was sent as text or
-  // prepared before. `afterwards` holds from the same moment on.
+  // Cuts, once, the connection with the next statement that begins with `sql`, whether it is sent as text or was
+  // prepared before. `afterwards` applies from that moment on.
   void CutAt(std::string sql, Moment moment, Passage afterwards = Passage::kOpen);
-  // False: what CutAt waits for has not come within `timeout`.
+  // Returns false if that has not happened within `timeout`.
   bool WaitForCutAt(std::chrono::milliseconds timeout);
 
  private:
@@ -64,13 +63,13 @@ class ConnectionCutter {
   ReservedPort port_;
   UniqueFd listener_, wake_;
 
-  std::mutex mutex_;  // of what follows
+  std::mutex mutex_;  // guards the members below
   std::condition_variable sprung_;
   Passage passage_ = Passage::kOpen;
   std::optional<Trap> trap_;
   bool cut_ = false, ended_ = false;
 
-  std::thread thread_;  // last: it uses the others
+  std::thread thread_;  // declared last: the thread uses the other members
 };
 
 }  // namespace dicom_sender

@@ -1,5 +1,4 @@
-// Writes DICOM datasets and files for tests, element by element, without a DICOM library: correct ones and wrong
-// ones.
+// Writes DICOM datasets and files for tests, element by element, without a DICOM library. They may be invalid.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +31,7 @@ class DicomWriter {
 
   explicit DicomWriter(Form form = Form::kExplicitLittle) : form_(form) {}
 
-  // PS3.5 7.1.2 and 7.1.3. The length need not be that of the value.
+  // PS3.5 7.1.2 and 7.1.3. `length` may differ from the value's length.
   DicomWriter& Header(std::uint16_t group, std::uint16_t element, std::string_view vr, std::uint32_t length) {
     Number(group, 2).Number(element, 2);
     if (form_ == Form::kImplicitLittle) return Number(length, 4);
@@ -43,13 +42,13 @@ class DicomWriter {
   DicomWriter& Element(std::uint16_t group, std::uint16_t element, std::string_view vr, std::string_view value) {
     return Header(group, element, vr, static_cast<std::uint32_t>(value.size())).Raw(value);
   }
-  // Gives the value an even length, with a space, or with a zero byte in a UID (PS3.5 6.2).
+  // Pads the value to an even length with a space, or with a zero byte for a UID (PS3.5 6.2).
   DicomWriter& Text(std::uint16_t group, std::uint16_t element, std::string_view vr, std::string_view value) {
     std::string padded(value);
     if (padded.size() % 2 == 1) padded.push_back(vr == "UI" ? '\0' : ' ');
     return Element(group, element, vr, padded);
   }
-  // The same, with a zero byte.
+  // Pads the value to an even length with a zero byte.
   DicomWriter& Binary(std::uint16_t group, std::uint16_t element, std::string_view vr,
                       std::span<const std::uint8_t> value) {
     return Header(group, element, vr, static_cast<std::uint32_t>(value.size() + value.size() % 2)).Padded(value);
@@ -60,7 +59,7 @@ class DicomWriter {
   DicomWriter& Uid(std::uint16_t group, std::uint16_t element, std::string_view uid) {
     return Text(group, element, "UI", uid);
   }
-  // A sequence of one item.
+  // A sequence with one item.
   DicomWriter& Sequence(std::uint16_t group, std::uint16_t element, std::string_view item) {
     const auto length = static_cast<std::uint32_t>(item.size());
     return Header(group, element, "SQ", length + 8).Item(length).Raw(item);
@@ -110,14 +109,14 @@ class DicomWriter {
          {"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"}) {
       if (vr == known) return true;
     }
-    return vr == "QQ";  // one of the future
+    return vr == "QQ";  // a VR that does not exist yet
   }
 
   Form form_;
   std::string bytes_;
 };
 
-// Group 0002 without the group length, PS3.10 7.1. An empty transfer syntax leaves the element out.
+// Group 0002 without the group length (PS3.10 7.1). Leaves out the transfer syntax if it is empty.
 std::string MetaElements(std::string_view transfer_syntax, std::string_view sop_class = kCtClass,
                          std::string_view sop_instance = "1.2.3.4.5");
 std::string Preamble();

@@ -11,7 +11,7 @@ namespace {
 
 constexpr char kPixel = '\x2A';
 
-// The dataset up to the pixels.
+// Returns the dataset up to the pixels.
 std::string DatasetHead(const ExampleInstance& instance) {
   DicomWriter head;
   head.Uid(0x0008, 0x0016, instance.sop_class_uid).Uid(0x0008, 0x0018, instance.sop_instance_uid);
@@ -26,7 +26,7 @@ std::string DatasetHead(const ExampleInstance& instance) {
   return head.Header(0x7FE0, 0x0010, "OB", instance.pixel_bytes).bytes();
 }
 
-// The file up to the pixels. Its length does not depend on their number.
+// Returns the file up to the pixels. Its length does not depend on the number of pixels.
 std::string FileHead(const ExampleInstance& instance) {
   return MetaHeader(instance.transfer_syntax_uid, instance.sop_class_uid, instance.sop_instance_uid) +
          DatasetHead(instance);

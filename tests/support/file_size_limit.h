@@ -1,4 +1,4 @@
-// A disk that fills up: while the object lives, no file of this process grows beyond a size. Writing fails with
+// Simulates a full disk: while the object lives, no file of this process can grow beyond a size. Writes fail with
 // EFBIG.
 #pragma once
 

@@ -1,4 +1,4 @@
-// A registry as Prometheus reads it.
+// Returns a registry in the text format that Prometheus reads.
 #pragma once
 
 #include <prometheus/registry.h>

@@ -34,12 +34,12 @@ UniqueFd TcpSocket() { return UniqueFd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXE
 
 bool Bind(int fd, std::uint16_t port) {
   const int on = 1;
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);  // what an earlier test has left in TIME_WAIT is no harm
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);  // allows connections of earlier tests in TIME_WAIT
   const sockaddr_in address = Loopback(port);
   return bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
 }
 
-// An address that has no file and is free as soon as its process is gone.
+// An address without a file, which is released when its process ends.
 bool Claim(int fd, const std::string& name) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -50,7 +50,7 @@ bool Claim(int fd, const std::string& name) {
 
 }  // namespace
 
-// Begins somewhere else in each process, so that tests at the same time seldom meet.
+// The search starts at a different port in each process, so that concurrent tests seldom conflict.
 ReservedPort::ReservedPort() {
   const auto begin = static_cast<unsigned>(getpid()) * 37U;
   for (unsigned i = 0; i < kPorts; ++i) {
@@ -68,7 +68,7 @@ bool ReservedPort::Take(std::uint16_t number) {
   return true;
 }
 
-// Belongs to the proxy's thread.
+// Used only in the proxy's thread.
 class TcpProxy::Connections {
  public:
   void Add(UniqueFd client, std::uint16_t server_port) {
@@ -78,7 +78,7 @@ class TcpProxy::Connections {
     all_.push_back({std::move(client), std::move(server), {}});
   }
 
-  // What to wait for; Move() takes the answer.
+  // Returns the events to wait for; Move() handles them.
   void AppendTo(std::vector<pollfd>& waits) const {
     for (const Connection& connection : all_) {
       for (std::size_t side = 0; side < 2; ++side) {
@@ -97,11 +97,11 @@ class TcpProxy::Connections {
  private:
   struct Connection {
     UniqueFd client, server;
-    std::array<std::string, 2> waiting;  // read from that side, not yet written to the other
+    std::array<std::string, 2> waiting;  // received from that side and not yet sent to the other
     int Fd(std::size_t side) const { return side == 0 ? client.get() : server.get(); }
   };
 
-  // False: that side has hung up, and the other one is to see it.
+  // Returns false if that side has closed the connection; the other side must see that.
   static bool Move(Connection& connection, std::size_t side, short events) {
     if (std::string& out = connection.waiting[1 - side]; events & POLLOUT) {
       const ssize_t sent = send(connection.Fd(side), out.data(), out.size(), MSG_DONTWAIT | MSG_NOSIGNAL);

@@ -1,4 +1,4 @@
-// Ports and a breakable connection on the loopback interface, for tests. Nothing here is for the product.
+// Ports and a breakable connection on the loopback interface, for tests only.
 #pragma once
 
 #include <netinet/in.h>
@@ -14,9 +14,9 @@ namespace dicom_sender {
 // 127.0.0.1.
 sockaddr_in Loopback(std::uint16_t port);
 
-// A TCP port of 127.0.0.1 that no other ReservedPort on this machine has while this object lives, so that a program
-// may end and listen there again. It is below the ports that the system chooses by itself for outgoing connections.
-// Throws std::runtime_error if there is none left.
+// A TCP port of 127.0.0.1 that no other ReservedPort on this machine uses while this object lives, so that a program
+// can stop and listen there again. It is below the range that the system uses for outgoing connections. Throws
+// std::runtime_error if no port is left.
 class ReservedPort {
  public:
   ReservedPort();
@@ -29,9 +29,9 @@ class ReservedPort {
   UniqueFd claim_;
 };
 
-// Stands between clients and a server, both on 127.0.0.1, until it is told to let nothing through any more.
-// Connections stay open then, as they do where a cable is cut, and what was on its way arrives when it is mended.
-// Thread-safe. Throws std::system_error if it cannot listen.
+// A proxy between clients and a server on 127.0.0.1 that can be blocked. As with a pulled cable, connections then
+// stay open, and data in transit arrives when it is unblocked. Thread-safe. Throws std::system_error if it cannot
+// listen.
 class TcpProxy {
  public:
   TcpProxy(std::uint16_t listen_port, std::uint16_t server_port);
@@ -50,7 +50,7 @@ class TcpProxy {
   const std::uint16_t server_port_;
   UniqueFd listener_, wake_;
   std::atomic<bool> blocked_ = false, ended_ = false;
-  std::thread thread_;  // last: it uses the others
+  std::thread thread_;  // declared last: the thread uses the other members
 };
 
 }  // namespace dicom_sender

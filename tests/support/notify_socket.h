@@ -1,5 +1,4 @@
-// A service manager's ear: the socket that $NOTIFY_SOCKET names, as sd_notify(3) describes it. Nothing here is for
-// the product.
+// Simulates a service manager: the socket in $NOTIFY_SOCKET that sd_notify(3) describes. For tests only.
 #pragma once
 
 #include <poll.h>
@@ -29,7 +28,7 @@ class NotifySocket {
   }
 
   std::string path() const { return folder_ / "notify"; }
-  // The next message; nullopt if none comes.
+  // Returns the next message; nullopt if none arrives.
   std::optional<std::string> Receive(std::chrono::milliseconds timeout) const {
     pollfd ready = {fd_.get(), POLLIN, 0};
     if (poll(&ready, 1, static_cast<int>(timeout.count())) != 1) return std::nullopt;
@@ -38,7 +37,7 @@ class NotifySocket {
     if (size < 0) return std::nullopt;
     return std::string(text.data(), static_cast<std::size_t>(size));
   }
-  // Whether a message that begins so comes; those before it are lost.
+  // Returns whether a message with this prefix arrives. Discards earlier messages.
   bool WaitFor(const std::string& begin, std::chrono::milliseconds timeout) const {
     const auto deadline = std::chrono::steady_clock::now() + timeout;
     for (auto left = timeout; left.count() > 0;) {

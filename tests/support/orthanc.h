@@ -1,4 +1,4 @@
-// Orthanc as tests and benchmarks start it: with nothing of its own beside a folder of theirs.
+// Starts Orthanc for tests and benchmarks, with all its data in their folder.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,8 @@
 
 namespace dicom_sender {
 
-// Writes its settings into the folder, which exists, and returns the command; empty: it is not installed. Its AE
-// title is TEST_SCP.
+// Writes its settings into the existing folder and returns the command; empty if it is not installed. Its AE title is
+// TEST_SCP.
 std::vector<std::string> OrthancCommand(const std::filesystem::path& folder, std::uint16_t port,
                                         std::uint16_t http_port);
 

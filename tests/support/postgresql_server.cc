@@ -20,14 +20,14 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-constexpr milliseconds kPatience{60'000};  // a loaded machine
+constexpr milliseconds kPatience{60'000};  // for a busy machine
 constexpr const char* kSuperuser = "postgres";
 constexpr const char* kUser = "dicom_sender";
-constexpr const char* kPasswordUsers = "password_users";  // a role: its members need one
+constexpr const char* kPasswordUsers = "password_users";  // members of this role need a password
 
 bool IsRoot() { return geteuid() == 0; }
 
-// Debian keeps them out of PATH, by version. Empty: there are none.
+// Debian installs the programs outside PATH, in a folder per version. Empty if there are none.
 std::filesystem::path ProgramFolder() {
   const std::filesystem::path in_path = FindProgram("initdb");
   if (!in_path.empty()) return std::filesystem::canonical(in_path).parent_path();
@@ -39,13 +39,13 @@ std::filesystem::path ProgramFolder() {
   return folders.empty() ? std::filesystem::path() : *std::max_element(folders.begin(), folders.end());
 }
 
-// To be waited for: poll() says when they have ended.
+// poll() reports when these processes have ended.
 std::vector<UniqueFd> ChildrenOf(pid_t parent) {
   std::vector<UniqueFd> children;
   std::ifstream ids(fmt::format("/proc/{0}/task/{0}/children", parent));
   for (pid_t id = 0; ids >> id;) {
     UniqueFd child(static_cast<int>(syscall(SYS_pidfd_open, id, 0)));
-    if (child.valid()) children.push_back(std::move(child));  // otherwise it has ended already
+    if (child.valid()) children.push_back(std::move(child));  // otherwise it has already ended
   }
   return children;
 }
@@ -77,7 +77,7 @@ PostgresqlServer::PostgresqlServer(std::vector<std::string> settings) : settings
   Query("postgres", fmt::format("CREATE ROLE {} LOGIN; CREATE ROLE {}", kUser, kPasswordUsers));
 }
 
-// With the memory that it shares among its processes given back, which SIGKILL would leave.
+// Also releases the shared memory, which SIGKILL would leave behind.
 PostgresqlServer::~PostgresqlServer() {
   if (!process_) return;
   process_->Signal(SIGQUIT);
@@ -109,7 +109,7 @@ std::vector<std::string> PostgresqlServer::AsItsUser(const std::string& program,
   return command;
 }
 
-// After a kill it refuses to start as long as one of its former processes is there.
+// After a kill, the server refuses to start as long as one of its former processes runs.
 void PostgresqlServer::Start() {
   std::vector<std::string> arguments = {"-D", folder_ / "data"};
   std::vector<std::string> settings = {"listen_addresses=127.0.0.1", fmt::format("port={}", port()),

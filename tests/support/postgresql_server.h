@@ -1,5 +1,4 @@
-// A PostgreSQL server as tests start it: of their own, with a data folder of its own that vanishes with it. Nothing
-// here is for the product.
+// A PostgreSQL server with a temporary data folder, for tests only.
 #pragma once
 
 #include <cstdint>
@@ -13,47 +12,48 @@
 
 namespace dicom_sender {
 
-// Listens on 127.0.0.1 and runs as the user `postgres` if the tests run as root, because it refuses to run as root.
-// Ends with the thread that has started it, whatever ends that. Everybody may log in without a password, but for
-// the users of AddUserWithPassword. One thread. All functions throw std::runtime_error with what the server has said.
+// Listens on 127.0.0.1. If the tests run as root, it runs as the user `postgres`, because it refuses to run as root.
+// Ends with the thread that has started it, in any case. All users can log in without a password, except for those of
+// AddUserWithPassword. Not thread-safe. All functions throw std::runtime_error with the server's error.
 class PostgresqlServer {
  public:
-  enum class StopMode { kFast, kImmediate };  // fast: with a checkpoint; immediate: it recovers at the next start
+  // kFast writes a checkpoint; kImmediate requires recovery at the next start.
+  enum class StopMode { kFast, kImmediate };
 
-  // Empty: it can be started here. Otherwise why not, for GTEST_SKIP.
+  // Empty if it can be started here; otherwise the reason why not, for GTEST_SKIP.
   static std::string WhyUnavailable();
   static bool Available() { return WhyUnavailable().empty(); }
-  // The server that the tests of a program share. It is started by who asks for it first.
+  // The server that all tests of a program share. The first call starts it.
   static PostgresqlServer& Shared();
 
-  // Starts it. `settings`: "name=value", as postgresql.conf has them. Without further ado it does not flush to the
-  // disk, which a killed process does not notice: whoever measures or cuts the power sets "fsync=on".
+  // Starts it. `settings`: "name=value", as in postgresql.conf. By default it does not flush to disk, which makes no
+  // difference to a killed process. Benchmarks and tests of power failures set "fsync=on".
   explicit PostgresqlServer(std::vector<std::string> settings = {});
   ~PostgresqlServer();
   PostgresqlServer(const PostgresqlServer&) = delete;
   PostgresqlServer& operator=(const PostgresqlServer&) = delete;
 
-  // A new and empty database, owned by the user of Uri(), who is no superuser. Its name.
+  // Creates an empty database that is owned by the user of Uri(), who is not a superuser. Returns its name.
   std::string CreateDatabase();
-  // `port`: of something that stands before the server, see ConnectionCutter; 0: the server's own.
+  // `port` is the port of a proxy such as ConnectionCutter; 0: the server's port.
   std::string Uri(const std::string& database, std::uint16_t port = 0) const;
-  // The URI of another user, see AddUserWithPassword.
+  // Returns the URI for another user; see AddUserWithPassword.
   std::string UriOf(const std::string& user, const std::string& database) const;
-  // What only enters with this password (SCRAM). It may create databases, but owns none.
+  // Adds a user that must log in with this password (SCRAM). The user may create databases but owns none.
   void AddUserWithPassword(const std::string& user, const std::string& password);
-  // As superuser, on a connection of its own. Rows are lines, columns are separated by '|', NULL is empty.
+  // Runs a query as superuser on a new connection. Rows are lines, columns are separated by '|', NULL is empty.
   std::string Query(const std::string& database, const std::string& sql) const;
 
   std::uint16_t port() const { return port_.number(); }
-  // A folder that the server may write to.
+  // A folder that is writable for the server.
   const std::filesystem::path& folder() const { return folder_.path(); }
-  // What the server has logged since it was started the last time.
+  // Returns the server's log since its last start.
   std::string Log() const { return process_ ? process_->Errors() : ""; }
 
-  void Start();  // again, on the same port
+  void Start();  // starts again on the same port
   void Stop(StopMode mode);
-  // kill -9 of the server's first process. Returns when its others have noticed and ended: until then they may
-  // commit.
+  // Simulates kill -9 of the server's main process. Returns when its other processes have ended: until then they may
+  // still commit.
   void Kill();
 
  private:

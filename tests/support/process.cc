@@ -30,7 +30,7 @@ constexpr milliseconds kPollInterval{2};
   throw std::system_error(error, std::generic_category(), what);
 }
 
-// Tries again until `condition` holds or the time is over.
+// Polls until `condition` holds or the time is over.
 template <typename Condition>
 bool WaitUntil(milliseconds timeout, Condition condition) {
   const auto deadline = steady_clock::now() + timeout;
@@ -41,7 +41,7 @@ bool WaitUntil(milliseconds timeout, Condition condition) {
   return true;
 }
 
-// pread: the file offset is shared with the child and must stay where the child writes.
+// Uses pread because the file offset is shared with the child, which needs it for its writes.
 std::string ReadAll(int fd) {
   std::string content;
   char buffer[65536];
@@ -60,7 +60,7 @@ int MemoryFile(const char* name) {
 
 std::vector<char*> Pointers(const std::vector<std::string>& strings) {
   std::vector<char*> pointers;
-  pointers.reserve(strings.size() + 1);  // callers end it with a null pointer
+  pointers.reserve(strings.size() + 1);  // callers append a null pointer
   for (const std::string& text : strings) pointers.push_back(const_cast<char*>(text.c_str()));
   return pointers;
 }
@@ -121,7 +121,7 @@ std::string ChildProcess::Errors() const { return ReadAll(errors_); }
 bool ChildProcess::WaitForText(const std::string& text, milliseconds timeout) {
   bool found = false;
   WaitUntil(timeout, [&] {
-    const bool ended = Wait(milliseconds(0)).has_value();  // asked first: what it wrote last must still be seen
+    const bool ended = Wait(milliseconds(0)).has_value();  // checked first, so that the last output is not missed
     found = Output().find(text) != std::string::npos || Errors().find(text) != std::string::npos;
     return found || ended;
   });

@@ -1,5 +1,5 @@
-// Preloaded into a program, it moves its wall clock by the seconds that stand in the file $SHIFTED_CLOCK. They may
-// change while the program runs.
+// A library to preload into a program. It shifts the program's wall clock by the seconds in the file $SHIFTED_CLOCK,
+// which may change while the program runs.
 #include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>

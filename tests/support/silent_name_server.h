@@ -1,4 +1,4 @@
-// A name server that takes questions and never answers, for tests. Nothing here is for the product.
+// A name server that receives queries and never answers, for tests only.
 #pragma once
 
 #include <chrono>
@@ -9,11 +9,11 @@
 
 namespace dicom_sender {
 
-// The only name server in a network of its own, to which the thread that starts it moves, and with it what this
-// thread starts from then on. Without another answer, a lookup there takes the resolver 150 s.
+// The only name server in a separate network. The thread that starts it moves to that network, and so does everything
+// that this thread starts afterwards. Without an answer, a lookup takes the resolver 150 s.
 class SilentNameServer {
  public:
-  // `folder` is for its resolv.conf. nullopt: this process may not make namespaces.
+  // `folder` is for its resolv.conf. Returns nullopt without the permission to create namespaces.
   static std::optional<SilentNameServer> Start(const std::filesystem::path& folder);
 
   bool WaitForQuestion(std::chrono::milliseconds timeout) const;

@@ -1,4 +1,4 @@
-// A folder under the system's temporary folder that lives as long as the object.
+// A folder in the system's temporary folder that exists as long as the object.
 #pragma once
 
 #include <cstdlib>
@@ -10,7 +10,7 @@ namespace dicom_sender {
 
 class TemporaryFolder {
  public:
-  // In `parent`, which is created if missing.
+  // Creates it in `parent`, which is created if missing.
   explicit TemporaryFolder(const std::filesystem::path& parent = std::filesystem::temp_directory_path()) {
     std::filesystem::create_directories(parent);
     std::string name = std::filesystem::absolute(parent / "dicom_sender_XXXXXX").string();
@@ -18,14 +18,14 @@ class TemporaryFolder {
     path_ = name;
   }
   ~TemporaryFolder() {
-    std::error_code ignored;  // a test may have taken away its own permissions: nothing to be done about that here
+    std::error_code ignored;  // a test may have removed its own permissions
     std::filesystem::remove_all(path_, ignored);
   }
   TemporaryFolder(const TemporaryFolder&) = delete;
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;
 
   const std::filesystem::path& path() const { return path_; }
-  // The path of `name` inside the folder; nothing is created.
+  // Returns the path of `name` inside the folder. Creates nothing.
   std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
 
  private:

@@ -87,7 +87,7 @@ Parsed SetRejectField(DestinationBehaviour& behaviour, std::string_view key, std
   return tl::unexpected(fmt::format("unknown key '{}'", key));
 }
 
-// Calls `set` with key and value of each remaining `key=value` of the line.
+// Calls `set` with the key and value of each remaining `key=value` of the line.
 template <typename Set>
 Parsed ForEachField(std::istringstream& line, Set set) {
   std::string field;
@@ -100,7 +100,7 @@ Parsed ForEachField(std::istringstream& line, Set set) {
   return {};
 }
 
-// A line that is one word, or one word and one value.
+// Parses a line that consists of one word, or of one word and one value.
 Parsed ParseSetting(const std::string& word, const std::string& value, DestinationBehaviour& behaviour) {
   const bool is_flag = word == "stall-association" || word == "reorder-answers";
   if (is_flag != value.empty())

@@ -1,5 +1,5 @@
-// test-destination: the Storage SCP of the tests and benchmarks as a program. SIGHUP reads the script again, SIGTERM
-// and SIGINT end it. Its last line says how much it received.
+// test-destination: the Storage SCP of the tests and benchmarks as a program. SIGHUP reloads the script. SIGTERM and
+// SIGINT end the program. Its last line reports how much it received.
 #include <signal.h>
 
 #include <CLI/CLI.hpp>
@@ -33,7 +33,7 @@ tl::expected<DestinationBehaviour, std::string> ReadBehaviour(const Arguments& a
   return dicom_sender::ParseBehaviour(text);
 }
 
-// Renamed into place: who sees the file sees the whole number.
+// Renamed into place, so that readers see the whole number.
 void WritePort(const std::string& path, std::uint16_t port) {
   std::ofstream(path + ".part") << port << "\n";
   std::filesystem::rename(path + ".part", path);
@@ -55,7 +55,7 @@ int Run(const Arguments& arguments) {
     std::fprintf(stderr, "test-destination: %s\n", behaviour.error().c_str());
     return 2;
   }
-  sigset_t signals;  // blocked before the first thread starts, so that only sigwait sees them
+  sigset_t signals;  // blocked before the first thread starts, so that only sigwait receives them
   ::sigemptyset(&signals);
   for (const int number : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&signals, number);
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
@@ -88,7 +88,7 @@ int Main(int argc, char** argv) {
       ->check(CLI::ExistingDirectory);
   app.add_flag("--hash", arguments.options.hash_datasets, "Log the FNV-1a hash of each dataset");
   CLI11_PARSE(app, argc, argv);
-  arguments.options.keep_instances = false;  // nobody can ask for them here
+  arguments.options.keep_instances = false;  // the program has no use for them
   return Run(arguments);
 }
 

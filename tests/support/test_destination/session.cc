@@ -15,8 +15,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds kQuietTime{50};       // reordered answers wait so long for the peer's next operation
-constexpr milliseconds kCloseTimeout{5000};  // the peer's time to close, ARTIM of PS3.8 section 9.1.4
+constexpr milliseconds kQuietTime{50};       // after this time without a new operation, reordered responses are sent
+constexpr milliseconds kCloseTimeout{5000};  // the peer's time to close the connection (ARTIM of PS3.8 section 9.1.4)
 constexpr std::string_view kImplementationClass = "2.25.181239871239817239817239182";
 
 bool Contains(const std::vector<std::string>& list, const std::string& text) {
@@ -29,7 +29,7 @@ std::uint16_t SmallerWindow(std::uint16_t a, std::uint16_t b) {
   return std::min(a, b);
 }
 
-// A response and the P-DATA-TF around it.
+// Encodes a response as a P-DATA-TF.
 Bytes EncodeResponse(const Command& response, std::uint8_t context_id) {
   Bytes pdu(DataHeader().size());
   EncodeCommand(response, pdu);
@@ -39,7 +39,7 @@ Bytes EncodeResponse(const Command& response, std::uint8_t context_id) {
   return pdu;
 }
 
-// The name comes from the peer and must not lead out of the folder.
+// The name comes from the peer and must not escape from the folder.
 std::string FileName(std::string uid) {
   std::replace_if(
       uid.begin(), uid.end(), [](unsigned char c) { return std::isalnum(c) == 0 && c != '.'; }, '_');
@@ -97,8 +97,8 @@ void Session::Run() {
   AssociationEnd end = Converse();
   if (end == AssociationEnd::kLost && state_.stopping()) end = AssociationEnd::kDroppedByUs;
   if (instance_) SettleInstance();
-  // First the connection's last byte, then the log: who waits for the log may count on what the peer was sent. But
-  // not the peer's closing: the association is over without it.
+  // Logs the end after the last byte was sent, so that waiting for the log is enough. Does not wait for the peer to
+  // close the connection, because the association is over without that.
   state_.End(record_, end);
   if (end == AssociationEnd::kReleased || end == AssociationEnd::kAbortedByUs) FinishSending();
 }
@@ -284,7 +284,7 @@ Session::Over Session::BeginInstance(const Command& command, std::uint8_t contex
     instance.part.open(instance.part_file, std::ios::binary | std::ios::trunc);
   }
   if (instance.rule.action != InstanceAction::kStallReceiving) return std::nullopt;
-  state_.Update(record_);  // who waits for the stall sees that it has begun
+  state_.Update(record_);  // a waiting test sees that the stall has begun
   WaitForHangUp();
   return AssociationEnd::kLost;
 }
@@ -412,28 +412,28 @@ void Session::Send(ByteView bytes) {
   while (!bytes.empty()) {
     const ssize_t count = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return;  // the next read sees the same end
+    if (count <= 0) return;  // the next read fails in the same way
     bytes = bytes.subspan(static_cast<std::size_t>(count));
   }
 }
 
 void Session::SendAbort() { Send(EncodeAbort({0, 0})); }
 
-// Without reading: the peer's FIN is seen only if what it sent before fits into the receive buffer.
+// Does not read: the peer's FIN is seen only if all data before it fits into the receive buffer.
 void Session::WaitForHangUp() {
   pollfd descriptor{socket_, POLLRDHUP, 0};
   while (::poll(&descriptor, 1, -1) < 0 && errno == EINTR) {
   }
 }
 
-// Makes the close to come a TCP reset.
+// Turns the following close into a TCP reset.
 void Session::Reset() {
   const linger at_once{1, 0};
   ::setsockopt(socket_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
-// The peer closes first, or has had its time. A close with unread bytes would be a reset, which may overtake the
-// A-ABORT before the peer has read it.
+// Waits until the peer has closed the connection, or its time is over. Closing with unread bytes would cause a reset,
+// which may overtake the A-ABORT.
 void Session::FinishSending() {
   const auto deadline = Clock::now() + kCloseTimeout;
   ::shutdown(socket_, SHUT_WR);

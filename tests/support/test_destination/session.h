@@ -14,7 +14,7 @@
 
 namespace dicom_sender {
 
-// Reads whole PDUs off a socket, many at one system call where they are small.
+// Reads complete PDUs from a socket, many with one system call if they are small.
 class PduReader {
  public:
   explicit PduReader(int socket) : socket_(socket), buffer_(std::size_t{512} * 1024) {}
@@ -23,9 +23,9 @@ class PduReader {
     PduType type = PduType::kAbort;
     ByteView body;  // valid until the next call
   };
-  // The error is what is wrong with the bytes; empty: the connection ended.
+  // The error describes what is wrong with the bytes; empty: the connection ended.
   tl::expected<Pdu, std::string> Next();
-  // P-DATA-TF above are an error; 0: only what the codec allows.
+  // A longer P-DATA-TF is an error; 0: only the codec's limit applies.
   void SetDataLimit(std::uint32_t bytes_max) { data_bytes_max_ = bytes_max; }
   bool HasBuffered() const { return begin_ < end_; }
 
@@ -34,7 +34,7 @@ class PduReader {
 
   int socket_;
   Bytes buffer_;
-  std::size_t begin_ = 0, end_ = 0;  // what is read and not yet given out
+  std::size_t begin_ = 0, end_ = 0;  // received but not yet returned
   std::uint32_t data_bytes_max_ = 0;
 };
 
@@ -42,12 +42,12 @@ class Session {
  public:
   // Does not own the socket.
   Session(int socket, SharedState& state) : socket_(socket), state_(state), reader_(socket) {}
-  // Until the association is over. Then the socket is to be closed.
+  // Runs until the association is over. The caller then closes the socket.
   void Run();
 
  private:
   using Clock = std::chrono::steady_clock;
-  using Over = std::optional<AssociationEnd>;  // nullopt: go on
+  using Over = std::optional<AssociationEnd>;  // nullopt: continue
   struct Instance {
     InstanceRecord record;
     InstanceRule rule;
@@ -93,9 +93,9 @@ class Session {
   PduReader reader_;
   AssociationRecord record_;
   DestinationBehaviour behaviour_;
-  std::map<std::uint8_t, std::string> accepted_;  // transfer syntax of each context
-  Bytes command_;                                 // its fragments so far
-  std::optional<Instance> instance_;              // the dataset of which is coming
+  std::map<std::uint8_t, std::string> accepted_;  // transfer syntax per context
+  Bytes command_;                                 // the fragments so far
+  std::optional<Instance> instance_;              // the instance whose dataset is being received
   std::vector<PendingAnswer> pending_;
   std::uint64_t stalled_ = 0;  // operations that are never answered
 };

@@ -22,7 +22,7 @@ void Put(JsonWriter& json, const char* key, std::uint64_t number) {
   json.Uint64(number);
 }
 
-// Microseconds since 1970, UTC.
+// Returns microseconds since 1970 in UTC.
 void Put(JsonWriter& json, const char* key, WallTime time) {
   json.Key(key);
   json.Int64(std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count());
@@ -111,7 +111,7 @@ DestinationLog SharedState::Log() const {
 bool SharedState::WaitFor(const std::function<bool(const DestinationLog&)>& condition,
                           std::chrono::milliseconds timeout) const {
   std::unique_lock lock(mutex_);
-  // The system's clock: ThreadSanitizer of g++ 12 does not know the wait on the steady one (gcc bug 97845).
+  // Uses the system clock: ThreadSanitizer of g++ 12 does not support waiting on the steady one (gcc bug 97845).
   return changed_.wait_until(lock, std::chrono::system_clock::now() + timeout, [&] { return condition(log_); });
 }
 
@@ -204,7 +204,7 @@ void SharedState::Settle(InstanceRecord record) {
   changed_.notify_all();
 }
 
-// Flushed at once: a reader of the file sees each line as soon as the sender may know of the answer.
+// Flushes each line, so that a reader of the file sees it as soon as the sender may know the response.
 void SharedState::WriteLocked(const std::string& line) {
   std::fputs(line.c_str(), file_.get());
   std::fputc('\n', file_.get());

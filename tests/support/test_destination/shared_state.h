@@ -1,4 +1,4 @@
-// What the associations of one test destination share: the behaviour, its counts, the log.
+// The shared state of a test destination's associations: the behavior, its counts, the log.
 #pragma once
 
 #include <atomic>
@@ -20,7 +20,7 @@ class SharedState {
   SharedState(DestinationOptions options, DestinationBehaviour behaviour);
 
   const DestinationOptions& options() const { return options_; }
-  // Set while Stop is at work: what ends then was ended by us.
+  // Set while Stop is running: associations that end then were ended by us.
   void SetStopping(bool stopping) { stopping_ = stopping; }
   bool stopping() const { return stopping_; }
   void SetBehaviour(DestinationBehaviour behaviour);
@@ -31,15 +31,15 @@ class SharedState {
   struct Admission {
     AssociationRecord record;
     std::optional<Rejection> rejection;
-    DestinationBehaviour behaviour;  // as of now, without the rules
+    DestinationBehaviour behaviour;  // the current behavior, without the rules
   };
   // Counts the association as open unless it is rejected.
   Admission Admit(const AssociateRequest& request, const std::string& address);
-  // To be called as soon as what Admit returned is negotiated, and once more, through End, when all is over.
+  // Called as soon as the result of Admit is negotiated, and again through End when the association is over.
   void Update(const AssociationRecord& record);
   void End(AssociationRecord record, AssociationEnd end);
 
-  // The rule for the next C-STORE; the default one if none matches.
+  // Returns the rule for the next C-STORE; the default one if none matches.
   InstanceRule RuleFor(const std::string& sop_instance_uid, std::uint64_t nth_of_association);
   void Settle(InstanceRecord record);
 

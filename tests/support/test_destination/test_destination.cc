@@ -73,7 +73,7 @@ class TestDestination::Server {
   int listener_ = -1;
   std::thread acceptor_;
   std::mutex mutex_;
-  std::list<Connection> connections_;  // only the acceptor adds and removes; Stop once the acceptor has ended
+  std::list<Connection> connections_;  // only the acceptor changes it, and Stop after the acceptor has ended
 };
 
 tl::expected<void, std::string> TestDestination::Server::Start() {
@@ -131,7 +131,7 @@ void TestDestination::Server::AddConnection(int socket) {
 void TestDestination::Server::RunConnection(Connection& connection, int socket) {
   Session(socket, state_).Run();
   {
-    const std::lock_guard lock(mutex_);  // Stop must not shut down a number that is somebody else's by then
+    const std::lock_guard lock(mutex_);  // Stop must not shut down a closed descriptor, which may be in use again
     ::close(socket);
     connection.socket = -1;
   }

@@ -31,7 +31,7 @@ class Pipe {
   }
   int fd() const { return write_.get(); }
   void CloseReader() { read_.reset(); }
-  // What was written since the last call.
+  // Returns the output since the last call.
   std::string Read() {
     std::string text;
     char buffer[4096];
@@ -44,7 +44,7 @@ class Pipe {
   UniqueFd read_, write_;
 };
 
-// What a terminal would show of it, line by line: carriage return, and "erase to the end of the line".
+// Returns the lines that a terminal would show. Supports carriage returns and "erase to the end of the line".
 std::vector<std::string> Screen(const std::string& output) {
   std::vector<std::string> lines(1);
   std::size_t column = 0;
@@ -81,7 +81,7 @@ class ConsoleTest : public testing::Test {
   TimePoint start_{100s};
 };
 
-TEST_F(ConsoleTest, TheBarStaysBelow) {
+TEST_F(ConsoleTest, TheProgressBarStaysBelowOtherOutput) {
   Console console("dicom-sender", out_.fd(), err_.fd(), kTerminal);
   console.Progress(At(1s, 10), start_);
   console.Print("one\ntwo\n");
@@ -100,7 +100,7 @@ TEST_F(ConsoleTest, TheBarStaysBelow) {
   EXPECT_EQ(err_.Read(), "");
 }
 
-TEST_F(ConsoleTest, ErrorsGoToStandardErrorAndTheBarComesBack) {
+TEST_F(ConsoleTest, ErrorsGoToStandardErrorAndTheBarIsRedrawn) {
   Console console("dicom-sender", out_.fd(), err_.fd(), kTerminal);
   console.Progress(At(1s, 10), start_);
   console.Error("the ledger is\nfull");
@@ -118,7 +118,7 @@ TEST_F(ConsoleTest, TheBarIsDrawnTenTimesASecond) {
   EXPECT_EQ(std::count(output.begin(), output.end(), '\r'), 10);
 }
 
-TEST_F(ConsoleTest, TheLastStateIsShownWheneverItCame) {
+TEST_F(ConsoleTest, TheLastStateIsAlwaysShown) {
   for (const TerminalStyle& style : {kTerminal, kNoTerminal}) {
     Console console("dicom-sender", out_.fd(), err_.fd(), style);
     console.Progress(At(1s, 10), start_);
@@ -132,7 +132,7 @@ TEST_F(ConsoleTest, TheLastStateIsShownWheneverItCame) {
   }
 }
 
-TEST_F(ConsoleTest, ElsewhereThereIsALineEveryFiveSeconds) {
+TEST_F(ConsoleTest, WithoutATerminalOneLineIsPrintedEveryFiveSeconds) {
   Console console("dicom-sender", out_.fd(), err_.fd(), kNoTerminal);
   for (int i = 0; i < 100; ++i) console.Progress(At(i * 100ms, 10), start_ + i * 100ms);
   std::string output = out_.Read();
@@ -142,7 +142,7 @@ TEST_F(ConsoleTest, ElsewhereThereIsALineEveryFiveSeconds) {
   EXPECT_EQ(out_.Read(), "x\n");
 }
 
-TEST_F(ConsoleTest, TroubleIsToldAtOnceAndThenInTurn) {
+TEST_F(ConsoleTest, ProblemsAreShownAtOnceAndThenInTurn) {
   Console console("dicom-sender", out_.fd(), err_.fd(), kNoTerminal);
   console.Progress(At(0s, 10), start_);
   out_.Read();
@@ -156,7 +156,7 @@ TEST_F(ConsoleTest, TroubleIsToldAtOnceAndThenInTurn) {
   EXPECT_THAT(output, HasSubstr("retrying in 39"));
 }
 
-TEST_F(ConsoleTest, IndexingIsDrawnOver) {
+TEST_F(ConsoleTest, IndexingIsRedrawnInPlace) {
   {
     Console console("dicom-sender", out_.fd(), err_.fd(), kTerminal);
     console.Indexing({1s, 10, 9}, start_);
@@ -180,7 +180,7 @@ TEST_F(ConsoleTest, OnlyAUtf8TerminalGetsMoreThanAscii) {
   EXPECT_EQ(out_.Read(), text) << "a file keeps it";
 }
 
-TEST_F(ConsoleTest, AClosedPipeIsGivenUp) {
+TEST_F(ConsoleTest, AClosedPipeIsAbandoned) {
   signal(SIGPIPE, SIG_IGN);
   Console console("dicom-sender", out_.fd(), err_.fd(), kNoTerminal);
   out_.CloseReader();
@@ -190,7 +190,7 @@ TEST_F(ConsoleTest, AClosedPipeIsGivenUp) {
   EXPECT_EQ(err_.Read(), "dicom-sender: still heard\n");
 }
 
-TEST_F(ConsoleTest, AFullPipeIsWaitedFor) {
+TEST_F(ConsoleTest, WaitsForAFullPipe) {
   Console console("dicom-sender", out_.fd(), err_.fd(), kNoTerminal);
   const std::string line = std::string(99, 'x') + "\n";
   std::thread writer([&] {
@@ -202,7 +202,7 @@ TEST_F(ConsoleTest, AFullPipeIsWaitedFor) {
   EXPECT_EQ(bytes, 10'000 * line.size());
 }
 
-TEST_F(ConsoleTest, APipeThatNobodyReadsIsWaitedForOnlyOnce) {
+TEST_F(ConsoleTest, WaitsOnlyOnceForAPipeWithoutAReader) {
   Console console("dicom-sender", out_.fd(), err_.fd(), kNoTerminal);
   const std::string line = std::string(99, 'x') + "\n";
   const auto begin = std::chrono::steady_clock::now();
@@ -213,7 +213,7 @@ TEST_F(ConsoleTest, APipeThatNobodyReadsIsWaitedForOnlyOnce) {
   EXPECT_EQ(out_.Read(), "back again\n");
 }
 
-TEST_F(ConsoleTest, LinesOfManyThreadsAreWhole) {
+TEST_F(ConsoleTest, LinesOfConcurrentThreadsAreNotInterleaved) {
   std::string output;
   {
     Console console("dicom-sender", out_.fd(), err_.fd(), kTerminal);
@@ -262,13 +262,13 @@ TEST_F(DetectStyleTest, NoColor) {
       << "https://no-color.org: not empty";
 }
 
-TEST_F(DetectStyleTest, TerminalsThatCanNotDrawOver) {
+TEST_F(DetectStyleTest, TerminalsThatCannotRedraw) {
   EXPECT_FALSE(Detect(terminal_.get(), {{"TERM", "dumb"}}).terminal);
   EXPECT_FALSE(Detect(terminal_.get(), {}).terminal);
   EXPECT_FALSE(Detect(terminal_.get(), {{"TERM", "dumb"}}).colour);
 }
 
-TEST_F(DetectStyleTest, TheFirstVariableThatIsSetNamesTheEncoding) {
+TEST_F(DetectStyleTest, TheFirstLocaleVariableThatIsSetNamesTheEncoding) {
   const auto utf8 = [&](std::map<std::string, std::string> variables) {
     variables["TERM"] = "xterm";
     return Detect(terminal_.get(), variables).emoji();

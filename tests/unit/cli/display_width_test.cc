@@ -5,9 +5,9 @@
 namespace dicom_sender {
 namespace {
 
-constexpr const char* kDecomposed = "a\u0308o\u0308";      // "äö" of letters and combining marks
-constexpr const char* kHangulJamo = "\u1112\u1161\u11AB";  // "한" of its parts
-constexpr const char* kThai = "\u0E17\u0E35\u0E48";        // a consonant with a vowel and a tone above it
+constexpr const char* kDecomposed = "a\u0308o\u0308";      // "äö" as letters and combining marks
+constexpr const char* kHangulJamo = "\u1112\u1161\u11AB";  // "한" as its parts
+constexpr const char* kThai = "\u0E17\u0E35\u0E48";        // a consonant with a vowel sign and a tone mark above it
 
 TEST(Columns, EastAsianWideCharactersTakeTwo) {
   EXPECT_EQ(Columns(""), 0U);
@@ -38,7 +38,7 @@ TEST(ClipToColumns, CountsColumnsNotBytes) {
   EXPECT_EQ(ClipToColumns("✅█😀x", 5), "✅█😀");
 }
 
-TEST(ClipToColumns, ACharacterKeepsItsMarks) {
+TEST(ClipToColumns, KeepsCombiningMarksWithTheirCharacter) {
   EXPECT_EQ(ClipToColumns(kDecomposed, 1), "a\u0308");
   EXPECT_EQ(ClipToColumns(kDecomposed, 2), kDecomposed);
   EXPECT_EQ(ClipToColumns(kHangulJamo, 1), "");

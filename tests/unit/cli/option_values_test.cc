@@ -67,7 +67,7 @@ TEST(OptionValues, Times) {
   }
 }
 
-TEST(OptionValues, TheRangeOfATimeIsNamedWithItsUnits) {
+TEST(OptionValues, TheRangeOfATimeIsShownWithUnits) {
   EXPECT_EQ(ParseTime("1", seconds(1), seconds(3600)), seconds(1));
   EXPECT_EQ(ParseTime("1h", seconds(1), seconds(3600)), seconds(3600));
   for (const std::string text : {"0", "0s", "1h1s", "3601"}) {
@@ -100,7 +100,7 @@ TEST(OptionValues, AeTitles) {
   EXPECT_EQ(ParseAeTitle("A"), "A");
   EXPECT_EQ(ParseAeTitle("SIXTEEN-LETTERS!"), "SIXTEEN-LETTERS!");
   EXPECT_EQ(ParseAeTitle("my pacs~"), "my pacs~");
-  EXPECT_EQ(ParseAeTitle("  SIXTEEN-LETTERS!  "), "SIXTEEN-LETTERS!") << "spaces around mean nothing";
+  EXPECT_EQ(ParseAeTitle("  SIXTEEN-LETTERS!  "), "SIXTEEN-LETTERS!") << "surrounding spaces are insignificant";
   for (const std::string& text : {""s, " "s, "                "s, "SEVENTEEN-LETTERS"s, "A\\B"s, "A\nB"s, "A\x7F"s,
                                   "A\tB"s, "PÄCS"s, "A\0B"s}) {
     EXPECT_FALSE(ParseAeTitle(text)) << text;
@@ -136,7 +136,7 @@ TEST(OptionValues, Uuids) {
   }
 }
 
-TEST(OptionValues, ControlCharactersDoNotComeBack) {
+TEST(OptionValues, ErrorsContainNoControlCharacters) {
   const std::string evil = "\x1B[2J\nx";
   for (const std::string& error :
        {ParseNumber(evil, 1, 2).error(), ParseSwitch(evil).error(), ParseTime(evil, seconds(1), seconds(2)).error(),
@@ -158,7 +158,7 @@ class FilesTest : public testing::Test {
   TemporaryFolder folder_;
 };
 
-TEST_F(FilesTest, InputsMustBeThere) {
+TEST_F(FilesTest, InputsMustExist) {
   EXPECT_TRUE(CheckInput(folder_.path()));
   EXPECT_TRUE(CheckInput(Write("file")));
   const std::string missing = folder_ / "missing";
@@ -170,7 +170,7 @@ TEST_F(FilesTest, InputsMustBeThere) {
       << CheckInput(below_a_file).error();
 }
 
-TEST_F(FilesTest, OutputFoldersAreMadeAndLeftEmpty) {
+TEST_F(FilesTest, OutputFoldersAreCreatedAndLeftEmpty) {
   const std::string deep = folder_ / "a/b/c";
   EXPECT_FALSE(PrepareOutputFolder(deep, false));
   EXPECT_FALSE(std::filesystem::exists(folder_ / "a"));
@@ -181,12 +181,12 @@ TEST_F(FilesTest, OutputFoldersAreMadeAndLeftEmpty) {
   EXPECT_TRUE(IsEmpty(deep));
 }
 
-TEST_F(FilesTest, OutputFoldersThatCanNotBeUsedAreRefused) {
+TEST_F(FilesTest, UnusableOutputFoldersAreRefused) {
   const std::string file = Write("file");
   EXPECT_FALSE(PrepareOutputFolder("", true));
   EXPECT_FALSE(PrepareOutputFolder(file, true));
   EXPECT_FALSE(PrepareOutputFolder(file + "/below", true));
-  const auto unwritable = PrepareOutputFolder("/proc", true);  // for root, too
+  const auto unwritable = PrepareOutputFolder("/proc", true);  // not writable even for root
   ASSERT_FALSE(unwritable);
   EXPECT_NE(unwritable.error().find("'/proc'"), std::string::npos) << unwritable.error();
 }

@@ -39,7 +39,7 @@ struct ShopOptions {
 
 class ProgramOptionsTest : public testing::Test {
  protected:
-  // A program of its own, so that nothing here depends on what a real one takes.
+  // A program for these tests, which do not depend on the options of a real one.
   Program Shop() {
     ShopOptions& o = options_;
     return {.name = "shop",
@@ -122,7 +122,7 @@ TEST_F(ProgramOptionsTest, EachErrorNamesTheProgram) {
             "shop: DICOM_SENDER_SMALL: 'x' is invalid: give a whole number from 0 to 255\n");
 }
 
-TEST_F(ProgramOptionsTest, AListInTheEnvironmentHasTheSeparatorOfItsOption) {
+TEST_F(ProgramOptionsTest, AListInTheEnvironmentUsesTheSeparatorOfItsOption) {
   const Given given =
       Good(Shop(), {}, {{"DICOM_SENDER_PATH", "/a:/b,c"}, {"DICOM_SENDER_ENDPOINT", "tcp://one:1,,tcp://two:2,"}});
   EXPECT_THAT(options_.paths, ElementsAre("/a", "/b,c"));
@@ -161,7 +161,7 @@ TEST_F(ProgramOptionsTest, AFileInUtf16IsRefused) {
   }
 }
 
-TEST_F(ProgramOptionsTest, WordsAreTakenUpToTheirNumber) {
+TEST_F(ProgramOptionsTest, AsManyArgumentsAsDeclaredAreAccepted) {
   Program program = Shop();
   program.words_max = 2;
   EXPECT_THAT(Good(program, {"show", "--open", "5e0c"}).words, ElementsAre("show", "5e0c"));
@@ -171,7 +171,7 @@ TEST_F(ProgramOptionsTest, WordsAreTakenUpToTheirNumber) {
   EXPECT_EQ(Wrong(program, {"show", "-q"}), "shop: Unknown option '-q': 'shop --help' lists all\n");
 }
 
-TEST_F(ProgramOptionsTest, WordsAreNotTakenForValuesOrOptions) {
+TEST_F(ProgramOptionsTest, ArgumentsAreNotMistakenForValuesOrOptions) {
   Program program = Shop();
   program.words_max = kAnyWords;
   EXPECT_THAT(Good(program, {"one", "-o", "two", "-x", "a", "three", "-p", "4", "--", "-five", "--small"}).words,
@@ -180,7 +180,7 @@ TEST_F(ProgramOptionsTest, WordsAreNotTakenForValuesOrOptions) {
   EXPECT_TRUE(options_.open);
 }
 
-TEST_F(ProgramOptionsTest, ASlipInTheFileIsCorrected) {
+TEST_F(ProgramOptionsTest, AMisspelledOptionInTheFileGetsASuggestion) {
   const TemporaryFolder folder;
   const std::string file = folder / "shop.toml";
   std::ofstream(file) << "smal = 7\n";
@@ -188,7 +188,7 @@ TEST_F(ProgramOptionsTest, ASlipInTheFileIsCorrected) {
             "shop: --config: Unknown option 'smal' in '" + file + "', line 1. Did you mean small?\n");
 }
 
-TEST_F(ProgramOptionsTest, TheProgramsOwnVariableWins) {
+TEST_F(ProgramOptionsTest, TheProgramSpecificVariableTakesPrecedence) {
   Program program = Shop();
   ProgramOption& text = program.groups[0].options[4];
   ASSERT_STREQ(text.name, "text");
@@ -203,7 +203,7 @@ TEST_F(ProgramOptionsTest, TheProgramsOwnVariableWins) {
   EXPECT_THAT(help, HasSubstr("such as SHOP_PORT or DICOM_SENDER_PORT for\n--port"));
 }
 
-TEST_F(ProgramOptionsTest, HelpTellsWhatTheTableSays) {
+TEST_F(ProgramOptionsTest, HelpMatchesTheOptionTable) {
   const auto parsed = Parse(Shop(), {"--nonsense", "-h"});
   ASSERT_FALSE(parsed);
   EXPECT_EQ(parsed.error().exit_status, 0);

@@ -130,7 +130,7 @@ TEST(Render, ProgressBar) {
             "failed\x1b[0m");
 }
 
-TEST(Render, ProgressBarTellsWhatItWaitsFor) {
+TEST(Render, ProgressBarShowsWhatItWaitsFor) {
   ProgressView view = Progress();
   view.note = "destination unreachable: connection refused, retrying in 4 s";
   EXPECT_EQ(RenderProgressBar(view, kRate, kPlainTerminal),
@@ -159,7 +159,7 @@ TEST(Render, ProgressBarNeverFillsTheLine) {
   }
 }
 
-TEST(Render, ProgressBarAtItsEnds) {
+TEST(Render, ProgressBarAtZeroAndAtTheEnd) {
   ProgressView view;
   EXPECT_THAT(RenderProgressBar(view, std::nullopt, kPlainTerminal), HasSubstr("  0%  0/0  "));
   view = Progress();
@@ -171,8 +171,8 @@ TEST(Render, ProgressBarAtItsEnds) {
   EXPECT_THAT(RenderProgressBar(view, kRate, kPlainTerminal), HasSubstr(" 99%  999/1000"));
 }
 
-// What was given up is neither progress nor work that is left.
-TEST(Render, ProgressCountsWhatIsStored) {
+// Failed instances count neither as progress nor as remaining work.
+TEST(Render, ProgressCountsStoredInstances) {
   ProgressView view = Progress();
   view.stored = 100;
   view.failed = 320;
@@ -305,10 +305,11 @@ TEST(Render, SummaryHeadlines) {
   view.end = SessionEnd::kInterrupted;
   view.pending = 400;
   EXPECT_EQ(headline(view, kPipe), "Interrupted: 400 of 1000 instances not sent yet");
-  EXPECT_THAT(RenderSummary(view, kPipe), HasSubstr("\n  Pending     400\n")) << "in line with the others";
+  EXPECT_THAT(RenderSummary(view, kPipe), HasSubstr("\n  Pending     400\n")) << "aligned with the others";
   view.end_reason = "cancelled by an operator";
   EXPECT_EQ(headline(view, kPipe), "Ended early: cancelled by an operator");
-  EXPECT_THAT(RenderSummary(view, kPipe), HasSubstr("\n  Pending     400\n")) << "what is left is told all the same";
+  EXPECT_THAT(RenderSummary(view, kPipe), HasSubstr("\n  Pending     400\n"))
+      << "the remaining data is shown nevertheless";
   view.end = SessionEnd::kUnreachable;
   view.end_reason = "no answer" + kEvil;
   EXPECT_EQ(headline(view, kPipe), "Gave up: no answer" + kTamed);
@@ -330,14 +331,14 @@ TEST(Render, ResumeCommand) {
   EXPECT_EQ(RenderResume("", ".", false), "To resume:\n  dicom-sender --resume\n") << "the latest";
 }
 
-// A shell must give the very bytes back, and a terminal must not be obeyed.
-TEST(Render, ResumeCommandForWhatFailed) {
+// A shell must reproduce the exact bytes, and a terminal must not interpret them.
+TEST(Render, ResumeCommandForFailedInstances) {
   EXPECT_EQ(RenderResume("1", ".", true),
             "To retry what failed, except for files that the scan found defective:\n"
             "  dicom-sender --resume 1 --retry-failed\n");
 }
 
-TEST(Render, ResumeCommandSurvivesAShell) {
+TEST(Render, ResumeCommandIsQuotedForAShell) {
   for (const std::string dir :
        {"a b", "it's", "$(touch x)", "a;b", "\xC3\xA4", "a\nb\x1B[2J'\\", "\xFF", "-x", "*", "~", "!"}) {
     const std::string command = ResumeCommand("1", dir, false);
@@ -348,7 +349,7 @@ TEST(Render, ResumeCommandSurvivesAShell) {
   }
 }
 
-TEST(Render, NothingFromOutsideReachesTheTerminalUntamed) {
+TEST(Render, ExternalTextIsSanitizedForTheTerminal) {
   FoundView found;
   found.studies = 1;
   found.first_studies = {{kEvil, 1}};

@@ -25,7 +25,7 @@ TEST(Table, WideAndCombiningCharactersStayInLine) {
             "Mu\u0308ller  2\n");
 }
 
-TEST(Table, WhatComesFromOutsideCannotForgeALine) {
+TEST(Table, ExternalTextCannotForgeALine) {
   Table table({"A"});
   table.Add({"x\ny\x1b[2J"});
   EXPECT_EQ(table.Text(), "A\nx\\ny\\x1b[2J\n");

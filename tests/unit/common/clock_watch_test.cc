@@ -9,7 +9,7 @@ using namespace std::chrono_literals;
 
 class ClockWatchTest : public testing::Test {
  protected:
-  // `wall` passes on the wall clock while `monotonic` passes.
+  // The wall clock advances by `wall` while the monotonic clock advances by `monotonic`.
   std::optional<Duration> After(Duration monotonic, std::chrono::milliseconds wall) {
     now_ += monotonic;
     wall_ += wall;
@@ -21,15 +21,15 @@ class ClockWatchTest : public testing::Test {
   ClockWatch watch_;
 };
 
-TEST_F(ClockWatchTest, SaysOnceByHowMuchItWasSetBack) {
-  EXPECT_EQ(After(1s, 1s), std::nullopt) << "the first look";
+TEST_F(ClockWatchTest, ReportsOnceByHowMuchTheClockWasSetBack) {
+  EXPECT_EQ(After(1s, 1s), std::nullopt) << "the first check";
   EXPECT_EQ(After(1s, 1s), std::nullopt);
   EXPECT_EQ(After(1s, 1s - 1h), 1h);
-  EXPECT_EQ(After(1s, 1s), std::nullopt) << "it is said once";
-  EXPECT_EQ(After(1s, -2s), 3s) << "and again at the next time";
+  EXPECT_EQ(After(1s, 1s), std::nullopt) << "it is reported once";
+  EXPECT_EQ(After(1s, -2s), 3s) << "and again after the next change";
 }
 
-TEST_F(ClockWatchTest, SmallCorrectionsAndALeapForwardAreNothing) {
+TEST_F(ClockWatchTest, IgnoresSmallCorrectionsAndForwardJumps) {
   After(1s, 1s);
   for (int i = 0; i < 10; ++i) EXPECT_EQ(After(1s, 500ms), std::nullopt) << "a clock that is slowed down";
   EXPECT_EQ(After(1s, 1h), std::nullopt);

@@ -31,7 +31,7 @@ std::string Ipv4(const HostAddress& address) {
   return inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in*>(address.get())->sin_addr, text, sizeof text);
 }
 
-// Answers when it is told to. The thread that asks it may outlive the test.
+// A resolver that answers when it is told to. The thread that calls it may outlive the test.
 class SlowResolver {
  public:
   HostLookup::Resolver Function() const {
@@ -88,7 +88,7 @@ TEST(HostLookup, AnExceptionOfTheResolverIsAFailure) {
   EXPECT_NE(lookup.result().failure, "");
 }
 
-TEST(HostLookup, NumbersAreThereAtOnce) {
+TEST(HostLookup, NumericAddressesNeedNoLookup) {
   for (const char* host : {"127.0.0.1", "::1"}) {
     const HostLookup lookup(host, [](const std::string&) { return HostAddresses{}; });
     EXPECT_TRUE(lookup.done());
@@ -97,14 +97,14 @@ TEST(HostLookup, NumbersAreThereAtOnce) {
   EXPECT_EQ(Ipv4(HostLookup("127.0.0.1").result().addresses.at(0)), "127.0.0.1");
 }
 
-TEST(HostLookup, APortBelongsToTheAddress) {
+TEST(HostLookup, TheAddressIncludesThePort) {
   const HostAddress four = HostLookup("127.0.0.1").result().addresses.at(0).WithPort(104);
   EXPECT_EQ(reinterpret_cast<const sockaddr_in*>(four.get())->sin_port, htons(104));
   const HostAddress six = HostLookup("::1").result().addresses.at(0).WithPort(11112);
   EXPECT_EQ(reinterpret_cast<const sockaddr_in6*>(six.get())->sin6_port, htons(11112));
 }
 
-TEST(HostLookup, TheSystemKnowsNames) {
+TEST(HostLookup, ResolvesNamesWithTheSystemResolver) {
   const HostLookup known("localhost"), unknown("no-such-host.invalid");
   ASSERT_TRUE(known.WaitFor(minutes(1)));
   EXPECT_FALSE(known.result().addresses.empty());
@@ -113,7 +113,7 @@ TEST(HostLookup, TheSystemKnowsNames) {
   EXPECT_NE(unknown.result().failure, "");
 }
 
-TEST(HostLookup, NobodyHasToWaitForASlowResolver) {
+TEST(HostLookup, ASlowResolverDoesNotBlockTheCaller) {
   SlowResolver resolver;
   const HostLookup lookup("slow.example", resolver.Function());
   EXPECT_FALSE(lookup.WaitFor(milliseconds(1)));
@@ -123,11 +123,11 @@ TEST(HostLookup, NobodyHasToWaitForASlowResolver) {
   EXPECT_EQ(Ipv4(lookup.result().addresses.at(0)), "192.0.2.7");
 }
 
-TEST(HostLookup, ANameThatIsLookedUpAlreadyIsNotAskedForTwice) {
+TEST(HostLookup, ConcurrentLookupsOfANameAreShared) {
   SlowResolver resolver;
   const HostLookup first("twice.example", resolver.Function()), second("twice.example", resolver.Function());
   const HostLookup other("other.example", [](const std::string&) { return Found("192.0.2.8"); });
-  EXPECT_TRUE(other.WaitFor(minutes(1))) << "another name waits for nobody";
+  EXPECT_TRUE(other.WaitFor(minutes(1))) << "other names are not delayed";
   resolver.Answer();
   EXPECT_TRUE(first.WaitFor(minutes(1)));
   EXPECT_TRUE(second.WaitFor(minutes(1)));
@@ -135,7 +135,7 @@ TEST(HostLookup, ANameThatIsLookedUpAlreadyIsNotAskedForTwice) {
   EXPECT_EQ(resolver.asked(), 1);
 }
 
-TEST(HostLookup, AnAnswerThatWasWaitedForIsNotRemembered) {
+TEST(HostLookup, AResultThatWasReturnedIsNotCached) {
   SlowResolver resolver;
   resolver.Answer();
   for (int asked = 1; asked <= 3; ++asked) {
@@ -145,7 +145,7 @@ TEST(HostLookup, AnAnswerThatWasWaitedForIsNotRemembered) {
   }
 }
 
-TEST(HostLookup, AnAnswerThatCameLateIsForTheNextOne) {
+TEST(HostLookup, ALateResultIsUsedByTheNextLookup) {
   SlowResolver resolver;
   { const HostLookup gone("late.example", resolver.Function()); }
   resolver.Answer();

@@ -29,7 +29,7 @@ using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
 
-// One connection to the server, on which bytes are sent as they are.
+// A connection to the server that sends bytes unchanged.
 class Peer {
  public:
   explicit Peer(std::uint16_t port, const char* from = "127.0.0.1")
@@ -49,7 +49,7 @@ class Peer {
   void Send(const std::string& bytes) const {
     EXPECT_EQ(send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
   }
-  // One byte every 300 ms, until the server closes the connection.
+  // Sends one byte every 300 ms until the server closes the connection.
   void DripUntilClosed(const std::string& bytes) const {
     pollfd closed = {fd_.get(), POLLIN, 0};
     for (const char byte : bytes) {
@@ -57,7 +57,7 @@ class Peer {
     }
     ADD_FAILURE() << "still open after " << bytes;
   }
-  // Until the server closes the connection.
+  // Reads until the server closes the connection.
   std::string Answer() const {
     std::string answer;
     char buffer[4096];
@@ -113,7 +113,7 @@ TEST_F(HttpServerTest, ServesTheRegistry) {
   EXPECT_THAT(answer, HasSubstr("\ndicom_sender_build_info{version=\"0.1.0\"} 1\n"));
 }
 
-TEST_F(HttpServerTest, SaysOkWhereNothingIsChecked) {
+TEST_F(HttpServerTest, ReportsOkWithoutChecks) {
   Start(Options());
   for (const char* path : {"/healthz", "/readyz"}) {
     const std::string answer = Get(path);
@@ -123,7 +123,7 @@ TEST_F(HttpServerTest, SaysOkWhereNothingIsChecked) {
   }
 }
 
-TEST_F(HttpServerTest, SaysWhatIsWrong) {
+TEST_F(HttpServerTest, ReportsFailedChecks) {
   HttpServerOptions options = Options();
   std::atomic<bool> healthy = true, ready = false;  // the checks run in the server's threads
   const auto unless = [](bool well, const char* sentence) { return well ? std::nullopt : std::optional(sentence); };
@@ -152,7 +152,7 @@ TEST_F(HttpServerTest, ServesTheCallersPages) {
   EXPECT_THAT(Get("/broken"), Not(HasSubstr("secret")));
 }
 
-TEST_F(HttpServerTest, BrowsersAreToldToRunNothingThatIsNotOurs) {
+TEST_F(HttpServerTest, SendsAContentSecurityPolicy) {
   Start(Options());
   for (const char* path : {"/healthz", "/metrics", "/nothing"}) {
     const std::string answer = Get(path);
@@ -183,7 +183,7 @@ TEST_F(HttpServerTest, HeadHasNoBody) {
   EXPECT_THAT(answer, EndsWith("\r\n\r\n"));
 }
 
-TEST_F(HttpServerTest, WhatIsNoRequestHarmsNobody) {
+TEST_F(HttpServerTest, MalformedRequestsAreRefused) {
   Start(Options());
   for (const std::string& bytes :
        {std::string("nonsense\r\n\r\n"), std::string("GET\r\n\r\n"), std::string("GET /metrics\r\n\r\n"),
@@ -193,11 +193,11 @@ TEST_F(HttpServerTest, WhatIsNoRequestHarmsNobody) {
     peer.Send(bytes);
     EXPECT_THAT(peer.Answer(), Not(HasSubstr(" 200 "))) << bytes.substr(0, 40);
   }
-  EXPECT_TRUE(Peer(port_).connected()) << "and says nothing";
+  EXPECT_TRUE(Peer(port_).connected()) << "and sends nothing";
   EXPECT_THAT(Get("/healthz"), StartsWith("HTTP/1.1 200 "));
 }
 
-TEST_F(HttpServerTest, IdleConnectionsDelayNobody) {
+TEST_F(HttpServerTest, IdleConnectionsDoNotDelayOthers) {
   Start(Options());
   for (const std::size_t idle : {8U, 16U, 100U}) {
     std::deque<Peer> peers;
@@ -214,7 +214,7 @@ TEST_F(HttpServerTest, AnIdleConnectionIsClosedAfterASecond) {
   EXPECT_LT(MonotonicNow() - begin, 3s);
 }
 
-TEST_F(HttpServerTest, TheWholeHeadIsDueWithinASecond) {
+TEST_F(HttpServerTest, TheRequestHeadMustArriveWithinASecond) {
   Start(Options());
   std::vector<std::jthread> slow;
   for (int i = 0; i < 20; ++i) {
@@ -229,7 +229,7 @@ TEST_F(HttpServerTest, TheWholeHeadIsDueWithinASecond) {
   slow.clear();
 }
 
-TEST_F(HttpServerTest, PeersThatDoNotReadTheirAnswerDelayNobody) {
+TEST_F(HttpServerTest, PeersThatDoNotReadDoNotDelayOthers) {
   HttpServerOptions options = Options();
   const std::string large(20 << 20, 'x');
   options.pages["/large"] = [&large] { return HttpPage{.body = large}; };
@@ -240,7 +240,7 @@ TEST_F(HttpServerTest, PeersThatDoNotReadTheirAnswerDelayNobody) {
   EXPECT_THAT(Get("/metrics"), StartsWith("HTTP/1.1 200 ")) << "other pages come, too";
   const std::string answer = Get("/large");
   EXPECT_THAT(answer.substr(0, 100), StartsWith("HTTP/1.1 200 "));
-  EXPECT_TRUE(answer.ends_with(large)) << "and who reads it gets all of it: " << answer.size();
+  EXPECT_TRUE(answer.ends_with(large)) << "and a reader gets all of it: " << answer.size();
 }
 
 TEST_F(HttpServerTest, ABusyPageDelaysNeitherHealthNorReadiness) {
@@ -259,7 +259,7 @@ TEST_F(HttpServerTest, ABusyPageDelaysNeitherHealthNorReadiness) {
   EXPECT_THAT(busy.get(), EndsWith("\r\n\r\ndone\n"));
 }
 
-TEST_F(HttpServerTest, AnAddressHasThirtyTwoConnectionsAndTheOldestGivesWay) {
+TEST_F(HttpServerTest, AnAddressHasAtMost32ConnectionsAndTheOldestIsClosed) {
   Start(Options());
   const TimePoint begin = MonotonicNow();
   std::deque<Peer> peers;
@@ -273,8 +273,8 @@ TEST_F(HttpServerTest, AnAddressHasThirtyTwoConnectionsAndTheOldestGivesWay) {
   EXPECT_THAT(peers.back().Answer(), EndsWith("\r\n\r\nok\n"));
 }
 
-// A Replace() that waited until nobody asks would never return.
-TEST_F(HttpServerTest, PagesAreReplacedThoughTheyAreAskedForAllTheTime) {
+// A Replace() that waited until no request is running would never return.
+TEST_F(HttpServerTest, PagesCanBeReplacedUnderConstantRequests) {
   std::atomic<int> begun = 0;
   std::atomic<bool> ends = false;
   HttpServerOptions options = Options();
@@ -305,7 +305,7 @@ TEST_F(HttpServerTest, StopsListening) {
   EXPECT_FALSE(Peer(port_).connected());
 }
 
-TEST_F(HttpServerTest, SaysInOneSentenceWhyItCannotStart) {
+TEST_F(HttpServerTest, ReportsInOneSentenceWhyItCannotStart) {
   Start(Options());
   for (const std::string& address :
        {Options().address, std::string("192.0.2.1:9"), std::string("nonsense"), std::string("1.2.3.4.5:x")}) {
@@ -317,7 +317,7 @@ TEST_F(HttpServerTest, SaysInOneSentenceWhyItCannotStart) {
     ASSERT_FALSE(server) << address;
     EXPECT_THAT(server.error(), StartsWith("metrics cannot be served on '" + address + "': "));
     EXPECT_THAT(server.error(), EndsWith("; give --metrics a free port and an address of this machine"));
-    EXPECT_EQ(noise, "") << "the caller says it, once";
+    EXPECT_EQ(noise, "") << "only the caller reports it";
   }
 }
 

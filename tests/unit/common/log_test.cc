@@ -60,7 +60,7 @@ TEST_F(LogTest, TextHasTimeLevelAndMessage) {
   spdlog::info("Thread {} starting with {} studies", 0, 3);
   spdlog::warn("c");
   spdlog::error("d");
-  const auto lines = Lines();  // a warning is flushed at once, with what was before it
+  const auto lines = Lines();  // a warning is flushed at once, together with earlier messages
   ASSERT_EQ(lines.size(), 4U);
   EXPECT_THAT(lines[0], MatchesRegex(std::string(kTime) + "DEBUG a"));
   EXPECT_THAT(lines[1], MatchesRegex(std::string(kTime) + "INFO  Thread 0 starting with 3 studies"));
@@ -97,7 +97,7 @@ TEST_F(LogTest, AMessageCannotForgeALine) {
   EXPECT_NE(lines[0].find("\\x1b[31m\xEF\xBF\xBD"), std::string::npos) << lines[0];
 }
 
-TEST_F(LogTest, JsonIsOneObjectALine) {
+TEST_F(LogTest, JsonHasOneObjectPerLine) {
   ASSERT_TRUE(OpenLog(file_, LogFormat::kJson, false));
   const std::string message = "a \"b\" \\ /ä\n\t\x1B\x7F \xC2\x9B \xC2\xA0 c";
   spdlog::warn("{}", message);
@@ -160,21 +160,21 @@ TEST_F(LogTest, NothingIsLoggedAfterClose) {
   EXPECT_NE(Text().find("before"), std::string::npos) << "closing flushes";
 }
 
-TEST_F(LogTest, WithoutAWarningItIsInTheFileSoon) {
+TEST_F(LogTest, MessagesWithoutAWarningAreFlushedSoon) {
   ASSERT_TRUE(OpenLog(file_, LogFormat::kText, false));
   spdlog::info("soon");
   EXPECT_TRUE(WaitForText("soon"));
 }
 
-TEST_F(LogTest, AFileThatCannotBeOpenedIsOneSentence) {
+TEST_F(LogTest, AFileThatCannotBeOpenedIsReportedInOneSentence) {
   const auto opened = OpenLog(folder_.path(), LogFormat::kText, false);
   ASSERT_FALSE(opened);
   EXPECT_NE(opened.error().find(folder_.path()), std::string::npos) << opened.error();
   EXPECT_EQ(opened.error().find('\n'), std::string::npos);
 }
 
-// In a child process of its own, as the limit on the size of files cannot be taken back where it is a hard one.
-TEST_F(LogTest, AFullDiskNeitherCrashesNorSpams) {
+// Runs in a child process, because a hard limit on the size of files cannot be raised again.
+TEST_F(LogTest, AFullDiskNeitherCrashesNorFloodsStandardError) {
   const std::string errors = folder_ / "stderr";
   const pid_t child = fork();
   if (child == 0) {

@@ -14,7 +14,7 @@ class OpenFilesTest : public testing::Test {
   rlimit before_{};
 };
 
-TEST_F(OpenFilesTest, AllThatTheSystemAllowsAreAllowed) {
+TEST_F(OpenFilesTest, RaisesTheLimitToTheHardLimit) {
   const rlimit few = {64, before_.rlim_max};
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
   EXPECT_TRUE(AllowOpenFiles(65));
@@ -23,7 +23,7 @@ TEST_F(OpenFilesTest, AllThatTheSystemAllowsAreAllowed) {
   EXPECT_EQ(now.rlim_cur, before_.rlim_max);
 }
 
-TEST_F(OpenFilesTest, TooFewAreToldWithWhatToDo) {
+TEST_F(OpenFilesTest, ALowLimitIsReportedWithAdvice) {
   if (before_.rlim_max >= 4'000'000'000U) GTEST_SKIP() << "the system has no limit";
   const unsigned limit = static_cast<unsigned>(before_.rlim_max);
   EXPECT_TRUE(AllowOpenFiles(limit));

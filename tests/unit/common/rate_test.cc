@@ -7,7 +7,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-TEST(RateMeter, IsTooEarlyToTellAtFirst) {
+TEST(RateMeter, HasNoRateAtFirst) {
   RateMeter meter;
   EXPECT_FALSE(meter.Get());
   meter.Add(TimePoint(10s), 100, 1000);
@@ -15,7 +15,7 @@ TEST(RateMeter, IsTooEarlyToTellAtFirst) {
   meter.Add(TimePoint(10400ms), 200, 2000);
   EXPECT_FALSE(meter.Get());
   meter.Add(TimePoint(11s), 300, 4000);
-  EXPECT_NEAR(meter.Get()->instances_per_second, 200, 1e-6) << "what was there at the start does not count";
+  EXPECT_NEAR(meter.Get()->instances_per_second, 200, 1e-6) << "the initial count is ignored";
   EXPECT_NEAR(meter.Get()->bytes_per_second, 3000, 1e-6);
 }
 
@@ -33,7 +33,7 @@ TEST(RateMeter, FollowsTheLastSeconds) {
   EXPECT_LT(meter.Get()->instances_per_second, 2) << "a pause is part of the pace";
 }
 
-TEST(TimeLeft, IsThatOfTheSlower) {
+TEST(TimeLeft, UsesTheSlowerOfTheTwoRates) {
   const std::uint64_t bytes = 58 << 20;
   EXPECT_EQ(TimeLeft(580, bytes, Rate{10, 1 << 20}), 58s);
   EXPECT_EQ(TimeLeft(580, bytes, Rate{580, 1 << 20}), 58s);
@@ -45,7 +45,7 @@ TEST(TimeLeft, IsThatOfTheSlower) {
   EXPECT_EQ(TimeLeft(0, bytes, Rate{0, 0}), 0s);
 }
 
-TEST(MibPerSecond, IsThatOfTheWholeTime) {
+TEST(MibPerSecond, AveragesOverTheWholeTime) {
   EXPECT_DOUBLE_EQ(MibPerSecond(5 << 20, 2s), 2.5);
   EXPECT_DOUBLE_EQ(MibPerSecond(5 << 20, 0s), 0);
 }

@@ -19,7 +19,7 @@ constexpr std::chrono::seconds kPatience(20);
 
 class ServiceManagerTest : public testing::Test {
  protected:
-  // As in the programs, whose first words are said before there are threads.
+  // Creates the logger before there are threads, as the programs do.
   static void SetUpTestSuite() { spdlog::default_logger(); }
   ServiceManagerTest() { setenv("NOTIFY_SOCKET", socket_.path().c_str(), 1); }
   ~ServiceManagerTest() override {
@@ -37,7 +37,7 @@ class ServiceManagerTest : public testing::Test {
       return "the loop hangs";
     };
   }
-  // Until the health was asked so many times more.
+  // Waits until the health check was called this many more times.
   bool WaitForQuestions(int more) const {
     const int goal = asked_ + more;
     for (const TimePoint end = MonotonicNow() + kPatience; MonotonicNow() < end; std::this_thread::yield()) {
@@ -45,7 +45,7 @@ class ServiceManagerTest : public testing::Test {
     }
     return false;
   }
-  bool Nothing() const { return !socket_.Receive(milliseconds(0)); }  // is waiting to be read
+  bool Nothing() const { return !socket_.Receive(milliseconds(0)); }  // no message is waiting
 
   NotifySocket socket_;
   std::stop_source stop_;
@@ -53,7 +53,7 @@ class ServiceManagerTest : public testing::Test {
   std::atomic<int> asked_ = 0;
 };
 
-TEST_F(ServiceManagerTest, SaysThatTheProgramServesAndThatItEnds) {
+TEST_F(ServiceManagerTest, ReportsReadyAndStopping) {
   {
     const ServiceManager manager(nullptr, stop_.get_token());
     manager.Ready("listening\nWATCHDOG=trigger");
@@ -64,7 +64,7 @@ TEST_F(ServiceManagerTest, SaysThatTheProgramServesAndThatItEnds) {
   EXPECT_EQ(socket_.Receive(kPatience), "STOPPING=1\nSTATUS=stopping");
 }
 
-TEST_F(ServiceManagerTest, SaysOnceThatTheProgramBeginsToEnd) {
+TEST_F(ServiceManagerTest, ReportsStoppingOnce) {
   {
     const ServiceManager manager(nullptr, stop_.get_token());
     stop_.request_stop();
@@ -73,7 +73,7 @@ TEST_F(ServiceManagerTest, SaysOnceThatTheProgramBeginsToEnd) {
   EXPECT_TRUE(Nothing());
 }
 
-TEST_F(ServiceManagerTest, IsQuietWhereNobodyListens) {
+TEST_F(ServiceManagerTest, DoesNothingWithoutAServiceManager) {
   unsetenv("NOTIFY_SOCKET");
   SetWatchdog(milliseconds(2));
   const auto threads = [] { return std::distance(std::filesystem::directory_iterator("/proc/self/task"), {}); };
@@ -88,13 +88,13 @@ TEST_F(ServiceManagerTest, IsQuietWhereNobodyListens) {
   EXPECT_EQ(asked_, 0);
 }
 
-TEST_F(ServiceManagerTest, PingsOnlyWhileAllIsWell) {
+TEST_F(ServiceManagerTest, PingsOnlyWhileHealthy) {
   SetWatchdog(milliseconds(20));
   const ServiceManager manager(Health(), stop_.get_token());
   for (int i = 0; i < 3; ++i) ASSERT_EQ(socket_.Receive(kPatience), "WATCHDOG=1");
 
   well_ = false;
-  ASSERT_TRUE(WaitForQuestions(2));  // the first answer may be of before
+  ASSERT_TRUE(WaitForQuestions(2));  // the first check may have run before the change
   socket_.Drain();
   ASSERT_TRUE(WaitForQuestions(3));
   EXPECT_TRUE(Nothing());
@@ -103,7 +103,7 @@ TEST_F(ServiceManagerTest, PingsOnlyWhileAllIsWell) {
   EXPECT_EQ(socket_.Receive(kPatience), "WATCHDOG=1");
 }
 
-TEST_F(ServiceManagerTest, PingsTwiceInTheTimeThatTheManagerWaits) {
+TEST_F(ServiceManagerTest, PingsTwicePerWatchdogInterval) {
   SetWatchdog(std::chrono::seconds(2));
   const ServiceManager manager(Health(), stop_.get_token());
   ASSERT_EQ(socket_.Receive(kPatience), "WATCHDOG=1");
@@ -134,7 +134,7 @@ TEST_F(ServiceManagerTest, DoesNotPingForAnotherProcess) {
   EXPECT_EQ(asked_, 0);
 }
 
-TEST_F(ServiceManagerTest, AManagerThatCannotBeReachedHarmsNothing) {
+TEST_F(ServiceManagerTest, AnUnreachableManagerIsIgnored) {
   setenv("NOTIFY_SOCKET", "/nowhere/notify", 1);
   SetWatchdog(milliseconds(2));
   const ServiceManager manager(Health(), stop_.get_token());

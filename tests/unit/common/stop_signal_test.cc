@@ -26,14 +26,14 @@ bool WaitForCount(const StopSignals& signals, int count) {
   return false;
 }
 
-TEST(StopSignals, NoneYet) {
+TEST(StopSignals, NotStoppedInitially) {
   StopSignals signals;
   EXPECT_EQ(signals.count(), 0);
   EXPECT_FALSE(Readable(signals.fd(), 0));
   EXPECT_FALSE(signals.stop_token().stop_requested());
 }
 
-TEST(StopSignals, TheFirstStopsTheSecondAborts) {
+TEST(StopSignals, TheFirstSignalStopsAndTheSecondAborts) {
   StopSignals signals;
   std::atomic<bool> stopped = false, aborted = false;
   std::stop_callback on_stop(signals.stop_token(), [&] { stopped = true; });
@@ -66,7 +66,7 @@ TEST(StopSignals, AClosedTerminalStopsAndDoesNotAbort) {
   EXPECT_EQ(signals.count(), 3);
 }
 
-TEST(StopSignals, AHangUpThatIsIgnoredStaysSo) {
+TEST(StopSignals, AnIgnoredHangUpStaysIgnored) {
   struct sigaction ignore = {}, old = {};
   ignore.sa_handler = SIG_IGN;
   sigaction(SIGHUP, &ignore, &old);
@@ -81,7 +81,7 @@ TEST(StopSignals, AHangUpThatIsIgnoredStaysSo) {
   sigaction(SIGHUP, &old, nullptr);
 }
 
-TEST(StopSignals, TheFirstDoesNotAbort) {
+TEST(StopSignals, TheFirstSignalDoesNotAbort) {
   StopSignals signals;
   ASSERT_EQ(kill(getpid(), SIGTERM), 0);
   ASSERT_TRUE(Readable(signals.fd(), 20'000));
@@ -122,7 +122,7 @@ TEST(StopSignals, AWriteToAClosedConnectionIsAnErrorOnly) {
   close(ends[0]);
 }
 
-TEST(StopSignals, ThereIsOneAtATime) {
+TEST(StopSignals, OnlyOneInstanceCanExist) {
   {
     StopSignals signals;
     EXPECT_THROW(StopSignals(), std::logic_error);
@@ -131,7 +131,7 @@ TEST(StopSignals, ThereIsOneAtATime) {
   EXPECT_EQ(again.count(), 0);
 }
 
-TEST(StopSignalsDeathTest, AfterwardsSignalsActAsBefore) {
+TEST(StopSignalsDeathTest, RestoresTheSignalHandlers) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";
   EXPECT_EXIT(
       {

@@ -18,7 +18,7 @@ struct TextCase {
 
 class Text : public testing::TestWithParam<TextCase> {};
 
-TEST_P(Text, IsMadeFit) {
+TEST_P(Text, IsMadePrintable) {
   EXPECT_EQ(ToValidUtf8(GetParam().bytes), GetParam().utf8);
   EXPECT_EQ(ToPrintable(GetParam().bytes), GetParam().printable);
 }
@@ -71,7 +71,7 @@ TEST(FormatDuration, PicksTheUnitAfterRounding) {
   EXPECT_EQ(FormatDuration(60h), "60 h 00 min");
 }
 
-TEST(FormatWait, HasTwoUnitsAtMostAndIsRoundedUp) {
+TEST(FormatWait, HasAtMostTwoUnitsAndIsRoundedUp) {
   EXPECT_EQ(FormatWait(Duration(0)), "0 s");
   EXPECT_EQ(FormatWait(1ms), "1 s");
   EXPECT_EQ(FormatWait(119s), "119 s");
@@ -87,7 +87,7 @@ TEST(FormatRfc3339, IsUtcWithMilliseconds) {
   EXPECT_EQ(FormatRfc3339(WallTime(-1ms)), "1969-12-31T23:59:59.999Z");
 }
 
-TEST(Uuid, IsNewEachTimeAndRecognised) {
+TEST(Uuid, IsUniqueAndRecognized) {
   std::set<std::string> seen;
   for (int i = 0; i < 1000; ++i) {
     const std::string uuid = NewUuid();
@@ -97,7 +97,7 @@ TEST(Uuid, IsNewEachTimeAndRecognised) {
   }
 }
 
-TEST(Uuid, OthersAreNone) {
+TEST(Uuid, OtherTextIsNotRecognized) {
   EXPECT_TRUE(IsUuid("5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3a"));
   for (const std::string text : {"", "5e0c9a1e", "5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3",
                                  "5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3aa", "5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3g",

@@ -1,5 +1,4 @@
-// docs/conformance.md says what is true: its tables are compared with the code's, and with what goes over the
-// network.
+// Checks docs/conformance.md: compares its tables with the code and with the bytes on the network.
 #include <arpa/inet.h>
 #include <dcmtk/config/osconfig.h>
 #include <dcmtk/dcmdata/dcxfer.h>
@@ -35,7 +34,7 @@ using ::testing::ElementsAre;
 using ::testing::SizeIs;
 
 using Row = std::vector<std::string>;
-using Table = std::vector<Row>;  // without the names of the columns
+using Table = std::vector<Row>;  // without the column names
 
 std::string Trimmed(const std::string& text) {
   const auto first = text.find_first_not_of(' ');
@@ -50,7 +49,7 @@ Row CellsOf(const std::string& line) {
   return cells;
 }
 
-// The tables under each heading, in their order.
+// Returns the tables under each heading, in their order.
 std::map<std::string, std::vector<Table>> ReadTables(const std::string& path) {
   std::map<std::string, std::vector<Table>> tables;
   std::string heading;
@@ -69,7 +68,7 @@ std::map<std::string, std::vector<Table>> ReadTables(const std::string& path) {
   return tables;
 }
 
-// What stands in backquotes in a cell.
+// Returns the text between backquotes in a cell.
 std::vector<std::string> Quoted(const std::string& cell) {
   std::vector<std::string> values;
   for (std::size_t from = 0; (from = cell.find('`', from)) != std::string::npos;) {
@@ -96,9 +95,9 @@ class ConformanceTest : public ::testing::Test {
   const std::map<std::string, std::vector<Table>> tables_ = ReadTables(CONFORMANCE_DOCUMENT);
 };
 
-// --- what goes over the network
+// --- bytes on the network
 
-// The first PDU that an association sends to a destination, which then hangs up.
+// Returns the first PDU that an association sends to a destination, which then closes the connection.
 Bytes ReadFirstPdu(const UniqueFd& listener) {
   const auto wait = [](int fd) {
     pollfd polled{fd, POLLIN, 0};
@@ -118,7 +117,7 @@ Bytes ReadFirstPdu(const UniqueFd& listener) {
   return pdu;
 }
 
-// The A-ASSOCIATE-RQ, without its PDU header.
+// Returns the A-ASSOCIATE-RQ without its PDU header.
 Bytes BodyOf(AssociationRequest request) {
   const UniqueFd listener(socket(AF_INET, SOCK_STREAM, 0));
   sockaddr_in address{};
@@ -144,7 +143,7 @@ Bytes BodyOf(AssociationRequest request) {
   return {pdu.begin() + kPduHeaderBytes, pdu.end()};
 }
 
-// As a session with the default options asks for it.
+// Returns the request of a session with the default options.
 AssociationRequest DefaultRequest() {
   SessionOptions options;
   options.called_ae = "ARCHIVE";
@@ -160,14 +159,14 @@ struct UserItem {
   ByteView value;
 };
 
-// The sub-items of the user information item, the last one of the PDU (PS3.8 annex D.1).
+// Returns the sub-items of the user information item, which is the last item of the PDU (PS3.8 annex D.1).
 std::vector<UserItem> UserItemsOf(ByteView body) {
   constexpr std::size_t kFixedBytes = 68, kItemHeaderBytes = 4;
   std::vector<UserItem> items;
   ByteView rest = body.subspan(std::min(kFixedBytes, body.size()));
   while (rest.size() >= kItemHeaderBytes) {
     const std::uint8_t type = rest[0];
-    if (type == 0x50) {  // those within follow
+    if (type == 0x50) {  // the sub-items follow
       rest = rest.subspan(kItemHeaderBytes);
       continue;
     }
@@ -179,7 +178,7 @@ std::vector<UserItem> UserItemsOf(ByteView body) {
   return items;
 }
 
-// As the table writes the values.
+// Returns the values as the table formats them.
 std::vector<std::string> ValuesOf(const UserItem& item) {
   if (item.type == "51H") return {std::to_string(GetU32Big(item.value))};
   if (item.type == "53H") {
@@ -188,7 +187,7 @@ std::vector<std::string> ValuesOf(const UserItem& item) {
   return {std::string(item.value.begin(), item.value.end())};
 }
 
-TEST_F(ConformanceTest, UserInformationIsThatOfTheAssociateRequest) {
+TEST_F(ConformanceTest, UserInformationMatchesTheAssociateRequest) {
   const Bytes body = BodyOf(DefaultRequest());
   const auto items = UserItemsOf(body);
   const Table table = TableOf("General");
@@ -201,7 +200,7 @@ TEST_F(ConformanceTest, UserInformationIsThatOfTheAssociateRequest) {
   }
 }
 
-TEST_F(ConformanceTest, ImplementationIsThatOfTheAssociateRequest) {
+TEST_F(ConformanceTest, ImplementationMatchesTheAssociateRequest) {
   const auto request = DecodeAssociateRequest(BodyOf(DefaultRequest()));
   ASSERT_TRUE(request) << request.error();
   const Table table = TableOf("Implementation identifying information");
@@ -224,7 +223,7 @@ Table AsTable(const std::vector<ProposedContext>& contexts) {
   return table;
 }
 
-// What the association of a C-ECHO asks for.
+// Returns the request for a C-ECHO.
 AssociationRequest EchoRequest() {
   AssociationRequest asked;
   Verify(
@@ -236,7 +235,7 @@ AssociationRequest EchoRequest() {
   return asked;
 }
 
-TEST_F(ConformanceTest, NetworkServicesAreOfTheScuAlone) {
+TEST_F(ConformanceTest, NetworkServicesAreThoseOfAnScu) {
   const Table table = TableOf("Network services");
   ASSERT_THAT(table, SizeIs(2)) << "Verification, and the SOP classes of the files";
   EXPECT_THAT(Quoted(table[0].at(1)), ElementsAre(std::string(kVerificationSopClass)));
@@ -244,13 +243,13 @@ TEST_F(ConformanceTest, NetworkServicesAreOfTheScuAlone) {
     EXPECT_EQ(row.at(2), "yes") << row.at(0);
     EXPECT_EQ(row.at(3), "no") << row.at(0);
   }
-  // Without role selection (54H) the requestor is the SCU and nothing else.
+  // Without role selection (54H), the requestor is only an SCU.
   const Bytes body = BodyOf(DefaultRequest());
   for (const UserItem& item : UserItemsOf(body)) EXPECT_NE(item.type, "54H");
   EXPECT_EQ(EchoRequest().async_window, 1) << "no window for a C-ECHO";
 }
 
-TEST_F(ConformanceTest, PresentationContextsAreThoseThatArePlanned) {
+TEST_F(ConformanceTest, PresentationContextsMatchThePlan) {
   const std::string ct = "1.2.840.10008.5.1.4.1.1.2", jpeg_2000 = "1.2.840.10008.1.2.4.90";
   const ContextPlan plan({{ct, jpeg_2000}, {ct, std::string(kExplicitVrLittleEndian)}});
   ASSERT_THAT(plan.associations(), SizeIs(1));
@@ -264,7 +263,7 @@ TEST_F(ConformanceTest, PresentationContextsAreThoseThatArePlanned) {
   EXPECT_EQ(fallback, compressed.associations()[0][1].transfer_syntaxes);
 }
 
-TEST_F(ConformanceTest, DecodableTransferSyntaxesAreThoseOfTheTranscoder) {
+TEST_F(ConformanceTest, DecodableTransferSyntaxesMatchTheTranscoder) {
   std::map<std::string, std::string> decodable;  // names by UID
   const auto add = [&decodable](const std::string& uid) {
     if (CanDecode(uid)) decodable[uid] = NameOfUid(uid);
@@ -320,7 +319,7 @@ std::string BehaviorOf(StatusVerdict verdict) {
   return "unknown";
 }
 
-TEST_F(ConformanceTest, EveryStoreStatusIsHandledAsTheTableSays) {
+TEST_F(ConformanceTest, EveryStoreStatusIsHandledAsDocumented) {
   const auto rows = StatusRows(TableOf("Handling of C-STORE response statuses"));
   std::vector<std::size_t> used(rows.size());
   for (unsigned status = 0; status <= 0xFFFF; ++status) {
@@ -350,7 +349,7 @@ TEST_F(ConformanceTest, EveryBehaviorIsExplained) {
   EXPECT_EQ(explained, expected);
 }
 
-// Accepts the Verification SOP class, and answers a C-ECHO with a status.
+// A destination that accepts the Verification SOP class and answers a C-ECHO with a status.
 class EchoAssociation final : public Association {
  public:
   explicit EchoAssociation(std::uint16_t status) : status_(status) {}
@@ -396,7 +395,7 @@ const ProgramOption* FindOption(const OptionGroup& group, const std::string& nam
   return found == group.options.end() ? nullptr : &*found;
 }
 
-// All that the options of the table set.
+// Returns all values that the options of the table set.
 std::string ValuesOf(const SessionOptions& options) {
   return fmt::format(
       "max-pdu {}, async-window {}, max-requests-per-association {}, max-attempts {}, connect {}, "
@@ -406,7 +405,7 @@ std::string ValuesOf(const SessionOptions& options) {
       options.idle_timeout.count());
 }
 
-// A size, a time, or a number: in bytes, in seconds, or as it is.
+// Returns a size in bytes, a time in seconds, or a plain number.
 std::int64_t Plain(const std::string& text) {
   if (const auto time = ParseTime(text, std::chrono::seconds(0), std::chrono::hours(24)); time) return time->count();
   if (const auto size = ParseSize(text, 0, std::uint64_t{1} << 40); size) return static_cast<std::int64_t>(*size);
@@ -436,7 +435,7 @@ TEST_F(ConformanceTest, ConfigurationHasTheOptionsRangesAndDefaults) {
   }
 }
 
-TEST_F(ConformanceTest, DefaultsAreThoseOfAnAssociation) {
+TEST_F(ConformanceTest, DefaultsMatchAnAssociation) {
   const AssociationRequest asked = DefaultRequest(), expected;
   EXPECT_EQ(asked.max_pdu_bytes, expected.max_pdu_bytes);
   EXPECT_EQ(asked.timeouts.connect, expected.timeouts.connect);
@@ -445,7 +444,7 @@ TEST_F(ConformanceTest, DefaultsAreThoseOfAnAssociation) {
   EXPECT_EQ(asked.timeouts.idle, expected.timeouts.idle);
 }
 
-TEST_F(ConformanceTest, PduSizesAreThoseOfTheOption) {
+TEST_F(ConformanceTest, PduSizesMatchTheOption) {
   const Table table = TableOf("PDU sizes");
   ASSERT_THAT(table, SizeIs(3));
   const auto bytes = [&table](std::size_t row) { return std::stoul(Quoted(table[row].at(1)).at(0)); };

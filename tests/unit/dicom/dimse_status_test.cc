@@ -16,7 +16,7 @@ constexpr StatusVerdict kStored = StatusVerdict::kStored, kWarning = StatusVerdi
                         kRetry = StatusVerdict::kRetry, kSlower = StatusVerdict::kRetrySlower,
                         kFailed = StatusVerdict::kFailed, kRefused = StatusVerdict::kRefused;
 
-// PS3.7 annex C: the clause of each status beside it.
+// PS3.7 annex C; the comment beside each status is its clause.
 const Row kGeneral[] = {
     {0x0000, kStored, "success"},                                           // C.1.1
     {0x0001, kWarning, "requested optional attributes are not supported"},  // C.3.2
@@ -41,7 +41,7 @@ const Row kGeneral[] = {
     {0xFF00, kFailed, "pending"},                                           // C.1.2: no answer to a C-STORE
 };
 
-// PS3.4 table B.2-1, with the ends of each range.
+// PS3.4 table B.2-1, with the limits of each range.
 const Row kStorage[] = {
     {0xA700, kSlower, "out of resources"},
     {0xA701, kSlower, "out of resources"},
@@ -56,7 +56,7 @@ const Row kStorage[] = {
     {0xB007, kWarning, "data set does not match SOP class"},
 };
 
-// Beside the tables, and one beyond the end of each range. Bxxx is a class of warnings (PS3.7 C.3).
+// Statuses outside the tables, including the ones next to each range. Bxxx is a class of warnings (PS3.7 C.3).
 const Row kBeside[] = {
     {0x0002, kFailed, "unknown"}, {0x0108, kFailed, "unknown"},  {0x0123, kFailed, "unknown"},
     {0x0125, kFailed, "unknown"}, {0x0214, kFailed, "unknown"},  {0xA6FF, kFailed, "unknown"},
@@ -79,11 +79,11 @@ TEST(DimseStatusTest, StorageStatuses) {
   for (const Row& row : kStorage) ExpectRow(row);
 }
 
-TEST(DimseStatusTest, WhatNoTableKnowsIsAFailure) {
+TEST(DimseStatusTest, UnknownStatusesAreFailures) {
   for (const Row& row : kBeside) ExpectRow(row);
 }
 
-// Nothing is ever reported stored but for success or a warning.
+// Only success and warnings may ever be reported as stored.
 TEST(DimseStatusTest, OnlySuccessAndWarningsAreStored) {
   for (unsigned value = 0; value <= 0xFFFF; ++value) {
     const auto status = static_cast<std::uint16_t>(value);

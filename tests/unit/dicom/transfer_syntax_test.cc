@@ -24,7 +24,7 @@ std::vector<std::string_view> UidsWith(Has has) {
   return uids;
 }
 
-TEST(TransferSyntaxTest, OnlyTheStandardsOwnAreKnown) {
+TEST(TransferSyntaxTest, OnlyStandardSyntaxesAreKnown) {
   for (const char* uid : {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99",
                           "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.94", "1.2.840.10008.1.2.4.205",
                           "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.8.1"}) {
@@ -62,7 +62,7 @@ TEST(TransferSyntaxTest, ThreeAreUncompressed) {
   }
 }
 
-TEST(TransferSyntaxTest, AnImageCompressionThatTheTableLacksIsEncapsulatedAndNotDecodable) {
+TEST(TransferSyntaxTest, AnUnknownImageCompressionIsEncapsulatedAndNotDecodable) {
   const TransferSyntax* syntax = FindTransferSyntax("1.2.840.10008.1.2.4.999");
   ASSERT_NE(syntax, nullptr);
   EXPECT_TRUE(syntax->encapsulated());
@@ -71,7 +71,7 @@ TEST(TransferSyntaxTest, AnImageCompressionThatTheTableLacksIsEncapsulatedAndNot
   EXPECT_EQ(syntax->encoding, kExplicitLittleEncoding);
 }
 
-TEST(TransferSyntaxTest, EachIsListedOnceAndAgreesWithDcmtk) {
+TEST(TransferSyntaxTest, EachSyntaxIsListedOnceAndAgreesWithDcmtk) {
   std::set<std::string_view> uids;
   int known_to_dcmtk = 0;
   for (const TransferSyntax& syntax : kAll) {

@@ -34,7 +34,7 @@ TEST(BatchBuilder, GroupsByStudyAndNamesTheRootsItUses) {
   EXPECT_EQ(builder.Take().studies_size(), 0);
 }
 
-TEST(BatchBuilder, AStudyHasTheFirstAccessionNumber) {
+TEST(BatchBuilder, AStudyHasItsFirstAccessionNumber) {
   BatchBuilder builder("S", "I", {"/a"});
   builder.Add("1.2", "", Instance(0, "w"));
   builder.Add("1.2", "A1", Instance(0, "x"));
@@ -45,7 +45,7 @@ TEST(BatchBuilder, AStudyHasTheFirstAccessionNumber) {
   EXPECT_EQ(batch.studies(1).accession_number(), "") << "files that belong to no study";
 }
 
-TEST(BatchBuilder, IsFullByNumber) {
+TEST(BatchBuilder, IsFullAtTheMaximumNumber) {
   BatchBuilder builder("S", "I", {"/a"});
   for (int i = 0; i < kBatchInstancesMax; ++i) {
     ASSERT_FALSE(builder.full());
@@ -61,7 +61,7 @@ TEST(BatchBuilder, IsFullBeforeTheMessageIsTooLong) {
     wire::Instance instance = Instance(0, std::string(kPathBytesMax, 'x'));
     instance.set_defect(std::string(kReasonBytesMax, 'y'));
     builder.Add(std::to_string(i), std::string(64, 'A'),
-                std::move(instance));  // each in a study of its own: the most overhead
+                std::move(instance));  // each in its own study, which has the highest overhead
   }
   EXPECT_LT(i, kBatchInstancesMax);
   EXPECT_LT(builder.Take().ByteSizeLong(), kMessageBytesMax);

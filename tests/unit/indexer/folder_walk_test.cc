@@ -22,7 +22,7 @@ class FolderWalkTest : public testing::Test {
     std::filesystem::create_directories((folder_ / path).parent_path());
     WriteFile(folder_ / path, "x");
   }
-  // "f:PATH" of a file, "e:PATH" of the end of a folder, "p:PATH" of a problem.
+  // "f:PATH" for a file, "e:PATH" for the end of a folder, "p:PATH" for a problem.
   std::vector<std::string> Walk(const std::vector<std::string>& inputs, bool recursive = true) {
     FolderWalk walk(ScanRoots(inputs), recursive);
     std::vector<std::string> entries;
@@ -37,7 +37,7 @@ class FolderWalkTest : public testing::Test {
   TemporaryFolder folder_;
 };
 
-TEST_F(FolderWalkTest, FilesFirstThenTheEndThenSubFoldersSorted) {
+TEST_F(FolderWalkTest, ListsFilesThenTheEndThenSortedSubfolders) {
   for (const char* path : {"b", "a", "2/x", "1/y", "1/deep/z"}) Touch(path);
   EXPECT_THAT(Walk(), ElementsAre("f:a", "f:b", "e:", "f:1/y", "e:1", "f:1/deep/z", "e:1/deep", "f:2/x", "e:2"));
   EXPECT_THAT(Walk(false), ElementsAre("f:a", "f:b", "e:"));
@@ -53,7 +53,7 @@ TEST_F(FolderWalkTest, AnInputCanBeAFile) {
   EXPECT_EQ(roots[1].file, "b");
 }
 
-TEST_F(FolderWalkTest, AParentIsTheOneThatTheSystemSees) {
+TEST_F(FolderWalkTest, AParentIsResolvedByTheSystem) {
   Touch("a/x");
   Touch("real/y");
   Touch("real/sub/z");
@@ -61,7 +61,7 @@ TEST_F(FolderWalkTest, AParentIsTheOneThatTheSystemSees) {
   EXPECT_THAT(Walk({(folder_ / "link/..").string()}, false), ElementsAre("f:y", "e:")) << "not folder_";
 }
 
-TEST_F(FolderWalkTest, EachFolderIsEnteredOnceHoweverItIsReached) {
+TEST_F(FolderWalkTest, EachFolderIsEnteredOnceRegardlessOfItsPath) {
   Touch("a/x");
   std::filesystem::create_directory_symlink(folder_.path(), folder_ / "a/loop");
   std::filesystem::create_directory_symlink(folder_ / "a", folder_ / "b");
@@ -79,7 +79,7 @@ TEST_F(FolderWalkTest, LinksAreFollowed) {
   EXPECT_THAT(Walk(), ElementsAre("f:broken", "f:link", "f:x", "e:", "f:sub/y", "e:sub"));
 }
 
-TEST_F(FolderWalkTest, AFolderThatCannotBeReadIsAProblemAndTheWalkGoesOn) {
+TEST_F(FolderWalkTest, AnUnreadableFolderIsReportedAndTheWalkContinues) {
   if (geteuid() == 0) GTEST_SKIP() << "root may read everything";
   Touch("closed/x");
   Touch("open/y");
@@ -88,11 +88,11 @@ TEST_F(FolderWalkTest, AFolderThatCannotBeReadIsAProblemAndTheWalkGoesOn) {
   chmod((folder_ / "closed").c_str(), 0700);
 }
 
-TEST_F(FolderWalkTest, AFolderThatVanishesIsAProblem) {
+TEST_F(FolderWalkTest, AFolderThatVanishesIsReported) {
   Touch("a/x");
   Touch("b/y");
   FolderWalk walk(ScanRoots({folder_.path()}), true);
-  EXPECT_EQ(walk.Next()->kind, WalkEntry::Kind::kFolderEnd);  // both are known now
+  EXPECT_EQ(walk.Next()->kind, WalkEntry::Kind::kFolderEnd);  // both files are listed by now
   std::filesystem::remove_all(folder_ / "a");
   const auto problem = walk.Next();
   EXPECT_EQ(problem->kind, WalkEntry::Kind::kFolderProblem);
@@ -101,7 +101,7 @@ TEST_F(FolderWalkTest, AFolderThatVanishesIsAProblem) {
   EXPECT_EQ(walk.Next()->path, "b/y");
 }
 
-TEST_F(FolderWalkTest, LargeFoldersComeInRunsAndNothingIsLost) {
+TEST_F(FolderWalkTest, LargeFoldersAreListedInPartsWithoutLoss) {
   for (std::size_t i = 0; i < kNamesPerTurn + 10; ++i) Touch(std::to_string(i));
   const auto entries = Walk();
   EXPECT_EQ(entries.size(), kNamesPerTurn + 11);

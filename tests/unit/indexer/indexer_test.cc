@@ -1,4 +1,4 @@
-// The indexer against a coordinator that only takes notes.
+// Runs the indexer against a coordinator that only records requests.
 #include "indexer/indexer.h"
 
 #include <gmock/gmock.h>
@@ -22,8 +22,8 @@ constexpr const char* kEndpoint = "inproc://coordinator";
 
 class NotingCoordinator {
  public:
-  // `refuse_with`: the answer to everything; empty: it takes what comes.
-  // `last_scan`: of this indexer, before. `copies`: that it lists once.
+  // `refuse_with`: the answer to every request; empty: accepts everything. `last_scan`: the last scan of this
+  // indexer. `copies`: the copies to list, once.
   NotingCoordinator(zmq::context_t& context, std::string refuse_with, std::uint64_t last_scan,
                     wire::CopyList copies = {})
       : refuse_with_(std::move(refuse_with)),
@@ -120,7 +120,7 @@ class IndexerTest : public testing::Test {
   std::stop_source stop_;
 };
 
-TEST_F(IndexerTest, PublishesWhatItFoundByStudy) {
+TEST_F(IndexerTest, PublishesInstancesByStudy) {
   WriteExampleStudies(folder_.path(), 2, 3);
   ASSERT_TRUE(Run());
   ASSERT_EQ(batches_.size(), 1U);
@@ -175,7 +175,7 @@ TEST_F(IndexerTest, NamesItsScan) {
   EXPECT_EQ(completions_[0].scan(), scans_[0].scan());
 }
 
-TEST_F(IndexerTest, ItsScanIsGreaterThanTheLastOneWhateverTheClockSays) {
+TEST_F(IndexerTest, ItsScanNumberGrowsEvenIfTheClockWasSetBack) {
   WriteExampleStudies(folder_.path(), 1, 1);
   last_scan_ = std::uint64_t{1} << 62;
   ASSERT_TRUE(Run());
@@ -183,13 +183,13 @@ TEST_F(IndexerTest, ItsScanIsGreaterThanTheLastOneWhateverTheClockSays) {
   EXPECT_EQ(completions_.at(0).scan(), last_scan_ + 1);
 }
 
-TEST_F(IndexerTest, PublishesFolderByFolderWhereThatIsAskedFor) {
+TEST_F(IndexerTest, PublishesFolderByFolderOnRequest) {
   WriteExampleStudies(folder_.path(), 3, 2);
   ASSERT_TRUE(Run(true));
   EXPECT_EQ(batches_.size(), 3U);
 }
 
-TEST_F(IndexerTest, CountsWhatIsNoInstanceAndReportsWhatIsBroken) {
+TEST_F(IndexerTest, CountsIgnoredFilesAndReportsDefects) {
   ExampleInstance nameless;
   nameless.sop_instance_uid = "";
   WriteFile(folder_ / "nameless", ExampleFile(nameless));
@@ -219,7 +219,7 @@ TEST_F(IndexerTest, CountsWhatIsNoInstanceAndReportsWhatIsBroken) {
   EXPECT_EQ(progress_.files, 5U);
 }
 
-TEST_F(IndexerTest, ARefusalEndsItWithTheCoordinatorsSentence) {
+TEST_F(IndexerTest, ARefusalEndsItWithTheCoordinatorsMessage) {
   WriteExampleStudies(folder_.path(), 1, 1);
   const auto result = Run(false, "session S has ended");
   ASSERT_FALSE(result);
@@ -238,7 +238,7 @@ TEST_F(IndexerTest, AStopLeavesTheScanIncomplete) {
 
 class SilentCoordinatorTest : public IndexerTest {
  protected:
-  // Until it waits for a coordinator that is not there.
+  // Starts a scan and waits until it waits for the missing coordinator.
   void StartScan() {
     WriteExampleStudies(folder_.path(), 1, 1);
     options_ = {.session = "S",
@@ -258,7 +258,7 @@ class SilentCoordinatorTest : public IndexerTest {
   std::jthread scan_;
 };
 
-TEST_F(SilentCoordinatorTest, IsWaitedFor) {
+TEST_F(SilentCoordinatorTest, DoesNotEndTheIndexer) {
   StartScan();
   NotingCoordinator coordinator(context_, "", 0);
   scan_.join();
@@ -268,7 +268,7 @@ TEST_F(SilentCoordinatorTest, IsWaitedFor) {
   EXPECT_FALSE(progress_.waits);
 }
 
-TEST_F(SilentCoordinatorTest, AStopEndsTheWaiting) {
+TEST_F(SilentCoordinatorTest, AStopEndsTheWait) {
   StartScan();
   stop_.request_stop();
   scan_.join();

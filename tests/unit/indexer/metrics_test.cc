@@ -29,7 +29,7 @@ TEST(IndexerMetrics, KnownSeriesStartAtZero) {
   EXPECT_THAT(text, Not(HasSubstr("=\"other\"")));
 }
 
-TEST(IndexerMetrics, ExposeNothingOfOtherParts) {
+TEST(IndexerMetrics, ExcludeTheSeriesOfOtherPrograms) {
   prometheus::Registry registry;
   const IndexerMetrics metrics(registry);
   const std::string text = MetricsText(registry);

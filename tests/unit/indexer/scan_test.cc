@@ -41,7 +41,7 @@ class ScanTest : public testing::Test {
   Recorder recorder_;
 };
 
-TEST_F(ScanTest, TellsEverythingInTheOrderOfTheWalkWithAnyNumberOfThreads) {
+TEST_F(ScanTest, ReportsInTheOrderOfTheWalkWithAnyNumberOfThreads) {
   WriteExampleStudies(folder_.path(), 5, 30);
   WriteFile(folder_ / "study_2/zzz.txt", "no DICOM");
   FolderWalk walk(ScanRoots({folder_.path()}), true);
@@ -65,20 +65,20 @@ TEST_F(ScanTest, MoreFilesThanTheWindowHolds) {
   EXPECT_EQ(recorder_.paths.size(), kScanWindowFiles + 100);
 }
 
-TEST_F(ScanTest, AnEmptyFolderEnds) {
+TEST_F(ScanTest, AnEmptyFolderCompletes) {
   Run(2);
   EXPECT_TRUE(recorder_.paths.empty());
   EXPECT_EQ(recorder_.folders, 1U);
 }
 
-TEST_F(ScanTest, StopsWhenAsked) {
+TEST_F(ScanTest, StopsOnRequest) {
   for (int i = 0; i < 2000; ++i) WriteFile(folder_ / std::to_string(i), "");
   recorder_.stop_after = 1;
   Run(2);
   EXPECT_LE(recorder_.paths.size(), 2U);
 }
 
-TEST_F(ScanTest, AnExceptionOfTheConsumerEndsItAndIsPassedOn) {
+TEST_F(ScanTest, AnExceptionOfTheConsumerEndsItAndIsRethrown) {
   for (int i = 0; i < 2000; ++i) WriteFile(folder_ / std::to_string(i), "");
   recorder_.throw_after = 10;
   EXPECT_THROW(Run(4), std::runtime_error);

@@ -28,7 +28,7 @@ struct Pipe {
 
 TEST(Output, WaitsForASlowReader) {
   Pipe pipe(O_NONBLOCK);
-  const std::string text(1 << 20, 'x');  // more than a pipe holds
+  const std::string text(1 << 20, 'x');  // more than a pipe can buffer
   std::size_t got = 0;
   std::thread reader([&] {
     std::string buffer(4096, '\0');
@@ -46,7 +46,7 @@ TEST(Output, WaitsForASlowReader) {
   EXPECT_EQ(got, text.size());
 }
 
-TEST(Output, AReaderThatLeavesIsNoErrorButAFullDiskIs) {
+TEST(Output, AClosedPipeIsNotAnErrorButAFullDiskIs) {
   const auto old = std::signal(SIGPIPE, SIG_IGN);
   Pipe pipe(0);
   pipe.read_end = UniqueFd();

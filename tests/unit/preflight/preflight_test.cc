@@ -1,4 +1,4 @@
-// The whole preflight on a real ledger, against a destination that answers by a script.
+// Runs the complete preflight on a real ledger with a scripted destination.
 #include "preflight/preflight.h"
 
 #include <fcntl.h>
@@ -31,7 +31,7 @@ struct File {
   std::string sop_class = kCt;
   std::string transfer_syntax = kExplicit;
   std::string defect = {};
-  std::string sop_instance = {};  // empty: its own
+  std::string sop_instance = {};  // empty: a new one
   std::uint64_t size = 100;
 };
 
@@ -102,7 +102,7 @@ class PreflightTest : public testing::Test {
   int last_uid_ = 0;
 };
 
-TEST_F(PreflightTest, AsksOnceForEachKindOfStudyAndCountsInstances) {
+TEST_F(PreflightTest, ProposesEachKindOfStudyOnceAndCountsInstances) {
   Open("h");
   for (int i = 0; i < 10; ++i) {
     Add("1." + std::to_string(i), {{kCt, kJpeg}, {kCt, kJpeg}});
@@ -122,7 +122,7 @@ TEST_F(PreflightTest, AsksOnceForEachKindOfStudyAndCountsInstances) {
   EXPECT_EQ(ExitStatusOf(preflight), kExitSomeFailed);
 }
 
-TEST_F(PreflightTest, ManyKindsOfStudiesAreAskedForTogether) {
+TEST_F(PreflightTest, ManyKindsOfStudiesAreProposedTogether) {
   Open("h");
   for (int i = 0; i < 50; ++i) Add("1." + std::to_string(i), {{"1.2.3." + std::to_string(i), kJpeg}});
   CompleteScan();
@@ -134,7 +134,7 @@ TEST_F(PreflightTest, ManyKindsOfStudiesAreAskedForTogether) {
   EXPECT_THAT(Report(preflight, PlanFormat::kText, kExitAllStored), HasSubstr("for all studies together"));
 }
 
-TEST_F(PreflightTest, CountsByStudyWhereAPairHasAnotherAnswerInAnotherKind) {
+TEST_F(PreflightTest, CountsByStudyIfAPairsAnswerDependsOnTheKind) {
   Open("h");
   Add("1", {{kCt, kExplicit}, {kCt, kExplicit}, {kCt, kExplicit}});
   Add("2", {{kCt, kExplicit}, {kMr, kExplicit}});
@@ -149,7 +149,7 @@ TEST_F(PreflightTest, CountsByStudyWhereAPairHasAnotherAnswerInAnotherKind) {
   EXPECT_EQ(ExitStatusOf(preflight), kExitSomeFailed) << "the destination answers others";
 }
 
-TEST_F(PreflightTest, ListsWhatWouldNotArriveWhateverTheDestinationAccepts) {
+TEST_F(PreflightTest, ListsInstancesThatNoDestinationWouldGet) {
   Open("h");
   Add("1", {{.sop_instance = "1.9.77"},
             {.defect = "it is cut\noff"},
@@ -197,10 +197,10 @@ TEST_F(PreflightTest, ListsAreReadPageByPage) {
   Add("1", std::vector<File>(2500, File{.defect = "no"}));
   CompleteScan();
   EXPECT_EQ(Json(Make(), kExitSomeFailed)["defective_files"].Size(), 2500U);
-  EXPECT_TRUE(destination_.requests.empty()) << "there is nothing to ask for";
+  EXPECT_TRUE(destination_.requests.empty()) << "there is nothing to propose";
 }
 
-TEST_F(PreflightTest, ADestinationThatIsAwayHasAStatusOfItsOwn) {
+TEST_F(PreflightTest, AnUnreachableDestinationHasItsOwnExitStatus) {
   Open("h");
   Add("1", {{}, {.defect = "no"}});
   CompleteScan();
@@ -213,10 +213,10 @@ TEST_F(PreflightTest, ADestinationThatIsAwayHasAStatusOfItsOwn) {
   const auto json = Json(preflight, kExitDestination);
   EXPECT_THAT(json["query"]["failure"].GetString(), AllOf(HasSubstr("PACS:104@h"), HasSubstr("connection refused")));
   EXPECT_TRUE(json["contexts"][0]["result"].IsNull());
-  EXPECT_EQ(json["defective_files"].Size(), 1U) << "the rest is told all the same";
+  EXPECT_EQ(json["defective_files"].Size(), 1U) << "the rest is reported nevertheless";
 }
 
-TEST_F(PreflightTest, WithoutADestinationNobodyIsAsked) {
+TEST_F(PreflightTest, WithoutADestinationNoAssociationIsOpened) {
   Open("");
   Add("1", {{}});
   CompleteScan();

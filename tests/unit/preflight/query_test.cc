@@ -39,7 +39,7 @@ TEST_F(QueryTest, RequestsThePlanOfEachKindAndReleasesIt) {
   EXPECT_EQ(answers->by_kind[1][0].value()[0].result, ContextResult::kTransferSyntaxesNotSupported);
 }
 
-TEST_F(QueryTest, OneKindThatIsRejectedLeavesTheOthers) {
+TEST_F(QueryTest, ARejectedKindDoesNotAffectOthers) {
   const auto answers_for = [&](AssociationFailureKind kind) {
     destination_.fails = [kind](const AssociationRequest& request) -> std::optional<AssociationFailure> {
       if (!Proposes(request, "1.1")) return std::nullopt;
@@ -61,7 +61,7 @@ TEST_F(QueryTest, OneKindThatIsRejectedLeavesTheOthers) {
   EXPECT_FALSE(answers->by_kind[0][0].error().refused) << "later it may be accepted";
 }
 
-TEST_F(QueryTest, ADestinationThatAnswersNothingEndsIt) {
+TEST_F(QueryTest, ASilentDestinationEndsTheQuery) {
   AssociationFailure failure{.kind = AssociationFailureKind::kRejectedPermanent, .reason = "who?", .connected = true};
   destination_.fails = [&](const AssociationRequest&) { return std::optional(failure); };
   auto answers = Ask({{{"1.1", kJpeg}}, {{"1.2", kJpeg}}});
@@ -74,7 +74,7 @@ TEST_F(QueryTest, ADestinationThatAnswersNothingEndsIt) {
   failure = {.kind = AssociationFailureKind::kRefused, .reason = "connection refused"};
   answers = Ask({{{"1.1", kJpeg}}});
   ASSERT_FALSE(answers);
-  EXPECT_EQ(destination_.requests.size(), 1U) << "a C-ECHO would fare no better";
+  EXPECT_EQ(destination_.requests.size(), 1U) << "a C-ECHO would fail as well";
 
   failure = {.kind = AssociationFailureKind::kCancelled, .reason = "stopped"};
   answers = Ask({{{"1.1", kJpeg}}});

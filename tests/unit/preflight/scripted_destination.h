@@ -1,4 +1,4 @@
-// A destination that answers associations by a function, and counts what is done with them.
+// A destination that uses functions to answer associations, and counts the operations on them.
 #pragma once
 
 #include <functional>
@@ -11,9 +11,9 @@
 namespace dicom_sender {
 
 struct ScriptedDestination {
-  // Whether it accepts a context with this SOP class and transfer syntax. Empty: all of them.
+  // Whether it accepts a context with this SOP class and transfer syntax. If empty, it accepts all of them.
   std::function<bool(const std::string& sop_class, const std::string& transfer_syntax)> accepts = {};
-  // Refuses a whole association; a C-ECHO's, too.
+  // Whether it refuses a whole association, including that of a C-ECHO.
   std::function<std::optional<AssociationFailure>(const AssociationRequest&)> fails = {};
 
   std::vector<AssociationRequest> requests = {};

@@ -32,7 +32,7 @@ PairCount Count(const ContextNeed& pair, std::uint64_t instances) {
   return count;
 }
 
-TEST(Judge, SaysOfEachPairWhatTheWorkerWouldDo) {
+TEST(Judge, PredictsWhatTheWorkerWouldDoWithEachPair) {
   // Contexts: CT JPEG, CT MPEG, CT uncompressed; MR explicit, MR implicit.
   const ContextNeeds needs = {{kCt, kJpeg}, {kCt, kMpeg}, {kMr, kExplicit}};
   const auto no_mr = ContextResult::kAbstractSyntaxNotSupported;
@@ -51,7 +51,7 @@ TEST(Judge, SaysOfEachPairWhatTheWorkerWouldDo) {
   }
 }
 
-TEST(Judge, AnAssociationThatIsRefusedRefusesItsPairsAlone) {
+TEST(Judge, ARefusedAssociationRefusesOnlyItsPairs) {
   ContextNeeds needs;
   for (int i = 0; i < 100; ++i) needs.push_back({"1.2.3." + std::to_string(i), kJpeg});
   const ContextPlan plan(needs);
@@ -79,7 +79,7 @@ TEST(OutcomesOf, CountsPairsWhoseVerdictsAgree) {
   EXPECT_EQ((*outcomes)[0].verdict, as_is);
   EXPECT_EQ((*outcomes)[0].instances, 3U);
   EXPECT_EQ((*outcomes)[1].verdict, refused);
-  EXPECT_EQ((*outcomes)[2].verdict.fate, Fate::kUnknown) << "nobody asked about it";
+  EXPECT_EQ((*outcomes)[2].verdict.fate, Fate::kUnknown) << "it was not proposed";
   EXPECT_FALSE(OutcomesOf({Count(ct, 3)}, {{{ct, as_is}}, {{ct, refused}}}));
 }
 

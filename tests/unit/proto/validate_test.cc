@@ -1,4 +1,5 @@
-// The limits of proto/limits.h: what keeps them passes, what breaks one is refused with a sentence that names it.
+// The limits in proto/limits.h: messages within them are accepted, and others are refused with a sentence that names
+// the limit.
 #include "proto/validate.h"
 
 #include <gtest/gtest.h>
@@ -30,7 +31,7 @@ bool IsTaken(const wire::WorkerMessage& message) {
   return ParseToCoordinator(Envelope(message).SerializeAsString()).has_value();
 }
 
-TEST(ParseToCoordinator, TakesWhatKeepsTheLimits) {
+TEST(ParseToCoordinator, AcceptsMessagesWithinTheLimits) {
   wire::ClientRequest request;
   AddInstance(request)->set_path(std::string(kPathBytesMax, 'p'));
   auto* large = AddInstance(request);
@@ -43,7 +44,7 @@ TEST(ParseToCoordinator, TakesWhatKeepsTheLimits) {
   EXPECT_EQ(Refusal(request), "");
 }
 
-TEST(ParseToCoordinator, RefusesWhatBreaksOne) {
+TEST(ParseToCoordinator, RefusesMessagesBeyondALimit) {
   struct Case {
     const char* names;
     void (*breaks)(wire::ClientRequest&);
@@ -138,13 +139,13 @@ TEST(ParseToCoordinator, RefusesWhatBreaksOne) {
   }
 }
 
-TEST(ParseToCoordinator, RefusesBytesThatAreNoMessageAndSuchThatAreTooMany) {
+TEST(ParseToCoordinator, RefusesMalformedAndOversizedMessages) {
   EXPECT_FALSE(ParseToCoordinator("\xff\xff\xff\xff"));
   EXPECT_FALSE(ParseToCoordinator(std::string(kMessageBytesMax + 1, '\0')));
   EXPECT_FALSE(ParseFromCoordinator("\xff\xff\xff\xff"));
 }
 
-TEST(ParseToCoordinator, RefusesAnotherVersionAsSuch) {
+TEST(ParseToCoordinator, RefusesAnotherVersion) {
   wire::ClientRequest request;
   request.mutable_get_session();
   auto envelope = Envelope(request);
@@ -158,7 +159,7 @@ TEST(ParseToCoordinator, RefusesAnotherVersionAsSuch) {
   EXPECT_TRUE(empty.error().other_version) << "no version at all";
 }
 
-TEST(ParseFromCoordinator, RefusesAnotherVersionAsSuch) {
+TEST(ParseFromCoordinator, RefusesAnotherVersion) {
   auto envelope = Envelope(wire::Refusal());
   ASSERT_TRUE(ParseFromCoordinator(envelope.SerializeAsString()));
   envelope.set_protocol_version(kProtocolVersion + 1);
@@ -167,7 +168,7 @@ TEST(ParseFromCoordinator, RefusesAnotherVersionAsSuch) {
   EXPECT_TRUE(refused.error().other_version);
 }
 
-TEST(ParseToCoordinator, RefusesTooManyOutcomesAndStatusesThatAreNone) {
+TEST(ParseToCoordinator, RefusesTooManyOutcomesAndInvalidStatuses) {
   wire::WorkerMessage message;
   message.mutable_report()->add_outcomes()->set_status(0xFFFF);
   EXPECT_TRUE(IsTaken(message));
@@ -197,7 +198,7 @@ TEST(ParseToCoordinator, RefusesTooManyOutcomesAndStatusesThatAreNone) {
 
 TEST(ParseFromCoordinator, RefusesALeaderWithALongName) {
   wire::NotLeading not_leading;
-  EXPECT_TRUE(ParseFromCoordinator(Envelope(not_leading).SerializeAsString())) << "nobody leads";
+  EXPECT_TRUE(ParseFromCoordinator(Envelope(not_leading).SerializeAsString())) << "there is no leader";
   not_leading.set_leader(std::string(kReasonBytesMax, 'x'));
   const auto taken = ParseFromCoordinator(Envelope(not_leading).SerializeAsString());
   ASSERT_TRUE(taken);
@@ -216,7 +217,7 @@ TEST(ParseFromCoordinator, RefusesPagesThatAreTooLong) {
   EXPECT_FALSE(ParseFromCoordinator(Envelope(message).SerializeAsString()));
 }
 
-TEST(LimitedReason, IsNotCutInsideACharacter) {
+TEST(LimitedReason, IsNotTruncatedInsideACharacter) {
   EXPECT_EQ(LimitedReason("short"), "short");
   const std::string umlauts = "x" + [] {
     std::string text;

@@ -1,4 +1,4 @@
-// One word for one thing: in tables, JSON, SQL, metrics, on the status page, and in the documentation.
+// The same words in tables, JSON, SQL, metrics, on the status page, and in the documentation.
 #include "proto/words.h"
 
 #include <gmock/gmock.h>
@@ -44,7 +44,7 @@ std::string ReadFile(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-// The README and all pages.
+// Returns the README and all pages.
 std::string Documentation() {
   const std::filesystem::path top = SOURCE_FOLDER;
   std::string text = ReadFile(top / "README.md");
@@ -54,7 +54,7 @@ std::string Documentation() {
   return text;
 }
 
-// The keys of an object such as "const kMoods = { idle: 'idle', 'not ready': 'bad' };".
+// Returns the keys of an object such as "const kMoods = { idle: 'idle', 'not ready': 'bad' };".
 std::set<std::string> KeysOf(const std::string& script, const std::string& object) {
   const auto begin = script.find("const " + object + " = {");
   EXPECT_NE(begin, std::string::npos) << object;
@@ -84,7 +84,7 @@ std::set<std::string> LabelValues(const prometheus::Registry& registry, const st
   return values;
 }
 
-TEST(Words, ASessionsStateIsTheSameInTablesJsonAndSql) {
+TEST(Words, ASessionStateIsTheSameInTablesJsonAndSql) {
   const std::string sqlite = LedgerViews(SqlDialect::kSqlite), postgresql = LedgerViews(SqlDialect::kPostgresql);
   EXPECT_EQ(static_cast<int>(kSessionStates.size()), wire::SessionState_descriptor()->value_count());
   for (const auto& [state, word] : kSessionStates) {
@@ -100,7 +100,7 @@ TEST(Words, ASessionsStateIsTheSameInTablesJsonAndSql) {
   EXPECT_EQ(SessionStateWord(static_cast<wire::SessionState>(99)), "unknown");
 }
 
-TEST(Words, MetricsHaveTheStatesOfSessionsAndInstances) {
+TEST(Words, MetricsUseTheStatesOfSessionsAndInstances) {
   prometheus::Registry registry;
   CoordinatorMetrics metrics(registry);
   Meter meter(metrics);
@@ -131,7 +131,7 @@ TEST(Words, MetricsHaveTheStatesOfSessionsAndInstances) {
   EXPECT_THAT(reasons, IsSubsetOf(LabelValues(registry, "dicom_sender_failures_total", "reason")));
 }
 
-TEST(Words, SqlHasTheStatesOfInstances) {
+TEST(Words, SqlUsesTheStatesOfInstances) {
   const std::string views = LedgerViews(SqlDialect::kSqlite);
   for (const InstanceState state : kInstanceStates) {
     EXPECT_THAT(views, HasSubstr(" WHEN " + std::to_string(static_cast<int>(state)) + " THEN '" +
@@ -158,7 +158,7 @@ TEST(Words, TheDocumentationNamesEachState) {
   for (const std::string& word : words) EXPECT_THAT(text, HasSubstr("`" + word + "`"));
 }
 
-TEST(Words, ADestinationIsWrittenInOneWay) {
+TEST(Words, ADestinationIsFormattedTheSameEverywhere) {
   wire::Destination destination;
   EXPECT_EQ(DestinationText(destination), "");
   destination.set_called_ae("ARCHIVE");

@@ -8,7 +8,7 @@
 namespace dicom_sender {
 namespace {
 
-TEST(ToJson, HasEveryFieldByItsNameAndNumbersAsNumbers) {
+TEST(ToJson, WritesEveryFieldByNameAndNumbersAsNumbers) {
   wire::WorkerList list;
   list.set_total(1);
   auto* worker = list.add_workers();
@@ -24,7 +24,7 @@ TEST(ToJson, HasEveryFieldByItsNameAndNumbersAsNumbers) {
             R"("reason":"no route"}],"state":"quarantined"}],"total":1})");
 }
 
-TEST(ToJson, StatesAreWordsAndWhatIsNotSetIsNull) {
+TEST(ToJson, WritesStatesAsWordsAndUnsetFieldsAsNull) {
   wire::SessionStatus status;
   status.set_state(wire::SESSION_SENDING);
   EXPECT_NE(ToJson(status).find(R"("state":"sending")"), std::string::npos) << ToJson(status);
@@ -38,13 +38,13 @@ TEST(ToJson, StatesAreWordsAndWhatIsNotSetIsNull) {
   EXPECT_EQ(ToJson(ack), R"({"instances":0})");
 }
 
-TEST(ToJson, KnowsNegativeNumbers) {
+TEST(ToJson, WritesNegativeNumbers) {
   wire::SessionReport report;
   report.set_start_ms(-5);
   EXPECT_NE(ToJson(report).find(R"("start_ms":-5)"), std::string::npos);
 }
 
-TEST(ToJson, KnowsFractions) {
+TEST(ToJson, WritesFractions) {
   wire::SessionProgress progress;
   progress.set_instances_per_second(12.5);
   const std::string json = ToJson(progress);

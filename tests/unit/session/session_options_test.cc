@@ -25,7 +25,7 @@ SessionOptions Parse(const std::vector<std::string>& words) {
   return options;
 }
 
-TEST(SessionOptions, AnyProgramCanTakeThem) {
+TEST(SessionOptions, CanBeAddedToAnyProgram) {
   const SessionOptions options = Parse(
       Words("-i a -i b -r --scan-threads 3 -a PACS -H h -p 104 -c US --dispatch as-found --max-attempts 9 "
             "--retry-for 6h --max-requests-per-association 7 --max-pdu 4096 --connect-timeout 1 --acse-timeout 2 "
@@ -48,7 +48,7 @@ TEST(SessionOptions, AnyProgramCanTakeThem) {
   EXPECT_EQ(options.idle_timeout, seconds(4));
 }
 
-TEST(SessionOptions, WhatIsMissingIsNamed) {
+TEST(SessionOptions, MissingOptionsAreNamed) {
   const SessionOptions none;
   EXPECT_EQ(CheckRequired("feeder", none, {}).error(),
             "-i/--input, -a/--ae-title, -H/--host, -p/--port are missing: see 'feeder --help' for examples");
@@ -60,7 +60,7 @@ TEST(SessionOptions, WhatIsMissingIsNamed) {
   EXPECT_TRUE(CheckRequired("feeder", Parse({"-i", "a", "-a", "A", "-H", "h", "-p", "1"}), {}));
 }
 
-TEST(SessionOptions, AnInputThatIsNotThereIsNamedWithItsSource) {
+TEST(SessionOptions, AMissingInputIsNamedWithItsSource) {
   const TemporaryFolder folder;
   const std::string there = folder / "";
   SessionOptions options = Parse({"-i", there});

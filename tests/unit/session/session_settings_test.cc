@@ -25,7 +25,7 @@ SessionOptions Options() {
   return options;
 }
 
-TEST(NewSessionSettings, CarriesEveryOption) {
+TEST(NewSessionSettings, IncludesEveryOption) {
   const auto settings = NewSessionSettings(Options(), "S");
   EXPECT_EQ(settings.session(), "S");
   EXPECT_EQ(DestinationText(settings.destination()), "PACS:104@pacs.example");
@@ -44,7 +44,7 @@ TEST(NewSessionSettings, CarriesEveryOption) {
   EXPECT_EQ(send.idle_timeout_ms(), 60'000U);
 }
 
-TEST(NewSessionSettings, AnInputIsTheSameHoweverItIsSpelled) {
+TEST(NewSessionSettings, InputPathsAreNormalized) {
   const std::string data = std::filesystem::current_path() / "data";
   for (const std::string& input :
        std::vector<std::string>{"data", "./data", "data/", "data//", ".//data/.", data, data + "/"}) {
@@ -72,7 +72,7 @@ TEST(ResumedSessionSettings, WithoutOptionsNothingChanges) {
   EXPECT_EQ(resumed->SerializeAsString(), expected.SerializeAsString());
 }
 
-TEST(ResumedSessionSettings, HowItIsSentMayBeGivenAnew) {
+TEST(ResumedSessionSettings, SendingOptionsMayBeChanged) {
   SessionOptions options;
   options.dimse_timeout = std::chrono::seconds(7);
   options.retry_for = std::chrono::hours(6);
@@ -89,7 +89,7 @@ TEST(ResumedSessionSettings, HowItIsSentMayBeGivenAnew) {
   EXPECT_TRUE(resumed->retry_failed());
 }
 
-TEST(ResumedSessionSettings, ADryRunWithoutADestinationTakesOne) {
+TEST(ResumedSessionSettings, ADryRunWithoutADestinationAcceptsOne) {
   SessionOptions dry_run;
   dry_run.inputs = {"data"};
   dry_run.calling_ae = "US";
@@ -113,7 +113,7 @@ TEST(ResumedSessionSettings, ADryRunWithoutADestinationTakesOne) {
   EXPECT_EQ(settings->destination().calling_ae(), "ELSE");
 }
 
-TEST(ResumedSessionSettings, WhatItIsAboutStays) {
+TEST(ResumedSessionSettings, InputAndDestinationCannotBeChanged) {
   const auto known = NewSessionSettings(Options(), "S");
   const auto refused = [&](const char* name, auto change) {
     SessionOptions options = Options();
@@ -132,8 +132,7 @@ TEST(ResumedSessionSettings, WhatItIsAboutStays) {
 
   SessionOptions same = Options();
   for (const char* name : {"ae-title", "calling-ae", "host", "port", "input", "recursive"}) same.given[name] = name;
-  EXPECT_TRUE(ResumedSessionSettings(same, /*retry_failed=*/false, known))
-      << "the same command with --resume behind it";
+  EXPECT_TRUE(ResumedSessionSettings(same, /*retry_failed=*/false, known)) << "the same command followed by --resume";
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ wire::SessionReport Report(wire::SessionState state) {
   return report;
 }
 
-TEST(SessionView, TellsWhatTheReportSays) {
+TEST(SessionView, ShowsTheReport) {
   const SummaryView view = SummaryOf(Report(wire::SESSION_COMPLETE));
   EXPECT_EQ(view.end, SessionEnd::kComplete);
   EXPECT_EQ(view.destination, "PACS:104@host");
@@ -55,7 +55,7 @@ TEST(SessionView, ShowsTheMostFrequentReasonsAndCountsTheOthers) {
   EXPECT_EQ(view.other_failure_reasons, 5U);
 }
 
-TEST(SessionView, TheExitStatusSaysHowItEnded) {
+TEST(SessionView, TheExitStatusReflectsTheEnd) {
   wire::SessionStatus status;
   const auto exit_status = [&status](wire::SessionState state) {
     status.set_state(state);
@@ -72,7 +72,7 @@ TEST(SessionView, TheExitStatusSaysHowItEnded) {
   ignored->set_files(1);
   EXPECT_EQ(exit_status(wire::SESSION_COMPLETE), kExitAllStored);
   status.set_not_read_folders(1);
-  EXPECT_EQ(exit_status(wire::SESSION_COMPLETE), kExitSomeFailed) << "nobody knows what is in it";
+  EXPECT_EQ(exit_status(wire::SESSION_COMPLETE), kExitSomeFailed) << "its content is unknown";
   status.clear_not_read_folders();
   status.set_not_read_files(1);
   EXPECT_EQ(exit_status(wire::SESSION_COMPLETE), kExitSomeFailed);
@@ -86,14 +86,14 @@ TEST(SessionView, TheExitStatusSaysHowItEnded) {
   EXPECT_EQ(exit_status(wire::SESSION_COMPLETE), kExitSomeFailed);
 }
 
-TEST(SessionView, EndsAreTold) {
+TEST(SessionView, EndsAreShown) {
   for (int state = wire::SessionState_MIN; state <= wire::SessionState_MAX; ++state) {
     const bool ongoing = state == wire::SESSION_SCANNING || state == wire::SESSION_SENDING;
     EXPECT_EQ(HasEnded(static_cast<wire::SessionState>(state)), !ongoing) << state;
   }
 }
 
-TEST(SessionView, ProgressIsWhatIsStored) {
+TEST(SessionView, ProgressCountsStoredInstances) {
   wire::SessionStatus status;
   status.set_scan_complete(true);
   status.set_total(10);
@@ -109,7 +109,7 @@ TEST(SessionView, ProgressIsWhatIsStored) {
   EXPECT_EQ(view.bytes_stored, 400U);
   EXPECT_EQ(view.pending, 3U);
   EXPECT_EQ(view.bytes_pending, 300U);
-  EXPECT_EQ(view.total(), 9U) << "what is skipped is not to be sent";
+  EXPECT_EQ(view.total(), 9U) << "skipped instances do not count";
 }
 
 TEST(SessionView, AStatusIsShownOnce) {

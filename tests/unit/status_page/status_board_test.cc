@@ -42,19 +42,19 @@ class StatusBoardTest : public testing::Test {
   StatusBoard board_{"9.8.7"};
 };
 
-TEST_F(StatusBoardTest, ServesThePageAndItsParts) {
+TEST_F(StatusBoardTest, ServesThePageAndItsResources) {
   EXPECT_THAT(Page("/").body, StartsWith("<!doctype html>"));
   EXPECT_EQ(Page("/").content_type, "text/html; charset=utf-8");
   EXPECT_THAT(Page("/status.css").content_type, StartsWith("text/css"));
   EXPECT_THAT(Page("/status.js").body, HasSubstr("api/"));
 }
 
-TEST_F(StatusBoardTest, HasNothingToTellBeforeItWasShownAnything) {
+TEST_F(StatusBoardTest, HasNoStateBeforeTheFirstUpdate) {
   EXPECT_EQ(Page("/api/sessions").status, 503);
   EXPECT_EQ(Page("/").status, 200) << "the page waits for it";
 }
 
-TEST_F(StatusBoardTest, TellsWhatItWasShown) {
+TEST_F(StatusBoardTest, ServesTheLatestState) {
   wire::Overview overview = OverviewWith(10);
   overview.mutable_workers()->add_workers()->set_worker("w\xFF</script>");
   overview.mutable_destinations()->add_destinations()->set_destination("A:104@a");
@@ -69,8 +69,8 @@ TEST_F(StatusBoardTest, TellsWhatItWasShown) {
   EXPECT_STREQ(Json("/api/failures")["failures"][0]["failure"]["path"].GetString(), "/data/\xEF\xBF\xBD");
 }
 
-// Without a script, and before it has run, the page shows the state of its moment.
-TEST_F(StatusBoardTest, ThePageComesWithTheState) {
+// The page shows its initial state without a script and before the script has run.
+TEST_F(StatusBoardTest, ThePageIncludesTheState) {
   wire::Overview overview = OverviewWith(10);
   auto& status = *overview.mutable_sessions()->mutable_sessions(0)->mutable_status();
   status.set_pending(30);
@@ -96,7 +96,7 @@ TEST_F(StatusBoardTest, ThePageComesWithTheState) {
   EXPECT_STREQ(state["failures"]["failures"][0]["failure"]["status"].GetString(), "A900");
 }
 
-TEST_F(StatusBoardTest, NothingInThePageComesFromAName) {
+TEST_F(StatusBoardTest, NamesCannotInjectMarkup) {
   const std::string hostile = "</script><script>x</script><img src=x onerror='x'>\"&\x1B";
   wire::Overview overview = OverviewWith(10);
   overview.mutable_sessions()->mutable_sessions(0)->mutable_status()->mutable_destination()->set_host(hostile);

@@ -53,7 +53,7 @@ class ConnectionCutterTest : public testing::Test {
   std::unique_ptr<PGconn, Close> connection_;
 };
 
-TEST_F(ConnectionCutterTest, BeforeTheCommitNothingIsCommitted) {
+TEST_F(ConnectionCutterTest, CutBeforeTheCommitNothingIsCommitted) {
   cutter_->CutAt("COMMIT", Moment::kBefore);
   ASSERT_TRUE(Insert());
   EXPECT_FALSE(Run("COMMIT"));
@@ -64,7 +64,7 @@ TEST_F(ConnectionCutterTest, BeforeTheCommitNothingIsCommitted) {
   EXPECT_EQ(Rows(), "1");
 }
 
-TEST_F(ConnectionCutterTest, UnansweredItIsCommittedAndTheClientHearsNothing) {
+TEST_F(ConnectionCutterTest, CutBeforeTheAnswerItIsCommittedAndTheClientGetsNoAnswer) {
   cutter_->CutAt("COMMIT", Moment::kUnanswered);
   ASSERT_TRUE(Insert());
   EXPECT_FALSE(Run("COMMIT"));
@@ -72,7 +72,7 @@ TEST_F(ConnectionCutterTest, UnansweredItIsCommittedAndTheClientHearsNothing) {
   EXPECT_EQ(Rows(), "1");
 }
 
-TEST_F(ConnectionCutterTest, AnsweredTheClientHearsItAndTheNextStatementFails) {
+TEST_F(ConnectionCutterTest, CutAfterTheAnswerTheClientGetsItAndTheNextStatementFails) {
   cutter_->CutAt("COMMIT", Moment::kAnswered);
   ASSERT_TRUE(Insert());
   EXPECT_TRUE(Run("COMMIT"));
@@ -81,7 +81,7 @@ TEST_F(ConnectionCutterTest, AnsweredTheClientHearsItAndTheNextStatementFails) {
   EXPECT_FALSE(Run("BEGIN"));
 }
 
-TEST_F(ConnectionCutterTest, WhatWasPreparedBeforeIsRecognised) {
+TEST_F(ConnectionCutterTest, PreparedStatementsAreRecognized) {
   Prepare("begin", "BEGIN");
   Prepare("insert", "INSERT INTO t VALUES (1)");
   Prepare("commit", "COMMIT");
@@ -92,7 +92,7 @@ TEST_F(ConnectionCutterTest, WhatWasPreparedBeforeIsRecognised) {
   EXPECT_EQ(Rows(), "2");
 }
 
-TEST_F(ConnectionCutterTest, InAPipelineTheAnswersBeforeAreHeard) {
+TEST_F(ConnectionCutterTest, InAPipelineEarlierAnswersAreDelivered) {
   cutter_->CutAt("INSERT INTO t VALUES (2)", Moment::kUnanswered);
   ASSERT_TRUE(PQenterPipelineMode(connection_.get()));
   for (const char* sql : {"INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (2)"}) {
@@ -110,7 +110,7 @@ TEST_F(ConnectionCutterTest, InAPipelineTheAnswersBeforeAreHeard) {
   EXPECT_EQ(Rows(), "2");
 }
 
-TEST_F(ConnectionCutterTest, AfterwardsItRefusesUntilItIsOpenAgain) {
+TEST_F(ConnectionCutterTest, RefusesConnectionsUntilReopened) {
   cutter_->CutAt("COMMIT", Moment::kUnanswered, Passage::kRefused);
   ASSERT_TRUE(Insert());
   EXPECT_FALSE(Run("COMMIT"));
@@ -119,7 +119,7 @@ TEST_F(ConnectionCutterTest, AfterwardsItRefusesUntilItIsOpenAgain) {
   EXPECT_TRUE(Connect());
 }
 
-TEST_F(ConnectionCutterTest, HeldNothingPassesAndNothingIsLost) {
+TEST_F(ConnectionCutterTest, HoldingPassesNothingAndLosesNothing) {
   cutter_->Set(Passage::kHeld);
   ASSERT_TRUE(PQsendQuery(connection_.get(), "INSERT INTO t VALUES (1)"));
   EXPECT_EQ(Rows(), "0");
@@ -129,7 +129,7 @@ TEST_F(ConnectionCutterTest, HeldNothingPassesAndNothingIsLost) {
   EXPECT_EQ(Rows(), "1");
 }
 
-TEST_F(ConnectionCutterTest, CutAllAreCutAndNewOnesPass) {
+TEST_F(ConnectionCutterTest, CutAllCutsExistingConnectionsOnly) {
   cutter_->Cut();
   EXPECT_FALSE(Run("BEGIN"));
   EXPECT_TRUE(Connect() && Run("BEGIN"));

@@ -7,7 +7,7 @@ namespace {
 
 using testing::HasSubstr;
 
-TEST(PostgresqlServerTest, WhatWasCommittedIsThereAfterEachKindOfEnd) {
+TEST(PostgresqlServerTest, CommittedDataSurvivesEachKindOfStop) {
   if (!PostgresqlServer::Available()) GTEST_SKIP() << PostgresqlServer::WhyUnavailable();
   PostgresqlServer& server = PostgresqlServer::Shared();
   const std::string database = server.CreateDatabase();
@@ -28,7 +28,7 @@ TEST(PostgresqlServerTest, WhatWasCommittedIsThereAfterEachKindOfEnd) {
   EXPECT_EQ(server.port(), port);
 }
 
-TEST(PostgresqlServerTest, EachDatabaseIsNewAndBelongsToSomebodyWithoutOtherRights) {
+TEST(PostgresqlServerTest, EachDatabaseIsNewAndOwnedByAnUnprivilegedUser) {
   if (!PostgresqlServer::Available()) GTEST_SKIP() << PostgresqlServer::WhyUnavailable();
   PostgresqlServer& server = PostgresqlServer::Shared();
   const std::string database = server.CreateDatabase();
@@ -40,7 +40,7 @@ TEST(PostgresqlServerTest, EachDatabaseIsNewAndBelongsToSomebodyWithoutOtherRigh
             "dicom_sender|f");
 }
 
-TEST(PostgresqlServerTest, AMistakeIsSaid) {
+TEST(PostgresqlServerTest, ReportsAFailedStatement) {
   if (!PostgresqlServer::Available()) GTEST_SKIP() << PostgresqlServer::WhyUnavailable();
   try {
     PostgresqlServer::Shared().Query("postgres", "SELECT nothing");

@@ -1,4 +1,4 @@
-// The channel over inproc, as dicom-sender wires it, and over TCP to several coordinators.
+// Tests the channel over inproc, as in dicom-sender, and over TCP to several coordinators.
 #include "transport/channel.h"
 
 #include <arpa/inet.h>
@@ -18,7 +18,7 @@ namespace {
 
 class ChannelTest : public testing::Test {
  protected:
-  // inproc delivers within the call or soon after; nothing here waits longer than a broken channel would need.
+  // inproc delivers within the call or soon afterwards, so only a failing test waits that long.
   static constexpr std::chrono::milliseconds kPatience{5000};
 
   std::optional<PeerMessage> Await() {
@@ -46,7 +46,7 @@ TEST_F(ChannelTest, CarriesMessagesBothWays) {
   EXPECT_EQ(dealer_.Receive(), std::nullopt);
 }
 
-TEST_F(ChannelTest, SaysWhenAPeerIsGoneOrAMessageIsTooLong) {
+TEST_F(ChannelTest, ReportsAMissingPeerAndAnOversizedMessage) {
   wire::ClientReply message;
   EXPECT_FALSE(router_.Send("nobody", message));
   message.mutable_failure()->set_reason(std::string(kMessageBytesMax, 'x'));
@@ -64,7 +64,7 @@ TEST_F(ChannelTest, AMessageOfSeveralFramesReadsAsEmpty) {
   EXPECT_EQ(router_.Receive(), std::nullopt);
 }
 
-TEST_F(ChannelTest, AQueueThatIsFullDropsInsteadOfBlocking) {
+TEST_F(ChannelTest, AFullQueueDropsInsteadOfBlocking) {
   wire::ClientReply message;
   message.mutable_failure()->set_reason("x");
   bool dropped = false;
@@ -72,12 +72,12 @@ TEST_F(ChannelTest, AQueueThatIsFullDropsInsteadOfBlocking) {
   EXPECT_TRUE(dropped);
 }
 
-// Whoever is at one of the endpoints.
+// Several endpoints with a leader, a standby, and others.
 class SeveralEndpointsTest : public testing::Test {
  protected:
   static constexpr std::chrono::seconds kPatience{30};
 
-  // As the programs do: false, if that does not come about.
+  // Does what the programs do until the dealer is connected to `endpoint`. Returns false if that does not happen.
   bool FollowTo(DealerChannel& dealer, const std::string& endpoint) {
     const auto deadline = std::chrono::steady_clock::now() + kPatience;
     while (std::chrono::steady_clock::now() < deadline) {
@@ -89,7 +89,7 @@ class SeveralEndpointsTest : public testing::Test {
     }
     return false;
   }
-  // What is told to a stand-by is answered by it.
+  // Sends a request if the dealer is connected to the standby, and lets the standby answer.
   void Answer(DealerChannel& dealer) {
     if (dealer.endpoint() == stand_by_.endpoint()) dealer.Send(Envelope(wire::ClientRequest()));
     while (const auto message = stand_by_.Receive()) stand_by_.Send(message->peer, Envelope(wire::NotLeading()));
@@ -105,34 +105,34 @@ class SeveralEndpointsTest : public testing::Test {
   const std::string leads_ = leader_->endpoint();
 };
 
-TEST_F(SeveralEndpointsTest, WhoDoesNotLeadIsLeft) {
+TEST_F(SeveralEndpointsTest, LeavesAStandby) {
   DealerChannel dealer(context_, {stand_by_.endpoint(), leads_});
   EXPECT_TRUE(FollowTo(dealer, leads_));
-  EXPECT_TRUE(dealer.Send(Envelope(wire::ClientRequest()))) << "connected, and no moment later";
+  EXPECT_TRUE(dealer.Send(Envelope(wire::ClientRequest()))) << "as soon as it is connected";
   EXPECT_TRUE(dealer.saw_stand_by());
   dealer.Answered(true);
   EXPECT_FALSE(dealer.Follow()) << "it stays";
   EXPECT_EQ(dealer.endpoint(), leads_);
 }
 
-TEST_F(SeveralEndpointsTest, WhereNobodyListensNobodyWaits) {
+TEST_F(SeveralEndpointsTest, DoesNotWaitForAnEndpointWithoutAListener) {
   DealerChannel dealer(context_, {"tcp://127.0.0.1:1", leads_});
   const auto begin = std::chrono::steady_clock::now();
   EXPECT_TRUE(FollowTo(dealer, leads_));
   EXPECT_LT(std::chrono::steady_clock::now() - begin, LeaderSearch::kConnectWithin) << "the connection is refused";
 }
 
-TEST_F(SeveralEndpointsTest, ALostConnectionIsNotWaitedForToComeBack) {
+TEST_F(SeveralEndpointsTest, DoesNotWaitForALostConnection) {
   DealerChannel dealer(context_, {leads_, stand_by_.endpoint()});
   ASSERT_TRUE(FollowTo(dealer, leads_));
   dealer.Answered(true);
   leader_.reset();
   ASSERT_TRUE(FollowTo(dealer, stand_by_.endpoint()));
   leader_.emplace(context_, leads_);
-  EXPECT_TRUE(FollowTo(dealer, leads_)) << "it leads again";
+  EXPECT_TRUE(FollowTo(dealer, leads_)) << "it is the leader again";
 }
 
-TEST_F(SeveralEndpointsTest, AListenerThatSaysNothingIsGivenUp) {
+TEST_F(SeveralEndpointsTest, LeavesASilentListener) {
   const int silent = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
@@ -146,7 +146,7 @@ TEST_F(SeveralEndpointsTest, AListenerThatSaysNothingIsGivenUp) {
   close(silent);
 }
 
-TEST_F(SeveralEndpointsTest, NothingOfTheConnectionBeforeIsLeft) {
+TEST_F(SeveralEndpointsTest, DropsMessagesOfTheOldConnection) {
   DealerChannel dealer(context_, {leads_, stand_by_.endpoint()});
   ASSERT_TRUE(FollowTo(dealer, leads_));
   ASSERT_TRUE(dealer.Send(Envelope(wire::ClientRequest())));
@@ -160,7 +160,7 @@ TEST_F(SeveralEndpointsTest, NothingOfTheConnectionBeforeIsLeft) {
   EXPECT_EQ(dealer.Receive(), std::nullopt);
 }
 
-TEST_F(SeveralEndpointsTest, AClientAsksAllOfThem) {
+TEST_F(SeveralEndpointsTest, AClientTriesEveryEndpoint) {
   std::jthread coordinators([this](std::stop_token stop) {
     while (!stop.stop_requested()) {
       std::array<zmq::pollitem_t, 2> items{

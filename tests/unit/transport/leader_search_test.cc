@@ -20,7 +20,7 @@ class LeaderSearchTest : public testing::Test {
  protected:
   explicit LeaderSearchTest(std::size_t endpoints = 3) : search_(endpoints, kSeed, now_) {}
 
-  // Moves as soon as it may. Returns after how long.
+  // Moves as soon as possible and returns the time until then.
   milliseconds Move() {
     const Time begin = now_;
     now_ = std::max(now_, search_.move_at());
@@ -57,7 +57,7 @@ TEST_F(LeaderSearchTest, StaysWithALeader) {
   EXPECT_FALSE(search_.saw_stand_by());
 }
 
-TEST_F(LeaderSearchTest, AsksTheOthersAtOnceAndAGroupWithoutALeaderSeldom) {
+TEST_F(LeaderSearchTest, TriesOthersAtOnceAndBacksOffWithoutALeader) {
   StandBy();
   EXPECT_EQ(Move(), milliseconds(0));
   StandBy();
@@ -71,7 +71,7 @@ TEST_F(LeaderSearchTest, AsksTheOthersAtOnceAndAGroupWithoutALeaderSeldom) {
   EXPECT_FALSE(search_.saw_stand_by());
 }
 
-TEST_F(LeaderSearchTest, LeavesALeaderThatIsGoneAtOnce) {
+TEST_F(LeaderSearchTest, LeavesADisconnectedLeaderAtOnce) {
   Lead();
   now_ += seconds(10);
   search_.Lost(now_);
@@ -80,7 +80,7 @@ TEST_F(LeaderSearchTest, LeavesALeaderThatIsGoneAtOnce) {
   EXPECT_EQ(Move(), milliseconds(0));
 }
 
-TEST_F(LeaderSearchTest, RefusedConnectionsDoNotMakeItFaster) {
+TEST_F(LeaderSearchTest, RefusedConnectionsDoNotSpeedItUp) {
   milliseconds in_all(0);
   for (int i = 0; i < 30; ++i) {
     search_.Lost(now_);
@@ -90,7 +90,7 @@ TEST_F(LeaderSearchTest, RefusedConnectionsDoNotMakeItFaster) {
   EXPECT_LE(in_all, 10 * LeaderSearch::kRoundAtMost);
 }
 
-TEST_F(LeaderSearchTest, ThoseThatHaveLostOneLeaderDoNotAskInStep) {
+TEST_F(LeaderSearchTest, ClientsThatLoseALeaderDoNotSearchInLockstep) {
   std::set<Time> next_rounds;
   for (std::uint64_t seed = 0; seed < 100; ++seed) {
     LeaderSearch search(2, seed, now_);
@@ -105,14 +105,14 @@ TEST_F(LeaderSearchTest, ThoseThatHaveLostOneLeaderDoNotAskInStep) {
   EXPECT_GT(next_rounds.size(), 80U);
 }
 
-TEST_F(LeaderSearchTest, WaitsForAConnectionOnlyAMoment) {
+TEST_F(LeaderSearchTest, WaitsOnlyBrieflyForAConnection) {
   EXPECT_EQ(Move(), LeaderSearch::kConnectWithin);
   EXPECT_EQ(Move(), LeaderSearch::kConnectWithin);
   StandBy();
   EXPECT_EQ(Move(), milliseconds(0)) << "the round has taken its time";
 }
 
-// In a group of three of which one stands by and two do not answer, one of them because the way to it is slow.
+// In a group of three, one is a standby and two do not answer, one of them because of a slow connection.
 TEST_F(LeaderSearchTest, WaitsLongerForAConnectionTheLongerItSearches) {
   Move();
   const Time begin = now_;
@@ -133,17 +133,17 @@ TEST_F(LeaderSearchTest, WaitsLongerForAConnectionTheLongerItSearches) {
   EXPECT_EQ(Move(), LeaderSearch::kConnectWithin) << "a leader has answered";
 }
 
-TEST_F(LeaderSearchTest, AConnectionOnWhichNothingIsAskedMayBeSilent) {
+TEST_F(LeaderSearchTest, AnIdleConnectionMayBeSilent) {
   search_.Connected();
   EXPECT_EQ(search_.move_at(), Time::max());
 }
 
-TEST_F(LeaderSearchTest, LeavesWhoDoesNotAnswerAndIsMorePatientEachTime) {
+TEST_F(LeaderSearchTest, LeavesASilentEndpointAndWaitsLongerEachTime) {
   for (const int patience : {5, 10, 20, 40, 60, 60}) {
     search_.Connected();
     search_.Asked(now_);
     now_ += seconds(1);
-    search_.Asked(now_);  // the first one counts
+    search_.Asked(now_);  // only the first request counts
     EXPECT_EQ(Move(), seconds(patience - 1));
     StandBy();
     Move();
@@ -153,14 +153,14 @@ TEST_F(LeaderSearchTest, LeavesWhoDoesNotAnswerAndIsMorePatientEachTime) {
   EXPECT_EQ(Move(), LeaderSearch::kAnswerWithin) << "a leader has answered";
 }
 
-TEST_F(LeaderSearchTest, NothingOfTheEndpointBeforeCounts) {
+TEST_F(LeaderSearchTest, ResetsItsStateForANewEndpoint) {
   search_.Connected();
   search_.Asked(now_);
   Move();
   EXPECT_EQ(search_.move_at(), now_ + LeaderSearch::kConnectWithin) << "not connected, nothing asked";
 }
 
-TEST_F(OneEndpointTest, ThereIsNowhereToGo) {
+TEST_F(OneEndpointTest, NeverMovesToAnotherEndpoint) {
   EXPECT_EQ(search_.move_at(), Time::max()) << "no connection";
   search_.Connected();
   search_.Asked(now_);
@@ -169,7 +169,7 @@ TEST_F(OneEndpointTest, ThereIsNowhereToGo) {
   EXPECT_EQ(search_.move_at(), Time::max()) << "no connection any more";
 }
 
-TEST_F(OneEndpointTest, OneThatStandsByIsConnectedAnewNowAndThen) {
+TEST_F(OneEndpointTest, ReconnectsToAStandbyOccasionally) {
   StandBy();
   EXPECT_THAT(Move(), IsOfARound());
   StandBy();

@@ -1,4 +1,4 @@
-// Key files, who is let in, and the channels with CURVE over tcp.
+// Key files, access control, and channels with CURVE over TCP.
 #include "transport/security.h"
 
 #include <gmock/gmock.h>
@@ -26,7 +26,7 @@ using std::chrono::seconds;
 using testing::HasSubstr;
 using testing::Not;
 
-// A folder of its own and what is logged meanwhile.
+// Provides a temporary folder and captures the log.
 class SecurityTest : public testing::Test {
  protected:
   SecurityTest() {
@@ -63,14 +63,14 @@ class SecurityTest : public testing::Test {
   }
 
   std::string dir_;
-  std::ostringstream log_;  // read it when what writes to it has been counted
+  std::ostringstream log_;  // read it only after a counter shows that the message was logged
   std::shared_ptr<spdlog::sinks::ostream_sink_mt> sink_ = std::make_shared<spdlog::sinks::ostream_sink_mt>(log_);
   std::shared_ptr<spdlog::logger> logger_;
 };
 
 using KeyFilesTest = SecurityTest;
 
-TEST_F(KeyFilesTest, APairIsReadAsItWasMade) {
+TEST_F(KeyFilesTest, AKeyPairSurvivesARoundTrip) {
   const auto files = Make("worker-1");
   EXPECT_EQ(files.public_file, Path("worker-1.key"));
   EXPECT_EQ(files.secret_file, Path("worker-1.key_secret"));
@@ -96,7 +96,7 @@ TEST_F(KeyFilesTest, NothingIsOverwritten) {
   EXPECT_FALSE(std::filesystem::exists(Path("b.key_secret")));
 }
 
-TEST_F(KeyFilesTest, NamesAndFoldersThatDoNotServeAreErrors) {
+TEST_F(KeyFilesTest, InvalidNamesAndFoldersAreErrors) {
   for (const char* name : {"", ".", "..", ".hidden", "a/b", "../a"}) {
     EXPECT_THAT(MakeKeyFiles(dir_, name).error(), HasSubstr("is not a name for a key")) << name;
   }
@@ -104,14 +104,14 @@ TEST_F(KeyFilesTest, NamesAndFoldersThatDoNotServeAreErrors) {
               HasSubstr("nowhere/a.key_secret' cannot be created: No such"));
 }
 
-TEST_F(KeyFilesTest, TheOtherKindIsRefused) {
+TEST_F(KeyFilesTest, TheWrongKindOfKeyIsRefused) {
   const auto files = Make("a");
   EXPECT_THAT(ReadKeyPair(files.public_file).error(), HasSubstr("is a public key file where a secret one is needed"));
   EXPECT_THAT(ReadPublicKey(files.secret_file).error(),
               HasSubstr("is a secret key file where a public one is needed"));
 }
 
-TEST_F(KeyFilesTest, ASecretFileThatOthersMayUseIsRefused) {
+TEST_F(KeyFilesTest, ASecretFileAccessibleToOthersIsRefused) {
   const auto file = Make("a").secret_file;
   for (const mode_t mode : {0640, 0604, 0620, 0601}) {
     chmod(file.c_str(), mode);
@@ -163,14 +163,14 @@ TEST_F(KeyFilesTest, ADamagedSecretIsNotQuoted) {
   EXPECT_THAT(error, Not(HasSubstr(cut.substr(cut.size() - 20))));
 }
 
-TEST_F(KeyFilesTest, WhatIsNoFileIsAnError) {
+TEST_F(KeyFilesTest, NonRegularFilesAreErrors) {
   EXPECT_THAT(ReadPublicKey(Path("none.key")).error(), HasSubstr("none.key' cannot be opened: No such file"));
   EXPECT_THAT(ReadPublicKey(dir_).error(), HasSubstr("is not a regular file"));
   ASSERT_EQ(mkfifo(Path("pipe.key").c_str(), 0600), 0);
   EXPECT_THAT(ReadPublicKey(Path("pipe.key")).error(), HasSubstr("is not a regular file"));
 }
 
-TEST_F(KeyFilesTest, SecurityNamesTheFileThatDoesNotServe) {
+TEST_F(KeyFilesTest, SecurityNamesTheUnusableFile) {
   const auto server = Make("server");
   const auto client = Make("client");
   EXPECT_TRUE(ReadServerSecurity(server.secret_file, Path("clients")));
@@ -205,7 +205,7 @@ TEST_F(ClientKeysTest, TheFolderIsReadAgainAfterASecond) {
   EXPECT_TRUE(keys.Allows(late_key, start + seconds(2)));
 }
 
-TEST_F(ClientKeysTest, OtherFilesLetNobodyInAndAreLoggedOnce) {
+TEST_F(ClientKeysTest, OtherFilesGrantNoAccessAndAreLoggedOnce) {
   const auto good = Make("good");
   LetIn(good);
   const auto secret = ReadKeyPair(Make("other").secret_file).value();
@@ -221,7 +221,7 @@ TEST_F(ClientKeysTest, OtherFilesLetNobodyInAndAreLoggedOnce) {
   EXPECT_THAT(log_.str(), Not(HasSubstr("README")));
 }
 
-TEST_F(ClientKeysTest, WhileTheFolderCannotBeReadWhatWasReadHolds) {
+TEST_F(ClientKeysTest, KeepsItsKeysWhileTheFolderCannotBeRead) {
   const auto good = Make("good");
   LetIn(good);
   const auto key = ReadPublicKey(good.public_file).value();
@@ -243,7 +243,7 @@ TEST_F(ClientKeysTest, AFolderOfTooManyFilesIsRefused) {
 
 using RefusalsTest = SecurityTest;
 
-TEST_F(RefusalsTest, EachIsCountedAndLoggedOnceAMinute) {
+TEST_F(RefusalsTest, EachRefusalIsCountedAndLoggedOncePerMinute) {
   Refusals refusals;
   const Refusals::Time start;
   refusals.Add("a", "first a", start);
@@ -266,7 +266,7 @@ TEST_F(RefusalsTest, ManyNamesDoNotFillMemoryOrLog) {
   EXPECT_THAT(log_.str(), HasSubstr("one more"));
 }
 
-TEST(IsLoopback, IsTrueOnlyWhereNobodyElseCanReachIt) {
+TEST(IsLoopback, IsTrueOnlyForLocalAddresses) {
   for (const char* endpoint : {"tcp://127.0.0.1:5555", "tcp://127.8.9.1:*", "tcp://[::1]:5555",
                                "tcp://localhost:5555", "ipc:///run/x.sock", "inproc://x"}) {
     EXPECT_TRUE(IsLoopback(endpoint)) << endpoint;
@@ -296,10 +296,10 @@ TEST(IsLoopback, IsTrueOnlyWhereNobodyElseCanReachIt) {
   }
 }
 
-// Channels over tcp at a port of the system's choice.
+// Channels over TCP on a port that the system chooses.
 class SecureChannelTest : public SecurityTest {
  protected:
-  static constexpr milliseconds kPatience{10'000};  // only a broken channel needs it
+  static constexpr milliseconds kPatience{10'000};  // only a failing test waits that long
   static constexpr milliseconds kGlance{20};
 
   ServerSecurity Server() { return ReadServerSecurity(server_.secret_file, Path("clients")).value(); }
@@ -335,7 +335,7 @@ class SecureChannelTest : public SecurityTest {
     EXPECT_EQ(dealer.Receive(), message.SerializeAsString());
   }
 
-  // Waits until the refusal has been counted, which is after it was logged.
+  // Waits until the refusal was counted, which happens after it was logged.
   void ExpectRefused(RouterChannel& router, DealerChannel& dealer, const Refusals& refusals,
                      const std::string& line) {
     ASSERT_TRUE(Eventually([&] { return dealer.WaitUntilConnected(kGlance) || refusals.count() > 0; }));
@@ -349,13 +349,13 @@ class SecureChannelTest : public SecurityTest {
   zmq::context_t context_;
 };
 
-TEST_F(SecureChannelTest, WithoutKeysEverybodyTalksOverTcp) {
+TEST_F(SecureChannelTest, WithoutKeysAnyClientCanConnect) {
   RouterChannel router(context_, "tcp://127.0.0.1:*");
   DealerChannel dealer(context_, {router.endpoint()});
   ExpectTalk(router, dealer);
 }
 
-TEST_F(SecureChannelTest, AKnownKeyTalks) {
+TEST_F(SecureChannelTest, AKnownKeyIsAccepted) {
   const auto own = Make("worker");
   LetIn(own);
   const auto server = Server();
@@ -368,7 +368,7 @@ TEST_F(SecureChannelTest, AKnownKeyTalks) {
   EXPECT_EQ(log_.str(), "");
 }
 
-TEST_F(SecureChannelTest, AnUnknownKeyGetsNothing) {
+TEST_F(SecureChannelTest, AnUnknownKeyIsRefused) {
   const auto own = Make("stranger");
   const auto server = Server();
   ZapHandler handler(context_, server);
@@ -381,7 +381,7 @@ TEST_F(SecureChannelTest, AnUnknownKeyGetsNothing) {
   EXPECT_THAT(log_.str(), HasSubstr("a client at 127.0.0.1 with"));
 }
 
-TEST_F(SecureChannelTest, AClientWithoutAKeyGetsNothing) {
+TEST_F(SecureChannelTest, AClientWithoutAKeyIsRefused) {
   const auto server = Server();
   ZapHandler handler(context_, server);
   RouterChannel router(context_, "tcp://127.0.0.1:*", &server);
@@ -389,7 +389,7 @@ TEST_F(SecureChannelTest, AClientWithoutAKeyGetsNothing) {
   ExpectRefused(router, dealer, *server.refusals, "a client without a key was refused at " + router.endpoint());
 }
 
-TEST_F(SecureChannelTest, AClientWithAnotherServersKeyGetsNothing) {
+TEST_F(SecureChannelTest, AClientWithAnotherServersKeyIsRefused) {
   const auto own = Make("worker");
   LetIn(own);
   const auto server = Server();
@@ -401,8 +401,8 @@ TEST_F(SecureChannelTest, AClientWithAnotherServersKeyGetsNothing) {
                 "a client with another coordinator's key was refused at " + router.endpoint());
 }
 
-TEST_F(SecureChannelTest, AServerWithoutAKeyGetsNothingFromAClientWithOne) {
-  zmq::socket_t events(context_, zmq::socket_type::pair);  // outlives what writes to it
+TEST_F(SecureChannelTest, AClientWithAKeyRefusesAServerWithoutOne) {
+  zmq::socket_t events(context_, zmq::socket_type::pair);  // outlives the sockets that write to it
   RouterChannel router(context_, "tcp://127.0.0.1:*");
   const auto client = Client(Make("worker"));
   events.connect("inproc://events");
@@ -414,18 +414,18 @@ TEST_F(SecureChannelTest, AServerWithoutAKeyGetsNothingFromAClientWithOne) {
   EXPECT_EQ(router.Receive(), std::nullopt);
 }
 
-TEST_F(SecureChannelTest, WithoutAHandlerNobodyIsLetIn) {
+TEST_F(SecureChannelTest, WithoutAHandlerEveryClientIsRefused) {
   const auto own = Make("worker");
   LetIn(own);
   const auto server = Server();
   RouterChannel router(context_, "tcp://127.0.0.1:*", &server);
-  // A socket of its own, because it must be watched from before it connects.
+  // A plain socket, because it must be monitored before it connects.
   const auto client = Client(own);
-  zmq::socket_t events(context_, zmq::socket_type::pair);  // outlives what writes to it
+  zmq::socket_t events(context_, zmq::socket_type::pair);  // outlives the sockets that write to it
   zmq::socket_t dealer(context_, zmq::socket_type::dealer);
   dealer.set(zmq::sockopt::linger, 0);
   dealer.set(zmq::sockopt::immediate, true);
-  dealer.set(zmq::sockopt::handshake_ivl, 300);  // so long it hopes
+  dealer.set(zmq::sockopt::handshake_ivl, 300);  // the handshake timeout
   dealer.set(zmq::sockopt::curve_serverkey, client.server_key);
   dealer.set(zmq::sockopt::curve_publickey, client.own.public_key);
   dealer.set(zmq::sockopt::curve_secretkey, client.own.secret_key);
@@ -449,15 +449,15 @@ TEST_F(SecureChannelTest, AKeyThatIsAddedLaterIsAccepted) {
   DealerChannel dealer(context_, {router.endpoint()}, &client);
   ExpectRefused(router, dealer, *server.refusals, client.own.public_key);
   LetIn(own);
-  // With less than 10 s before it tries again.
+  // Reconnects with a shorter handshake interval, because the default retry takes 10 s.
   dealer.socket().disconnect(router.endpoint());
   dealer.socket().set(zmq::sockopt::handshake_ivl, 300);
   dealer.socket().connect(router.endpoint());
   ExpectTalk(router, dealer);
 }
 
-TEST_F(SecureChannelTest, AClientConnectsAgainToARouterThatCameBack) {
-  // With its own context the port is free as soon as the router is gone.
+TEST_F(SecureChannelTest, AClientReconnectsToARestartedRouter) {
+  // With a separate context, the port is free as soon as the router is destroyed.
   struct Coordinator {
     Coordinator(const std::string& endpoint, const ServerSecurity& server)
         : handler(context, server), router(context, endpoint, &server) {}
@@ -481,14 +481,14 @@ TEST_F(SecureChannelTest, AClientConnectsAgainToARouterThatCameBack) {
   EXPECT_EQ(server.refusals->count(), 0U);
 }
 
-TEST_F(SecureChannelTest, APortThatIsTakenIsAnError) {
+TEST_F(SecureChannelTest, APortInUseIsAnError) {
   const auto server = Server();
   ZapHandler handler(context_, server);
   RouterChannel router(context_, "tcp://127.0.0.1:*", &server);
   EXPECT_THROW(RouterChannel(context_, router.endpoint(), &server), zmq::error_t);
 }
 
-TEST_F(SecureChannelTest, NobodyThereIsNoConnection) {
+TEST_F(SecureChannelTest, WithoutAListenerThereIsNoConnection) {
   std::string endpoint;
   {
     zmq::context_t context;
@@ -515,14 +515,14 @@ TEST_F(SecureChannelTest, ACallDoesNotLoseItsFirstRequestToTheHandshake) {
     router.Send(request->peer, Envelope(reply));
   });
   CoordinatorClient client(context_, {router.endpoint()}, &security);
-  // Less than the time after which an unanswered request is repeated.
+  // shorter than the time after which an unanswered request is repeated
   const auto reply = client.Call({}, {}, seconds(4));
   coordinator.join();
   ASSERT_FALSE(reply);
   EXPECT_EQ(reply.error().reason, "heard");
 }
 
-// Asks a handler as libzmq does, and worse.
+// Sends requests to a handler as libzmq does, and malformed ones.
 class ZapHandlerTest : public SecurityTest {
  protected:
   using Frames = std::vector<std::string>;
@@ -565,7 +565,7 @@ class ZapHandlerTest : public SecurityTest {
   zmq::socket_t socket_{context_, zmq::socket_type::dealer};
 };
 
-TEST_F(ZapHandlerTest, AnswersAsTheProtocolSays) {
+TEST_F(ZapHandlerTest, FollowsTheZapProtocol) {
   Ask({"", "1.0", "7", "domain", "10.0.0.1", "", "CURVE", credentials_});
   EXPECT_EQ(Reply(), (Frames{"", "1.0", "7", "200", "OK", key_, ""}));
   auto other = credentials_;
@@ -575,7 +575,7 @@ TEST_F(ZapHandlerTest, AnswersAsTheProtocolSays) {
   EXPECT_EQ(security_.refusals->count(), 1U);
 }
 
-TEST_F(ZapHandlerTest, LetsInOnlyKeys) {
+TEST_F(ZapHandlerTest, AcceptsOnlyKeys) {
   const Frames kRequests[] = {
       {"", "2.0", "7", "domain", "10.0.0.1", "", "CURVE", credentials_},
       {"", "1.0", "7", "domain", "10.0.0.1", "", "NULL"},
@@ -599,13 +599,13 @@ TEST_F(ZapHandlerTest, LetsInOnlyKeys) {
   }
 }
 
-TEST_F(ZapHandlerTest, AQuestionThatCannotBeAnsweredDoesNotEndIt) {
+TEST_F(ZapHandlerTest, SurvivesAMalformedRequest) {
   for (const Frames& request : {Frames{""}, Frames{"x"}, Frames{"", "1.0"}, Frames(1000, "x")}) Ask(request);
   Ask({"", "1.0", "7", "domain", "10.0.0.1", "", "CURVE", credentials_});
   EXPECT_EQ(Reply(), (Frames{"", "1.0", "7", "200", "OK", key_, ""}));
 }
 
-TEST_F(ZapHandlerTest, IsTheOnlyOneOfItsContext) { EXPECT_THROW(ZapHandler(context_, security_), zmq::error_t); }
+TEST_F(ZapHandlerTest, OnlyOneCanExistPerContext) { EXPECT_THROW(ZapHandler(context_, security_), zmq::error_t); }
 
 }  // namespace
 }  // namespace dicom_sender

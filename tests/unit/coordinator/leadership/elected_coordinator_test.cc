@@ -1,4 +1,4 @@
-// Coordinators on one shared ledger, each in a thread with its own port.
+// Coordinators on one shared ledger, each in its own thread with its own port.
 #include "coordinator/leadership/elected_coordinator.h"
 
 #include <gmock/gmock.h>
@@ -73,7 +73,7 @@ class Coordinator {
     request.mutable_list_sessions();
     EXPECT_TRUE(channel.Send(Envelope(std::move(request))));
   }
-  // Its answer to a request on a new connection.
+  // Returns its answer to a request on a new connection.
   wire::FromCoordinator Ask() const {
     zmq::context_t context;
     DealerChannel channel(context, {endpoint()});
@@ -121,7 +121,7 @@ class ElectedCoordinatorTest : public testing::Test {
   const SharedLedger shared_ = fake_.shared();
 };
 
-TEST_F(ElectedCoordinatorTest, OneIsTheLeaderAndTheOtherOneNamesIt) {
+TEST_F(ElectedCoordinatorTest, OneCoordinatorIsTheLeaderAndTheOtherNamesIt) {
   const auto leader = StartLeader();
   const auto other = Start();
   ASSERT_TRUE(Eventually([&] { return other->Get("/readyz").ends_with("200"); }));
@@ -229,7 +229,7 @@ class LogWatch {
   const std::shared_ptr<Sink> sink_;
 };
 
-TEST_F(ElectedCoordinatorTest, WaitsForAPortThatIsTakenLater) {
+TEST_F(ElectedCoordinatorTest, WaitsForAPortThatBecomesOccupied) {
   const LogWatch warning("Cannot become a standby yet");
   auto leader = StartLeader();
   fake_.SetFull(true);
@@ -317,7 +317,7 @@ TEST_F(ElectedCoordinatorTest, AnswersWhileTheLedgerIsUnreachableAndIsElectedAft
   EXPECT_EQ(fake_.record().epoch, 2U);
 }
 
-TEST_F(ElectedCoordinatorTest, AnUnusableLedgerIsAnErrorAtTheStart) {
+TEST_F(ElectedCoordinatorTest, AnUnusableLedgerIsAnErrorAtStartup) {
   fake_.SetTrouble(LedgerTrouble{.sentence = "wrong password", .passing = false});
   const auto coordinator = Start();
   ASSERT_TRUE(Eventually([&] { return coordinator->ended(); }));
@@ -326,7 +326,7 @@ TEST_F(ElectedCoordinatorTest, AnUnusableLedgerIsAnErrorAtTheStart) {
   EXPECT_EQ(ended.error(), "wrong password");
 }
 
-TEST_F(ElectedCoordinatorTest, ATakenPortIsAnErrorAtTheStart) {
+TEST_F(ElectedCoordinatorTest, APortInUseIsAnErrorAtStartup) {
   zmq::context_t context;
   const RouterChannel taken(context, "tcp://127.0.0.1:*");
   StatusEndpoint status(std::nullopt, {});

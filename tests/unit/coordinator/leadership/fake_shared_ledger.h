@@ -1,5 +1,5 @@
-// A fake ledger that several coordinators share: its leader record is in memory, the ledger itself in a file. Tests
-// make it fail or hang.
+// A fake ledger that several coordinators share. Its leader record is in memory, and the ledger itself is in a file.
+// Tests can make it fail or hang.
 #pragma once
 
 #include <atomic>
@@ -15,7 +15,7 @@ namespace dicom_sender {
 
 inline constexpr std::chrono::seconds kPatience(60);  // long enough for builds with sanitizers
 
-// True as soon as `condition` holds; false if it does not within kPatience.
+// Returns true as soon as `condition` holds, and false if it does not within kPatience.
 bool Eventually(const std::function<bool()>& condition);
 
 // Thread-safe. It must outlive everything that it opened.
@@ -31,15 +31,16 @@ class FakeSharedLedger {
 
   LeaderRecord record() const;
   void SetRecord(const LeaderRecord& record);
-  void Renew();  // as the leader in the record
+  void Renew();  // renews the lease of the leader in the record
   void SetHealth(Health health);
-  // Makes Leadership::Take, or every transaction of the ledger, wait until it is told to give up or this is reset.
+  // Makes Leadership::Take, or every transaction of the ledger, hang until the call is told to give up or this is
+  // reset.
   void SetTakingHangs(bool hangs) { taking_hangs_ = hangs; }
   void SetLedgerHangs(bool hangs) { ledger_hangs_ = hangs; }
-  std::uint64_t waiting() const { return waiting_; }  // how many calls have waited for one of the two
-  // Opening the leadership fails with this from now on.
+  std::uint64_t waiting() const { return waiting_; }  // how many calls have hung because of one of the two
+  // From now on, opening the leadership fails with this trouble.
   void SetTrouble(std::optional<LedgerTrouble> trouble);
-  // Every transaction of the ledger fails from now on, even that of the current leader.
+  // From now on, every transaction of the ledger fails, even that of the current leader.
   void SetFull(bool full);
 
  private:

@@ -36,7 +36,7 @@ class LeaderElectionTest : public testing::Test {
   const SharedLedger shared_ = fake_.shared();
 };
 
-TEST_F(LeaderElectionTest, TakesOverIfThereWasNoLeaderOrTheLeaderHandedOver) {
+TEST_F(LeaderElectionTest, TakesOverAtOnceWithoutALeader) {
   for (const LeaderRecord& record : {LeaderRecord{}, LeaderRecord{.epoch = 7, .leader = "", .renewals = 3}}) {
     fake_.SetRecord(record);
     const auto election = Make();
@@ -80,7 +80,7 @@ TEST_F(LeaderElectionTest, ARenewalIsNotReportedAsAChange) {
   EXPECT_FALSE(election->changed().raised());
 }
 
-TEST_F(LeaderElectionTest, WhatAPersonMustFixIsAnErrorAtTheStart) {
+TEST_F(LeaderElectionTest, PermanentErrorsAreReportedAtStartup) {
   fake_.SetTrouble(LedgerTrouble{.sentence = "wrong password", .passing = false});
   const auto election = Make();
   const auto decision = Wait(*election);
@@ -125,7 +125,7 @@ TEST_F(LeaderElectionTest, TheLongerTimeoutApplies) {
   EXPECT_GE(MonotonicNow() - begin, 4 * kTimeout);
 }
 
-TEST_F(LeaderElectionTest, HandsOverALeadershipTakenWhileItEnds) {
+TEST_F(LeaderElectionTest, HandsOverALeadershipTakenDuringShutdown) {
   fake_.SetTakingHangs(true);
   auto election = Make();
   ASSERT_TRUE(Eventually([this] { return fake_.waiting() > 0; }));
@@ -135,14 +135,14 @@ TEST_F(LeaderElectionTest, HandsOverALeadershipTakenWhileItEnds) {
   EXPECT_EQ(fake_.record(), (LeaderRecord{.epoch = 1, .leader = "", .renewals = 0}));
 }
 
-TEST_F(LeaderElectionTest, HandsOverALeadershipThatWasNotFetched) {
+TEST_F(LeaderElectionTest, HandsOverAnUnclaimedLeadership) {
   auto election = Make();
   ASSERT_TRUE(Eventually([&] { return election->changed().raised(); }));
   election.reset();
   EXPECT_EQ(fake_.record(), (LeaderRecord{.epoch = 1, .leader = "", .renewals = 0}));
 }
 
-TEST_F(LeaderElectionTest, EndsAlthoughTakingHangs) {
+TEST_F(LeaderElectionTest, StopsWhileATakeoverHangs) {
   fake_.SetTakingHangs(true);
   auto election = Make();
   ASSERT_TRUE(Eventually([this] { return fake_.waiting() > 0; }));
@@ -150,7 +150,7 @@ TEST_F(LeaderElectionTest, EndsAlthoughTakingHangs) {
   EXPECT_EQ(fake_.record().epoch, 0U);
 }
 
-TEST_F(LeaderElectionTest, EndsAlthoughTheStoreHangs) {
+TEST_F(LeaderElectionTest, StopsWhileTheStoreHangs) {
   fake_.SetHealth(Health::kHanging);
   const auto election = Make();
   EXPECT_FALSE(election->changed().WaitFor(milliseconds(50)));

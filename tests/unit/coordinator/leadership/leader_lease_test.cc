@@ -22,14 +22,14 @@ class LeaderWatchTest : public testing::Test {
   LeaderWatch watch_{kTimeout};
 };
 
-TEST_F(LeaderWatchTest, TakesOverAtOnceIfThereWasNeverALeader) { EXPECT_TRUE(MayTakeOver({}, seconds(0))); }
+TEST_F(LeaderWatchTest, TakesOverAtOnceIfNoLeaderEverExisted) { EXPECT_TRUE(MayTakeOver({}, seconds(0))); }
 
 TEST_F(LeaderWatchTest, TakesOverAtOnceIfTheLeaderHandedOver) {
   EXPECT_FALSE(MayTakeOver(Record(3, 7), seconds(0)));
   EXPECT_TRUE(MayTakeOver(Record(3, 7, ""), seconds(1)));
 }
 
-TEST_F(LeaderWatchTest, WaitsForTheTimeoutFromTheFirstSightOfTheRecord) {
+TEST_F(LeaderWatchTest, WaitsForTheTimeoutAfterFirstReadingTheRecord) {
   // The age of the record at that moment is unknown.
   EXPECT_FALSE(MayTakeOver(Record(3, 7), seconds(0)));
   EXPECT_FALSE(MayTakeOver(Record(3, 7), seconds(5)));
@@ -63,7 +63,7 @@ TEST_F(LeaderWatchTest, ARenewalSeenAfterALongPauseRestartsTheWait) {
 
 TEST_F(LeaderWatchTest, AnotherLeaderRestartsTheWait) {
   EXPECT_FALSE(MayTakeOver(Record(3, 7, "a"), seconds(0)));
-  EXPECT_FALSE(MayTakeOver(Record(4, 7, "a"), seconds(8)));  // as many renewals, the same name
+  EXPECT_FALSE(MayTakeOver(Record(4, 7, "a"), seconds(8)));  // the number of renewals is the same, and so is the name
   EXPECT_FALSE(MayTakeOver(Record(5, 7, "b"), seconds(15)));
   EXPECT_TRUE(MayTakeOver(Record(5, 7, "b"), seconds(23)));
 }
@@ -75,11 +75,11 @@ TEST(LeaderLease, ExpiresBeforeTheTimeoutCountedFromTheRequest) {
   EXPECT_FALSE(lease.IsValid(kStart + seconds(7)));
 }
 
-TEST(LeaderLease, OfAPausedTakeoverHasExpiredBeforeItIsKnown) {
+TEST(LeaderLease, HasExpiredAfterAPausedTakeover) {
   EXPECT_FALSE(LeaderLease(kTimeout, kStart).IsValid(kStart + seconds(20)));
 }
 
-TEST(LeaderLease, ARenewalCountsFromWhenItWasSent) {
+TEST(LeaderLease, ARenewalCountsFromTheTimeItWasSent) {
   LeaderLease lease(kTimeout, kStart);
   lease.Renewed(kStart + seconds(4));
   EXPECT_EQ(lease.expires_at(), kStart + seconds(11));
@@ -93,8 +93,8 @@ TEST(LeaderLease, SeveralRenewalsMayFail) {
   EXPECT_GE(renewals, 2);
 }
 
-// Both rules together, on clocks with different starts whose speeds differ as much as the remaining eighth allows.
-// Whenever the standby last looked, the leader stops first.
+// Tests both rules together, with clocks that have different starts and whose speeds differ as much as the safety
+// margin of an eighth allows. The leader must stop first, whenever the standby last looked.
 TEST(LeaderLease, HasExpiredWhenAStandbyTakesOver) {
   for (Duration renewed{}; renewed < kTimeout; renewed += milliseconds(500)) {
     for (Duration seen = renewed; seen < kTimeout * 2; seen += milliseconds(300)) {

@@ -8,7 +8,7 @@
 namespace dicom_sender {
 namespace {
 
-TEST(LeaderMetrics, ACoordinatorStartsAsStandby) {
+TEST(LeaderMetrics, ACoordinatorStartsAsAStandby) {
   prometheus::Registry registry;
   const LeaderMetrics metrics(registry);
   EXPECT_THAT(MetricsText(registry), testing::HasSubstr("\ndicom_sender_leader 0\n"));

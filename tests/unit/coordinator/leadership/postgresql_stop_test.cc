@@ -1,4 +1,4 @@
-// A coordinator on a real server is stopped while one of its statements waits for a lock.
+// Stops a coordinator on a real server while one of its statements waits for a lock.
 #include <gtest/gtest.h>
 
 #include <future>
@@ -17,7 +17,7 @@ using std::chrono::seconds;
 
 constexpr seconds kLeaderTimeout(4);
 
-TEST(PostgresqlStopTest, HandsOverAlthoughAStatementWaitsForALock) {
+TEST(PostgresqlStopTest, HandsOverWhileAStatementWaitsForALock) {
   if (!PostgresqlServer::Available()) GTEST_SKIP() << PostgresqlServer::WhyUnavailable();
   PostgresqlServer& server = PostgresqlServer::Shared();
   const std::string database = server.CreateDatabase();

@@ -1,5 +1,4 @@
-// The part of the ledger's contract that is about copies, what was not read, and worked time
-// (copies_contract_test.cc).
+// The part of the ledger's contract that covers copies, unread paths, and active time (copies_contract_test.cc).
 #pragma once
 
 #include <string>
@@ -11,7 +10,7 @@ namespace dicom_sender {
 
 class CopiesContract : public LedgerContract {
  protected:
-  // "/data/a" and its copies b, c, ... in one study.
+  // Publishes "/data/a" and its copies b, c, ... in one study.
   StudyKey FeedCopies(std::uint32_t copies) {
     CreateSession();
     std::vector<File> files;

@@ -1,5 +1,5 @@
-// What every implementation of the Ledger must hold of files with the same SOP Instance UID, of what could not be
-// read, and of the time that a session was worked on.
+// What every implementation of the Ledger must guarantee for files with the same SOP Instance UID, for paths that
+// could not be read, and for the active time of a session.
 #include "tests/unit/coordinator/ledger/copies_contract.h"
 
 #include <gmock/gmock.h>
@@ -50,7 +50,7 @@ TEST_P(CopiesContract, AComparisonCountsOnce) {
   ExpectCountsAreThoseOfTheInstances();
 }
 
-TEST_P(CopiesContract, TheListGoesOnAfterItsCursor) {
+TEST_P(CopiesContract, TheListContinuesAfterItsCursor) {
   const StudyKey study = FeedCopies(3);
   const auto rest = ledger_->CopiesToCompare(session_, "", {study, 1U}, 1);
   ASSERT_THAT(rest, SizeIs(1));
@@ -67,7 +67,7 @@ TEST_P(CopiesContract, EachIndexerComparesWhatItHasPublished) {
   EXPECT_THAT(Uncompared("two"), SizeIs(1));
 }
 
-TEST_P(CopiesContract, WhatIsNotComparedIsNotForgotten) {
+TEST_P(CopiesContract, CopiesThatWereNotComparedStayListed) {
   const StudyKey study = FeedCopies(1);
   Reopen();
   EXPECT_THAT(Uncompared(), SizeIs(1));
@@ -78,7 +78,7 @@ TEST_P(CopiesContract, WhatIsNotComparedIsNotForgotten) {
   EXPECT_THAT(Uncompared(), IsEmpty());
 }
 
-TEST_P(CopiesContract, ACopyIsSentInPlaceOfWhatHasFailed) {
+TEST_P(CopiesContract, ACopyReplacesAFailedOriginal) {
   const StudyKey study = FeedCopies(1);
   Compare(study, 1, "");
   const auto promoted = Fail(study, 0);
@@ -106,7 +106,7 @@ TEST_P(CopiesContract, AConflictThatIsSentInsteadStaysAConflict) {
   EXPECT_THAT(PathsOf(kConflict), ElementsAre("/data/a"));
 }
 
-TEST_P(CopiesContract, ThatACopyIsEqualIsNotAssumed) {
+TEST_P(CopiesContract, CopiesAreNotAssumedToBeEqual) {
   const StudyKey study = FeedCopies(1);
   Fail(study, 0);
   EXPECT_THAT(PathsOf(kConflict), ElementsAre("/data/a"));
@@ -114,7 +114,7 @@ TEST_P(CopiesContract, ThatACopyIsEqualIsNotAssumed) {
   EXPECT_THAT(PathsOf(kPending), ElementsAre("/data/b"));
 }
 
-TEST_P(CopiesContract, OneCopyAfterTheOtherIsTried) {
+TEST_P(CopiesContract, CopiesAreTriedOneAfterTheOther) {
   const StudyKey study = FeedCopies(3);
   Compare(study, 1, "");
   Compare(study, 2, "(0010,0010) differs");
@@ -132,7 +132,7 @@ TEST_P(CopiesContract, OneCopyAfterTheOtherIsTried) {
   EXPECT_EQ(Session().counts.failed, 1U);
 }
 
-TEST_P(CopiesContract, OnlyTheLastOneIsRequeued) {
+TEST_P(CopiesContract, OnlyTheLastCopyIsRequeued) {
   const StudyKey study = FeedCopies(1);
   Fail(study, 0);
   Fail(study, 1);
@@ -169,7 +169,7 @@ TEST_P(CopiesContract, AStudyThatFailsAsAWholePromotesCopies) {
   ExpectCountsAreThoseOfTheInstances();
 }
 
-TEST_P(CopiesContract, WhatTheDestinationMayHaveIsAResend) {
+TEST_P(CopiesContract, SendingACopyOfAPossiblyStoredInstanceIsAResend) {
   const StudyKey study = FeedCopies(1);
   InstanceChange change = To(study, 0, kFailed);
   change.may_be_stored = true;
@@ -180,7 +180,7 @@ TEST_P(CopiesContract, WhatTheDestinationMayHaveIsAResend) {
   EXPECT_TRUE(Facts(study, {1}).at(0).may_be_stored);
 }
 
-TEST_P(CopiesContract, LaterFilesAreCopiesOfTheOneThatIsSent) {
+TEST_P(CopiesContract, LaterFilesAreCopiesOfTheFileThatIsSent) {
   const StudyKey study = FeedCopies(1);
   Fail(study, 0);
   EXPECT_EQ(Feed("1", {{.path = "late", .sop_instance_uid = "1.1"}}).pending, 0U);
@@ -188,7 +188,7 @@ TEST_P(CopiesContract, LaterFilesAreCopiesOfTheOneThatIsSent) {
   EXPECT_THAT(PathsOf(kPending), ElementsAre("/data/late"));
 }
 
-TEST_P(CopiesContract, AFileWithADefectIsNoCopyAndHasNone) {
+TEST_P(CopiesContract, AFileWithADefectIsNeitherACopyNorAnOriginal) {
   CreateSession();
   const StudyKey study = Feed("1", {{.path = "broken", .sop_instance_uid = "1.1", .defect = "truncated"},
                                     {.path = "whole", .sop_instance_uid = "1.1"},
@@ -199,7 +199,7 @@ TEST_P(CopiesContract, AFileWithADefectIsNoCopyAndHasNone) {
   EXPECT_EQ(Session().counts.failed, 3U);
 }
 
-TEST_P(CopiesContract, WhatWasNotReadIsListedUntilTheNextScan) {
+TEST_P(CopiesContract, UnreadPathsAreListedUntilTheNextScan) {
   CreateSession();
   const std::vector<UnreadPath> paths = {{"/data/b", true, "Permission denied"},
                                          {"/data/a\xFF", false, "Input/output error"}};
@@ -218,7 +218,7 @@ TEST_P(CopiesContract, WhatWasNotReadIsListedUntilTheNextScan) {
   EXPECT_THAT(ledger_->Unread(session_, "", 10), ElementsAre(paths[0])) << "the other indexer's";
 }
 
-TEST_P(CopiesContract, PausesAreNotWorkedTime) {
+TEST_P(CopiesContract, PausesDoNotCountAsActiveTime) {
   CreateSession();  // at 1000 ms
   const auto change = [&](wire::SessionState state, std::int64_t at) {
     InTransaction([&] { ledger_->SetSessionState(session_, state, "", At(at)); });
@@ -236,7 +236,7 @@ TEST_P(CopiesContract, PausesAreNotWorkedTime) {
   EXPECT_EQ(Session().worked, std::chrono::seconds(4));
 }
 
-TEST_P(CopiesContract, ARunThatEndedWithACrashCountsUpToItsLastOutcome) {
+TEST_P(CopiesContract, ACrashedRunCountsUpToItsLastOutcome) {
   CreateSession();  // at 1000 ms
   const StudyKey study = FeedStudy("1", 1);
   Change({To(study, 0, kStored)});  // at 5000 ms

@@ -1,4 +1,4 @@
-// A ledger in which something was overwritten or lost: said, and never counted by.
+// A ledger in which something was overwritten or lost. It must report the damage and never return wrong data.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
@@ -29,7 +29,8 @@ class DamageTest : public testing::Test {
     told_ = Tell().value();
   }
 
-  // The ledger says what it said when it was sound, or that it is damaged; true: the latter.
+  // Expects that the ledger returns the same data as before the damage or reports the damage. Returns true for the
+  // latter.
   bool IsNoticed(const std::string& bytes) {
     file_.WriteBytes(bytes);
     const auto told = Tell();
@@ -60,7 +61,7 @@ class DamageTest : public testing::Test {
     ledger.Commit();
   }
 
-  // All that the ledger says; nullopt if it says that it is damaged.
+  // Returns all data of the ledger; nullopt if it reports damage.
   std::optional<std::string> Tell() const {
     const auto opened = OpenSqliteLedger(file_.path());
     if (!opened) {
@@ -98,10 +99,10 @@ class DamageTest : public testing::Test {
   std::string told_;
 };
 
-// Of the tables and indexes that have no rows in this ledger.
+// Pages of tables and indexes that are empty in this ledger.
 constexpr std::size_t kEmptyPages = 3;
 
-TEST_F(DamageTest, APageThatIsOverwrittenIsNoticed) {
+TEST_F(DamageTest, AnOverwrittenPageIsDetected) {
   const std::size_t pages = sound().size() / kPageBytes;
   ASSERT_GT(pages, 25U);
   std::size_t noticed = 0, cases = 0;
@@ -117,7 +118,7 @@ TEST_F(DamageTest, APageThatIsOverwrittenIsNoticed) {
   EXPECT_GE(noticed, cases - 3 * kEmptyPages) << "but for pages that nothing is in";
 }
 
-TEST_F(DamageTest, AHalfWrittenPageIsNoticedOrOnlyItsFreeSpaceIsHit) {
+TEST_F(DamageTest, AHalfWrittenPageIsDetectedUnlessOnlyItsFreeSpaceIsAffected) {
   std::size_t noticed = 0;
   for (std::size_t page = 0; page * kPageBytes < sound().size(); ++page) {
     SCOPED_TRACE(page);
@@ -127,7 +128,7 @@ TEST_F(DamageTest, AHalfWrittenPageIsNoticedOrOnlyItsFreeSpaceIsHit) {
   EXPECT_GT(noticed, 10U);
 }
 
-TEST_F(DamageTest, AFileThatIsCutShortIsNoticed) {
+TEST_F(DamageTest, ATruncatedFileIsDetected) {
   for (std::size_t size = sound().size() - 1; size > 0; size -= std::min<std::size_t>(size, 3001)) {
     SCOPED_TRACE(size);
     EXPECT_TRUE(IsNoticed(sound().substr(0, size)));

@@ -1,4 +1,4 @@
-// The judgment of a batch, without any store. The ledger contract repeats the main cases with each store.
+// The classification of a batch without any store. The ledger contract repeats the main cases with each store.
 #include "coordinator/ledger/intake.h"
 
 #include <gmock/gmock.h>
@@ -65,7 +65,7 @@ class Batches {
   wire::PublishBatch batch_;
 };
 
-// Keeps in memory what a store would write, and looks up no more than the Intake asks for.
+// Keeps in memory what a store would write, and looks up only what the Intake requests.
 class IntakeTest : public testing::Test {
  protected:
   Intake::Decision Publish(const Batches& batch) {
@@ -89,7 +89,7 @@ class IntakeTest : public testing::Test {
     }
     return decision;
   }
-  // As an outcome does it.
+  // Changes the state as an outcome does.
   void SetState(const std::string& path, InstanceState state) {
     for (auto& [hash, files] : known_) {
       for (KnownFile& file : files) {
@@ -97,7 +97,7 @@ class IntakeTest : public testing::Test {
       }
     }
   }
-  // As Ledger::PromoteCopies does it: the copy is known by its UID from then on, too.
+  // Does what Ledger::PromoteCopies does: afterwards, the copy can also be found by its UID.
   void Promote(const std::string& path) {
     SetState(path, kPending);
     std::vector<KnownFile> promoted;
@@ -127,7 +127,7 @@ class IntakeTest : public testing::Test {
   void LookUp(Intake& intake, const std::vector<std::int64_t>& hashes) {
     for (const std::int64_t hash : hashes) {
       looked_up_.insert(hash);
-      // The order in which a store reads them does not matter.
+      // The order in which a store reads them must not matter.
       auto files = known_[hash];
       std::ranges::reverse(files);
       for (const KnownFile& file : files) intake.AddKnown(hash, file);
@@ -162,7 +162,7 @@ TEST_F(IntakeTest, NewFilesAreSentAndNumberedByStudy) {
   EXPECT_THAT(decision.study_pairs, ElementsAre(Pair(1, 0U), Pair(2, 1U)));
 }
 
-TEST_F(IntakeTest, ABatchThatIsRepeatedAddsNothing) {
+TEST_F(IntakeTest, ARepeatedBatchAddsNothing) {
   const auto batch = Batches().Study("1", {{"a", "1.1"}, {"b", "1.1"}, {"c", ""}, {"d", "1.4", "truncated"}}, "A1");
   EXPECT_THAT(Publish(batch).files, SizeIs(4));
   const auto decision = Publish(batch);
@@ -175,7 +175,7 @@ TEST_F(IntakeTest, ABatchThatIsRepeatedAddsNothing) {
   EXPECT_THAT(decision.accession_numbers, IsEmpty());
 }
 
-TEST_F(IntakeTest, AFileThatStandsInABatchTwiceIsAddedOnce) {
+TEST_F(IntakeTest, AFileThatOccursTwiceInABatchIsAddedOnce) {
   const auto decision = Publish(Batches().Study("1", {{"a", "1.1"}, {"b", ""}, {"a", "1.1"}, {"b", ""}}));
   ASSERT_THAT(StatesOf(decision), ElementsAre(kPending, kPending));
   EXPECT_EQ(decision.files[0].instance->path(), "a");
@@ -210,15 +210,16 @@ TEST_F(IntakeTest, ACopyInAnotherStudyOfTheBatchIsFound) {
   EXPECT_EQ(decision.files[1].original->study, 1);
 }
 
-// The first one by study and index, wherever it stands in the batch or in the answers of the store.
-TEST_F(IntakeTest, TheOriginalIsTheFirstFileThatMayBeSent) {
+// The first file is the one with the lowest study and index, regardless of the order in the batch and in the store's
+// answers.
+TEST_F(IntakeTest, TheOriginalIsTheFirstSendableFile) {
   Publish(Batches().Study("1", {{"a", "1.1", "truncated"}, {"b", "1.1"}}));
   const auto decision = Publish(Batches().Study("2", {{"c", "1.1"}}));
   ASSERT_THAT(StatesOf(decision), ElementsAre(kSkipped));
   EXPECT_EQ(decision.files[0].original->path, "/data/b");
 }
 
-TEST_F(IntakeTest, ACopyOfAFileThatHasFailedIsSent) {
+TEST_F(IntakeTest, ACopyOfAFailedFileIsSent) {
   Publish(Batches().Study("1", {{"a", "1.1"}}));
   SetState("a", kFailed);
   const auto decision = Publish(Batches().Study("1", {{"b", "1.1"}, {"c", "1.1"}}));
@@ -228,7 +229,7 @@ TEST_F(IntakeTest, ACopyOfAFileThatHasFailedIsSent) {
   EXPECT_EQ(decision.files[1].original->path, "/data/b");
 }
 
-TEST_F(IntakeTest, ACopyThatIsSentInThePlaceOfAnotherFileIsAnOriginal) {
+TEST_F(IntakeTest, APromotedCopyIsAnOriginal) {
   Publish(Batches().Study("1", {{"a", "1.1"}, {"b", "1.1"}}));
   SetState("a", kConflict);
   Promote("b");
@@ -259,14 +260,14 @@ TEST_F(IntakeTest, TheSamePathBelowAnotherRootIsAnotherFile) {
   EXPECT_EQ(decision.files[1].root, 1U);
 }
 
-TEST_F(IntakeTest, RootsWithOnePathAreOne) {
+TEST_F(IntakeTest, RootsWithTheSamePathAreMerged) {
   const auto batch =
       Batches().AddRoot(2, "/data").Study("1", {{"a", "1.1"}, {"a", "1.1", "", 2}, {"b", "1.2", "", 99}});
   EXPECT_THAT(Intake(batch.get()).roots(), ElementsAre("/data", ""));  // a root that is not in the batch has no path
   EXPECT_THAT(Publish(batch).files, SizeIs(2));
 }
 
-TEST_F(IntakeTest, AStudyThatStandsInABatchTwiceIsOne) {
+TEST_F(IntakeTest, AStudyThatOccursTwiceInABatchIsMerged) {
   const auto decision = Publish(
       Batches().Study("1", {{"a", "1.1"}}).Study("2", {}).Study("1", {{"b", "1.2"}}, "A1").Study("1", {}, "A2"));
   ASSERT_THAT(decision.feeds, SizeIs(2));
@@ -276,14 +277,14 @@ TEST_F(IntakeTest, AStudyThatStandsInABatchTwiceIsOne) {
   EXPECT_THAT(decision.accession_numbers, ElementsAre(Pair(1, "A1")));
 }
 
-TEST_F(IntakeTest, TheFirstAccessionNumberStays) {
+TEST_F(IntakeTest, TheFirstAccessionNumberIsKept) {
   EXPECT_THAT(Publish(Batches().Study("1", {})).accession_numbers, IsEmpty());
   EXPECT_THAT(Publish(Batches().Study("1", {}, "A1")).accession_numbers, ElementsAre(Pair(1, "A1")));
   EXPECT_THAT(Publish(Batches().Study("1", {}, "A2")).accession_numbers, IsEmpty());
 }
 
-// Comparing each further file with all of them would take a time that grows with the square of their number.
-TEST_F(IntakeTest, OfManyFilesWithOneUidOnlyAFewAreLookedUp) {
+// Comparing each further file with all earlier ones would take quadratic time.
+TEST_F(IntakeTest, ManyFilesWithTheSameUidNeedFewLookups) {
   std::vector<NamedFile> files;
   for (int i = 0; i < 1000; ++i) files.push_back({std::to_string(i), "1.1"});
   EXPECT_THAT(Publish(Batches().Study("1", files)).files, SizeIs(1000));

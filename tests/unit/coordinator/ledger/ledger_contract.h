@@ -1,4 +1,4 @@
-// What every implementation of the Ledger must hold: a suite that each of them instantiates with its own store.
+// What every implementation of the Ledger must guarantee. Each implementation instantiates this suite with its store.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -13,7 +13,7 @@
 
 namespace dicom_sender {
 
-// Where a ledger is kept: it outlives the ledgers that are opened on it, one at a time.
+// The place of a ledger. It outlives the ledgers that are opened on it one after another.
 class LedgerStore {
  public:
   virtual ~LedgerStore() = default;
@@ -34,7 +34,7 @@ class LedgerContract : public testing::TestWithParam<MakeLedgerStore> {
  protected:
   LedgerContract() : store_(GetParam()()), ledger_(store_->Open()) {}
 
-  // As by kill -9 and a new start.
+  // Simulates kill -9 and a restart.
   void Reopen() {
     ledger_.reset();
     ledger_ = store_->Open();
@@ -42,16 +42,16 @@ class LedgerContract : public testing::TestWithParam<MakeLedgerStore> {
 
   SessionKey CreateSession(const std::string& uuid = "session");
   SessionRecord Session() { return ledger_->LoadSession(session_); }
-  // In one transaction.
+  // Publishes the files in one transaction.
   StudyFeed Feed(const std::string& study, const std::vector<File>& files);
-  // `count` files named 0, 1, ... with a SOP Instance UID of their own.
+  // Publishes `count` files named 0, 1, ... with different SOP Instance UIDs.
   StudyKey FeedStudy(const std::string& study, std::uint32_t count);
   void Change(const std::vector<InstanceChange>& changes);
   InstanceChange To(StudyKey study, std::uint32_t index, InstanceState state, std::uint32_t attempts = 1) const;
   LeaseId Grant(StudyKey study, const std::string& worker = "w");
-  // A session whose studies 1 and 2 have failures of two statuses, several reasons and two workers.
+  // Creates a session whose studies 1 and 2 have failures with two statuses, several reasons, and two workers.
   void FeedFailures();
-  // The SOP Instance UIDs of what this makes pending again.
+  // Requeues the matching instances and returns their SOP Instance UIDs.
   std::vector<std::string> Requeued(const RequeueFilter& filter);
   using Ignored = std::map<std::string, std::uint64_t>;
   bool BeginScan(const std::string& indexer, std::uint64_t scan) {
@@ -77,22 +77,22 @@ class LedgerContract : public testing::TestWithParam<MakeLedgerStore> {
   std::vector<InstanceFacts> Facts(StudyKey study, const std::vector<std::uint32_t>& indices) {
     return ledger_->LoadInstances(study, indices);
   }
-  // Counts of study and session are what counting the instances gives. (All but associations and resends;
-  // retries only if nothing was requeued.)
+  // Compares the counts of studies and session with the instances. (Excludes associations and resends, and retries if
+  // something was requeued.)
   void ExpectCountsAreThoseOfTheInstances(bool with_retries = true);
 
   std::unique_ptr<LedgerStore> store_;
   std::unique_ptr<Ledger> ledger_;
   SessionKey session_ = 0;
   LeaseId last_lease_ = 0;
-  std::map<std::string, std::uint64_t> sizes_;  // of all files fed, by root and path
+  std::map<std::string, std::uint64_t> sizes_;  // of all published files, by root and path
 };
 
-inline constexpr std::uint32_t kStoreUs = 500;  // duration of every C-STORE in these tests
-inline constexpr const char* kIdentity = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";  // of every worker
+inline constexpr std::uint32_t kStoreUs = 500;  // the duration of every C-STORE in these tests
+inline constexpr const char* kIdentity = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";  // the identity of every worker
 WallTime At(std::int64_t milliseconds);
 wire::PublishBatch Batch(const std::string& study, const std::vector<File>& files);
-// As the service does it: what each instance changes from is read first.
+// Does what the service does: reads each instance before it changes it.
 void ReadAndChange(Ledger& ledger, std::vector<InstanceChange> changes, WallTime now);
 
 }  // namespace dicom_sender

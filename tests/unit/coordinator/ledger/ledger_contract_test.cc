@@ -28,7 +28,7 @@ std::vector<std::uint32_t> Indices(const wire::Page& page) {
 
 // --- sessions
 
-TEST_P(LedgerContract, ASessionIsFoundByItsUuidAsItWasOpened) {
+TEST_P(LedgerContract, ASessionIsFoundByItsUuid) {
   const SessionKey first = CreateSession("first");
   const SessionKey second = CreateSession("second");
   EXPECT_GT(second, first);
@@ -57,7 +57,7 @@ TEST_P(LedgerContract, SettingsAreReplaced) {
   EXPECT_EQ(ledger_->LoadSession(other).settings.attempts_max(), 3U);
 }
 
-TEST_P(LedgerContract, AnEndHasATimeAndAReasonUntilTheSessionGoesOn) {
+TEST_P(LedgerContract, AnEndHasATimeAndAReasonUntilTheSessionIsResumed) {
   CreateSession();
   InTransaction([&] { ledger_->SetSessionState(session_, wire::SESSION_UNREACHABLE, "refused", At(9000)); });
   EXPECT_EQ(Session().state, wire::SESSION_UNREACHABLE);
@@ -69,16 +69,16 @@ TEST_P(LedgerContract, AnEndHasATimeAndAReasonUntilTheSessionGoesOn) {
   EXPECT_FALSE(Session().end_time);
 }
 
-TEST_P(LedgerContract, AnEndThatWasAskedForIsKnownUntilItHasCome) {
+TEST_P(LedgerContract, ARequestedEndIsKeptUntilTheSessionEnds) {
   CreateSession();
   EXPECT_FALSE(Session().ending);
   InTransaction([&] { ledger_->SetEnding(session_, wire::SESSION_SUSPENDED); });
   Reopen();
   EXPECT_EQ(Session().ending, wire::SESSION_SUSPENDED);
   InTransaction([&] { ledger_->SetSessionState(session_, wire::SESSION_SENDING, "", At(1)); });
-  EXPECT_EQ(Session().ending, wire::SESSION_SUSPENDED) << "that the scan is complete does not change it";
+  EXPECT_EQ(Session().ending, wire::SESSION_SUSPENDED) << "a complete scan does not change it";
   InTransaction([&] { ledger_->SetEnding(session_, std::nullopt); });
-  EXPECT_FALSE(Session().ending) << "it is no longer asked for";
+  EXPECT_FALSE(Session().ending) << "it is no longer requested";
   InTransaction([&] { ledger_->SetEnding(session_, wire::SESSION_CANCELLED); });
   EXPECT_EQ(Session().ending, wire::SESSION_CANCELLED);
   InTransaction([&] { ledger_->SetSessionState(session_, wire::SESSION_CANCELLED, "", At(2)); });
@@ -114,7 +114,7 @@ TEST_P(LedgerContract, AScanIsCompleteWhenEveryIndexersIs) {
   EXPECT_THAT(Session().ignored, ElementsAre(Pair("dicomdir", 1), Pair("empty", 3))) << "of complete scans";
 }
 
-TEST_P(LedgerContract, OfAnIndexersScansOnlyTheLastOneCounts) {
+TEST_P(LedgerContract, OnlyTheLastScanOfAnIndexerCounts) {
   CreateSession();
   EXPECT_TRUE(BeginScan("a", 5));
   EXPECT_FALSE(BeginScan("a", 5)) << "repeated";
@@ -132,7 +132,7 @@ TEST_P(LedgerContract, OfAnIndexersScansOnlyTheLastOneCounts) {
 
 // --- the feed
 
-TEST_P(LedgerContract, WhatIsFedTwiceChangesNothing) {
+TEST_P(LedgerContract, RepeatedBatchesChangeNothing) {
   CreateSession();
   const std::vector<File> files = {{.path = "a", .sop_instance_uid = "1.1"},
                                    {.path = "b", .sop_instance_uid = "1.2", .size_bytes = 30},
@@ -151,7 +151,7 @@ TEST_P(LedgerContract, WhatIsFedTwiceChangesNothing) {
     EXPECT_EQ(again.pending_bytes, 0U);
     EXPECT_EQ(Session().studies, 1U);
     EXPECT_EQ(Session().counts.total, 7U);
-    // What has failed since does not make its copies new ones.
+    // A failure since then does not turn copies into new instances.
     Change({To(feed.study, 0, kFailed)});
   }
   ExpectCountsAreThoseOfTheInstances();
@@ -167,7 +167,7 @@ TEST_P(LedgerContract, FurtherInstancesContinueTheIndicesOfTheirStudy) {
   EXPECT_THAT(Indices(ledger_->LoadPage(study, 1, 0, 10)), ElementsAre(0, 1));
 }
 
-TEST_P(LedgerContract, AStudyThatStandsTwiceInABatchIsOne) {
+TEST_P(LedgerContract, AStudyThatOccursTwiceInABatchIsMerged) {
   CreateSession();
   wire::PublishBatch batch = Batch("1", {{.path = "a", .sop_instance_uid = "1.1"}});
   batch.MergeFrom(Batch("1", {{.path = "b", .sop_instance_uid = "1.2"}}));
@@ -195,7 +195,7 @@ TEST_P(LedgerContract, TheSameSopInstanceAtAnotherPathIsSkipped) {
   ExpectCountsAreThoseOfTheInstances();
 }
 
-TEST_P(LedgerContract, ACopyOfWhatFailedIsNotSkipped) {
+TEST_P(LedgerContract, ACopyOfAFailedInstanceIsNotSkipped) {
   CreateSession();
   const StudyFeed feed = Feed("1", {{.path = "broken", .sop_instance_uid = "1.1", .defect = "truncated"},
                                     {.path = "whole", .sop_instance_uid = "1.1"},
@@ -208,7 +208,7 @@ TEST_P(LedgerContract, ACopyOfWhatFailedIsNotSkipped) {
   ExpectCountsAreThoseOfTheInstances();
 }
 
-TEST_P(LedgerContract, FilesWithoutSopInstanceUidAreNoCopiesOfEachOther) {
+TEST_P(LedgerContract, FilesWithoutSopInstanceUidAreNotCopiesOfEachOther) {
   CreateSession();
   Feed("1", {{.path = "a", .sop_instance_uid = "", .defect = "no SOP Instance UID"},
              {.path = "b", .sop_instance_uid = "", .defect = "no SOP Instance UID"}});
@@ -216,7 +216,7 @@ TEST_P(LedgerContract, FilesWithoutSopInstanceUidAreNoCopiesOfEachOther) {
   EXPECT_EQ(Session().counts.skipped, 0U);
 }
 
-TEST_P(LedgerContract, SessionsDoNotKnowEachOthersFiles) {
+TEST_P(LedgerContract, SessionsDoNotShareFiles) {
   CreateSession("first");
   FeedStudy("1", 3);
   const SessionKey first = session_;
@@ -253,7 +253,7 @@ TEST_P(LedgerContract, AnInstanceWhoseRootIsNotInTheBatchHasAnEmptyOne) {
   EXPECT_THAT(Paths(Reported({kPending})), ElementsAre("/abs"));
 }
 
-TEST_P(LedgerContract, TheGroupWithoutStudyInstanceUidIsAStudyOfItsOwn) {
+TEST_P(LedgerContract, FilesWithoutStudyInstanceUidFormTheirOwnStudy) {
   CreateSession();
   const StudyKey nameless = Feed("", {{.path = "a", .sop_instance_uid = "1.1"}}).study;
   EXPECT_NE(FeedStudy("2", 1), nameless);
@@ -262,7 +262,7 @@ TEST_P(LedgerContract, TheGroupWithoutStudyInstanceUidIsAStudyOfItsOwn) {
   EXPECT_EQ(ledger_->LoadStudy(nameless).counts.total, 2U);
 }
 
-TEST_P(LedgerContract, ContextPairsAreThoseOfWhatCanBeSent) {
+TEST_P(LedgerContract, ContextPairsCoverSendableInstancesOnly) {
   CreateSession();
   const StudyKey study =
       Feed("1", {{.path = "a", .sop_instance_uid = "1.1", .sop_class_uid = "1.9.1"},
@@ -319,7 +319,7 @@ TEST_P(LedgerContract, PagesHoldTheUnsettledInstancesInTheirOrder) {
   EXPECT_EQ(ledger_->LoadPage(study, 77, 10, 4).instances_size(), 0);
 }
 
-TEST_P(LedgerContract, AnInstanceComesOutAsItWentIn) {
+TEST_P(LedgerContract, AnInstanceIsReadAsItWasWritten) {
   CreateSession();
   const std::string path("folder/\xE4\xFF\n\0name", 15);
   const StudyKey study = Feed("1", {{.path = path, .sop_instance_uid = "1.1", .size_bytes = 1ULL << 40}}).study;
@@ -337,7 +337,7 @@ TEST_P(LedgerContract, AnInstanceComesOutAsItWentIn) {
 
 // --- leases
 
-TEST_P(LedgerContract, ALeaseIsKnownForEver) {
+TEST_P(LedgerContract, LeasesAreKeptPermanently) {
   CreateSession();
   const StudyKey study = FeedStudy("1", 2);
   const StudyKey other = FeedStudy("2", 2);
@@ -361,13 +361,13 @@ TEST_P(LedgerContract, ALeaseIsKnownForEver) {
   EXPECT_THAT(ledger_->LeasedStudies(session_), IsEmpty());
 }
 
-TEST_P(LedgerContract, WhatWasHandedOutUnderALostLeaseIsSuspect) {
+TEST_P(LedgerContract, InstancesOfALostLeaseMayBeStored) {
   CreateSession();
   const StudyKey study = FeedStudy("1", 10);
   Grant(study);
   InTransaction([&] {
     ledger_->SetPageEnd(study, 6);
-    ledger_->SetPageEnd(study, 4);  // a page that was asked for again
+    ledger_->SetPageEnd(study, 4);  // a page that was requested again
   });
   EXPECT_EQ(ledger_->LoadStudy(study).page_end, 6U);
   InTransaction([&] { ledger_->EndLease(study, false); });
@@ -379,7 +379,7 @@ TEST_P(LedgerContract, WhatWasHandedOutUnderALostLeaseIsSuspect) {
     ledger_->SetPageEnd(study, 8);
     ledger_->EndLease(study, true);
   });
-  EXPECT_EQ(ledger_->LoadStudy(study).suspect_end, 6U) << "its worker has told everything";
+  EXPECT_EQ(ledger_->LoadStudy(study).suspect_end, 6U) << "its worker has reported everything";
   Grant(study);
   InTransaction([&] {
     ledger_->SetPageEnd(study, 3);
@@ -388,7 +388,7 @@ TEST_P(LedgerContract, WhatWasHandedOutUnderALostLeaseIsSuspect) {
   EXPECT_EQ(ledger_->LoadStudy(study).suspect_end, 6U);
 }
 
-TEST_P(LedgerContract, WhatWasSuspectAndHandedOutUnderALostLeaseOnceMoreCountsAsResent) {
+TEST_P(LedgerContract, InstancesOfASecondLostLeaseCountAsResent) {
   const SessionKey session = CreateSession();
   const StudyKey study = FeedStudy("1", 10);
   const auto lose = [&](std::uint32_t page_end) {
@@ -432,7 +432,7 @@ TEST_P(LedgerContract, AReportIsRememberedWithItsLease) {
   EXPECT_EQ(ledger_->FindLease(second)->last_report_seq, 1U);
 }
 
-TEST_P(LedgerContract, TheThreadsOfAWorkerAreTheMostItOffered) {
+TEST_P(LedgerContract, AWorkersThreadsAreItsLargestCapacity) {
   CreateSession();
   const auto grant = [this](const std::string& worker, std::uint32_t threads) {
     const StudyKey study = FeedStudy(std::to_string(last_lease_ + 1), 1);
@@ -445,7 +445,7 @@ TEST_P(LedgerContract, TheThreadsOfAWorkerAreTheMostItOffered) {
   EXPECT_EQ(ledger_->FindLease(last_lease_)->identity, "");
 }
 
-TEST_P(LedgerContract, WorkersAreCountedOnceAndForTheirSession) {
+TEST_P(LedgerContract, WorkersAreCountedOncePerSession) {
   CreateSession("first");
   EXPECT_EQ(ledger_->Workers(session_).workers, 0U);
   for (const char* worker : {"a", "b", "a"}) Grant(FeedStudy(std::to_string(last_lease_ + 1), 1), worker);
@@ -458,7 +458,7 @@ TEST_P(LedgerContract, WorkersAreCountedOnceAndForTheirSession) {
 
 // --- instances
 
-TEST_P(LedgerContract, OnlyTheIndicesThatExistAreLoaded) {
+TEST_P(LedgerContract, OnlyExistingIndicesAreLoaded) {
   CreateSession();
   const StudyKey study = FeedStudy("1", 3);
   Change({To(study, 1, kDelayed, 2)});
@@ -471,7 +471,7 @@ TEST_P(LedgerContract, OnlyTheIndicesThatExistAreLoaded) {
   EXPECT_EQ(facts[1].attempts, 2U);
 }
 
-TEST_P(LedgerContract, WhatDoesNotExistCannotBeChanged) {
+TEST_P(LedgerContract, AMissingInstanceCannotBeChanged) {
   CreateSession();
   const StudyKey study = FeedStudy("1", 1);
   ledger_->Begin();
@@ -480,8 +480,8 @@ TEST_P(LedgerContract, WhatDoesNotExistCannotBeChanged) {
   EXPECT_THROW(ledger_->LoadStudy(study + 1), LedgerError);
 }
 
-// Its counts would be wrong from then on.
-TEST_P(LedgerContract, WhatIsNotAsItWasReadCannotBeChanged) {
+// Otherwise its counts would be wrong from then on.
+TEST_P(LedgerContract, AnInstanceThatChangedSinceItWasReadCannotBeChanged) {
   CreateSession();
   const StudyKey study = FeedStudy("1", 1);
   InstanceChange change = To(study, 0, kStored);
@@ -491,7 +491,7 @@ TEST_P(LedgerContract, WhatIsNotAsItWasReadCannotBeChanged) {
   EXPECT_THROW(ledger_->ChangeInstances(std::span(&change, 1), At(1)), LedgerError);
 }
 
-TEST_P(LedgerContract, TheFactsAreWhatAChangeNeedsToKnow) {
+TEST_P(LedgerContract, LoadReturnsTheFactsThatAChangeNeeds) {
   CreateSession();
   const StudyKey study = FeedStudy("1", 2);  // of 100 and 101 bytes
   EXPECT_EQ(Facts(study, {1}).at(0), (InstanceFacts{.index = 1, .size_bytes = 101}));
@@ -525,7 +525,7 @@ TEST_P(LedgerContract, CountsFollowEveryChangeOfState) {
   EXPECT_EQ(Session().counts.retries, 0U) << "also when the attempts go down";
 }
 
-TEST_P(LedgerContract, AFailedInstanceThatIsStoredAfterAllIsNoFailureAnyMore) {
+TEST_P(LedgerContract, AFailedInstanceThatIsStoredLaterIsNoLongerAFailure) {
   CreateSession();
   const StudyKey study = FeedStudy("1", 2);
   InstanceChange failed = To(study, 0, kFailed, 2);
@@ -571,7 +571,7 @@ TEST_P(LedgerContract, TheEndOfASessionChangesNoInstance) {
   ExpectCountsAreThoseOfTheInstances();
 }
 
-TEST_P(LedgerContract, AStudyFailsWithWhatIsUnsettledInIt) {
+TEST_P(LedgerContract, FailingAStudyFailsItsUnsettledInstances) {
   CreateSession();
   const StudyKey study = FeedStudy("1", 6);
   const StudyKey other = FeedStudy("2", 2);
@@ -613,7 +613,7 @@ TEST_P(LedgerContract, AStudyFailsWithWhatIsUnsettledInIt) {
   ExpectCountsAreThoseOfTheInstances();
 }
 
-TEST_P(LedgerContract, AnOutcomeIsOfTheWorkerThatReportedIt) {
+TEST_P(LedgerContract, AnOutcomeNamesTheWorkerThatReportedIt) {
   CreateSession();
   const StudyKey study = FeedStudy("1", 5);
   Feed("1", {{.path = "broken", .sop_instance_uid = "9.9", .defect = "truncated"}});
@@ -638,10 +638,10 @@ TEST_P(LedgerContract, AnOutcomeIsOfTheWorkerThatReportedIt) {
   EXPECT_THAT(workers(kFailed), ElementsAre(odd, "", odd, ""));
   EXPECT_THAT(workers(kStored), ElementsAre("w3", odd));
   InTransaction([&] { ledger_->Requeue(session_, {}); });
-  EXPECT_THAT(workers(kPending), ElementsAre("", "", "")) << "nobody has reported what is to be sent again";
+  EXPECT_THAT(workers(kPending), ElementsAre("", "", "")) << "a requeued instance has no outcome";
 }
 
-TEST_P(LedgerContract, WhatMayBeStoredIsToBeSentAlone) {
+TEST_P(LedgerContract, PossiblyStoredInstancesAreSentAlone) {
   CreateSession();
   const StudyKey study = FeedStudy("1", 3);
   InstanceChange unanswered = To(study, 1, kPending);
@@ -655,7 +655,7 @@ TEST_P(LedgerContract, WhatMayBeStoredIsToBeSentAlone) {
   EXPECT_EQ(Session().counts.retries, 0U);
 }
 
-TEST_P(LedgerContract, WhatFailedIsPendingAgainIfAskedForUnlessItsDefectIsKnown) {
+TEST_P(LedgerContract, FailuresAreRequeuedUnlessTheFileHasADefect) {
   CreateSession();
   const StudyKey study = FeedStudy("1", 4);
   Feed("1", {{.path = "broken", .sop_instance_uid = "9.9", .defect = "truncated"},
@@ -694,12 +694,12 @@ TEST_P(LedgerContract, FailuresAreRequeuedByStudy) {
   EXPECT_EQ(feeds[0].pending_bytes, 201U);
 }
 
-TEST_P(LedgerContract, FailuresAreRequeuedByPartOfTheReasonInEitherCase) {
+TEST_P(LedgerContract, FailuresAreRequeuedByPartOfTheReasonIgnoringCase) {
   FeedFailures();
   EXPECT_THAT(Requeued({.reason = "no such FILE"}), ElementsAre("1.2"));
   EXPECT_THAT(Requeued({.reason = "OUT of"}), ElementsAre("1.0", "2.0"));
   EXPECT_THAT(Requeued({.reason = "100%"}), IsEmpty());
-  EXPECT_THAT(Requeued({.reason = "C___"}), IsEmpty()) << "it is no pattern";
+  EXPECT_THAT(Requeued({.reason = "C___"}), IsEmpty()) << "it is not a pattern";
 }
 
 TEST_P(LedgerContract, FailuresAreRequeuedByAReasonThatIsNotAscii) {
@@ -722,7 +722,7 @@ TEST_P(LedgerContract, FailuresAreRequeuedByAllConditionsTogether) {
   EXPECT_THAT(Requeued({.reason = "C000", .worker = "w2"}), ElementsAre("1.1"));
 }
 
-// One session that is fed, changed, failed by study and requeued at random.
+// Publishes, changes, fails by study, and requeues instances of one session at random.
 class RandomSession {
  public:
   explicit RandomSession(unsigned seed) : random_(seed) {}
@@ -730,7 +730,8 @@ class RandomSession {
   std::uint32_t Below(std::uint32_t end) { return static_cast<std::uint32_t>(random_() % end); }
   std::string Study() { return std::to_string(Below(4)); }
 
-  // Names, sizes and defects go by a number, so that files come again; each SOP Instance UID has two paths.
+  // Names, sizes, and defects are derived from a number, so that files are repeated. Each SOP Instance UID has two
+  // paths.
   std::vector<File> Files() {
     std::vector<File> files;
     for (int i = 0; i < 5; ++i) {
@@ -752,7 +753,7 @@ class RandomSession {
   std::mt19937 random_;
 };
 
-TEST_P(LedgerContract, CountsHoldAfterAnyMixtureOfChanges) {
+TEST_P(LedgerContract, CountsAreConsistentAfterRandomChanges) {
   for (unsigned seed = 1; seed <= 5; ++seed) {
     SCOPED_TRACE(seed);
     RandomSession random(seed);
@@ -814,7 +815,7 @@ TEST_P(LedgerContract, AReportIsReadInPages) {
   EXPECT_THAT(Reported({kPending, kDelayed}), IsEmpty());
 }
 
-TEST_P(LedgerContract, OutcomesOfSeveralStudiesInAnyOrderAreEachTheirOwn) {
+TEST_P(LedgerContract, OutcomesOfSeveralStudiesMayComeInAnyOrder) {
   CreateSession();
   const StudyKey first = FeedStudy("1", 3);
   const StudyKey second = FeedStudy("2", 6);
@@ -830,7 +831,7 @@ TEST_P(LedgerContract, OutcomesOfSeveralStudiesInAnyOrderAreEachTheirOwn) {
   ExpectCountsAreThoseOfTheInstances();
 }
 
-TEST_P(LedgerContract, WhatHasChangedInATransactionIsSeenInIt) {
+TEST_P(LedgerContract, ATransactionSeesItsOwnChanges) {
   CreateSession();
   const StudyKey study = FeedStudy("1", 2);
   InTransaction([&] {
@@ -899,7 +900,7 @@ TEST_P(LedgerContract, FailureReasonsAreCountedMostFrequentFirst) {
 
 // --- durability
 
-TEST_P(LedgerContract, WhatWasCommittedSurvives) {
+TEST_P(LedgerContract, CommittedChangesSurviveACrash) {
   CreateSession();
   const StudyKey study = FeedStudy("1", 5);
   Grant(study, "worker");
@@ -914,7 +915,7 @@ TEST_P(LedgerContract, WhatWasCommittedSurvives) {
   EXPECT_GT(FeedStudy("2", 1), study) << "keys are never used twice";
 }
 
-TEST_P(LedgerContract, WhatWasNotCommittedIsGone) {
+TEST_P(LedgerContract, UncommittedChangesAreLost) {
   CreateSession();
   const StudyKey study = FeedStudy("1", 2);
   ledger_->Begin();

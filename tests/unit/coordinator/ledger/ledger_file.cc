@@ -67,7 +67,7 @@ std::string Lines(const std::vector<std::vector<std::string>>& rows) {
   return text;
 }
 
-// With its log.
+// Includes its write-ahead log.
 void CopyLedger(const std::string& from, const std::string& to) {
   std::filesystem::copy_file(from, to);
   if (std::filesystem::exists(from + "-wal")) std::filesystem::copy_file(from + "-wal", to + "-wal");

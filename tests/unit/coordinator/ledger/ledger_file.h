@@ -1,5 +1,4 @@
-// The file of a ledger as tests look at it and change it behind the ledger's back. Throws std::runtime_error with
-// what SQLite said.
+// Lets tests read and change the file of a ledger directly. Throws std::runtime_error with SQLite's error.
 #pragma once
 
 #include <filesystem>
@@ -9,7 +8,7 @@
 
 namespace dicom_sender {
 
-// The SQL of one of the ledgers of older schemas that are beside this file.
+// Returns the SQL of one of the ledgers with older schemas that are in this folder.
 std::string LedgerDump(const std::string& name);
 
 class LedgerFile {
@@ -17,20 +16,20 @@ class LedgerFile {
   std::string path() const { return (folder_ / "ledger.db").string(); }
   const std::filesystem::path& folder() const { return folder_.path(); }
 
-  std::string Bytes() const;     // of the file alone
-  std::string LogBytes() const;  // of what is not in it yet, because its program was killed; empty: nothing
+  std::string Bytes() const;     // of the file without its log
+  std::string LogBytes() const;  // what is not in the file yet because its program was killed; empty: nothing
   void WriteBytes(const std::string& bytes) const;
 
-  // As another program would, while nobody has it open.
+  // Changes the file as another program would. It must not be open.
   void Sql(const std::string& sql) const;
-  // With all that was committed, as after a crash; the other may be open.
+  // Copies the other ledger with all committed data, as after a crash. The other ledger may be open.
   void BecomeCopyOf(const LedgerFile& other) const;
-  // The ledger is one of an older schema: schema_1.sql, schema_2.sql or schema_3.sql.
+  // Creates a ledger of an older schema: schema_1.sql, schema_2.sql, or schema_3.sql.
   void BecomeSchema(int version) const;
 
-  // The rows of a query as text, a line each. Read from a copy: nobody is in the way of it, and it is in nobody's.
+  // Returns the rows of a query as text, one per line. Reads a copy, so there are no lock conflicts.
   std::string Rows(const std::string& query) const;
-  // The same of all tables, with their definitions and the version of the schema.
+  // Returns the same for all tables, with their definitions and the version of the schema.
   std::string Dump() const;
 
  private:

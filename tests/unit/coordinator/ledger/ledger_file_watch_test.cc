@@ -1,4 +1,4 @@
-// A ledger whose file is taken away while it is open.
+// Moves or removes the file of an open ledger.
 #include "coordinator/ledger/sqlite/ledger_file_watch.h"
 
 #include <gmock/gmock.h>
@@ -31,7 +31,7 @@ class LedgerFileWatchTest : public testing::Test {
   const LedgerFileWatch watch_{file_.path()};
 };
 
-TEST_F(LedgerFileWatchTest, ALedgerThatIsWrittenIsTheSame) {
+TEST_F(LedgerFileWatchTest, WritesAreNotReported) {
   wire::OpenSession settings;
   settings.set_session("a");
   ledger_->Begin();
@@ -40,13 +40,13 @@ TEST_F(LedgerFileWatchTest, ALedgerThatIsWrittenIsTheSame) {
   EXPECT_EQ(Trouble(), "");
 }
 
-TEST_F(LedgerFileWatchTest, OneThatWasRemovedIsNoticed) {
+TEST_F(LedgerFileWatchTest, ARemovedLedgerIsDetected) {
   std::filesystem::remove(file_.path());
   EXPECT_THAT(Trouble(), AllOf(HasSubstr("ledger '" + file_.path() + "': it was removed or renamed while in use; "),
                                HasSubstr("start again")));
 }
 
-TEST_F(LedgerFileWatchTest, OneThatWasRenamedIsNoticedUntilItIsBack) {
+TEST_F(LedgerFileWatchTest, ARenamedLedgerIsDetectedUntilItReturns) {
   const std::string elsewhere = file_.path() + ".old";
   std::filesystem::rename(file_.path(), elsewhere);
   EXPECT_THAT(Trouble(), HasSubstr("removed or renamed"));
@@ -54,19 +54,19 @@ TEST_F(LedgerFileWatchTest, OneThatWasRenamedIsNoticedUntilItIsBack) {
   EXPECT_EQ(Trouble(), "");
 }
 
-TEST_F(LedgerFileWatchTest, OneThatWasReplacedByItsCopyIsNoticed) {
+TEST_F(LedgerFileWatchTest, ALedgerReplacedByItsCopyIsDetected) {
   const std::string copy = file_.path() + ".copy";
   std::filesystem::copy_file(file_.path(), copy);
   std::filesystem::rename(copy, file_.path());
   EXPECT_THAT(Trouble(), HasSubstr("it was replaced by another file while in use"));
 }
 
-TEST_F(LedgerFileWatchTest, SoIsItsLogWithWhatIsNotInTheFileYet) {
+TEST_F(LedgerFileWatchTest, ARemovedWriteAheadLogIsDetected) {
   std::filesystem::remove(file_.path() + "-wal");
   EXPECT_THAT(Trouble(), HasSubstr("ledger '" + file_.path() + "-wal': it was removed"));
 }
 
-TEST_F(LedgerFileWatchTest, AFolderThatIsGoneTakesItAlong) {
+TEST_F(LedgerFileWatchTest, ARemovedFolderIsDetected) {
   const std::filesystem::path folder = file_.folder();
   const std::filesystem::path elsewhere = folder.string() + ".moved";
   std::filesystem::rename(folder, elsewhere);

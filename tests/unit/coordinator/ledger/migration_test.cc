@@ -1,4 +1,4 @@
-// A ledger of an older release becomes one of this release, whole or not at all.
+// Migrates the ledger of an older release, which must succeed as a whole or change nothing.
 #include <gmock/gmock.h>
 
 #include "coordinator/ledger/sqlite/sqlite_ledger.h"
@@ -40,10 +40,10 @@ class MigrationTest : public testing::TestWithParam<int> {
 
 INSTANTIATE_TEST_SUITE_P(FromSchema, MigrationTest, testing::Values(1, 2, 3, 4));
 
-TEST_P(MigrationTest, WhatBothSchemasHaveStaysAsItIs) {
+TEST_P(MigrationTest, DataOfBothSchemasIsKept) {
   const char* const tables[] = {"session", "root", "pair", "study", "study_pair", "lease", "instance", "known"};
-  // Session 3, whose study is 5, had left an instance: see WhatASessionHadLeftIsPending. That with index 6 of study 1
-  // is a conflict.
+  // Session 3 with study 5 had abandoned an instance; see AbandonedInstancesArePending. The instance with index 6 of
+  // study 1 is a conflict.
   const std::map<std::string, std::string> untouched = {
       {"session", " WHERE key <> 3"},
       {"study", " WHERE key <> 5"},
@@ -73,7 +73,7 @@ TEST_P(MigrationTest, WhatBothSchemasHaveStaysAsItIs) {
             "PACS|SENDER|127.0.0.1|104\n");
 }
 
-TEST_P(MigrationTest, ItHasTheSchemaOfANewLedger) {
+TEST_P(MigrationTest, TheResultHasTheSchemaOfANewLedger) {
   const LedgerFile fresh;
   ASSERT_TRUE(OpenSqliteLedger(fresh.path()));
   Open();
@@ -111,7 +111,7 @@ TEST_P(MigrationTest, SessionsHaveTheirCountsIgnoredFilesAndScans) {
   EXPECT_THAT(unreachable.ignored, ElementsAre(Pair("dicomdir", 1U)));
 }
 
-TEST_P(MigrationTest, ConflictsHaveAStateOfTheirOwn) {
+TEST_P(MigrationTest, ConflictsHaveTheirOwnState) {
   const auto ledger = Open();
   const auto session = ledger->FindSession("aaaaaaaa-0000-4000-8000-000000000001").value();
   const auto conflicts = ledger->Report(session.key, std::array{InstanceState::kConflict}, {}, 10);
@@ -120,7 +120,7 @@ TEST_P(MigrationTest, ConflictsHaveAStateOfTheirOwn) {
   EXPECT_EQ(ledger->Report(session.key, std::array{InstanceState::kSkipped}, {}, 10).size(), 1U);
 }
 
-TEST_P(MigrationTest, WhatASessionTookSoFarIsItsWorkedTime) {
+TEST_P(MigrationTest, ElapsedTimeBecomesActiveTime) {
   const auto ledger = Open();
   const auto ended = ledger->FindSession("cccccccc-0000-4000-8000-000000000003").value();
   EXPECT_EQ(ended.worked, std::chrono::seconds(5));
@@ -130,7 +130,7 @@ TEST_P(MigrationTest, WhatASessionTookSoFarIsItsWorkedTime) {
   EXPECT_EQ(open.run_start, open.start_time);
 }
 
-TEST_P(MigrationTest, WhatASessionHadLeftIsPending) {
+TEST_P(MigrationTest, AbandonedInstancesArePending) {
   const auto ledger = Open();
   const SessionRecord session = ledger->FindSession(kUnreachable).value();
   const auto studies = ledger->Studies(session.key, 0, 10);
@@ -172,7 +172,7 @@ TEST_P(MigrationTest, WorkersAreCountedAndLeasesAreInForce) {
   EXPECT_EQ(ledger->FindLease(2)->last_report_seq, 1U);
 }
 
-TEST_P(MigrationTest, AScanBegunBeforeIsBegunAnew) {
+TEST_P(MigrationTest, AnUnfinishedScanStartsOver) {
   const auto ledger = Open();
   const SessionKey session = ledger->FindSession(kScanning)->key;
   std::uint64_t scan = 5;
@@ -187,8 +187,9 @@ TEST_P(MigrationTest, AScanBegunBeforeIsBegunAnew) {
   EXPECT_THAT(ledger->LoadSession(session).ignored, ElementsAre(Pair("empty", 2U)));
 }
 
-// The ignored files of schema 1 are those of the indexer without a name: another scan of it counts them anew.
-TEST_P(MigrationTest, AScanAfterACompleteOneReplacesItsIgnoredFiles) {
+// The ignored files of schema 1 belong to the indexer with the empty name, so another scan of that indexer replaces
+// them.
+TEST_P(MigrationTest, ALaterScanReplacesTheIgnoredFiles) {
   const auto ledger = Open();
   const SessionKey session = ledger->FindSession(kHalfSent)->key;
   std::uint64_t scan = 1;
@@ -200,7 +201,7 @@ TEST_P(MigrationTest, AScanAfterACompleteOneReplacesItsIgnoredFiles) {
   EXPECT_THAT(ledger->LoadSession(session).ignored, ElementsAre(Pair("empty", 4U)));
 }
 
-TEST_P(MigrationTest, OpeningItAgainChangesNothing) {
+TEST_P(MigrationTest, ReopeningChangesNothing) {
   Open();
   const std::string once = file_.Bytes();
   Open();
@@ -208,7 +209,7 @@ TEST_P(MigrationTest, OpeningItAgainChangesNothing) {
 }
 
 TEST_P(MigrationTest, AFailureInTheMiddleLeavesTheOldSchema) {
-  // Each is in the way of a later statement of the migration.
+  // Each of these tables makes a later statement of the migration fail.
   std::vector<const char*> obstacles = {"copy", "unread", "not_read"};
   if (GetParam() < 4) obstacles.push_back("worker");
   if (GetParam() < 3) obstacles.insert(obstacles.end(), {"sessions", "leases"});
@@ -226,7 +227,7 @@ TEST_P(MigrationTest, AFailureInTheMiddleLeavesTheOldSchema) {
 
 TEST_P(MigrationTest, AFullDiskInTheMiddleLeavesTheOldSchema) {
   const std::string before = file_.Dump();
-  // Until there is room for the log of the whole migration.
+  // Increases the limit until the write-ahead log of the whole migration fits.
   std::uint64_t room = 0;
   std::string error = "none yet";
   for (; !error.empty() && room < 10'000'000; room += 1000) {

@@ -1,5 +1,5 @@
-// What a ledger in PostgreSQL does when the server, the network, a disk or another coordinator is in its way: what
-// was committed is there, what was not is not, and the ledger says which.
+// Tests the PostgreSQL ledger when the server, the network, a disk, or another coordinator interferes: committed data
+// exists, uncommitted data does not, and the ledger reports which of them applies.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <libpq-fe.h>
@@ -33,15 +33,15 @@ using testing::Not;
 
 constexpr seconds kPatience{60};
 constexpr Duration kLeaderTimeout = seconds(10);
-constexpr Duration kShortTimeout = seconds(1);  // where it is waited for
+constexpr Duration kShortTimeout = seconds(1);  // for tests that wait for it
 
-// Somebody else's connection, as superuser.
+// An independent connection as superuser.
 class Session {
  public:
   explicit Session(const std::string& database)
       : connection_(PQconnectdb(PostgresqlServer::Shared().UriOf("postgres", database).c_str()), PQfinish) {}
   void Run(const char* sql) { PQclear(PQexec(connection_.get(), sql)); }
-  void Send(const char* sql) { PQsendQuery(connection_.get(), sql); }  // and does not wait for the answer
+  void Send(const char* sql) { PQsendQuery(connection_.get(), sql); }  // does not wait for the answer
 
  private:
   std::unique_ptr<PGconn, void (*)(PGconn*)> connection_;
@@ -57,7 +57,7 @@ class PostgresqlFaultsTest : public testing::Test {
 
   static PostgresqlServer& Server() { return PostgresqlServer::Shared(); }
   std::string Query(const std::string& sql) const { return Server().Query(database_, sql); }
-  // Until the server answers so.
+  // Waits until the server's answer is `expected`.
   bool Becomes(const std::string& sql, const std::string& expected) const {
     return Becomes(Server(), database_, sql, expected);
   }
@@ -89,7 +89,7 @@ class PostgresqlFaultsTest : public testing::Test {
     return *std::move(opened);
   }
   static std::uint64_t Take(Leadership& leadership, const std::string& name = "test") {
-    const TimePoint deadline = MonotonicNow() + kPatience;  // what is in the way is ended by a first call
+    const TimePoint deadline = MonotonicNow() + kPatience;  // the first call terminates a blocking transaction
     while (MonotonicNow() < deadline) {
       if (const auto taken = leadership.Take(leadership.Look(), name)) return taken->epoch;
     }
@@ -100,7 +100,7 @@ class PostgresqlFaultsTest : public testing::Test {
     if (!opened) throw std::runtime_error(opened.error().sentence);
     return *std::move(opened);
   }
-  // A leader whose ledger has a session.
+  // Returns the ledger of a new leader, with a session.
   std::unique_ptr<Ledger> Lead(const PostgresqlOptions& options) {
     auto ledger = Open(options, Take(*Watch(options)));
     if (ledger->FindSession("session")) return ledger;
@@ -111,7 +111,7 @@ class PostgresqlFaultsTest : public testing::Test {
     ledger->Commit();
     return ledger;
   }
-  // In the open transaction.
+  // Adds the study in the open transaction.
   void AddStudy(Ledger& ledger, const std::string& uid) const {
     ledger.AddStudies(session_, Batch(uid, {{.path = uid, .sop_instance_uid = uid}}));
   }
@@ -139,9 +139,9 @@ class PostgresqlFaultsTest : public testing::Test {
   SessionKey session_ = 0;
 };
 
-// --- the outcome of a commit
+// --- outcome of a commit
 
-TEST_F(PostgresqlFaultsTest, LostBeforeTheCommitIsAnErrorAndNothingIsWritten) {
+TEST_F(PostgresqlFaultsTest, AConnectionLostBeforeTheCommitIsAnErrorAndNothingIsWritten) {
   const auto ledger = Lead(Breakable());
   ledger->Begin();
   AddStudy(*ledger, "1");
@@ -157,7 +157,7 @@ TEST_F(PostgresqlFaultsTest, LostBeforeTheCommitIsAnErrorAndNothingIsWritten) {
   EXPECT_EQ(StudiesThere(), "1");
 }
 
-TEST_F(PostgresqlFaultsTest, ACommitThatTheServerHasNotSeenIsAnError) {
+TEST_F(PostgresqlFaultsTest, ACommitThatNeverReachedTheServerIsAnError) {
   const auto ledger = Lead(Breakable());
   cutter_->CutAt("COMMIT", Moment::kBefore);
   EXPECT_THROW(CommitStudy(*ledger, "1"), LedgerError);
@@ -165,7 +165,7 @@ TEST_F(PostgresqlFaultsTest, ACommitThatTheServerHasNotSeenIsAnError) {
   EXPECT_EQ(StudiesThere(), "0");
 }
 
-TEST_F(PostgresqlFaultsTest, ACommitWhoseAnswerIsLostIsFoundOut) {
+TEST_F(PostgresqlFaultsTest, TheOutcomeOfACommitWithALostAnswerIsDetermined) {
   const auto ledger = Lead(Breakable());
   cutter_->CutAt("COMMIT", Moment::kUnanswered);
   CommitStudy(*ledger, "1");
@@ -175,30 +175,31 @@ TEST_F(PostgresqlFaultsTest, ACommitWhoseAnswerIsLostIsFoundOut) {
   EXPECT_EQ(StudiesThere(), "2");
 }
 
-TEST_F(PostgresqlFaultsTest, LostAfterTheCommitItWasCommitted) {
+TEST_F(PostgresqlFaultsTest, AConnectionLostAfterTheCommitLosesNothing) {
   const auto ledger = Lead(Breakable());
   cutter_->CutAt("COMMIT", Moment::kAnswered);
   CommitStudy(*ledger, "1");
   EXPECT_TRUE(cutter_->WaitForCutAt(kPatience));
   EXPECT_EQ(StudiesThere(), "1");
-  // Nothing was on its way: either it goes on, or it says that it does not.
+  // No statement was in flight: the ledger either reconnects or reports an error.
   const std::string error = ErrorOf([&] { CommitStudy(*ledger, "2"); });
   EXPECT_EQ(StudiesThere(), error.empty() ? "2" : "1") << error;
 }
 
-TEST_F(PostgresqlFaultsTest, AnOutcomeThatCannotBeFoundOutIsAnErrorWithinABound) {
+TEST_F(PostgresqlFaultsTest, AnUnknownOutcomeIsAnErrorWithinABoundedTime) {
   const auto ledger = Lead(Breakable(kShortTimeout));
   cutter_->CutAt("COMMIT", Moment::kUnanswered, Passage::kRefused);
   const TimePoint began = MonotonicNow();
   const std::string error = ErrorOf([&] { CommitStudy(*ledger, "1"); });
   EXPECT_LT(MonotonicNow() - began, 20 * kShortTimeout);
   EXPECT_THAT(error, HasSubstr(database_));
-  EXPECT_EQ(StudiesThere(), "1") << "the case is another one";
+  EXPECT_EQ(StudiesThere(), "1") << "the test must cover a committed transaction";
 }
 
-// The server still waits for it. Whoever asks does not wait with it: what can commit no more has not committed.
-TEST_F(PostgresqlFaultsTest, ACommitThatTheServerStillWaitsForIsEndedAndAnError) {
-  constexpr Duration kTimeout = seconds(60);  // the server itself would end it then
+// The server still waits for the COMMIT. The ledger does not wait but terminates it: a transaction that can no longer
+// commit is not committed.
+TEST_F(PostgresqlFaultsTest, ACommitThatIsStillWaitingIsTerminatedAndAnError) {
+  constexpr Duration kTimeout = seconds(60);  // after this time, the server itself would terminate it
   const auto ledger = Lead(Breakable(kTimeout));
   cutter_->CutAt("COMMIT", Moment::kSwallowed);
   const TimePoint began = MonotonicNow();
@@ -210,8 +211,8 @@ TEST_F(PostgresqlFaultsTest, ACommitThatTheServerStillWaitsForIsEndedAndAnError)
   EXPECT_EQ(StudiesThere(), "1");
 }
 
-// It knows a transaction of the same number, too.
-TEST_F(PostgresqlFaultsTest, TheOutcomeIsNotAskedOfAnotherServer) {
+// The other server has a transaction with the same number.
+TEST_F(PostgresqlFaultsTest, TheOutcomeIsNotQueriedOnAnotherServer) {
   PostgresqlServer other;
   Server().Query("postgres", "ALTER DATABASE " + database_ + " RENAME TO of_two_servers");
   database_ = "of_two_servers";
@@ -225,7 +226,7 @@ TEST_F(PostgresqlFaultsTest, TheOutcomeIsNotAskedOfAnotherServer) {
   EXPECT_EQ(StudiesThere(), "0");
 }
 
-TEST_F(PostgresqlFaultsTest, TheOutcomeIsFoundOutFromAServerThatHasCrashedMeanwhile) {
+TEST_F(PostgresqlFaultsTest, TheOutcomeIsDeterminedAfterAServerCrash) {
   const auto ledger = Lead(Breakable(seconds(30)));
   cutter_->CutAt("COMMIT", Moment::kUnanswered, Passage::kHeld);
   auto committed = std::async(std::launch::async, [&] { CommitStudy(*ledger, "1"); });
@@ -237,8 +238,8 @@ TEST_F(PostgresqlFaultsTest, TheOutcomeIsFoundOutFromAServerThatHasCrashedMeanwh
   EXPECT_EQ(StudiesThere(), "1");
 }
 
-// Whoever takes over in between sees what was committed, and the former leader is told that it is not leading.
-TEST_F(PostgresqlFaultsTest, AfterALostAnswerAnotherLeaderIsNoReasonToDoubtTheCommit) {
+// The new leader sees the committed data, and the former leader is told that it is no longer the leader.
+TEST_F(PostgresqlFaultsTest, ATakeoverAfterALostAnswerDoesNotHideTheCommit) {
   const auto ledger = Lead(Breakable(seconds(30)));
   cutter_->CutAt("COMMIT", Moment::kUnanswered, Passage::kHeld);
   auto committed = std::async(std::launch::async, [&] { return ErrorOf([&] { CommitStudy(*ledger, "1"); }); });
@@ -252,11 +253,11 @@ TEST_F(PostgresqlFaultsTest, AfterALostAnswerAnotherLeaderIsNoReasonToDoubtTheCo
 
 // --- the server
 
-TEST_F(PostgresqlFaultsTest, AServerThatIsRestartedIsNoticedAndHasAllThatWasCommitted) {
+TEST_F(PostgresqlFaultsTest, AServerRestartIsDetectedAndKeepsCommittedData) {
   for (const bool kill : {false, true}) {
     SCOPED_TRACE(kill);
     const auto leadership = Watch(Direct());
-    const auto ledger = Lead(Direct(kShortTimeout));  // so long it looks for what became of the commit
+    const auto ledger = Lead(Direct(kShortTimeout));  // limits the search for the outcome of the commit
     CommitStudy(*ledger, kill ? "1" : "2");
     const std::string committed = StudiesThere();
     ledger->Begin();
@@ -273,8 +274,8 @@ TEST_F(PostgresqlFaultsTest, AServerThatIsRestartedIsNoticedAndHasAllThatWasComm
   }
 }
 
-// Each of several hosts has its share of the leader time-out, wherever they are listed.
-TEST_F(PostgresqlFaultsTest, OfSeveralHostsAHungOneIsPassedOver) {
+// Each of several hosts gets a part of the leader timeout, in any order.
+TEST_F(PostgresqlFaultsTest, AHungHostIsSkipped) {
   cutter_->Set(Passage::kHeld);
   const TemporaryFolder folder;
   std::ofstream(folder / "services") << fmt::format("[two]\nhost=127.0.0.1,127.0.0.1\nport={},{}\n", cutter_->port(),
@@ -290,7 +291,7 @@ TEST_F(PostgresqlFaultsTest, OfSeveralHostsAHungOneIsPassedOver) {
   unsetenv("PGSERVICEFILE");
 }
 
-TEST_F(PostgresqlFaultsTest, OfSeveralHostsTheOneIsTakenThatMayBeWritten) {
+TEST_F(PostgresqlFaultsTest, TheWritableHostIsChosen) {
   PostgresqlServer other;
   const std::string database = other.CreateDatabase();
   Configure(other, "default_transaction_read_only", "on");
@@ -305,10 +306,10 @@ TEST_F(PostgresqlFaultsTest, OfSeveralHostsTheOneIsTakenThatMayBeWritten) {
   EXPECT_EQ(trouble_with(&second).sentence, "none");
   const LedgerTrouble trouble = trouble_with(nullptr);
   EXPECT_TRUE(trouble.passing);
-  EXPECT_THAT(trouble.sentence, HasSubstr("read-only")) << "who has answered knows more than who has not";
+  EXPECT_THAT(trouble.sentence, HasSubstr("read-only")) << "an error from a server is more specific than no answer";
 }
 
-TEST_F(PostgresqlFaultsTest, AnAnswerThatNeverEndsIsNotWaitedForLonger) {
+TEST_F(PostgresqlFaultsTest, AnEndlessAnswerTimesOut) {
   Query(
       "CREATE FUNCTION chatter() RETURNS int LANGUAGE plpgsql AS"
       " $$BEGIN LOOP RAISE NOTICE 'still here'; END LOOP; END$$");
@@ -320,7 +321,7 @@ TEST_F(PostgresqlFaultsTest, AnAnswerThatNeverEndsIsNotWaitedForLonger) {
   EXPECT_LT(MonotonicNow() - began, kPatience / 2);
 }
 
-TEST_F(PostgresqlFaultsTest, TheServerDoesNotEndALeaderForBeingIdle) {
+TEST_F(PostgresqlFaultsTest, TheServerDoesNotDisconnectAnIdleLeader) {
   Query("ALTER DATABASE " + database_ + " SET idle_session_timeout = '1h'");
   PostgresqlConnection connection(Direct(), kPatience);
   connection.Connect();
@@ -339,14 +340,14 @@ TEST_F(PostgresqlFaultsTest, ACommitThatDidNotWaitForReplicasIsAnError) {
   EXPECT_THAT(error.get(), HasSubstr("not on the server's replicas"));
 }
 
-TEST_F(PostgresqlFaultsTest, AServerThatIsNotThereIsPassingTrouble) {
+TEST_F(PostgresqlFaultsTest, AMissingServerIsATransientError) {
   const LedgerTrouble trouble = TroubleOf(
       OpenLeadership({.uri = Server().Uri(database_, ReservedPort().number()), .leader_timeout = seconds(1)}));
   EXPECT_TRUE(trouble.passing);
   EXPECT_THAT(trouble.sentence, HasSubstr("cannot be reached"));
 }
 
-TEST_F(PostgresqlFaultsTest, AServerThatIsSilentIsPassingTroubleWithinTheLeaderTimeout) {
+TEST_F(PostgresqlFaultsTest, ASilentServerIsATransientErrorWithinTheLeaderTimeout) {
   cutter_->Set(Passage::kHeld);
   const TimePoint began = MonotonicNow();
   const LedgerTrouble trouble = TroubleOf(OpenLeadership(Breakable(kShortTimeout)));
@@ -354,7 +355,7 @@ TEST_F(PostgresqlFaultsTest, AServerThatIsSilentIsPassingTroubleWithinTheLeaderT
   EXPECT_LT(MonotonicNow() - began, kPatience);
 }
 
-TEST_F(PostgresqlFaultsTest, ToGiveUpEndsAWaitAtOnce) {
+TEST_F(PostgresqlFaultsTest, GivingUpEndsAWaitAtOnce) {
   WakeEvent give_up;
   PostgresqlOptions options = Breakable(std::chrono::hours(1));
   options.give_up = &give_up;
@@ -374,7 +375,7 @@ TEST_F(PostgresqlFaultsTest, ToGiveUpEndsAWaitAtOnce) {
   EXPECT_TRUE(Becomes("SELECT count(*) FROM study", "0"));
 }
 
-TEST_F(PostgresqlFaultsTest, AStatementThatIsEndedIsAnErrorAndNothingIsWritten) {
+TEST_F(PostgresqlFaultsTest, ATerminatedStatementIsAnErrorAndNothingIsWritten) {
   const auto ledger = Lead(Direct());
   Session other(database_);
   other.Run("BEGIN; LOCK TABLE instance IN ACCESS EXCLUSIVE MODE");
@@ -394,7 +395,7 @@ TEST_F(PostgresqlFaultsTest, ADeadlockIsAnErrorAndNothingIsWritten) {
   other.Run("BEGIN; SET LOCAL deadlock_timeout = '1h'; LOCK TABLE instance IN ACCESS EXCLUSIVE MODE");
   ledger->Begin();
   ledger->LoadSession(session_);
-  ledger->SetEnding(session_, wire::SESSION_CANCELLED);  // so that the row is locked, too
+  ledger->SetEnding(session_, wire::SESSION_CANCELLED);  // also locks the row
   other.Send("LOCK TABLE session IN ACCESS EXCLUSIVE MODE");
   ASSERT_TRUE(
       Becomes("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
@@ -407,8 +408,9 @@ TEST_F(PostgresqlFaultsTest, ADeadlockIsAnErrorAndNothingIsWritten) {
   EXPECT_THAT(error, HasSubstr("conflicted with another transaction"));
 }
 
-// The defaults of database and user are not the ledger's: those of a strict isolation would fail by every renewal.
-TEST_F(PostgresqlFaultsTest, TheIsolationIsTheLedgersOwn) {
+// The ledger must not depend on the defaults of database and user: with a stricter isolation level, each renewal
+// would break other transactions.
+TEST_F(PostgresqlFaultsTest, TheLedgerSetsTheIsolationLevel) {
   Query("ALTER DATABASE " + database_ + " SET default_transaction_isolation = 'serializable'");
   const auto ledger = Lead(Direct());
   const auto leadership = Watch(Direct());
@@ -423,10 +425,10 @@ TEST_F(PostgresqlFaultsTest, TheIsolationIsTheLedgersOwn) {
   EXPECT_EQ(StudiesThere(), "3");
 }
 
-// Of a child that has a small file system which nobody else sees.
+// Runs in a child process with a small private file system.
 constexpr int kRight = 0, kWrong = 1, kNotPermitted = 77;
 
-TEST_F(PostgresqlFaultsTest, AFullDiskIsSaidAndNothingThatWasCommittedIsLost) {
+TEST_F(PostgresqlFaultsTest, AFullDiskIsReportedAndNoCommittedDataIsLost) {
   const auto work = [&] {
     if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
       return kNotPermitted;
@@ -488,9 +490,9 @@ TEST_F(PostgresqlFaultsTest, AFullDiskIsSaidAndNothingThatWasCommittedIsLost) {
   EXPECT_EQ(WEXITSTATUS(status), kRight);
 }
 
-// --- what a person must act on
+// --- permanent errors
 
-TEST_F(PostgresqlFaultsTest, ADatabaseThatMayOnlyBeReadIsSaidAndTriedAgain) {
+TEST_F(PostgresqlFaultsTest, AReadOnlyDatabaseIsReportedAndRetried) {
   { const auto schema = Watch(Direct()); }
   Query("ALTER DATABASE " + database_ + " SET default_transaction_read_only = on");
   const LedgerTrouble trouble = TroubleOf(OpenLeadership(Direct()));
@@ -499,7 +501,7 @@ TEST_F(PostgresqlFaultsTest, ADatabaseThatMayOnlyBeReadIsSaidAndTriedAgain) {
   EXPECT_THAT(TroubleOf(OpenPostgresqlLedger(Direct(), 1)).sentence, HasSubstr("read-only"));
 }
 
-TEST_F(PostgresqlFaultsTest, AWrongPasswordIsSaidAndNotShown) {
+TEST_F(PostgresqlFaultsTest, AWrongPasswordIsReportedAndNotShown) {
   const std::string user = "guarded_" + database_;
   Server().AddUserWithPassword(user, "right-one");
   Query("ALTER DATABASE " + database_ + " OWNER TO " + user);
@@ -521,8 +523,8 @@ TEST_F(PostgresqlFaultsTest, AWrongPasswordIsSaidAndNotShown) {
   EXPECT_EQ(trouble_with("right-one").sentence, "none");
 }
 
-// libpq has a line for each address, and that of the server which has answered is not the first.
-TEST_F(PostgresqlFaultsTest, AWrongPasswordIsSaidWhereAnotherAddressIsDead) {
+// libpq reports one line per address, and the first one is not from the server that has answered.
+TEST_F(PostgresqlFaultsTest, AWrongPasswordIsReportedEvenIfAnotherAddressIsDead) {
   Server().AddUserWithPassword("behind", "right-one");
   const std::string dead = std::to_string(ReservedPort().number());
   setenv("PGPASSWORD", "wrong-one", 1);
@@ -534,7 +536,7 @@ TEST_F(PostgresqlFaultsTest, AWrongPasswordIsSaidWhereAnotherAddressIsDead) {
   EXPECT_THAT(trouble.sentence, HasSubstr("PGPASSWORD"));
 }
 
-TEST_F(PostgresqlFaultsTest, SettingsThatCannotBeRightAreNoPassingTrouble) {
+TEST_F(PostgresqlFaultsTest, InvalidSettingsAreAPermanentError) {
   const std::string uri = Server().Uri(database_);
   const auto trouble_of = [](const std::string& wrong) {
     return TroubleOf(OpenLeadership({.uri = wrong, .leader_timeout = kLeaderTimeout}));
@@ -562,7 +564,7 @@ TEST_F(PostgresqlFaultsTest, SettingsThatCannotBeRightAreNoPassingTrouble) {
   }
 }
 
-TEST_F(PostgresqlFaultsTest, ADatabaseThatIsNotThereIsSaid) {
+TEST_F(PostgresqlFaultsTest, AMissingDatabaseIsReported) {
   const LedgerTrouble trouble =
       TroubleOf(OpenLeadership({.uri = Server().Uri("nowhere"), .leader_timeout = kLeaderTimeout}));
   EXPECT_FALSE(trouble.passing);
@@ -570,14 +572,14 @@ TEST_F(PostgresqlFaultsTest, ADatabaseThatIsNotThereIsSaid) {
   EXPECT_THAT(trouble.sentence, HasSubstr("nowhere"));
 }
 
-TEST_F(PostgresqlFaultsTest, ADatabaseWithTooManyConnectionsIsPassingTrouble) {
+TEST_F(PostgresqlFaultsTest, TooManyConnectionsAreATransientError) {
   Query("ALTER DATABASE " + database_ + " CONNECTION LIMIT 0");
   const LedgerTrouble trouble = TroubleOf(OpenLeadership(Direct()));
   EXPECT_TRUE(trouble.passing);
   EXPECT_THAT(trouble.sentence, HasSubstr("too many connections"));
 }
 
-TEST_F(PostgresqlFaultsTest, AUserWithoutTheRightToMakeTablesIsSaid) {
+TEST_F(PostgresqlFaultsTest, AUserWithoutTheRightToCreateTablesIsReported) {
   Query("ALTER DATABASE " + database_ + " OWNER TO postgres");
   const LedgerTrouble trouble = TroubleOf(OpenLeadership(Direct()));
   EXPECT_FALSE(trouble.passing);
@@ -586,7 +588,7 @@ TEST_F(PostgresqlFaultsTest, AUserWithoutTheRightToMakeTablesIsSaid) {
 
 // --- the schema
 
-TEST_F(PostgresqlFaultsTest, ASchemaOfANewerReleaseIsRefusedAndLeftAlone) {
+TEST_F(PostgresqlFaultsTest, ASchemaOfANewerReleaseIsRefusedAndNotChanged) {
   { const auto schema = Watch(Direct()); }
   Query("UPDATE ledger_schema SET version = 1000");
   for (const LedgerTrouble& trouble :
@@ -605,14 +607,14 @@ TEST_F(PostgresqlFaultsTest, ALedgerIsNotOpenedOnTheSchemaOfAnOlderRelease) {
   EXPECT_THAT(trouble.sentence, HasSubstr("not of this release"));
 }
 
-TEST_F(PostgresqlFaultsTest, ALedgerIsNotOpenedWhereNoneIs) {
+TEST_F(PostgresqlFaultsTest, AMissingLedgerIsNotOpened) {
   const LedgerTrouble trouble = TroubleOf(OpenPostgresqlLedger(Direct(), 1));
   EXPECT_FALSE(trouble.passing);
   EXPECT_NE(trouble.sentence, "none");
   EXPECT_EQ(Query("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "0");
 }
 
-TEST_F(PostgresqlFaultsTest, SomebodyElsesTablesAreRefusedAndLeftAlone) {
+TEST_F(PostgresqlFaultsTest, ForeignTablesAreRefusedAndNotChanged) {
   Query("CREATE TABLE session (mine int)");
   const LedgerTrouble trouble = TroubleOf(OpenLeadership(Direct()));
   EXPECT_FALSE(trouble.passing);
@@ -621,7 +623,7 @@ TEST_F(PostgresqlFaultsTest, SomebodyElsesTablesAreRefusedAndLeftAlone) {
   EXPECT_EQ(Query("SELECT string_agg(tablename, ',') FROM pg_tables WHERE schemaname = 'public'"), "session");
 }
 
-TEST_F(PostgresqlFaultsTest, SomebodyElsesViewsAreRefusedAndLeftAlone) {
+TEST_F(PostgresqlFaultsTest, ForeignViewsAreRefusedAndNotChanged) {
   Query("CREATE VIEW studies AS SELECT 'mine' AS word; ALTER VIEW studies OWNER TO dicom_sender");
   const LedgerTrouble trouble = TroubleOf(OpenLeadership(Direct()));
   EXPECT_FALSE(trouble.passing);
@@ -631,7 +633,7 @@ TEST_F(PostgresqlFaultsTest, SomebodyElsesViewsAreRefusedAndLeftAlone) {
   EXPECT_EQ(Query("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "0");
 }
 
-TEST_F(PostgresqlFaultsTest, AnyNumberOfCoordinatorsMakeTheSchemaAtOnce) {
+TEST_F(PostgresqlFaultsTest, CoordinatorsMayCreateTheSchemaConcurrently) {
   std::array<std::future<LedgerTrouble>, 8> coordinators;
   for (auto& coordinator : coordinators) {
     coordinator = std::async(std::launch::async, [&] { return TroubleOf(OpenLeadership(Direct())); });
@@ -643,7 +645,7 @@ TEST_F(PostgresqlFaultsTest, AnyNumberOfCoordinatorsMakeTheSchemaAtOnce) {
 
 // --- the fence
 
-TEST_F(PostgresqlFaultsTest, AFormerLeaderCanBeginNothing) {
+TEST_F(PostgresqlFaultsTest, AFormerLeaderCannotBeginATransaction) {
   const auto former = Lead(Direct());
   CommitStudy(*former, "1");
   const auto leader = Lead(Direct());
@@ -652,13 +654,13 @@ TEST_F(PostgresqlFaultsTest, AFormerLeaderCanBeginNothing) {
   EXPECT_EQ(StudiesThere(), "2");
 }
 
-TEST_F(PostgresqlFaultsTest, ALedgerOfAnEpochThatNeverWasIsFenced) {
+TEST_F(PostgresqlFaultsTest, ALedgerOfAnUnknownEpochIsFenced) {
   const auto leadership = Watch(Direct());
   const std::uint64_t epoch = Take(*leadership);
   EXPECT_THROW(Open(Direct(), epoch + 1)->Begin(), LedgerFenced);
 }
 
-TEST_F(PostgresqlFaultsTest, OfTwoWhoTakeAtOnceOneHasIt) {
+TEST_F(PostgresqlFaultsTest, OneOfTwoConcurrentTakeoversSucceeds) {
   const auto a = Watch(Direct()), b = Watch(Direct());
   for (int round = 0; round < 20; ++round) {
     const LeaderRecord seen = a->Look();
@@ -669,7 +671,7 @@ TEST_F(PostgresqlFaultsTest, OfTwoWhoTakeAtOnceOneHasIt) {
   }
 }
 
-TEST_F(PostgresqlFaultsTest, ARecordThatHasMovedOnIsNotTaken) {
+TEST_F(PostgresqlFaultsTest, AChangedRecordIsNotTaken) {
   const auto leadership = Watch(Direct());
   const std::uint64_t epoch = Take(*leadership);
   const LeaderRecord seen = leadership->Look();
@@ -684,12 +686,12 @@ TEST_F(PostgresqlFaultsTest, ARecordThatHasMovedOnIsNotTaken) {
   EXPECT_FALSE(leadership->Renew(next));
 }
 
-TEST_F(PostgresqlFaultsTest, TheRecordSaysItsLeadersTimeOut) {
+TEST_F(PostgresqlFaultsTest, TheRecordHasItsLeadersTimeout) {
   Take(*Watch(Direct(seconds(7))));
   EXPECT_EQ(Watch(Direct())->Look().leader_timeout, seconds(7));
 }
 
-TEST_F(PostgresqlFaultsTest, ARenewalThatHangsLeavesTimeForOthers) {
+TEST_F(PostgresqlFaultsTest, AHangingRenewalLeavesTimeForOtherAttempts) {
   const auto leadership = Watch(Breakable());
   const std::uint64_t epoch = Take(*leadership);
   const TimePoint begin = MonotonicNow();
@@ -701,13 +703,13 @@ TEST_F(PostgresqlFaultsTest, ARenewalThatHangsLeavesTimeForOthers) {
   EXPECT_LT(MonotonicNow() - begin, kLeaderTimeout * 3 / 4);
 }
 
-TEST_F(PostgresqlFaultsTest, WhoIsOfAnEarlierReleaseThanTheSchemaIsNowTakesNothing) {
+TEST_F(PostgresqlFaultsTest, AnOlderReleaseCannotTakeANewerSchema) {
   const auto leadership = Watch(Direct());
   Query("UPDATE ledger_schema SET version = version + 1");
   EXPECT_THAT(ErrorOf([&] { leadership->Look(); }), HasSubstr("a newer release"));
 }
 
-TEST_F(PostgresqlFaultsTest, AWaitForTheServerIsProgress) {
+TEST_F(PostgresqlFaultsTest, WaitingForTheServerCountsAsProgress) {
   PostgresqlOptions options = Direct();
   const auto ledger = Lead(options);
   const auto slow = Open(options, Watch(options)->Look().epoch);
@@ -722,7 +724,7 @@ TEST_F(PostgresqlFaultsTest, AWaitForTheServerIsProgress) {
   EXPECT_TRUE(found.get());
 }
 
-TEST_F(PostgresqlFaultsTest, ToTakeWaitsForATransactionOfTheFormerLeader) {
+TEST_F(PostgresqlFaultsTest, ATakeoverWaitsForATransactionOfTheFormerLeader) {
   const auto former = Lead(Direct());
   former->Begin();
   AddStudy(*former, "1");
@@ -735,8 +737,9 @@ TEST_F(PostgresqlFaultsTest, ToTakeWaitsForATransactionOfTheFormerLeader) {
   EXPECT_THROW(former->Begin(), LedgerFenced);
 }
 
-TEST_F(PostgresqlFaultsTest, ATransactionOfALeaderThatHangsIsEnded) {
-  const auto former = Lead(Breakable(std::chrono::minutes(10)));  // so that the server does not end it by itself
+TEST_F(PostgresqlFaultsTest, ATransactionOfAHangingLeaderIsTerminated) {
+  // With a shorter timeout, the server itself would terminate the transaction.
+  const auto former = Lead(Breakable(std::chrono::minutes(10)));
   former->Begin();
   AddStudy(*former, "1");
   cutter_->Set(Passage::kHeld);
@@ -748,7 +751,7 @@ TEST_F(PostgresqlFaultsTest, ATransactionOfALeaderThatHangsIsEnded) {
   EXPECT_THROW(former->Begin(), LedgerError);
 }
 
-TEST_F(PostgresqlFaultsTest, ATransactionOfAnotherRoleCannotBeEndedWhichIsSaid) {
+TEST_F(PostgresqlFaultsTest, AnErrorReportsATransactionOfAnotherRole) {
   const auto former = Lead(Direct());
   Query(
       "CREATE ROLE other LOGIN; GRANT SELECT, UPDATE ON leadership TO other; GRANT SELECT ON ledger_schema TO other");
@@ -757,7 +760,7 @@ TEST_F(PostgresqlFaultsTest, ATransactionOfAnotherRoleCannotBeEndedWhichIsSaid) 
   EXPECT_THAT(ErrorOf([&] { Take(*leadership); }), HasSubstr("must use the same role"));
 }
 
-TEST_F(PostgresqlFaultsTest, TheServerEndsATransactionThatNobodyGoesOnWith) {
+TEST_F(PostgresqlFaultsTest, TheServerEndsAnAbandonedTransaction) {
   const auto ledger = Lead(Breakable(kShortTimeout));
   ledger->Begin();
   AddStudy(*ledger, "1");
@@ -771,7 +774,7 @@ TEST_F(PostgresqlFaultsTest, TheServerEndsATransactionThatNobodyGoesOnWith) {
 
 // --- the URI
 
-TEST(PostgresqlUriTest, IsToldByItsBeginning) {
+TEST(PostgresqlUriTest, IsRecognizedByItsScheme) {
   EXPECT_TRUE(IsPostgresqlUri("postgresql://"));
   EXPECT_TRUE(IsPostgresqlUri("postgres://host/db"));
   EXPECT_FALSE(IsPostgresqlUri("ledger.db"));
@@ -794,7 +797,7 @@ TEST(PostgresqlUriTest, APasswordIsRefusedAndNotShown) {
   EXPECT_THAT(CheckUri("postgresql://u:geheim@h/d").error(), HasSubstr("PGPASSWORD"));
 }
 
-TEST(PostgresqlUriTest, WithoutOneItIsShownAsItIs) {
+TEST(PostgresqlUriTest, AUriWithoutAPasswordIsShownUnchanged) {
   for (const char* uri :
        {"postgresql://u@h:5433/d", "postgresql://h/d", "postgresql://?service=ledger",
         "postgresql://u@a:5432,b:5433/d", "postgresql://u@a,b:5433/d", "postgresql://[::1]:5433/d"}) {

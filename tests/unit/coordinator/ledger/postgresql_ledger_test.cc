@@ -1,4 +1,4 @@
-// The contract of a ledger, held by the one in PostgreSQL; what only a server can do is in postgresql_faults_test.cc.
+// Runs the ledger's contract with PostgreSQL. What only a server can do is in postgresql_faults_test.cc.
 #include "coordinator/ledger/postgresql/postgresql_ledger.h"
 
 #include <fmt/format.h>
@@ -18,7 +18,7 @@ namespace {
 
 constexpr Duration kLeaderTimeout = std::chrono::seconds(30);
 
-// A database of its own; whoever opens the ledger becomes its leader.
+// A temporary database. Opening the ledger takes over the leadership.
 class PostgresqlStore : public LedgerStore {
  public:
   PostgresqlStore()
@@ -52,7 +52,7 @@ INSTANTIATE_TEST_SUITE_P(Postgresql, CopiesContract, testing::ValuesIn(Stores())
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(LedgerContract);
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(CopiesContract);
 
-TEST(PostgresqlLedgerTest, TheContractIsTested) {
+TEST(PostgresqlLedgerTest, TheContractTestsCanRun) {
   if (!PostgresqlServer::Available()) GTEST_SKIP() << PostgresqlServer::WhyUnavailable();
 }
 
@@ -82,14 +82,14 @@ TEST_F(PostgresqlMigrationTest, ALedgerOfTheFirstSchemaHasTheColumnsOfANewOne) {
   EXPECT_EQ(Rows(*old_, version), Rows(fresh, version));
 }
 
-TEST_F(PostgresqlMigrationTest, ConflictsHaveAStateOfTheirOwn) {
+TEST_F(PostgresqlMigrationTest, ConflictsHaveTheirOwnState) {
   const auto ledger = old_->Open();
   const auto session = ledger->FindSession("aaaaaaaa-0000-4000-8000-000000000001").value();
   EXPECT_EQ(ledger->Report(session.key, std::array{InstanceState::kConflict}, {}, 10).size(), 1U);
   EXPECT_EQ(ledger->Report(session.key, std::array{InstanceState::kSkipped}, {}, 10).size(), 1U);
 }
 
-TEST_F(PostgresqlMigrationTest, WhatASessionHadLeftIsPending) {
+TEST_F(PostgresqlMigrationTest, AbandonedInstancesArePending) {
   const std::string others =
       "SELECT string_agg(format('%s %s %s %s %s %s %s', study, idx, state, attempts, status, reason, outcome_ms), ','"
       " ORDER BY study, idx) FROM instance WHERE (study <> 5 OR idx <> 1) AND (study <> 1 OR idx <> 6)";
@@ -111,7 +111,7 @@ TEST_F(PostgresqlMigrationTest, WhatASessionHadLeftIsPending) {
   EXPECT_EQ(Rows(*old_, "SELECT count(reason) FROM instance WHERE study = 5"), "0");
 }
 
-// The server's plans are made by its statistics; they must be good whatever these say.
+// The server chooses its plans from statistics; the plans must be good whatever the statistics say.
 class PostgresqlPlanTest : public testing::Test {
  protected:
   static constexpr SessionKey kLarge = 1, kSmall = 2, kManyRoots = 3;
@@ -122,7 +122,7 @@ class PostgresqlPlanTest : public testing::Test {
     if (!PostgresqlServer::Available()) GTEST_SKIP() << PostgresqlServer::WhyUnavailable();
     store_ = std::make_unique<PostgresqlStore>();
     store_->Open();
-    // Two sessions with one root and one pair, and then another one with many.
+    // Creates two sessions with one root and one pair each, and another one with many.
     Sql("INSERT INTO session (uuid, settings, state, start_ms) SELECT n, '', 1, 0 FROM generate_series(1, 3) n;"
         "INSERT INTO root (session, path) VALUES (1, '/data');"
         "INSERT INTO pair (sop_class, transfer_syntax) VALUES ('1.2', '1.3');"
@@ -136,7 +136,7 @@ class PostgresqlPlanTest : public testing::Test {
         Instances("0", "2 + n", "(VALUES (20021)) s(key), generate_series(0, 99) n"));
   }
 
-  // How many rows of tables and entries of indexes are read for it.
+  // Returns how many rows and index entries are read.
   template <class Work>
   std::uint64_t RowsRead(Work work) {
     auto ledger = store_->Open();
@@ -145,7 +145,7 @@ class PostgresqlPlanTest : public testing::Test {
     ledger->Begin();
     work(*ledger);
     ledger->Commit();
-    ledger.reset();  // a connection that ends tells what it has read
+    ledger.reset();  // a connection reports its reads when it ends
     WaitForConnections("0");
     return std::stoull(
         Sql("SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes) +"
@@ -169,7 +169,7 @@ class PostgresqlPlanTest : public testing::Test {
   std::unique_ptr<PostgresqlStore> store_;
 };
 
-TEST_F(PostgresqlPlanTest, WhatASmallSessionIsAskedReadsNoLargeOne) {
+TEST_F(PostgresqlPlanTest, QueriesOfASmallSessionDoNotReadALargeOne) {
   const std::vector<std::pair<std::string, std::function<void(Ledger&)>>> questions = {
       {"Studies", [](Ledger& ledger) { EXPECT_EQ(ledger.Studies(kSmall, 0, 10).size(), 10U); }},
       {"UnsettledStudies", [](Ledger& ledger) { EXPECT_EQ(ledger.UnsettledStudies(kSmall, 0, 10).size(), 10U); }},
@@ -194,8 +194,8 @@ TEST_F(PostgresqlPlanTest, WhatASmallSessionIsAskedReadsNoLargeOne) {
   }
 }
 
-// A page is not read by all before it, and what a page needs is looked up for its instances.
-TEST_F(PostgresqlPlanTest, APageOfALargeSessionReadsNoMoreThanThePage) {
+// A page must not be found by reading all earlier ones, and its roots and pairs are looked up per instance.
+TEST_F(PostgresqlPlanTest, APageOfALargeSessionReadsOnlyThatPage) {
   constexpr StudyKey kLate = 19'000;
   const std::vector<std::pair<std::string, std::function<void(Ledger&)>>> questions = {
       {"Studies", [](Ledger& ledger) { EXPECT_EQ(ledger.Studies(kLarge, kLate, 100).size(), 100U); }},
@@ -214,7 +214,7 @@ TEST_F(PostgresqlPlanTest, APageOfALargeSessionReadsNoMoreThanThePage) {
   }
 }
 
-TEST_F(PostgresqlPlanTest, RootsAndPairsAreLookedUpForWhatIsRead) {
+TEST_F(PostgresqlPlanTest, RootsAndPairsAreReadOnlyForTheRowsOfAPage) {
   const std::vector<std::pair<std::string, std::function<void(Ledger&)>>> questions = {
       {"LoadPage",
        [](Ledger& ledger) { EXPECT_EQ(ledger.LoadPage(kStudyOfManyRoots, 1, 0, 100).instances_size(), 100); }},
@@ -230,7 +230,7 @@ TEST_F(PostgresqlPlanTest, RootsAndPairsAreLookedUpForWhatIsRead) {
   }
 }
 
-TEST(PostgresqlTextTest, AnyBytesComeBackAsTheyWere) {
+TEST(PostgresqlTextTest, ArbitraryBytesSurviveARoundTrip) {
   using std::string_literals::operator""s;
   for (const std::string& bytes : {""s, "1.2.840"s, "Grüße"s, "a\\b"s, "a\0b"s, "\\x41"s, "\\"s, "\xE4\xFF"s,
                                    "\xEF\xBF\xBD"s, "\xC3"s, "\xF0\x9F\x98\x80"s, "\xF0\x9F\x98"s, "\\x00\0\\"s}) {
@@ -243,7 +243,7 @@ TEST(PostgresqlTextTest, AnyBytesComeBackAsTheyWere) {
   EXPECT_EQ(DecodedText("by hand \\xZZ \\"), "by hand \\ZZ \\") << "nothing is thrown";
 }
 
-TEST(PostgresqlCopyTest, ANumberThatDoesNotFitIsNotCutOff) {
+TEST(PostgresqlCopyTest, ANumberThatDoesNotFitIsAnError) {
   PostgresqlCopy rows;
   EXPECT_NO_THROW(rows.Smallint(32'767));
   EXPECT_NO_THROW(rows.Smallint(-32'768));

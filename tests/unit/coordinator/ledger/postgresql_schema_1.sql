@@ -1,5 +1,6 @@
--- A ledger in PostgreSQL of that store's schema 1, as the programs that had this schema wrote it (dumped by pg_dump --inserts
--- --no-owner --no-privileges, without comments and settings): the one of schema_3.sql, copied by dicom-ledger.
+-- A PostgreSQL ledger of schema 1 of that store, as the programs with this schema wrote it (dumped by pg_dump
+-- --inserts --no-owner --no-privileges, without comments and settings): the ledger of schema_3.sql, copied by
+-- dicom-ledger.
 CREATE TABLE public.ignored (
     session bigint NOT NULL,
     indexer bytea NOT NULL,

@@ -12,7 +12,7 @@ using testing::Contains;
 using testing::Not;
 using enum InstanceState;
 
-TEST(PredicatesTest, TheListOfStatesIsThatOfTheEnum) {
+TEST(PredicatesTest, TheListOfStatesMatchesTheEnum) {
   std::set<int> numbers;
   for (const InstanceState state : kInstanceStates) numbers.insert(static_cast<int>(state));
   for (int number = 0; number <= static_cast<int>(kConflict); ++number) {
@@ -22,7 +22,7 @@ TEST(PredicatesTest, TheListOfStatesIsThatOfTheEnum) {
   EXPECT_THAT(numbers, Not(Contains(6)));
 }
 
-TEST(PredicatesTest, ConditionsOnInstancesHaveTheNumbersOfTheEnum) {
+TEST(PredicatesTest, ConditionsOnInstancesMatchTheEnum) {
   EXPECT_EQ(Sql(kFailed), "4");
   EXPECT_EQ(StateIs(kFailed), "state = 4");
   EXPECT_EQ(StateIs(kConflict, "i.state"), "i.state = 7");
@@ -39,7 +39,7 @@ TEST(PredicatesTest, ConditionsOnStudiesNameTheirCounts) {
   EXPECT_EQ(MayHave(std::array{kDelayed}), "(total > stored + warned + failed + skipped)");
 }
 
-TEST(PredicatesTest, ConditionsOnSessionsHaveTheNumbersOfTheEnum) {
+TEST(PredicatesTest, ConditionsOnSessionsMatchTheEnum) {
   EXPECT_EQ(Sql(wire::SESSION_SENDING), std::to_string(static_cast<int>(wire::SESSION_SENDING)));
   EXPECT_EQ(StateIn(std::array{wire::SESSION_SCANNING, wire::SESSION_SENDING}, "s.state"),
             "s.state IN (" + Sql(wire::SESSION_SCANNING) + ", " + Sql(wire::SESSION_SENDING) + ")");

@@ -1,4 +1,4 @@
-// docs/ledger.md says what is true: its columns are those of the views, and its queries answer their questions.
+// Checks docs/ledger.md: its columns are those of the views, and its queries return the documented results.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
@@ -19,15 +19,15 @@ constexpr InstanceState kDelayed = InstanceState::kDelayed, kStored = InstanceSt
                         kStoredWithWarning = InstanceState::kStoredWithWarning, kFailed = InstanceState::kFailed;
 
 struct Query {
-  std::string heading;  // that it stands under
+  std::string heading;  // the heading above it
   std::string store;    // "sqlite", "postgresql"; empty: both
   bool for_administrator = false;
   std::string sql;
 };
 
 struct Document {
-  std::vector<Query> queries;                              // in their order
-  std::map<std::string, std::vector<std::string>> tables;  // the names in their first columns, by the heading
+  std::vector<Query> queries;                              // in document order
+  std::map<std::string, std::vector<std::string>> tables;  // the names in their first columns, by heading
 };
 
 Document Read(const std::string& path) {
@@ -102,7 +102,7 @@ class QuestionsTest : public testing::TestWithParam<SqlDialect> {
   bool IsOurs(const Query& query) const {
     return query.store.empty() || query.store == (GetParam() == SqlDialect::kSqlite ? "sqlite" : "postgresql");
   }
-  // What the queries under this heading return, one after the other.
+  // Returns the rows of the queries under this heading.
   std::vector<std::string> Answers(const std::string& heading) {
     std::vector<std::string> answers;
     for (const Query& query : document_.queries) {
@@ -120,8 +120,8 @@ INSTANTIATE_TEST_SUITE_P(Stores, QuestionsTest, testing::Values(SqlDialect::kSql
 constexpr std::int64_t kStart = 1'795'852'800'000;  // 2026-11-28T08:00:00Z
 constexpr std::int64_t kMinute = 60'000;
 
-// Two sessions of which the second is half done. Study 1.1 has arrived in both; 1.2 is with WORKER, who had it from
-// another one that was lost; 1.3 waits; 1.4 has copies.
+// Creates two sessions; the second one is half done. Study 1.1 has arrived in both, 1.2 is leased to WORKER after
+// another worker was lost, 1.3 waits, and 1.4 has copies.
 void QuestionsTest::Fill() {
   ledger().Begin();
   const SessionKey first = CreateSession("FIRST", kStart - 1'000'000'000);
@@ -165,7 +165,7 @@ void QuestionsTest::Fill() {
   ledger().Commit();
 }
 
-TEST_P(QuestionsTest, EachViewHasTheColumnsThatAreDocumented) {
+TEST_P(QuestionsTest, EachViewHasTheDocumentedColumns) {
   const std::string of_sqlite = "SELECT name FROM pragma_table_info('{}') ORDER BY 1";
   const std::string of_postgresql =
       "SELECT column_name FROM information_schema.columns WHERE table_name = '{}' ORDER BY 1";
@@ -185,7 +185,7 @@ TEST_P(QuestionsTest, EachQueryRuns) {
     ++queries;
     try {
       const std::string rows = store_->Rows(query.sql);
-      EXPECT_NE(rows, "") << "it answers nothing: " << query.sql;
+      EXPECT_NE(rows, "") << "it returns no rows: " << query.sql;
     } catch (const std::runtime_error& error) {
       ADD_FAILURE() << error.what() << "\n" << query.sql;
     }
@@ -194,7 +194,7 @@ TEST_P(QuestionsTest, EachQueryRuns) {
 }
 
 TEST_P(QuestionsTest, AnAuditorSeesTheViewsAndNothingElse) {
-  if (GetParam() == SqlDialect::kSqlite) GTEST_SKIP() << "whoever may read the file reads everything";
+  if (GetParam() == SqlDialect::kSqlite) GTEST_SKIP() << "anyone with access to the file can read everything";
   for (const Query& query : document_.queries) {
     if (query.for_administrator) store_->RowsForAdministrator(query.sql);
   }
@@ -211,14 +211,14 @@ TEST_P(QuestionsTest, AnAuditorSeesTheViewsAndNothingElse) {
   store_->RowsForAdministrator("DROP OWNED BY auditor; DROP ROLE auditor");
 }
 
-TEST_P(QuestionsTest, HowFarTheSessionsAre) {
+TEST_P(QuestionsTest, ProgressOfTheSessions) {
   EXPECT_THAT(
       Answers("How far are the sessions?"),
       ElementsAre("FIRST|complete|PACS|pacs.example|104|2026-11-16T18:13:20.000Z|2026-11-16T18:46:40.000Z|1|1|0|0|0\n"
                   "SESSION|sending|PACS|pacs.example|104|2026-11-28T08:00:00.000Z|NULL|11|3|3|2|3\n"));
 }
 
-TEST_P(QuestionsTest, WhatFailedAndWhy) {
+TEST_P(QuestionsTest, FailuresWithReasons) {
   const auto answers = Answers("What failed, and why?");
   EXPECT_THAT(
       answers,
@@ -232,7 +232,7 @@ TEST_P(QuestionsTest, WhatFailedAndWhy) {
           "/data/b/3|1.2.3|the association was lost\n"));
 }
 
-TEST_P(QuestionsTest, WhatIsMissing) {
+TEST_P(QuestionsTest, MissingInstances) {
   EXPECT_THAT(Answers("What is missing?"),
               ElementsAre("1.2|NULL|sending|WORKER|2|5\n1.3|B-2|waiting|NULL|1|1\n",
                           "/data/b/2|delayed|A700 (out of resources)|1|WORKER\n/data/b/4|pending|NULL|0|WORKER\n"
@@ -240,7 +240,7 @@ TEST_P(QuestionsTest, WhatIsMissing) {
                           "1.2|NULL|2|3\n1.3|B-2|1|0\n"));
 }
 
-TEST_P(QuestionsTest, WhenAnAccessionArrived) {
+TEST_P(QuestionsTest, ArrivalOfAnAccession) {
   EXPECT_THAT(Answers("When did this accession arrive?"),
               ElementsAre("FIRST|1.1|1|1|2026-11-16T18:30:00.000Z|2026-11-16T18:30:00.000Z\n"
                           "SESSION|1.1|2|2|2026-11-28T08:02:00.000Z|2026-11-28T09:01:00.000Z\n",
@@ -248,14 +248,14 @@ TEST_P(QuestionsTest, WhenAnAccessionArrived) {
                           "PACS|pacs.example|complete|2|0|0|0|2026-11-28T09:01:00.000Z\n"));
 }
 
-TEST_P(QuestionsTest, WhenAStudyArrived) {
+TEST_P(QuestionsTest, ArrivalOfAStudy) {
   const auto answers = Answers("When did this study arrive?");
   ASSERT_EQ(answers.size(), 1U);
   EXPECT_THAT(answers[0], HasSubstr("SESSION|1.4.1|stored|0000|2026-11-28T09:02:00.000Z\n"));
   EXPECT_THAT(answers[0], HasSubstr("SESSION|1.4.1|skipped|NULL|NULL\n"));
 }
 
-TEST_P(QuestionsTest, WhatTheDestinationAnswered) {
+TEST_P(QuestionsTest, StatusesOfTheDestination) {
   EXPECT_THAT(Answers("What did the destination answer, counted by status?"),
               ElementsAre("0000|success|stored|2\nA700|out of resources|delayed|1\n"
                           "B000|coercion of data elements|stored_with_warning|1\nC000|cannot understand|failed|1\n"));
@@ -263,7 +263,7 @@ TEST_P(QuestionsTest, WhatTheDestinationAnswered) {
               ElementsAre("/data/a/2|1.1.2|B000|coercion of data elements|2026-11-28T09:01:00.000Z\n"));
 }
 
-TEST_P(QuestionsTest, WhatWasFoundOrSentTwice) {
+TEST_P(QuestionsTest, DuplicatesAndResends) {
   EXPECT_THAT(
       Answers("What was found more than once?"),
       ElementsAre(
@@ -273,7 +273,7 @@ TEST_P(QuestionsTest, WhatWasFoundOrSentTwice) {
   EXPECT_THAT(Answers("What may have been sent twice?"), ElementsAre("1.2|NULL|1\n"));
 }
 
-TEST_P(QuestionsTest, WhatAWorkerSent) {
+TEST_P(QuestionsTest, InstancesOfAWorker) {
   EXPECT_THAT(Answers("What did this worker send?"),
               ElementsAre("FIRST|1.1|stored|1|2026-11-16T18:30:00.000Z\n"
                           "SESSION|1.1|stored|1|2026-11-28T08:02:00.000Z\n"
@@ -284,7 +284,7 @@ TEST_P(QuestionsTest, WhatAWorkerSent) {
                           "SESSION|1.2|sending|0|2026-11-28T08:05:00.000Z|1\n"));
 }
 
-TEST_P(QuestionsTest, HowMuchWasSentInEachHour) {
+TEST_P(QuestionsTest, ThroughputPerHour) {
   const auto answers = Answers("How much was sent in each hour?");
   ASSERT_EQ(answers.size(), 1U);
   EXPECT_THAT(answers[0], testing::MatchesRegex("2026-11-28T08[^|]*\\|1\\|0\n2026-11-28T09[^|]*\\|2\\|0\n"));

@@ -36,7 +36,7 @@ class ReadableSqlite : public ReadableLedger {
 
 constexpr Oid kBoolean = 16, kTimestampWithTimeZone = 1184;  // pg_type.dat
 
-// "2023-11-14 22:13:21.2+00" as SQLite's views have it.
+// Converts "2023-11-14 22:13:21.2+00" to the format of SQLite's views.
 std::string Rfc3339(const std::string& time) {
   static const std::regex form(R"((\S+) (\d\d:\d\d:\d\d)(?:\.(\d+))?\+00)");
   std::smatch parts;

@@ -1,4 +1,4 @@
-// A ledger that is written by the program and read with SQL, as people do: in each store that there is.
+// A ledger that the program writes and tests read with SQL, as users do, in each available store.
 #pragma once
 
 #include <memory>
@@ -13,14 +13,15 @@ class ReadableLedger {
  public:
   virtual ~ReadableLedger() = default;
   virtual Ledger& ledger() = 0;
-  // Runs the statements. The rows of the last one as text, a line each, '|' between columns; NULL is "NULL", times
-  // and yes and no are as in SQLite. Throws std::runtime_error with what the store said.
+  // Runs the statements. Returns the rows of the last one as text, one per line, with '|' between columns; NULL is
+  // "NULL", and times and booleans are formatted as in SQLite. Throws std::runtime_error with the store's error.
   virtual std::string Rows(const std::string& sql) = 0;
-  // The same as the store's administrator, with the store's own text of values. Where there is none, it throws.
+  // Does the same as the store's administrator, with the store's own format of values. Throws if the store has no
+  // administrator.
   virtual std::string RowsForAdministrator(const std::string& sql) = 0;
 };
 
-// Empty: there can be one here. Otherwise why not, for GTEST_SKIP.
+// Empty if this ledger is available; otherwise the reason why not, for GTEST_SKIP.
 std::string WhyNotReadable(SqlDialect dialect);
 std::unique_ptr<ReadableLedger> MakeReadableLedger(SqlDialect dialect);
 

@@ -1,4 +1,4 @@
-// Other processes read the file of a ledger while it is open, and neither stop its writer nor keep it waiting.
+// Other processes read the file of an open ledger without blocking or delaying its writer.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sqlite3.h>
@@ -19,7 +19,7 @@ namespace {
 
 using std::chrono::steady_clock;
 
-// A connection of another program. Every failure ends its process.
+// A connection of another program. Every failure ends that process.
 class Connection {
  public:
   Connection(const std::string& file, int flags) {
@@ -38,8 +38,8 @@ class Connection {
   sqlite3* db_ = nullptr;
 };
 
-// A process that is forked before the ledger is opened, as SQLite's connections must not be inherited, and begins its
-// work when it is told to. Ended with the object.
+// A process that is forked before the ledger is opened, because SQLite's connections must not be inherited. It starts
+// its work on request and ends with the object.
 class OtherProcess {
  public:
   explicit OtherProcess(const std::function<void(const std::function<void()>& ready)>& work) {
@@ -53,7 +53,7 @@ class OtherProcess {
     }
     close(ready_[1]);
   }
-  // Returns when it is ready.
+  // Returns when the process is ready.
   void Begin() const {
     char byte = 0;
     ASSERT_EQ(write(go_[1], "x", 1), 1);
@@ -92,7 +92,7 @@ class ReadersTest : public testing::Test {
     session_ = ledger_->CreateSession(settings_, {}).key;
     ledger_->Commit();
   }
-  // A transaction that writes a mebibyte to the log.
+  // Runs a transaction that writes 1 MiB to the log.
   void CommitMebibyte() {
     settings_.set_inputs(0, std::string(1 << 20, static_cast<char>('a' + commits_++ % 26)));
     const auto begin = steady_clock::now();
@@ -116,9 +116,9 @@ class ReadersTest : public testing::Test {
 };
 
 constexpr std::uintmax_t kLogBytesMax = 192 << 20;
-constexpr std::chrono::seconds kWaitMax(10);  // far beyond what a commit waits for a reader
+constexpr std::chrono::seconds kWaitMax(10);  // much longer than a commit waits for a reader
 
-// Polls with two connections, of which one at least reads at any time.
+// Polls with two connections, at least one of which is always reading.
 void PollForever(const std::string& file, const std::function<void()>& ready) {
   Connection first(file, SQLITE_OPEN_READONLY), second(file, SQLITE_OPEN_READONLY);
   const std::string look = "BEGIN; SELECT count(*) FROM instances; SELECT session, state FROM sessions";
@@ -131,7 +131,7 @@ void PollForever(const std::string& file, const std::function<void()>& ready) {
   }
 }
 
-TEST_F(ReadersTest, PollingAllTheTimeDelaysNoCommitAndKeepsTheLogSmall) {
+TEST_F(ReadersTest, ConstantPollingNeitherDelaysCommitsNorGrowsTheLog) {
   OtherProcess reader([this](const auto& ready) { PollForever(file_.path(), ready); });
   Open();
   ASSERT_NO_FATAL_FAILURE(reader.Begin());
@@ -143,7 +143,7 @@ TEST_F(ReadersTest, PollingAllTheTimeDelaysNoCommitAndKeepsTheLogSmall) {
   EXPECT_FALSE(reader.HasEnded());
 }
 
-TEST_F(ReadersTest, OneThatNeverEndsDelaysACommitForAMomentOnly) {
+TEST_F(ReadersTest, AnEndlessReaderDelaysACommitOnlyBriefly) {
   OtherProcess reader([this](const auto& ready) {
     Connection connection(file_.path(), SQLITE_OPEN_READONLY);
     connection.Run("BEGIN; SELECT count(*) FROM instances");
@@ -156,7 +156,7 @@ TEST_F(ReadersTest, OneThatNeverEndsDelaysACommitForAMomentOnly) {
   EXPECT_LT(longest_, kWaitMax);
 }
 
-TEST_F(ReadersTest, ABackupIsConsistentWhileTheWriterGoesOn) {
+TEST_F(ReadersTest, ABackupIsConsistentDuringWrites) {
   const std::string backup = file_.folder() / "backup.db";
   OtherProcess copier([&](const auto& ready) {
     Connection connection(file_.path(), SQLITE_OPEN_READONLY);
@@ -176,7 +176,7 @@ TEST_F(ReadersTest, ABackupIsConsistentWhileTheWriterGoesOn) {
 }
 
 // Its transactions begin and end in the midst of ours.
-TEST_F(ReadersTest, OneThatWritesNowAndThenIsWaitedFor) {
+TEST_F(ReadersTest, ShortWritesByAnotherProgramAreWaitedFor) {
   OtherProcess writer([this](const auto& ready) {
     Connection connection(file_.path(), SQLITE_OPEN_READWRITE);
     ready();
@@ -196,7 +196,7 @@ TEST_F(ReadersTest, OneThatWritesNowAndThenIsWaitedFor) {
   }
 }
 
-TEST_F(ReadersTest, OneThatWritesIsWaitedForAndThenNamed) {
+TEST_F(ReadersTest, AnotherWriterIsWaitedForAndThenReported) {
   OtherProcess writer([this](const auto& ready) {
     Connection connection(file_.path(), SQLITE_OPEN_READWRITE);
     connection.Run("BEGIN IMMEDIATE");

@@ -1,10 +1,10 @@
--- A ledger of schema 1, as the program wrote it that had this schema (dumped by the sqlite3 shell).
+-- A ledger of schema 1, as the program with this schema wrote it (dumped by the sqlite3 shell).
 --
 -- Session aaaaaaaa: scanned, half sent. Study 1.2.1 is leased to w1 and has one instance of each kind: stored, stored
 -- with a warning, failed, delayed, pending, a duplicate, a conflict, one with a defect. Study 1.2.2 was leased to w2,
 -- which was lost, and is leased to w1. Study 1.2.3 was never leased.
 -- Session bbbbbbbb: still being scanned.
--- Session cccccccc: ended, because the destination was out of reach; one instance is stored, one abandoned.
+-- Session cccccccc: ended because the destination was unreachable; one instance is stored, one abandoned.
 PRAGMA foreign_keys=OFF;
 BEGIN TRANSACTION;
 CREATE TABLE session (key INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE, settings BLOB NOT NULL, state INTEGER NOT NULL, end_reason TEXT NOT NULL DEFAULT '', scan_complete INTEGER NOT NULL DEFAULT 0, start_ms INTEGER NOT NULL, end_ms INTEGER, studies INTEGER NOT NULL DEFAULT 0, total INTEGER NOT NULL DEFAULT 0, stored INTEGER NOT NULL DEFAULT 0, warned INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0, abandoned INTEGER NOT NULL DEFAULT 0, skipped INTEGER NOT NULL DEFAULT 0, conflicts INTEGER NOT NULL DEFAULT 0, retries INTEGER NOT NULL DEFAULT 0, resends INTEGER NOT NULL DEFAULT 0, total_bytes INTEGER NOT NULL DEFAULT 0, stored_bytes INTEGER NOT NULL DEFAULT 0, settled_bytes INTEGER NOT NULL DEFAULT 0, store_us INTEGER NOT NULL DEFAULT 0, associations INTEGER NOT NULL DEFAULT 0);

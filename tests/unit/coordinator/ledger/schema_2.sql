@@ -1,5 +1,5 @@
--- A ledger of schema 2, as the program wrote it that had this schema (dumped by the sqlite3 shell): it had opened the
--- one of schema_1.sql, which says what is in it.
+-- A ledger of schema 2, as the program with this schema wrote it (dumped by the sqlite3 shell): it opened the ledger
+-- of schema_1.sql, which describes the content.
 PRAGMA foreign_keys=OFF;
 BEGIN TRANSACTION;
 CREATE TABLE session (key INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE, settings BLOB NOT NULL, state INTEGER NOT NULL, end_reason TEXT NOT NULL DEFAULT '', scan_complete INTEGER NOT NULL DEFAULT 0, start_ms INTEGER NOT NULL, end_ms INTEGER, studies INTEGER NOT NULL DEFAULT 0, total INTEGER NOT NULL DEFAULT 0, stored INTEGER NOT NULL DEFAULT 0, warned INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0, abandoned INTEGER NOT NULL DEFAULT 0, skipped INTEGER NOT NULL DEFAULT 0, conflicts INTEGER NOT NULL DEFAULT 0, retries INTEGER NOT NULL DEFAULT 0, resends INTEGER NOT NULL DEFAULT 0, total_bytes INTEGER NOT NULL DEFAULT 0, stored_bytes INTEGER NOT NULL DEFAULT 0, settled_bytes INTEGER NOT NULL DEFAULT 0, store_us INTEGER NOT NULL DEFAULT 0, associations INTEGER NOT NULL DEFAULT 0, ending INTEGER);

@@ -1,4 +1,4 @@
-// What only a file can do: be another one, be damaged, be in use, be on a disk that is full.
+// What applies only to a file: it may belong to another program, be damaged, be in use, or be on a full disk.
 #include "coordinator/ledger/sqlite/sqlite_ledger.h"
 
 #include <gmock/gmock.h>
@@ -60,7 +60,7 @@ class SqliteLedgerTest : public testing::Test {
   LedgerFile file_;
 };
 
-// Does the work in a child, which then waits to be killed.
+// Runs the work in a child process, which then waits to be killed.
 class KilledChild {
  public:
   template <class Work>
@@ -91,7 +91,7 @@ class KilledChild {
   pid_t id_ = -1;
 };
 
-TEST_F(SqliteLedgerTest, OneProcessHasIt) {
+TEST_F(SqliteLedgerTest, OnlyOneProcessCanOpenIt) {
   auto ledger = OpenSqliteLedger(file());
   ASSERT_TRUE(ledger) << ledger.error();
   ExpectRefused("another process has it open");
@@ -105,11 +105,11 @@ TEST_F(SqliteLedgerTest, OneProcessHasIt) {
   EXPECT_TRUE(OpenSqliteLedger(file()));
 }
 
-TEST_F(SqliteLedgerTest, OneThatWasKilledHasItNoMore) {
+TEST_F(SqliteLedgerTest, AKilledProcessReleasesIt) {
   KilledChild child([&] {
     auto ledger = OpenSqliteLedger(file());
     CreateSession(**ledger);
-    ledger->release();  // as it is
+    ledger->release();  // leaves it open
   });
   ExpectRefused("another process has it open");
   child.Kill();
@@ -119,14 +119,14 @@ TEST_F(SqliteLedgerTest, OneThatWasKilledHasItNoMore) {
   EXPECT_TRUE((*ledger)->FindSession("session"));
 }
 
-TEST_F(SqliteLedgerTest, AnotherProgramsDatabaseIsRefusedAndLeftAsItIs) {
+TEST_F(SqliteLedgerTest, AnotherProgramsDatabaseIsRefusedAndNotChanged) {
   file_.Sql("CREATE TABLE patients (name TEXT); INSERT INTO patients VALUES ('x'); PRAGMA user_version = 1");
   const std::string before = file_.Bytes();
   ExpectRefused("it is not a dicom-sender ledger; name another file");
   EXPECT_EQ(file_.Bytes(), before);
 }
 
-TEST_F(SqliteLedgerTest, WhatIsNoDatabaseIsRefusedAndLeftAsItIs) {
+TEST_F(SqliteLedgerTest, AFileThatIsNotADatabaseIsRefusedAndNotChanged) {
   for (const std::string& content : {std::string(5000, 'x'), std::string("a text\n"), std::string(5000, '\0')}) {
     file_.WriteBytes(content);
     ExpectRefused("it is damaged or not a dicom-sender ledger; name another file, or replace it with a backup");
@@ -134,7 +134,7 @@ TEST_F(SqliteLedgerTest, WhatIsNoDatabaseIsRefusedAndLeftAsItIs) {
   }
 }
 
-TEST_F(SqliteLedgerTest, ALedgerOfANewerReleaseIsRefusedAndLeftAsItIs) {
+TEST_F(SqliteLedgerTest, ALedgerOfANewerReleaseIsRefusedAndNotChanged) {
   ASSERT_TRUE(OpenSqliteLedger(file()));
   file_.Sql("PRAGMA user_version = 99");
   const std::string before = file_.Bytes();
@@ -142,7 +142,7 @@ TEST_F(SqliteLedgerTest, ALedgerOfANewerReleaseIsRefusedAndLeftAsItIs) {
   EXPECT_EQ(file_.Bytes(), before);
 }
 
-TEST_F(SqliteLedgerTest, WhatANewerReleaseLeftBesideItWhenItWasKilledStays) {
+TEST_F(SqliteLedgerTest, TheWriteAheadLogOfANewerReleaseIsKept) {
   ASSERT_TRUE(OpenSqliteLedger(file()));
   KilledChild child([&] {
     sqlite3* db = nullptr;
@@ -157,7 +157,7 @@ TEST_F(SqliteLedgerTest, WhatANewerReleaseLeftBesideItWhenItWasKilledStays) {
   EXPECT_EQ(file_.LogBytes(), log_before);
 }
 
-TEST_F(SqliteLedgerTest, SettingsThatCannotBeReadAreDamage) {
+TEST_F(SqliteLedgerTest, UnreadableSettingsAreDamage) {
   auto ledger = OpenSqliteLedger(file());
   ASSERT_TRUE(ledger) << ledger.error();
   const SessionKey session = CreateSession(**ledger);
@@ -178,7 +178,7 @@ TEST_F(SqliteLedgerTest, AFolderThatDoesNotExistIsRefused) {
               HasSubstr("its folder is not writable (No such file or directory); fix that"));
 }
 
-// Root may write everything; a test that runs as root becomes somebody else for a while.
+// Root may write everything, so a test that runs as root switches to another user for a while.
 class NotRoot {
  public:
   explicit NotRoot(const std::filesystem::path& folder) {
@@ -240,7 +240,7 @@ class FullDiskTest : public SqliteLedgerTest {
     std::uint64_t committed = 0;  // instances
     std::string error;
   };
-  // Feeds until it fails, or has fed `batches_max`.
+  // Publishes batches until one fails, or until `batches_max`.
   static Fill FeedUntilFull(const std::string& path, int batches_max) {
     Fill fill;
     auto opened = OpenSqliteLedger(path);
@@ -265,7 +265,7 @@ class FullDiskTest : public SqliteLedgerTest {
     }
     return fill;
   }
-  // Whether all that was committed is there, and counted.
+  // Checks that all committed instances exist and are counted.
   static bool HasAll(const std::string& path, std::uint64_t committed) {
     const auto ledger = OpenSqliteLedger(path);
     if (!ledger) return false;
@@ -276,8 +276,9 @@ class FullDiskTest : public SqliteLedgerTest {
   }
 };
 
-TEST_F(FullDiskTest, ItIsSaidAndNothingThatWasCommittedIsLost) {
-  // The first two hit the log, the others the file itself, when the log is copied into it: it may grow to 4 MB.
+TEST_F(FullDiskTest, IsReportedAndNoCommittedDataIsLost) {
+  // The first two limits affect the log, the others the file itself when the log, which may grow to 4 MB, is copied
+  // into it.
   for (const std::uint64_t room : {200'000U, 1'000'000U, 4'500'000U, 6'000'000U}) {
     SCOPED_TRACE(room);
     const LedgerFile ledger;
@@ -288,15 +289,15 @@ TEST_F(FullDiskTest, ItIsSaidAndNothingThatWasCommittedIsLost) {
     }
     EXPECT_EQ(fill.error,
               "ledger '" + ledger.path() + "': disk I/O error (File too large); check the disk and start again");
-    // What the failure itself was about may have been written all the same.
+    // The data of the failed commit may still have been written.
     EXPECT_TRUE(HasAll(ledger.path(), fill.committed) || HasAll(ledger.path(), fill.committed + 1000));
   }
 }
 
-// Of a child that has a small file system which nobody else sees.
+// Runs in a child process with a small private file system.
 constexpr int kRight = 0, kWrong = 1, kNotPermitted = 77;
 
-TEST_F(FullDiskTest, ADiskWithoutAnySpaceIsSaidAndTheLedgerIsOpenedAllTheSame) {
+TEST_F(FullDiskTest, IsReportedAndTheLedgerCanStillBeOpened) {
   const auto mount_tmpfs = [&](unsigned long flags, const char* size) {
     return mount("tmpfs", file_.folder().c_str(), "tmpfs", flags, size) == 0;
   };

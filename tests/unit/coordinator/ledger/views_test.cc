@@ -1,4 +1,4 @@
-// What people with SQL see of a ledger: docs/ledger.md is the contract.
+// What users see of a ledger through SQL: docs/ledger.md is the contract.
 #include <gmock/gmock.h>
 
 #include <array>
@@ -107,7 +107,7 @@ TEST_P(ViewsTest, AnInstanceInEachState) {
             "0b5c|1.2|1.2.840.10008.5.1.4.1.1.2|1.2.840.10008.1.2.1|1000|0|NULL\n");
 }
 
-TEST_P(ViewsTest, TheCountsAreThoseOfTheStates) {
+TEST_P(ViewsTest, TheCountsMatchTheStates) {
   const StudyKey study = FeedFiles("1.2", 6);
   Change(study, 0, kStored, {.attempts = 1});
   Change(study, 1, kStoredWithWarning, {.attempts = 2});
@@ -139,14 +139,14 @@ TEST_P(ViewsTest, AStudyWithAConflictIsIncomplete) {
   EXPECT_EQ(Rows("SELECT state FROM studies"), "incomplete\n");
 }
 
-TEST_P(ViewsTest, WhatCouldNotBeRead) {
+TEST_P(ViewsTest, UnreadPaths) {
   InTransaction([&] {
     ledger().AddUnread(session_, "i", std::array{UnreadPath{"/data/closed", true, "Permission denied"}});
   });
   EXPECT_EQ(Rows("SELECT path, is_folder, reason FROM not_read"), "/data/closed|1|Permission denied\n");
 }
 
-TEST_P(ViewsTest, WhatASessionLeftHasTheSessionsReasonBesideIt) {
+TEST_P(ViewsTest, PendingInstancesOfAnEndedSessionShowItsReason) {
   const StudyKey study = FeedFiles("1.2", 4);
   Change(study, 1, kDelayed, {.status = 0xA700, .reason = "A700 (out of resources)"});
   Change(study, 2, kStored, {.status = 0});
@@ -195,14 +195,14 @@ TEST_P(ViewsTest, ASessionInEachState) {
   EXPECT_EQ(Rows("SELECT ending FROM sessions"), "suspended\n");
 }
 
-TEST_P(ViewsTest, TheDestinationIsThatOfTheSettings) {
+TEST_P(ViewsTest, TheDestinationComesFromTheSettings) {
   settings_.mutable_destination()->set_host("10.0.0.7");
   settings_.mutable_destination()->set_port(104);
   InTransaction([&] { ledger().SetSettings(session_, settings_); });
   EXPECT_EQ(Rows("SELECT called_ae, calling_ae, host, port FROM sessions"), "PACS|SENDER|10.0.0.7|104\n");
 }
 
-TEST_P(ViewsTest, AStudyIsWithAWorkerWaitsOrIsDone) {
+TEST_P(ViewsTest, AStudyIsLeasedWaitingOrDone) {
   const StudyKey study = FeedFiles("1.2", 3);
   const std::string state = "SELECT state, worker, first_lease_time, last_outcome_time FROM studies";
   EXPECT_EQ(Rows(state), "waiting|NULL|NULL|NULL\n");
@@ -226,7 +226,7 @@ TEST_P(ViewsTest, AStudyIsWithAWorkerWaitsOrIsDone) {
   EXPECT_EQ(Rows("SELECT state FROM studies"), "complete\n");
 }
 
-TEST_P(ViewsTest, WhatIsToBeSentAgainHasNoOutcomeTime) {
+TEST_P(ViewsTest, ARequeuedInstanceHasNoOutcomeTime) {
   const StudyKey study = FeedFiles("1.2", 1);
   Change(study, 0, kFailed, {.attempts = 1, .status = 0xC000, .may_be_stored = true});
   EXPECT_EQ(Rows("SELECT state, status, outcome_time, may_be_stored FROM instances"),
@@ -235,7 +235,7 @@ TEST_P(ViewsTest, WhatIsToBeSentAgainHasNoOutcomeTime) {
   EXPECT_EQ(Rows("SELECT state, status, outcome_time, may_be_stored FROM instances"), "pending|NULL|NULL|1\n");
 }
 
-TEST_P(ViewsTest, TheFirstAccessionNumberOfAStudyStays) {
+TEST_P(ViewsTest, TheFirstAccessionNumberOfAStudyIsKept) {
   Feed("1.2", {{.path = "a", .sop_instance_uid = "1.2.1"}});
   EXPECT_EQ(Rows("SELECT accession_number FROM studies"), "NULL\n");
   Feed("1.2", {{.path = "b", .sop_instance_uid = "1.2.2"}}, "A-1");
@@ -245,7 +245,7 @@ TEST_P(ViewsTest, TheFirstAccessionNumberOfAStudyStays) {
   EXPECT_EQ(Rows("SELECT DISTINCT accession_number FROM instances"), "A-1\n");
 }
 
-TEST_P(ViewsTest, EachStatusHasTheMeaningOfTheTable) {
+TEST_P(ViewsTest, EachStatusHasItsDocumentedMeaning) {
   std::vector<int> statuses = {0x0002, 0x0114, 0x7FFF, 0xD000};
   for (const StatusMeaning& row : StatusMeanings()) {
     for (const int near : {row.first - 1, row.first + 0, row.last + 0, row.last + 1}) {
@@ -274,7 +274,7 @@ TEST_P(ViewsTest, PathsAreBytes) {
                {.path = "\xE4\xFF", .sop_instance_uid = "1.2.2"},
                {.path = "c", .sop_instance_uid = "1.2.3", .root = "/"},
                {.path = "/d", .sop_instance_uid = "1.2.4", .root = ""}});
-  // PostgreSQL has no text that is not UTF-8.
+  // PostgreSQL cannot store text that is not UTF-8.
   const bool is_sqlite = GetParam() == SqlDialect::kSqlite;
   const std::string not_utf8 = is_sqlite ? "/data/\xE4\xFF" : "/data/\\344\\377";
   EXPECT_EQ(Rows("SELECT path FROM instances ORDER BY sop_instance_uid"),
@@ -284,7 +284,7 @@ TEST_P(ViewsTest, PathsAreBytes) {
   }
 }
 
-// Unicode 15, table 3-7: the first and the last of each row, and what is beside it.
+// Unicode 15, table 3-7: the first and the last value of each row, and their neighbors.
 TEST_P(ViewsTest, APathIsTextIfItIsUtf8) {
   const std::vector<std::string> good = {"\x01",
                                          "\x7F",
@@ -329,7 +329,7 @@ TEST_P(ViewsTest, APathIsTextIfItIsUtf8) {
   }
 }
 
-TEST_P(ViewsTest, TimesHaveTheirMilliseconds) {
+TEST_P(ViewsTest, TimesIncludeMilliseconds) {
   const StudyKey study = FeedFiles("1.2", 1);
   for (const auto& [at, text] :
        std::vector<std::pair<std::int64_t, std::string>>{{0, "1970-01-01T00:00:00.000Z"},
@@ -341,7 +341,7 @@ TEST_P(ViewsTest, TimesHaveTheirMilliseconds) {
   }
 }
 
-TEST(ViewsOfAnOldLedger, ShowWhatWasKept) {
+TEST(ViewsOfAnOldLedger, ShowTheMigratedData) {
   for (const int schema : {1, 2, 3}) {
     SCOPED_TRACE(schema);
     const LedgerFile file;

@@ -16,13 +16,13 @@ class AssociationLimitTest : public testing::Test {
   AssociationLimit limit_{{.slow_down_min = seconds(1), .speed_up = seconds(10)}};
 };
 
-TEST_F(AssociationLimitTest, ThereIsNoneAtFirst) {
+TEST_F(AssociationLimitTest, IsUnlimitedAtFirst) {
   EXPECT_FALSE(limit_.value());
   EXPECT_FALSE(limit_.rises_at());
   EXPECT_FALSE(limit_.IsDueToRise(kStart));
 }
 
-TEST_F(AssociationLimitTest, IsLoweredToTheLiveAssociationsButNeverToNone) {
+TEST_F(AssociationLimitTest, IsLoweredToTheLiveAssociationsButNeverToZero) {
   limit_.LowerTo(3, kStart);
   EXPECT_EQ(limit_.value(), 3);
   limit_.LowerTo(0, kStart);
@@ -43,7 +43,7 @@ TEST_F(AssociationLimitTest, HalvesTheLiveAssociationsIfTheseAreFewerThanTheLimi
   limit_.Halve(4, kStart + seconds(1));
   EXPECT_EQ(limit_.value(), 2);
   limit_.Halve(1, kStart + seconds(2));
-  EXPECT_EQ(limit_.value(), 1) << "never to none";
+  EXPECT_EQ(limit_.value(), 1) << "never to zero";
 }
 
 TEST_F(AssociationLimitTest, RisesByOneAfterEachInterval) {

@@ -16,7 +16,7 @@ class CircuitBreakerTest : public testing::Test {
   bool Fail(TimePoint now, TroubleKind trouble = TroubleKind::kSilent) {
     return breaker_.OnFailure(trouble, now, random_);
   }
-  // Fails once more when the pause is over, and returns how long the next pause is.
+  // Fails once more after the pause and returns the length of the next pause.
   Duration NextPause(TroubleKind trouble) {
     const TimePoint now = breaker_.retry_at().value_or(kStart);
     EXPECT_TRUE(Fail(now, trouble));
@@ -39,7 +39,7 @@ TEST_F(CircuitBreakerTest, IsClosedUntilTheDestinationFails) {
 TEST_F(CircuitBreakerTest, MayProbeOnlyAfterThePause) {
   Fail(kStart);
   const TimePoint retry_at = *breaker_.retry_at();
-  EXPECT_GE(retry_at, kStart + seconds(1)) << "half of the shortest pause is certain";
+  EXPECT_GE(retry_at, kStart + seconds(1)) << "half of the shortest pause is fixed";
   EXPECT_FALSE(breaker_.MayProbe(retry_at - milliseconds(1)));
   EXPECT_TRUE(breaker_.MayProbe(retry_at));
 }
@@ -52,7 +52,7 @@ TEST_F(CircuitBreakerTest, OneLeaseProbesAtATime) {
   EXPECT_FALSE(breaker_.retry_at());
 }
 
-TEST_F(CircuitBreakerTest, ALeaseIsNoProbeWhileItIsClosed) {
+TEST_F(CircuitBreakerTest, ALeaseIsNotAProbeWhileItIsClosed) {
   breaker_.BeginLease(kProbe);
   EXPECT_TRUE(breaker_.IsClosed());
   EXPECT_FALSE(breaker_.probe());
@@ -77,31 +77,31 @@ TEST_F(CircuitBreakerTest, AnAnswerClosesIt) {
   EXPECT_EQ(breaker_.trouble(), TroubleKind::kSilent);
 }
 
-TEST_F(CircuitBreakerTest, FailuresOfAssociationsThatWereTriedTogetherCountOnce) {
+TEST_F(CircuitBreakerTest, ConcurrentFailuresCountOnce) {
   Fail(kStart);
   const auto retry_at = breaker_.retry_at();
   EXPECT_FALSE(Fail(kStart));
   EXPECT_EQ(breaker_.retry_at(), retry_at);
 }
 
-TEST_F(CircuitBreakerTest, OthersFailuresDoNotCountWhileTheProbeIsUnderWay) {
+TEST_F(CircuitBreakerTest, OtherFailuresDoNotCountDuringAProbe) {
   Fail(kStart);
   breaker_.BeginLease(kProbe);
   EXPECT_FALSE(Fail(kStart + seconds(100), TroubleKind::kRejects));
   EXPECT_TRUE(breaker_.IsProbing());
-  EXPECT_EQ(breaker_.trouble(), TroubleKind::kRejects) << "how it fails is known all the same";
+  EXPECT_EQ(breaker_.trouble(), TroubleKind::kRejects) << "the kind of failure is known nevertheless";
 }
 
-TEST_F(CircuitBreakerTest, TheSinceOfAnOutageIsThatOfItsFirstFailure) {
+TEST_F(CircuitBreakerTest, AnOutageBeginsWithItsFirstFailure) {
   Fail(kStart);
   EXPECT_TRUE(Fail(*breaker_.retry_at()));
   EXPECT_EQ(breaker_.unreachable_since(), kStart);
 }
 
-// The pauses are random up to a bound, so the longest of many comes near it.
+// The pauses are random up to a bound, so the longest of many pauses is close to it.
 struct LongestPauseCase {
   TroubleKind trouble;
-  Duration longest;  // after the shortest pause's certain half
+  Duration longest;  // beyond the fixed part of a pause, which is half of the shortest one
 };
 class LongestPauseTest : public CircuitBreakerTest, public testing::WithParamInterface<LongestPauseCase> {};
 
@@ -123,7 +123,7 @@ TEST_F(CircuitBreakerTest, ThePausesGrowWithEachFailureInARow) {
   Duration bound = seconds(2);
   for (int i = 0; i < 5; ++i, bound *= 2) EXPECT_LE(NextPause(TroubleKind::kSilent), seconds(1) + bound);
   breaker_.OnAnswer();
-  EXPECT_LE(NextPause(TroubleKind::kSilent), seconds(3)) << "an answer starts them anew";
+  EXPECT_LE(NextPause(TroubleKind::kSilent), seconds(3)) << "an answer resets them";
 }
 
 TEST_F(CircuitBreakerTest, AnEchoEndsAnOutage) {
@@ -133,7 +133,7 @@ TEST_F(CircuitBreakerTest, AnEchoEndsAnOutage) {
   EXPECT_FALSE(breaker_.unreachable_since());
 }
 
-TEST_F(CircuitBreakerTest, AnEchoDoesNotClearADestinationThatTakesNothingElse) {
+TEST_F(CircuitBreakerTest, AnEchoDoesNotCloseItForADestinationThatRejectsStudies) {
   breaker_.Suspect(kStart);
   EXPECT_TRUE(breaker_.IsClosed()) << "it is still sent to";
   breaker_.OnEcho();

@@ -21,7 +21,7 @@ class QuarantineTest : public testing::Test {
   Quarantine quarantine_{{.backoff_min = seconds(1), .backoff_max = seconds(4)}};
 };
 
-TEST_F(QuarantineTest, AWorkerThatFailsAloneIsKeptFromItForAWhile) {
+TEST_F(QuarantineTest, AWorkerThatFailsAloneIsQuarantinedForAWhile) {
   EXPECT_FALSE(quarantine_.Keeps("w", kPacs, At(0)));
   Fail(0);
   EXPECT_TRUE(quarantine_.Keeps("w", kPacs, At(999)));
@@ -39,7 +39,7 @@ TEST_F(QuarantineTest, ThePausesDoubleUpToTheLongest) {
   }
 }
 
-TEST_F(QuarantineTest, ItTriesWithOneLeaseAtATime) {
+TEST_F(QuarantineTest, AQuarantinedWorkerTriesOneLeaseAtATime) {
   Fail(0);
   quarantine_.BeginTry("w", kPacs, 5);
   EXPECT_TRUE(quarantine_.Keeps("w", kPacs, At(2000)));
@@ -50,7 +50,7 @@ TEST_F(QuarantineTest, ItTriesWithOneLeaseAtATime) {
   EXPECT_FALSE(quarantine_.Keeps("w", kPacs, At(2000)));
 }
 
-TEST_F(QuarantineTest, OneFailureIsNotShown) {
+TEST_F(QuarantineTest, ASingleFailureIsNotReported) {
   EXPECT_FALSE(Fail(0));
   EXPECT_THAT(quarantine_.Of("w"), IsEmpty());
   EXPECT_TRUE(Fail(1)) << "so that it is logged";
@@ -59,7 +59,7 @@ TEST_F(QuarantineTest, OneFailureIsNotShown) {
   EXPECT_EQ(quarantine_.workers(), 1U);
 }
 
-TEST_F(QuarantineTest, WhileNobodySucceedsItIsASuspicion) {
+TEST_F(QuarantineTest, WithoutAnySuccessItIsOnlyASuspicion) {
   for (int i = 0; i < 6; ++i) Fail(i, Blame::kOpen);
   EXPECT_FALSE(quarantine_.Keeps("w", kPacs, At(6)));
   EXPECT_FALSE(quarantine_.IsHopeless("w", kPacs));
@@ -78,7 +78,7 @@ TEST_F(QuarantineTest, SuccessEndsIt) {
   EXPECT_TRUE(quarantine_.empty());
 }
 
-TEST_F(QuarantineTest, OneThatHasFailedOftenIsHopelessUntilItSucceeds) {
+TEST_F(QuarantineTest, AWorkerThatFailedOftenIsHopelessUntilItSucceeds) {
   for (int i = 0; i < 4; ++i) Fail(i);
   EXPECT_FALSE(quarantine_.IsHopeless("w", kPacs));
   Fail(4);
@@ -87,7 +87,7 @@ TEST_F(QuarantineTest, OneThatHasFailedOftenIsHopelessUntilItSucceeds) {
   EXPECT_FALSE(quarantine_.IsHopeless("w", kPacs));
 }
 
-TEST_F(QuarantineTest, WhatIsGoneIsForgotten) {
+TEST_F(QuarantineTest, RemovedWorkersAndDestinationsAreForgotten) {
   Fail(0);
   quarantine_.Fail("v", kPacs, "", Blame::kCertain, At(0));
   quarantine_.Fail("v", kFiles, "", Blame::kCertain, At(0));
@@ -98,8 +98,8 @@ TEST_F(QuarantineTest, WhatIsGoneIsForgotten) {
   EXPECT_TRUE(quarantine_.Keeps("v", kFiles, At(0)));
 }
 
-TEST_F(QuarantineTest, WhileOthersAreStillToBeAskedThePausesAreShort) {
-  for (int i = 0; i < 6; ++i) EXPECT_FALSE(Fail(i, Blame::kLikely)) << "nobody knows whose fault it is";
+TEST_F(QuarantineTest, PausesAreShortWhileOtherWorkersHaveNotTried) {
+  for (int i = 0; i < 6; ++i) EXPECT_FALSE(Fail(i, Blame::kLikely)) << "the cause is unknown";
   EXPECT_TRUE(quarantine_.Keeps("w", kPacs, At(5 + 999)));
   EXPECT_FALSE(quarantine_.Keeps("w", kPacs, At(5 + 1000)));
   EXPECT_FALSE(quarantine_.IsHopeless("w", kPacs));

@@ -20,7 +20,7 @@ std::vector<StudyKey> StudiesOf(const ReadyQueue& queue, const ReadyGroup& group
   return studies;
 }
 
-TEST(ReadyQueueTest, TheLargestStudyIsFirstAndThoseThatWereSetBackAreLast) {
+TEST(ReadyQueueTest, TheLargestStudyIsFirstAndDeferredOnesAreLast) {
   ReadyQueue queue;
   queue.Insert(kAll, {.setbacks = 0, .bytes = 10, .study = 1});
   queue.Insert(kAll, {.setbacks = 1, .bytes = 90, .study = 2});
@@ -29,7 +29,7 @@ TEST(ReadyQueueTest, TheLargestStudyIsFirstAndThoseThatWereSetBackAreLast) {
   EXPECT_THAT(StudiesOf(queue, kAll), ElementsAre(3, 4, 1, 2));
 }
 
-TEST(ReadyQueueTest, StudiesThatSomeWorkersCannotReadAreAGroupOfTheirOwn) {
+TEST(ReadyQueueTest, StudiesThatSomeWorkersCannotReadFormTheirOwnGroup) {
   ReadyQueue queue;
   queue.Insert(kAll, {.bytes = 10, .study = 1});
   queue.Insert(kNotByW, {.bytes = 20, .study = 2});
@@ -40,7 +40,7 @@ TEST(ReadyQueueTest, StudiesThatSomeWorkersCannotReadAreAGroupOfTheirOwn) {
   EXPECT_FALSE(queue.Contains(kAll, {.bytes = 20, .study = 2}));
 }
 
-TEST(ReadyQueueTest, AGroupWithoutStudiesIsGone) {
+TEST(ReadyQueueTest, AnEmptyGroupIsRemoved) {
   ReadyQueue queue;
   queue.Insert(kAll, {.bytes = 10, .study = 1});
   queue.Erase(kAll, {.bytes = 10, .study = 1});

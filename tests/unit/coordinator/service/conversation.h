@@ -1,5 +1,5 @@
-// A conversation with the coordinator's step that has every message that changes the ledger in it, and a service on a
-// ledger's file to have it with. Everything is deterministic: the same messages make the same ledger.
+// A conversation with the coordinator that contains every message that changes the ledger, and a service on a ledger
+// file that processes it. It is deterministic: the same messages produce the same ledger.
 #pragma once
 
 #include <prometheus/registry.h>
@@ -19,16 +19,16 @@ struct Message {
   std::string bytes;
 };
 
-// Two workers, three studies, all that can become of an instance, a session that is suspended, resumed, cancelled,
-// requeued and sent to its end.
+// Covers two workers, three studies, all possible outcomes of an instance, and a session that is suspended, resumed,
+// cancelled, requeued, and completed.
 std::vector<Message> WholeConversation();
 
 class ServiceOnFile {
  public:
-  // Opens the ledger and goes on with its sessions. Throws LedgerError.
+  // Opens the ledger and continues its sessions. Throws LedgerError.
   explicit ServiceOnFile(const LedgerFile& file);
 
-  // One step; all of them come at the same point in time.
+  // Processes one step. All steps happen at the same time.
   std::vector<Outgoing> Say(const Message& message);
   wire::SessionStatus Status(const std::string& session);
 

@@ -1,4 +1,4 @@
-// A leader that was paused and has lost its leadership meanwhile stays silent.
+// A leader that was paused and has lost its leadership in the meantime sends nothing.
 #include "coordinator/service/coordinator_loop.h"
 
 #include <gtest/gtest.h>
@@ -65,15 +65,15 @@ TEST_F(CoordinatorLoopTest, AnswersWhileItIsTheLeader) {
   EXPECT_TRUE(client_.Receive());
 }
 
-TEST_F(CoordinatorLoopTest, AFormerLeaderDoesNotAnswerWhatItCommitted) {
+TEST_F(CoordinatorLoopTest, AFormerLeaderDoesNotAnswerACommittedRequest) {
   Ask();
   ledger_.on_commit = [this] { leads_ = false; };
   loop_.Run(stop_.get_token());
   EXPECT_FALSE(client_.Receive());
 }
 
-// The start may take long, but each of its parts is short.
-TEST_F(CoordinatorLoopTest, EachPageReadAtTheStartCountsAsProgress) {
+// Startup may take long, but each of its parts is short.
+TEST_F(CoordinatorLoopTest, EachPageReadAtStartupCountsAsProgress) {
   for (const std::string session : {"a", "b", "c"}) {
     wire::OpenSession settings;
     settings.set_session(session);
@@ -99,7 +99,7 @@ TEST_F(CoordinatorLoopTest, IdleWorkIsDonePieceByPieceBetweenRequests) {
   int pieces = 0;
   on_idle_ = [&] {
     ++pieces;
-    EXPECT_TRUE(client_.Receive()) << "a request goes before each piece";
+    EXPECT_TRUE(client_.Receive()) << "requests are handled before each part";
     if (pieces < 3) {
       Ask();
       return true;
@@ -111,7 +111,7 @@ TEST_F(CoordinatorLoopTest, IdleWorkIsDonePieceByPieceBetweenRequests) {
   EXPECT_EQ(pieces, 3);
 }
 
-TEST_F(CoordinatorLoopTest, AFormerLeaderBeginsNoStep) {
+TEST_F(CoordinatorLoopTest, AFormerLeaderDoesNotBeginAStep) {
   Ask();
   leads_ = false;
   ledger_.on_commit = [] { ADD_FAILURE() << "a step"; };

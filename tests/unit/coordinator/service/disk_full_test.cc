@@ -1,4 +1,5 @@
-// The disk fills up at every place of a conversation: what was answered is in the ledger, and nothing is half in it.
+// Fills the disk at every point of a conversation: every answered message is in the ledger, and none is there in
+// part.
 #include <gmock/gmock.h>
 
 #include <string>
@@ -10,7 +11,7 @@
 namespace dicom_sender {
 namespace {
 
-// The ledger after 0, 1, ... messages of the conversation when there is room enough.
+// The ledger after 0, 1, ... messages of the conversation with enough disk space.
 struct Reference {
   std::vector<std::string> dumps;
   std::vector<std::uint64_t> log_bytes;
@@ -28,7 +29,7 @@ Reference Converse(const std::vector<Message>& conversation) {
   return reference;
 }
 
-// How many messages were answered before no file could grow beyond `room` any more.
+// Returns how many messages were answered before a file would have grown beyond `room`.
 std::size_t SayUntilFull(const LedgerFile& file, const std::vector<Message>& conversation, std::uint64_t room) {
   const FileSizeLimit limit(room);
   std::size_t answered = 0;
@@ -47,23 +48,23 @@ std::size_t SayUntilFull(const LedgerFile& file, const std::vector<Message>& con
 
 class DiskFullTest : public testing::Test {
  protected:
-  // The message after the first `answered` ones is the first that there is no room for.
+  // The message after the first `answered` ones is the first that does not fit.
   void ExpectNothingIsLost(std::size_t answered, std::uint64_t room) {
     SCOPED_TRACE(conversation_[answered].name + ", room for bytes: " + std::to_string(room));
     const LedgerFile file;
     ASSERT_EQ(SayUntilFull(file, conversation_, room), answered);
     const std::string dump = file.Dump();
-    // The one that failed may be in it, but then wholly.
+    // The failed message may be in the ledger, but only completely.
     EXPECT_TRUE(dump == reference_.dumps[answered] || dump == reference_.dumps[answered + 1]);
     ServiceOnFile again(file);
-    EXPECT_TRUE(file.Dump() == dump) << "it is opened as it is";
+    EXPECT_TRUE(file.Dump() == dump) << "it can be opened";
   }
 
   const std::vector<Message> conversation_ = WholeConversation();
   const Reference reference_ = Converse(conversation_);
 };
 
-TEST_F(DiskFullTest, WhateverWasAnsweredIsInTheLedgerAndNothingIsHalfInIt) {
+TEST_F(DiskFullTest, EveryAnsweredMessageIsInTheLedgerAsAWhole) {
   std::size_t changing = 0;
   for (std::size_t i = 0; i < conversation_.size(); ++i) {
     const std::uint64_t begin = reference_.log_bytes[i], end = reference_.log_bytes[i + 1];
@@ -71,11 +72,11 @@ TEST_F(DiskFullTest, WhateverWasAnsweredIsInTheLedgerAndNothingIsHalfInIt) {
     ++changing;
     for (const std::uint64_t room : {(begin + end) / 2, end - 1}) ExpectNothingIsLost(i, room);
   }
-  EXPECT_GT(changing, 20U) << "the conversation is about what the ledger keeps";
+  EXPECT_GT(changing, 20U) << "the conversation must change the ledger";
 }
 
-// Before there is a single answer: the ledger is made, or it is not.
-TEST_F(DiskFullTest, ALedgerThatCouldNotBeMadeIsMadeTheNextTime) {
+// Before the first answer, the ledger is either created completely or not at all.
+TEST_F(DiskFullTest, AFailedCreationOfALedgerCanBeRetried) {
   for (std::uint64_t room = 0; room < reference_.log_bytes[0]; room += 10'000) {
     SCOPED_TRACE(room);
     const LedgerFile file;

@@ -19,14 +19,14 @@ class EndpointNamesTest : public testing::Test {
   }};
 };
 
-TEST_F(EndpointNamesTest, OneArchiveHasOneNameHoweverItIsSpelled) {
+TEST_F(EndpointNamesTest, AnArchiveHasOneNameRegardlessOfSpelling) {
   hosts_["pacs"] = Addresses({"192.0.2.9", "192.0.2.7"});
   hosts_["pacs.example.org"] = Addresses({"192.0.2.7", "192.0.2.9", "2001:db8::1"});
   hosts_["192.0.2.7"] = Addresses({"192.0.2.7"});
   for (const char* host : {"pacs", "pacs.example.org", "192.0.2.7"}) EXPECT_EQ(Name(host), "192.0.2.7:104") << host;
 }
 
-TEST_F(EndpointNamesTest, ThisMachineIsOne) {
+TEST_F(EndpointNamesTest, AllNamesOfThisMachineAreOneEndpoint) {
   hosts_["localhost"] = Addresses({"::1", "127.0.0.1"});
   hosts_["::1"] = Addresses({"::1"});
   hosts_["::ffff:127.0.0.1"] = Addresses({"::ffff:127.0.0.1"});
@@ -38,9 +38,9 @@ TEST_F(EndpointNamesTest, WithoutIpv4TheLowestIpv6Counts) {
   EXPECT_EQ(Name("six"), "[2001:db8::1]:104");
 }
 
-TEST_F(EndpointNamesTest, AHostThatIsNotKnownIsItsName) { EXPECT_EQ(Name("Nowhere.Example"), "nowhere.example:104"); }
+TEST_F(EndpointNamesTest, AnUnresolvedHostIsItsOwnName) { EXPECT_EQ(Name("Nowhere.Example"), "nowhere.example:104"); }
 
-TEST_F(EndpointNamesTest, WhatWasFoundIsRemembered) {
+TEST_F(EndpointNamesTest, ResolvedNamesAreCached) {
   hosts_["pacs"] = Addresses({"192.0.2.7"});
   const TimePoint begin(std::chrono::hours(1));
   Name("pacs", begin);

@@ -1,4 +1,4 @@
-// A lease belongs to the key to which it was granted, or else to the connection of its worker.
+// A lease belongs to the key to which it was granted or, without keys, to the connection of its worker.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -35,7 +35,7 @@ class IdentityTest : public testing::Test {
     return answers;
   }
   void Ask(wire::ClientRequest request) { Say({"client", {}}, Envelope(std::move(request))); }
-  // One study, and the lease that the worker gets.
+  // Publishes one study and returns the worker's lease.
   LeaseId LeaseOf(const PeerMessage& worker) {
     Ask(OpenSession(kSession, false));
     Ask(BeginScan(kSession, 1));
@@ -70,7 +70,7 @@ TEST_F(IdentityTest, ReportsUnderALeaseOfAnotherKeyChangeNothing) {
   EXPECT_EQ(Stored(), 1U);
 }
 
-TEST_F(IdentityTest, AKeyMayComeOverAnotherConnection) {
+TEST_F(IdentityTest, AKeyMayUseAnotherConnection) {
   const LeaseId lease = LeaseOf(owner_);
   EXPECT_TRUE(IsTaken({"peer9", {}, "10.0.0.1", "KEY1"}, lease));
 }
@@ -85,7 +85,7 @@ TEST_F(IdentityTest, ANameBelongsToItsKeyAsLongAsTheWorkerIsKnown) {
   EXPECT_FALSE(answers[0].refusal().for_good());
 }
 
-TEST_F(IdentityTest, ARestartOfTheCoordinatorOpensNoGap) {
+TEST_F(IdentityTest, ACoordinatorRestartKeepsTheOwnersOfLeases) {
   const LeaseId lease = LeaseOf(owner_);
   Restart();
   EXPECT_FALSE(IsTaken(thief_, lease));
@@ -94,7 +94,7 @@ TEST_F(IdentityTest, ARestartOfTheCoordinatorOpensNoGap) {
   EXPECT_TRUE(IsTaken(owner_, lease));
 }
 
-TEST_F(IdentityTest, PagesAreHandedToTheOwnerOnly) {
+TEST_F(IdentityTest, PagesAreSentToTheOwnerOnly) {
   const LeaseId lease = LeaseOf(owner_);
   wire::WorkerMessage request;
   request.mutable_page_request()->set_lease_id(lease);
@@ -104,12 +104,12 @@ TEST_F(IdentityTest, PagesAreHandedToTheOwnerOnly) {
   EXPECT_EQ(Say(owner_, Envelope(request)).at(0).worker().page().instances_size(), 2);
 }
 
-TEST_F(IdentityTest, WithoutKeysTheConnectionCounts) {
+TEST_F(IdentityTest, WithoutKeysTheConnectionIsTheIdentity) {
   const PeerMessage here{"peer1", {}}, there{"peer2", {}};
   const LeaseId lease = LeaseOf(here);
   EXPECT_FALSE(IsTaken(there, lease));
   EXPECT_EQ(Stored(), 0U);
-  // The worker has a new connection, and says so first.
+  // The worker has reconnected and sends its status first.
   Say(there, Envelope(StatusOf("w", 2, 1, {lease})));
   EXPECT_TRUE(IsTaken(there, lease));
   EXPECT_FALSE(IsTaken(here, lease, 2)) << "that connection is over";

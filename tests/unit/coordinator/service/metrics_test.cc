@@ -60,7 +60,7 @@ TEST(CoordinatorMetrics, KnownSeriesStartAtZero) {
   EXPECT_THAT(text, Not(HasSubstr("destination=")));  // no destination is known yet
 }
 
-TEST(CoordinatorMetrics, CountInTheRightSeries) {
+TEST(CoordinatorMetrics, EventsCountInTheRightSeries) {
   prometheus::Registry registry;
   CoordinatorMetrics metrics(registry);
   metrics.instances_total["failed"].Increment(3);

@@ -1,4 +1,4 @@
-// Sessions of a ledger of schema 1 go on where they were.
+// Sessions of a ledger of schema 1 continue where they were.
 #include <gmock/gmock.h>
 
 #include "tests/unit/coordinator/service/conversation.h"
@@ -17,7 +17,7 @@ class MigratedSessionTest : public testing::Test {
     service_ = std::make_unique<ServiceOnFile>(file_);
   }
   void Say(wire::ClientRequest request) { service_->Say(Named("", std::move(request))); }
-  // The grants that follow.
+  // Returns the grants that follow.
   std::vector<wire::LeaseGrant> Say(const std::string& worker, wire::WorkerMessage message) {
     std::vector<wire::LeaseGrant> grants;
     for (const Outgoing& outgoing : service_->Say(Named("", worker, std::move(message)))) {
@@ -31,10 +31,10 @@ class MigratedSessionTest : public testing::Test {
   std::unique_ptr<ServiceOnFile> service_;
 };
 
-TEST_F(MigratedSessionTest, LeasesInForceGoOnAndTheSessionIsSentToItsEnd) {
+TEST_F(MigratedSessionTest, LeasesInForceContinueAndTheSessionCompletes) {
   ASSERT_EQ(Status(kHalfSent).leases(), 2U);
   EXPECT_TRUE(Say("w1", StatusOf("w1", 1, 2, {1, 3})).empty()) << "it is busy with what it has";
-  // Its first report under lease 1 is in the ledger; the delayed instance and the pending one are left.
+  // Its first report under lease 1 is in the ledger; the delayed and the pending instance are left.
   Say("w1", ReportOf(1, 1, {3, {0xC000}}));
   EXPECT_EQ(Status(kHalfSent).failed(), 2U) << "a repetition of what was applied before";
   const auto last_study = Say("w1", LastReportOf(1, 2, {3, {0, 0}}));

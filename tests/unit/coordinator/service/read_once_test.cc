@@ -1,4 +1,4 @@
-// How often a step reads the ledger: what it has read once goes with the question or the change.
+// How often a step reads the ledger: it passes on what it has already read.
 #include <gtest/gtest.h>
 #include <prometheus/registry.h>
 
@@ -32,12 +32,12 @@ class CountingLedger : public FaultLedger {
     return FaultLedger::LoadInstances(study, indices);
   }
 
-  int sessions = 0, instances = 0;  // reads
+  int sessions = 0, instances = 0;  // numbers of reads
 };
 
 class ReadOnceTest : public testing::Test {
  protected:
-  // Sends the files of one study to a worker. Returns its lease.
+  // Publishes one study and grants it to a worker. Returns the lease.
   LeaseId Begin(std::uint32_t files) {
     Say("client", Envelope(OpenSession(kSession, false)));
     Say("client", Envelope(BeginScan(kSession, 1)));
@@ -49,7 +49,7 @@ class ReadOnceTest : public testing::Test {
     ADD_FAILURE() << "nothing was granted";
     return 0;
   }
-  // Counts the reads of this step.
+  // Returns the number of reads in this step.
   template <class Message>
   std::vector<Outgoing> Say(const std::string& peer, const Message& envelope) {
     ledger_.sessions = ledger_.instances = 0;
@@ -65,7 +65,7 @@ class ReadOnceTest : public testing::Test {
   Service service_{ledger_, {}, metrics_, {}};
 };
 
-TEST_F(ReadOnceTest, AQuestionAboutASessionReadsItsRecordOnce) {
+TEST_F(ReadOnceTest, AQueryOfASessionReadsItsRecordOnce) {
   Begin(3);
   std::vector<wire::ClientRequest> questions(6);
   questions[0].mutable_get_session()->set_session(kSession);
@@ -80,7 +80,7 @@ TEST_F(ReadOnceTest, AQuestionAboutASessionReadsItsRecordOnce) {
   }
 }
 
-TEST_F(ReadOnceTest, AReportReadsItsInstancesOnceAndItsSessionNever) {
+TEST_F(ReadOnceTest, AReportReadsItsInstancesOnceAndNotItsSession) {
   const LeaseId lease = Begin(4);
   Say("worker", Envelope(ReportOf(lease, 1, {.first = 0, .statuses = {0, 0xB000, 0xC000}})));
   EXPECT_EQ(ledger_.instances, 1);
@@ -88,7 +88,7 @@ TEST_F(ReadOnceTest, AReportReadsItsInstancesOnceAndItsSessionNever) {
   EXPECT_EQ(service_.Look(TimePoint(std::chrono::seconds(1)), WallTime()).failures().failures(0).session(), kSession);
 }
 
-TEST_F(ReadOnceTest, ABatchThatIsAllToBeSentReadsItsSessionOnce) {
+TEST_F(ReadOnceTest, ABatchWithoutCopiesReadsItsSessionOnce) {
   Begin(1);
   Say("client", Envelope(PublishFiles(kSession, "1.2.3", {.folder = "b", .first = 10, .count = 5})));
   EXPECT_EQ(ledger_.sessions, 1);

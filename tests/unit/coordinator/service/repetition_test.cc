@@ -1,4 +1,4 @@
-// Every message may come again, and then changes nothing.
+// Every message may be repeated, and the repetition changes nothing.
 #include <gtest/gtest.h>
 
 #include <set>
@@ -8,7 +8,7 @@
 namespace dicom_sender {
 namespace {
 
-TEST(RepetitionTest, AMessageThatComesAgainAtOnceChangesNothing) {
+TEST(RepetitionTest, AMessageRepeatedAtOnceChangesNothing) {
   const LedgerFile file;
   ServiceOnFile service(file);
   for (const Message& message : WholeConversation()) {
@@ -19,8 +19,8 @@ TEST(RepetitionTest, AMessageThatComesAgainAtOnceChangesNothing) {
   }
 }
 
-// But for a WorkerStatus: a worker that does not list a lease of the last coordinator's time does not have it.
-TEST(RepetitionTest, AMessageThatComesAgainAfterARestartChangesNothing) {
+// Except for WorkerStatus: after a restart, a worker that does not list a lease loses it.
+TEST(RepetitionTest, AMessageRepeatedAfterARestartChangesNothing) {
   const LedgerFile file;
   ServiceOnFile service(file);
   for (const Message& message : WholeConversation()) {
@@ -35,8 +35,8 @@ TEST(RepetitionTest, AMessageThatComesAgainAfterARestartChangesNothing) {
   }
 }
 
-// But for an operator's requests and a resume: they mean what is when they come.
-TEST(RepetitionTest, AMessageThatComesAgainAtTheEndChangesNothing) {
+// Except for an operator's requests and a resume, which refer to the state at the time they arrive.
+TEST(RepetitionTest, AMessageRepeatedAtTheEndChangesNothing) {
   const LedgerFile file;
   ServiceOnFile service(file);
   const auto conversation = WholeConversation();

@@ -1,4 +1,4 @@
-// The coordinator's step with a real ledger in a temporary file: messages as bytes in, messages out.
+// Tests the coordinator's step with a real ledger in a temporary file: messages as bytes in, messages out.
 #include "coordinator/service/service.h"
 
 #include <gmock/gmock.h>
@@ -34,7 +34,7 @@ class ServiceTest : public testing::Test {
     report_seq_.clear();
     Restart();
   }
-  // The coordinator ends as by kill -9 and starts again on the same ledger.
+  // Simulates kill -9 of the coordinator and a restart on the same ledger.
   void Restart() {
     service_.reset();
     ledger_.reset();
@@ -129,7 +129,7 @@ class ServiceTest : public testing::Test {
     return Worker(message);
   }
 
-  // The next one of the lease.
+  // Returns the next report of the lease.
   wire::WorkerMessage Report(LeaseId lease, const std::map<std::uint32_t, std::uint32_t>& statuses, bool done) {
     wire::WorkerMessage message;
     auto* report = message.mutable_report();
@@ -257,7 +257,7 @@ TEST_F(ServiceTest, AReportIsNotAppliedBeforeItsPredecessor) {
   EXPECT_EQ(Status().stored(), 2U);
 }
 
-TEST_F(ServiceTest, WhatIsReportedOfALedgerThatWasRemovedIsNotTakenForThisOne) {
+TEST_F(ServiceTest, ReportsForARemovedLedgerAreRefused) {
   const auto lease_of_a_new_session = [this] {
     Open();
     Ask(Batch(2));
@@ -278,7 +278,7 @@ TEST_F(ServiceTest, WhatIsReportedOfALedgerThatWasRemovedIsNotTakenForThisOne) {
   EXPECT_EQ(Status().stored(), 0U) << "its destination has answered nothing";
 }
 
-TEST_F(ServiceTest, LeaseIdsGrowAlsoWhenTheClockWasSetBack) {
+TEST_F(ServiceTest, LeaseIdsGrowEvenIfTheClockWasSetBack) {
   leases_above_ = 1000;
   StartAnew();
   Open();
@@ -311,7 +311,7 @@ TEST_F(ServiceTest, PagesOfALeaseThatIsNotInForceAreEmpty) {
   EXPECT_EQ(none.next_index(), 0U);
 }
 
-TEST_F(ServiceTest, WhatCannotBeUnderstoodIsRefusedAndChangesNothing) {
+TEST_F(ServiceTest, MalformedMessagesAreRefusedAndChangeNothing) {
   const auto garbage = Step("peer", "\xff\xff garbage");
   ASSERT_EQ(garbage.size(), 1U);
   EXPECT_EQ(garbage[0].peer, "peer");
@@ -325,8 +325,8 @@ TEST_F(ServiceTest, WhatCannotBeUnderstoodIsRefusedAndChangesNothing) {
   EXPECT_NE(refused.at(0).message.refusal().reason().find("version"), std::string::npos);
   EXPECT_TRUE(refused.at(0).message.refusal().for_good());
   EXPECT_EQ(metrics_.messages_refused_total.Value(), 2);
-  EXPECT_TRUE(Ask(Batch(1)).has_failure()) << "of a session that nobody opened";
-  EXPECT_TRUE(Worker(Report(99, {{0, 0}}, true)).empty()) << "of a lease that nobody granted";
+  EXPECT_TRUE(Ask(Batch(1)).has_failure()) << "of an unknown session";
+  EXPECT_TRUE(Worker(Report(99, {{0, 0}}, true)).empty()) << "of an unknown lease";
 }
 
 TEST_F(ServiceTest, OutcomesOfInstancesThatDoNotExistAreIgnored) {
@@ -353,14 +353,14 @@ TEST_F(ServiceTest, ALeaseLostWithTheCoordinatorIsResumedAndItsResendsAreCounted
   ASSERT_EQ(answers.size(), 2U);
   const auto& grant = answers[1].grant();
   EXPECT_GT(grant.lease_id(), lease);
-  ASSERT_EQ(grant.first_page().instances_size(), 2) << "what is stored is not sent again";
+  ASSERT_EQ(grant.first_page().instances_size(), 2) << "stored instances are not sent again";
   EXPECT_EQ(grant.first_page().instances(0).index(), 1U);
   Worker(Report(grant.lease_id(), {{1, 0}, {2, 0}}, true));
   EXPECT_EQ(Status().state(), wire::SESSION_COMPLETE);
   EXPECT_EQ(ledger_->FindSession(kSession)->counts.resends, 2U);
 }
 
-TEST_F(ServiceTest, ALeaseInForceOutlivesTheCoordinatorIfItsWorkerDoes) {
+TEST_F(ServiceTest, ALeaseInForceSurvivesACoordinatorRestart) {
   Open();
   Ask(Batch(3));
   Announce();
@@ -370,7 +370,7 @@ TEST_F(ServiceTest, ALeaseInForceOutlivesTheCoordinatorIfItsWorkerDoes) {
   Restart();
   service_->ResumeSessions(now_, WallTime(std::chrono::milliseconds(1'000'000)));
   EXPECT_EQ(Status().state(), wire::SESSION_SENDING);
-  EXPECT_EQ(Status().leases(), 1U) << "nobody else may have the study";
+  EXPECT_EQ(Status().leases(), 1U) << "the study must not be granted to another worker";
   const auto answers = Announce(1, {lease});
   ASSERT_EQ(answers.size(), 1U) << "nothing is granted";
   EXPECT_THAT(answers[0].status_ack().renewed(), testing::ElementsAre(lease));
@@ -379,7 +379,7 @@ TEST_F(ServiceTest, ALeaseInForceOutlivesTheCoordinatorIfItsWorkerDoes) {
   EXPECT_EQ(ledger_->FindSession(kSession)->counts.resends, 0U);
 }
 
-TEST_F(ServiceTest, OnlySessionsThatHadNotEndedAreResumedByThemselves) {
+TEST_F(ServiceTest, OnlyUnfinishedSessionsContinueAutomatically) {
   Open();
   Ask(Batch(2));
   ScanComplete();
@@ -392,7 +392,7 @@ TEST_F(ServiceTest, OnlySessionsThatHadNotEndedAreResumedByThemselves) {
   EXPECT_EQ(Announce().size(), 1U) << "nothing is granted";
 }
 
-TEST_F(ServiceTest, AnUnreachableDestinationEndsTheSessionAndResumeGoesOn) {
+TEST_F(ServiceTest, AnUnreachableDestinationEndsTheSessionAndResumeContinuesIt) {
   Open();
   Ask(Batch(2));
   Announce();
@@ -403,7 +403,7 @@ TEST_F(ServiceTest, AnUnreachableDestinationEndsTheSessionAndResumeGoesOn) {
   back.mutable_report()->mutable_give_back()->set_detail("connection refused");
   Worker(back);
   EXPECT_NE(Status().trouble().find("connection refused"), std::string::npos);
-  // Every probe fails, too, until the session has waited long enough.
+  // Every probe also fails, until the retry time is over.
   for (int i = 0; i < 200 && Status().state() == wire::SESSION_SENDING; ++i) {
     for (const Outgoing& outgoing : Wait(std::chrono::seconds(1))) {
       if (!outgoing.message.worker().has_grant()) continue;
@@ -423,7 +423,7 @@ TEST_F(ServiceTest, AnUnreachableDestinationEndsTheSessionAndResumeGoesOn) {
   EXPECT_EQ(status.leases(), 1U);
 }
 
-TEST_F(ServiceTest, AResumeGivesNoAttemptBack) {
+TEST_F(ServiceTest, AResumeDoesNotResetAttempts) {
   Open();
   Ask(Batch(2));
   Announce();
@@ -441,7 +441,7 @@ TEST_F(ServiceTest, AResumeGivesNoAttemptBack) {
   EXPECT_EQ(facts[1].state, InstanceState::kFailed);
 
   Ask(cancel);
-  Announce(1, {});  // its lease is over
+  Announce(1, {});  // its lease has ended
   ASSERT_EQ(Status().state(), wire::SESSION_CANCELLED);
   Open(true, /*retry_failed=*/true);
   facts = ledger_->LoadInstances(study, both);
@@ -450,7 +450,7 @@ TEST_F(ServiceTest, AResumeGivesNoAttemptBack) {
   EXPECT_EQ(facts[1].attempts, 0U);
 }
 
-TEST_F(ServiceTest, RetryFailedSendsWhatHadFailedForGood) {
+TEST_F(ServiceTest, RetryFailedSendsFailedInstancesAgain) {
   Open();
   Ask(Batch(2));
   Announce();
@@ -461,7 +461,7 @@ TEST_F(ServiceTest, RetryFailedSendsWhatHadFailedForGood) {
   EXPECT_EQ(Status().failed(), 0U);
 }
 
-TEST_F(ServiceTest, ResumeMayChangeHowIsSentButNotWhatAndWhereto) {
+TEST_F(ServiceTest, ResumeMayChangeSettingsButNotInputAndDestination) {
   Open();
   Ask(Batch(1));
   Announce();
@@ -475,7 +475,7 @@ TEST_F(ServiceTest, ResumeMayChangeHowIsSentButNotWhatAndWhereto) {
   open->set_retry_failed(true);
   EXPECT_EQ(Ask(request).session().state(), wire::SESSION_SENDING);
   EXPECT_EQ(ledger_->FindSession(kSession)->settings.SerializeAsString(), before.SerializeAsString())
-      << "what is not set stays";
+      << "unset options keep their values";
 
   open->mutable_destination()->set_called_ae("OTHER");
   open->mutable_send_options()->set_max_pdu_bytes(8192);
@@ -505,7 +505,7 @@ TEST_F(ServiceTest, ResumeMayChangeHowIsSentButNotWhatAndWhereto) {
   EXPECT_EQ(Status().failed(), 1U) << "after nine attempts";
 }
 
-TEST_F(ServiceTest, SuspendedSessionsKeepWhatIsLeft) {
+TEST_F(ServiceTest, SuspendedSessionsKeepTheirPendingInstances) {
   Open();
   Ask(Batch(2));
   Announce();
@@ -522,7 +522,7 @@ TEST_F(ServiceTest, SuspendedSessionsKeepWhatIsLeft) {
   EXPECT_EQ(Open(true).leases(), 1U);
 }
 
-TEST_F(ServiceTest, ASuspensionIsTakenBackWhileALeaseIsInForce) {
+TEST_F(ServiceTest, ASuspensionCanBeUndoneWhileALeaseIsInForce) {
   Open();
   Ask(Batch(1));
   Ask(Batch(1, "1.2.4"));
@@ -534,12 +534,12 @@ TEST_F(ServiceTest, ASuspensionIsTakenBackWhileALeaseIsInForce) {
   const auto resumed = Open(true);
   EXPECT_FALSE(resumed.stopping());
   EXPECT_EQ(resumed.state(), wire::SESSION_SENDING);
-  EXPECT_FALSE(ledger_->LoadSession(ledger_->Sessions().at(0)).ending) << "so it goes on after a restart, too";
+  EXPECT_FALSE(ledger_->LoadSession(ledger_->Sessions().at(0)).ending) << "so it also continues after a restart";
   Worker(Report(lease, {{0, 0}}, true));
   EXPECT_EQ(Status().leases(), 1U) << "the other study is granted";
 }
 
-TEST_F(ServiceTest, ACancelledLeaseIsNotCalledLost) {
+TEST_F(ServiceTest, ACancelledLeaseDoesNotCountAsLost) {
   Open();
   Ask(Batch(2));
   Announce();
@@ -552,7 +552,7 @@ TEST_F(ServiceTest, ACancelledLeaseIsNotCalledLost) {
   EXPECT_THAT(to_worker[0].status_ack().ended(), testing::ElementsAre(lease));
 }
 
-TEST_F(ServiceTest, SaysWhatASessionWaitsFor) {
+TEST_F(ServiceTest, ReportsWhatASessionWaitsFor) {
   Open();
   EXPECT_THAT(Status().waits_for(), HasSubstr("the scan"));
   Ask(Batch(1));
@@ -571,7 +571,7 @@ TEST_F(ServiceTest, SaysWhatASessionWaitsFor) {
   EXPECT_EQ(Status().waits_for(), "suspended; to continue: dicom-ctl resume " + std::string(kSession));
 }
 
-TEST_F(ServiceTest, WorkersAreIdleOrSendingAndGoneWhenTheyHaveDrained) {
+TEST_F(ServiceTest, WorkersAreIdleOrSendingAndRemovedAfterDraining) {
   wire::ClientRequest list;
   list.mutable_list_workers();
   Announce();
@@ -589,7 +589,7 @@ TEST_F(ServiceTest, WorkersAreIdleOrSendingAndGoneWhenTheyHaveDrained) {
   EXPECT_EQ(Ask(list).workers().total(), 0U);
 }
 
-TEST_F(ServiceTest, ListsHowFastASessionIs) {
+TEST_F(ServiceTest, ReportsTheThroughputOfASession) {
   Open();
   Ask(Batch(30));
   Announce();
@@ -603,12 +603,12 @@ TEST_F(ServiceTest, ListsHowFastASessionIs) {
   wire::ClientRequest list;
   list.mutable_list_sessions()->set_limit(1);
   const auto session = Ask(list).sessions().sessions(0);
-  EXPECT_DOUBLE_EQ(session.instances_per_second(), 0.9) << "what failed is no progress";
+  EXPECT_DOUBLE_EQ(session.instances_per_second(), 0.9) << "failed instances are not progress";
   EXPECT_EQ(session.seconds_left(), 23U) << "20 that are pending";
   EXPECT_EQ(session.status().pending(), 20U);
 }
 
-TEST_F(ServiceTest, TellsNoTimeLeftWhileASessionIsScanned) {
+TEST_F(ServiceTest, ReportsNoTimeLeftDuringAScan) {
   auto request = OpenSession(kSession, false);
   request.mutable_open_session()->set_dispatch(wire::DISPATCH_AS_FOUND);
   Ask(request);
@@ -636,15 +636,15 @@ TEST_F(ServiceTest, SeveralIndexersFeedOneSession) {
   EXPECT_EQ(BeginScan("b", 5).scan_begun().scan(), 7U) << "the last one, so that the indexer can go above it";
   Ask(Batch(1, "1.2.3"));
   Announce();
-  EXPECT_TRUE(ScanComplete().empty()) << "the other one is still at it";
+  EXPECT_TRUE(ScanComplete().empty()) << "the other indexer is still scanning";
   EXPECT_EQ(Status().state(), wire::SESSION_SCANNING);
   Ask(Batch(1, "1.2.4"));
-  EXPECT_TRUE(ScanComplete("b", 5).empty()) << "late, from before it was started anew";
+  EXPECT_TRUE(ScanComplete("b", 5).empty()) << "late, from before its restart";
   EXPECT_EQ(ScanComplete("b", 7).size(), 1U);
   EXPECT_EQ(Status().state(), wire::SESSION_SENDING);
 }
 
-TEST_F(ServiceTest, ACompleteSessionThatIsScannedAgainIsOpenUntilTheScanIsComplete) {
+TEST_F(ServiceTest, ANewScanReopensACompleteSessionUntilItIsComplete) {
   Open();
   Ask(Batch(1));
   Announce();
@@ -658,7 +658,7 @@ TEST_F(ServiceTest, ACompleteSessionThatIsScannedAgainIsOpenUntilTheScanIsComple
   EXPECT_EQ(Status().stored(), 1U);
 }
 
-TEST_F(ServiceTest, ASuspendedSessionIsFedAndLeasesNothing) {
+TEST_F(ServiceTest, ASuspendedSessionAcceptsBatchesButGrantsNoLeases) {
   Open();
   Announce();
   wire::ClientRequest suspend;
@@ -672,7 +672,7 @@ TEST_F(ServiceTest, ASuspendedSessionIsFedAndLeasesNothing) {
   EXPECT_EQ(Status().total(), 2U);
 }
 
-TEST_F(ServiceTest, ACancelledSessionKeepsWhatIsLeftAndTakesNothingMore) {
+TEST_F(ServiceTest, ACancelledSessionKeepsPendingInstancesAndRefusesBatches) {
   Open();
   Ask(Batch(2));
   Announce();
@@ -697,7 +697,7 @@ TEST_F(ServiceTest, ACancelledSessionKeepsWhatIsLeftAndTakesNothingMore) {
   EXPECT_EQ(Left(Status()), 1U);
 }
 
-TEST_F(ServiceTest, APauseOrCancellationIsNotForgottenByARestart) {
+TEST_F(ServiceTest, APauseOrCancellationSurvivesARestart) {
   for (const bool cancel : {false, true}) {
     StartAnew();
     Open();
@@ -733,7 +733,7 @@ TEST_F(ServiceTest, ASuspendedSessionCanBeCancelled) {
   EXPECT_EQ(Left(Status()), 2U);
 }
 
-TEST_F(ServiceTest, WhatFailedIsRequeuedInAnOpenSessionAndInOneThatHasEnded) {
+TEST_F(ServiceTest, FailuresAreRequeuedInOpenAndEndedSessions) {
   Open();
   Ask(Batch(3));
   Announce();
@@ -762,7 +762,7 @@ TEST_F(ServiceTest, WhatFailedIsRequeuedInAnOpenSessionAndInOneThatHasEnded) {
   EXPECT_EQ(Status().leases(), 1U);
 }
 
-TEST_F(ServiceTest, AFailureNamesItsWorkerAndIsRequeuedByIt) {
+TEST_F(ServiceTest, AFailureNamesItsWorkerAndCanBeRequeuedByWorker) {
   Open();
   Ask(Batch(3));
   Announce();
@@ -812,11 +812,11 @@ TEST_F(ServiceTest, SizesThatWouldOverflowTheCountsAreRefused) {
   half.mutable_publish_batch()->mutable_studies(0)->mutable_instances(0)->set_path("other");
   const wire::ClientReply refused = Ask(half);
   EXPECT_NE(refused.failure().reason().find("more bytes than are possible"), std::string::npos);
-  EXPECT_EQ(Status().total_bytes(), kTotalBytesMax / 2 + 1) << "nothing of it is taken";
+  EXPECT_EQ(Status().total_bytes(), kTotalBytesMax / 2 + 1) << "nothing of it is accepted";
   EXPECT_TRUE(Ask(Batch(2, "1.2.4")).has_publish_ack()) << "others are";
 }
 
-TEST_F(ServiceTest, AWorkerWhoseNameAnotherOneHasTakenIsTold) {
+TEST_F(ServiceTest, AWorkerIsNotifiedWhenItsNameIsTaken) {
   Announce(5'000'000'000);
   wire::WorkerMessage message;
   message.mutable_status()->set_worker_id("w");
@@ -831,7 +831,7 @@ TEST_F(ServiceTest, AWorkerWhoseNameAnotherOneHasTakenIsTold) {
       "worker its own --worker-id, or correct the clock and restart the worker");
   Open();
   Ask(Batch(1));
-  EXPECT_EQ(ScanComplete().size(), 1U) << "the later one is spoken to";
+  EXPECT_EQ(ScanComplete().size(), 1U) << "messages go to the later one";
 }
 
 TEST_F(ServiceTest, ListsSessionsWorkersDestinationsAndFailures) {
@@ -878,7 +878,7 @@ TEST_F(ServiceTest, ListsSessionsWorkersDestinationsAndFailures) {
   EXPECT_FALSE(second.has_next());
 }
 
-TEST_F(ServiceTest, TellsTheReportAndTheSummaryFileOfASession) {
+TEST_F(ServiceTest, ReturnsTheReportAndTheSummaryFileOfASession) {
   Open();
   Ask(Batch(2));
   Announce();
@@ -895,7 +895,7 @@ TEST_F(ServiceTest, TellsTheReportAndTheSummaryFileOfASession) {
   EXPECT_EQ(report.threads(), 1U);
   ASSERT_EQ(report.failure_reasons_size(), 1);
   EXPECT_EQ(report.failure_reasons(0).instances(), 1U);
-  EXPECT_EQ(report.summary_file(), "") << "nobody has written it";
+  EXPECT_EQ(report.summary_file(), "") << "it has not been written";
   EXPECT_TRUE(Ask(read).has_failure());
 
   const std::string text(kSummaryPartBytes + 5, 'x');
@@ -911,7 +911,7 @@ TEST_F(ServiceTest, TellsTheReportAndTheSummaryFileOfASession) {
   EXPECT_EQ(last.next_offset(), 0U);
 }
 
-TEST_F(ServiceTest, WhatIsToldOfAnEndedSessionBelongsIntoItsSummary) {
+TEST_F(ServiceTest, LateOutcomesUpdateTheSummary) {
   Open();
   Ask(Batch(2));
   Announce();
@@ -927,7 +927,7 @@ TEST_F(ServiceTest, WhatIsToldOfAnEndedSessionBelongsIntoItsSummary) {
   EXPECT_EQ(result.ended, std::vector{ledger_->FindSession(kSession)->key}) << "its summary is to be written again";
 }
 
-TEST_F(ServiceTest, ComparisonsOfAnEndedSessionBelongIntoItsSummary) {
+TEST_F(ServiceTest, LateComparisonsUpdateTheSummary) {
   Open();
   Ask(Batch(1));
   wire::ClientRequest cancel;
@@ -940,7 +940,7 @@ TEST_F(ServiceTest, ComparisonsOfAnEndedSessionBelongIntoItsSummary) {
   EXPECT_EQ(result.ended, std::vector{ledger_->FindSession(kSession)->key});
 }
 
-TEST_F(ServiceTest, SaysWhichSessionsHaveEnded) {
+TEST_F(ServiceTest, ReportsWhichSessionsHaveEnded) {
   Open();
   Ask(Batch(1));
   Announce();
@@ -952,7 +952,7 @@ TEST_F(ServiceTest, SaysWhichSessionsHaveEnded) {
   EXPECT_EQ(step(Report(lease, {{0, 0}}, true)), std::vector{ledger_->FindSession(kSession)->key});
 }
 
-TEST_F(ServiceTest, ALateReportWithoutOutcomesConcernsNoSummary) {
+TEST_F(ServiceTest, ALateReportWithoutOutcomesUpdatesNoSummary) {
   Open();
   Ask(Batch(1));
   Announce();
@@ -966,7 +966,7 @@ TEST_F(ServiceTest, ALateReportWithoutOutcomesConcernsNoSummary) {
   EXPECT_EQ(ended(Report(lease, {{0, 0}}, true)).size(), 1U);
 }
 
-// What was on its way over a connection that is gone must not draw the worker's messages there.
+// A message that was in transit on an old connection must not redirect the worker's messages to it.
 TEST_F(ServiceTest, AnOvertakenStatusDoesNotMoveAWorker) {
   const auto status = [](std::uint64_t seq) { return Envelope(StatusOf("w", seq, 1, {})).SerializeAsString(); };
   Open();
@@ -993,7 +993,7 @@ TEST_F(ServiceTest, OutcomesAreCountedByDestinationAndReason) {
   unsendable->set_index(4);
   unsendable->set_kind(wire::Outcome::NOT_SENDABLE);
   Worker(report);
-  Worker(report);  // repeated, and counted once
+  Worker(report);  // a repeated report counts once
   Worker(Report(lease, {{5, 0}}, true));
   EXPECT_EQ(metrics_.instances_total["stored"].Value(), 2);
   EXPECT_EQ(metrics_.instances_total["failed"].Value(), 3);
@@ -1005,7 +1005,7 @@ TEST_F(ServiceTest, OutcomesAreCountedByDestinationAndReason) {
   EXPECT_EQ(metrics_.failures_total["not_sendable"].Value(), 1);
 }
 
-TEST_F(ServiceTest, AnAssociationLostForTheLastTimeIsAReasonOfItsOwn) {
+TEST_F(ServiceTest, AnAssociationLostOnTheLastAttemptHasItsOwnReason) {
   Open();
   Ask(Batch(1));
   Announce();
@@ -1023,7 +1023,7 @@ TEST_F(ServiceTest, AnAssociationLostForTheLastTimeIsAReasonOfItsOwn) {
   EXPECT_EQ(metrics_.instances_total["delayed"].Value(), 1);
 }
 
-TEST_F(ServiceTest, WhatTheScanSettlesIsCountedOnce) {
+TEST_F(ServiceTest, InstancesSettledByTheScanAreCountedOnce) {
   Open();
   auto batch = Batch(3);
   auto& instances = *batch.mutable_publish_batch()->mutable_studies(0)->mutable_instances();
@@ -1041,7 +1041,7 @@ TEST_F(ServiceTest, WhatTheScanSettlesIsCountedOnce) {
   EXPECT_EQ(failures.failures(0).session(), kSession);
 }
 
-TEST_F(ServiceTest, LooksAtWhatIsOpen) {
+TEST_F(ServiceTest, TheSnapshotShowsOpenSessions) {
   Open();
   Ask(Batch(3));
   wire::Overview overview = Look();
@@ -1081,7 +1081,7 @@ TEST_F(ServiceTest, LooksAtWhatIsOpen) {
   EXPECT_EQ(overview.failures().failures(0).session(), kSession);
 }
 
-TEST_F(ServiceTest, WhatASessionLeavesHasNoOutcome) {
+TEST_F(ServiceTest, PendingInstancesOfAnEndedSessionHaveNoOutcome) {
   Open();
   Ask(Batch(3));
   wire::ClientRequest cancel;
@@ -1097,7 +1097,7 @@ TEST_F(ServiceTest, WhatASessionLeavesHasNoOutcome) {
   }
 }
 
-TEST_F(ServiceTest, SettledBytesAreCountedFromTheFirstLookOn) {
+TEST_F(ServiceTest, SettledBytesAreCountedFromTheFirstSnapshotOn) {
   Open();
   Ask(Batch(4));
   Announce();
@@ -1115,10 +1115,10 @@ TEST_F(ServiceTest, SettledBytesAreCountedFromTheFirstLookOn) {
   EXPECT_EQ(settled(), two);
   Restart();
   service_->ResumeSessions(now_, WallTime());
-  EXPECT_EQ(settled(), two) << "what an earlier coordinator has counted is not counted again";
+  EXPECT_EQ(settled(), two) << "instances counted by an earlier coordinator are not counted again";
 }
 
-TEST_F(ServiceTest, ASessionThatMayBeSentWhileItIsScannedIsNoScanningOne) {
+TEST_F(ServiceTest, AnAsFoundSessionIsNotShownAsScanning) {
   auto request = OpenSession(kSession, false);
   request.mutable_open_session()->set_dispatch(wire::DISPATCH_AS_FOUND);
   Ask(request);
@@ -1166,7 +1166,7 @@ TEST_F(ServiceTest, ASuspendedSessionThatIsCancelledIsShownOnce) {
   }
 }
 
-TEST_F(ServiceTest, AFailureThatWasRequeuedBeforeAnybodyLookedIsNotShown) {
+TEST_F(ServiceTest, AFailureRequeuedBeforeTheSnapshotIsNotShown) {
   Open();
   Ask(Batch(2));
   Announce();
@@ -1200,7 +1200,7 @@ TEST_F(ServiceTest, EndsAreCountedByTheirState) {
   EXPECT_EQ(metrics_.sessions_ended_total["complete"].Value(), 0);
 }
 
-TEST_F(ServiceTest, OnlySoManyFailuresAreKept) {
+TEST_F(ServiceTest, TheNumberOfKeptFailuresIsLimited) {
   Open();
   Ask(Batch(60));
   Announce();

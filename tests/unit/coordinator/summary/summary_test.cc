@@ -1,4 +1,4 @@
-// The report files, written from a real ledger and read as a script would read them.
+// The report files, written from a real ledger and read as a script reads them.
 #include <gmock/gmock.h>
 #include <rapidjson/document.h>
 
@@ -56,7 +56,7 @@ class SummaryTest : public testing::Test {
     ledger_->Commit();
   }
 
-  // `paths` with SOP Instance UIDs of their own.
+  // Creates files at `paths` with different SOP Instance UIDs.
   StudyKey Feed(const std::string& study, const std::vector<std::string>& paths, std::uint64_t size_bytes = 1 << 20) {
     wire::PublishBatch batch;
     auto* root = batch.add_roots();
@@ -154,7 +154,7 @@ std::vector<std::string> Names(const rapidjson::Value& object) {
   return names;
 }
 
-TEST_F(SummaryTest, TheFieldsStandInTheirOrder) {
+TEST_F(SummaryTest, TheFieldsAreInOrder) {
   End(wire::SESSION_COMPLETE);
   EXPECT_THAT(
       Names(Write()),
@@ -166,7 +166,7 @@ TEST_F(SummaryTest, TheFieldsStandInTheirOrder) {
                   "warned", "skipped_files", "not_read_files", "not_read_folders", "conflict_files", "not_read"));
 }
 
-TEST_F(SummaryTest, ACompleteSessionIsTold) {
+TEST_F(SummaryTest, ReportsACompleteSession) {
   const StudyKey first = Feed("1.1", {"a", "b", "c"});
   const StudyKey second = Feed("1.2", {"d"});
   Grant(first, "x");
@@ -240,7 +240,7 @@ TEST_F(SummaryTest, ACompleteSessionIsTold) {
   EXPECT_EQ(line, failure);
 }
 
-TEST_F(SummaryTest, WhatNoWorkerReportedHasNone) {
+TEST_F(SummaryTest, OutcomesWithoutAWorkerNameNone) {
   wire::PublishBatch batch;
   batch.add_studies()->add_instances()->set_path("broken");
   batch.mutable_studies(0)->mutable_instances(0)->set_defect("truncated");
@@ -251,9 +251,9 @@ TEST_F(SummaryTest, WhatNoWorkerReportedHasNone) {
   EXPECT_TRUE(summary["failures"][0]["worker"].IsNull());
 }
 
-TEST_F(SummaryTest, WhereNothingWasSentTheFiguresAreZero) {
+TEST_F(SummaryTest, FiguresAreZeroIfNothingWasSent) {
   InTransaction([&] { ledger_->SetSessionState(session_, wire::SESSION_COMPLETE, "", After(-5000)); });
-  const auto summary = Write();  // the clock was set back, too
+  const auto summary = Write();  // the clock was also set back
   EXPECT_TRUE(summary["average_transfer_time_ms"].IsDouble());
   EXPECT_EQ(summary["average_transfer_time_ms"].GetDouble(), 0);
   EXPECT_TRUE(summary["throughput_mbps"].IsDouble());
@@ -295,7 +295,7 @@ TEST_F(SummaryTest, DuplicatesAreListedAsSkipped) {
                                        HasSubstr("\"kind\":\"conflict\"")));
 }
 
-TEST_F(SummaryTest, WhatWasNotReadIsNotIgnored) {
+TEST_F(SummaryTest, UnreadPathsAreNotCountedAsIgnored) {
   Change(Feed("1.1", {"a"}), 0, kStored, 0);
   Scan({{"empty", 2}, {"unreadable", 0}, {"unreadable_folder", 1}});
   InTransaction([&] {
@@ -317,7 +317,7 @@ TEST_F(SummaryTest, WhatWasNotReadIsNotIgnored) {
   EXPECT_THAT(lines[0], testing::AllOf(HasSubstr("/data/closed"), HasSubstr("\"kind\":\"not_read\"")));
 }
 
-TEST_F(SummaryTest, TimeAndThroughputAreThoseOfTheWorkNotOfThePause) {
+TEST_F(SummaryTest, PausesDoNotCountInTimeAndThroughput) {
   Change(Feed("1.1", {"a"}), 0, kStored, 0);
   End(wire::SESSION_SUSPENDED);
   const auto before = Write();
@@ -350,7 +350,7 @@ TEST_F(SummaryTest, ASessionThatHasNotEndedEndsNow) {
   EXPECT_STREQ(summary["end_reason"].GetString(), "stopped before its end");
 }
 
-TEST_F(SummaryTest, WhatASessionLeftIsPendingAndHasNotFailed) {
+TEST_F(SummaryTest, InstancesLeftByASessionArePendingNotFailed) {
   const StudyKey first = Feed("1.1", {"a", "b"});
   Feed("1.2", {"c", "d"});
   Change(first, 0, kFailed, 0xC000, "C000 (cannot understand)");
@@ -365,7 +365,7 @@ TEST_F(SummaryTest, WhatASessionLeftIsPendingAndHasNotFailed) {
   EXPECT_STREQ(summary["studies_processed"][0].GetString(), "1.1");
 }
 
-TEST_F(SummaryTest, TheGroupWithoutAStudyInstanceUidIsAmongTheStudiesOnly) {
+TEST_F(SummaryTest, TheGroupWithoutAStudyInstanceUidIsListedWithTheStudiesOnly) {
   Change(Feed("", {"a"}), 0, kStored, 0);
   End(wire::SESSION_COMPLETE);
   const auto summary = Write();
@@ -407,18 +407,18 @@ TEST_F(SummaryTest, ManyStudiesAreAllListed) {
   EXPECT_EQ(summary["studies_processed"].Size(), 1001U);
 }
 
-TEST_F(SummaryTest, WhatIsNoUtf8IsReplaced) {
+TEST_F(SummaryTest, InvalidUtf8IsReplaced) {
   Change(Feed("1.1", {std::string("b\xF6se\n\x01\0\"", 8)}), 0, kFailed, {}, "cannot be read");
   End(wire::SESSION_COMPLETE);
-  const auto summary = Write();  // which validates the encoding
+  const auto summary = Write();  // Write() validates the encoding
   const auto& path = summary["failures"][0]["path"];
   EXPECT_EQ(std::string(path.GetString(), path.GetStringLength()),
             std::string("/data/b\xEF\xBF\xBDse\n\x01\0\"", 16));
   EXPECT_TRUE(summary["failures"][0]["status"].IsNull());
-  EXPECT_EQ(Lines(FailuresFile()).size(), 1U) << "a newline in a path makes no line";
+  EXPECT_EQ(Lines(FailuresFile()).size(), 1U) << "a newline in a path does not start a new line";
 }
 
-TEST_F(SummaryTest, FailuresOfAnEarlierEndDoNotStay) {
+TEST_F(SummaryTest, FailuresOfAnEarlierEndAreRemoved) {
   const StudyKey study = Feed("1.1", {"a"});
   Change(study, 0, kFailed, 0xC000, "C000");
   End(wire::SESSION_COMPLETE);
@@ -429,7 +429,7 @@ TEST_F(SummaryTest, FailuresOfAnEarlierEndDoNotStay) {
   EXPECT_FALSE(std::filesystem::exists(FailuresFile()));
 }
 
-TEST_F(SummaryTest, ThatAFileCannotBeWrittenIsOneSentence) {
+TEST_F(SummaryTest, AWriteErrorIsReportedInOneSentence) {
   End(wire::SESSION_COMPLETE);
   const auto files = TryWrite(out() + "/none");
   ASSERT_FALSE(files);
@@ -437,7 +437,7 @@ TEST_F(SummaryTest, ThatAFileCannotBeWrittenIsOneSentence) {
                                ".json' cannot be written: No such file or directory");
 }
 
-TEST_F(SummaryTest, AFullDiskIsSaidAndTheEarlierFilesStay) {
+TEST_F(SummaryTest, AFullDiskIsReportedAndTheEarlierFilesAreKept) {
   const StudyKey study = Feed("1.1", {"a", std::string(4000, 'x')});
   Change(study, 0, kFailed, 0xC000, "C000");
   End(wire::SESSION_COMPLETE);
@@ -451,10 +451,10 @@ TEST_F(SummaryTest, AFullDiskIsSaidAndTheEarlierFilesStay) {
     EXPECT_EQ(files.error(), "'" + FailuresFile() + "' cannot be written: File too large");
   }
   EXPECT_EQ(ReadFile(FailuresFile()), before);
-  EXPECT_EQ(FilesWritten().size(), 2U) << "nothing is left of what was begun";
+  EXPECT_EQ(FilesWritten().size(), 2U) << "no partial file is left";
 }
 
-TEST_F(SummaryTest, TheNumbersForTheConsoleAreThoseOfTheFile) {
+TEST_F(SummaryTest, TheConsolesNumbersMatchTheFile) {
   const StudyKey study = Feed("1.1", {"a", "b", "c", "d"});
   Grant(study);
   Change(study, 0, kStored, 0);

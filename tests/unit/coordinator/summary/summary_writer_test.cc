@@ -1,4 +1,4 @@
-// Summaries that cannot be written at first.
+// Summaries whose first write fails.
 #include "coordinator/summary/summary_writer.h"
 
 #include <gtest/gtest.h>
@@ -36,7 +36,7 @@ class SummaryWriterTest : public testing::Test {
     ledger_->SetSessionState(session, state, {}, WallNow());
     ledger_->Commit();
   }
-  // As the loop does, once a second. Returns after how many seconds it was written.
+  // Retries once a second, as the loop does. Returns the number of seconds until the summary is written.
   int SecondsUntilWritten(const std::string& session, int at_most) {
     for (int i = 1; i <= at_most; ++i) {
       now_ += 1s;
@@ -53,23 +53,23 @@ class SummaryWriterTest : public testing::Test {
   TimePoint now_{100s};
 };
 
-TEST_F(SummaryWriterTest, AFolderThatWasGoneGetsItsSummariesWhenItIsBack) {
+TEST_F(SummaryWriterTest, SummariesAreWrittenWhenTheirFolderReturns) {
   const SessionKey first = AddSession("a"), second = AddSession("b");
   std::filesystem::remove(out());
   writer_.Write(first, now_);
   writer_.Write(second, now_);
   for (int i = 0; i < 10; ++i) writer_.Retry(now_ += 1s);
-  EXPECT_FALSE(std::filesystem::exists(out())) << "it may be a mount point: it is not made";
+  EXPECT_FALSE(std::filesystem::exists(out())) << "it may be a mount point, so it is not created";
   std::filesystem::create_directory(out());
   SecondsUntilWritten("a", 60);
   SecondsUntilWritten("b", 2);
 }
 
-TEST_F(SummaryWriterTest, TheTriesGetFewerButNeverMoreThanAMinuteApart) {
+TEST_F(SummaryWriterTest, RetriesBackOffUpToOneMinute) {
   const SessionKey session = AddSession("a");
   std::filesystem::remove(out());
   writer_.Write(session, now_);
-  writer_.Retry(now_ += 1s);  // the second failure: the next try is two seconds later
+  writer_.Retry(now_ += 1s);  // the second failure: the next retry is two seconds later
   std::filesystem::create_directory(out());
   EXPECT_EQ(SecondsUntilWritten("a", 60), 2);
 
@@ -80,7 +80,7 @@ TEST_F(SummaryWriterTest, TheTriesGetFewerButNeverMoreThanAMinuteApart) {
   EXPECT_GT(SecondsUntilWritten("a", 60), 0);
 }
 
-TEST_F(SummaryWriterTest, SoDoesADiskThatWasFull) {
+TEST_F(SummaryWriterTest, SummariesAreWrittenWhenAFullDiskHasSpaceAgain) {
   const SessionKey session = AddSession("a");
   {
     const FileSizeLimit limit(0);
@@ -90,7 +90,7 @@ TEST_F(SummaryWriterTest, SoDoesADiskThatWasFull) {
   SecondsUntilWritten("a", 60);
 }
 
-TEST_F(SummaryWriterTest, OneThatCannotBeWrittenHoldsUpNoOther) {
+TEST_F(SummaryWriterTest, AFailedSummaryDoesNotBlockOthers) {
   const SessionKey first = AddSession("a"), second = AddSession("b");
   std::filesystem::create_directories(out() / "dicom_sender_summary_a.json" / "in the way");
   writer_.Write(first, now_);
@@ -101,7 +101,7 @@ TEST_F(SummaryWriterTest, OneThatCannotBeWrittenHoldsUpNoOther) {
   SecondsUntilWritten("b", 60);
 }
 
-TEST_F(SummaryWriterTest, ASessionThatGoesOnMeanwhileHasItsSummaryAtItsEnd) {
+TEST_F(SummaryWriterTest, AResumedSessionGetsItsSummaryAtItsEnd) {
   const SessionKey session = AddSession("a");
   std::filesystem::remove(out());
   writer_.Write(session, now_);

@@ -1,4 +1,4 @@
-// When two files hold the same dataset, and what is said of those that do not.
+// When two files contain the same dataset, and how a difference is described.
 #include "dicom/file/dataset_difference.h"
 
 #include <gmock/gmock.h>
@@ -46,7 +46,7 @@ TEST_F(DatasetDifferenceTest, EqualDatasets) {
 }
 
 // Preamble and meta header are not sent.
-TEST_F(DatasetDifferenceTest, WhatStandsBeforeTheDatasetDoesNotCount) {
+TEST_F(DatasetDifferenceTest, PreambleAndMetaHeaderAreIgnored) {
   const std::string a = Write("a", Dataset("chest ", "pixels"));
   const std::string b = Write("b", MetaElements(kExplicit) + Dataset("chest ", "pixels").bytes());
   EXPECT_EQ(DatasetDifference(a, b), "");
@@ -55,7 +55,7 @@ TEST_F(DatasetDifferenceTest, WhatStandsBeforeTheDatasetDoesNotCount) {
 TEST_F(DatasetDifferenceTest, TheElementThatDiffersIsNamed) {
   const std::string a = Write("a", Dataset("chest ", "pixels"));
   EXPECT_EQ(DatasetDifference(a, Write("b", Dataset("chest ", "pixelS"))), "(7FE0,0010) differs");
-  // Inside of a sequence, it is the sequence.
+  // A difference within a sequence is reported as the sequence.
   EXPECT_EQ(DatasetDifference(a, Write("c", Dataset("breast", "pixels"))), "(0040,0275) differs");
   EXPECT_EQ(DatasetDifference(a, Write("d", Dataset("chest ", "more pixels."))), "(7FE0,0010) differs");
 }
@@ -68,21 +68,21 @@ TEST_F(DatasetDifferenceTest, MoreThanABlockIsCompared) {
   EXPECT_EQ(DatasetDifference(a, Write("c", Dataset("chest ", pixels))), "(7FE0,0010) differs");
 }
 
-TEST_F(DatasetDifferenceTest, OneThatGoesOnDiffers) {
+TEST_F(DatasetDifferenceTest, ALongerDatasetDiffers) {
   const std::string a = Write("a", Dataset("chest ", "pixels"));
   const std::string b = Write("b", Dataset("chest ", "pixels").Element(0xFFFC, 0xFFFC, "OB", "padding."));
   EXPECT_EQ(DatasetDifference(a, b), "(FFFC,FFFC) is in one of them only");
   EXPECT_EQ(DatasetDifference(b, a), "(FFFC,FFFC) is in one of them only");
 }
 
-TEST_F(DatasetDifferenceTest, AnotherTransferSyntaxDiffers) {
+TEST_F(DatasetDifferenceTest, ADifferentTransferSyntaxIsADifference) {
   const std::string a = Write("a", DicomWriter().Uids());
   const std::string b =
       Write("b", MetaHeader(kImplicit) + DicomWriter(DicomWriter::Form::kImplicitLittle).Uids().bytes());
   EXPECT_EQ(DatasetDifference(a, b), "transfer syntax 1.2.840.10008.1.2.1 instead of 1.2.840.10008.1.2");
 }
 
-TEST_F(DatasetDifferenceTest, AnotherStudyIsNamed) {
+TEST_F(DatasetDifferenceTest, ADifferentStudyIsNamed) {
   const auto in_study = [](std::string_view uid) {
     return DicomWriter().Uid(0x0008, 0x0016, kCtClass).Uid(0x0008, 0x0018, "1.2.3.4").Uid(0x0020, 0x000D, uid);
   };

@@ -1,4 +1,4 @@
-// Which bytes are added and changed to give every value an even length, and what cannot be mended.
+// Which bytes are inserted and changed to give every value an even length, and which datasets cannot be padded.
 #include "dicom/file/even_lengths.h"
 
 #include <gmock/gmock.h>
@@ -28,7 +28,7 @@ std::string_view SyntaxOf(Form form) {
   return form == Form::kExplicitBig ? kBigEndian : kExplicit;
 }
 
-// The dataset with even lengths, or why there is none. It stands behind some other bytes, as in a file.
+// Returns the dataset with even lengths, or the reason why it cannot be padded. Other bytes precede it, as in a file.
 std::string Evened(std::string_view dataset, std::string_view syntax = kExplicit) {
   constexpr std::string_view kBefore = "meta header";
   const UniqueFd file(memfd_create("dataset", MFD_CLOEXEC));
@@ -44,7 +44,7 @@ std::string Evened(std::string_view dataset, std::string_view syntax = kExplicit
 
 std::string Nul(std::string_view text) { return std::string(text) + '\0'; }
 
-TEST(EvenLengthsTest, EvenDatasetsStayAsTheyAre) {
+TEST(EvenLengthsTest, EvenDatasetsAreNotChanged) {
   for (const Form form : {Form::kImplicitLittle, Form::kExplicitLittle, Form::kExplicitBig}) {
     const std::string dataset = DicomWriter(form)
                                     .Uids()
@@ -75,7 +75,7 @@ TEST(EvenLengthsTest, TextIsPaddedWithASpaceAndEverythingElseWithAZero) {
   }
 }
 
-TEST(EvenLengthsTest, ImplicitVrAsksForTheVr) {
+TEST(EvenLengthsTest, ImplicitVrLooksUpTheVr) {
   const auto dataset = [](std::string_view name, std::string_view other) {
     return DicomWriter(Form::kImplicitLittle)
         .Element(0x0009, 0x1001, "", other)
@@ -88,13 +88,13 @@ TEST(EvenLengthsTest, ImplicitVrAsksForTheVr) {
   }
 }
 
-// The SOP UIDs are read in another way than other values.
+// The SOP UIDs are read differently from other values.
 TEST(EvenLengthsTest, TheIdentifiersArePaddedToo) {
   EXPECT_EQ(Evened(DicomWriter().Element(0x0008, 0x0018, "UI", "1.2").Element(0x0008, 0x0050, "SH", "A")),
             DicomWriter().Element(0x0008, 0x0018, "UI", Nul("1.2")).Element(0x0008, 0x0050, "SH", "A ").bytes());
 }
 
-// A sequence in an item of a sequence, with the lengths that these have around two short values.
+// Returns a sequence in an item of a sequence, with the lengths that result from two short values.
 std::string Nested(Form form, std::string_view value, bool defined) {
   const auto length = [defined](std::size_t bytes) {
     return defined ? static_cast<std::uint32_t>(bytes) : kUndefined;
@@ -125,7 +125,7 @@ TEST(EvenLengthsTest, TheLengthsAroundAPaddedValueGrow) {
   }
 }
 
-// PS3.5 6.2.2 note 4: inside it is implicit VR little endian, whatever is outside.
+// PS3.5 6.2.2 note 4: its content is implicit VR little endian in any transfer syntax.
 TEST(EvenLengthsTest, AnUnknownVrOfUndefinedLengthIsASequence) {
   const auto dataset = [](std::string_view value) {
     return DicomWriter()
@@ -138,8 +138,8 @@ TEST(EvenLengthsTest, AnUnknownVrOfUndefinedLengthIsASequence) {
   EXPECT_EQ(Evened(dataset("Doe")), dataset("Doe "));
 }
 
-// In implicit VR, what begins as an item does may be no sequence: then nothing in it is touched.
-TEST(EvenLengthsTest, AWrongGuessIsAnOrdinaryValue) {
+// In implicit VR, a value that begins like an item may not be a sequence. Then its content must not be changed.
+TEST(EvenLengthsTest, AFalseSequenceIsAnOrdinaryValue) {
   const std::string value = DicomWriter(Form::kImplicitLittle)
                                 .Item(18)
                                 .Element(0x0010, 0x0010, "", "a")
@@ -203,7 +203,7 @@ std::string Encapsulated(std::string_view table, const std::vector<std::string>&
   return dataset.EndSequence().bytes();
 }
 
-// PS3.5 A.4: offsets count the items' headers. A frame may have several fragments.
+// PS3.5 A.4: offsets include the item headers. A frame may have several fragments.
 TEST(EvenLengthsTest, OffsetTablesFollowTheFragments) {
   const std::vector<std::string> odd = {"a", "bc", "def", "g"}, even = {Nul("a"), "bc", Nul("def"), Nul("g")};
   EXPECT_EQ(Evened(Encapsulated("", odd), kRle), Encapsulated("", even));
@@ -236,10 +236,10 @@ TEST(EvenLengthsTest, AnOffsetTableThatContradictsTheFragmentsIsNamed) {
   EXPECT_EQ(Evened(Encapsulated("abc", {"a"}), kRle),
             "element (7FE0,0010): its Basic Offset Table ends inside an entry");
   const std::string even = Encapsulated(Table({0, 99}), {"ab", "cd"});
-  EXPECT_EQ(Evened(even, kRle), even) << "nobody asked for it to be mended";
+  EXPECT_EQ(Evened(even, kRle), even) << "no repair was requested";
 }
 
-TEST(EvenLengthsTest, WhatCannotBePaddedIsNamed) {
+TEST(EvenLengthsTest, AnElementThatCannotBePaddedIsNamed) {
   for (const char* vr : {"AT", "FD", "FL", "OD", "OF", "OL", "OV", "SL", "SS", "SV", "UL", "US", "UV"}) {
     EXPECT_EQ(Evened(DicomWriter().Element(0x0028, 0x0010, vr, "abc")),
               "element (0028,0010): its length of 3 bytes is odd, and a number cannot be padded")
@@ -249,7 +249,7 @@ TEST(EvenLengthsTest, WhatCannotBePaddedIsNamed) {
             "element (0028,0010): its length of 1 bytes is odd, and a number cannot be padded");
   EXPECT_EQ(Evened(DicomWriter().Element(0x0009, 0x1001, "LT", std::string(0xFFFF, 'a'))),
             "element (0009,1001): its length is odd, and its header has no room for the even length of 65536 bytes");
-  // The item claims to end behind its sequence.
+  // The item claims to extend beyond its sequence.
   EXPECT_THAT(Evened(DicomWriter()
                          .Header(0x0040, 0x0275, "SQ", 15)
                          .Item(9)

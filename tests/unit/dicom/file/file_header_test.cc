@@ -1,4 +1,4 @@
-// What is a DICOM file, what is known of it, and what is no file at all.
+// Which files are DICOM, what is read from them, and which are not regular files.
 #include "dicom/file/file_header.h"
 
 #include <fcntl.h>
@@ -44,7 +44,7 @@ struct Recognised {
   std::string_view transfer_syntax;
 };
 
-// PS3.10 7.1 and what is seen in its place.
+// PS3.10 7.1, and deviations from it.
 TEST(FileHeaderTest, EveryBeginningThatDcmtkReads) {
   std::string wrong_length = MetaHeader(kExplicit), short_length = wrong_length;
   wrong_length[140] = '\x7F';
@@ -80,7 +80,7 @@ TEST(FileHeaderTest, EveryBeginningThatDcmtkReads) {
   }
 }
 
-// As in DCMTK, such elements are sent with the dataset.
+// As in DCMTK, such elements are sent as a part of the dataset.
 TEST(FileHeaderTest, ADatasetMayBeginWithElementsOfTheMetaGroup) {
   const auto version = [](Form form) {
     return DicomWriter(form).Element(0x0002, 0x0013, "SH", "ABCD").Uid(0x0002, 0x0010, kJpegBaseline).bytes();
@@ -100,7 +100,8 @@ TEST(FileHeaderTest, ADatasetMayBeginWithElementsOfTheMetaGroup) {
   }
 }
 
-// A group length that ends before the transfer syntax, or before an explicit element of an implicit dataset's file.
+// The group length ends before the transfer syntax, or before an explicit VR element in the file of an implicit VR
+// dataset.
 TEST(FileHeaderTest, AGroupLengthThatCannotBeTrueIsIgnored) {
   std::string meta = MetaHeader(kImplicit);
   for (const char short_length : {'\0', '\x0E'}) {
@@ -129,8 +130,8 @@ std::string AccessionNumberOf(std::string_view value, Form form = Form::kExplici
   return result->accession_number;
 }
 
-// Whatever it is, it is no reason to refuse the file, and fit to be shown.
-TEST(FileHeaderTest, AnAccessionNumberIsReadAsItCanBe) {
+// Whatever the value is, the file is accepted and the value is printable.
+TEST(FileHeaderTest, AMalformedAccessionNumberIsTolerated) {
   for (const Form form : {Form::kExplicitLittle, Form::kImplicitLittle}) {
     EXPECT_EQ(AccessionNumberOf("A-123/4 ", form), "A-123/4");
     EXPECT_EQ(AccessionNumberOf("", form), "");
@@ -138,7 +139,7 @@ TEST(FileHeaderTest, AnAccessionNumberIsReadAsItCanBe) {
     EXPECT_EQ(AccessionNumberOf(std::string(" 7 8\0", 5), form), "7 8");
     EXPECT_EQ(AccessionNumberOf("\x1B$B\xC3\n'", form), "?$B?\?'");
     EXPECT_EQ(AccessionNumberOf(std::string(1000, '9'), form), std::string(kAccessionNumberBytesMax, '9'));
-    // In implicit VR it looks like a sequence.
+    // In implicit VR the value looks like a sequence.
     EXPECT_EQ(AccessionNumberOf(std::string("\xFE\xFF\x00\xE0\x00\x00\x00\x00", 8), form), "????");
   }
   EXPECT_EQ(ReadBytesAsFile(MetaHeader(kExplicit) + SmallDataset())->accession_number, "");
@@ -164,14 +165,14 @@ TEST(FileHeaderTest, ACompressedSyntaxIsExplicitLittleEndian) {
   }
 }
 
-TEST(FileHeaderTest, WhatIsNoDicom) {
+TEST(FileHeaderTest, FilesThatAreNotDicom) {
   const std::string noise(200, '\xA5');
   for (const std::string& bytes :
        {std::string("x"), std::string("hello, world\n"), noise, std::string("PK\3\4 a zip archive"),
         std::string("\x1F\x8B\x08\0\0\0\0\0\0\3 gzip", 15), std::string(500, '\0'), std::string("DICM and no more"),
         std::string("MZ") + noise, std::string("II*\0\x08\0\0\0\1\2\3\4", 12),
         std::string(127, '\0') + "DICM" + noise,
-        // Eight bytes that could begin a dataset in implicit VR, and nothing that goes on.
+        // Eight bytes that could begin an implicit VR dataset, without a valid continuation.
         std::string("\x08\0\x05\0\x02\0\0\0ab", 10) + noise}) {
     const auto result = ReadBytesAsFile(bytes);
     ASSERT_FALSE(result);
@@ -181,7 +182,7 @@ TEST(FileHeaderTest, WhatIsNoDicom) {
   EXPECT_EQ(Verdict(ReadBytesAsFile("")), "empty");
 }
 
-TEST(FileHeaderTest, ADicomdirIsRecognisedByItsContent) {
+TEST(FileHeaderTest, ADicomdirIsRecognizedByItsContent) {
   constexpr std::string_view directory = "1.2.840.10008.1.3.10";
   const std::string records = DicomWriter().Header(0x0004, 0x1220, "SQ", kUndefined).EndSequence().bytes();
   const std::string in_dataset = DicomWriter().Uid(0x0008, 0x0016, directory).bytes();
@@ -192,9 +193,9 @@ TEST(FileHeaderTest, ADicomdirIsRecognisedByItsContent) {
   }
 }
 
-// Every prefix of a file: never good, but where the dataset happens to end between two of its elements, which cannot
-// be seen. Nothing that a longer prefix does not say is claimed.
-TEST(FileHeaderTest, EveryTruncationIsFound) {
+// No proper prefix of a file may be good, except where the dataset happens to end between two elements, which cannot
+// be detected. A shorter prefix must not report anything that a longer one does not.
+TEST(FileHeaderTest, EveryTruncationIsDetected) {
   for (const bool has_preamble : {true, false}) {
     const std::string meta = has_preamble ? MetaHeader(kExplicit) : MetaElements(kExplicit);
     std::vector<std::size_t> element_ends;
@@ -223,7 +224,7 @@ TEST(FileHeaderTest, EveryTruncationIsFound) {
   }
 }
 
-TEST(FileHeaderTest, EveryTruncationIsFoundInFragmentsAndBigEndianAndDeflated) {
+TEST(FileHeaderTest, EveryTruncationIsDetectedInFragmentsAndBigEndianAndDeflated) {
   DicomWriter jpeg, big(Form::kExplicitBig);
   const std::size_t start = jpeg.Uids().bytes().size();
   jpeg.Header(0x7FE0, 0x0010, "OB", kUndefined).Item(0).Item(6).Raw("pixels").EndSequence();
@@ -231,7 +232,7 @@ TEST(FileHeaderTest, EveryTruncationIsFoundInFragmentsAndBigEndianAndDeflated) {
   const std::string packed = Deflated(SmallDataset());
   const struct {
     std::string meta, dataset;
-    std::size_t uids_end;  // before that some prefixes are shorter datasets
+    std::size_t uids_end;  // shorter prefixes may be valid datasets
   } cells[] = {{MetaHeader(kJpegBaseline), jpeg.bytes(), start},
                {MetaHeader(kBigEndian), big.bytes(), start},
                {MetaHeader(kDeflate), packed, 0}};
@@ -243,7 +244,7 @@ TEST(FileHeaderTest, EveryTruncationIsFoundInFragmentsAndBigEndianAndDeflated) {
   }
 }
 
-TEST(FileHeaderTest, ATruncatedFileIsReportedUnderItsUids) {
+TEST(FileHeaderTest, ATruncatedFileIsReportedWithItsUids) {
   const std::string file = MetaHeader(kExplicit) + SmallDataset();
   const auto late = ReadBytesAsFile(file.substr(0, file.size() - 1));
   ASSERT_FALSE(late);
@@ -263,7 +264,7 @@ std::string WithInstance(std::string_view value) {
          DicomWriter().Uid(0x0008, 0x0016, kCtClass).Element(0x0008, 0x0018, "UI", value).bytes();
 }
 
-TEST(FileHeaderTest, UidsAreTakenAsTheyAreWithoutPadding) {
+TEST(FileHeaderTest, UidsAreReadWithoutPadding) {
   const std::string longest(64, '1');
   const std::pair<std::string, std::string> cells[] = {
       {"1.2.3", "1.2.3"},
@@ -296,7 +297,7 @@ TEST(FileHeaderTest, MissingUidsStayEmpty) {
   EXPECT_EQ(result->sop_class_uid + result->sop_instance_uid + result->study_instance_uid, "");
 }
 
-TEST(FileHeaderTest, OnlyTheDatasetItselfCountsAndTheFirstOfTwo) {
+TEST(FileHeaderTest, OnlyTopLevelElementsCountAndTheFirstOfTwo) {
   DicomWriter dataset;
   dataset.Header(0x0008, 0x0006, "SQ", kUndefined)
       .Item(kUndefined)
@@ -322,7 +323,7 @@ class FileTest : public testing::Test {
   const TemporaryFolder folder_;
 };
 
-TEST_F(FileTest, WhatIsNoFileIsNotDicomAndNeverBlocks) {
+TEST_F(FileTest, NonRegularFilesAreNotDicomAndNeverBlock) {
   const std::string pipe = folder_ / "pipe";
   ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
   constexpr auto kNo = HeaderProblem::kNotDicom;
@@ -333,7 +334,7 @@ TEST_F(FileTest, WhatIsNoFileIsNotDicomAndNeverBlocks) {
   EXPECT_THAT(Reason(folder_ / "loop", kNo), HasSubstr("symbolic links"));
 }
 
-TEST_F(FileTest, WhatCannotBeOpenedMayHideAnInstance) {
+TEST_F(FileTest, AFileThatCannotBeOpenedMayBeAnInstance) {
   EXPECT_THAT(Reason(folder_ / "missing"), HasSubstr("No such file"));
 }
 
@@ -355,7 +356,7 @@ TEST_F(FileTest, IdentityIsSizeAndModificationTime) {
   EXPECT_EQ(result->identity, (FileIdentity{.size_bytes = bytes.size(), .mtime_ns = 1234567890123456789}));
 }
 
-// 8 GiB of hole: read in no time, and the end is judged by the size.
+// A sparse file of 8 GiB is read quickly, and its end is checked by its size.
 TEST_F(FileTest, LargeValuesAreSkippedUnread) {
   const std::string path = folder_ / "large";
   const std::string head =
@@ -372,7 +373,7 @@ TEST_F(FileTest, LargeValuesAreSkippedUnread) {
   EXPECT_EQ(Reason(path, HeaderProblem::kTruncated), "it ends inside element (7FE0,0011)");
 }
 
-// The calls of read(2) and its like by this thread so far, as Linux counts them.
+// Returns the number of read(2)-like system calls of this thread so far, as Linux counts them.
 std::optional<std::uint64_t> CountReads() {
   std::ifstream io("/proc/thread-self/io");
   std::uint64_t count = 0;
@@ -382,7 +383,7 @@ std::optional<std::uint64_t> CountReads() {
   return std::nullopt;
 }
 
-// One is enough where the pixel data ends the file, the second one looks at what follows it.
+// One read is enough if the file ends with the pixel data; otherwise a second one reads what follows.
 TEST_F(FileTest, AnOrdinaryFileIsReadAtMostTwice) {
   const std::string path = folder_ / "ordinary", pixels(512 << 10, 'x');
   std::ofstream(path, std::ios::binary) << MetaHeader(kExplicit)
@@ -401,7 +402,7 @@ TEST_F(FileTest, AnOrdinaryFileIsReadAtMostTwice) {
   EXPECT_TRUE(good);
 }
 
-TEST_F(FileTest, HeadersFarBehindEachOtherAreFound) {
+TEST_F(FileTest, HeadersFarApartAreFound) {
   DicomWriter dataset;
   dataset.Uid(0x0008, 0x0016, kCtClass);
   for (std::uint16_t i = 0; i < 200; ++i) dataset.Element(0x0009, 0x1000 + i, "OB", std::string(i * 37u % 1500, 'x'));
@@ -413,7 +414,7 @@ TEST_F(FileTest, HeadersFarBehindEachOtherAreFound) {
   ExpectUids(*result, kExplicit, MetaHeader(kExplicit).size());
 }
 
-TEST_F(FileTest, ZerosWithoutEndAreLimited) {
+TEST_F(FileTest, EndlessZerosAreLimited) {
   const std::string bytes = Deflated(DicomWriter().Uids().Raw(std::string(90'000'000, '\0')));
   EXPECT_LT(bytes.size(), 200'000u);
   const auto result = ReadBytesAsFile(MetaHeader(kDeflate) + bytes);
@@ -421,7 +422,7 @@ TEST_F(FileTest, ZerosWithoutEndAreLimited) {
   EXPECT_THAT(result.error().reason, HasSubstr("more than 10000000 elements"));
 }
 
-// ---- the readers below
+// ---- the underlying readers
 
 class ReaderTest : public FileTest {
  protected:
@@ -434,7 +435,7 @@ class ReaderTest : public FileTest {
   UniqueFd fd_;
 };
 
-TEST_F(ReaderTest, AFileThatBecomesShorterIsSaidToBe) {
+TEST_F(ReaderTest, AFileThatBecomesShorterIsReported) {
   const std::string bytes(100000, 'x');
   FileReader reader(Open(bytes), bytes.size());
   ASSERT_NE(reader.Peek(8), nullptr);
@@ -446,7 +447,7 @@ TEST_F(ReaderTest, AFileThatBecomesShorterIsSaidToBe) {
   EXPECT_THAT(reader.failure()->reason, HasSubstr("became shorter while it was read"));
 }
 
-TEST_F(ReaderTest, WhatInflatesBeyondTheLimitIsRefused) {
+TEST_F(ReaderTest, InflatedDataBeyondTheLimitIsRefused) {
   const std::string bomb = Deflated(std::string(8 << 20, '\0'));
   FileReader source(Open(bomb), bomb.size());
   InflatingReader reader(source, 1 << 20);

@@ -1,4 +1,4 @@
-// Bytes that are right and bytes that are wrong, with the clause of PS3.5 that says so.
+// Valid and invalid bytes, with the relevant clauses of PS3.5.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -14,7 +14,7 @@ namespace {
 using Form = DicomWriter::Form;
 using testing::HasSubstr;
 
-// The structure of a sequence with one item and one element inside, lengths defined or not (PS3.5 7.5.1, 7.5.2).
+// The structure of a sequence with one item and one element, with defined and undefined lengths (PS3.5 7.5.1, 7.5.2).
 DicomWriter& Sequence(DicomWriter& out, bool sequence_length, bool item_length) {
   const std::uint32_t inner = 8 + 4, item = inner + (item_length ? 0 : 8), all = 8 + item;
   out.Header(0x0008, 0x1140, "SQ", sequence_length ? all : kUndefined);
@@ -120,13 +120,13 @@ TEST(HeaderStructureTest, BrokenSequences) {
       {"the end of the sequence within an item", Explicit(sequence(kUndefined).Item(kUndefined).EndSequence()),
        "malformed"},
       {"the end of an item without one", Explicit(sequence(kUndefined).EndItem()), "malformed"},
-      // What DCMTK takes: delimiters although lengths are defined, and items longer than their sequence.
+      // DCMTK accepts these: delimiters despite defined lengths, and items that are longer than their sequence.
       {"delimiters and lengths", Explicit(sequence(100).Item(20).Raw(name).EndItem().EndSequence()), "good"},
       {"an item longer than its sequence", Explicit(sequence(12).Item(10).Raw(name)), "good"},
   });
 }
 
-// PS3.5 6.2.2 note 4: inside UN of undefined length all is implicit VR little endian.
+// PS3.5 6.2.2 note 4: the content of UN with undefined length is implicit VR little endian.
 TEST(HeaderStructureTest, UnknownVrOfUndefinedLength) {
   DicomWriter inner(Form::kImplicitLittle);
   Sequence(inner.Item(kUndefined), false, false).Element(0x0010, 0x0010, "PN", "ab").EndItem().EndSequence();
@@ -168,7 +168,7 @@ TEST(HeaderStructureTest, EncapsulatedPixelData) {
   });
 }
 
-// Implicit VR does not say what is a sequence. What looks like one and is none is a value.
+// Implicit VR does not mark sequences. A value that only looks like a sequence is an ordinary value.
 TEST(HeaderStructureTest, ImplicitValuesThatBeginLikeAnItem) {
   const auto value = [](std::string_view bytes) {
     return Implicit(
@@ -220,15 +220,17 @@ TEST(HeaderStructureTest, NestingIsLimited) {
   });
 }
 
-// DCMTK knows from its dictionary what is a sequence, and recurses: nothing may lead it deeper than was seen here.
-TEST(HeaderStructureTest, NoNestingHidesBehindAWrongGuess) {
+// DCMTK finds sequences through its dictionary and parses them recursively, so no dataset may nest deeper than this
+// check has seen.
+TEST(HeaderStructureTest, AFalseSequenceDoesNotHideNesting) {
   const auto implicit = [] { return DicomWriter(Form::kImplicitLittle); };
   const auto item = [&](std::string_view value) {
     return implicit().Item(static_cast<std::uint32_t>(value.size())).Raw(value).bytes();
   };
   const std::string none = implicit().Element(0x0009, 0x1001, "", item("no such thing...")).bytes();
   const std::string bomb = NestedDefined(Form::kImplicitLittle, 1000);
-  // Each value ends, as its length says, where something is still open. To who skips it the next one is not inside.
+  // Each value ends, according to its length, while a sequence is still open. To a reader that skips the value, the
+  // next one is not nested.
   DicomWriter open = implicit();
   for (int i = 0; i < 1000; ++i) open.Header(0x0008, 0x1140, "", 8).Item(kUndefined);
   std::string leads_out = none;
@@ -248,7 +250,7 @@ TEST(HeaderStructureTest, DeflatedDatasets) {
   const std::string dataset = DicomWriter().Uids().Element(0x7FE0, 0x0010, "OW", std::string(300000, 'x')).bytes();
   const std::string packed = Deflated(dataset), meta = MetaHeader(kDeflate);
   std::string damaged = packed;
-  damaged[0] = static_cast<char>(0xFF);  // RFC 1951 3.2.3: a block type that is an error
+  damaged[0] = static_cast<char>(0xFF);  // RFC 1951 3.2.3: an invalid block type
   ExpectVerdicts({
       {"A.5", meta + packed, "good"},
       {"A.5: padded to an even length", meta + packed + std::string(1, '\0'), "good"},
@@ -274,7 +276,7 @@ TEST(HeaderStructureTest, ADeflatedDatasetMayEndAnywhereInABuffer) {
   }
 }
 
-// One of the two streams has an odd length. A zero byte behind the end of a stream pads it (PS3.5 A.5).
+// One of the two streams has an odd length. A zero byte after the end of a stream pads it (PS3.5 A.5).
 TEST(HeaderStructureTest, AllThreeDeflatedSyntaxesAreInflated) {
   const std::string packed = Deflated(DicomWriter().Uids());
   const std::string streams[] = {packed, packed + '\0'};

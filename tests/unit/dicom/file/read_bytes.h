@@ -1,4 +1,4 @@
-// Reads the header of a file that holds the given bytes.
+// Reads the header of a file with the given bytes.
 #pragma once
 
 #include <string>
@@ -12,7 +12,7 @@ namespace dicom_sender {
 tl::expected<FileHeader, HeaderError> ReadBytesAsFile(std::string_view bytes);
 
 const char* Name(HeaderProblem problem);
-// "good", or the name of the problem.
+// Returns "good" or the name of the problem.
 std::string Verdict(const tl::expected<FileHeader, HeaderError>& result);
 
 }  // namespace dicom_sender

@@ -1,4 +1,4 @@
-// Files that other programs wrote, beside what DCMTK makes of them.
+// Files from other programs, compared with DCMTK's results.
 #include <dcmtk/config/osconfig.h>
 #include <dcmtk/dcmdata/dcistrmb.h>
 #include <dcmtk/dcmdata/dctk.h>
@@ -20,14 +20,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// DCMTK reads these, and so could we, but there is no instance in them.
+// DCMTK reads these files, but they contain no instance.
 bool IsDicomDir(const fs::path& path) { return path.filename().string().rfind("DICOMDIR", 0) == 0; }
 
-// Files that are no DICOM and that DCMTK takes for datasets in implicit VR that end early. The rest of what it cannot
-// read is DICOM and broken.
-const std::set<std::string> kNoDicom = {
-    "FileInfo.txt", "LICENSE",  "README",     "README.md",
-    "README.txt",   "zipMR.gz", "no_meta.dcm"};  // its first byte is lost: no element begins where it begins
+// Files that are not DICOM, but that DCMTK reads as truncated datasets in implicit VR. All other files that it cannot
+// read are broken DICOM files.
+const std::set<std::string> kNoDicom = {"FileInfo.txt", "LICENSE",  "README",     "README.md",
+                                        "README.txt",   "zipMR.gz", "no_meta.dcm"};  // its first byte is missing
 
 std::vector<fs::path> AllFiles() {
   std::vector<fs::path> files;
@@ -38,7 +37,7 @@ std::vector<fs::path> AllFiles() {
   return files;
 }
 
-// As bytes: where the VR is UN, DCMTK knows no text.
+// Reads the value as bytes, because DCMTK has no text for VR UN.
 std::string UidOf(DcmDataset& dataset, const DcmTagKey& tag) {
   DcmElement* element = nullptr;
   if (dataset.findAndGetElement(tag, element).bad()) return {};
@@ -60,7 +59,8 @@ std::string Dump(DcmDataset& dataset) {
   return out.str();
 }
 
-// The dataset as a receiver reads it: the file's bytes from the offset on, in the transfer syntax of the header.
+// Returns the dataset as a receiver reads it: the file's bytes from the offset on, in the transfer syntax of the
+// header.
 std::string DumpFromOffset(const fs::path& path, const FileHeader& header) {
   std::ifstream in(path, std::ios::binary);
   const std::string file((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
@@ -84,7 +84,7 @@ class RealHeadersTest : public testing::Test {
   }
 };
 
-TEST_F(RealHeadersTest, AreJudgedAsDcmtkJudgesThem) {
+TEST_F(RealHeadersTest, AreReadAsDcmtkReadsThem) {
   int good = 0, broken = 0;
   for (const fs::path& path : AllFiles()) {
     SCOPED_TRACE(path);
@@ -122,16 +122,16 @@ TEST_F(RealHeadersTest, TheDatasetBeginsAtTheOffset) {
     SCOPED_TRACE(path);
     DcmFileFormat file;
     ASSERT_TRUE(file.loadFile(path.c_str()).good());
-    ASSERT_TRUE(file.loadAllDataIntoMemory().good());  // a dump shows only values that are in memory
+    ASSERT_TRUE(file.loadAllDataIntoMemory().good());  // a dump only shows values that are in memory
     EXPECT_TRUE(DumpFromOffset(path, *result) == Dump(*file.getDataset()));
     ++compared;
   }
   EXPECT_GE(compared, 180);
 }
 
-// Cut anywhere in the last tenth, where mostly pixel data is: no file becomes a good one, but where DCMTK sees the
-// end of an element there, too.
-TEST_F(RealHeadersTest, CutFilesAreJudgedAsDcmtkJudgesThem) {
+// Truncates each file within the last tenth, which is mostly pixel data. The result must not be good unless DCMTK
+// also sees the end of an element there.
+TEST_F(RealHeadersTest, TruncatedFilesAreReadAsDcmtkReadsThem) {
   const TemporaryFolder folder;
   const fs::path cut = folder / "cut";
   int found = 0;

@@ -42,7 +42,7 @@ Command StoreResponseCommand() {
 }
 
 // PS3.7 table 9.3-1, element by element.
-TEST(DimseTest, StoreRequestIsLaidOutAsTheStandardSays) {
+TEST(DimseTest, StoreRequestHasTheStandardsLayout) {
   const Bytes expected = {0, 0, 0x00, 0x00, 4, 0, 0, 0, 0x40, 0,    0,   0,     // group length
                           0, 0, 0x02, 0x00, 4, 0, 0, 0, '1',  '.',  '2', 0,     // affected SOP class, null padded
                           0, 0, 0x00, 0x01, 2, 0, 0, 0, 0x01, 0x00,             // C-STORE-RQ
@@ -53,7 +53,7 @@ TEST(DimseTest, StoreRequestIsLaidOutAsTheStandardSays) {
   EXPECT_EQ(Encode(StoreRequestCommand()), expected);
 }
 
-TEST(DimseTest, StoreResponseSurvivesARound) {
+TEST(DimseTest, StoreResponseSurvivesARoundTrip) {
   const Bytes bytes = Encode(StoreResponseCommand());
   const auto decoded = Decode(bytes);
   ASSERT_TRUE(decoded) << decoded.error();
@@ -65,7 +65,7 @@ TEST(DimseTest, StoreResponseSurvivesARound) {
   EXPECT_THAT(decoded->offending_elements, ElementsAre(0x00100010, 0x7FE00010));
 }
 
-TEST(DimseTest, StoreRequestSurvivesARound) {
+TEST(DimseTest, StoreRequestSurvivesARoundTrip) {
   const Bytes bytes = Encode(StoreRequestCommand());
   const auto decoded = Decode(bytes);
   ASSERT_TRUE(decoded) << decoded.error();
@@ -75,7 +75,7 @@ TEST(DimseTest, StoreRequestSurvivesARound) {
   EXPECT_EQ(decoded->sop_instance_uid, "1.23");
 }
 
-TEST(DimseTest, EchoSurvivesARound) {
+TEST(DimseTest, EchoSurvivesARoundTrip) {
   Command command;
   command.sop_class_uid = kVerificationSopClass;
   command.message_id = 9;
@@ -89,8 +89,8 @@ TEST(DimseTest, EchoSurvivesARound) {
   EXPECT_EQ(Decode(response)->message_id, 9);
 }
 
-// The SOP Instance UID comes last, so a request cut anywhere lacks something that is mandatory.
-TEST(DimseTest, CutAnywhereIsAnError) {
+// The SOP Instance UID comes last, so every truncated request lacks a mandatory element.
+TEST(DimseTest, ATruncatedCommandSetIsAnError) {
   const Bytes whole = Encode(StoreRequestCommand());
   for (std::size_t size = 0; size < whole.size(); ++size) {
     EXPECT_FALSE(Decode(Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size)))) << size;
@@ -111,7 +111,7 @@ Bytes Without(Bytes bytes, int element) {
   return bytes;
 }
 
-TEST(DimseTest, EveryMandatoryElementIsMissed) {
+TEST(DimseTest, EveryMandatoryElementIsRequired) {
   const Bytes request = Encode(StoreRequestCommand());
   for (const int element : {0x0002, 0x0100, 0x0110, 0x0800, 0x1000}) {
     EXPECT_FALSE(Decode(Without(request, element))) << element;
@@ -125,7 +125,7 @@ TEST(DimseTest, EveryMandatoryElementIsMissed) {
   }
 }
 
-TEST(DimseTest, RefusesWhatIsNoCommandSet) {
+TEST(DimseTest, RefusesMalformedCommandSets) {
   EXPECT_THAT(Decode(Bytes(kCommandBytesMax + 1)).error(), HasSubstr("at most"));
   EXPECT_FALSE(Decode(Bytes{0, 0, 0, 9, 0xFF, 0xFF, 0xFF, 0xFF}));
   Bytes other_group = Encode(StoreResponseCommand());
@@ -161,7 +161,7 @@ struct Sloppy {
   Bytes bytes;
 };
 
-TEST(DimseTest, AClearResponseIsTakenWhateverElseIsWrong) {
+TEST(DimseTest, AnUnambiguousResponseIsAcceptedDespiteOtherDefects) {
   const Sloppy cases[] = {
       {nullptr, kClear},
       {nullptr, Joined({kSuccess, kNoDataset, kRespondedTo, kField})},
@@ -199,7 +199,7 @@ TEST(DimseTest, AClearResponseIsTakenWhateverElseIsWrong) {
   }
 }
 
-TEST(DimseTest, AResponseThatContradictsItselfIsNone) {
+TEST(DimseTest, AContradictoryResponseIsRefused) {
   const Bytes other_status = Element(0, 0x0900, {0x00, 0xA7});
   EXPECT_THAT(Decode(Joined({kClear, other_status})).error(), HasSubstr("two values of its status"));
   EXPECT_THAT(Decode(Joined({other_status, kClear})).error(), HasSubstr("two values of its status"));
@@ -208,14 +208,14 @@ TEST(DimseTest, AResponseThatContradictsItselfIsNone) {
   EXPECT_TRUE(Decode(Joined({kClear, Element(0, 0x0800, {1, 0})}))) << "no dataset is read in any case";
 }
 
-TEST(DimseTest, AnUnclearStatusIsNone) {
+TEST(DimseTest, AnAmbiguousStatusIsRefused) {
   for (const Bytes& status : {Bytes{}, Bytes{0}, Bytes{0, 0, 0, 0xA7}, Bytes{0, 0, 1}}) {
     EXPECT_THAT(Decode(Joined({kField, kRespondedTo, kNoDataset, Element(0, 0x0900, status)})).error(),
                 HasSubstr("without a status"));
   }
 }
 
-TEST(DimseTest, RemarksAreBoundedAndKeptOnce) {
+TEST(DimseTest, RemarksAreBoundedAndUnique) {
   Bytes bytes = kClear;
   for (std::uint8_t group = 1; group < 200; ++group) {
     const Bytes element = Element(group, 0, {});

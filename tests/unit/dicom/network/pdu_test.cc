@@ -36,8 +36,8 @@ AssociateAccept SomeAccept() {
           {16384, "2.25.1", "", std::nullopt}};
 }
 
-// ---- PS3.8 9.3.2, byte by byte: one context, no version name.
-TEST(AssociateRequestTest, IsLaidOutAsInTable9Dash11) {
+// ---- PS3.8 9.3.2, byte by byte: one context, no implementation version name.
+TEST(AssociateRequestTest, HasTheLayoutOfTable9Dash11) {
   const Bytes pdu = EncodeAssociateRequest({"B", "A", {{1, "1.2", {"1.3"}}}, {4096, "2.25", "", AsyncWindow{2, 1}}});
   Bytes expected = {0x01, 0, 0, 0, 0, 143, 0, 1, 0, 0, 'B'};
   expected.insert(expected.end(), 15, ' ');
@@ -54,13 +54,13 @@ TEST(AssociateRequestTest, IsLaidOutAsInTable9Dash11) {
   EXPECT_EQ(pdu, expected);
 }
 
-TEST(AssociateRequestTest, SurvivesARound) {
+TEST(AssociateRequestTest, SurvivesARoundTrip) {
   const auto decoded = DecodeAssociateRequest(Body(EncodeAssociateRequest(SomeRequest())));
   ASSERT_TRUE(decoded) << decoded.error();
   EXPECT_EQ(*decoded, SomeRequest());
 }
 
-TEST(AssociateRequestTest, TakesAsManyContextsAsThereAreOddIds) {
+TEST(AssociateRequestTest, AcceptsAsManyContextsAsThereAreOddIds) {
   AssociateRequest request = SomeRequest();
   request.contexts.clear();
   for (unsigned id = 1; id < 256; id += 2)
@@ -92,28 +92,30 @@ TEST(AssociateRequestTest, RefusesContextsWithoutSyntaxes) {
   EXPECT_THAT(DecodeAssociateRequest(Body(EncodeAssociateRequest(request))).error(), HasSubstr("no presentation"));
 }
 
-// Cut anywhere: an error, or (only between items) what came before; never anything else.
+// Truncates the PDU at every byte: each result must be an error or, between two items, the content so far.
 template <typename Decode>
 void CutEverywhere(const Bytes& pdu, Decode decode, int least_errors) {
   int errors = 0;
   for (std::size_t size = 0; size < Body(pdu).size(); ++size) {
-    const Bytes cut(Body(pdu).begin(), Body(pdu).begin() + static_cast<std::ptrdiff_t>(size));  // for the sanitizer
+    // This is a copy of the exact size, so that sanitizers detect reads beyond the end.
+    const Bytes cut(Body(pdu).begin(), Body(pdu).begin() + static_cast<std::ptrdiff_t>(size));
     if (!decode(cut)) ++errors;
   }
   EXPECT_GE(errors, least_errors);
 }
 
-TEST(AssociateRequestTest, CutAnywhereIsAnError) {
+TEST(AssociateRequestTest, ATruncatedRequestIsAnError) {
   const Bytes pdu = EncodeAssociateRequest(SomeRequest());
-  CutEverywhere(pdu, DecodeAssociateRequest, static_cast<int>(Body(pdu).size()) - 2);  // all but two item borders
+  // Only cuts at two of the boundaries between items are not errors.
+  CutEverywhere(pdu, DecodeAssociateRequest, static_cast<int>(Body(pdu).size()) - 2);
 }
 
-TEST(AssociateAcceptTest, CutAnywhereIsAnError) {
+TEST(AssociateAcceptTest, ATruncatedAcceptIsAnError) {
   const Bytes pdu = EncodeAssociateAccept(SomeAccept());
   CutEverywhere(pdu, DecodeAccept, static_cast<int>(Body(pdu).size()) - 4);
 }
 
-TEST(AssociateAcceptTest, SurvivesARound) {
+TEST(AssociateAcceptTest, SurvivesARoundTrip) {
   const auto decoded = DecodeAccept(Body(EncodeAssociateAccept(SomeAccept())));
   ASSERT_TRUE(decoded) << decoded.error();
   EXPECT_EQ(*decoded, SomeAccept());
@@ -125,7 +127,7 @@ TEST(AssociateAcceptTest, RefusesUnknownVersions) {
   EXPECT_THAT(DecodeAccept(Body(pdu)).error(), HasSubstr("protocol version"));
 }
 
-TEST(AssociateAcceptTest, KeepsASyntaxThatIsTooLongApartFromEveryValidOne) {
+TEST(AssociateAcceptTest, AnOverlongSyntaxNeverEqualsAValidOne) {
   AssociateAccept accept = SomeAccept();
   accept.contexts[0].transfer_syntax.assign(1000, '1');
   EXPECT_EQ(DecodeAccept(Body(EncodeAssociateAccept(accept)))->contexts[0].transfer_syntax.size(), kKeptUidBytesMax);
@@ -137,8 +139,8 @@ TEST(AssociateAcceptTest, TrimsTheSyntax) {
   EXPECT_EQ(*DecodeAccept(Body(EncodeAssociateAccept(accept))), SomeAccept());
 }
 
-// What does not matter is ignored, and the rest of the answer counts.
-TEST(AssociateAcceptTest, IgnoresAnswersThatBelongToNoContext) {
+// Irrelevant deviations are ignored, and the rest of the answer counts.
+TEST(AssociateAcceptTest, IgnoresResultsForUnknownContexts) {
   const struct {
     Bytes item;
     const char* remark;
@@ -157,7 +159,7 @@ TEST(AssociateAcceptTest, IgnoresAnswersThatBelongToNoContext) {
   }
 }
 
-TEST(AssociateAcceptTest, OfARefusedContextTheSyntaxIsNotRead) {
+TEST(AssociateAcceptTest, IgnoresTheSyntaxOfARefusedContext) {
   Bytes pdu = EncodeAssociateAccept(SomeAccept());
   const Bytes items = {0x21, 0, 0, 4, 5, 0, 3, 0, 0x21, 0, 0, 8, 7, 0, 4, 0, 0x40, 0, 0, 99};
   pdu.insert(pdu.end(), items.begin(), items.end());
@@ -168,7 +170,7 @@ TEST(AssociateAcceptTest, OfARefusedContextTheSyntaxIsNotRead) {
   EXPECT_TRUE(IgnoredOf(Body(pdu)).empty());
 }
 
-TEST(AssociateAcceptTest, OfSeveralSyntaxesTheFirstCountsAndABrokenOneIsNone) {
+TEST(AssociateAcceptTest, TheFirstSyntaxCountsAndAMalformedOneIsIgnored) {
   Bytes pdu = EncodeAssociateAccept(SomeAccept());
   const Bytes items = {0x21, 0, 0,   18,  5,   0,    0, 0, 0x40, 0, 0, 3, '1', '.',  '2', 0x40, 0,
                        0,    3, '1', '.', '3', 0x21, 0, 0, 8,    7, 0, 0, 0,   0x40, 0,   0,    99};
@@ -180,7 +182,7 @@ TEST(AssociateAcceptTest, OfSeveralSyntaxesTheFirstCountsAndABrokenOneIsNone) {
   EXPECT_THAT(IgnoredOf(Body(pdu)), ElementsAre(HasSubstr("ends inside an item")));
 }
 
-TEST(AssociateAcceptTest, NamesThatAreTooLongAreCut) {
+TEST(AssociateAcceptTest, OverlongNamesAreTruncated) {
   AssociateAccept accept = SomeAccept();
   accept.user.implementation_class_uid.assign(70, '1');
   Bytes pdu = EncodeAssociateAccept(accept);
@@ -197,7 +199,7 @@ TEST(AssociateAcceptTest, NamesThatAreTooLongAreCut) {
   EXPECT_EQ(DecodeAccept(Body(pdu))->user.implementation_version, "V") << "trimmed after it was cut";
 }
 
-TEST(AssociateAcceptTest, SkipsItemsItDoesNotKnow) {
+TEST(AssociateAcceptTest, SkipsUnknownItems) {
   Bytes pdu = EncodeAssociateAccept(SomeAccept());
   pdu.insert(pdu.end(), {0x77, 0, 0, 1, 9});
   EXPECT_EQ(*DecodeAccept(Body(pdu)), SomeAccept());
@@ -210,7 +212,7 @@ TEST(AssociateAcceptTest, UserItemsOfAWrongLengthCountAsAbsent) {
     for (const std::size_t length : {0U, 2U, 3U, 8U}) {
       const AssociateAccept accept{"A", "B", {}, {0, "", "", std::nullopt}};
       Bytes pdu = EncodeAssociateAccept(accept);
-      pdu.resize(pdu.size() - 16);  // its user information
+      pdu.resize(pdu.size() - 16);  // removes its user information
       const auto size = static_cast<std::uint8_t>(length);
       pdu.insert(pdu.end(),
                  {0x50, 0, 0, static_cast<std::uint8_t>(4 + size), static_cast<std::uint8_t>(type), 0, 0, size});
@@ -221,7 +223,7 @@ TEST(AssociateAcceptTest, UserItemsOfAWrongLengthCountAsAbsent) {
   }
 }
 
-TEST(AssociateAcceptTest, OfRepeatedUserItemsTheFirstCounts) {
+TEST(AssociateAcceptTest, TheFirstOfRepeatedUserItemsCounts) {
   AssociateAccept accept = SomeAccept();
   accept.user.async_window = AsyncWindow{1, 1};
   Bytes pdu = EncodeAssociateAccept(accept);
@@ -230,7 +232,7 @@ TEST(AssociateAcceptTest, OfRepeatedUserItemsTheFirstCounts) {
   EXPECT_THAT(IgnoredOf(Body(pdu)), ElementsAre(HasSubstr("repeated")));
 }
 
-TEST(AssociateRequestTest, MayContainNothingThatWouldBeIgnored) {
+TEST(AssociateRequestTest, RefusesItemsThatWouldBeIgnored) {
   AssociateRequest request = SomeRequest();
   request.user.implementation_class_uid.assign(65, '1');
   EXPECT_THAT(DecodeAssociateRequest(Body(EncodeAssociateRequest(request))).error(), HasSubstr("class UID"));
@@ -276,14 +278,14 @@ TEST(PduHeaderTest, ChecksTypeAndLength) {
   }
 }
 
-TEST(DataPduTest, HeaderIsLaidOutAsInTable9Dash23) {
+TEST(DataPduTest, HeaderHasTheLayoutOfTable9Dash23) {
   const DataHeader header = EncodeDataHeader(5, true, true, 0x01020304);
   EXPECT_EQ(header, (DataHeader{4, 0, 1, 2, 3, 10, 1, 2, 3, 6, 5, 3}));
   EXPECT_EQ(EncodeDataHeader(5, false, false, 0)[11], 0);
   EXPECT_EQ(EncodeDataHeader(5, false, true, 0)[11], 2);
 }
 
-TEST(DataPduTest, TakesPdvsOneByOne) {
+TEST(DataPduTest, ReadsPdvsOneByOne) {
   const Bytes body = {0, 0, 0, 4, 7, 3, 'a', 'b', 0, 0, 0, 2, 9, 0};
   ByteView rest = body;
   const auto first = TakePdv(rest);
@@ -305,7 +307,7 @@ TEST(DataPduTest, RefusesWrongLengths) {
   }
 }
 
-TEST(ShortPduTest, SurviveARound) {
+TEST(ShortPduTest, SurviveARoundTrip) {
   EXPECT_EQ(EncodeAssociateReject({1, 2, 3}), (Bytes{3, 0, 0, 0, 0, 4, 0, 1, 2, 3}));
   EXPECT_EQ(EncodeReleaseRequest(), (Bytes{5, 0, 0, 0, 0, 4, 0, 0, 0, 0}));
   EXPECT_EQ(EncodeReleaseResponse(), (Bytes{6, 0, 0, 0, 0, 4, 0, 0, 0, 0}));
@@ -316,7 +318,7 @@ TEST(ShortPduTest, SurviveARound) {
   EXPECT_FALSE(DecodeAbort(Bytes{0, 0, 2, 6, 0}));
 }
 
-TEST(DescribeTest, RejectionsAreTable9Dash21) {
+TEST(DescribeTest, RejectionsFollowTable9Dash21) {
   const std::pair<AssociateReject, const char*> table[] = {
       {{1, 1, 1}, "rejected: no reason given (permanent, by the service user)"},
       {{1, 1, 2}, "rejected: application context name not supported (permanent, by the service user)"},
@@ -332,7 +334,7 @@ TEST(DescribeTest, RejectionsAreTable9Dash21) {
   for (const auto& [reject, text] : table) EXPECT_EQ(DescribeReject(reject), text);
 }
 
-TEST(DescribeTest, AbortsAreTable9Dash26) {
+TEST(DescribeTest, AbortsFollowTable9Dash26) {
   EXPECT_EQ(DescribeAbort({0, 5}), "no reason (by the service user)");
   const char* reasons[] = {"reason not specified",       "unrecognized PDU",           "unexpected PDU",
                            "unknown reason 3",           "unrecognized PDU parameter", "unexpected PDU parameter",
@@ -342,7 +344,7 @@ TEST(DescribeTest, AbortsAreTable9Dash26) {
   }
 }
 
-TEST(DescribeTest, OutsideTextIsMadePrintable) { EXPECT_EQ(PrintableText("a\n\x1b[\xff~ "), "a??[?~ "); }
+TEST(DescribeTest, ExternalTextIsMadePrintable) { EXPECT_EQ(PrintableText("a\n\x1b[\xff~ "), "a??[?~ "); }
 
 }  // namespace
 }  // namespace dicom_sender

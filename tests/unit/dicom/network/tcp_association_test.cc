@@ -51,7 +51,7 @@ AssociationRequest RequestTo(std::uint16_t port) {
 
 class TcpAssociationTest : public ::testing::Test {
  protected:
-  static void SetUpTestSuite() { std::signal(SIGPIPE, SIG_IGN); }  // as main does
+  static void SetUpTestSuite() { std::signal(SIGPIPE, SIG_IGN); }  // the same as in main
 
   void Start(DestinationBehaviour behaviour = {}) {
     destination_.SetBehaviour(std::move(behaviour));
@@ -96,7 +96,7 @@ class TcpAssociationTest : public ::testing::Test {
   }
   std::string Dataset(std::uint64_t offset = 300) const { return content_.substr(offset); }
 
-  // One instance and its answer.
+  // Sends one instance and waits for its response.
   tl::expected<StoreResponse, StoreFailure> Store(Association& association, const StoreRequest& instance) {
     const auto id = association.Send(instance);
     sent_ = id.has_value();
@@ -109,7 +109,7 @@ class TcpAssociationTest : public ::testing::Test {
   }
 
   TemporaryFolder folder_;
-  bool sent_ = false;  // the last instance was sent whole
+  bool sent_ = false;  // the last instance was sent completely
   TestDestination destination_{HashDatasets()};
   WakeEvent cancel_;
   SendingProgress progress_;
@@ -119,7 +119,7 @@ class TcpAssociationTest : public ::testing::Test {
   UniqueFd file_;
 };
 
-TEST_F(TcpAssociationTest, StoresByteForByteWhateverTheSizes) {
+TEST_F(TcpAssociationTest, StoresByteForByteInAllSizes) {
   for (const std::uint32_t max_pdu : {64U, 4096U, 16384U, 131072U, 1048576U, 0U}) {
     DestinationBehaviour behaviour;
     behaviour.max_pdu_bytes = max_pdu;
@@ -148,7 +148,7 @@ TEST_F(TcpAssociationTest, StoresByteForByteWhateverTheSizes) {
   }
 }
 
-TEST_F(TcpAssociationTest, PadsAnOddDatasetWhereThatIsAskedFor) {
+TEST_F(TcpAssociationTest, PadsAnOddDatasetOnRequest) {
   for (const std::uint16_t window : {std::uint16_t{1}, std::uint16_t{4}}) {
     destination_.Stop();
     StartWithWindow(window);
@@ -164,7 +164,7 @@ TEST_F(TcpAssociationTest, PadsAnOddDatasetWhereThatIsAskedFor) {
   }
 }
 
-TEST_F(TcpAssociationTest, SmallAndLargeOnesOfAWindowKeepTheirOrder) {
+TEST_F(TcpAssociationTest, SmallAndLargeInstancesOfAWindowKeepTheirOrder) {
   StartWithWindow(16);
   auto association = Associate();
   std::vector<std::uint64_t> hashes;
@@ -179,7 +179,7 @@ TEST_F(TcpAssociationTest, SmallAndLargeOnesOfAWindowKeepTheirOrder) {
   association->Release();
 }
 
-TEST_F(TcpAssociationTest, ReturnsStatusAndCommentAsAnswered) {
+TEST_F(TcpAssociationTest, ReturnsStatusAndComment) {
   DestinationBehaviour behaviour;
   behaviour.rules.push_back({});
   behaviour.rules[0].status = 0xA700;
@@ -195,7 +195,7 @@ TEST_F(TcpAssociationTest, ReturnsStatusAndCommentAsAnswered) {
   EXPECT_EQ(Store(*association, MakeInstance(100))->status, 0);
 }
 
-TEST_F(TcpAssociationTest, EchoesAndTellsEveryContext) {
+TEST_F(TcpAssociationTest, EchoesAndReportsEveryContext) {
   DestinationBehaviour behaviour;
   behaviour.transfer_syntaxes = {kImplicitLittle};
   Start(behaviour);
@@ -214,7 +214,7 @@ TEST_F(TcpAssociationTest, EchoesAndTellsEveryContext) {
   EXPECT_TRUE(stored.error().association_usable);
 }
 
-TEST_F(TcpAssociationTest, TellsRejectionsApart) {
+TEST_F(TcpAssociationTest, DistinguishesRejections) {
   DestinationBehaviour behaviour;
   behaviour.reject = Rejection{1, 1, 7};
   Start(behaviour);
@@ -240,7 +240,7 @@ TEST_F(TcpAssociationTest, FailsToConnectWithTheReason) {
   EXPECT_EQ(Request().error().kind, AssociationFailureKind::kInvalidRequest);
 }
 
-TEST_F(TcpAssociationTest, GivesUpWhenNobodyAnswersTheRequest) {
+TEST_F(TcpAssociationTest, TimesOutWithoutAnAnswerToTheRequest) {
   DestinationBehaviour behaviour;
   behaviour.stall_association = true;
   Start(behaviour);
@@ -257,8 +257,8 @@ struct Ending {
 
 class EndingTest : public TcpAssociationTest, public ::testing::WithParamInterface<Ending> {};
 
-// 32 MB do not fit into the buffers of both sides: the writer is blocked when the destination turns bad.
-TEST_P(EndingTest, EndsTheAssociationAndSaysWhy) {
+// 32 MB do not fit into the buffers of both sides, so the writer is blocked when the destination fails.
+TEST_P(EndingTest, EndsTheAssociationAndReportsWhy) {
   const Ending& expected = GetParam();
   StartWithRule(expected.action, 65536);
   request_.timeouts.dimse = request_.timeouts.idle = milliseconds(300);
@@ -288,7 +288,7 @@ INSTANTIATE_TEST_SUITE_P(
         Ending{InstanceAction::kAnswerGarbage, StoreFailureKind::kProtocolError, true, "protocol error"},
         Ending{InstanceAction::kAnswerWrongMessageId, StoreFailureKind::kProtocolError, true, "message"}));
 
-TEST_F(TcpAssociationTest, AFileTooShortSparesTheAssociation) {
+TEST_F(TcpAssociationTest, AShortenedFileDoesNotEndTheAssociation) {
   Start();
   auto association = Associate();
   ASSERT_TRUE(association);
@@ -302,7 +302,7 @@ TEST_F(TcpAssociationTest, AFileTooShortSparesTheAssociation) {
   EXPECT_TRUE(Store(*association, MakeInstance(1000)));
 }
 
-TEST_F(TcpAssociationTest, AFileTooShortSparesTheWindow) {
+TEST_F(TcpAssociationTest, AShortenedFileDoesNotEndTheWindow) {
   StartWithWindow(4);
   auto association = Associate();
   const auto first = association->Send(MakeInstance(1000));
@@ -321,7 +321,7 @@ TEST_F(TcpAssociationTest, AFileTooShortSparesTheWindow) {
   EXPECT_EQ(destination_.Log().instances.size(), 2U);
 }
 
-TEST_F(TcpAssociationTest, TheWindowIsWhatBothAgreeOn) {
+TEST_F(TcpAssociationTest, TheWindowIsNegotiated) {
   for (const auto& [asked, granted, window] : std::initializer_list<std::array<std::uint16_t, 3>>{
            {16, 1, 1}, {16, 8, 8}, {8, 16, 8}, {16, 0, 16}, {1, 16, 1}}) {
     DestinationBehaviour behaviour;
@@ -337,7 +337,7 @@ TEST_F(TcpAssociationTest, TheWindowIsWhatBothAgreeOn) {
   EXPECT_EQ(Request().error().kind, AssociationFailureKind::kInvalidRequest);
 }
 
-TEST_F(TcpAssociationTest, ResponsesComeInAnyOrderAndEachHasItsOwnStatus) {
+TEST_F(TcpAssociationTest, ResponsesMayComeInAnyOrder) {
   DestinationBehaviour behaviour = With({.nth = 2, .status = 0xA700});
   behaviour.reorder_answers = true;
   StartWithWindow(4, behaviour);
@@ -356,7 +356,7 @@ TEST_F(TcpAssociationTest, ResponsesComeInAnyOrderAndEachHasItsOwnStatus) {
   association->Release();
 }
 
-TEST_F(TcpAssociationTest, WhatWasNotAnsweredBeforeALossNeverIs) {
+TEST_F(TcpAssociationTest, OutstandingRequestsStayUnansweredAfterALoss) {
   StartWithWindow(4, With({.nth = 3, .action = InstanceAction::kAbortAfterDataset}));
   auto association = Associate();
   ASSERT_TRUE(association);
@@ -369,8 +369,8 @@ TEST_F(TcpAssociationTest, WhatWasNotAnsweredBeforeALossNeverIs) {
   EXPECT_FALSE(response.error().association_usable);
 }
 
-// One that is never answered must not be taken for a later one with the same number.
-TEST_F(TcpAssociationTest, AMessageIdThatIsOutstandingIsNotUsedAgain) {
+// The response to an unanswered request must not be matched with a later request with the same id.
+TEST_F(TcpAssociationTest, AnOutstandingMessageIdIsNotReused) {
   StartWithWindow(4, With({.nth = 1, .action = InstanceAction::kStall}));
   auto association = Associate();
   ASSERT_TRUE(association);
@@ -386,8 +386,8 @@ TEST_F(TcpAssociationTest, AMessageIdThatIsOutstandingIsNotUsedAgain) {
   }
 }
 
-// It is in the buffer, and its number is easily guessed.
-TEST_F(TcpAssociationTest, AnAnswerToWhatWasNotSentYetIsNone) {
+// The request is still in the buffer, and its id is easy to guess.
+TEST_F(TcpAssociationTest, AResponseToAnUnsentRequestIsRefused) {
   DestinationBehaviour behaviour = With({.nth = 1, .action = InstanceAction::kStall});
   behaviour.rules.push_back({.nth = 2, .action = InstanceAction::kAnswerNextToo});
   StartWithWindow(4, behaviour);
@@ -405,7 +405,7 @@ TEST_F(TcpAssociationTest, AnAnswerToWhatWasNotSentYetIsNone) {
   EXPECT_EQ(guessed.error().kind, StoreFailureKind::kProtocolError);
 }
 
-TEST_F(TcpAssociationTest, OneThatIsNeverAnsweredTimesOutThoughOthersAre) {
+TEST_F(TcpAssociationTest, AnUnansweredRequestTimesOutEvenIfOthersAreAnswered) {
   StartWithWindow(2, With({.nth = 1, .action = InstanceAction::kStall}));
   request_.timeouts.dimse = milliseconds(100);
   auto association = Associate();
@@ -416,18 +416,18 @@ TEST_F(TcpAssociationTest, OneThatIsNeverAnsweredTimesOutThoughOthersAre) {
   tl::expected<StoreResponse, StoreFailure> response;
   do {
     const auto sent = association->Send(instance);
-    // It may be over when the answer to the last one is given out.
+    // The association may have ended by the time the last response is returned.
     EXPECT_TRUE(sent || sent.error().kind == StoreFailureKind::kTimedOut);
     response = association->Receive();
   } while (response && std::chrono::steady_clock::now() < begin + seconds(20));
-  ASSERT_FALSE(response) << "it would go on for ever";
+  ASSERT_FALSE(response) << "it would continue forever";
   EXPECT_EQ(response.error().kind, StoreFailureKind::kTimedOut);
   EXPECT_GE(std::chrono::steady_clock::now() - begin, 2 * milliseconds(100))
-      << "it might have had to wait for the other";
+      << "the limit also covers the other request";
 }
 
-// A destination that works off a window may read nothing meanwhile.
-TEST_F(TcpAssociationTest, AFullSocketIsWaitedForAsLongAsForAnAnswerWhileOneIsOwed) {
+// A destination may stop reading while it processes a window.
+TEST_F(TcpAssociationTest, AFullSocketHasTheTimeOutOfAnOutstandingResponse) {
   StartWithWindow(2, With({.nth = 2, .action = InstanceAction::kStallReceiving}));
   request_.timeouts.idle = milliseconds(50);
   request_.timeouts.dimse = milliseconds(400);
@@ -435,14 +435,14 @@ TEST_F(TcpAssociationTest, AFullSocketIsWaitedForAsLongAsForAnAnswerWhileOneIsOw
   ASSERT_TRUE(association);
   ASSERT_TRUE(association->Send(MakeInstance(2)));
   const auto begin = std::chrono::steady_clock::now();
-  const auto blocked = association->Send(MakeInstance(32'000'000));  // more than the buffers of both sides hold
+  const auto blocked = association->Send(MakeInstance(32'000'000));  // does not fit into the buffers of both sides
   ASSERT_FALSE(blocked);
   EXPECT_EQ(blocked.error().kind, StoreFailureKind::kTimedOut);
   EXPECT_GE(std::chrono::steady_clock::now() - begin, milliseconds(400));
 }
 
-// The sender is at the third when the association is lost; the first two were answered.
-TEST_F(TcpAssociationTest, WhatHadArrivedIsGivenOutWhenTheAssociationIsOver) {
+// The association is lost while the third instance is being sent; the first two were answered.
+TEST_F(TcpAssociationTest, ReceivedResponsesAreDeliveredAfterTheAssociationEnds) {
   StartWithWindow(4, With({.nth = 3, .action = InstanceAction::kDropInDataset}));
   auto association = Associate();
   ASSERT_TRUE(association);
@@ -457,7 +457,7 @@ TEST_F(TcpAssociationTest, WhatHadArrivedIsGivenOutWhenTheAssociationIsOver) {
   EXPECT_TRUE(association->Receive());
 }
 
-TEST_F(TcpAssociationTest, WhatIsKeptCanBeTakenBack) {
+TEST_F(TcpAssociationTest, BufferedRequestsCanBeTakenBack) {
   StartWithWindow(8);
   auto association = Associate();
   const auto first = association->Send(MakeInstance(1000));
@@ -471,7 +471,7 @@ TEST_F(TcpAssociationTest, WhatIsKeptCanBeTakenBack) {
   EXPECT_EQ(destination_.Log().associations[0].end, AssociationEnd::kReleased);
 }
 
-// With short PDUs, the file is read piece by piece while the destination takes them.
+// With short PDUs, the file is read in parts while the destination receives them.
 TEST_F(TcpAssociationTest, AFileThatShrinksWhileItIsSentEndsTheAssociation) {
   for (const std::uint32_t max_pdu : {16384U, 131072U}) {
     DestinationBehaviour behaviour;
@@ -492,11 +492,11 @@ TEST_F(TcpAssociationTest, AFileThatShrinksWhileItIsSentEndsTheAssociation) {
     EXPECT_TRUE(stored.error().instance_touched);
     EXPECT_FALSE(stored.error().association_usable);
     EXPECT_TRUE(destination_.WaitFor([](const auto& log) { return log.open_associations == 0; }, seconds(5)));
-    EXPECT_EQ(destination_.Log().complete_instances, 0U) << "it is not padded, and not taken for complete";
+    EXPECT_EQ(destination_.Log().complete_instances, 0U) << "it is neither padded nor complete";
   }
 }
 
-TEST_F(TcpAssociationTest, TellsHowLongItWaitedForTheAnswer) {
+TEST_F(TcpAssociationTest, ReportsHowLongItWaitedForTheResponse) {
   DestinationBehaviour behaviour;
   behaviour.rules.push_back({});
   behaviour.rules[0].delay = std::chrono::milliseconds(200);
@@ -506,10 +506,10 @@ TEST_F(TcpAssociationTest, TellsHowLongItWaitedForTheAnswer) {
   const std::uint64_t answer_before = progress_.answer_us, taking_before = progress_.taking_us;
   ASSERT_TRUE(Store(*association, MakeInstance(1000)));
   EXPECT_GE(progress_.answer_us - answer_before, 150'000U);
-  EXPECT_EQ(progress_.taking_us, taking_before) << "a small dataset never waits to be taken";
+  EXPECT_EQ(progress_.taking_us, taking_before) << "a small dataset is sent at once";
 }
 
-// The destination has stopped reading: the writer waits for room until another thread raises the event.
+// The destination has stopped reading: the writer waits for buffer space until another thread raises the event.
 TEST_F(TcpAssociationTest, CancelEndsABlockedStoreAndNothingIsCompleted) {
   StartWithRule(InstanceAction::kStallReceiving, 65536);
   auto association = Associate();
@@ -517,7 +517,7 @@ TEST_F(TcpAssociationTest, CancelEndsABlockedStoreAndNothingIsCompleted) {
   const StoreRequest instance = MakeInstance(32'000'000);
   std::thread canceller([&] {
     while (progress_.bytes_sent == 0) std::this_thread::yield();
-    // Until it waits: what is sent meanwhile is that which fits into the buffers.
+    // Waits until the writer is blocked: everything that was sent so far fits into the buffers.
     for (std::uint64_t sent = 0; sent != progress_.bytes_sent || progress_.waits == 0;) sent = progress_.bytes_sent;
     cancel_.Raise();
   });
@@ -554,7 +554,7 @@ Bytes Joined(const Bytes& first, const Bytes& second) {
   joined.insert(joined.end(), second.begin(), second.end());
   return joined;
 }
-// Two P-DATA-TF as one.
+// Two P-DATA-TF PDUs at once.
 Bytes InOnePdu(Bytes first, const Bytes& second) {
   first.insert(first.end(), second.begin() + kPduHeaderBytes, second.end());
   first[4] = static_cast<std::uint8_t>((first.size() - kPduHeaderBytes) >> 8);
@@ -563,15 +563,16 @@ Bytes InOnePdu(Bytes first, const Bytes& second) {
 }
 const Bytes kSomeDataset(20, 8);
 
-struct SloppyAnswer {
+struct NonconformingResponse {
   const char* remark;
   std::function<Bytes(std::uint8_t context_id, std::uint16_t message_id)> bytes;
 };
 
-class SloppyAnswerTest : public TcpAssociationTest,
-                         public ::testing::WithParamInterface<std::tuple<SloppyAnswer, std::uint16_t>> {};
+class NonconformingResponseTest
+    : public TcpAssociationTest,
+      public ::testing::WithParamInterface<std::tuple<NonconformingResponse, std::uint16_t>> {};
 
-TEST_P(SloppyAnswerTest, IsAClearSuccessAndCostsNoAssociation) {
+TEST_P(NonconformingResponseTest, IsAcceptedAndKeepsTheAssociation) {
   const auto& [answer, window] = GetParam();
   StartWithWindow(window, With({.raw_answer = answer.bytes}));
   request_.timeouts.dimse = seconds(2);
@@ -596,24 +597,28 @@ TEST_P(SloppyAnswerTest, IsAClearSuccessAndCostsNoAssociation) {
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    All, SloppyAnswerTest,
+    All, NonconformingResponseTest,
     ::testing::Combine(
         ::testing::Values(
-            SloppyAnswer{"repeated",
-                         [](auto context, auto id) { return Joined(Response(context, id), Response(context, id)); }},
-            SloppyAnswer{"repeated", [](auto context,
-                                        auto id) { return InOnePdu(Response(context, id), Response(context, id)); }},
-            SloppyAnswer{"announces a dataset", [](auto context, auto id) { return Response(context, id, true); }},
-            SloppyAnswer{
+            NonconformingResponse{
+                "repeated",
+                [](auto context, auto id) { return Joined(Response(context, id), Response(context, id)); }},
+            NonconformingResponse{
+                "repeated",
+                [](auto context, auto id) { return InOnePdu(Response(context, id), Response(context, id)); }},
+            NonconformingResponse{"announces a dataset",
+                                  [](auto context, auto id) { return Response(context, id, true); }},
+            NonconformingResponse{
                 "a dataset after",
                 [](auto context,
                    auto id) { return Joined(Response(context, id, true), Pdv(context, kSomeDataset, false)); }},
-            SloppyAnswer{"a dataset after",
-                         [](auto context,
-                            auto id) { return InOnePdu(Response(context, id), Pdv(context, kSomeDataset, false)); }},
-            SloppyAnswer{"another presentation context", [](auto, auto id) { return Response(77, id); }},
-            SloppyAnswer{"another SOP instance",
-                         [](auto context, auto id) { return Response(context, id, false, "1.2.3"); }}),
+            NonconformingResponse{
+                "a dataset after",
+                [](auto context,
+                   auto id) { return InOnePdu(Response(context, id), Pdv(context, kSomeDataset, false)); }},
+            NonconformingResponse{"another presentation context", [](auto, auto id) { return Response(77, id); }},
+            NonconformingResponse{"another SOP instance",
+                                  [](auto context, auto id) { return Response(context, id, false, "1.2.3"); }}),
         ::testing::Values(std::uint16_t{1}, std::uint16_t{4})));
 
 TEST_F(TcpAssociationTest, ADatasetBeforeAnyResponseEndsTheAssociationAtOnce) {
@@ -624,8 +629,8 @@ TEST_F(TcpAssociationTest, ADatasetBeforeAnyResponseEndsTheAssociationAtOnce) {
   EXPECT_EQ(stored.error().kind, StoreFailureKind::kProtocolError);
 }
 
-// The answer to the next message comes before the message is sent, and is none.
-TEST_F(TcpAssociationTest, WhatComesUnaskedIsNeverTheNextOnesAnswer) {
+// The response to the next message arrives before that message is sent, so it is invalid.
+TEST_F(TcpAssociationTest, AnUnsolicitedResponseIsNeverTheNextRequests) {
   Start(With({.action = InstanceAction::kAnswerNextToo}));
   auto association = Associate();
   ASSERT_TRUE(Store(*association, MakeInstance(1000)));
@@ -645,7 +650,7 @@ DestinationBehaviour AcceptEdited(std::function<void(Bytes& pdu)> edit) {
   };
   return behaviour;
 }
-// The result of the context's answer, which is the fifth byte of its item; its transfer syntax begins eight later.
+// The result of the context is the fifth byte of its item; its transfer syntax begins eight bytes later.
 auto AnswerOf(Bytes& pdu, std::uint8_t context_id) {
   const Bytes item = {0x21, 0};
   auto at = std::search(pdu.begin() + 74, pdu.end(), item.begin(), item.end());
@@ -653,7 +658,7 @@ auto AnswerOf(Bytes& pdu, std::uint8_t context_id) {
   return at + 4;
 }
 
-TEST_F(TcpAssociationTest, AContextAcceptedWithWhatWasNotProposedIsLostAlone) {
+TEST_F(TcpAssociationTest, AContextAcceptedWithAnUnproposedSyntaxIsIgnoredAlone) {
   Start(AcceptEdited([](Bytes& pdu) { AnswerOf(pdu, 1)[4 + 4 + 18] = '9'; }));
   auto association = Associate();
   ASSERT_TRUE(association);
@@ -676,7 +681,7 @@ TEST_F(TcpAssociationTest, AnswersToContextsThatWereNotProposedAreIgnored) {
   EXPECT_THAT(ignored_, ::testing::UnorderedElementsAre(HasSubstr("was not proposed"), HasSubstr("is even")));
 }
 
-TEST_F(TcpAssociationTest, AnEvenIdIsNotTakenForItsNeighbour) {
+TEST_F(TcpAssociationTest, AnEvenIdIsNotMistakenForItsNeighbor) {
   Start(AcceptEdited([](Bytes& pdu) { *AnswerOf(pdu, 3) = 2; }));
   auto association = Associate();
   ASSERT_TRUE(association);
@@ -684,10 +689,10 @@ TEST_F(TcpAssociationTest, AnEvenIdIsNotTakenForItsNeighbour) {
   EXPECT_NE(association->contexts()[1].result, ContextResult::kAccepted);
 }
 
-// DCMTK's storescp, a program nobody here wrote.
-TEST_F(TcpAssociationTest, StorescpStoresTheBytes) {
+// DCMTK's storescp, an independent implementation.
+TEST_F(TcpAssociationTest, StorescpStoresTheSameBytes) {
   const std::uint16_t port = FindFreePort();
-  // +B writes the bytes as they come: the dataset is compared as it is.
+  // +B makes it write the received bytes, so the dataset can be compared exactly.
   ChildProcess storescp({"storescp", "+B", "-od", folder_.path().string(), std::to_string(port)}, {"TCP_NODELAY=1"});
   ASSERT_TRUE(WaitForPort(port, seconds(10)));
   request_ = RequestTo(port);
@@ -719,10 +724,10 @@ TEST_F(TcpAssociationTest, StorescpStoresTheBytes) {
   EXPECT_EQ(found, 1);
 }
 
-// Of a thread in a network of its own; the other tests stay in ours.
+// Moves the thread to a separate network; the other tests stay in the normal one.
 class SilentNameServerTest : public TcpAssociationTest {
  protected:
-  // `host`: another one for each test, or a lookup that a former one left behind is joined.
+  // `host` must differ for each test. Otherwise a lookup that is still running from an earlier test would be shared.
   void InItsNetwork(const char* host, const std::function<void(const SilentNameServer&)>& test) {
     bool permitted = false;
     std::thread([&] {
@@ -732,7 +737,7 @@ class SilentNameServerTest : public TcpAssociationTest {
       request_.host = host;
       if (permitted) test(*server);
     }).join();
-    if (!permitted) GTEST_SKIP() << "no right to make a network and a mount namespace";
+    if (!permitted) GTEST_SKIP() << "no permission to create a network and a mount namespace";
   }
   tl::expected<std::unique_ptr<Association>, AssociationFailure> RequestWithin(seconds limit) {
     const auto begin = std::chrono::steady_clock::now();

@@ -4,7 +4,7 @@
 #include <dcmtk/dcmdata/dcrleerg.h>
 #include <dcmtk/dcmdata/dcrlerp.h>
 #include <dcmtk/dcmdata/dctk.h>
-#include <dcmtk/dcmimage/diregist.h>  // the encoders read colour through dcmimage
+#include <dcmtk/dcmimage/diregist.h>  // the encoders read color through dcmimage
 #include <dcmtk/dcmjpeg/djencode.h>
 #include <dcmtk/dcmjpeg/djrplol.h>
 #include <dcmtk/dcmjpeg/djrploss.h>

@@ -9,7 +9,8 @@
 
 namespace dicom_sender {
 
-// The image in a file of `syntax`, which lives as long as the object. Uncompressed syntaxes and deflate as well.
+// Writes the image to a file with `syntax`, which exists as long as the object. Also supports uncompressed syntaxes
+// and deflate.
 class Compressed {
  public:
   Compressed(const TestImage& image, std::string_view syntax);

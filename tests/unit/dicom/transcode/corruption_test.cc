@@ -1,5 +1,5 @@
-// Damaged streams: a reason or an image, never a crash, a hang or a huge allocation. Worth most under
-// AddressSanitizer.
+// Damaged streams must result in a reason or an image, never in a crash, a hang, or a huge allocation. Most useful
+// with AddressSanitizer.
 #include <gtest/gtest.h>
 
 #include <random>
@@ -20,7 +20,7 @@ Bytes IntactFile(std::string_view syntax, const TestImage& image) {
   return EncapsulatedFile(image, syntax, frames);
 }
 
-// Where the value of the first fragment begins: behind (7FE0,0010), its VR and length, and the offset table.
+// Returns where the value of the first fragment begins: after (7FE0,0010), its VR and length, and the offset table.
 std::size_t FirstFragment(const Bytes& file) {
   const Bytes tag = {0xE0, 0x7F, 0x10, 0x00, 'O', 'B'};
   const auto found = std::search(file.begin(), file.end(), tag.begin(), tag.end());
@@ -29,7 +29,7 @@ std::size_t FirstFragment(const Bytes& file) {
 
 class CorruptionTest : public testing::TestWithParam<std::string_view> {
  protected:
-  // An answer is an answer: what was damaged may not have mattered, or cannot be seen.
+  // Accepts any result: the damage may be irrelevant or undetectable.
   void Try(const Bytes& file) {
     const auto result = TranscodeBytes(file);
     if (result) return;
@@ -47,7 +47,7 @@ TEST_P(CorruptionTest, FlippedBytes) {
     const std::size_t first = FirstFragment(intact);
     for (int round = 0; round < kRounds; ++round) {
       Bytes damaged = intact;
-      // By turns near the headers of the stream, and anywhere in the dataset.
+      // Alternates between positions near the stream's headers and anywhere in the dataset.
       const std::size_t begin = round % 2 == 0 ? first : 132,
                         end = round % 2 == 0 ? std::min(first + 100, damaged.size()) : damaged.size();
       for (unsigned flips = random() % 4 + 1; flips > 0; --flips) {
@@ -59,7 +59,7 @@ TEST_P(CorruptionTest, FlippedBytes) {
   EXPECT_GT(refused_, kRounds / 10);
 }
 
-// A file that is cut between two elements is a shorter file: its pixels are there or they are not, but never in part.
+// A file that is truncated between two elements is a shorter file. Its pixels must exist completely or not at all.
 TEST_P(CorruptionTest, TruncatedFiles) {
   const TestImage image = MakeImage({.bits_allocated = 16, .bits_stored = 12});
   const Bytes intact = IntactFile(GetParam(), image);
@@ -77,7 +77,7 @@ TEST_P(CorruptionTest, TruncatedFiles) {
 INSTANTIATE_TEST_SUITE_P(All, CorruptionTest,
                          testing::Values(kDeflate, kJpegLossless, kJpegLsLossless, kJpeg2000Lossless, kRleLossless));
 
-// The stream is cut, the structure of the file is whole: this is the decoders' to notice.
+// Only the stream is truncated, not the structure of the file, so the decoders must detect it.
 TEST(CorruptFragmentsTest, StreamsThatEndEarlyAreRefused) {
   const TestImage image = MakeImage({.rows = 40, .columns = 40, .bits_allocated = 16, .bits_stored = 12});
   const Bytes stream = EncodeJpeg2000(image, 0);

@@ -1,4 +1,4 @@
-// JPEG 2000: what OpenJPEG encoded comes out as the pixels that went in.
+// JPEG 2000: images that OpenJPEG encoded are decoded to the original pixels.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -26,7 +26,7 @@ Bytes Part(const Bytes& whole, std::size_t from, std::size_t to) {
 
 class Jpeg2000Shapes : public testing::TestWithParam<TestImage> {};
 
-TEST_P(Jpeg2000Shapes, ComeOutAsTheyWentIn) {
+TEST_P(Jpeg2000Shapes, SurviveARoundTrip) {
   const TestImage image = MakeImage(GetParam());
   const auto result = TranscodeBytes(SingleFrame(image));
   ASSERT_TRUE(result) << result.error();
@@ -34,14 +34,14 @@ TEST_P(Jpeg2000Shapes, ComeOutAsTheyWentIn) {
   EXPECT_EQ(result->text(0x0028, 0x0100), std::to_string(image.bits_allocated));
   EXPECT_EQ(result->text(0x0028, 0x0101), std::to_string(image.bits_stored));
   EXPECT_EQ(result->text(0x0028, 0x0102), std::to_string(image.bits_stored - 1));
-  EXPECT_EQ(result->text(0x0028, 0x2110), "");  // 5-3 wavelet: nothing was lost
+  EXPECT_EQ(result->text(0x0028, 0x2110), "");  // the 5-3 wavelet is lossless
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Jpeg2000Shapes, testing::Values(kGray8, kGray12, kSigned16, kSigned12, kColor));
 
-TEST(Jpeg2000Test, ColorComesOutAsRgbByPixel) {
+TEST(Jpeg2000Test, ColorIsDecodedToRgbByPixel) {
   TestImage image = MakeImage(kColor);
-  image.color_by_plane = true;  // what the dataset says of the codestream means nothing
+  image.color_by_plane = true;  // this attribute has no meaning for a codestream
   const auto result = TranscodeBytes(SingleFrame(image));
   ASSERT_TRUE(result) << result.error();
   EXPECT_EQ(result->pixels(), image.pixels);
@@ -58,7 +58,7 @@ TEST(Jpeg2000Test, ColorWithoutComponentTransformKeepsItsInterpretation) {
   EXPECT_EQ(result->text(0x0028, 0x0004), "YBR_FULL");
 }
 
-TEST(Jpeg2000Test, LossyStreamsAreMarkedAndClose) {
+TEST(Jpeg2000Test, LossyStreamsAreMarkedAndApproximate) {
   const TestImage image = MakeImage({.rows = 64, .columns = 64});
   const auto result =
       TranscodeBytes(EncapsulatedFile(image, kJpeg2000Any, {EncodeJpeg2000(image, 0, {.irreversible = true})}));
@@ -71,8 +71,8 @@ TEST(Jpeg2000Test, LossyStreamsAreMarkedAndClose) {
   EXPECT_LT(difference, 12 * static_cast<int>(pixels.size()));
 }
 
-// Encoders copy bits: the sign is the dataset's business (see jpeg2000.h).
-TEST(Jpeg2000Test, PixelRepresentationRulesWhereTheCodestreamSaysOtherwise) {
+// Encoders copy bits, so the dataset defines the sign (see jpeg2000.h).
+TEST(Jpeg2000Test, PixelRepresentationOverridesTheCodestream) {
   for (const TestImage& shape : {kSigned12, kGray12}) {
     const TestImage image = MakeImage(shape);
     const auto result = TranscodeBytes(SingleFrame(image, {.codestream_signed = !image.is_signed}));
@@ -93,7 +93,7 @@ TEST(Jpeg2000Test, BitsStoredIsNoMoreThanTheCodestreamHas) {
   EXPECT_EQ(result->text(0x0028, 0x0102), "11");
 }
 
-TEST(Jpeg2000Test, MoreBitsThanTheDatasetAllocatesGetTheirRoom) {
+TEST(Jpeg2000Test, MoreBitsThanTheDatasetAllocatesIncreaseBitsAllocated) {
   const TestImage image = MakeImage(kGray12);
   TestImage declared = image;
   declared.bits_allocated = declared.bits_stored = 8;
@@ -116,7 +116,7 @@ TEST(Jpeg2000Test, FewerBitsThanTheDatasetAllocatesAreWidened) {
   EXPECT_EQ(result->pixels(), wide);
 }
 
-TEST(Jpeg2000Test, Jp2FilesAreOpened) {
+TEST(Jpeg2000Test, Jp2FilesAreDecoded) {
   for (const TestImage& shape : {kGray8, kColor}) {
     const TestImage image = MakeImage(shape);
     const auto result = TranscodeBytes(SingleFrame(image, {.jp2_file = true}));
@@ -125,7 +125,7 @@ TEST(Jpeg2000Test, Jp2FilesAreOpened) {
   }
 }
 
-// Three frames in 2 + 1 + 3 fragments.
+// Three frames in 2, 1, and 3 fragments.
 struct Fragmented {
   TestImage image;
   std::vector<Bytes> fragments;
@@ -167,7 +167,7 @@ TEST(Jpeg2000Test, FragmentsAreJoinedByTheirFirstBytesWithoutAnOffsetTable) {
   EXPECT_EQ(result->pixels(), made.image.pixels);
 }
 
-TEST(Jpeg2000Test, AWrongOffsetTableIsNotBelieved) {
+TEST(Jpeg2000Test, AWrongOffsetTableIsIgnored) {
   Fragmented made = MakeFragmented();
   made.offsets[1] += 2;
   const auto result =
@@ -185,7 +185,7 @@ TEST(Jpeg2000Test, ASingleFrameMayHaveManyFragments) {
   EXPECT_EQ(result->pixels(), image.pixels);
 }
 
-TEST(Jpeg2000Test, FramesThatNumberOfFramesDoesNotKnowAreNotDropped) {
+TEST(Jpeg2000Test, FramesBeyondNumberOfFramesAreNotDropped) {
   const TestImage two = MakeImage({.frames = 2});
   TestImage declared = two;
   declared.frames = 1;
@@ -203,7 +203,7 @@ TEST(Jpeg2000Test, FramesOfDifferentFormatsAreRefused) {
   EXPECT_THAT(result.error(), HasSubstr("frame 2 has another format"));
 }
 
-TEST(Jpeg2000Test, ContradictionsAreReasons) {
+TEST(Jpeg2000Test, ContradictionsAreRefusedWithAReason) {
   const TestImage image = MakeImage(kGray8);
   const Bytes stream = EncodeJpeg2000(image, 0);
   const auto reason = [&](const TestImage& declared, const Bytes& frame) {

@@ -1,4 +1,4 @@
-// Datasets with odd lengths, copied into files with even lengths, and read by DCMTK.
+// Copies datasets with odd lengths into files with even lengths and reads them with DCMTK.
 #include "dicom/transcode/padding.h"
 
 #include <dcmtk/config/osconfig.h>
@@ -39,8 +39,8 @@ class PaddingTest : public testing::Test {
   TemporaryFolder folder_;
 };
 
-// Longer than a block, so that it is copied in several.
-TEST_F(PaddingTest, NothingChangesButLengthAndPadding) {
+// Longer than a block, so that it is copied in several parts.
+TEST_F(PaddingTest, OnlyLengthAndPaddingChange) {
   TestImage image = MakeImage({.rows = 999, .columns = 1001});
   ASSERT_EQ(image.pixels.size() % 2, 1U);
   const Bytes dataset = ImagePixelModule(image).Element(0x7FE0, 0x0010, "OB", AsText(image.pixels)).byte_vector();
@@ -49,7 +49,7 @@ TEST_F(PaddingTest, NothingChangesButLengthAndPadding) {
             ImagePixelModule(image).Element(0x7FE0, 0x0010, "OB", AsText(image.pixels)).byte_vector());
 }
 
-TEST_F(PaddingTest, DcmtkReadsWhatWasPadded) {
+TEST_F(PaddingTest, DcmtkReadsPaddedFiles) {
   const DicomWriter item = DicomWriter().Element(0x0008, 0x0104, "UN", "odd");
   const TestImage image = MakeImage({.rows = 3, .columns = 3});
   const Bytes dataset = StandardElements(image)
@@ -83,7 +83,7 @@ TEST_F(PaddingTest, ImplicitVrIsPaddedByTheDictionary) {
   EXPECT_THAT(number.error(), HasSubstr("(0028,0010)"));
 }
 
-TEST_F(PaddingTest, TheResultIsLimitedAndItsFolderNamed) {
+TEST_F(PaddingTest, TheResultIsLimitedAndItsFolderIsNamed) {
   const Bytes dataset = DicomWriter().Element(0x7FE0, 0x0010, "OB", std::string(1001, '\1')).byte_vector();
   const auto limited = Pad(dataset, kExplicit, {.output_bytes_max = 1000});
   ASSERT_FALSE(limited);
@@ -93,7 +93,7 @@ TEST_F(PaddingTest, TheResultIsLimitedAndItsFolderNamed) {
   EXPECT_THAT(nowhere.error(), HasSubstr("/nonexistent"));
 }
 
-// Decoding to another transfer syntax gives even lengths, too, also for values that are copied from file to file.
+// Decoding to another transfer syntax also produces even lengths, including values that are copied from file to file.
 TEST_F(PaddingTest, DecodedDatasetsHaveEvenLengths) {
   for (const int rows : {3, 301}) {
     const TestImage image = MakeImage({.rows = rows, .columns = 33});

@@ -1,4 +1,4 @@
-// Files that other programs wrote.
+// Files from other programs.
 #include <dcmtk/config/osconfig.h>
 #include <dcmtk/dcmdata/dcrledrg.h>
 #include <dcmtk/dcmdata/dctk.h>
@@ -32,7 +32,7 @@ std::vector<fs::path> AllFiles() {
   return files;
 }
 
-// What is refused, and why; every other file that DCMTK can open must come through.
+// The refused files with their reasons. Every other file that DCMTK can open must be transcoded.
 const std::map<std::string, std::string> kRefused = {
     {"JPEG2000-embedded-sequence-delimiter.dcm", "the dataset declares 256 x 1024 of 1"},  // SIZ is overwritten
     {"rtdose_expb.dcm", "no agreed order of bytes"},
@@ -57,8 +57,8 @@ TEST_F(RealFilesTest, EveryFileIsDecodedOrHasAReason) {
   EXPECT_GT(decoded, 150);
 }
 
-// DCMTK decodes a whole file in memory; here frames are decoded one by one. The pixels are the same.
-TEST_F(RealFilesTest, PixelsAreThoseOfDcmtk) {
+// DCMTK decodes a whole file in memory, while the transcoder decodes frame by frame. The pixels must be equal.
+TEST_F(RealFilesTest, PixelsMatchDcmtk) {
   DcmRLEDecoderRegistration::registerCodecs();
   int compared = 0;
   for (const fs::path& path : AllFiles()) {
@@ -90,7 +90,7 @@ TEST_F(RealFilesTest, PixelsAreThoseOfDcmtk) {
   EXPECT_GE(compared, 30);
 }
 
-TEST_F(RealFilesTest, Jpeg2000IsItsUncompressedSibling) {
+TEST_F(RealFilesTest, Jpeg2000MatchesItsUncompressedCounterpart) {
   const auto compressed = TranscodeAndRead(kFolder / "MR_small_jp2klossless.dcm");
   const auto native = TranscodeAndRead(kFolder / "MR_small.dcm");
   ASSERT_TRUE(compressed && native);
@@ -98,7 +98,7 @@ TEST_F(RealFilesTest, Jpeg2000IsItsUncompressedSibling) {
   EXPECT_EQ(compressed->pixels().size(), 64u * 64 * 2);
 }
 
-// The codestream calls its samples unsigned, the dataset signed: a CT whose padding is -2000.
+// The codestream declares unsigned samples, the dataset signed ones: a CT image with padding value -2000.
 TEST_F(RealFilesTest, ASignedImageInAnUnsignedCodestreamStaysSigned) {
   const auto result = TranscodeAndRead(kFolder / "J2K_pixelrep_mismatch.dcm");
   ASSERT_TRUE(result) << result.error();

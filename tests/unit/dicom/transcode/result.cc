@@ -12,7 +12,7 @@ namespace dicom_sender {
 namespace {
 
 Bytes ReadDescriptor(int fd, std::uint64_t size_bytes) {
-  Bytes bytes(size_bytes + 1);  // one more: nothing may follow
+  Bytes bytes(size_bytes + 1);  // one more byte, to detect trailing data
   const ssize_t count = read(fd, bytes.data(), bytes.size());
   if (count != static_cast<ssize_t>(size_bytes)) throw std::runtime_error("size_bytes is not the size of the file");
   bytes.resize(size_bytes);

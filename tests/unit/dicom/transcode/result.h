@@ -1,4 +1,4 @@
-// What came out of the transcoder, read back by DCMTK.
+// The output of the transcoder, read by DCMTK.
 #pragma once
 
 #include <cstdint>
@@ -21,17 +21,17 @@ struct Result {
   std::shared_ptr<DcmDataset> dataset;
 
   Bytes pixels() const;                                                // little endian, without padding
-  std::string text(std::uint16_t group, std::uint16_t element) const;  // empty if it is not there
+  std::string text(std::uint16_t group, std::uint16_t element) const;  // empty if it is missing
 };
 
-// The native pixels that `item` describes, little endian. Empty where there are none.
+// Returns the native pixels that `item` describes in little endian. Empty if there are none.
 Bytes NativePixels(DcmItem& item);
 std::string TextOf(DcmItem& item, std::uint16_t group, std::uint16_t element);
 
 tl::expected<Result, std::string> TranscodeAndRead(const std::filesystem::path& path,
                                                    std::string_view target = kExplicit,
                                                    const TranscodeOptions& options = {});
-// The same from bytes, by way of a file.
+// Does the same with the bytes of a file.
 tl::expected<Result, std::string> TranscodeBytes(const Bytes& file, std::string_view target = kExplicit,
                                                  const TranscodeOptions& options = {});
 

@@ -1,5 +1,4 @@
-// Images and their files, written without a DICOM library: what the transcoder reads is not what it would write
-// itself.
+// Images and their files, written without a DICOM library, so that the transcoder does not read its own output.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +14,7 @@ namespace dicom_sender {
 
 inline constexpr std::string_view kSopInstance = "1.2.826.0.1.3680043.10.1.1";
 
-// An image of the Image Pixel module. `pixels` is what is decoded: native, little endian.
+// An image of the Image Pixel module. `pixels` are the decoded pixels: native, little endian.
 struct TestImage {
   int rows = 13, columns = 17, samples = 1, frames = 1;
   int bits_allocated = 8, bits_stored = 8;
@@ -27,12 +26,12 @@ struct TestImage {
   std::size_t frame_bytes() const { return static_cast<std::size_t>(rows * columns * samples * bits_allocated / 8); }
 };
 
-// Smooth with some noise, all bits stored in use, each frame different.
+// A smooth image with some noise. It uses all stored bits, and the frames differ.
 TestImage MakeImage(TestImage shape);
 
-// The elements of the Image Pixel module, without the pixels.
+// Returns the elements of the Image Pixel module without the pixels.
 DicomWriter ImagePixelModule(const TestImage& image);
-// SOP class and instance, the Image Pixel module, and what must come out unchanged.
+// Returns SOP class and instance, the Image Pixel module, and elements that must not change.
 DicomWriter StandardElements(const TestImage& image);
 
 Bytes File(std::string_view syntax, const Bytes& dataset);
@@ -41,7 +40,7 @@ Bytes NativeFile(const TestImage& image);
 Bytes EncapsulatedFile(const TestImage& image, std::string_view syntax, const std::vector<Bytes>& fragments,
                        const Bytes& offset_table = {});
 
-// A Basic Offset Table: 32 bits, little endian, for each frame.
+// Returns a Basic Offset Table with 32 bits, little endian, per frame.
 Bytes OffsetTable(const std::vector<std::uint32_t>& offsets);
 
 void WriteBytes(const std::filesystem::path& path, const Bytes& bytes);

@@ -1,4 +1,4 @@
-// The transcoder against images made byte by byte, compressed by DCMTK's encoders.
+// Tests the transcoder with images that are written byte by byte and with images that DCMTK's encoders compressed.
 #include "dicom/transcode/transcoder.h"
 
 #include <dcmtk/config/osconfig.h>
@@ -28,7 +28,7 @@ const TestImage kGray12{.bits_allocated = 16, .bits_stored = 12};
 const TestImage kSigned16{.bits_allocated = 16, .bits_stored = 16, .is_signed = true};
 const TestImage kColor{.samples = 3, .photometric = "RGB"};
 const TestImage kColorPlanes{.samples = 3, .color_by_plane = true, .photometric = "RGB"};
-const TestImage kFrames{.frames = 3};  // 221 bytes each: the sum is odd
+const TestImage kFrames{.frames = 3};  // 221 bytes per frame, so the sum is odd
 const TestImage kColorFrames{.samples = 3, .frames = 2, .photometric = "RGB"};
 
 void ExpectSame(const tl::expected<Result, std::string>& result, const TestImage& image) {
@@ -54,7 +54,7 @@ struct LosslessCase {
 
 class LosslessTest : public testing::TestWithParam<LosslessCase> {};
 
-TEST_P(LosslessTest, PixelsComeBackExactlyInEveryTarget) {
+TEST_P(LosslessTest, PixelsAreExactInEveryTargetSyntax) {
   const TestImage image = MakeImage(GetParam().image);
   const Compressed file(image, GetParam().syntax);
   for (const std::string_view target : {kImplicit, kExplicit, kBigEndian}) {
@@ -115,7 +115,7 @@ TEST(TranscoderTest, DecodedPixelsAreEncodedByteForByte) {
   EXPECT_EQ(tail_of(bytes, kBigEndian, expected.size()), expected);
 }
 
-// A stream of one segment (PS3.5 annex G) around `segment`.
+// Returns an RLE stream with one segment (PS3.5 annex G).
 Bytes RleStream(const Bytes& segment) {
   Bytes stream(64, 0);
   stream[0] = 1;
@@ -124,9 +124,9 @@ Bytes RleStream(const Bytes& segment) {
   return stream;
 }
 
-// PS3.5 G.3.2: n + 1 bytes as they are, one byte 257 - n times, nothing for 128; what is behind the last pixel is
-// padding.
-TEST(TranscoderTest, RleRunsAreThoseOfTheStandard) {
+// PS3.5 G.3.2: n copies n + 1 bytes literally, n > 128 repeats the next byte 257 - n times, and 128 does nothing.
+// Bytes after the last pixel are padding.
+TEST(TranscoderTest, RleRunsFollowTheStandard) {
   TestImage image{.rows = 2, .columns = 5};
   image.pixels = {1, 2, 3, 9, 9, 9, 9, 9, 9, 4};
   const auto result =
@@ -135,7 +135,7 @@ TEST(TranscoderTest, RleRunsAreThoseOfTheStandard) {
   EXPECT_EQ(result->pixels(), image.pixels);
 }
 
-// RLE frames cannot be seen to begin, so only the table tells which fragments belong together.
+// The beginning of an RLE frame cannot be detected, so only the table tells which fragments belong together.
 TEST(TranscoderTest, TheOffsetTableCountsItemHeaders) {
   TestImage image{.rows = 1, .columns = 2, .frames = 2};
   image.pixels = {1, 2, 3, 4};
@@ -154,7 +154,7 @@ TEST(TranscoderTest, JpegBaselineBecomesRgbAndIsMarkedLossy) {
   DcmFileFormat compressed;
   ASSERT_TRUE(compressed.loadFile(file.path().c_str()).good());
   ASSERT_THAT(TextOf(*compressed.getDataset(), 0x0028, 0x0004), testing::StartsWith("YBR_FULL"));
-  const std::string uid = TextOf(*compressed.getDataset(), 0x0008, 0x0018);  // the encoder's
+  const std::string uid = TextOf(*compressed.getDataset(), 0x0008, 0x0018);  // the UID that the encoder chose
   (void)compressed.getDataset()->findAndDeleteElement(DCM_LossyImageCompression);
   ASSERT_TRUE(compressed.saveFile(file.path().c_str()).good());
   const auto result = TranscodeAndRead(file.path());
@@ -177,11 +177,11 @@ TEST(TranscoderTest, JpegLsNearLosslessIsMarkedLossyAndNear) {
   EXPECT_NE(pixels, image.pixels);
   for (std::size_t i = 0; i < pixels.size(); i += 2) {
     const int out = pixels[i] | pixels[i + 1] << 8, in = image.pixels[i] | image.pixels[i + 1] << 8;
-    ASSERT_LE(std::abs(out - in), 3) << i / 2;  // the encoder was allowed three
+    ASSERT_LE(std::abs(out - in), 3) << i / 2;  // the encoder's limit is three
   }
 }
 
-// JPEG streams of 8 bits for samples that take 16: DCMTK's codec decodes into bytes.
+// JPEG streams with 8 bits for samples that take 16 bits: DCMTK's codec decodes to bytes.
 TEST(TranscoderTest, NarrowJpegStreamsAreWidened) {
   for (const std::string_view syntax : {kJpegLossless, kJpegLsLossless}) {
     for (const bool is_signed : {false, true}) {
@@ -238,7 +238,7 @@ TEST(TranscoderReasonsTest, IconsOf32BitsDoNotBecomeBigEndian) {
   const TestImage image = MakeImage(kGray8);
   Bytes stream(64, 0);
   stream[0] = 4;
-  for (std::uint8_t i = 0; i < 4; ++i) {  // one pixel, a segment for each of its bytes
+  for (std::uint8_t i = 0; i < 4; ++i) {  // one pixel with one segment per byte
     stream[4 + 4 * i] = static_cast<std::uint8_t>(64 + 2 * i);
     stream.insert(stream.end(), {0, i});
   }
@@ -251,7 +251,7 @@ TEST(TranscoderReasonsTest, IconsOf32BitsDoNotBecomeBigEndian) {
   EXPECT_TRUE(TranscodeBytes(File(kRleLossless, dataset.byte_vector())));
 }
 
-TEST(TranscoderTest, WhatStandsAfterThePixelDataStays) {
+TEST(TranscoderTest, ElementsAfterThePixelDataAreKept) {
   const TestImage image = MakeImage(kGray8);
   DicomWriter dataset = StandardElements(image);
   dataset.Binary(0x7FE0, 0x0001, "OV", Bytes(8, 0)).Binary(0x7FE0, 0x0002, "OV", Bytes(8, 1));
@@ -379,7 +379,7 @@ TEST(TranscoderReasonsTest, MissingAttributesAreNamed) {
   EXPECT_EQ(TranscodeAndRead(file.path()).error(), "the image has no Bits Stored");
 }
 
-// TEM sends DCMTK 3.6.7's search for the frame header into an endless loop, whatever follows.
+// For the marker TEM, DCMTK 3.6.7's search for the frame header never ends, whatever follows.
 TEST(TranscoderReasonsTest, MarkersWithoutLengthDoNotHang) {
   const Bytes stream = {0xFF, 0xD8, 0xFF, 0x01, 0x00, 0x02, 0xFF, 0xC0, 0x00, 0x0B, 8,
                         0,    13,   0,    17,   1,    1,    0x11, 0,    0xFF, 0xD9};
@@ -450,8 +450,8 @@ TEST(TranscoderLimitsTest, DeflatedDatasetsAreLimitedWhereTheyAreInflated) {
   EXPECT_THAT(ReasonFor(File(kDeflate, damaged)), HasSubstr("damaged"));
 }
 
-// Ends the process: 0 if the file was transcoded to at least `bytes_min` with `room` bytes of memory on top of what
-// is in use.
+// Exits with status 0 if the file is transcoded to at least `bytes_min` bytes with only `room` additional bytes of
+// memory.
 [[noreturn]] void TranscodeWithin(rlim_t room, const std::filesystem::path& path, std::uint64_t bytes_min) {
   std::ifstream statm("/proc/self/statm");
   rlim_t pages = 0;
@@ -462,7 +462,7 @@ TEST(TranscoderLimitsTest, DeflatedDatasetsAreLimitedWhereTheyAreInflated) {
   std::_Exit(result && result->size_bytes >= bytes_min ? 0 : 1);
 }
 
-// 96 MB in 48 frames, 96 MB native, 96 MB deflated: none of them may be in memory at once.
+// 96 MB in 48 frames, 96 MB native, 96 MB deflated: each must be processed without keeping all of it in memory.
 TEST(TranscoderLimitsTest, MemoryDoesNotGrowWithTheNumberOfFrames) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   GTEST_SKIP() << "sanitizers need more address space than the limit leaves";

@@ -1,4 +1,4 @@
-// What dicom-coordinator says when it cannot start names its own options, and no other program's.
+// The startup errors of dicom-coordinator name its own options and not those of other programs.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -24,7 +24,7 @@ class CoordinatorAdviceTest : public testing::Test {
     options_.output_dir = folder_.path();
     options_.bind = "tcp://127.0.0.1:*";
   }
-  // Of a coordinator that cannot start.
+  // Returns the error of a coordinator that cannot start.
   std::string Refusal() const {
     std::stop_source stopped;
     stopped.request_stop();
@@ -51,7 +51,7 @@ class CoordinatorAdviceTest : public testing::Test {
   CoordinatorOptions options_;
 };
 
-TEST_F(CoordinatorAdviceTest, OfALedgerThatCannotBeUsed) {
+TEST_F(CoordinatorAdviceTest, ForAnUnusableLedger) {
   options_.ledger = folder_.path();
   EXPECT_THAT(Refusal(), StartsWith("--ledger: ledger " + options_.ledger));
   options_.ledger = folder_ / "note.txt";
@@ -59,20 +59,20 @@ TEST_F(CoordinatorAdviceTest, OfALedgerThatCannotBeUsed) {
   EXPECT_THAT(Refusal(), StartsWith("--ledger: ledger " + options_.ledger));
 }
 
-TEST_F(CoordinatorAdviceTest, OfAPortThatIsTaken) {
+TEST_F(CoordinatorAdviceTest, ForAPortInUse) {
   zmq::context_t context;
   const RouterChannel taken(context, "tcp://127.0.0.1:*");
   options_.bind = taken.endpoint();
   EXPECT_THAT(Refusal(), StartsWith("--bind: cannot listen on '" + options_.bind + "'"));
 }
 
-TEST_F(CoordinatorAdviceTest, OfKeysThatCannotBeRead) {
+TEST_F(CoordinatorAdviceTest, ForUnreadableKeys) {
   options_.server_key = folder_ / "none.key_secret";
   options_.client_keys = folder_.path();
   EXPECT_THAT(Refusal(), StartsWith("--server-key, --client-keys: "));
 }
 
-TEST_F(CoordinatorAdviceTest, OfMetricsThatCannotBeServed) {
+TEST_F(CoordinatorAdviceTest, ForAnUnusableMetricsAddress) {
   options_.service.metrics = "192.0.2.1:9";
   EXPECT_THAT(Refusal(), HasSubstr("give --metrics a free port"));
 }

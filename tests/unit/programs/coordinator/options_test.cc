@@ -16,7 +16,7 @@ using testing::Not;
 
 class CoordinatorOptionsTest : public testing::Test {
  protected:
-  // With a ledger and a folder, if `complete`.
+  // Adds a ledger and a folder if `complete` is set.
   tl::expected<CoordinatorOptions, EarlyExit> Parse(std::vector<std::string> words, bool complete = true,
                                                     std::map<std::string, std::string> variables = {}) {
     const bool has_ledger = std::find(words.begin(), words.end(), "--ledger") != words.end();
@@ -43,10 +43,10 @@ TEST_F(CoordinatorOptionsTest, HasDefaults) {
   EXPECT_EQ(options->lease_ttl, std::chrono::seconds(60));
   EXPECT_EQ(options->associations_max, 0U);
   EXPECT_EQ(options->attempts_max, 0U);
-  EXPECT_TRUE(std::filesystem::is_directory(folder_ / "out")) << "it is made";
+  EXPECT_TRUE(std::filesystem::is_directory(folder_ / "out")) << "it is created";
 }
 
-TEST_F(CoordinatorOptionsTest, TakesWhatIsGiven) {
+TEST_F(CoordinatorOptionsTest, ReadsEveryOption) {
   const auto options =
       Parse({"--bind", "tcp://127.0.0.1:7000", "--lease-ttl", "30", "--max-associations-per-destination", "8",
              "--max-attempts", "3", "--metrics", "127.0.0.1:9464", "--log-format", "json"});
@@ -66,8 +66,8 @@ TEST_F(CoordinatorOptionsTest, ReadsTheEnvironment) {
   EXPECT_TRUE(options->insecure);
 }
 
-// So one environment serves dicom-sender and the other programs.
-TEST_F(CoordinatorOptionsTest, WhatDiffersFromProgramToProgramHasItsOwnVariable) {
+// One environment can serve dicom-sender and the other programs.
+TEST_F(CoordinatorOptionsTest, OptionsThatDifferByProgramHaveTheirOwnVariables) {
   const std::map<std::string, std::string> of_others = {
       {"DICOM_SENDER_METRICS", "127.0.0.1:1"},        {"DICOM_SENDER_LOG_FILE", "/nonexistent/log"},
       {"DICOM_SENDER_CONFIG", "/nonexistent/file"},   {"DICOM_SENDER_OUTPUT_DIR", "/proc"},
@@ -82,13 +82,13 @@ TEST_F(CoordinatorOptionsTest, WhatDiffersFromProgramToProgramHasItsOwnVariable)
   EXPECT_EQ(options->attempts_max, 3U);
 }
 
-TEST_F(CoordinatorOptionsTest, TimesTakeUnits) {
+TEST_F(CoordinatorOptionsTest, TimesAcceptUnits) {
   EXPECT_EQ(Parse({"--lease-ttl", "1m30s"})->lease_ttl, std::chrono::seconds(90));
   EXPECT_THAT(Refusal({"--lease-ttl", "2h"}), HasSubstr("give a time from 5s to 1h"));
   EXPECT_THAT(Refusal({"--leader-timeout", "2m"}), HasSubstr("give a time from 1s to 1m"));
 }
 
-TEST_F(CoordinatorOptionsTest, ListensToOtherMachinesOnlyWithKeysOrIfToldSo) {
+TEST_F(CoordinatorOptionsTest, ListensToOtherMachinesOnlyWithKeysOrInsecure) {
   for (const char* bind : {"tcp://*:5555", "tcp://0.0.0.0:5555", "tcp://192.0.2.1:5555", "tcp://[::]:5555"}) {
     EXPECT_THAT(Refusal({"--bind", bind}), HasSubstr("--insecure to accept them without keys")) << bind;
     EXPECT_TRUE(Parse({"--bind", bind, "--insecure"})) << bind;
@@ -97,7 +97,7 @@ TEST_F(CoordinatorOptionsTest, ListensToOtherMachinesOnlyWithKeysOrIfToldSo) {
   EXPECT_TRUE(Parse({"--bind", "tcp://[::1]:5555"}));
 }
 
-TEST_F(CoordinatorOptionsTest, RefusesWhatDoesNotFit) {
+TEST_F(CoordinatorOptionsTest, RefusesInvalidValues) {
   EXPECT_THAT(Refusal({}, /*complete=*/false), HasSubstr("--ledger is missing"));
   EXPECT_THAT(Refusal({"--server-key", "k"}), HasSubstr("belong together"));
   EXPECT_THAT(Refusal({"--client-keys", "d"}), HasSubstr("belong together"));
@@ -106,7 +106,7 @@ TEST_F(CoordinatorOptionsTest, RefusesWhatDoesNotFit) {
   EXPECT_THAT(Refusal({"--max-attempts", "101"}), HasSubstr("--max-attempts: "));
 }
 
-TEST_F(CoordinatorOptionsTest, TheLeaderTimeoutIsForALedgerThatIsShared) {
+TEST_F(CoordinatorOptionsTest, TheLeaderTimeoutNeedsASharedLedger) {
   EXPECT_THAT(Refusal({"--leader-timeout", "2"}), HasSubstr("leave it out, or give such a --ledger"));
   EXPECT_THAT(Refusal({"--leader-timeout", "0"}), HasSubstr("--leader-timeout: "));
   EXPECT_THAT(Refusal({"--leader-timeout", "61"}), HasSubstr("--leader-timeout: "));
@@ -114,7 +114,7 @@ TEST_F(CoordinatorOptionsTest, TheLeaderTimeoutIsForALedgerThatIsShared) {
 }
 
 #ifdef DICOM_SENDER_POSTGRESQL
-TEST_F(CoordinatorOptionsTest, TakesTheUriOfADatabase) {
+TEST_F(CoordinatorOptionsTest, AcceptsADatabaseUri) {
   const auto options = Parse({"--ledger", "postgresql://u@db:5432/d", "--leader-timeout", "2"});
   ASSERT_TRUE(options) << options.error().err;
   EXPECT_EQ(options->ledger, "postgresql://u@db:5432/d");
@@ -123,7 +123,7 @@ TEST_F(CoordinatorOptionsTest, TakesTheUriOfADatabase) {
   EXPECT_THAT(Refusal({"--ledger", "postgresql://u:secret@db/d"}), Not(HasSubstr("secret")));
 }
 
-TEST_F(CoordinatorOptionsTest, LeasesOutlastAFailOver) {
+TEST_F(CoordinatorOptionsTest, LeasesMustOutlastAFailover) {
   const auto refusal = [this](const char* leader_timeout, const char* lease_ttl) {
     return Refusal({"--ledger", "postgresql://u@db/d", "--leader-timeout", leader_timeout, "--lease-ttl", lease_ttl});
   };
@@ -133,10 +133,10 @@ TEST_F(CoordinatorOptionsTest, LeasesOutlastAFailOver) {
   EXPECT_TRUE(Parse({"--ledger", "postgresql://u@db/d", "--leader-timeout", "60", "--lease-ttl", "185"}));
   EXPECT_TRUE(Parse({"--ledger", "postgresql://u@db/d", "--leader-timeout", "1", "--lease-ttl", "8"}));
   EXPECT_TRUE(Parse({"--ledger", "postgresql://u@db/d"})) << "the defaults fit";
-  EXPECT_TRUE(Parse({"--lease-ttl", "5"})) << "nobody takes over";
+  EXPECT_TRUE(Parse({"--lease-ttl", "5"})) << "no standby exists";
 }
 #else
-TEST_F(CoordinatorOptionsTest, SaysThatItWasBuiltWithoutDatabases) {
+TEST_F(CoordinatorOptionsTest, ReportsABuildWithoutPostgresql) {
   EXPECT_THAT(Refusal({"--ledger", "postgresql://u@db/d"}), HasSubstr("built without PostgreSQL"));
 }
 #endif

@@ -38,7 +38,7 @@ TEST(CtlOptions, EachCommandIsKnown) {
   }
 }
 
-TEST(CtlOptions, OptionsMayStandAnywhere) {
+TEST(CtlOptions, OptionsMayComeAnywhere) {
   const auto options = Parse({"--format", "json", "requeue", "--status", "a700", kSession, "--study", "1.2"});
   ASSERT_TRUE(options) << options.error().err;
   EXPECT_EQ(options->format, CtlFormat::kJson);
@@ -46,7 +46,7 @@ TEST(CtlOptions, OptionsMayStandAnywhere) {
   EXPECT_EQ(options->study, "1.2");
 }
 
-TEST(CtlOptions, RequeueIsLimitedByReasonAndWorker) {
+TEST(CtlOptions, RequeueCanBeLimitedByReasonAndWorker) {
   const std::string longest(512, 'r');
   const auto options = Parse({"requeue", kSession, "--reason", longest, "--worker", std::string(255, 'w')});
   ASSERT_TRUE(options) << options.error().err;
@@ -60,7 +60,7 @@ TEST(CtlOptions, RequeueIsLimitedByReasonAndWorker) {
   }
 }
 
-TEST(CtlOptions, RefuseWhatDoesNotFit) {
+TEST(CtlOptions, RefuseInvalidValues) {
   EXPECT_THAT(Refusal({}), HasSubstr("command missing"));
   EXPECT_THAT(Refusal({"sesions"}), HasSubstr("Unknown command 'sesions'. Did you mean sessions?"));
   EXPECT_THAT(Refusal({"show"}), HasSubstr("'show' needs a SESSION"));
@@ -77,7 +77,7 @@ TEST(CtlOptions, RefuseWhatDoesNotFit) {
   }
 }
 
-TEST(CtlOptions, WhatTheEnvironmentSaysToOtherCommandsIsNoError) {
+TEST(CtlOptions, VariablesOfOtherCommandsAreIgnored) {
   EXPECT_TRUE(Parse({"sessions"}, {{"DICOM_SENDER_OUTPUT_DIR", "/data"}}));
 }
 

@@ -37,7 +37,7 @@ TEST_F(IndexerOptionsTest, ANewSessionNeedsADestination) {
   EXPECT_THAT(Refusal({"-a", "PACS"}), HasSubstr("-H/--host, -p/--port are missing"));
 }
 
-TEST_F(IndexerOptionsTest, AKnownSessionHasItsDestinationAndSettings) {
+TEST_F(IndexerOptionsTest, AnExistingSessionKeepsItsDestinationAndSettings) {
   const auto options = Parse({"--session", kSession, "-r"});
   ASSERT_TRUE(options) << options.error().err;
   EXPECT_EQ(options->session, kSession);
@@ -59,13 +59,13 @@ TEST_F(IndexerOptionsTest, ADryRunNeedsNoDestinationAndNoSession) {
   EXPECT_THAT(Refusal({"--session", kSession, "--format", "json"}), HasSubstr("--format is only for --dry-run"));
 }
 
-TEST_F(IndexerOptionsTest, PathsNeedNoOption) {
+TEST_F(IndexerOptionsTest, PathsMayBePositionalArguments) {
   const auto options = Parse({folder_.path(), "--session", kSession});
   ASSERT_TRUE(options) << options.error().err;
   EXPECT_EQ(options->inputs, (std::vector<std::string>{folder_.path(), folder_.path()}));
 }
 
-TEST_F(IndexerOptionsTest, TheInputMustBeThere) {
+TEST_F(IndexerOptionsTest, TheInputMustExist) {
   EXPECT_THAT(Refusal({"--session", kSession, "-i", folder_ / "nowhere"}), HasSubstr("nowhere"));
 }
 

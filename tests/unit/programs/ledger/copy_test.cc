@@ -1,4 +1,4 @@
-// A ledger that was copied from SQLite to PostgreSQL says what it said, and goes on from there.
+// Copies a ledger from SQLite to PostgreSQL. The copy has the same content and can be continued.
 #include "programs/ledger/copy.h"
 
 #include <fmt/format.h>
@@ -28,7 +28,7 @@ using Moment = ConnectionCutter::Moment;
 constexpr Duration kLeaderTimeout = seconds(30);
 constexpr std::array kStates = {InstanceState::kPending,           InstanceState::kDelayed, InstanceState::kStored,
                                 InstanceState::kStoredWithWarning, InstanceState::kFailed,  InstanceState::kSkipped};
-// Text and names as files have them, and as COPY must not take them for its own signs.
+// Text and names as they occur in files, with characters that are special in COPY.
 constexpr const char* kOddText = "tab\there, line\nthere\r, back\\slash, \\N, \\., \xC3\xA4, \xFF";
 
 std::string Told(const Counts& c) {
@@ -81,7 +81,7 @@ std::string Told(Ledger& ledger, SessionKey key) {
   return text + fmt::format("workers {} {}\n", workers.workers, workers.threads);
 }
 
-// All that a coordinator can ask.
+// Returns everything that a coordinator can query.
 std::string Told(Ledger& ledger) {
   std::string text;
   for (const SessionKey session : ledger.Sessions()) text += Told(ledger, session);
@@ -124,11 +124,11 @@ class LedgerCopyTest : public testing::Test {
   auto Copy() const {
     return CopyLedger(file_.path(), Uri(), [](const std::string&, std::uint64_t, const LedgerContent&) {});
   }
-  // Whose COMMIT is disturbed.
+  // Copies through a connection that is cut at COMMIT.
   auto CopyThroughACut(Moment moment, ConnectionCutter::Passage afterwards = ConnectionCutter::Passage::kOpen) const {
     ConnectionCutter cutter(PostgresqlServer::Shared().port());
     cutter.CutAt("COMMIT", moment, afterwards);
-    // The schema is there, so that the copy's is the first.
+    // Creates the schema first, so that the first COMMIT is that of the copy.
     { const auto schema = OpenLeadership(Options()); }
     return CopyLedger(
         file_.path(), PostgresqlServer::Shared().Uri(database_, cutter.port()),
@@ -136,7 +136,7 @@ class LedgerCopyTest : public testing::Test {
   }
   std::string Rows(const std::string& sql) const { return PostgresqlServer::Shared().Query(database_, sql); }
 
-  // Some of everything: two sessions, one of which has ended; every state; leases in force, lost and given back.
+  // Creates one of each: two sessions, one of which has ended; every state; leases in force, lost, and given back.
   static void Fill(Ledger& ledger) {
     wire::OpenSession settings;
     settings.set_session("ended");
@@ -206,19 +206,19 @@ class LedgerCopyTest : public testing::Test {
   std::string database_;
 };
 
-TEST_F(LedgerCopyTest, SaysWhatTheFileSaid) {
+TEST_F(LedgerCopyTest, TheCopyEqualsTheFile) {
   const std::string told = Told(*OpenFile());
   const auto copied = Copy();
   ASSERT_TRUE(copied) << copied.error().sentence;
   EXPECT_EQ(Told(*OpenCopy()), told);
-  EXPECT_EQ(Told(*OpenFile()), told) << "and the file still says it";
+  EXPECT_EQ(Told(*OpenFile()), told) << "and the file is unchanged";
 
   EXPECT_EQ(copied->sessions, 2U);
   EXPECT_EQ(copied->studies, 4U);
   EXPECT_EQ(copied->instances, (std::array<std::uint64_t, 6>{7, 1, 1, 1, 2, 1}));
 }
 
-TEST_F(LedgerCopyTest, GoesOnFromThere) {
+TEST_F(LedgerCopyTest, TheCopyCanBeContinued) {
   ASSERT_TRUE(Copy());
   const auto ledger = OpenCopy();
   const SessionKey open = ledger->FindSession("open").value().key;
@@ -236,8 +236,8 @@ TEST_F(LedgerCopyTest, GoesOnFromThere) {
   ledger->GrantLease(studies[1].key, ledger->LastLeaseId() + 1, "w", "", 1, At(8000));
   ledger->Commit();
 
-  EXPECT_EQ(ledger->LoadStudy(studies[1].key).counts.total, 2U) << "the file that was known was added";
-  EXPECT_EQ(ledger->LoadStudy(studies[1].key).counts.skipped, 1U) << "the copy was not recognised";
+  EXPECT_EQ(ledger->LoadStudy(studies[1].key).counts.total, 2U) << "a known file was added again";
+  EXPECT_EQ(ledger->LoadStudy(studies[1].key).counts.skipped, 1U) << "the copy was not recognized";
   ASSERT_EQ(fed.size(), 1U);
   EXPECT_GT(fed[0].study, studies[1].key);
   EXPECT_EQ(ledger->LastLeaseId(), 5U);
@@ -257,7 +257,7 @@ TEST_F(LedgerCopyTest, IsRefusedIfTheDatabaseHasSessions) {
   EXPECT_EQ(Told(*OpenCopy()), told);
 }
 
-TEST_F(LedgerCopyTest, IsRefusedAsLongAsACoordinatorHasTheFile) {
+TEST_F(LedgerCopyTest, IsRefusedWhileACoordinatorUsesTheFile) {
   const auto coordinator = OpenFile();
   const auto copied = Copy();
   ASSERT_FALSE(copied);
@@ -265,32 +265,32 @@ TEST_F(LedgerCopyTest, IsRefusedAsLongAsACoordinatorHasTheFile) {
   EXPECT_THAT(copied.error().sentence, HasSubstr("another process has it open"));
 }
 
-TEST_F(LedgerCopyTest, ALeaderOnTheDatabaseLeadsNoMore) {
+TEST_F(LedgerCopyTest, ALeaderOnTheDatabaseIsDeposed) {
   const auto leader = OpenCopy();
   ASSERT_TRUE(Copy());
   EXPECT_THROW(leader->Begin(), LedgerFenced);
 }
 
-TEST_F(LedgerCopyTest, WhoeverWantsToLeadWaitsForTheCopy) {
+TEST_F(LedgerCopyTest, ATakeoverWaitsForTheCopy) {
   const auto stand_by = OpenLeadership({.uri = Uri(), .leader_timeout = seconds(1)});
   ASSERT_TRUE(stand_by);
   const LeaderRecord seen = (*stand_by)->Look();
   const std::unique_ptr<PGconn, void (*)(PGconn*)> other(
       PQconnectdb(PostgresqlServer::Shared().UriOf("postgres", database_).c_str()), PQfinish);
-  PQclear(PQexec(other.get(), "BEGIN; LOCK TABLE instance IN ACCESS EXCLUSIVE MODE"));  // holds up the copy
+  PQclear(PQexec(other.get(), "BEGIN; LOCK TABLE instance IN ACCESS EXCLUSIVE MODE"));  // blocks the copy
   auto copied = std::async(std::launch::async, [&] { return Copy(); });
   while (Rows("SELECT count(*) FROM pg_locks WHERE NOT granted") != "1") {
   }
   EXPECT_THROW((*stand_by)->Take(seen, "early"), LedgerError);
   PQclear(PQexec(other.get(), "ROLLBACK"));
   EXPECT_TRUE(copied.get());
-  EXPECT_FALSE((*stand_by)->Take(seen, "late")) << "the ledger is another one now";
+  EXPECT_FALSE((*stand_by)->Take(seen, "late")) << "the ledger was replaced";
   EXPECT_TRUE((*stand_by)->Take((*stand_by)->Look(), "now"));
 }
 
-TEST_F(LedgerCopyTest, AllOfItIsThereOrNothing) {
+TEST_F(LedgerCopyTest, TheCopyIsAtomic) {
   { const auto schema = OpenLeadership(Options()); }
-  Rows("ALTER TABLE instance ADD CHECK (status IS DISTINCT FROM 49152)");  // in the middle of it
+  Rows("ALTER TABLE instance ADD CHECK (status IS DISTINCT FROM 49152)");  // makes a row in the middle fail
   const auto copied = Copy();
   ASSERT_FALSE(copied);
   EXPECT_EQ(copied.error().kind, Kind::kServer);
@@ -298,7 +298,7 @@ TEST_F(LedgerCopyTest, AllOfItIsThereOrNothing) {
   EXPECT_EQ(Rows("SELECT (SELECT count(*) FROM session) + (SELECT count(*) FROM instance)"), "0");
 }
 
-TEST_F(LedgerCopyTest, KeysGoOnWhicheverSchemaTheLedgerIsIn) {
+TEST_F(LedgerCopyTest, KeysContinueInAnySchema) {
   { const auto schema = OpenLeadership(Options()); }
   Rows("CREATE SCHEMA another; GRANT ALL ON SCHEMA another TO dicom_sender");
   Rows("ALTER DATABASE " + database_ + " SET search_path = another, public");
@@ -312,7 +312,7 @@ TEST_F(LedgerCopyTest, KeysGoOnWhicheverSchemaTheLedgerIsIn) {
   ledger->Commit();
 }
 
-TEST_F(LedgerCopyTest, IsRefusedIfNotAllKeysCanGoOn) {
+TEST_F(LedgerCopyTest, IsRefusedIfKeysCannotContinue) {
   { const auto schema = OpenLeadership(Options()); }
   Rows("ALTER TABLE pair ALTER id DROP IDENTITY");
   const auto copied = Copy();
@@ -323,14 +323,14 @@ TEST_F(LedgerCopyTest, IsRefusedIfNotAllKeysCanGoOn) {
 
 // --- the connection is lost at the end
 
-TEST_F(LedgerCopyTest, ThatItWasCommittedIsFoundOut) {
+TEST_F(LedgerCopyTest, ACommitWithALostAnswerIsDetected) {
   const std::string told = Told(*OpenFile());
   const auto copied = CopyThroughACut(Moment::kUnanswered);
   ASSERT_TRUE(copied) << copied.error().sentence;
   EXPECT_EQ(Told(*OpenCopy()), told);
 }
 
-TEST_F(LedgerCopyTest, ThatItWasNotCommittedIsFoundOut) {
+TEST_F(LedgerCopyTest, ALostCommitIsDetected) {
   for (const Moment moment : {Moment::kBefore, Moment::kSwallowed}) {
     const auto copied = CopyThroughACut(moment);
     ASSERT_FALSE(copied);
@@ -340,7 +340,7 @@ TEST_F(LedgerCopyTest, ThatItWasNotCommittedIsFoundOut) {
   }
 }
 
-TEST_F(LedgerCopyTest, WhereItCannotBeFoundOutThatIsSaid) {
+TEST_F(LedgerCopyTest, AnUnknownOutcomeIsReported) {
   const auto copied = CopyThroughACut(Moment::kUnanswered, ConnectionCutter::Passage::kRefused);
   ASSERT_FALSE(copied);
   EXPECT_EQ(copied.error().kind, Kind::kUnknown);
@@ -350,7 +350,7 @@ TEST_F(LedgerCopyTest, WhereItCannotBeFoundOutThatIsSaid) {
   EXPECT_THAT(again.error().sentence, HasSubstr("already has 2 sessions"));
 }
 
-TEST_F(LedgerCopyTest, ManyBatchesArriveWhole) {
+TEST_F(LedgerCopyTest, ManyBatchesAreCopiedCompletely) {
   constexpr std::uint32_t kInstances = 20'000;
   {
     const auto ledger = OpenFile();

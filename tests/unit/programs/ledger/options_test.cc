@@ -26,14 +26,14 @@ class LedgerOptionsTest : public testing::Test {
   TemporaryFolder folder_;
 };
 
-TEST_F(LedgerOptionsTest, CopyTakesAFileAndAUri) {
+TEST_F(LedgerOptionsTest, CopyNeedsAFileAndAUri) {
   const auto options = Parse({"copy", file(), "postgresql://u@db.example.org/ledger"});
   ASSERT_TRUE(options) << options.error().err;
   EXPECT_EQ(options->file, file());
   EXPECT_EQ(options->uri, "postgresql://u@db.example.org/ledger");
 }
 
-TEST_F(LedgerOptionsTest, WhatDoesNotFitIsRefused) {
+TEST_F(LedgerOptionsTest, InvalidValuesAreRefused) {
   const std::string uri = "postgresql://u@db.example.org/ledger";
   EXPECT_THAT(Refusal({}), HasSubstr("command missing"));
   EXPECT_THAT(Refusal({"move", file(), uri}), HasSubstr("Unknown command 'move'"));

@@ -27,7 +27,7 @@ auto Parse(const WordList& words, const Variables& variables = {}) {
   return Arguments(words, variables).Parsed(ParseOptions);
 }
 
-// An option with a value that is not its default, and what it sets.
+// An option with a non-default value, and the setting that it changes.
 struct Setting {
   std::string option, value;
   bool (*is_set)(const SenderOptions&);
@@ -70,7 +70,7 @@ class OptionsTest : public testing::Test {
     std::filesystem::create_directories(out_);
   }
 
-  // All that is required, and more.
+  // The required options and the given ones.
   WordList With(const WordList& more) const {
     WordList all = {"-i", data_, "-a", "ARCHIVE", "-H", "pacs.example.org", "-p", "104", "--output-dir", out_};
     all.insert(all.end(), more.begin(), more.end());
@@ -81,7 +81,7 @@ class OptionsTest : public testing::Test {
     EXPECT_TRUE(parsed) << parsed.error().err;
     return parsed ? *parsed : SenderOptions();
   }
-  // The one line of the error.
+  // Returns the single line of the error.
   std::string Wrong(const WordList& arguments, const Variables& variables = {}) {
     const auto parsed = Parse(arguments, variables);
     EXPECT_FALSE(parsed) << testing::PrintToString(arguments);
@@ -105,7 +105,7 @@ class OptionsTest : public testing::Test {
   std::string out_ = folder_ / "out";
 };
 
-TEST_F(OptionsTest, DefaultsAreThePromisedOnes) {
+TEST_F(OptionsTest, DefaultsAreTheDocumentedOnes) {
   const SenderOptions options = Good(With({}));
   EXPECT_THAT(options.inputs, ElementsAre(data_));
   EXPECT_FALSE(options.recursive);
@@ -174,7 +174,7 @@ TEST_F(OptionsTest, EachOptionReadsItsVariable) {
                          {"DICOM_SENDER_OUTPUT_DIR", out_},
                          {"DICOM_SENDER_KEEP_LEDGER", "1"},
                          {"DICOM_SENDER_DRY_RUN", "off"},
-                         {"DICOM_SENDER_RESUME", ""},  // as good as unset
+                         {"DICOM_SENDER_RESUME", ""},  // the same as unset
                          {"DICOM_SENDER_HELP", "true"}};
   for (const Setting& setting : kSettings) variables[VariableOf(setting.option)] = setting.value;
   const SenderOptions options = Good({}, variables);
@@ -206,13 +206,13 @@ TEST_F(OptionsTest, EachOptionIsReadFromTheFile) {
   }
 }
 
-TEST_F(OptionsTest, ASwitchTakesItsValueInWords) {
+TEST_F(OptionsTest, SwitchesAcceptBooleanWords) {
   for (const char* on : {"yes", "true", "1", "on"}) {
     EXPECT_TRUE(Good(With({}), {{"DICOM_SENDER_RECURSIVE", on}}).recursive) << on;
   }
 }
 
-TEST_F(OptionsTest, PathsAreTakenAsTheyAre) {
+TEST_F(OptionsTest, PathsAreNotChanged) {
   for (const std::string name : {"[a,b]", "{}", "%%", "a b", "-x", "#1", "a:b", "\"q\"", "\xFF"}) {
     const std::string path = folder_ / name;
     std::filesystem::create_directories(path);
@@ -220,7 +220,7 @@ TEST_F(OptionsTest, PathsAreTakenAsTheyAre) {
   }
 }
 
-TEST_F(OptionsTest, PathsNeedNoOption) {
+TEST_F(OptionsTest, PathsMayBePositionalArguments) {
   const std::string file = data_ + "/-1.dcm";
   std::ofstream(file) << "x";
   const WordList rest = {"-r", out_, "-a", "A", "-H", "h", "-p", "1", "--output-dir", out_};
@@ -234,7 +234,7 @@ TEST_F(OptionsTest, PathsNeedNoOption) {
   EXPECT_THAT(Good({"--dry-run", "--output-dir", out_, "--", data_}).inputs, ElementsAre(data_));
 }
 
-TEST_F(OptionsTest, TimesAndSizesTakeUnits) {
+TEST_F(OptionsTest, TimesAndSizesAcceptUnits) {
   const SenderOptions options = Good(With({"--max-pdu", "64K", "--connect-timeout", "30s", "--acse-timeout", "1m30s",
                                            "--dimse-timeout", "1h", "--idle-timeout", "2m", "--retry-for", "1h30m"}));
   EXPECT_EQ(options.max_pdu_bytes, 65536U);
@@ -298,7 +298,7 @@ TEST_F(OptionsTest, EachWrongOptionIsNamedInOneLine) {
   for (const WrongCase& wrong : cases) EXPECT_THAT(Wrong(With(wrong.more)), HasSubstr(wrong.says));
 }
 
-// The required ones cannot be given twice.
+// The required options cannot be given twice.
 TEST_F(OptionsTest, EachWrongDestinationIsNamedInOneLine) {
   const auto destination = [&](const std::string& ae, const std::string& host, const std::string& port) {
     return Wrong({"-i", data_, "-a", ae, "-H", host, "-p", port, "--output-dir", out_});
@@ -312,7 +312,7 @@ TEST_F(OptionsTest, EachWrongDestinationIsNamedInOneLine) {
   EXPECT_THAT(destination("A", "h", "dicom"), HasSubstr("--port: 'dicom'"));
 }
 
-TEST_F(OptionsTest, WhatIsMissingIsNamed) {
+TEST_F(OptionsTest, MissingOptionsAreNamed) {
   EXPECT_THAT(Wrong({}), HasSubstr("-i/--input, -a/--ae-title, -H/--host, -p/--port are missing"));
   EXPECT_THAT(Wrong({"-i", data_, "-a", "A", "-H", "h"}), HasSubstr("dicom-sender: -p/--port is missing"));
   EXPECT_THAT(Wrong({"--echo", "-a", "A"}), HasSubstr("dicom-sender: -H/--host, -p/--port are missing"));
@@ -332,10 +332,10 @@ TEST_F(OptionsTest, DryRunNeedsNoDestination) {
   EXPECT_EQ(Good(With({"--dry-run"})).called_ae, "ARCHIVE");
   EXPECT_EQ(Good(With({"--dry-run", "--format", "json"})).format, PlanFormat::kJson);
   EXPECT_THAT(Wrong({"--dry-run", "-i", data_, "-H", "h"}), HasSubstr("-a/--ae-title, -p/--port are missing"))
-      << "half a destination is a slip";
+      << "an incomplete destination is an error";
 }
 
-TEST_F(OptionsTest, ResumeKnowsTheRestAndKeepsWhatIsToBeCompared) {
+TEST_F(OptionsTest, ResumeNeedsNoOtherOptionsButComparesTheGivenOnes) {
   SenderOptions options = Good({"--resume", kSession, "--retry-failed", "--output-dir", out_});
   EXPECT_EQ(options.resume, kSession);
   EXPECT_TRUE(options.retry_failed);
@@ -351,7 +351,7 @@ TEST_F(OptionsTest, ResumeKnowsTheRestAndKeepsWhatIsToBeCompared) {
   EXPECT_FALSE(options.given.contains("host"));
 }
 
-TEST_F(OptionsTest, ResumeNeedsNoIdAndTakesTheFrontOfOne) {
+TEST_F(OptionsTest, ResumeNeedsNoIdAndAcceptsAPrefix) {
   EXPECT_EQ(Good({"--resume", "--output-dir", out_}).resume, kLatest);
   EXPECT_EQ(Good({"--output-dir", out_, "--resume"}).resume, kLatest);
   EXPECT_EQ(Good({"--resume", "latest", "--output-dir", out_}).resume, kLatest);
@@ -361,18 +361,18 @@ TEST_F(OptionsTest, ResumeNeedsNoIdAndTakesTheFrontOfOne) {
   EXPECT_THAT(Wrong({"--resume", "--new", "--output-dir", out_}), HasSubstr("--new does not go with --resume"));
 }
 
-TEST_F(OptionsTest, SessionsIsACommandOfItsOwn) {
+TEST_F(OptionsTest, SessionsIsASeparateCommand) {
   EXPECT_TRUE(Good({"sessions", "--output-dir", out_}).list_sessions);
   EXPECT_EQ(Good({"sessions", "--output-dir", out_, "--format", "json"}).format, PlanFormat::kJson);
   EXPECT_TRUE(Good({"sessions"}, {{"DICOM_SENDER_OUTPUT_DIR", out_}, {"DICOM_SENDER_HOST", "h"}}).list_sessions)
-      << "what is set for the runs that send is not in its way";
+      << "variables for other runs are ignored";
   EXPECT_THAT(Wrong({"sessions", "-a", "A"}), HasSubstr("--ae-title does not go with 'sessions'"));
   EXPECT_THAT(Wrong({"sessions", "--output-dir", folder_ / "none"}), HasSubstr("--output-dir: '"));
   EXPECT_THAT(Wrong(With({"--format", "json"})),
               HasSubstr("--format is only for --dry-run and 'dicom-sender sessions'"));
 }
 
-TEST_F(OptionsTest, OutputFolderIsMadeOnlyIfAllElseIsRight) {
+TEST_F(OptionsTest, OutputFolderIsCreatedOnlyIfAllOptionsAreValid) {
   const std::string fresh = folder_ / "new/deep";
   const WordList good = {"-i", data_, "-a", "A", "-H", "h", "-p", "104", "--output-dir", fresh};
   WordList wrong = good;
@@ -422,7 +422,7 @@ TEST_F(OptionsTest, TheConfigurationFileIsToml) {
   EXPECT_EQ(options.given.at("port"), "port in " + file + ", line 7");
 }
 
-TEST_F(OptionsTest, PathsInTheConfigurationFileAreTakenAsTheyAre) {
+TEST_F(OptionsTest, PathsInTheConfigurationFileAreNotChanged) {
   for (const std::string name : {"a b", "a,b", "a:b", "a=b", "a'b", "[x]"}) {
     const std::string path = folder_ / name;
     std::filesystem::create_directories(path);
@@ -435,7 +435,7 @@ TEST_F(OptionsTest, PathsInTheConfigurationFileAreTakenAsTheyAre) {
   }
 }
 
-TEST_F(OptionsTest, TheConfigurationFileMayUseAllOfTomlsTexts) {
+TEST_F(OptionsTest, TheConfigurationFileMayUseAllTomlStrings) {
   const std::string file = Config("input = ['" + data_ + "', # quotes may have a comment behind them\n  \"" + out_ +
                                   "\"]\nae-title = \"A#1\"  # and '#' within\nhost = \"pacs\\u002Eexample.org\"\n" +
                                   "port = 104\noutput-dir = \"\"\"\n" + out_ + "\"\"\"\n");
@@ -501,7 +501,7 @@ TEST_F(OptionsTest, CommandLineThenEnvironmentThenFileThenDefault) {
   EXPECT_EQ(options.given.at("idle-timeout"), "idle-timeout in " + file + ", line 3");
 }
 
-TEST_F(OptionsTest, VersionAndHelpEndAtOnce) {
+TEST_F(OptionsTest, VersionAndHelpExitAtOnce) {
   for (const char* option : {"-V", "--version"}) {
     const auto parsed = Parse({option, "--threads", "0"});
     ASSERT_FALSE(parsed);
@@ -518,7 +518,7 @@ TEST_F(OptionsTest, VersionAndHelpEndAtOnce) {
   }
 }
 
-TEST_F(OptionsTest, HelpFitsAndNamesEverything) {
+TEST_F(OptionsTest, HelpFitsTheTerminalAndListsEveryOption) {
   const std::string help = Parse({"--help"}).error().out;
   std::istringstream lines(help);
   for (std::string line; std::getline(lines, line);) {

@@ -50,7 +50,7 @@ class SessionChoiceTest : public testing::Test {
   }
   std::string File(const std::string& session) const { return FilesOf(folder_.path(), session).ledger; }
 
-  // One that another process has open, as long as it is kept.
+  // A session that another process has open as long as the object exists.
   std::unique_ptr<Ledger> OpenLedger(const std::string& session, const SenderOptions& options) {
     auto ledger = OpenSqliteLedger(File(session));
     EXPECT_TRUE(ledger);
@@ -61,7 +61,7 @@ class SessionChoiceTest : public testing::Test {
     (*ledger)->Commit();
     return *std::move(ledger);
   }
-  // `age`: of the file, in hours.
+  // `age`: the age of the file in hours.
   void Leave(const std::string& session, wire::SessionState state, const SenderOptions& options, int age = 1) {
     {
       auto ledger = OpenLedger(session, options);
@@ -88,7 +88,7 @@ class SessionChoiceTest : public testing::Test {
   TemporaryFolder folder_;
 };
 
-TEST_F(SessionChoiceTest, TheSameCommandContinuesWhatIsUnfinished) {
+TEST_F(SessionChoiceTest, TheSameCommandContinuesAnUnfinishedSession) {
   for (const auto state : {wire::SESSION_SUSPENDED, wire::SESSION_UNREACHABLE, wire::SESSION_REFUSED,
                            wire::SESSION_SCANNING, wire::SESSION_SENDING}) {
     Leave(kFirst, state, Options());
@@ -128,7 +128,7 @@ TEST_F(SessionChoiceTest, OtherInputOrDestinationIsAnotherSession) {
   EXPECT_EQ(with([](auto& o) { o.threads = 9; }), kFirst);
 }
 
-TEST_F(SessionChoiceTest, OneThatRunsIsLeftAlone) {
+TEST_F(SessionChoiceTest, ARunningSessionIsNotChosen) {
   const auto ledger = OpenLedger(kFirst, Options());
   EXPECT_THAT(Refusal(Options()), HasSubstr("is running already (its ledger is in use)"));
   EXPECT_THAT(Refusal(Resume(kLatest)), HasSubstr("is running already (its ledger is in use)"));
@@ -152,7 +152,7 @@ TEST_F(SessionChoiceTest, DamagedAndForeignFilesDoNotStopANewSession) {
   EXPECT_THAT(chosen->warnings, SizeIs(1));
 }
 
-TEST_F(SessionChoiceTest, ThatNotEveryLedgerWasLookedAtIsSaid) {
+TEST_F(SessionChoiceTest, SkippedLedgersAreReported) {
   constexpr int kMoreThanAreLookedAt = 201;
   for (int i = 0; i < kMoreThanAreLookedAt; ++i) {
     std::ofstream(File("5e0c9a1e-8b1c-4f0e-9a59-" + std::to_string(100'000'000'000 + i))) << "not a ledger";
@@ -162,7 +162,7 @@ TEST_F(SessionChoiceTest, ThatNotEveryLedgerWasLookedAtIsSaid) {
   EXPECT_THAT(chosen->warnings, testing::Contains(HasSubstr("of 201 sessions in the output folder were checked")));
 }
 
-TEST_F(SessionChoiceTest, ResumeTakesTheLatestThatIsUnfinished) {
+TEST_F(SessionChoiceTest, ResumeChoosesTheLatestUnfinishedSession) {
   EXPECT_THAT(Refusal(Resume(kLatest)), HasSubstr("no session to continue"));
   Leave(kFirst, wire::SESSION_COMPLETE, Options(), 1);
   EXPECT_THAT(Refusal(Resume(kLatest)),
@@ -186,7 +186,7 @@ TEST_F(SessionChoiceTest, AnIdMayBeShort) {
   EXPECT_THAT(Refusal(Resume("6")), HasSubstr("session '6' has no ledger in"));
 }
 
-TEST_F(SessionChoiceTest, EverySettingIsKeptUnlessAnotherOneIsGiven) {
+TEST_F(SessionChoiceTest, EverySettingIsKeptUnlessOverridden) {
   SenderOptions before = Options();
   before.threads = 7;
   before.scan_threads = 3;
@@ -207,7 +207,7 @@ TEST_F(SessionChoiceTest, EverySettingIsKeptUnlessAnotherOneIsGiven) {
   EXPECT_TRUE(chosen->options.verbose && chosen->options.delete_ledger);
 }
 
-TEST_F(SessionChoiceTest, ALookLeavesTheFolderAsItIs) {
+TEST_F(SessionChoiceTest, ListingDoesNotChangeTheFolder) {
   Leave(kFirst, wire::SESSION_SUSPENDED, Options());
   const std::string before = BytesOf(File(kFirst));
   Chosen(Options());
@@ -216,10 +216,10 @@ TEST_F(SessionChoiceTest, ALookLeavesTheFolderAsItIs) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_.path()), {}), 1);
 }
 
-TEST_F(SessionChoiceTest, TheIdIsAsShortAsItCanBe) {
+TEST_F(SessionChoiceTest, TheIdIsAsShortAsPossible) {
   Leave(kFirst, wire::SESSION_SUSPENDED, Options());
   EXPECT_EQ(IdToResume(kFirst, folder_.path()), "");
-  EXPECT_EQ(IdToResume(kSecond, folder_.path()), kSecond) << "its ledger is gone";
+  EXPECT_EQ(IdToResume(kSecond, folder_.path()), kSecond) << "its ledger was removed";
   const auto running = OpenLedger(kThird, Options());
   EXPECT_EQ(IdToResume(kFirst, folder_.path()), "5e0c9a1e") << "--resume alone would find the one that runs";
   Leave(kSecond, wire::SESSION_COMPLETE, Options());

@@ -27,7 +27,7 @@ TEST(WorkerOptions, HaveDefaults) {
   EXPECT_FALSE(options->worker_id);
 }
 
-TEST(WorkerOptions, TakeWhatIsGiven) {
+TEST(WorkerOptions, ReadEveryOption) {
   const auto options = Parse({"--coordinator", "tcp://host:1", "-t", "4", "--path-map", "/data=/mnt/a", "--path-map",
                               "/other=/mnt/b", "--worker-id", "w", "--grace-period", "10m"});
   ASSERT_TRUE(options) << options.error().err;
@@ -45,7 +45,7 @@ TEST(WorkerOptions, SeveralPathMapsInTheEnvironmentAreSeparatedByCommas) {
   EXPECT_EQ(options->path_map.Apply("/other/1"), "/mnt/b/1");
 }
 
-TEST(WorkerOptions, SeveralCoordinatorsAreSeparatedByCommasOrGivenAgain) {
+TEST(WorkerOptions, SeveralCoordinatorsAreSeparatedByCommasOrRepeated) {
   const Endpoints three = {"tcp://a:1", "tcp://b:2", "tcp://[::1]:3"};
   const auto words = Parse({"--coordinator", "tcp://a:1,tcp://b:2", "--coordinator", "tcp://[::1]:3"});
   ASSERT_TRUE(words) << words.error().err;
@@ -61,7 +61,7 @@ TEST(WorkerOptions, SeveralCoordinatorsAreSeparatedByCommasOrGivenAgain) {
   EXPECT_EQ(file->connection.coordinators(), three);
 }
 
-TEST(WorkerOptions, RefuseListsOfCoordinatorsThatDoNotFit) {
+TEST(WorkerOptions, RefuseInvalidListsOfCoordinators) {
   const auto refusal = [](const std::string& list) {
     const auto parsed = Parse({}, {{"DICOM_SENDER_COORDINATOR", list}});
     return parsed ? std::string() : parsed.error().err;
@@ -76,7 +76,7 @@ TEST(WorkerOptions, RefuseListsOfCoordinatorsThatDoNotFit) {
   EXPECT_THAT(refusal(list + ",tcp://b:1"), HasSubstr("more than 8 coordinators"));
 }
 
-TEST(WorkerOptions, RefuseWhatDoesNotFit) {
+TEST(WorkerOptions, RefuseInvalidValues) {
   const auto refusal = [](const std::vector<std::string>& words) {
     const auto parsed = Parse(words);
     return parsed ? std::string() : parsed.error().err;

@@ -7,8 +7,8 @@
 namespace dicom_sender {
 namespace {
 
-// Other tests of this machine may have workers, too: only the difference counts.
-TEST(WorkerName, IsNobodyElsesAndFreeAgainAfterwards) {
+// Other tests on this machine may also have workers, so only the difference counts.
+TEST(WorkerName, IsUniqueOnTheMachineAndReleasedAfterwards) {
   std::optional<WorkerName> first(std::in_place);
   const WorkerName second;
   EXPECT_NE(first->text(), second.text());

@@ -53,7 +53,7 @@ TEST(BehaviourScript, ReadsEveryFieldOfARule) {
   EXPECT_EQ(behaviour->rules[1].action, InstanceAction::kStall);
 }
 
-TEST(BehaviourScript, KnowsEveryAction) {
+TEST(BehaviourScript, AcceptsEveryAction) {
   const std::pair<const char*, InstanceAction> cases[] = {
       {"answer", InstanceAction::kAnswer},
       {"stall", InstanceAction::kStall},
@@ -72,7 +72,7 @@ TEST(BehaviourScript, KnowsEveryAction) {
   }
 }
 
-TEST(BehaviourScript, NamesWhatIsWrong) {
+TEST(BehaviourScript, NamesTheError) {
   const std::pair<const char*, const char*> cases[] = {
       {"\nfly", "line 2: 'fly' needs a value"},
       {"fly high", "line 1: unknown word 'fly'"},

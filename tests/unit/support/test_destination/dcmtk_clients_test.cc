@@ -1,4 +1,4 @@
-// The test destination judged by programs that nobody here wrote: DCMTK's storescu, dcmsend and echoscu.
+// Tests the test destination with independent programs: DCMTK's storescu, dcmsend, and echoscu.
 #include <gmock/gmock.h>
 
 #include "tests/support/example_studies.h"
@@ -19,12 +19,12 @@ class DcmtkClients : public testing::Test {
     }
   }
 
-  // Files 1 ... `count`, in the order of their names.
+  // Returns files 1 ... `count`, in the order of their names.
   std::vector<ExampleInstance> Write(int count, std::uint32_t pixel_bytes = 64) {
     count_ = static_cast<std::size_t>(count);
     return WriteExampleStudies(folder_.path(), 1, count, pixel_bytes);
   }
-  // Everything written, on one association. DCMTK's log goes to its errors or output: both are returned.
+  // Sends all written files on one association. DCMTK logs to errors or output, so both are returned.
   std::string StoreScu(const Destination& destination, std::vector<std::string> options = {}) {
     std::vector<std::string> arguments = {"storescu", "-d", "-R", "-to", "20", "-aec", "ARCHIVE"};
     arguments.insert(arguments.end(), options.begin(), options.end());
@@ -87,7 +87,7 @@ TEST_F(DcmtkClients, DcmsendArrives) {
   EXPECT_EQ(destination.Ended().instances, 20U);
 }
 
-TEST_F(DcmtkClients, StatusAndCommentAreSeen) {
+TEST_F(DcmtkClients, StatusAndCommentAreReported) {
   Destination destination("rule nth=2 status=A700 comment=disk_full");
   Write(3);
   const std::string output = StoreScu(destination, {"-nh"});
@@ -99,7 +99,7 @@ TEST_F(DcmtkClients, StatusAndCommentAreSeen) {
   EXPECT_EQ(log.instances[2].status, 0x0000);
 }
 
-TEST_F(DcmtkClients, SmallestPduIsObeyed) {
+TEST_F(DcmtkClients, SmallestPduIsRespected) {
   const TemporaryFolder store;
   Destination destination("max-pdu 4096", DestinationOptions{.store_folder = store.path().string()});
   const auto instances = Write(1, 100000);
@@ -107,7 +107,7 @@ TEST_F(DcmtkClients, SmallestPduIsObeyed) {
   EXPECT_EQ(ReadFile(store / instances[0].sop_instance_uid), ExampleDataset(instances[0]));
 }
 
-TEST_F(DcmtkClients, RejectionIsSeenTheFirstTimes) {
+TEST_F(DcmtkClients, RejectionIsReportedTheGivenNumberOfTimes) {
   Destination destination("reject result=2 source=3 reason=1 times=2");
   Write(1);
   for (int i = 0; i < 2; ++i) {
@@ -132,7 +132,7 @@ TEST_F(DcmtkClients, OtherCalledAeIsRejected) {
   EXPECT_EQ(exit_status_, 0);
 }
 
-TEST_F(DcmtkClients, AbortIsSeen) {
+TEST_F(DcmtkClients, AbortIsReported) {
   for (const char* action : {"abort-in-dataset", "abort-after-dataset"}) {
     Destination destination(std::string("max-pdu 4096\nrule nth=2 action=") + action);
     Write(3, 100000);
@@ -146,7 +146,7 @@ TEST_F(DcmtkClients, AbortIsSeen) {
   }
 }
 
-TEST_F(DcmtkClients, DropIsSeen) {
+TEST_F(DcmtkClients, DropIsReported) {
   for (const char* action : {"drop-in-dataset", "drop-after-dataset"}) {
     Destination destination(std::string("max-pdu 4096\nrule nth=2 action=") + action);
     Write(3, 100000);
@@ -171,9 +171,9 @@ TEST_F(DcmtkClients, StallRunsIntoTheDimseTimeout) {
 
 TEST_F(DcmtkClients, StallWhileReceivingReadsNothing) {
   Destination destination("receive-buffer 4096\nrule action=stall-receiving");
-  Write(1, 120000);  // more than the receive buffer holds, so the client's writing blocks
+  Write(1, 120000);  // does not fit into the receive buffer, so the client blocks
   EXPECT_THAT(StoreScu(destination, {"-ts", "1", "-td", "1", "-ta", "1"}), HasSubstr("Store Failed"));
-  EXPECT_GT(exit_status_, 0);  // ended by itself
+  EXPECT_GT(exit_status_, 0);  // no signal ended it
   destination.Stop();
   EXPECT_EQ(destination.Log().instances.at(0).bytes, 0U);
 }

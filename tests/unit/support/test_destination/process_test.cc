@@ -14,7 +14,7 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kLong{20000};
 
-TEST(Process, KeepsOutputErrorsAndExitStatus) {
+TEST(Process, CapturesOutputErrorsAndExitStatus) {
   const ProcessResult result = RunProcess({"sh", "-c", "echo out; echo err >&2; exit 7"}, kLong);
   EXPECT_EQ(result.end, (ProcessEnd{7, 0}));
   EXPECT_EQ(result.output, "out\n");
@@ -32,14 +32,14 @@ TEST(Process, IsNotBlockedByMuchOutput) {
   EXPECT_EQ(result.output.size(), 3000000U);
 }
 
-TEST(Process, SaysThatItStillRunsAndHowItWasEnded) {
+TEST(Process, ReportsWhetherItRunsAndHowItEnded) {
   ChildProcess child({"sleep", "1000"});
   EXPECT_EQ(child.Wait(milliseconds(0)), std::nullopt);
   child.Signal(SIGTERM);
   EXPECT_EQ(child.Wait(kLong), (ProcessEnd{-1, SIGTERM}));
 }
 
-TEST(Process, IsEndedByTheDestructor) {
+TEST(Process, IsKilledByTheDestructor) {
   pid_t id = 0;
   {
     const ChildProcess child({"sleep", "1000"});
@@ -49,7 +49,7 @@ TEST(Process, IsEndedByTheDestructor) {
   EXPECT_EQ(errno, ESRCH);
 }
 
-TEST(Process, IsKilledWhereItTakesTooLong) {
+TEST(Process, IsKilledAfterTheTimeOut) {
   EXPECT_EQ(RunProcess({"sleep", "1000"}, milliseconds(20)).end, std::nullopt);
 }
 
@@ -62,11 +62,13 @@ TEST(Process, WaitsForText) {
   EXPECT_TRUE(brief.WaitForText("gone", milliseconds(0)));
 }
 
-TEST(Process, ThatDoesNotExistThrows) { EXPECT_THROW(ChildProcess({"no-such-program-here"}), std::system_error); }
+TEST(Process, ThrowsIfTheProgramDoesNotExist) {
+  EXPECT_THROW(ChildProcess({"no-such-program-here"}), std::system_error);
+}
 
 TEST(Ports, AFreePortDoesNotAnswer) { EXPECT_FALSE(WaitForPort(FindFreePort(), milliseconds(20))); }
 
-TEST(TemporaryFolder, IsThereAndThenGone) {
+TEST(TemporaryFolder, ExistsAsLongAsTheObject) {
   std::filesystem::path path;
   {
     const TemporaryFolder folder;

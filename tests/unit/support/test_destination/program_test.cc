@@ -1,4 +1,4 @@
-// The program: options, script, files, signals.
+// The program test-destination: options, script, files, signals.
 #include <gmock/gmock.h>
 #include <rapidjson/document.h>
 #include <signal.h>
@@ -45,7 +45,7 @@ std::vector<rapidjson::Document> Lines(const std::string& text) {
   return lines;
 }
 
-TEST(TestDestinationProgram, ReadsItsScriptAgainAndEndsAtSigterm) {
+TEST(TestDestinationProgram, ReloadsItsScriptAndEndsOnSigterm) {
   const TemporaryFolder folder;
   WriteFile(folder / "script", "rule status=C001\n");
   Program program(folder, {"--script", folder / "script"});

@@ -66,7 +66,7 @@ void RawPeer::SendData(const std::string& data, bool is_last, std::uint8_t conte
 void RawPeer::Send(const Bytes& bytes) {
   for (std::size_t sent = 0; sent < bytes.size();) {
     const ssize_t count = ::send(socket_, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
-    if (count <= 0) return;  // the next Read sees the end
+    if (count <= 0) return;  // the next Read fails
     sent += static_cast<std::size_t>(count);
   }
 }
@@ -80,7 +80,7 @@ RawPeer::Pdu RawPeer::Read() {
   Bytes header, body;
   if (!ReadExactly(kPduHeaderBytes, header)) return {};
   if (header[0] > static_cast<std::uint8_t>(PduType::kAbort)) return {header[0], {}};
-  const std::size_t length = static_cast<std::size_t>(header[4]) << 8 | header[5];  // what we are sent is short
+  const std::size_t length = static_cast<std::size_t>(header[4]) << 8 | header[5];  // received PDUs are short
   if (!ReadExactly(length, body)) return {};
   return {header[0], body};
 }

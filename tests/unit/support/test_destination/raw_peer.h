@@ -1,4 +1,4 @@
-// A Storage SCU in a few lines, for what no off-the-shelf client does: asynchronous windows, broken rules.
+// A minimal Storage SCU for what DCMTK's clients cannot do: asynchronous windows and protocol violations.
 #pragma once
 
 #include <cstdint>
@@ -37,9 +37,9 @@ class RawPeer {
   void SendData(const std::string& data, bool is_last, std::uint8_t context_id = 1);
   void Send(const Bytes& bytes);
   Pdu Read();           // waits at most 20 s
-  Answer ReadAnswer();  // {0, 0} if what comes is no response
+  Answer ReadAnswer();  // {0, 0} if the PDU is not a response
   bool HasAnswerNow() const;
-  void Release();  // and reads the answer
+  void Release();  // reads the answer as well
 
  private:
   bool ReadExactly(std::size_t bytes, Bytes& out);

@@ -1,4 +1,4 @@
-// What only a peer of our own can show: asynchronous windows, order and time of answers, broken rules.
+// Tests that need our own peer: asynchronous windows, order and timing of responses, protocol violations.
 #include "tests/unit/support/test_destination/raw_peer.h"
 
 #include <gmock/gmock.h>
@@ -29,7 +29,7 @@ TEST(AsyncWindow, IsNotAnsweredByDefault) {
   EXPECT_EQ(Accepted(peer.Associate(AsyncWindow{16, 1})).user.async_window, std::nullopt);
 }
 
-TEST(AsyncWindow, IsTheSmallerOfBoth) {
+TEST(AsyncWindow, IsTheSmallerOfTheTwo) {
   // {proposed, ours, granted}; 0 is unlimited.
   const std::uint16_t cases[][3] = {{16, 4, 4}, {3, 8, 3}, {0, 8, 8}, {8, 0, 8}, {0, 0, 0}};
   for (const auto& [proposed, ours, granted] : cases) {
@@ -41,7 +41,7 @@ TEST(AsyncWindow, IsTheSmallerOfBoth) {
   }
 }
 
-TEST(AsyncWindow, IsOneForWhoDoesNotAsk) {
+TEST(AsyncWindow, IsOneIfNotProposed) {
   Destination destination("async-window 16");
   RawPeer peer(destination.port());
   EXPECT_EQ(Accepted(peer.Associate()).user.async_window, std::nullopt);
@@ -64,7 +64,7 @@ TEST(AsyncWindow, AnswersInReverseOrder) {
   EXPECT_EQ(peer.ReadAnswer(), (RawPeer::Answer{3, 0}));
   EXPECT_EQ(peer.ReadAnswer(), (RawPeer::Answer{2, 0xA700}));
   EXPECT_EQ(peer.ReadAnswer(), (RawPeer::Answer{1, 0}));
-  // Fewer than the window: after a quiet time, reversed all the same.
+  // Fewer requests than the window: after a quiet time, the responses are also reversed.
   peer.Store(4, "1.2.4");
   peer.Store(5, "1.2.5");
   EXPECT_EQ(peer.ReadAnswer(), (RawPeer::Answer{5, 0}));
@@ -80,7 +80,7 @@ TEST(AsyncWindow, MustNotBeExceeded) {
   EXPECT_EQ(destination.Ended().problem, "3 operations at once, the window is 2");
 }
 
-TEST(Answers, AreDelayedWhileOthersOvertake) {
+TEST(Answers, MayOvertakeADelayedOne) {
   Destination destination("async-window 2\nrule nth=1 delay=300\nrule nth=2 delay=20");
   RawPeer peer(destination.port());
   peer.Associate(AsyncWindow{2, 1});
@@ -117,7 +117,7 @@ TEST(Answers, MayNeverCome) {
   peer.Store(1, "1.2.1");
   ASSERT_TRUE(destination.WaitFor([](const auto& log) { return log.instances.size() == 1; }, kLong));
   peer.Send(EncodeReleaseRequest());
-  EXPECT_EQ(peer.Read().type, kReleased);  // the first thing that comes is not the answer
+  EXPECT_EQ(peer.Read().type, kReleased);  // the first PDU is not the response
   EXPECT_EQ(destination.Log().instances[0].status, std::nullopt);
   EXPECT_TRUE(destination.Log().instances[0].complete);
 }
@@ -154,7 +154,7 @@ TEST(Behaviour, MayChangeOnAnOpenAssociation) {
   destination.SetBehaviour(ScriptedBehaviour("rule times=1 status=A700"));
   peer.Store(2, "1.2.1");
   EXPECT_EQ(peer.ReadAnswer().status, 0xA700);
-  destination.SetBehaviour(destination.Behaviour());  // the count of `times` starts again
+  destination.SetBehaviour(destination.Behaviour());  // resets the count of `times`
   peer.Store(3, "1.2.1");
   EXPECT_EQ(peer.ReadAnswer().status, 0xA700);
   peer.Store(4, "1.2.1");
@@ -191,7 +191,7 @@ TEST(Associations, RunSideBySide) {
   EXPECT_EQ(destination.Log().most_open_associations, 20U);
 }
 
-TEST(Associations, ThatVanishAreLostAndTheirInstanceIncomplete) {
+TEST(Associations, ThatDisappearAreLostAndTheirInstanceIsIncomplete) {
   Destination destination;
   {
     RawPeer peer(destination.port());
@@ -207,7 +207,7 @@ TEST(Associations, ThatVanishAreLostAndTheirInstanceIncomplete) {
   EXPECT_EQ(log.instances[0].status, std::nullopt);
 }
 
-TEST(Associations, AbortedByThePeerAreLoggedSo) {
+TEST(Associations, AbortedByThePeerAreLoggedAsSuch) {
   Destination destination;
   RawPeer peer(destination.port());
   peer.Associate();
@@ -251,7 +251,7 @@ TEST(Stop, EndsAStallWhileReceiving) {
   EXPECT_EQ(destination.Log().instances.at(0).bytes, 0U);
 }
 
-TEST(Start, FailsWhereSomebodyListens) {
+TEST(Start, FailsIfThePortIsInUse) {
   Destination first;
   TestDestination second(DestinationOptions{.port = first.port()});
   const auto started = second.Start();
@@ -260,7 +260,7 @@ TEST(Start, FailsWhereSomebodyListens) {
   EXPECT_EQ(first.Start().error(), "already listening");
 }
 
-TEST(Hash, IsOfTheWholeDataset) {
+TEST(Hash, CoversTheWholeDataset) {
   Destination destination("", DestinationOptions{.hash_datasets = true});
   RawPeer peer(destination.port());
   peer.Associate();
@@ -268,10 +268,10 @@ TEST(Hash, IsOfTheWholeDataset) {
   peer.SendData("foo", false);
   peer.SendData("bar", true);
   peer.ReadAnswer();
-  EXPECT_EQ(destination.Log().instances.at(0).fnv1a_hash, 0x85944171F73967E8U);  // the published vector of "foobar"
+  EXPECT_EQ(destination.Log().instances.at(0).fnv1a_hash, 0x85944171F73967E8U);  // a published test vector: "foobar"
 }
 
-// ---- what a peer must not do
+// ---- protocol violations
 
 void ExpectProblem(const std::string& script, const std::string& problem,
                    const std::function<void(RawPeer&)>& misdeed) {
@@ -285,7 +285,7 @@ void ExpectProblem(const std::string& script, const std::string& problem,
   EXPECT_EQ(record.problem, problem);
 }
 
-TEST(Misdeeds, AreAbortedAndNamed) {
+TEST(ProtocolViolations, AreAbortedAndNamed) {
   ExpectProblem("max-pdu 64", "P-DATA-TF of 206 bytes, 64 were announced",
                 [](RawPeer& peer) { peer.SendData(std::string(200, 'x'), true); });
   ExpectProblem("", "presentation context 3 was not accepted", [](RawPeer& peer) { peer.SendData("x", true, 3); });
@@ -297,7 +297,7 @@ TEST(Misdeeds, AreAbortedAndNamed) {
   ExpectProblem("", "unexpected PDU of type 6", [](RawPeer& peer) { peer.Send(EncodeReleaseResponse()); });
 }
 
-TEST(StoreFolder, CannotBeLeftAndHoldsOnlyWhatIsWhole) {
+TEST(StoreFolder, CannotBeEscapedAndContainsOnlyCompleteDatasets) {
   const TemporaryFolder folder;
   std::filesystem::create_directory(folder / "store");
   Destination destination("", DestinationOptions{.store_folder = (folder / "store").string()});

@@ -1,4 +1,4 @@
-// A test destination that is started in one line.
+// Starts a scripted test destination in one line.
 #pragma once
 
 #include <chrono>
@@ -18,7 +18,7 @@ inline DestinationBehaviour ScriptedBehaviour(const std::string& script) {
   return *behaviour;
 }
 
-// A started destination that behaves as the script says.
+// Returns a started destination that behaves as the script says.
 class Destination : public TestDestination {
  public:
   explicit Destination(const std::string& script = "", DestinationOptions options = {})

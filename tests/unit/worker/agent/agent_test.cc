@@ -16,7 +16,7 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 
 constexpr std::uint32_t kTtlMs = 90'000;
-// This clock may be slower than the coordinator's.
+// This clock may run slower than the coordinator's.
 constexpr milliseconds kBelieved(kTtlMs - kTtlMs / 100);
 
 class AgentTest : public testing::Test {
@@ -74,7 +74,7 @@ class AgentTest : public testing::Test {
   }
   static wire::GiveBack Done() { return {}; }
 
-  // A lease that is being sent.
+  // Starts a lease.
   void StartLease(std::uint64_t lease) {
     agent_.Receive(Grant(lease), now_);
     const auto statuses = Statuses(Step());
@@ -87,7 +87,7 @@ class AgentTest : public testing::Test {
   Agent agent_{{.worker_id = "w", .incarnation = 5, .capacity = 2, .report_every = milliseconds(10)}};
 };
 
-TEST_F(AgentTest, AnnouncesItself) {
+TEST_F(AgentTest, RegistersWithTheCoordinator) {
   const auto out = Step();
   const auto statuses = Statuses(out);
   ASSERT_EQ(statuses.size(), 1U);
@@ -106,7 +106,7 @@ TEST_F(AgentTest, AGrantStartsOnlyWhenItIsConfirmed) {
   const auto statuses = Statuses(out);
   ASSERT_EQ(statuses.size(), 1U);
   ASSERT_EQ(statuses[0].held_size(), 1);
-  EXPECT_TRUE(statuses[0].held(0).progressed()) << "or a lost confirmation could never be had again";
+  EXPECT_TRUE(statuses[0].held(0).progressed()) << "otherwise a lost confirmation could not be requested again";
   Acknowledge(statuses[0].seq(), {7});
   EXPECT_THAT(Started(Step()), ElementsAre(7U));
   agent_.Receive(Grant(7), now_);
@@ -118,11 +118,11 @@ TEST_F(AgentTest, ALateGrantThatIsNotInForceIsDropped) {
   Acknowledge(Statuses(Step())[0].seq(), {}, {7});
   const auto out = Step();
   EXPECT_THAT(out.starts, IsEmpty());
-  EXPECT_THAT(out.lost, IsEmpty()) << "nobody was sending it";
+  EXPECT_THAT(out.lost, IsEmpty()) << "it was not being sent";
   EXPECT_EQ(agent_.leases(), 0U);
 }
 
-TEST_F(AgentTest, ALeaseThatIsOverDoesNotStartAgain) {
+TEST_F(AgentTest, AnEndedLeaseDoesNotStartAgain) {
   StartLease(1);
   agent_.Record(1, Outcome(0));
   agent_.Finish(1, Done());
@@ -130,14 +130,14 @@ TEST_F(AgentTest, ALeaseThatIsOverDoesNotStartAgain) {
   AcknowledgeReport(1, 1);
   Step();
   ASSERT_EQ(agent_.leases(), 0U);
-  agent_.Receive(Grant(1), now_);  // a repetition that was under way for long
+  agent_.Receive(Grant(1), now_);  // a repetition that was delayed for long
   EXPECT_EQ(agent_.leases(), 0U) << "its reports would be numbered from 1 again, and taken for repetitions";
   const auto statuses = Statuses(Step());
   ASSERT_EQ(statuses.size(), 1U) << "the coordinator does not know yet that it is over";
   EXPECT_EQ(statuses[0].held_size(), 0);
 }
 
-TEST_F(AgentTest, ALostConfirmationIsAskedForAgain) {
+TEST_F(AgentTest, ALostConfirmationIsRequestedAgain) {
   agent_.Receive(Grant(7), now_);
   Step();
   EXPECT_THAT(Step(seconds(4)).messages, IsEmpty());
@@ -147,7 +147,7 @@ TEST_F(AgentTest, ALostConfirmationIsAskedForAgain) {
   EXPECT_THAT(Started(Step()), ElementsAre(7U));
 }
 
-TEST_F(AgentTest, StartsNoMoreThanItHasPlacesFor) {
+TEST_F(AgentTest, StartsNoMoreThanItsCapacity) {
   for (const std::uint64_t lease : {1, 2, 3}) agent_.Receive(Grant(lease), now_);
   Acknowledge(Statuses(Step())[0].seq(), {1, 2, 3});
   EXPECT_THAT(Started(Step()), ElementsAre(1U, 2U));
@@ -155,17 +155,17 @@ TEST_F(AgentTest, StartsNoMoreThanItHasPlacesFor) {
   EXPECT_THAT(Started(Step()), ElementsAre(3U));
 }
 
-TEST_F(AgentTest, ALeaseCountsFromWhenTheRenewedStatusWasSent) {
+TEST_F(AgentTest, ALeaseIsRenewedFromTheTimeOfTheStatus) {
   agent_.Receive(Grant(1), now_);
   const auto seq = Statuses(Step())[0].seq();
-  now_ += seconds(3);  // the answer takes its time
+  now_ += seconds(3);  // the answer is delayed
   Acknowledge(seq, {1});
   Step();
   EXPECT_THAT(Step(kBelieved - seconds(3) - milliseconds(1)).lost, IsEmpty());
   EXPECT_THAT(Step(milliseconds(1)).lost, ElementsAre(1U));
 }
 
-TEST_F(AgentTest, AConfirmationOlderThanTheLeaseIsWorthNothing) {
+TEST_F(AgentTest, AConfirmationOlderThanTheLeaseIsIgnored) {
   agent_.Receive(Grant(1), now_);
   const auto seq = Statuses(Step())[0].seq();
   now_ += milliseconds(kTtlMs);
@@ -173,13 +173,13 @@ TEST_F(AgentTest, AConfirmationOlderThanTheLeaseIsWorthNothing) {
   EXPECT_THAT(Step().starts, IsEmpty());
 }
 
-TEST_F(AgentTest, RenewsWithProgressOnlyAndTellsItUntilItIsAcknowledged) {
+TEST_F(AgentTest, ReportsProgressUntilItIsAcknowledged) {
   StartLease(1);
   agent_.Progress(1, 100);
   auto statuses = Statuses(Step(milliseconds(kTtlMs) / 3));
   ASSERT_EQ(statuses.size(), 1U);
   EXPECT_TRUE(statuses[0].held(0).progressed());
-  // That status is lost, and there is no more progress: what was made still counts.
+  // That status is lost, and there is no further progress: the earlier progress still counts.
   statuses = Statuses(Step(milliseconds(kTtlMs) / 3));
   ASSERT_EQ(statuses.size(), 1U);
   EXPECT_TRUE(statuses[0].held(0).progressed());
@@ -200,12 +200,12 @@ TEST_F(AgentTest, ALeaseThatEndsWithItsSessionIsNotLost) {
   EXPECT_THAT(out.lost, IsEmpty());
 }
 
-TEST_F(AgentTest, ARevokedLeaseStopsAndReportsButIsNotGivenBack) {
+TEST_F(AgentTest, ARevokedLeaseStopsAndReportsWithoutAGiveBack) {
   StartLease(1);
   agent_.Record(1, Outcome(0));
   const auto first = Reports(Step());
   ASSERT_EQ(first.size(), 1U);
-  Acknowledge(1000, {}, {1});  // revocations count whichever status they answer
+  Acknowledge(1000, {}, {1});  // revocations count regardless of the status that they answer
   EXPECT_THAT(Step().lost, ElementsAre(1U));
   agent_.Record(1, Outcome(1));
   agent_.Finish(1, Done());
@@ -217,11 +217,11 @@ TEST_F(AgentTest, ARevokedLeaseStopsAndReportsButIsNotGivenBack) {
   AcknowledgeReport(1, 2);
   const auto out = Step();
   EXPECT_EQ(agent_.leases(), 0U);
-  ASSERT_EQ(Statuses(out).size(), 1U) << "the coordinator waits for us to let go";
+  ASSERT_EQ(Statuses(out).size(), 1U) << "the coordinator waits for the lease to be given back";
   EXPECT_EQ(Statuses(out)[0].held_size(), 0);
 }
 
-TEST_F(AgentTest, OneReportIsUnderWayAndRepeatedUntilAcknowledged) {
+TEST_F(AgentTest, OneReportIsInFlightAndRepeatedUntilAcknowledged) {
   StartLease(1);
   agent_.Record(1, Outcome(0));
   auto reports = Reports(Step());
@@ -232,7 +232,7 @@ TEST_F(AgentTest, OneReportIsUnderWayAndRepeatedUntilAcknowledged) {
   EXPECT_EQ(agent_.Backlog(1), 2U);
   reports = Reports(Step(seconds(5)));
   ASSERT_EQ(reports.size(), 1U);
-  EXPECT_EQ(reports[0].seq(), 1U) << "the same report, not one with more in it";
+  EXPECT_EQ(reports[0].seq(), 1U) << "the same report without additional outcomes";
   EXPECT_EQ(reports[0].outcomes_size(), 1);
   AcknowledgeReport(1, 1);
   AcknowledgeReport(1, 1);
@@ -264,7 +264,7 @@ TEST_F(AgentTest, GivesBackWithTheLastReportOnly) {
   EXPECT_EQ(agent_.leases(), 0U);
 }
 
-TEST_F(AgentTest, ManyOutcomesAreReportedAtOnce) {
+TEST_F(AgentTest, ManyOutcomesAreReportedWithoutDelay) {
   StartLease(1);
   agent_.Record(1, Outcome(0));
   EXPECT_EQ(Reports(Step()).size(), 1U);
@@ -285,7 +285,7 @@ TEST_F(AgentTest, AGiveBackWithoutOutcomesIsReportedToo) {
   EXPECT_TRUE(reports[0].has_give_back());
 }
 
-TEST_F(AgentTest, PagesAreAskedForUntilTheyCome) {
+TEST_F(AgentTest, PagesAreRequestedUntilTheyArrive) {
   StartLease(1);
   agent_.WantPage(1, 128);
   auto out = Step();
@@ -299,14 +299,14 @@ TEST_F(AgentTest, PagesAreAskedForUntilTheyCome) {
   page.mutable_page()->set_lease_id(1);
   page.mutable_page()->set_from_index(0);
   agent_.Receive(page, now_);
-  EXPECT_THAT(Step().pages, IsEmpty()) << "not the one that was asked for";
+  EXPECT_THAT(Step().pages, IsEmpty()) << "not the requested page";
   page.mutable_page()->set_from_index(128);
   agent_.Receive(page, now_);
   agent_.Receive(page, now_);
-  EXPECT_EQ(Step().pages.size(), 1U) << "the repetition is not asked for";
+  EXPECT_EQ(Step().pages.size(), 1U) << "the repetition is not requested";
 }
 
-TEST_F(AgentTest, SpeaksAgainToWhoeverListensNow) {
+TEST_F(AgentTest, RepeatsItsMessagesToANewConnection) {
   StartLease(1);
   StartLease(2);
   agent_.Record(1, Outcome(0));
@@ -327,7 +327,7 @@ TEST_F(AgentTest, SpeaksAgainToWhoeverListensNow) {
   EXPECT_THAT(Step().messages, IsEmpty()) << "once";
 }
 
-TEST_F(AgentTest, SpeakingAgainDoesNotSayWhatWasAnswered) {
+TEST_F(AgentTest, DoesNotRepeatAcknowledgedMessages) {
   StartLease(1);
   agent_.Record(1, Outcome(0));
   Step();
@@ -338,7 +338,7 @@ TEST_F(AgentTest, SpeakingAgainDoesNotSayWhatWasAnswered) {
   EXPECT_EQ(out.messages.size(), 1U);
 }
 
-TEST_F(AgentTest, DrainingGivesBackWhatWasNotStartedAndTakesNothingMore) {
+TEST_F(AgentTest, DrainingGivesBackUnstartedLeasesAndAcceptsNoMore) {
   Step();
   agent_.Receive(Grant(1), now_);
   agent_.Drain();
@@ -354,10 +354,10 @@ TEST_F(AgentTest, DrainingGivesBackWhatWasNotStartedAndTakesNothingMore) {
   EXPECT_EQ(agent_.leases(), 0U);
 }
 
-TEST_F(AgentTest, WakesForItsNextDeadline) {
+TEST_F(AgentTest, WakesAtItsNextDeadline) {
   auto out = Step();
   ASSERT_TRUE(out.wake_at);
-  EXPECT_EQ(*out.wake_at, now_ + seconds(5)) << "the status again, if nobody answers";
+  EXPECT_EQ(*out.wake_at, now_ + seconds(5)) << "the repetition of the status";
   Acknowledge(Statuses(out).at(0).seq(), {});
   EXPECT_EQ(*Step().wake_at, now_ + seconds(10)) << "the next status";
   StartLease(1);
@@ -366,8 +366,8 @@ TEST_F(AgentTest, WakesForItsNextDeadline) {
   EXPECT_EQ(*out.wake_at, now_ + seconds(5)) << "the repetition of the report";
 }
 
-// Over a new connection a report counts only once the coordinator knows whose it is.
-TEST_F(AgentTest, WhatItIsComesBeforeWhatItHasToSay) {
+// On a new connection, a report counts only after the coordinator knows the worker.
+TEST_F(AgentTest, SendsItsStatusBeforeItsReports) {
   StartLease(1);
   agent_.Record(1, Outcome(0));
   Step();
@@ -378,7 +378,7 @@ TEST_F(AgentTest, WhatItIsComesBeforeWhatItHasToSay) {
   EXPECT_TRUE(out.messages[1].has_report());
 }
 
-TEST_F(AgentTest, WhyItIsNotReadyIsSaidAtOnce) {
+TEST_F(AgentTest, ReportsAtOnceWhyItIsNotReady) {
   Acknowledge(Statuses(Step()).at(0).seq(), {});
   EXPECT_THAT(Statuses(Step()), IsEmpty());
   agent_.SetNotReady("the folder /mnt is missing");
@@ -391,7 +391,7 @@ TEST_F(AgentTest, WhyItIsNotReadyIsSaidAtOnce) {
   ASSERT_EQ(Statuses(Step()).size(), 1U);
 }
 
-TEST_F(AgentTest, ToldToDrainItStartsNothingMore) {
+TEST_F(AgentTest, ADrainRequestStopsNewLeases) {
   Step();
   agent_.Receive(Grant(7), now_);
   const auto status = Statuses(Step()).at(0);
@@ -404,7 +404,7 @@ TEST_F(AgentTest, ToldToDrainItStartsNothingMore) {
   EXPECT_THAT(out.starts, IsEmpty()) << "confirmed together with the request";
 }
 
-TEST_F(AgentTest, ToldToDrainItSaysSo) {
+TEST_F(AgentTest, ReportsADrainRequest) {
   EXPECT_FALSE(Step().drain);
   wire::CoordinatorMessage message;
   message.mutable_status_ack()->set_drain(true);
@@ -412,7 +412,7 @@ TEST_F(AgentTest, ToldToDrainItSaysSo) {
   EXPECT_TRUE(Step().drain);
 }
 
-TEST_F(AgentTest, AReportOfAnotherLedgerIsRepeatedAndNobodyNeedWaitForIt) {
+TEST_F(AgentTest, AReportForAnotherLedgerIsRepeatedWithoutBlockingTheEnd) {
   StartLease(1);
   agent_.Record(1, Outcome(0));
   ASSERT_EQ(Reports(Step()).size(), 1U);
@@ -420,14 +420,14 @@ TEST_F(AgentTest, AReportOfAnotherLedgerIsRepeatedAndNobodyNeedWaitForIt) {
   EXPECT_FALSE(agent_.OnlyRefusedLeft()) << "it is still being sent";
   Acknowledge(1000, {}, {1});
   agent_.Finish(1, Done());
-  EXPECT_EQ(Reports(Step(seconds(5))).size(), 1U) << "the coordinator may come back on its ledger";
+  EXPECT_EQ(Reports(Step(seconds(5))).size(), 1U) << "the coordinator may return with its ledger";
   EXPECT_TRUE(agent_.OnlyRefusedLeft());
   EXPECT_EQ(agent_.leases(), 1U);
   StartLease(2);
   EXPECT_FALSE(agent_.OnlyRefusedLeft()) << "the other lease is of this ledger";
 }
 
-TEST_F(AgentTest, AReportThatIsTakenAfterAllIsNotRefusedAnyMore) {
+TEST_F(AgentTest, AnAcceptedReportIsNoLongerRefused) {
   StartLease(1);
   agent_.Record(1, Outcome(0));
   Step();
@@ -442,7 +442,7 @@ TEST_F(AgentTest, AReportThatIsTakenAfterAllIsNotRefusedAnyMore) {
   EXPECT_EQ(agent_.leases(), 0U);
 }
 
-TEST_F(AgentTest, ALostLeaseThatIsStillBeingSentDoesNotKeepItAwake) {
+TEST_F(AgentTest, ALostLeaseThatIsStillSendingDoesNotKeepItAwake) {
   StartLease(1);
   agent_.WantPage(1, 128);
   Step();

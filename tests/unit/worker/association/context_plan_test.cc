@@ -18,7 +18,7 @@ const std::string kExplicit(kExplicitVrLittleEndian);
 const std::string kJpeg = "1.2.840.10008.1.2.4.50";
 const std::string kRle = "1.2.840.10008.1.2.5";
 
-TEST(ContextPlan, EachPairHasAContextOfItsOwnAndEachClassAFallback) {
+TEST(ContextPlan, EachPairHasItsOwnContextAndEachClassAFallback) {
   const ContextPlan plan({{kCt, kJpeg}, {kMr, kExplicit}, {kCt, kRle}, {kCt, kJpeg}});
   ASSERT_EQ(plan.associations().size(), 1U);
   EXPECT_THAT(plan.associations()[0],
@@ -26,10 +26,10 @@ TEST(ContextPlan, EachPairHasAContextOfItsOwnAndEachClassAFallback) {
                           ProposedContext{5, kCt, {kExplicit, kImplicit}}, ProposedContext{7, kMr, {kExplicit}},
                           ProposedContext{9, kMr, {kImplicit}}));
   EXPECT_EQ(plan.AssociationOf(kCt, kRle), 0U);
-  EXPECT_EQ(plan.AssociationOf(kCt, kExplicit), std::nullopt) << "not a need of the study";
+  EXPECT_EQ(plan.AssociationOf(kCt, kExplicit), std::nullopt) << "the study does not need it";
 }
 
-TEST(ContextPlan, NoFallbackWhereBothUncompressedSyntaxesAreTheirOwn) {
+TEST(ContextPlan, NoFallbackIfBothUncompressedSyntaxesAreProposed) {
   const ContextPlan plan({{kCt, kImplicit}, {kCt, kExplicit}});
   EXPECT_THAT(plan.associations()[0],
               ElementsAre(ProposedContext{1, kCt, {kImplicit}}, ProposedContext{3, kCt, {kExplicit}}));
@@ -37,7 +37,7 @@ TEST(ContextPlan, NoFallbackWhereBothUncompressedSyntaxesAreTheirOwn) {
 
 TEST(ContextPlan, NothingToSendNeedsNoAssociation) { EXPECT_TRUE(ContextPlan({}).associations().empty()); }
 
-TEST(ContextPlan, TakesFurtherAssociationsAbove128AndKeepsAClassTogether) {
+TEST(ContextPlan, UsesFurtherAssociationsAbove128AndKeepsAClassTogether) {
   std::vector<ContextNeed> needs;
   for (int i = 0; i < 100; ++i) needs.push_back({"1.2.3." + std::to_string(i), kJpeg});
   const ContextPlan plan(needs);
@@ -55,7 +55,7 @@ TEST(ContextPlan, TakesFurtherAssociationsAbove128AndKeepsAClassTogether) {
   }
 }
 
-TEST(ContextPlan, OneClassWithMoreSyntaxesThanAnAssociationTakes) {
+TEST(ContextPlan, OneClassWithMoreSyntaxesThanAnAssociationAllows) {
   std::vector<ContextNeed> needs;
   for (int i = 0; i < 200; ++i) needs.push_back({kCt, "1.9." + std::to_string(i)});
   const ContextPlan plan(needs);
@@ -77,7 +77,7 @@ bool Decodes(std::string_view) { return true; }
 bool DecodesNothing(std::string_view) { return false; }
 constexpr auto kAccepted = ContextResult::kAccepted;
 
-TEST(ChooseContext, TheFilesOwnSyntaxWins) {
+TEST(ChooseContext, PrefersTheFilesOwnSyntax) {
   const auto proposed = ContextPlan({{kCt, kJpeg}}).associations()[0];
   const auto choice =
       ChooseContext(proposed, Answers({{kAccepted, kJpeg}, {kAccepted, kExplicit}}), kCt, kJpeg, Decodes);
@@ -105,7 +105,7 @@ TEST(ChooseContext, ExplicitComesBeforeImplicit) {
   EXPECT_EQ(choice->transfer_syntax, kExplicit);
 }
 
-TEST(ChooseContext, AnotherClassesContextIsNoPlaceForIt) {
+TEST(ChooseContext, IgnoresContextsOfOtherClasses) {
   const auto proposed = ContextPlan({{kCt, kExplicit}, {kMr, kExplicit}}).associations()[0];
   const auto refused = ContextResult::kAbstractSyntaxNotSupported;
   const auto answers = Answers({{refused, ""}, {refused, ""}, {kAccepted, kExplicit}, {kAccepted, kImplicit}});
@@ -115,7 +115,7 @@ TEST(ChooseContext, AnotherClassesContextIsNoPlaceForIt) {
   EXPECT_THAT(choice.error(), HasSubstr(kCt));
 }
 
-TEST(ChooseContext, WhatCannotBeDecodedSaysSo) {
+TEST(ChooseContext, ReportsASyntaxThatCannotBeDecoded) {
   const auto proposed = ContextPlan({{kCt, kJpeg}}).associations()[0];
   const auto refused = ContextResult::kTransferSyntaxesNotSupported;
   const auto choice =
@@ -124,7 +124,7 @@ TEST(ChooseContext, WhatCannotBeDecodedSaysSo) {
   EXPECT_THAT(choice.error(), HasSubstr("cannot be decoded"));
 }
 
-TEST(ChooseContext, SaysWhyAnAcceptedContextIsOfNoUse) {
+TEST(ChooseContext, ReportsWhyAnAcceptedContextIsUnusable) {
   const auto proposed = ContextPlan({{kCt, kExplicit}}).associations()[0];
   auto answers = Answers({{ContextResult::kTransferSyntaxesNotSupported, ""}});
   answers[0].refusal = "accepted with transfer syntax '1.2.3', which was not proposed";
@@ -133,7 +133,7 @@ TEST(ChooseContext, SaysWhyAnAcceptedContextIsOfNoUse) {
   EXPECT_THAT(choice.error(), HasSubstr("accepted with transfer syntax '1.2.3'"));
 }
 
-TEST(ChooseContext, WhatWasNotProposedSaysSo) {
+TEST(ChooseContext, ReportsASyntaxThatWasNotProposed) {
   const auto choice = ChooseContext({}, {}, kCt, kJpeg, Decodes);
   ASSERT_FALSE(choice);
   EXPECT_THAT(choice.error(), HasSubstr("not proposed"));

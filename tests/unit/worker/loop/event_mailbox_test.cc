@@ -13,7 +13,7 @@ class EventMailboxTest : public testing::Test {
  protected:
   static constexpr TimePoint kStart{std::chrono::seconds(100)};
 
-  // Whether the event wakes the loop, which then clears its wake event.
+  // Returns whether the event wakes the loop, which then clears its wake event.
   template <class What>
   bool Wakes(What what, TimePoint now = kStart) {
     mailbox_.Post({.lease = 1, .what = std::move(what)}, now);
@@ -26,7 +26,7 @@ class EventMailboxTest : public testing::Test {
   EventMailbox mailbox_{wake_};
 };
 
-TEST_F(EventMailboxTest, OutcomesThatFollowEachOtherFastWakeTheLoopTogether) {
+TEST_F(EventMailboxTest, OutcomesInQuickSuccessionWakeTheLoopOnce) {
   EXPECT_TRUE(Wakes(wire::Outcome()));
   EXPECT_FALSE(Wakes(wire::Outcome(), kStart + milliseconds(9)));
   EXPECT_TRUE(Wakes(wire::Outcome(), kStart + kReportEvery));
@@ -38,7 +38,7 @@ TEST_F(EventMailboxTest, ManyOutcomesDoNotWait) {
   }
 }
 
-TEST_F(EventMailboxTest, AThreadThatWaitsForAnAnswerWakesTheLoopAtOnce) {
+TEST_F(EventMailboxTest, AWaitingThreadWakesTheLoopAtOnce) {
   EXPECT_TRUE(Wakes(wire::Outcome()));
   EXPECT_TRUE(Wakes(PageWanted()));
   EXPECT_TRUE(Wakes(StudyFinished()));
@@ -46,7 +46,7 @@ TEST_F(EventMailboxTest, AThreadThatWaitsForAnAnswerWakesTheLoopAtOnce) {
 
 TEST_F(EventMailboxTest, ACountedAssociationWaitsForTheNextOutcome) { EXPECT_FALSE(Wakes(AssociationCounted())); }
 
-TEST_F(EventMailboxTest, EventsAreTakenOnceAndInOrder) {
+TEST_F(EventMailboxTest, EventsAreTakenOnceInOrder) {
   Wakes(PageWanted{.from_index = 3});
   Wakes(AssociationCounted());
   const auto events = mailbox_.Take();

@@ -15,9 +15,9 @@ namespace {
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-TEST(FolderWatch, NothingToWatchIsNothingWrong) { EXPECT_THAT(FolderWatch({}).Reason(), IsEmpty()); }
+TEST(FolderWatch, NothingToWatchIsHealthy) { EXPECT_THAT(FolderWatch({}).Reason(), IsEmpty()); }
 
-TEST(FolderWatch, SaysWhatIsWrong) {
+TEST(FolderWatch, ReportsTheReason) {
   const TemporaryFolder folder;
   WriteFile(folder / "file", "x");
   std::filesystem::create_directory(folder / "empty");
@@ -27,7 +27,7 @@ TEST(FolderWatch, SaysWhatIsWrong) {
   EXPECT_THAT(WrongWithFolder(folder / "empty"), HasSubstr("is its storage mounted?"));
 }
 
-TEST(FolderWatch, KnowsTheFirstTimeAndNoticesAChange) {
+TEST(FolderWatch, ReportsTheFirstResultAndChanges) {
   const TemporaryFolder folder;
   const std::filesystem::path mount = folder / "mount";
   std::filesystem::create_directory(mount);

@@ -39,7 +39,7 @@ class IgnoredLogTest : public testing::Test {
   IgnoredLog log_;
 };
 
-TEST_F(IgnoredLogTest, EachRemarkIsLoggedOnceForADestination) {
+TEST_F(IgnoredLogTest, EachRemarkIsLoggedOncePerDestination) {
   for (int association = 0; association < 3; ++association) {
     log_.Note("A:104@pacs", "a short item");
     log_.Note("A:104@pacs", "a long name");

@@ -20,7 +20,7 @@ TEST(PathMap, ReplacesWholeFoldersOnly) {
   EXPECT_EQ(PathMap().Apply("/data"), "/data");
 }
 
-TEST(PathMap, TheLongestFolderWinsWhateverTheOrder) {
+TEST(PathMap, TheLongestFolderWinsInAnyOrder) {
   for (const PathMap& map : {Map({"/data=/a", "/data/ct=/b"}), Map({"/data/ct=/b", "/data=/a"})}) {
     EXPECT_EQ(map.Apply("/data/ct/1"), "/b/1");
     EXPECT_EQ(map.Apply("/data/mr/1"), "/a/mr/1");
@@ -34,11 +34,11 @@ TEST(PathMap, TheRootIsAFolderToo) {
   EXPECT_EQ(Map({"/data=/"}).Apply("/data"), "/");
 }
 
-TEST(PathMap, EndSlashesAndFurtherEqualsSignsMeanNothing) {
+TEST(PathMap, TrailingSlashesAndFurtherEqualsSignsAreIgnored) {
   EXPECT_EQ(Map({"/data/=/mnt/a=b//"}).Apply("/data/1"), "/mnt/a=b/1");
 }
 
-TEST(PathMap, RefusesWhatIsNoPairOfAbsolutePaths) {
+TEST(PathMap, RefusesAnythingButAPairOfAbsolutePaths) {
   for (const char* text : {"", "/data", "=", "/data=", "=/mnt", "data=/mnt", "/data=mnt"}) {
     PathMap map;
     const auto added = map.Add(text);

@@ -1,4 +1,4 @@
-// The worker's loop, with nobody to speak with but what is played here.
+// Runs the worker's loop against fake coordinators.
 #include "worker/loop/worker_loop.h"
 
 #include <gmock/gmock.h>
@@ -20,7 +20,7 @@ class Nobody : public SendingObserver {
   void OnOutcome(unsigned, const SentInstance&, const wire::Outcome&) override {}
 };
 
-// Ends the worker with the first line.
+// Stops the worker at the first log line.
 class FirstLine : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
  public:
   std::stop_source drain;
@@ -34,7 +34,7 @@ class FirstLine : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
   void flush_() override {}
 };
 
-TEST(WorkerLoop, SaysThatThereIsNoCoordinator) {
+TEST(WorkerLoop, ReportsAMissingCoordinator) {
   const auto line = std::make_shared<FirstLine>();
   const auto earlier = spdlog::default_logger();
   spdlog::set_default_logger(std::make_shared<spdlog::logger>("test", line));
@@ -50,7 +50,7 @@ TEST(WorkerLoop, SaysThatThereIsNoCoordinator) {
   EXPECT_THAT(line->text, testing::HasSubstr("No connection to the coordinator"));
 }
 
-TEST(WorkerLoop, AnnouncesItselfAtOnceToWhoeverLeads) {
+TEST(WorkerLoop, RegistersWithANewLeaderAtOnce) {
   constexpr std::chrono::seconds kPatience(30);
   zmq::context_t context;
   RouterChannel stand_by(context, "tcp://127.0.0.1:*"), leader(context, "tcp://127.0.0.1:*");
@@ -76,7 +76,7 @@ TEST(WorkerLoop, AnnouncesItselfAtOnceToWhoeverLeads) {
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(1500)) << "its next status is later";
   const auto envelope = ParseToCoordinator(announced ? announced->bytes : "");
   EXPECT_TRUE(envelope && envelope->worker().status().worker_id() == "w");
-  EXPECT_EQ(health.last_heard, 0) << "of nobody that leads";
+  EXPECT_EQ(health.last_heard, 0) << "not from a leader";
   drain.request_stop();
 }
 

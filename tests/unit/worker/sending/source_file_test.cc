@@ -36,9 +36,9 @@ class SourceFileTest : public testing::Test {
   std::string path_ = folder_ / "a.dcm";
 };
 
-TEST_F(SourceFileTest, AnUnchangedFileIsTrusted) {
+TEST_F(SourceFileTest, AnUnchangedFileIsNotReadAgain) {
   wire::Instance instance = Write({});
-  instance.set_dataset_offset(instance.dataset_offset() + 2);  // would be found out if it were read again
+  instance.set_dataset_offset(instance.dataset_offset() + 2);  // reading the file again would reveal the difference
   const auto source = OpenSourceFile(path_, instance);
   ASSERT_TRUE(source) << source.error().reason;
   EXPECT_EQ(source->dataset_offset, instance.dataset_offset());
@@ -73,12 +73,12 @@ TEST_F(SourceFileTest, AFileThatBecameTruncatedIsNotSent) {
   EXPECT_THAT(source.error().reason, HasSubstr("changed since the scan"));
 }
 
-TEST_F(SourceFileTest, AVanishedFileSaysSo) {
+TEST_F(SourceFileTest, AMissingFileIsReported) {
   const wire::Instance old = Write({});
   std::filesystem::remove(path_);
   const auto source = OpenSourceFile(path_, old);
   ASSERT_FALSE(source);
-  EXPECT_TRUE(source.error().storage_away) << "its folder is empty, as one without its mount";
+  EXPECT_TRUE(source.error().storage_away) << "its folder is empty like an unmounted mount point";
 
   WriteFile(folder_ / "other.dcm", "something else");
   const auto alone = OpenSourceFile(path_, old);
@@ -87,7 +87,7 @@ TEST_F(SourceFileTest, AVanishedFileSaysSo) {
   EXPECT_FALSE(alone.error().storage_away);
 }
 
-TEST_F(SourceFileTest, AFolderThatIsGoneIsStorageThatIsAway) {
+TEST_F(SourceFileTest, AMissingFolderIsAStorageOutage) {
   std::filesystem::create_directories(folder_ / "study");
   path_ = folder_ / "study/a.dcm";
   const wire::Instance old = Write({});
@@ -100,8 +100,8 @@ TEST_F(SourceFileTest, AFolderThatIsGoneIsStorageThatIsAway) {
   EXPECT_TRUE(OpenSourceFile(path_, old)) << "and it may come back";
 }
 
-// The storage returns at an arbitrary moment between the steps of one call.
-TEST_F(SourceFileTest, StorageThatReturnsMeanwhileIsNoMissingFile) {
+// The storage returns at an arbitrary point between the steps of one call.
+TEST_F(SourceFileTest, StorageThatReturnsMeanwhileIsNotAMissingFile) {
   std::filesystem::create_directories(folder_ / "study");
   path_ = folder_ / "study/a.dcm";
   const wire::Instance old = Write({});
@@ -118,7 +118,7 @@ TEST_F(SourceFileTest, StorageThatReturnsMeanwhileIsNoMissingFile) {
   }
 }
 
-TEST_F(SourceFileTest, NoPermissionMayPass) {
+TEST_F(SourceFileTest, APermissionErrorIsTransient) {
   if (geteuid() == 0) GTEST_SKIP() << "root may read everything";
   const wire::Instance old = Write({});
   std::filesystem::permissions(path_, std::filesystem::perms::none);

@@ -30,29 +30,29 @@ StoreAnswer Lost(bool touched = true) {
 StoreAnswer Failed(StoreFailureKind kind, bool usable) {
   return tl::unexpected(StoreFailure{kind, usable, !usable, "scripted"});
 }
-// All of it is sent, and the association is lost instead of an answer.
+// Everything is sent, but the association is lost before the response.
 const StoreAnswer kUnanswered =
     tl::unexpected(StoreFailure{StoreFailureKind::kConnectionLost, false, true, "lost while it was waited for"});
 bool IsUnanswered(const StoreAnswer& answer) {
   return !answer && answer.error().reason == kUnanswered.error().reason;
 }
 
-// What the destination does, and what it saw.
+// The behavior of the destination, and what it received.
 struct Script {
-  std::deque<StoreAnswer> answers;                      // then success
-  std::deque<AssociationFailure> association_failures;  // before any association comes about
-  std::size_t contexts_refused = 0;                     // the first so many of each association
+  std::deque<StoreAnswer> answers;                      // afterwards success
+  std::deque<AssociationFailure> association_failures;  // before the first successful association
+  std::size_t contexts_refused = 0;                     // how many contexts of each association are refused
   std::vector<std::string> stored;                      // SOP Instance UIDs
-  std::vector<DatasetBytes> datasets;                   // of those stored; their files may be closed by now
+  std::vector<DatasetBytes> datasets;                   // of the stored instances; their files may be closed by now
   std::uint16_t window = 1;
-  bool last_first = false;  // answers
-  bool keeps = false;       // what is sent, until it has to wait
-  std::size_t arrived = 0;  // answers that were there when a Send failed
+  bool last_first = false;  // reverses the order of the answers
+  bool keeps = false;       // buffers requests until it has to wait
+  std::size_t arrived = 0;  // responses that had already arrived when a Send failed
   unsigned flushes = 0;
   std::size_t in_flight_max = 0;
   unsigned associations = 0, released = 0, open = 0, echoes = 0;
-  std::vector<std::uint16_t> proposed_windows;  // of each request
-  std::function<void()> on_store;               // before the answer
+  std::vector<std::uint16_t> proposed_windows;  // per request
+  std::function<void()> on_store;               // called before the answer
 };
 
 class ScriptedAssociation : public Association {
@@ -200,7 +200,7 @@ class StudySenderTest : public testing::Test {
     pair->set_sop_class_uid(instance.sop_class_uid());
     pair->set_transfer_syntax_uid(instance.transfer_syntax_uid());
   }
-  // A file of its own bytes and transfer syntax, as the scan would have found it.
+  // Creates a file with the given bytes and transfer syntax, as the scan would have found it.
   void AddFile(const std::string& bytes, const std::string& transfer_syntax_uid) {
     wire::Instance instance = MakeInstance(0);
     WriteFile(folder_ / instance.path(), bytes);
@@ -293,7 +293,7 @@ TEST_F(StudySenderTest, AnOddDatasetIsPadded) {
   EXPECT_FALSE(port_.outcomes[0].transcoded());
 }
 
-TEST_F(StudySenderTest, AnOddDatasetThatCannotBePaddedIsNotSendable) {
+TEST_F(StudySenderTest, AnOddDatasetThatCannotBePaddedIsUnsendable) {
   AddFile(FileWith(std::string(kOddNumber, 9)), std::string(kExplicitVrLittleEndian));
   EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
   EXPECT_THAT(Kinds(), ElementsAre(kNotSendable));
@@ -301,7 +301,7 @@ TEST_F(StudySenderTest, AnOddDatasetThatCannotBePaddedIsNotSendable) {
   EXPECT_TRUE(script_.datasets.empty());
 }
 
-// PS3.5 A.5: the stream is padded, whatever is in it.
+// PS3.5 A.5: the deflated stream is padded, regardless of its content.
 TEST_F(StudySenderTest, ADeflatedDatasetIsPaddedAsAWhole) {
   for (const char* syntax : {"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"}) {
     SCOPED_TRACE(syntax);
@@ -315,7 +315,7 @@ TEST_F(StudySenderTest, ADeflatedDatasetIsPaddedAsAWhole) {
   }
 }
 
-TEST_F(StudySenderTest, FillsTheWindowAndReportsEachByItsOwnResponse) {
+TEST_F(StudySenderTest, FillsTheWindowAndMatchesResponses) {
   AddInstances(6);
   script_.window = 4;
   script_.last_first = true;
@@ -331,7 +331,7 @@ TEST_F(StudySenderTest, FillsTheWindowAndReportsEachByItsOwnResponse) {
   }
 }
 
-TEST_F(StudySenderTest, OfSeveralInFlightNobodyKnowsWhichOneCostTheAssociation) {
+TEST_F(StudySenderTest, ALossWithSeveralInFlightUsesNoAttempt) {
   AddInstances(5);
   script_.window = 3;
   script_.answers = {Status(0), Status(0), kUnanswered, Status(0), Status(0)};
@@ -341,18 +341,18 @@ TEST_F(StudySenderTest, OfSeveralInFlightNobodyKnowsWhichOneCostTheAssociation) 
   for (std::size_t i = 2; i < 5; ++i) EXPECT_TRUE(port_.outcomes[i].may_be_stored());
 }
 
-TEST_F(StudySenderTest, TheOnlyOneInFlightHasUsedAnAttempt) {
+TEST_F(StudySenderTest, ALossWithOneInFlightUsesAnAttempt) {
   AddInstances(1);
   script_.window = 3;
   script_.answers = {kUnanswered};
   const wire::GiveBack give_back = Send();
-  EXPECT_EQ(give_back.reason(), wire::GiveBack::DESTINATION_TRANSIENT) << "nothing of the study came through";
+  EXPECT_EQ(give_back.reason(), wire::GiveBack::DESTINATION_TRANSIENT) << "nothing of the study was stored";
   EXPECT_TRUE(give_back.echo_answered());
   EXPECT_THAT(Kinds(), ElementsAre(kAssociationLost));
   EXPECT_TRUE(port_.outcomes[0].may_be_stored());
 }
 
-TEST_F(StudySenderTest, ALossWhileSendingConcernsThoseInFlight) {
+TEST_F(StudySenderTest, ALossWhileSendingAffectsInstancesInFlight) {
   AddInstances(3);
   script_.window = 3;
   script_.answers = {Status(0), Lost(), Status(0)};
@@ -362,7 +362,7 @@ TEST_F(StudySenderTest, ALossWhileSendingConcernsThoseInFlight) {
   EXPECT_FALSE(port_.outcomes[1].may_be_stored()) << "it was sent in part";
 }
 
-TEST_F(StudySenderTest, AFileThatShrinksCostsTheOthersNoAttempt) {
+TEST_F(StudySenderTest, AFileThatShrinksDoesNotAffectOthers) {
   AddInstances(3);
   script_.window = 3;
   script_.answers = {Status(0), Failed(StoreFailureKind::kFileChanged, /*usable=*/false), Status(0)};
@@ -370,7 +370,7 @@ TEST_F(StudySenderTest, AFileThatShrinksCostsTheOthersNoAttempt) {
   EXPECT_THAT(Kinds(), ElementsAre(kUnansweredKind, kUnreadable, kResponded));
 }
 
-TEST_F(StudySenderTest, WhatIsToGoAloneGoesAlone) {
+TEST_F(StudySenderTest, InstancesMarkedAsAloneAreSentAlone) {
   AddInstances(5);
   grant_.mutable_first_page()->mutable_instances(2)->set_alone(true);
   script_.window = 4;
@@ -380,7 +380,7 @@ TEST_F(StudySenderTest, WhatIsToGoAloneGoesAlone) {
   EXPECT_THAT(reported, ElementsAre(0U, 0U, 2U, 3U, 3U));
 }
 
-TEST_F(StudySenderTest, ADrainFinishesWhatIsInFlight) {
+TEST_F(StudySenderTest, ADrainFinishesInstancesInFlight) {
   AddInstances(6);
   script_.window = 3;
   port_.stop_after = 1;
@@ -390,12 +390,12 @@ TEST_F(StudySenderTest, ADrainFinishesWhatIsInFlight) {
   EXPECT_EQ(script_.released, 1U);
 }
 
-TEST_F(StudySenderTest, WhatWasFoundSinceTheLeaseIsLeftForTheNextOne) {
+TEST_F(StudySenderTest, InstancesFoundAfterTheGrantAreLeftForTheNextLease) {
   AddInstances(1);
   grant_.mutable_first_page()->set_next_index(1);
   wire::Page page;
   page.add_roots()->set_path(folder_.path());
-  *page.add_instances() = MakeInstance(1, "1.2.840.10008.5.1.4.1.1.88.11");  // nobody has planned a context for it
+  *page.add_instances() = MakeInstance(1, "1.2.840.10008.5.1.4.1.1.88.11");  // the plan has no context for it
   *page.add_instances() = MakeInstance(2);
   port_.pages.push_back(page);
   EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
@@ -416,9 +416,9 @@ TEST_F(StudySenderTest, SendsEverythingOverOneAssociation) {
   EXPECT_EQ(port_.associations, 1U);
 }
 
-TEST_F(StudySenderTest, TellsWhatTheTimeWasSpentOn) {
+TEST_F(StudySenderTest, ReportsWhatTheTimeWasSpentOn) {
   AddInstances(2);
-  // The clock is the real one: only what the association says of its waits is exact.
+  // The clock is real, so only the wait times of the association are exact.
   script_.on_store = [this] {
     progress_.bytes_sent += 1000;
     progress_.taking_us += 250'000;
@@ -450,16 +450,16 @@ TEST_F(StudySenderTest, StopsAtAnInstanceBoundary) {
   port_.stop_after = 1;
   EXPECT_EQ(Send().reason(), wire::GiveBack::DRAINING);
   EXPECT_EQ(script_.stored.size(), 1U);
-  EXPECT_EQ(script_.released, 1U) << "in peace";
+  EXPECT_EQ(script_.released, 1U) << "released regularly";
 }
 
-TEST_F(StudySenderTest, WithoutThePageItStops) {
+TEST_F(StudySenderTest, StopsWithoutAPage) {
   AddInstances(1);
   grant_.mutable_first_page()->set_next_index(1);
   EXPECT_EQ(Send().reason(), wire::GiveBack::DRAINING);
 }
 
-TEST_F(StudySenderTest, ALostAssociationCostsTheInstanceInFlightOnly) {
+TEST_F(StudySenderTest, ALostAssociationAffectsOnlyTheInstanceInFlight) {
   AddInstances(3);
   script_.answers = {Status(0), Lost(), Status(0)};
   EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
@@ -468,14 +468,14 @@ TEST_F(StudySenderTest, ALostAssociationCostsTheInstanceInFlightOnly) {
   EXPECT_EQ(port_.associations, 2U);
 }
 
-TEST_F(StudySenderTest, AnInstanceThatWasNotTouchedIsSentOnTheNextAssociation) {
+TEST_F(StudySenderTest, AnUntouchedInstanceIsSentOnTheNextAssociation) {
   AddInstances(2);
   script_.answers = {Status(0), Lost(/*touched=*/false), Status(0)};
   EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
   EXPECT_THAT(Kinds(), ElementsAre(kResponded, kResponded));
 }
 
-TEST_F(StudySenderTest, AfterThreeLossesInARowAnEchoTellsWhoseTroubleItIs) {
+TEST_F(StudySenderTest, AnEchoAfterThreeLossesFindsTheCause) {
   AddInstances(6);
   script_.answers = {Lost(), Lost(), Status(0), Lost(), Lost(), Lost()};
   const wire::GiveBack give_back = Send();
@@ -484,7 +484,7 @@ TEST_F(StudySenderTest, AfterThreeLossesInARowAnEchoTellsWhoseTroubleItIs) {
   EXPECT_TRUE(give_back.echo_answered());
   EXPECT_EQ(script_.echoes, 1U);
   EXPECT_EQ(port_.outcomes.size(), 6U);
-  EXPECT_EQ(port_.associations, 5U) << "the one of the C-ECHO is not the study's";
+  EXPECT_EQ(port_.associations, 5U) << "the C-ECHO's association does not count";
 }
 
 AssociationFailure Rejected(bool explained) {
@@ -495,7 +495,7 @@ AssociationFailure Rejected(bool explained) {
           .explained = explained};
 }
 
-TEST_F(StudySenderTest, ARejectionIsTheStudysIfTheEchoIsAnswered) {
+TEST_F(StudySenderTest, ARejectionConcernsTheStudyIfTheEchoIsAnswered) {
   AddInstances(1);
   script_.association_failures = {Rejected(false)};
   const wire::GiveBack give_back = Send();
@@ -503,7 +503,7 @@ TEST_F(StudySenderTest, ARejectionIsTheStudysIfTheEchoIsAnswered) {
   EXPECT_TRUE(give_back.echo_answered());
 }
 
-TEST_F(StudySenderTest, ARejectionOfTheEchoIsTheDestinationsWord) {
+TEST_F(StudySenderTest, ARejectedEchoConcernsTheDestination) {
   AddInstances(1);
   script_.association_failures = {Rejected(true), Rejected(true)};
   const wire::GiveBack give_back = Send();
@@ -511,7 +511,7 @@ TEST_F(StudySenderTest, ARejectionOfTheEchoIsTheDestinationsWord) {
   EXPECT_FALSE(give_back.echo_answered());
 }
 
-TEST_F(StudySenderTest, ADestinationWithoutVerificationAnswersByItsAssociation) {
+TEST_F(StudySenderTest, AnAcceptedAssociationCountsAsAnEchoWithoutVerification) {
   AddInstances(1);
   script_.association_failures = {Rejected(false)};
   script_.contexts_refused = 1;
@@ -519,7 +519,7 @@ TEST_F(StudySenderTest, ADestinationWithoutVerificationAnswersByItsAssociation) 
   EXPECT_EQ(script_.echoes, 0U);
 }
 
-TEST_F(StudySenderTest, ARejectionForNowIsNoOutage) {
+TEST_F(StudySenderTest, ATransientRejectionIsNotAnOutage) {
   AddInstances(1);
   script_.association_failures = {
       {.kind = AssociationFailureKind::kRejectedTransient, .reason = "congestion", .connected = true}};
@@ -528,13 +528,13 @@ TEST_F(StudySenderTest, ARejectionForNowIsNoOutage) {
   EXPECT_TRUE(give_back.echo_answered());
 }
 
-TEST_F(StudySenderTest, AStopDuringTheEchoBlamesNobody) {
+TEST_F(StudySenderTest, AStopDuringTheEchoReportsNoCause) {
   AddInstances(1);
   script_.association_failures = {Rejected(false), {AssociationFailureKind::kCancelled, false, "cancelled"}};
   EXPECT_EQ(Send().reason(), wire::GiveBack::DRAINING);
 }
 
-// The loss that a window may have caused is no instance's fault, and not one of three.
+// A loss that the window may have caused uses no attempt and does not count as one of three losses.
 TEST_F(StudySenderTest, AfterALossBeforeAnyResponseNoWindowIsProposed) {
   AddInstances(5);
   grant_.mutable_send_options()->set_async_window(16);
@@ -545,7 +545,7 @@ TEST_F(StudySenderTest, AfterALossBeforeAnyResponseNoWindowIsProposed) {
   EXPECT_FALSE(windows_.MayPropose("PACS:104@pacs.example")) << "for the next study, too";
 }
 
-TEST_F(StudySenderTest, ALossWhileSendingMayBeOfTheWindowToo) {
+TEST_F(StudySenderTest, ALossWhileSendingMayBeCausedByTheWindow) {
   AddInstances(3);
   grant_.mutable_send_options()->set_async_window(16);
   script_.answers = {Lost(), Lost(/*touched=*/false), Lost(), Status(0)};
@@ -554,7 +554,7 @@ TEST_F(StudySenderTest, ALossWhileSendingMayBeOfTheWindowToo) {
   EXPECT_THAT(script_.proposed_windows, ElementsAre(16, 1, 16, 1)) << "without a window it was lost as well";
 }
 
-TEST_F(StudySenderTest, ALossAfterAResponseIsNotOfTheWindow) {
+TEST_F(StudySenderTest, ALossAfterAResponseIsNotCausedByTheWindow) {
   AddInstances(4);
   grant_.mutable_send_options()->set_async_window(16);
   script_.answers = {Status(0), Lost(), Lost(), Status(0)};
@@ -563,7 +563,7 @@ TEST_F(StudySenderTest, ALossAfterAResponseIsNotOfTheWindow) {
   EXPECT_THAT(script_.proposed_windows, ElementsAre(16, 16, 16)) << "a window has worked there";
 }
 
-TEST_F(StudySenderTest, OnlyOneLossOfALeaseIsOfTheWindow) {
+TEST_F(StudySenderTest, OnlyOneLossPerLeaseIsAttributedToTheWindow) {
   AddInstances(6);
   grant_.mutable_send_options()->set_async_window(16);
   script_.answers = {Lost(), Lost(), Lost(), Lost(), Lost(), Lost()};
@@ -571,7 +571,7 @@ TEST_F(StudySenderTest, OnlyOneLossOfALeaseIsOfTheWindow) {
   EXPECT_THAT(Kinds(), ElementsAre(kUnansweredKind, kAssociationLost, kAssociationLost, kAssociationLost));
 }
 
-TEST_F(StudySenderTest, WhereNoWindowIsAskedForALossIsALoss) {
+TEST_F(StudySenderTest, WithoutAWindowALossIsNotAttributedToIt) {
   AddInstances(2);
   script_.answers = {Lost()};
   EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
@@ -580,7 +580,7 @@ TEST_F(StudySenderTest, WhereNoWindowIsAskedForALossIsALoss) {
   EXPECT_TRUE(windows_.MayPropose("PACS:104@pacs.example"));
 }
 
-TEST_F(StudySenderTest, AFileThatCannotBeSentSaysNothingOfTheWindow) {
+TEST_F(StudySenderTest, AnUnsendableFileDoesNotAffectTheWindow) {
   AddInstances(4);
   grant_.mutable_send_options()->set_async_window(16);
   script_.answers = {Lost(), Failed(StoreFailureKind::kFileChanged, /*usable=*/true), Status(0), Status(0)};
@@ -591,7 +591,7 @@ TEST_F(StudySenderTest, AFileThatCannotBeSentSaysNothingOfTheWindow) {
 
 class WindowRefusalTest : public StudySenderTest, public testing::WithParamInterface<AssociationFailureKind> {};
 
-TEST_P(WindowRefusalTest, ARequestThatIsLostForItsWindowIsMadeWithoutOne) {
+TEST_P(WindowRefusalTest, ARequestLostBecauseOfItsWindowIsRepeatedWithoutOne) {
   AddInstances(2);
   grant_.mutable_send_options()->set_async_window(16);
   script_.association_failures = {{GetParam(), false, "lost"}};
@@ -603,7 +603,7 @@ TEST_P(WindowRefusalTest, ARequestThatIsLostForItsWindowIsMadeWithoutOne) {
 INSTANTIATE_TEST_SUITE_P(All, WindowRefusalTest,
                          testing::Values(AssociationFailureKind::kAborted, AssociationFailureKind::kConnectionLost));
 
-TEST_F(StudySenderTest, AnOutageDoesNotSwitchWindowsOff) {
+TEST_F(StudySenderTest, AnOutageDoesNotDisableWindows) {
   AddInstances(2);
   grant_.mutable_send_options()->set_async_window(16);
   for (const auto kind : {AssociationFailureKind::kAborted, AssociationFailureKind::kRefused,
@@ -620,7 +620,7 @@ TEST_F(StudySenderTest, AnOutageDoesNotSwitchWindowsOff) {
   EXPECT_EQ(script_.proposed_windows.back(), 16);
 }
 
-TEST_F(StudySenderTest, ADestinationThatCannotBeReachedGetsTheStudyBack) {
+TEST_F(StudySenderTest, AnUnreachableDestinationMakesItGiveTheStudyBack) {
   AddInstances(2);
   script_.association_failures = {{AssociationFailureKind::kRefused, false, "cannot connect: Connection refused"}};
   const wire::GiveBack give_back = Send();
@@ -632,14 +632,14 @@ TEST_F(StudySenderTest, ADestinationThatCannotBeReachedGetsTheStudyBack) {
   EXPECT_TRUE(port_.outcomes.empty()) << "no instance has used an attempt";
 }
 
-TEST_F(StudySenderTest, NotAuthorizedIsAnAnswerAboutOneInstance) {
+TEST_F(StudySenderTest, NotAuthorizedConcernsOneInstance) {
   AddInstances(2);
   script_.answers = {Status(0x0124)};
   EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
   EXPECT_THAT(Kinds(), ElementsAre(kResponded, kResponded));
 }
 
-TEST_F(StudySenderTest, AFileThatCannotBeReadFailsAloneAndOpensNothing) {
+TEST_F(StudySenderTest, AnUnreadableFileFailsAloneWithoutAnAssociation) {
   AddInstances(1);
   std::filesystem::remove(folder_ / "0.dcm");
   WriteFile(folder_ / "other", "so that the folder is not empty");
@@ -649,7 +649,7 @@ TEST_F(StudySenderTest, AFileThatCannotBeReadFailsAloneAndOpensNothing) {
   EXPECT_EQ(script_.associations, 0U);
 }
 
-TEST_F(StudySenderTest, StorageThatIsAwayIsToldForEachInstance) {
+TEST_F(StudySenderTest, AStorageOutageIsReportedForEachInstance) {
   AddInstances(2);
   std::filesystem::remove(folder_ / "0.dcm");
   std::filesystem::remove(folder_ / "1.dcm");
@@ -658,7 +658,7 @@ TEST_F(StudySenderTest, StorageThatIsAwayIsToldForEachInstance) {
   for (const auto& outcome : port_.outcomes) EXPECT_TRUE(outcome.storage_away());
 }
 
-TEST_F(StudySenderTest, AReadErrorInTheMidstOfAFileMayPass) {
+TEST_F(StudySenderTest, AReadErrorWithinAFileIsTransient) {
   AddInstances(1);
   script_.answers = {Failed(StoreFailureKind::kFileUnreadable, /*usable=*/true)};
   EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
@@ -674,7 +674,7 @@ TEST_F(StudySenderTest, AFileThatChangesWhileItIsSentFailsAlone) {
   EXPECT_EQ(port_.associations, 2U) << "the broken one is never used again";
 }
 
-TEST_F(StudySenderTest, ACancelledWaitIsNoOutcome) {
+TEST_F(StudySenderTest, ACancelledWaitHasNoOutcome) {
   AddInstances(2);
   script_.answers = {Failed(StoreFailureKind::kCancelled, /*usable=*/false)};
   EXPECT_EQ(Send().reason(), wire::GiveBack::DRAINING);
@@ -689,7 +689,7 @@ TEST_F(StudySenderTest, ARefusedSyntaxIsDecoded) {
   EXPECT_TRUE(port_.outcomes[0].transcoded());
 }
 
-TEST_F(StudySenderTest, WhereNothingIsAcceptedEachInstanceFailsWithTheReason) {
+TEST_F(StudySenderTest, WithoutAnAcceptedContextEachInstanceFailsWithTheReason) {
   AddInstances(2);
   script_.contexts_refused = 128;
   EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
@@ -705,8 +705,8 @@ TEST_F(StudySenderTest, RequestsPerAssociationAreLimited) {
   EXPECT_EQ(script_.released, 3U);
 }
 
-TEST_F(StudySenderTest, ManyContextsTakeConsecutiveAssociationsAndNothingIsSentTwice) {
-  wire::Page again;  // the second part pages from the beginning and finds what was not settled
+TEST_F(StudySenderTest, ManyContextsUseConsecutiveAssociationsAndNothingIsSentTwice) {
+  wire::Page again;  // the second part reads pages from the beginning and finds the unsettled instances
   again.add_roots()->set_path(folder_.path());
   for (std::uint32_t i = 0; i < 70; ++i) {
     const wire::Instance instance = MakeInstance(i, "1.2.3.4." + std::to_string(i));
@@ -715,13 +715,13 @@ TEST_F(StudySenderTest, ManyContextsTakeConsecutiveAssociationsAndNothingIsSentT
     *again.add_instances() = instance;
   }
   port_.pages = {again};
-  script_.answers = {Status(0xA700)};  // is not settled
+  script_.answers = {Status(0xA700)};  // leaves the instance unsettled
   EXPECT_EQ(Send().reason(), wire::GiveBack::DONE);
   EXPECT_EQ(port_.associations, 2U);
   EXPECT_EQ(script_.stored.size(), 70U);
 }
 
-TEST_F(StudySenderTest, WhatWasAnsweredBeforeALossCounts) {
+TEST_F(StudySenderTest, ResponsesReceivedBeforeALossCount) {
   AddInstances(4);
   script_.window = 16;
   script_.answers = {Status(0), Status(0), Status(0xA900), Lost()};
@@ -734,8 +734,8 @@ TEST_F(StudySenderTest, WhatWasAnsweredBeforeALossCounts) {
   EXPECT_EQ(port_.outcomes[3].kind(), wire::Outcome::UNANSWERED);
 }
 
-// The refusal ends the study, and still everybody in flight gets an outcome.
-TEST_F(StudySenderTest, NothingIsKeptWhileAnInstanceIsDecoded) {
+// The first context is refused, so the instances are decoded for the fallback.
+TEST_F(StudySenderTest, TheBufferIsFlushedBeforeAnInstanceIsDecoded) {
   AddInstances(2);
   script_.window = 16;
   script_.keeps = true;
@@ -747,7 +747,7 @@ TEST_F(StudySenderTest, NothingIsKeptWhileAnInstanceIsDecoded) {
   EXPECT_TRUE(port_.outcomes[1].transcoded());
 }
 
-TEST_F(StudySenderTest, NothingIsKeptWhileAPageIsWaitedFor) {
+TEST_F(StudySenderTest, TheBufferIsFlushedBeforeWaitingForAPage) {
   AddInstances(8);
   script_.window = 16;
   script_.keeps = true;
@@ -762,7 +762,7 @@ TEST_F(StudySenderTest, NothingIsKeptWhileAPageIsWaitedFor) {
   EXPECT_EQ(port_.outcomes.size(), 9U);
 }
 
-TEST_F(StudySenderTest, AStopTakesBackWhatWasKept) {
+TEST_F(StudySenderTest, AStopTakesBackBufferedRequests) {
   AddInstances(8);
   script_.window = 16;
   script_.keeps = true;
