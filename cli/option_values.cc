@@ -136,7 +136,7 @@ std::string SizeText(std::uint64_t bytes) {
 
 ValueOr<std::string> ParseAeTitle(std::string_view text) {
   const auto first = text.find_first_not_of(' ');
-  if (first == std::string_view::npos) return Wrong("no value: give an AE title of 1 to 16 characters");
+  if (first == std::string_view::npos) return Wrong("empty value: give an AE title of 1 to 16 characters");
   const std::string_view title = text.substr(first, text.find_last_not_of(' ') - first + 1);
   if (title.size() > kAeTitleBytesMax) {
     return Wrong("'{}' is {} characters long: an AE title has at most {}", ToPrintable(title), title.size(),
@@ -152,7 +152,7 @@ ValueOr<std::string> ParseAeTitle(std::string_view text) {
 }
 
 ValueOr<std::string> ParseHost(std::string_view text) {
-  if (text.empty()) return Wrong("no value: give a host name or an address");
+  if (text.empty()) return Wrong("empty value: give a host name or an address");
   if (text.size() > kHostBytesMax || !std::all_of(text.begin(), text.end(), IsHostCharacter)) {
     return Wrong(
         "'{}' is not a host: give a name such as pacs.example.org or an address such as 192.0.2.7 or 2001:db8::7",
@@ -207,7 +207,7 @@ ValueOr<std::size_t> ParseChoice(std::string_view text, const std::vector<std::s
 }
 
 tl::expected<void, std::string> CheckInput(const std::string& path) {
-  if (path.empty()) return Wrong("no value: give a file or a folder");
+  if (path.empty()) return Wrong("empty value: give a file or a folder");
   struct stat status {};
   if (stat(path.c_str(), &status) != 0) {
     if (errno == ENOENT) return Wrong("'{}' does not exist: check the path", ToPrintable(path));
@@ -223,7 +223,7 @@ tl::expected<void, std::string> CheckInput(const std::string& path) {
 }
 
 tl::expected<void, std::string> PrepareOutputFolder(const std::string& path, bool create) {
-  if (path.empty()) return Wrong("no value: give a folder");
+  if (path.empty()) return Wrong("empty value: give a folder");
   std::error_code not_created, not_there;
   if (create) std::filesystem::create_directories(path, not_created);
   if (!std::filesystem::is_directory(path, not_there)) {

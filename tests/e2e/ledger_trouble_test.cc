@@ -77,7 +77,8 @@ TEST_F(LedgerTroubleTest, AFailedSummaryIsWrittenByResume) {
   const auto in_the_way = out() / ("dicom_sender_summary_" + Session() + ".json");
   std::filesystem::create_directories(in_the_way / "folder");
   EXPECT_EQ(sender.Wait(kRunTimeout), (ProcessEnd{74, 0})) << sender.Errors();
-  EXPECT_NE(sender.Errors().find(in_the_way.string() + " cannot be written"), std::string::npos) << sender.Errors();
+  EXPECT_NE(sender.Errors().find("'" + in_the_way.string() + "' cannot be written"), std::string::npos)
+      << sender.Errors();
   EXPECT_NE(sender.Output().find("dicom-sender --resume " + Session() + " --output-dir "), std::string::npos)
       << "by its id, because the session itself is complete";
   std::filesystem::remove_all(in_the_way);

@@ -218,7 +218,7 @@ TEST(Jpeg2000Test, ContradictionsAreRefusedWithAReason) {
   color.photometric = "RGB";
   EXPECT_THAT(reason(color, stream), HasSubstr("of 1 components"));
   color.photometric = "YBR_FULL_422";
-  EXPECT_THAT(reason(color, EncodeJpeg2000(MakeImage(kColor), 0)), HasSubstr("sub-sampled"));
+  EXPECT_THAT(reason(color, EncodeJpeg2000(MakeImage(kColor), 0)), HasSubstr("subsampled"));
   TestImage wide = image;
   wide.bits_allocated = 32;
   EXPECT_THAT(reason(wide, stream), HasSubstr("more than 16 bits"));

@@ -343,7 +343,7 @@ TEST(TranscoderReasonsTest, FragmentsThatDoNotMatchTheFrames) {
   DicomWriter dataset = StandardElements(none);
   EXPECT_THAT(
       ReasonFor(File(kRleLossless, dataset.Text(0x0028, 0x0008, "IS", "0").Encapsulated({frame}).byte_vector())),
-      HasSubstr("no positive number"));
+      HasSubstr("not a positive number"));
 }
 
 TEST(TranscoderReasonsTest, ImagesThatContradictTheirStreams) {

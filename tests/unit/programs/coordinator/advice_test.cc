@@ -53,10 +53,10 @@ class CoordinatorAdviceTest : public testing::Test {
 
 TEST_F(CoordinatorAdviceTest, ForAnUnusableLedger) {
   options_.ledger = folder_.path();
-  EXPECT_THAT(Refusal(), StartsWith("--ledger: ledger " + options_.ledger));
+  EXPECT_THAT(Refusal(), StartsWith("--ledger: ledger '" + options_.ledger + "'"));
   options_.ledger = folder_ / "note.txt";
   std::ofstream(options_.ledger) << std::string(5000, 'x');
-  EXPECT_THAT(Refusal(), StartsWith("--ledger: ledger " + options_.ledger));
+  EXPECT_THAT(Refusal(), StartsWith("--ledger: ledger '" + options_.ledger + "'"));
 }
 
 TEST_F(CoordinatorAdviceTest, ForAPortInUse) {

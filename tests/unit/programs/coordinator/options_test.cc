@@ -129,7 +129,7 @@ TEST_F(CoordinatorOptionsTest, LeasesMustOutlastAFailover) {
   };
   EXPECT_THAT(refusal("60", "184"), HasSubstr("give --lease-ttl 185 or more, or a shorter --leader-timeout"));
   EXPECT_THAT(refusal("1", "7"), HasSubstr("give --lease-ttl 8 or more"));
-  EXPECT_THAT(Refusal({"--ledger", "postgresql://u@db/d", "--lease-ttl", "19"}), HasSubstr("time-out of 5 s"));
+  EXPECT_THAT(Refusal({"--ledger", "postgresql://u@db/d", "--lease-ttl", "19"}), HasSubstr("timeout of 5 s"));
   EXPECT_TRUE(Parse({"--ledger", "postgresql://u@db/d", "--leader-timeout", "60", "--lease-ttl", "185"}));
   EXPECT_TRUE(Parse({"--ledger", "postgresql://u@db/d", "--leader-timeout", "1", "--lease-ttl", "8"}));
   EXPECT_TRUE(Parse({"--ledger", "postgresql://u@db/d"})) << "the defaults fit";

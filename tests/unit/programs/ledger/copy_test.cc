@@ -344,7 +344,8 @@ TEST_F(LedgerCopyTest, AnUnknownOutcomeIsReported) {
   const auto copied = CopyThroughACut(Moment::kUnanswered, ConnectionCutter::Passage::kRefused);
   ASSERT_FALSE(copied);
   EXPECT_EQ(copied.error().kind, Kind::kUnknown);
-  EXPECT_THAT(copied.error().sentence, HasSubstr("not known: run it again, it says so"));
+  EXPECT_THAT(copied.error().sentence,
+              HasSubstr("it is unknown whether all was copied: run it again, and it says so"));
   const auto again = Copy();
   ASSERT_FALSE(again);
   EXPECT_THAT(again.error().sentence, HasSubstr("already has 2 sessions"));

@@ -272,7 +272,7 @@ TEST_F(OptionsTest, EachWrongOptionIsNamedInOneLine) {
       {{"--log-format", "xml"}, "--log-format: 'xml' is invalid: give text or json"},
       {{"--metrics", "9464"}, "--metrics: '9464' is invalid: give HOST:PORT such as 127.0.0.1:9464"},
       {{"-c", "SEVENTEEN-LETTERS"}, "--calling-ae: 'SEVENTEEN-LETTERS' is 17 characters long"},
-      {{"-c", ""}, "--calling-ae: no value"},
+      {{"-c", ""}, "--calling-ae: empty value"},
       {{"--resume", "yesterday"}, "--resume: 'yesterday' is not a session ID"},
       {{"--recursive=maybe"}, "--recursive: 'maybe' is invalid: give true or false"},
       {{"-p", "105"}, "--port: given 2 times: give it once"},
@@ -285,7 +285,7 @@ TEST_F(OptionsTest, EachWrongOptionIsNamedInOneLine) {
       {{"--config", "/nonexistent/x.toml"}, "--config: '/nonexistent/x.toml' cannot be read: check the path"},
       {{"--config", "/"}, "--config: '/' cannot be read"},
       {{"-i", "/nonexistent/data"}, "--input: '/nonexistent/data' does not exist: check the path"},
-      {{"-i", ""}, "--input: no value"},
+      {{"-i", ""}, "--input: empty value"},
       {{"--thread", "2"}, "Unknown option '--thread'. Did you mean --threads?"},
       {{"-x"}, "Unknown option '-x'"},
       {{"-rx"}, "Unknown option '-x'"},
@@ -304,8 +304,8 @@ TEST_F(OptionsTest, EachWrongDestinationIsNamedInOneLine) {
     return Wrong({"-i", data_, "-a", ae, "-H", host, "-p", port, "--output-dir", out_});
   };
   EXPECT_THAT(destination("A\\B", "h", "104"), HasSubstr("--ae-title: 'A\\B' is not an AE title"));
-  EXPECT_THAT(destination("   ", "h", "104"), HasSubstr("--ae-title: no value"));
-  EXPECT_THAT(destination("A", "", "104"), HasSubstr("--host: no value"));
+  EXPECT_THAT(destination("   ", "h", "104"), HasSubstr("--ae-title: empty value"));
+  EXPECT_THAT(destination("A", "", "104"), HasSubstr("--host: empty value"));
   EXPECT_THAT(destination("A", "h:104", "104"), HasSubstr("--host: 'h:104' is not a host: give the host alone"));
   EXPECT_THAT(destination("A", "h", "0"), HasSubstr("--port: '0' is invalid: give a whole number from 1 to 65535"));
   EXPECT_THAT(destination("A", "h", "65536"), HasSubstr("--port: '65536'"));
