@@ -83,8 +83,9 @@ tl::expected<ConfigEntry, std::string> ToEntry(const std::string& file, const to
   }
   const auto add = [&entry](const toml::node& value) {
     auto text = TextOf(value);
-    if (text) entry.values.push_back(*std::move(text));
-    return text.has_value();
+    if (!text) return false;
+    entry.values.push_back(*std::move(text));
+    return true;
   };
   const toml::array* array = node.as_array();
   if (array == nullptr ? add(node) : std::all_of(array->begin(), array->end(), add)) return entry;

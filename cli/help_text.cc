@@ -45,13 +45,14 @@ void AppendOption(const ProgramOption& option, std::string& out) {
 
 // Returns the first option with one value, preferably one with a letter, because those are used most.
 const ProgramOption& ExampleOption(const Program& program) {
+  const auto options = OptionsOf(program);
   const ProgramOption* example = nullptr;
-  for (const ProgramOption* option : OptionsOf(program)) {
+  for (const ProgramOption* option : options) {
     if (option->value == nullptr || option->repeatable) continue;
     if (option->letter != 0) return *option;
     if (example == nullptr) example = option;
   }
-  return *example;  // --config at least
+  return example != nullptr ? *example : *options.back();
 }
 
 std::string OtherSourcesText(const Program& program) {

@@ -26,7 +26,7 @@ std::string FormatWait(Duration wait) {
     const std::string text = fmt::format("{} {}", count / per_unit, unit);
     return rest == 0 ? text : fmt::format("{} {} {}", text, rest, rest_unit);
   };
-  if (minutes < 48 * 60) return with_rest(minutes, 60, "h", "min");
+  if (minutes < 48L * 60) return with_rest(minutes, 60, "h", "min");
   return with_rest(ceil<std::chrono::hours>(wait).count(), 24, "d", "h");
 }
 

@@ -149,12 +149,12 @@ void Planner::OnOpen(Container container, const ElementHeader& header, Encoding 
   level.edits_before = edits_.size();
   level.had_failed = failure_.has_value();
   if (level.is_fragments && header.tag == kPixelData) level.extended_table = levels_.back().extended_table;
-  levels_.push_back(std::move(level));
+  levels_.push_back(level);
 }
 
 void Planner::OnClose(std::uint64_t end_offset) {
   AdjustGroupLength(levels_.back());
-  Level level = std::move(levels_.back());
+  Level level = levels_.back();
   levels_.pop_back();
   levels_.back().padding += level.padding;
   if (level.is_fragments && level.padding > 0) {
@@ -171,7 +171,7 @@ void Planner::OnClose(std::uint64_t end_offset) {
 }
 
 void Planner::OnWrongGuess(std::size_t depth) {
-  const Level level = std::move(levels_[depth + 1]);
+  const Level level = levels_[depth + 1];
   levels_.resize(depth + 1);
   edits_.resize(level.edits_before);
   if (!level.had_failed) failure_.reset();
