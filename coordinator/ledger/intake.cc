@@ -19,8 +19,7 @@ std::size_t PlaceOf(const Key& key, std::map<Key, std::size_t>& places, List& li
 
 std::vector<std::int64_t> DistinctAscending(std::vector<std::int64_t> hashes) {
   std::ranges::sort(hashes);
-  const auto repeated = std::ranges::unique(hashes);
-  hashes.erase(repeated.begin(), repeated.end());
+  hashes.erase(std::unique(hashes.begin(), hashes.end()), hashes.end());
   return hashes;
 }
 
