@@ -167,6 +167,7 @@ std::vector<std::int64_t> Store::RootIds(SessionKey session, const std::vector<s
     }
   }
   std::vector<std::int64_t> ids;
+  ids.reserve(paths.size());
   for (const std::string_view path : paths) ids.push_back(root_ids_.at({session, std::string(path)}));
   return ids;
 }
@@ -197,6 +198,7 @@ std::vector<std::int64_t> Store::PairIds(const std::vector<std::pair<std::string
     }
   }
   std::vector<std::int64_t> ids;
+  ids.reserve(encoded.size());
   for (const auto& pair : encoded) ids.push_back(pair_ids_.at(pair));
   return ids;
 }
