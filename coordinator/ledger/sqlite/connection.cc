@@ -12,6 +12,7 @@ constexpr int kPagesPerCheckpoint = 8192;  // of 4 KiB; many, so that often chan
 constexpr int kLogPagesMax = 32768;        // 128 MiB; beyond that, a commit waits briefly for readers
 constexpr int kReaderWaitMs = 200;
 constexpr std::chrono::seconds kWaitForReadersEvery(10);
+constexpr int kWaitForReadersPages = 16384;        // 64 MiB; if the log grows faster, the next wait is earlier
 constexpr int kOtherWriterWaitMs = 5000;           // in case someone writes to the ledger with the sqlite3 shell
 constexpr std::size_t kCachedStatementsMax = 200;  // some statements are specific to a set of states
 
@@ -56,11 +57,15 @@ int Connection::OnCommit(void* connection, sqlite3* db, const char* /*name*/, in
   if (pages < kPagesPerCheckpoint) return SQLITE_OK;
   sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
   const TimePoint now = MonotonicNow();
-  if (pages < kLogPagesMax || now < self.wait_for_readers_at_) return SQLITE_OK;
+  if (pages < kLogPagesMax) return SQLITE_OK;
+  if (now < self.wait_for_readers_at_ && pages < self.wait_for_readers_pages_) return SQLITE_OK;
   sqlite3_busy_timeout(db, kReaderWaitMs);
   const int result = sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_RESTART, nullptr, nullptr);
   sqlite3_busy_timeout(db, kOtherWriterWaitMs);
-  if (result == SQLITE_BUSY) self.wait_for_readers_at_ = now + kWaitForReadersEvery;
+  if (result == SQLITE_BUSY) {
+    self.wait_for_readers_at_ = now + kWaitForReadersEvery;
+    self.wait_for_readers_pages_ = pages + kWaitForReadersPages;
+  }
   return SQLITE_OK;
 }
 

@@ -71,7 +71,8 @@ class Connection {
   static int OnCommit(void* connection, sqlite3* db, const char* name, int pages);
 
   const std::string file_;
-  TimePoint wait_for_readers_at_{};
+  TimePoint wait_for_readers_at_{};  // the next wait, or when the log has so many pages
+  int wait_for_readers_pages_ = 0;
   SQLite::Database database_;
   std::unordered_map<std::string, SQLite::Statement, TextHash, std::equal_to<>> statements_;
 };

@@ -115,7 +115,7 @@ class ReadersTest : public testing::Test {
   steady_clock::duration longest_{};
 };
 
-constexpr std::uintmax_t kLogBytesMax = 192 << 20;
+constexpr std::uintmax_t kLogBytesMax = 320 << 20;
 constexpr std::chrono::seconds kWaitMax(10);  // much longer than a commit waits for a reader
 
 // Polls with two connections, at least one of which is always reading.
