@@ -1,6 +1,7 @@
 // The ledger in one SQLite file, in WAL mode with synchronous=FULL, so that commits survive a power failure. Only one
 // program at a time opens it (ledger_lock.h); others may read the file with SQLite in the meantime. A commit waits
-// for readers only when the write-ahead log has become large, and at most one second in ten.
+// for readers only when the write-ahead log has become large, and at most one second in ten seconds or in 64 MiB of
+// log.
 #pragma once
 
 #include <memory>
