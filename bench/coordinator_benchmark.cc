@@ -16,6 +16,7 @@
 #include "bench/benchmark_ledger.h"
 #include "bench/coordinator_process.h"
 #include "bench/report.h"
+#include "bench/run_benchmark.h"
 #include "bench/simulated_workers.h"
 #include "bench/study_feed.h"
 #include "common/open_files.h"
@@ -269,11 +270,8 @@ int Main(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace dicom_sender;
-  try {
+  return RunBenchmark("coordinator-benchmark", [&] {
     if (argc == 4 && std::string_view(argv[1]) == kServeArgument) return ServeCoordinator(argv[2], argv[3]);
     return Main(argc, argv);
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "coordinator-benchmark: FAILED: {}\n", error.what());
-    return 1;
-  }
+  });
 }

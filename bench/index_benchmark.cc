@@ -6,12 +6,12 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
-#include <exception>
 
 #include "bench/destination.h"
 #include "bench/file_set.h"
 #include "bench/measured_run.h"
 #include "bench/report.h"
+#include "bench/run_benchmark.h"
 #include "tests/support/process.h"
 #include "tests/support/temporary_folder.h"
 
@@ -168,10 +168,5 @@ int Main(int argc, char** argv) {
 }  // namespace dicom_sender
 
 int main(int argc, char** argv) {
-  try {
-    return dicom_sender::Main(argc, argv);
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "index-benchmark: FAILED: {}\n", error.what());
-    return 1;
-  }
+  return dicom_sender::RunBenchmark("index-benchmark", [&] { return dicom_sender::Main(argc, argv); });
 }

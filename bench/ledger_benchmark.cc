@@ -5,11 +5,11 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
-#include <exception>
 #include <numeric>
 
 #include "bench/benchmark_ledger.h"
 #include "bench/report.h"
+#include "bench/run_benchmark.h"
 #include "bench/study_feed.h"
 #include "common/time.h"
 
@@ -137,10 +137,5 @@ int Main(int argc, char** argv) {
 }  // namespace dicom_sender
 
 int main(int argc, char** argv) {
-  try {
-    return dicom_sender::Main(argc, argv);
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "ledger-benchmark: FAILED: {}\n", error.what());
-    return 1;
-  }
+  return dicom_sender::RunBenchmark("ledger-benchmark", [&] { return dicom_sender::Main(argc, argv); });
 }

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <exception>
 #include <thread>
 
 #include "bench/aims.h"
@@ -15,6 +14,7 @@
 #include "bench/file_set.h"
 #include "bench/measured_run.h"
 #include "bench/report.h"
+#include "bench/run_benchmark.h"
 #include "bench/senders.h"
 #include "tests/support/temporary_folder.h"
 
@@ -265,10 +265,5 @@ int Main(int argc, char** argv) {
 }  // namespace dicom_sender
 
 int main(int argc, char** argv) {
-  try {
-    return dicom_sender::Main(argc, argv);
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "send-benchmark: FAILED: {}\n", error.what());
-    return 1;
-  }
+  return dicom_sender::RunBenchmark("send-benchmark", [&] { return dicom_sender::Main(argc, argv); });
 }

@@ -40,7 +40,7 @@ TerminalStyle DetectStyle(int fd, const std::function<const char*(const char*)>&
       break;
     }
   }
-  style.colour = style.terminal && text("NO_COLOR").empty();
+  style.color = style.terminal && text("NO_COLOR").empty();
   return style;
 }
 

@@ -183,7 +183,7 @@ std::string RenderProgressBar(const ProgressView& view, const std::optional<Rate
   const std::string bar = used < columns && view.total_known ? Bar(view, columns - used, style) : "";
   const std::string whole = head + bar + tail;
   if (Columns(whole) + Columns(failed) > columns) return ClipToColumns(whole + failed, columns);
-  return failed.empty() ? whole : whole + Coloured(failed, kRed, style);
+  return failed.empty() ? whole : whole + Colored(failed, kRed, style);
 }
 
 std::string RenderProgressLine(const ProgressView& view, const std::optional<Rate>& rate) {
@@ -199,7 +199,7 @@ std::string RenderProgressLine(const ProgressView& view, const std::optional<Rat
 }
 
 std::string RenderInstance(const InstanceView& view, const TerminalStyle& style) {
-  const auto [word, colour] = [&]() -> std::pair<const char*, const char*> {
+  const auto [word, color] = [&]() -> std::pair<const char*, const char*> {
     switch (view.result) {
       case InstanceResult::kStored:
         return {"stored", kGreen};
@@ -212,17 +212,17 @@ std::string RenderInstance(const InstanceView& view, const TerminalStyle& style)
     }
   }();
   const std::string detail = view.detail.empty() ? "" : fmt::format(": {}", ToPrintable(view.detail));
-  return fmt::format("[{}] {} {}{} ({})\n", view.thread, Coloured(fmt::format("{:<7}", word), colour, style),
+  return fmt::format("[{}] {} {}{} ({})\n", view.thread, Colored(fmt::format("{:<7}", word), color, style),
                      ToPrintable(view.path), detail, Milliseconds(view.duration));
 }
 
 std::string RenderWarning(std::string_view sentence, const TerminalStyle& style) {
-  return fmt::format("{} {}\n", Coloured("Warning:", kYellow, style), ToPrintable(sentence));
+  return fmt::format("{} {}\n", Colored("Warning:", kYellow, style), ToPrintable(sentence));
 }
 
 std::string RenderEcho(const EchoView& view, const TerminalStyle& style) {
   const std::string result =
-      view.failure.empty() ? Coloured("success", kGreen, style) : Coloured("failed", kRed, style);
+      view.failure.empty() ? Colored("success", kGreen, style) : Colored("failed", kRed, style);
   return fmt::format("C-ECHO to {} as {}: {}{} ({})\n", ToPrintable(view.destination), ToPrintable(view.calling_ae),
                      result, view.failure.empty() ? "" : fmt::format(": {}", ToPrintable(view.failure)),
                      Milliseconds(view.duration));

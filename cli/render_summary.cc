@@ -31,8 +31,8 @@ std::string ProblemsText(const SummaryView& view) {
 }
 
 std::string Headline(const SummaryView& view, const TerminalStyle& style) {
-  const auto line = [&](const char* emoji, const std::string& text, const char* colour) {
-    return (style.emoji() ? std::string(emoji) + " " : "") + Coloured(text, colour, style) + "\n";
+  const auto line = [&](const char* emoji, const std::string& text, const char* color) {
+    return (style.emoji() ? std::string(emoji) + " " : "") + Colored(text, color, style) + "\n";
   };
   switch (view.end) {
     case SessionEnd::kInterrupted:
@@ -73,8 +73,8 @@ std::string RenderSummary(const SummaryView& view, const TerminalStyle& style) {
   const auto row = [&out](const char* label, const std::string& value) {
     out += fmt::format("  {:<12}{}\n", label, value);
   };
-  const auto count = [&](std::uint64_t value, const char* colour) {
-    return value > 0 ? Coloured(std::to_string(value), colour, style) : "0";
+  const auto count = [&](std::uint64_t value, const char* color) {
+    return value > 0 ? Colored(std::to_string(value), color, style) : "0";
   };
   row("Session", ToPrintable(view.session));
   row("Destination",
@@ -89,7 +89,7 @@ std::string RenderSummary(const SummaryView& view, const TerminalStyle& style) {
                     count(view.conflicts, kRed)));
   }
   if (const std::string not_read = NotReadText(view); !not_read.empty()) {
-    row("NOT READ", Coloured(not_read, kRed, style));
+    row("NOT READ", Colored(not_read, kRed, style));
   }
   if (view.pending > 0) row("Pending", count(view.pending, kYellow));
   row("Warnings", count(view.warnings, kYellow));

@@ -6,8 +6,8 @@
 
 namespace dicom_sender::words {
 
-std::string Coloured(std::string text, const char* code, const TerminalStyle& style) {
-  return style.colour ? fmt::format("\x1b[{}m{}\x1b[0m", code, text) : text;
+std::string Colored(std::string text, const char* code, const TerminalStyle& style) {
+  return style.color ? fmt::format("\x1b[{}m{}\x1b[0m", code, text) : text;
 }
 
 std::string Counted(std::uint64_t count, const char* one, const char* many) {

@@ -13,7 +13,7 @@ inline constexpr const char* kRed = "31";
 inline constexpr const char* kGreen = "32";
 inline constexpr const char* kYellow = "33";
 
-std::string Coloured(std::string text, const char* code, const TerminalStyle& style);
+std::string Colored(std::string text, const char* code, const TerminalStyle& style);
 std::string Counted(std::uint64_t count, const char* one, const char* many);
 std::string Files(std::uint64_t count);  // "1 file", "2 files"
 std::string Studies(std::uint64_t count);

@@ -27,6 +27,16 @@ struct ComparedCopy {
 // `bytes`: the size of the copy.
 ComparedCopy JudgeComparison(const Comparison& comparison, std::string_view original_path, std::uint64_t bytes);
 
+// A copy that has not been sent, and what it takes to send it in place of a failed file.
+struct WaitingCopy {
+  PromotedCopy copy;
+  std::int64_t index = 0;
+  std::int64_t pair = 0;  // the ID of its SOP class and transfer syntax
+  std::string uid;
+  InstanceState state = InstanceState::kSkipped;
+  bool differs = false;  // from the first file, or it was not compared
+};
+
 // A failed instance, and the first file with its SOP Instance UID: the instance itself, or the file that it replaced.
 struct FailedOriginal {
   std::uint32_t index = 0;

@@ -1,6 +1,6 @@
 // How many associations a destination's address takes at the same time, as its answers show.
 //
-// There is no limit until the destination asks for one: it turns an association away while it serves others, or
+// No limit applies until the destination asks for one: it rejects an association while it serves others, or
 // answers a C-STORE with "out of resources". Then the limit falls at once and rises again step by step, as in TCP's
 // congestion control, because what the destination can take may change with its own load.
 //

@@ -203,7 +203,7 @@ class Scheduler {
   };
 
   class Invariants;
-  // When this many different studies are turned away in a row, it is no accident.
+  // If the destination rejects this many different studies in a row, the cause is not in the studies.
   static constexpr std::size_t kSeveralStudies = 3;
 
   // --- scheduler.cc: the step, and where studies wait

@@ -67,9 +67,9 @@ void Service::WriteSessions(const std::vector<LedgerChange>& changes, const std:
   for (const LedgerChange& change : changes) {
     const auto* session = std::get_if<SessionChanged>(&change);
     if (!session) continue;
-    const bool goes_on = session->state == wire::SESSION_COMPLETE && feeds.contains(session->session);
+    const bool continues = session->state == wire::SESSION_COMPLETE && feeds.contains(session->session);
     if (HasEnded(session->state)) feeds.erase(session->session);
-    goes_on ? OpenInScheduler(ledger_.LoadSession(session->session), moment) : Write(*session, moment);
+    continues ? OpenInScheduler(ledger_.LoadSession(session->session), moment) : Write(*session, moment);
   }
   for (auto& [session, studies] : feeds) Apply(StudiesFed{session, std::move(studies)}, moment);
 }

@@ -187,8 +187,8 @@ TEST_F(UsageTest, InvalidConfigFilesAreRefused) {
   const std::string missing = folder_ / "missing.toml";
   ExpectUsageError(Command({"--config", missing}), {"--config", missing});
   const std::string file = folder_ / "options.toml";
-  WriteFile(file, "threads = 2\ncolour = \"red\"\n");
-  ExpectUsageError(Command({"--config", file}), {"colour", file});
+  WriteFile(file, "threads = 2\ncolor = \"red\"\n");
+  ExpectUsageError(Command({"--config", file}), {"color", file});
   WriteFile(file, "max-pdu = 1\n");
   ExpectUsageError(Command({"--config", file}), {"max-pdu in " + file + ", line 1", "4K"});
 }

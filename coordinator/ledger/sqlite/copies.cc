@@ -48,16 +48,6 @@ std::vector<FailedOriginal> FailedOriginals(Store& store, StudyKey study) {
   return failed;
 }
 
-// A copy that has not been sent.
-struct WaitingCopy {
-  PromotedCopy copy;
-  std::int64_t index = 0;
-  std::int64_t pair = 0;
-  std::string uid;
-  InstanceState state = InstanceState::kSkipped;
-  bool differs = false;  // it differs from the first file, or was not compared
-};
-
 std::optional<WaitingCopy> NextCopy(Store& store, const FailedOriginal& failed) {
   auto& row = store.db().Query(
       "SELECT c.study, c.idx, coalesce(c.conflict, 1), i.size, i.pair, i.sop_instance, r.path, i.path, c.session,"

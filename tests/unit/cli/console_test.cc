@@ -75,7 +75,7 @@ ProgressView At(Duration elapsed, std::uint64_t done) {
 
 class ConsoleTest : public testing::Test {
  protected:
-  const TerminalStyle kTerminal = {.terminal = true, .utf8 = true, .colour = false, .columns = 60};
+  const TerminalStyle kTerminal = {.terminal = true, .utf8 = true, .color = false, .columns = 60};
   const TerminalStyle kNoTerminal;
   Pipe out_, err_;
   TimePoint start_{100s};
@@ -253,19 +253,19 @@ class DetectStyleTest : public testing::Test {
 TEST_F(DetectStyleTest, OfATerminal) {
   ASSERT_TRUE(terminal_.valid());
   const TerminalStyle style = Detect(terminal_.get(), {{"TERM", "xterm"}, {"LANG", "de_DE.UTF-8"}});
-  EXPECT_TRUE(style.terminal && style.utf8 && style.colour && style.emoji());
+  EXPECT_TRUE(style.terminal && style.utf8 && style.color && style.emoji());
 }
 
 TEST_F(DetectStyleTest, NoColor) {
-  EXPECT_FALSE(Detect(terminal_.get(), {{"TERM", "xterm"}, {"NO_COLOR", "1"}}).colour);
-  EXPECT_TRUE(Detect(terminal_.get(), {{"TERM", "xterm"}, {"NO_COLOR", ""}}).colour)
+  EXPECT_FALSE(Detect(terminal_.get(), {{"TERM", "xterm"}, {"NO_COLOR", "1"}}).color);
+  EXPECT_TRUE(Detect(terminal_.get(), {{"TERM", "xterm"}, {"NO_COLOR", ""}}).color)
       << "https://no-color.org: not empty";
 }
 
 TEST_F(DetectStyleTest, TerminalsThatCannotRedraw) {
   EXPECT_FALSE(Detect(terminal_.get(), {{"TERM", "dumb"}}).terminal);
   EXPECT_FALSE(Detect(terminal_.get(), {}).terminal);
-  EXPECT_FALSE(Detect(terminal_.get(), {{"TERM", "dumb"}}).colour);
+  EXPECT_FALSE(Detect(terminal_.get(), {{"TERM", "dumb"}}).color);
 }
 
 TEST_F(DetectStyleTest, TheFirstLocaleVariableThatIsSetNamesTheEncoding) {
@@ -283,7 +283,7 @@ TEST_F(DetectStyleTest, TheFirstLocaleVariableThatIsSetNamesTheEncoding) {
 TEST_F(DetectStyleTest, OfAPipe) {
   const Pipe pipe;
   const TerminalStyle style = Detect(pipe.fd(), {{"TERM", "xterm"}, {"LANG", "C.UTF-8"}});
-  EXPECT_FALSE(style.terminal || style.colour || style.emoji());
+  EXPECT_FALSE(style.terminal || style.color || style.emoji());
 }
 
 }  // namespace

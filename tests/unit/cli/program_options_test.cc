@@ -23,7 +23,7 @@ using testing::StartsWith;
 using WordList = std::vector<std::string>;
 using Variables = std::map<std::string, std::string>;
 
-enum class Colour { kRed, kGreen, kBlue };
+enum class Color { kRed, kGreen, kBlue };
 
 struct ShopOptions {
   std::vector<std::string> paths, endpoints;
@@ -32,7 +32,7 @@ struct ShopOptions {
   std::string text = "-";
   std::optional<std::string> address, session;
   std::chrono::seconds span{0};
-  Colour colour = Colour::kRed;
+  Color color = Color::kRed;
   LogFormat log_format = LogFormat::kText;
   bool open = false;
 };
@@ -54,9 +54,9 @@ class ProgramOptionsTest : public testing::Test {
                         {{0, "http-address", "HOST:PORT", "where to listen", SetAddress(o.address)},
                          {0, "session", "SESSION", "which one", SetUuid(o.session)},
                          {0, "span", "TIME", "how long", SetSpan(o.span)},
-                         {0, "colour", "COLOUR", "red, green or blue",
-                          SetChoice<Colour>(
-                              o.colour, {{"red", Colour::kRed}, {"green", Colour::kGreen}, {"blue", Colour::kBlue}})},
+                         {0, "color", "COLOR", "red, green or blue",
+                          SetChoice<Color>(
+                              o.color, {{"red", Color::kRed}, {"green", Color::kGreen}, {"blue", Color::kBlue}})},
                          {0, "log-format", "FORMAT", "text or json", SetLogFormat(o.log_format)},
                          {'o', "open", nullptr, "not closed", SetSwitch(o.open)}}}},
             .epilogue = "Examples\n  shop --open\n"};
@@ -88,7 +88,7 @@ class ProgramOptionsTest : public testing::Test {
 TEST_F(ProgramOptionsTest, ValuesReachTheCallersOptions) {
   const Given given =
       Good(Shop(), Words("-x a --path=b --small 255 -p 65535 --text t -o --http-address [::1]:80 --span 2m "
-                         "--colour blue --log-format json --session 5E0C9A1E-8B1C-4F0E-9A59-0F6E4C1D2B3A"));
+                         "--color blue --log-format json --session 5E0C9A1E-8B1C-4F0E-9A59-0F6E4C1D2B3A"));
   EXPECT_THAT(options_.paths, ElementsAre("a", "b"));
   EXPECT_EQ(options_.small, 255);
   EXPECT_EQ(options_.port, 65535);
@@ -96,7 +96,7 @@ TEST_F(ProgramOptionsTest, ValuesReachTheCallersOptions) {
   EXPECT_EQ(options_.address, "[::1]:80");
   EXPECT_EQ(options_.session, "5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3a");
   EXPECT_EQ(options_.span, std::chrono::seconds(120));
-  EXPECT_EQ(options_.colour, Colour::kBlue);
+  EXPECT_EQ(options_.color, Color::kBlue);
   EXPECT_EQ(options_.log_format, LogFormat::kJson);
   EXPECT_TRUE(options_.open);
   EXPECT_EQ(given.where.at("small"), "--small");
@@ -107,12 +107,12 @@ TEST_F(ProgramOptionsTest, ValuesReachTheCallersOptions) {
 TEST_F(ProgramOptionsTest, EachErrorNamesTheProgram) {
   const std::pair<const char*, const char*> cases[] = {
       {"--small 256", "--small: '256' is invalid: give a whole number from 0 to 255"},
-      {"--colour pink", "--colour: 'pink' is invalid: give red, green or blue"},
+      {"--color pink", "--color: 'pink' is invalid: give red, green or blue"},
       {"--nonsense", "Unknown option '--nonsense': 'shop --help' lists all"},
       {"--text", "--text needs a value: give --text TEXT"},
       {"--text a --text b", "--text: given 2 times: give it once"},
-      {"--colr red", "Unknown option '--colr'. Did you mean --colour?"},
-      {"--colour-=red", "Unknown option '--colour-=red'. Did you mean --colour?"},
+      {"--colr red", "Unknown option '--colr'. Did you mean --color?"},
+      {"--color-=red", "Unknown option '--color-=red'. Did you mean --color?"},
       {"-small", "Unknown option '-small'. Did you mean --small?"},
       {"--http", "Unknown option '--http'. Did you mean --http-address?"},
       {"show", "Unexpected argument 'show': see 'shop --help'"},

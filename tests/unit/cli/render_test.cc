@@ -16,8 +16,8 @@ using testing::Not;
 
 constexpr const char* kSession = "5e0c9a1e-8b1c-4f0e-9a59-0f6e4c1d2b3a";
 const TerminalStyle kPipe;
-const TerminalStyle kTerminal = {.terminal = true, .utf8 = true, .colour = true, .columns = 100};
-const TerminalStyle kPlainTerminal = {.terminal = true, .utf8 = false, .colour = false, .columns = 100};
+const TerminalStyle kTerminal = {.terminal = true, .utf8 = true, .color = true, .columns = 100};
+const TerminalStyle kPlainTerminal = {.terminal = true, .utf8 = false, .color = false, .columns = 100};
 const std::string kEvil = "a\n\x1B[2Jb\xFF\xC2\x9B";
 const std::string kTamed = "a\\n\\x1b[2Jb\xEF\xBF\xBD\xEF\xBF\xBD";
 
@@ -150,7 +150,7 @@ TEST(Render, ProgressBarNeverFillsTheLine) {
   for (const char* note : {"", "\xE6\x97\xA5\xE6\x9C\xAC is wide, and this is long"}) {
     view.note = note;
     for (std::size_t columns = 0; columns < 120; ++columns) {
-      const TerminalStyle style = {.terminal = true, .utf8 = false, .colour = false, .columns = columns};
+      const TerminalStyle style = {.terminal = true, .utf8 = false, .color = false, .columns = columns};
       const std::string bar = RenderProgressBar(view, kRate, style);
       std::size_t width = 0;
       for (const char c : bar) width += (c & 0xC0) != 0x80;
