@@ -18,7 +18,7 @@ namespace dicom_sender {
 struct TerminalStyle {
   bool terminal = false;  // lines can be overwritten
   bool utf8 = false;      // the terminal's encoding; files and pipes always get UTF-8
-  bool color = false;    // only on a terminal
+  bool color = false;     // only on a terminal
   std::size_t columns = 80;
 
   bool emoji() const { return terminal && utf8; }

@@ -55,8 +55,8 @@ class ProgramOptionsTest : public testing::Test {
                          {0, "session", "SESSION", "which one", SetUuid(o.session)},
                          {0, "span", "TIME", "how long", SetSpan(o.span)},
                          {0, "color", "COLOR", "red, green or blue",
-                          SetChoice<Color>(
-                              o.color, {{"red", Color::kRed}, {"green", Color::kGreen}, {"blue", Color::kBlue}})},
+                          SetChoice<Color>(o.color,
+                                           {{"red", Color::kRed}, {"green", Color::kGreen}, {"blue", Color::kBlue}})},
                          {0, "log-format", "FORMAT", "text or json", SetLogFormat(o.log_format)},
                          {'o', "open", nullptr, "not closed", SetSwitch(o.open)}}}},
             .epilogue = "Examples\n  shop --open\n"};
